@@ -1,0 +1,13 @@
+module github.com/gosamsa/samsa
+
+go 1.25
+
+require (
+	github.com/cockroachdb/datadriven v1.0.3 // indirect
+	github.com/golang/snappy v1.0.0 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/pmezard/go-difflib v1.0.0 // indirect
+	github.com/stretchr/testify v1.12.1 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+)

@@ -1,0 +1,60 @@
+package record
+
+import (
+	"strconv"
+	"time"
+)
+
+// Record is what a user sends: one key and value for one topic.
+type Record struct {
+	// Topic is the topic's name. It must be set and legal.
+	Topic string
+	// Partition is where the record goes. The zero value lets the partitioner choose; [PartitionOf] names one.
+	Partition Partition
+	// Key is the record's key. Nil is no key, which is different from an empty one.
+	Key []byte
+	// Value is the record's value. Nil is a tombstone, which is different from an empty value.
+	Value []byte
+	// Headers travel with the record, in this order. Keys may repeat.
+	Headers []Header
+	// Timestamp is the record's CreateTime, kept in milliseconds. The zero value means the time of the send.
+	Timestamp time.Time
+}
+
+// Header is one record header. A nil Value is null, which is different from an empty one.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Metadata tells where an acknowledged record lies.
+type Metadata struct {
+	Topic     string
+	Partition int32
+	// Offset is the record's place in its partition, or -1 where the broker does not tell: with acks=0, and when
+	// it recognised a retry as a duplicate whose place it no longer knows.
+	Offset int64
+	// Timestamp is the record's timestamp in milliseconds' precision: the broker's time where the topic uses LogAppendTime.
+	Timestamp time.Time
+}
+
+// Partition is a partition's number, or "the partitioner chooses" in its zero value. It is not a plain integer so that
+// partition 0 and no choice cannot be taken for each other.
+type Partition struct {
+	number int32
+	set    bool
+}
+
+// PartitionOf names partition n. Whether the topic has it is checked by Send.
+func PartitionOf(n int32) Partition { return Partition{number: n, set: true} }
+
+// Number returns the partition's number; ok is false when the partitioner is to choose.
+func (p Partition) Number() (n int32, ok bool) { return p.number, p.set }
+
+// String returns the number, or "any".
+func (p Partition) String() string {
+	if !p.set {
+		return "any"
+	}
+	return strconv.Itoa(int(p.number))
+}
