@@ -1,0 +1,92 @@
+package compress
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The reasons for which Decompress fails, to be found with errors.Is.
+var (
+	// ErrTooLarge: there is more data than the caller allows.
+	ErrTooLarge = errors.New("decompressed data is larger than allowed")
+	// ErrCorrupt: the data is not what the codec says.
+	ErrCorrupt = errors.New("compressed data is corrupt")
+	// ErrUnknownCodec: the number is no codec of Kafka's.
+	ErrUnknownCodec = errors.New("unknown codec")
+)
+
+// engine is one codec at one level.
+type engine interface {
+	compress(dst, src []byte) ([]byte, error)
+}
+
+// Compressor is one codec at one level, with the codec states that it reuses. It may be used by many goroutines at once. It
+// needs no closing. Codec states belong to it alone, so one that is made inside a testing/synctest bubble stays there.
+type Compressor struct {
+	codec  Codec
+	engine engine
+}
+
+// NewCompressor returns a compressor. It gives an error for [None], for an unknown codec, and for a level that [Codec.CheckLevel]
+// refuses.
+func NewCompressor(codec Codec, level int) (*Compressor, error) {
+	if err := codec.CheckLevel(level); err != nil {
+		return nil, err
+	}
+	c := &Compressor{codec: codec}
+	switch codec {
+	case Gzip:
+		c.engine = newGzip(level)
+	case Snappy:
+		c.engine = snappyEngine{}
+	case LZ4:
+		c.engine = newLZ4(level)
+	case Zstd:
+		c.engine = newZstd(level)
+	default:
+		return nil, fmt.Errorf("compress: %s compresses nothing", codec)
+	}
+	return c, nil
+}
+
+// Codec returns the codec.
+func (c *Compressor) Codec() Codec { return c.codec }
+
+// Compress appends src in compressed form to dst and returns the longer slice. It keeps neither; they must not overlap. Once
+// its states are made it allocates only when dst has too little room. On an error it returns dst as it was.
+func (c *Compressor) Compress(dst, src []byte) ([]byte, error) {
+	out, err := c.engine.compress(dst, src)
+	if err != nil {
+		return dst, fmt.Errorf("compress: %s: %w", c.codec, err)
+	}
+	return out, nil
+}
+
+// Decompress appends the data that src holds to dst and returns the longer slice: at most max bytes, or it fails with
+// [ErrTooLarge]. Codec is the number in a batch's attributes; 0 copies. src may come from anywhere: what is wrong in it gives
+// [ErrCorrupt]. On an error it returns dst with its old length.
+func Decompress(dst []byte, codec int8, src []byte, max int) ([]byte, error) {
+	var out []byte
+	var err error
+	switch Codec(codec) {
+	case None:
+		if len(src) > max {
+			return dst, fmt.Errorf("compress: none: %w (%d bytes)", ErrTooLarge, max)
+		}
+		return append(dst, src...), nil
+	case Gzip:
+		out, err = gunzip(dst, src, max)
+	case Snappy:
+		out, err = unsnappy(dst, src, max)
+	case LZ4:
+		out, err = unlz4(dst, src, max)
+	case Zstd:
+		out, err = unzstd(dst, src, max)
+	default:
+		return dst, fmt.Errorf("compress: %w %d", ErrUnknownCodec, codec)
+	}
+	if err != nil {
+		return dst, fmt.Errorf("compress: %s: %w", Codec(codec), err)
+	}
+	return out, nil
+}

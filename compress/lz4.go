@@ -1,0 +1,68 @@
+package compress
+
+import (
+	"encoding/binary"
+	"slices"
+	"sync"
+
+	"github.com/pierrec/lz4/v4"
+)
+
+// The frame that Kafka writes: version 1, independent blocks of at most 64 KiB, no checksums, no content size. The frame is
+// written here and only the blocks by the library, whose own frame writer would copy more and keep buffers of its own.
+const (
+	lz4Magic = 0x184d2204
+	// Magic, flags, block size, and the checksum byte of those two.
+	lz4Header    = "\x04\x22\x4d\x18\x60\x40\x82"
+	lz4BlockSize = 64 << 10
+	lz4Plain     = 1 << 31 // the bit of a block's length that says that it is not compressed
+)
+
+type lz4Block interface {
+	CompressBlock(src, dst []byte) (int, error)
+}
+
+// lz4Engine compresses at Kafka's default level 9 with the fast compressor, as Kafka does; any other level takes the
+// high-compression one and gives it 2^(level-1) tries a position, as Kafka's library does.
+type lz4Engine struct {
+	level  int
+	states sync.Pool // of lz4Block
+}
+
+func newLZ4(level int) *lz4Engine { return &lz4Engine{level: level} }
+
+func (z *lz4Engine) state() lz4Block {
+	if s, _ := z.states.Get().(lz4Block); s != nil {
+		return s
+	}
+	if z.level == LZ4.DefaultLevel() {
+		return new(lz4.Compressor)
+	}
+	return &lz4.CompressorHC{Level: 1 << (z.level - 1)}
+}
+
+func (z *lz4Engine) compress(dst, src []byte) ([]byte, error) {
+	s := z.state()
+	defer z.states.Put(s)
+	dst = append(dst, lz4Header...)
+	for len(src) > 0 {
+		block := src[:min(len(src), lz4BlockSize)]
+		src = src[len(block):]
+		// With less room than the worst case the library runs into the end of dst and recovers, which is slow.
+		most := lz4.CompressBlockBound(len(block))
+		dst = slices.Grow(dst, 4+most)
+		at := len(dst)
+		n, err := s.CompressBlock(block, dst[at+4:at+4+most])
+		if err != nil {
+			return nil, err
+		}
+		length := uint32(n)
+		if n == 0 || n >= len(block) {
+			n = copy(dst[at+4:at+4+most], block)
+			length = uint32(n) | lz4Plain
+		}
+		dst = dst[:at+4+n]
+		binary.LittleEndian.PutUint32(dst[at:], length)
+	}
+	return append(dst, 0, 0, 0, 0), nil // end mark
+}

@@ -1,0 +1,100 @@
+package record
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/bits"
+)
+
+// zigzag puts the sign into the lowest bit, so that numbers near zero are short whatever their sign. The 64-bit form writes
+// Kafka's varint (32 bits) too: the bytes are the same.
+func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
+
+// unzigzag is the way back.
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
+
+// uvarintSize returns how many bytes putUvarint writes: one for every seven bits begun. 9/64 stands in for 1/7, which is exact
+// for all of 1 to 64 bits.
+func uvarintSize(u uint64) int { return (bits.Len64(u|1)*9 + 64) >> 6 }
+
+// varintSize returns the size of a zig-zag varint.
+func varintSize(v int64) int { return uvarintSize(zigzag(v)) }
+
+// putUvarint writes u at b[0:] and returns the number of bytes. Lengths and deltas of the usual record take one or two bytes:
+// those are written here, where the compiler can inline the test, the others in a loop.
+func putUvarint(b []byte, u uint64) int {
+	if u < 1<<7 {
+		b[0] = byte(u)
+		return 1
+	}
+	return putUvarintLong(b, u)
+}
+
+func putUvarintLong(b []byte, u uint64) int {
+	if u < 1<<14 {
+		_ = b[1]
+		b[0] = byte(u) | 0x80
+		b[1] = byte(u >> 7)
+		return 2
+	}
+	i := 0
+	for u >= 1<<7 {
+		b[i] = byte(u) | 0x80
+		u >>= 7
+		i++
+	}
+	b[i] = byte(u)
+	return i + 1
+}
+
+var (
+	errVarintEnd  = errors.New("the bytes end inside a varint")
+	errVarintLong = errors.New("a varint is longer than its type allows")
+)
+
+// readVarint reads Kafka's 32-bit varint and returns the number of its bytes. Longer forms than needed are taken, as the Java
+// client takes them; more than 32 bits are not.
+func readVarint(b []byte) (int32, int, error) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return int32(unzigzag(uint64(b[0]))), 1, nil
+	}
+	u, n, err := readUvarint(b, 5)
+	if err != nil {
+		return 0, 0, err
+	}
+	if u > math.MaxUint32 {
+		return 0, 0, errVarintLong
+	}
+	return int32(unzigzag(u)), n, nil
+}
+
+// readVarlong reads Kafka's 64-bit varint.
+func readVarlong(b []byte) (int64, int, error) {
+	if len(b) > 0 && b[0] < 0x80 {
+		return unzigzag(uint64(b[0])), 1, nil
+	}
+	u, n, err := readUvarint(b, binary.MaxVarintLen64)
+	if err != nil {
+		return 0, 0, err
+	}
+	return unzigzag(u), n, nil
+}
+
+func readUvarint(b []byte, most int) (uint64, int, error) {
+	var u uint64
+	for i := 0; i < most; i++ {
+		if i == len(b) {
+			return 0, 0, errVarintEnd
+		}
+		c := b[i]
+		if i == binary.MaxVarintLen64-1 && c > 1 {
+			return 0, 0, errVarintLong
+		}
+		u |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			return u, i + 1, nil
+		}
+	}
+	return 0, 0, errVarintLong
+}
