@@ -1,0 +1,130 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrMalformed: the bytes are not the message that they should be. Every error of a decoder wraps it, except one for a
+	// version that is not spoken.
+	ErrMalformed = errors.New("malformed message")
+	// ErrVersion: there is no version that both sides speak, or a codec was asked for one that it does not.
+	ErrVersion = errors.New("unsupported version")
+	// ErrUnencodable: a message holds what its version cannot say, such as a string of more than 32767 bytes.
+	ErrUnencodable = errors.New("message cannot be encoded")
+)
+
+// APIKey is the number by which a request names its kind.
+type APIKey int16
+
+// The APIs that this package speaks.
+const (
+	Produce        APIKey = 0
+	Metadata       APIKey = 3
+	ApiVersions    APIKey = 18
+	InitProducerID APIKey = 22
+)
+
+// api says what is spoken of one API.
+type api struct {
+	key      APIKey
+	name     string
+	versions VersionRange
+	// flexible is the first version with compact lengths and tagged fields (KIP-482).
+	flexible int16
+}
+
+// apis is the one place that knows versions. Produce starts at 3: it is the first with record batches of format 2, and the
+// oldest that brokers from 4.0 on take (KIP-896).
+var apis = [...]api{
+	{Produce, "Produce", VersionRange{3, 13}, 9},
+	{Metadata, "Metadata", VersionRange{0, 13}, 9},
+	{ApiVersions, "ApiVersions", VersionRange{0, 4}, 3},
+	{InitProducerID, "InitProducerId", VersionRange{0, 5}, 2},
+}
+
+// find returns what is known of an API, or nil.
+func (k APIKey) find() *api {
+	for i := range apis {
+		if apis[i].key == k {
+			return &apis[i]
+		}
+	}
+	return nil
+}
+
+// String returns Kafka's name of the API, or its number where this package does not speak it.
+func (k APIKey) String() string {
+	if a := k.find(); a != nil {
+		return a.name
+	}
+	return fmt.Sprintf("API %d", int16(k))
+}
+
+// flexible reports whether a version uses compact lengths and tagged fields.
+func (k APIKey) flexible(version int16) bool {
+	a := k.find()
+	return a != nil && version >= a.flexible
+}
+
+// check returns an error unless the version is spoken.
+func (k APIKey) check(version int16) error {
+	a := k.find()
+	if a == nil {
+		return fmt.Errorf("%w: %s is not spoken", ErrVersion, k)
+	}
+	if version < a.versions.Min || version > a.versions.Max {
+		return fmt.Errorf("%w: %s %d is not in %s", ErrVersion, k, version, a.versions)
+	}
+	return nil
+}
+
+// Message is what requests and responses have in common.
+type message interface {
+	// Key returns the API that the message belongs to.
+	Key() APIKey
+	// Append appends the message's body, without a header, in the given version. On an error it returns dst as it was.
+	Append(dst []byte, version int16) ([]byte, error)
+	// Decode fills the message from a body, without its header. Fields that the version does not have get their defaults.
+	// The message's slices are reused, and strings too where they have not changed, so that a loop that decodes into one
+	// value seldom allocates. After an error the contents are undefined.
+	Decode(body []byte, version int16) error
+}
+
+// Request is a message that a client sends. Its Append is for the client, its Decode for brokers in tests.
+type Request interface{ message }
+
+// Response is a message that a broker sends. Its Decode is for the client, its Append for brokers in tests.
+type Response interface{ message }
+
+// VersionRange is a range of versions of one API, both ends included.
+type VersionRange struct{ Min, Max int16 }
+
+// String returns the range as "3–13", or "3" when it holds one version.
+func (v VersionRange) String() string {
+	if v.Min == v.Max {
+		return fmt.Sprint(v.Min)
+	}
+	return fmt.Sprintf("%d–%d", v.Min, v.Max)
+}
+
+// Supported returns the versions that this package speaks. For an API that it does not speak the range is empty: its Max is
+// below its Min.
+func Supported(key APIKey) VersionRange {
+	if a := key.find(); a != nil {
+		return a.versions
+	}
+	return VersionRange{0, -1}
+}
+
+// Negotiate returns the highest version that a broker with the given range and this package both speak. The error wraps
+// [ErrVersion] and names both ranges.
+func Negotiate(key APIKey, broker VersionRange) (int16, error) {
+	ours := Supported(key)
+	version := min(ours.Max, broker.Max)
+	if version < max(ours.Min, broker.Min) {
+		return 0, fmt.Errorf("%w: of %s the broker speaks %s, this client %s", ErrVersion, key, broker, ours)
+	}
+	return version, nil
+}

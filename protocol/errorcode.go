@@ -1,0 +1,91 @@
+package protocol
+
+import "strconv"
+
+// ErrorCode is what a broker says went wrong; [None] is nothing. What is known of each code stands in one table.
+type ErrorCode int16
+
+// Written says what an answer to Produce tells of the batch that it answers. It speaks of that request alone: an earlier try
+// of the same batch, whose answer was lost, may have been written all the same.
+type Written uint8
+
+const (
+	// NotWritten: the request did not put the batch into the log.
+	NotWritten Written = iota
+	// MaybeWritten: the batch may be in the log or not.
+	MaybeWritten
+	// IsWritten: the batch is in the log.
+	IsWritten
+)
+
+// String returns "not written", "maybe written" or "written".
+func (w Written) String() string {
+	switch w {
+	case NotWritten:
+		return "not written"
+	case IsWritten:
+		return "written"
+	default:
+		return "maybe written"
+	}
+}
+
+// row returns what is known of the code, or nil.
+func (c ErrorCode) row() *codeRow {
+	i := int(c) - int(codeTable[0].code)
+	if i < 0 || i >= len(codeTable) {
+		return nil
+	}
+	return &codeTable[i]
+}
+
+// Name returns Kafka's name of the code, such as NOT_LEADER_OR_FOLLOWER, or UNKNOWN_ERROR_CODE for one that is not known.
+func (c ErrorCode) Name() string {
+	if row := c.row(); row != nil {
+		return row.name
+	}
+	return "UNKNOWN_ERROR_CODE"
+}
+
+// String returns name and number.
+func (c ErrorCode) String() string { return c.Name() + " (" + strconv.Itoa(int(c)) + ")" }
+
+// Description says in a few words what the code means.
+func (c ErrorCode) Description() string {
+	if row := c.row(); row != nil {
+		return row.description
+	}
+	return "the broker answered with a code that this client does not know"
+}
+
+// Retriable reports whether the same request can succeed later. A code that is not known is not retriable.
+func (c ErrorCode) Retriable() bool {
+	row := c.row()
+	return row != nil && row.cure&retriable != 0
+}
+
+// RefreshMetadata reports whether the client's picture of topics and leaders is out of date.
+func (c ErrorCode) RefreshMetadata() bool {
+	row := c.row()
+	return row != nil && row.cure&refresh != 0
+}
+
+// Written says what an answer to a Produce request with acks=all tells of its batch. With other acks it is right, too, but
+// [ErrorCode.WrittenWith] may know more.
+func (c ErrorCode) Written() Written { return c.WrittenWith(-1) }
+
+// WrittenWith says what an answer to a Produce request with the given acks tells of its batch. With acks=1 the answer comes as
+// soon as the leader has appended, so that codes such as NOT_LEADER_OR_FOLLOWER can only come from before.
+func (c ErrorCode) WrittenWith(acks int16) Written {
+	row := c.row()
+	switch {
+	case row == nil:
+		return MaybeWritten
+	case row.when == appended:
+		return IsWritten
+	case row.when == beforeAppend, row.when == whileWaiting && acks == 1:
+		return NotWritten
+	default:
+		return MaybeWritten
+	}
+}
