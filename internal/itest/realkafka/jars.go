@@ -1,0 +1,124 @@
+package realkafka
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+)
+
+//go:embed maven/pom.xml
+var pom []byte
+
+//go:embed java/Reader.java
+var readerSource []byte
+
+// CacheDir returns the folder that keeps the jars between runs: $SAMSA_CACHE, or samsa-itest in the user's cache folder.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("SAMSA_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no folder to keep Kafka's jars in: set SAMSA_CACHE: %w", err)
+	}
+	return filepath.Join(dir, "samsa-itest"), nil
+}
+
+// Jars returns the folder with the jars of Kafka's version, and the Reader program beside them. The first call for a version
+// fetches them with Maven; runs that do so at the same time do not disturb each other.
+func Jars(ctx context.Context, version string) (string, error) {
+	cache, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	// A changed pom or reader gets a folder of its own, so that an old cache is never wrong.
+	sum := sha256.Sum256(append(bytes.Clone(pom), readerSource...))
+	dir := filepath.Join(cache, "kafka-"+version+"-"+hex.EncodeToString(sum[:4]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", err
+	}
+	work, err := os.MkdirTemp(cache, "fetching-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	ready := filepath.Join(work, "ready")
+	if err := fetchJars(ctx, version, work, ready); err != nil {
+		return "", err
+	}
+	// The rename is what makes the folder appear, whole. Losing the race against another run is as good as winning it.
+	if err := os.Rename(ready, dir); err != nil {
+		if _, statErr := os.Stat(dir); statErr != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+func fetchJars(ctx context.Context, version, work, ready string) error {
+	mvn, err := exec.LookPath("mvn")
+	if err != nil {
+		return fmt.Errorf("maven is needed to fetch Kafka %s (Debian: apt-get install maven): %w", version, err)
+	}
+	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pom, 0o644); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-Dkafka.version="+version,
+		"dependency:copy-dependencies", "-DoutputDirectory="+ready)
+	cmd.Dir = work
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := run(cmd); err != nil {
+		return fmt.Errorf("fetching Kafka %s with Maven: %w\n%s", version, err, out.String())
+	}
+	return os.WriteFile(filepath.Join(ready, "Reader.java"), readerSource, 0o644)
+}
+
+// findJava returns the java program of $JAVA_HOME, or else of the PATH.
+func findJava() (string, error) {
+	if home := os.Getenv("JAVA_HOME"); home != "" {
+		if java, err := exec.LookPath(filepath.Join(home, "bin", "java")); err == nil {
+			return java, nil
+		}
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		return "", fmt.Errorf("java 17 or newer is needed to run Kafka (Debian: apt-get install openjdk-17-jdk-headless): %w", err)
+	}
+	return java, nil
+}
+
+// toolJVM makes a short-lived JVM quick to start and small.
+var toolJVM = []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx768m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"}
+
+// runTool runs a class or a source file with the cluster's jars. It returns what it printed; a failure's error holds stderr.
+func (c *Cluster) runTool(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
+	line := append(append([]string{}, toolJVM...), "-cp", filepath.Join(c.jars, "*"))
+	cmd := exec.CommandContext(ctx, c.java, append(line, args...)...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := run(cmd); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Base(args[0]), err), errors.New(tail(stderr.Bytes(), 40)))
+	}
+	return stdout.Bytes(), nil
+}
+
+// run runs a program to its end. It keeps the thread for so long: on Linux the end of the thread would end the program (setChildAttributes).
+func run(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	setChildAttributes(cmd)
+	return cmd.Run()
+}

@@ -1,0 +1,122 @@
+package realkafka
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultVersion is the Kafka that is started where Options name none.
+const DefaultVersion = "4.3.1"
+
+// Options say which cluster is started. The zero value is one node of [DefaultVersion].
+type Options struct {
+	// Version is Kafka's, 3.9 or newer. Default [DefaultVersion].
+	Version string
+	// Nodes is the number of nodes, each broker and controller. Default 1. Topics get min(3, Nodes) replicas.
+	Nodes int
+	// MinInSync is min.insync.replicas of the whole cluster. Default 1, from three nodes on 2.
+	MinInSync int
+	// Config is added to every node's server.properties and wins over what this package sets.
+	Config map[string]string
+	// JVM are the Java options of each node. Default -Xmx512m and the serial collector.
+	JVM []string
+	// StartTimeout bounds the start and each restart. Default 60 s.
+	StartTimeout time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Version == "" {
+		o.Version = DefaultVersion
+	}
+	if o.Nodes == 0 {
+		o.Nodes = 1
+	}
+	if o.MinInSync == 0 {
+		o.MinInSync = 1
+		if o.Nodes >= 3 {
+			o.MinInSync = 2
+		}
+	}
+	if o.JVM == nil {
+		o.JVM = []string{"-Xmx512m", "-XX:+UseSerialGC"}
+	}
+	if o.StartTimeout == 0 {
+		o.StartTimeout = 60 * time.Second
+	}
+	return o
+}
+
+// properties returns the node's server.properties.
+func (o Options) properties(n *node, controllers []string) string {
+	replicas := strconv.Itoa(min(3, o.Nodes))
+	p := map[string]string{
+		"process.roles":                       "broker,controller",
+		"node.id":                             strconv.Itoa(int(n.id)),
+		"listeners":                           fmt.Sprintf("CLIENT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port, n.controllerPort),
+		"advertised.listeners":                fmt.Sprintf("CLIENT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port, n.controllerPort),
+		"listener.security.protocol.map":      "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"inter.broker.listener.name":          "CLIENT",
+		"controller.listener.names":           "CONTROLLER",
+		"controller.quorum.bootstrap.servers": strings.Join(controllers, ","),
+		"log.dirs":                            n.dataPath(),
+
+		"default.replication.factor":               replicas,
+		"min.insync.replicas":                      strconv.Itoa(o.MinInSync),
+		"offsets.topic.replication.factor":         replicas,
+		"offsets.topic.num.partitions":             "1",
+		"transaction.state.log.replication.factor": replicas,
+		"transaction.state.log.min.isr":            strconv.Itoa(min(o.MinInSync, 2)),
+		"transaction.state.log.num.partitions":     "1",
+		"auto.create.topics.enable":                "false",
+		"group.initial.rebalance.delay.ms":         "0",
+
+		// A dead or hanging broker is noticed after 3 s instead of 9 s, and a dead controller after 1 s instead of 2 s.
+		"broker.session.timeout.ms":             "3000",
+		"broker.heartbeat.interval.ms":          "500",
+		"controller.quorum.fetch.timeout.ms":    "1000",
+		"controller.quorum.election.timeout.ms": "500",
+
+		// The cleaner takes 128 MB otherwise, a quarter of the heap.
+		"log.cleaner.dedupe.buffer.size": "4194304",
+		"log.cleaner.threads":            "1",
+	}
+	maps.Copy(p, o.Config)
+	var b strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(p)) {
+		fmt.Fprintf(&b, "%s=%s\n", key, strings.ReplaceAll(p[key], `\`, `\\`))
+	}
+	return b.String()
+}
+
+// freePorts returns ports that the kernel gave. All are held until the last is known, so that they differ.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, 0, n)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// newUUID returns a random id as Kafka writes it. Kafka avoids a leading dash, which its tools take for an option.
+func newUUID() string {
+	for {
+		var b [16]byte
+		_, _ = rand.Read(b[:])
+		b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+		if s := base64.RawURLEncoding.EncodeToString(b[:]); s[0] != '-' {
+			return s
+		}
+	}
+}
