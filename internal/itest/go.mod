@@ -3,6 +3,7 @@ module github.com/gosamsa/samsa/internal/itest
 go 1.26.0
 
 require (
+	github.com/gosamsa/samsa v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0
