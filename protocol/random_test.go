@@ -96,7 +96,7 @@ func (g *generator) length() int {
 }
 
 func (g *generator) string() string {
-	if g.IntN(50) == 0 {
+	if g.IntN(1000) == 0 {
 		return strings.Repeat("x", maxString)
 	}
 	return string(g.bytes(g.length()))
