@@ -81,32 +81,38 @@ func (k APIKey) check(version int16) error {
 }
 
 // Message is what requests and responses have in common.
-type message interface {
+type Message interface {
 	// Key returns the API that the message belongs to.
 	Key() APIKey
 	// Append appends the message's body, without a header, in the given version. On an error it returns dst as it was.
 	Append(dst []byte, version int16) ([]byte, error)
 	// Decode fills the message from a body, without its header. Fields that the version does not have get their defaults.
+	//
 	// The message's slices are reused, and strings too where they have not changed, so that a loop that decodes into one
-	// value seldom allocates. After an error the contents are undefined.
+	// value seldom allocates. Slices that are to outlive the next Decode must be copied, or a new message be taken. After an
+	// error the contents are undefined.
 	Decode(body []byte, version int16) error
 }
 
 // Request is a message that a client sends. Its Append is for the client, its Decode for brokers in tests.
-type Request interface{ message }
+type Request interface{ Message }
 
 // Response is a message that a broker sends. Its Decode is for the client, its Append for brokers in tests.
-type Response interface{ message }
+type Response interface{ Message }
 
 // VersionRange is a range of versions of one API, both ends included.
 type VersionRange struct{ Min, Max int16 }
 
-// String returns the range as "3–13", or "3" when it holds one version.
+// String returns the range as "3–13", as "3" when it holds one version, and as "none" when it is empty.
 func (v VersionRange) String() string {
-	if v.Min == v.Max {
+	switch {
+	case v.Min > v.Max:
+		return "none"
+	case v.Min == v.Max:
 		return fmt.Sprint(v.Min)
+	default:
+		return fmt.Sprintf("%d–%d", v.Min, v.Max)
 	}
-	return fmt.Sprintf("%d–%d", v.Min, v.Max)
 }
 
 // Supported returns the versions that this package speaks. For an API that it does not speak the range is empty: its Max is

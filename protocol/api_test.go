@@ -52,8 +52,8 @@ func TestNegotiateNamesBothRangesWhenTheyDoNotMeet(t *testing.T) {
 		{Produce, VersionRange{0, 2}, "unsupported version: of Produce the broker speaks 0–2, this client 3–13"},
 		{Produce, VersionRange{14, 15}, "unsupported version: of Produce the broker speaks 14–15, this client 3–13"},
 		{Metadata, VersionRange{-3, -1}, "unsupported version: of Metadata the broker speaks -3–-1, this client 0–13"},
-		{Metadata, VersionRange{7, 5}, "unsupported version: of Metadata the broker speaks 7–5, this client 0–13"},
-		{APIKey(1), VersionRange{4, 4}, "unsupported version: of API 1 the broker speaks 4, this client 0–-1"},
+		{Metadata, VersionRange{7, 5}, "unsupported version: of Metadata the broker speaks none, this client 0–13"},
+		{APIKey(1), VersionRange{4, 4}, "unsupported version: of API 1 the broker speaks 4, this client none"},
 	}
 	for _, test := range tests {
 		_, err := Negotiate(test.key, test.broker)

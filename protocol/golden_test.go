@@ -48,7 +48,7 @@ var goldenID = UUID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 
 // goldenMessage returns the message that the Java client wrote. Versions below have their own where a request says what older
 // versions cannot.
-func goldenMessage(name string, version int16) message {
+func goldenMessage(name string, version int16) Message {
 	switch name {
 	case "ApiVersionsRequest":
 		return &ApiVersionsRequest{SoftwareName: "samsa", SoftwareVersion: "0.1.0"}
@@ -83,7 +83,7 @@ func goldenMessage(name string, version int16) message {
 	return nil
 }
 
-func goldenApiVersionsResponse() message {
+func goldenApiVersionsResponse() Message {
 	return &ApiVersionsResponse{
 		ErrorCode:              InvalidRequest,
 		APIs:                   []APIVersion{{Produce, 3, 13}, {ApiVersions, 0, 4}},
@@ -95,7 +95,7 @@ func goldenApiVersionsResponse() message {
 	}
 }
 
-func goldenMetadataResponse() message {
+func goldenMetadataResponse() Message {
 	return &MetadataResponse{
 		ThrottleMs: 5,
 		Brokers: []MetadataBroker{
@@ -116,7 +116,7 @@ func goldenMetadataResponse() message {
 	}
 }
 
-func goldenProduceResponse() message {
+func goldenProduceResponse() Message {
 	return &ProduceResponse{
 		ThrottleMs: 11,
 		Topics: []ProduceTopicResponse{{Name: "orders", ID: goldenID, Partitions: []ProducePartitionResponse{

@@ -43,12 +43,12 @@ func TestBytesLeftOverAreAnError(t *testing.T) {
 		}
 	})
 	err := new(ApiVersionsRequest).Decode([]byte{1, 2, 3}, 0)
-	require.EqualError(t, err, "ApiVersions request version 0: malformed message: at byte 0 3 bytes are left over")
+	require.EqualError(t, err, "ApiVersions request version 0: malformed message: at byte 0: 3 bytes are left over")
 }
 
 func TestErrorsNameMessageVersionAndPlace(t *testing.T) {
 	err := new(InitProducerIDResponse).Decode([]byte{0, 0, 0, 0, 0, 90, 1}, 4)
-	require.EqualError(t, err, "InitProducerId response version 4: malformed message: at byte 6 8 bytes are expected, 1 remain")
+	require.EqualError(t, err, "InitProducerId response version 4: malformed message: at byte 6: 8 bytes are expected, 1 remain")
 }
 
 // lies are lengths and counts that a broker may claim. They are written over each place of a message.
@@ -98,7 +98,7 @@ func requireSmallDecode(t *testing.T, kind messageKind, version int16, body []by
 func TestNullIsRefusedWhereItMustNotBe(t *testing.T) {
 	tests := []struct {
 		name    string
-		m       message
+		m       Message
 		version int16
 		body    []byte
 	}{
@@ -132,7 +132,7 @@ func TestUnknownTaggedFieldsAreSkippedEverywhere(t *testing.T) {
 	// Tag 9 with three bytes, and tag 300 with none.
 	unknown := []byte{2, 9, 3, 'a', 'b', 'c', 0xac, 0x02, 0}
 	tests := []struct {
-		m       message
+		m       Message
 		version int16
 		body    []byte // '#' stands for tagged fields
 	}{
@@ -163,7 +163,7 @@ func TestUnknownTaggedFieldsAreSkippedEverywhere(t *testing.T) {
 }
 
 // kindOf tells requests from responses.
-func kindOf(m message) string {
+func kindOf(m Message) string {
 	switch m.(type) {
 	case *ApiVersionsRequest, *MetadataRequest, *ProduceRequest, *InitProducerIDRequest:
 		return " request"

@@ -9,8 +9,8 @@ import (
 type messageKind struct {
 	name   string
 	key    APIKey
-	fresh  func() message
-	random func(g *generator) message
+	fresh  func() Message
+	random func(g *generator) Message
 }
 
 // versions returns every version of the message.
@@ -23,25 +23,25 @@ func (k messageKind) versions() []int16 {
 }
 
 var requestKinds = []messageKind{
-	{"ApiVersionsRequest", ApiVersions, func() message { return new(ApiVersionsRequest) },
-		func(g *generator) message { return g.apiVersionsRequest() }},
-	{"MetadataRequest", Metadata, func() message { return new(MetadataRequest) },
-		func(g *generator) message { return g.metadataRequest() }},
-	{"ProduceRequest", Produce, func() message { return new(ProduceRequest) },
-		func(g *generator) message { return g.produceRequest() }},
-	{"InitProducerIDRequest", InitProducerID, func() message { return new(InitProducerIDRequest) },
-		func(g *generator) message { return g.initProducerIDRequest() }},
+	{"ApiVersionsRequest", ApiVersions, func() Message { return new(ApiVersionsRequest) },
+		func(g *generator) Message { return g.apiVersionsRequest() }},
+	{"MetadataRequest", Metadata, func() Message { return new(MetadataRequest) },
+		func(g *generator) Message { return g.metadataRequest() }},
+	{"ProduceRequest", Produce, func() Message { return new(ProduceRequest) },
+		func(g *generator) Message { return g.produceRequest() }},
+	{"InitProducerIDRequest", InitProducerID, func() Message { return new(InitProducerIDRequest) },
+		func(g *generator) Message { return g.initProducerIDRequest() }},
 }
 
 var responseKinds = []messageKind{
-	{"ApiVersionsResponse", ApiVersions, func() message { return new(ApiVersionsResponse) },
-		func(g *generator) message { return g.apiVersionsResponse() }},
-	{"MetadataResponse", Metadata, func() message { return new(MetadataResponse) },
-		func(g *generator) message { return g.metadataResponse() }},
-	{"ProduceResponse", Produce, func() message { return new(ProduceResponse) },
-		func(g *generator) message { return g.produceResponse() }},
-	{"InitProducerIDResponse", InitProducerID, func() message { return new(InitProducerIDResponse) },
-		func(g *generator) message { return g.initProducerIDResponse() }},
+	{"ApiVersionsResponse", ApiVersions, func() Message { return new(ApiVersionsResponse) },
+		func(g *generator) Message { return g.apiVersionsResponse() }},
+	{"MetadataResponse", Metadata, func() Message { return new(MetadataResponse) },
+		func(g *generator) Message { return g.metadataResponse() }},
+	{"ProduceResponse", Produce, func() Message { return new(ProduceResponse) },
+		func(g *generator) Message { return g.produceResponse() }},
+	{"InitProducerIDResponse", InitProducerID, func() Message { return new(InitProducerIDResponse) },
+		func(g *generator) Message { return g.initProducerIDResponse() }},
 }
 
 var allKinds = append(append([]messageKind(nil), requestKinds...), responseKinds...)

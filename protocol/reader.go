@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // maxString is the longest string that Kafka takes, compact or not.
@@ -42,7 +43,7 @@ func (r *reader) finish(kind string) error {
 // fail notes a failure at the present byte, if it is the first, and ends the reading.
 func (r *reader) fail(format string, args ...any) {
 	if r.err == nil {
-		r.err = fmt.Errorf("%w: at byte %d %s", ErrMalformed, r.off, fmt.Sprintf(format, args...))
+		r.err = fmt.Errorf("%w: at byte %d: %s", ErrMalformed, r.off, fmt.Sprintf(format, args...))
 	}
 	r.off = len(r.b)
 }
@@ -52,16 +53,18 @@ func (r *reader) left() int { return len(r.b) - r.off }
 
 // take returns the next n bytes without a copy, or nil.
 func (r *reader) take(n int) []byte {
-	if n > r.left() {
+	off := r.off
+	if n > len(r.b)-off {
 		r.short(n)
 		return nil
 	}
-	b := r.b[r.off : r.off+n : r.off+n]
-	r.off += n
-	return b
+	r.off = off + n
+	return r.b[off:r.off]
 }
 
-// short is take's failure, apart so that take stays small.
+// short is take's failure, apart so that take is small.
+//
+//go:noinline
 func (r *reader) short(n int) { r.fail("%d bytes are expected, %d remain", n, r.left()) }
 
 func (r *reader) int8() int8 {
@@ -101,8 +104,16 @@ func (r *reader) uuid() (id UUID) {
 	return id
 }
 
-// uvarint reads an unsigned varint of at most 32 bits.
+// uvarint reads an unsigned varint of at most 32 bits. Most take one byte.
 func (r *reader) uvarint() uint32 {
+	if r.off < len(r.b) && r.b[r.off] < 0x80 {
+		r.off++
+		return uint32(r.b[r.off-1])
+	}
+	return r.longUvarint()
+}
+
+func (r *reader) longUvarint() uint32 {
 	var v uint64
 	for shift := 0; shift < 35; shift += 7 {
 		b := r.take(1)
@@ -194,7 +205,7 @@ func (r *reader) nullableBytes() []byte {
 		r.fail("bytes have the length %d", n)
 		return nil
 	}
-	return r.take(n)
+	return slices.Clip(r.take(n))
 }
 
 // nullableArrayLen reads an array's length, -1 for null. A length that cannot fit, since every element takes at least size

@@ -59,7 +59,7 @@ func TestDecodingIntoAUsedMessageLeavesNothingOfTheOldOne(t *testing.T) {
 }
 
 // dump returns a message as JSON without what is empty, so that nil and emptied slices look the same.
-func dump(m message) string {
+func dump(m Message) string {
 	text, err := json.Marshal(m)
 	if err != nil {
 		panic(err)

@@ -12,7 +12,7 @@ func TestWhatAVersionCannotSayIsAnError(t *testing.T) {
 	named := []MetadataRequestTopic{{Name: ptr("t")}}
 	tests := []struct {
 		name    string
-		m       message
+		m       Message
 		version int16
 		text    string
 	}{
