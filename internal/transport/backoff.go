@@ -1,0 +1,27 @@
+package transport
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Backoff is Kafka's way to wait between attempts (KIP-580): from Initial on doubled with every failure, at most Max,
+// and every delay scattered by 20 % so that many clients do not come back at the same moment.
+type Backoff struct {
+	Initial, Max time.Duration
+}
+
+// Delay returns how long to wait after the given number of failures in a row. Without failures there is no wait.
+func (b Backoff) Delay(failures int) time.Duration {
+	if failures <= 0 || b.Initial <= 0 {
+		return 0
+	}
+	d := b.Initial
+	for i := 1; i < failures && d < b.Max; i++ {
+		d *= 2
+	}
+	if d > b.Max {
+		d = max(b.Max, b.Initial)
+	}
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}

@@ -1,0 +1,138 @@
+package transport
+
+import (
+	"bufio"
+	"encoding/binary"
+	"io"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// sink reads requests without allocating and answers each with an empty body.
+func sink(p *peer) {
+	p.greet()
+	in := bufio.NewReaderSize(p.Conn, 256<<10)
+	var head [12]byte
+	answer := []byte{0, 0, 0, 5, 0, 0, 0, 0, 0}
+	for {
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			return
+		}
+		copy(answer[4:8], head[8:])
+		if _, err := in.Discard(int(binary.BigEndian.Uint32(head[:])) - 8); err != nil {
+			return
+		}
+		if _, err := p.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+// window keeps size calls in flight until n are answered.
+func window(c *Conn, size, n int, bodies ...[]byte) error {
+	left, errs := n, make(chan error, size)
+	for range size {
+		call := &Call{Key: protocol.Produce, Version: 9}
+		call.Buffers = append(call.Buffers, protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0, "bench"))
+		call.Buffers = append(call.Buffers, bodies...)
+		answered := make(chan error, 1)
+		call.Done = func(_ []byte, err error) { answered <- err }
+		share := left / size
+		go func() {
+			for range share {
+				if err := c.Send(call); err != nil {
+					errs <- err
+					return
+				}
+				if err := <-answered; err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range size {
+		if err := <-errs; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestACallCostsNoAllocation(t *testing.T) {
+	address := listen(t, sink)
+	c, err := Dial(t.Context(), &Options{SendBuffer: 128 << 10, ReceiveBuffer: 32 << 10}, address)
+	require.NoError(t, err)
+	defer c.Close(nil)
+	body := make([]byte, 1000)
+	const calls = 10_000
+	// Both ends are counted; what remains belongs to starting the goroutines.
+	allocs := testing.AllocsPerRun(3, func() { require.NoError(t, window(c, 1, calls, body, body)) })
+	require.Less(t, allocs/calls, 0.01)
+}
+
+// BenchmarkCalls measures one request and its answer over loopback, both ends in this process.
+func BenchmarkCalls(b *testing.B) {
+	for _, bench := range []struct {
+		name     string
+		inFlight int
+		body     int
+	}{{"100B/alone", 1, 100}, {"100B/5InFlight", 5, 100}, {"16KiB/alone", 1, 16 << 10}, {"16KiB/5InFlight", 5, 16 << 10}, {"1MiB/5InFlight", 5, 1 << 20}} {
+		b.Run(bench.name, func(b *testing.B) {
+			c, err := Dial(b.Context(), &Options{SendBuffer: 128 << 10, ReceiveBuffer: 32 << 10}, listen(b, sink))
+			require.NoError(b, err)
+			defer c.Close(nil)
+			body := make([]byte, bench.body/2)
+			b.SetBytes(int64(bench.body))
+			b.ReportAllocs()
+			b.ResetTimer()
+			require.NoError(b, window(c, bench.inFlight, max(b.N, bench.inFlight), body, body))
+		})
+	}
+}
+
+// BenchmarkSendInsideDone is the way of a busy sender: the answer's Done sends the next request.
+func BenchmarkSendInsideDone(b *testing.B) {
+	for _, bench := range []struct {
+		name string
+		body int
+	}{{"100B", 100}, {"192KiB", 192 << 10}} {
+		b.Run(bench.name, func(b *testing.B) {
+			c, err := Dial(b.Context(), &Options{SendBuffer: 128 << 10, ReceiveBuffer: 32 << 10}, listen(b, sink))
+			require.NoError(b, err)
+			defer c.Close(nil)
+			body := make([]byte, bench.body/2)
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			finished := make(chan error, 4)
+			b.SetBytes(int64(bench.body))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range 4 {
+				// Two calls that take turns, for one is not free before its Send has returned.
+				pair := [2]*Call{}
+				for i := range pair {
+					call := &Call{Key: protocol.Produce, Version: 9}
+					call.Buffers = [][]byte{protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0, "bench"), body, body}
+					call.Done = func(_ []byte, err error) {
+						if left.Add(-1) < 0 || err != nil {
+							finished <- err
+							return
+						}
+						_ = c.Send(pair[1-i])
+					}
+					pair[i] = call
+				}
+				require.NoError(b, c.Send(pair[0]))
+			}
+			for range 4 {
+				require.NoError(b, <-finished)
+			}
+		})
+	}
+}

@@ -1,0 +1,318 @@
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// Call is one request on its way. The connection owns it from Send on until both have happened: Send has returned, and Done
+// was called. They come in either order, for an answer can overtake the return of the write that it answers; whoever reuses
+// a Call or its buffers waits for both.
+type Call struct {
+	// Key and Version tell how the answer's header looks.
+	Key     protocol.APIKey
+	Version int16
+	// Buffers is the whole frame. The first buffer starts with four bytes for the length and the request header, as
+	// protocol.AppendRequestHeader wrote it after a hole of four bytes; Send fills in length and correlation id. The
+	// connection reads the buffers until Send returns and changes nothing else in them.
+	Buffers [][]byte
+	// Timeout is how long the answer is waited for, from the start of the write. Zero means Options.RequestTimeout.
+	Timeout time.Duration
+	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.
+	NoResponse bool
+	// Done gets the outcome, exactly once: the answer's body (what follows the response header), or an error that is an
+	// *Error. The body is valid only during the call. Done runs on the connection's reading goroutine, or inside Send
+	// when the write failed or no answer is due. It never runs under a lock of this package. It must not block, apart from
+	// calling Send. The Dones of one connection start in the order of the requests, but while one of them waits inside
+	// Send, the next may start.
+	Done func(body []byte, err error)
+
+	next     *Call
+	id       int32
+	size     int64
+	deadline time.Time
+}
+
+// frameHead is what Send writes or reads of a frame: length, API key, version, correlation id.
+const frameHead = 12
+
+// Conn is one connection to a broker. Requests are written by the goroutines that call Send, one at a time; answers are
+// read by one goroutine of the connection's own, and belong to the requests in their order. It is safe for many goroutines.
+type Conn struct {
+	nc      net.Conn
+	address string
+	opts    *Options
+	apis    map[protocol.APIKey]protocol.VersionRange
+	log     *slog.Logger
+
+	// turn holds one element while somebody writes. It is a channel, not a mutex, because it is held over the write.
+	turn chan struct{}
+	// out belongs to whoever has the turn.
+	out writer
+	// roomy is up to how many unanswered bytes a write cannot block: they all fit into the socket's buffer.
+	roomy int64
+
+	closed chan struct{}
+
+	mu sync.Mutex
+	// head to tail are the calls that await an answer, in the order of writing.
+	head, tail *Call
+	inFlight   int
+	// unanswered counts the bytes of those calls: what may still lie in the socket's buffers.
+	unanswered int64
+	nextID     int32
+	// writing is the call whose write has not returned and which nobody has completed yet.
+	writing *Call
+	// armed is the read deadline in force, zero for none. It may be earlier than needed: then the reader sets a new one.
+	armed time.Time
+	// quietSince is when the last answer came or the last write began.
+	quietSince time.Time
+	// delivering is the reader's state while its goroutine runs a Done and so does not read. Whoever takes it away
+	// makes somebody else the reader.
+	delivering *frameReader
+	spare      *frameReader
+	// err is why the connection ended. Once it is set, no call is added.
+	err error
+}
+
+// Address returns the address that was given to Dial.
+func (c *Conn) Address() string { return c.address }
+
+// Closed is closed when the connection has ended.
+func (c *Conn) Closed() <-chan struct{} { return c.closed }
+
+// Err returns why the connection ended, and nil while it is open.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// InFlight returns the number of calls that await an answer.
+func (c *Conn) InFlight() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inFlight
+}
+
+// Version returns the newest version of a request that both sides speak. The error is ErrUnsupported, and says what each
+// side speaks.
+func (c *Conn) Version(key protocol.APIKey) (int16, error) {
+	broker, ok := c.apis[key]
+	if !ok {
+		return 0, &Error{Address: c.address, Err: fmt.Errorf("%w: it does not know %v requests", ErrUnsupported, key)}
+	}
+	version, err := protocol.Negotiate(key, broker)
+	if err != nil {
+		return 0, &Error{Address: c.address, Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
+	}
+	return version, nil
+}
+
+// Close ends the connection and fails everything in flight with cause, or with ErrClosed if that is nil. It waits for nothing:
+// the Dones run on the connection's own goroutine. Only the first Close counts.
+func (c *Conn) Close(cause error) {
+	if cause == nil {
+		cause = ErrClosed
+	}
+	c.end(cause)
+}
+
+// end makes cause the reason of the connection's end, unless it has one. The reader wakes up and fails the calls.
+func (c *Conn) end(cause error) {
+	c.mu.Lock()
+	first := c.err == nil
+	if first {
+		c.err = cause
+	}
+	c.mu.Unlock()
+	if !first {
+		return
+	}
+	close(c.closed)
+	_ = c.nc.Close()
+	c.log.Debug("connection ended", "address", c.address, "reason", cause)
+}
+
+// Send registers the call and writes it in one vectored write. It returns when the connection has let go of the buffers. An
+// error that it returns was given to Done too: Done is the one channel of outcome. An answer that does not come in time ends
+// the connection, for the answers behind it cannot come either.
+func (c *Conn) Send(call *Call) error {
+	size, err := frameSize(call)
+	if err != nil {
+		return c.finish(call, false, err)
+	}
+	timeout := call.Timeout
+	if timeout <= 0 {
+		timeout = c.opts.RequestTimeout
+	}
+	if !c.takeTurn() {
+		return c.finish(call, false, c.Err())
+	}
+	now := time.Now()
+	if err := c.register(call, size, now, timeout); err != nil {
+		<-c.turn
+		return c.finish(call, false, err)
+	}
+	n, err := c.out.write(c.nc, call.Buffers, timeout, now)
+	if err != nil {
+		c.end(writeError(err))
+	}
+	return c.written(call, n)
+}
+
+// takeTurn waits until nobody else writes. It returns false when the connection ends before.
+func (c *Conn) takeTurn() bool {
+	select {
+	case c.turn <- struct{}{}:
+		return true
+	default:
+	}
+	c.keepReading()
+	select {
+	case c.turn <- struct{}{}:
+		return true
+	case <-c.closed:
+		return false
+	}
+}
+
+// register appends the call to those that await an answer, numbers it, and sees to it that its time is watched.
+func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Duration) error {
+	c.mu.Lock()
+	if err := c.err; err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	call.id, call.size, call.next = c.nextID, size, nil
+	c.nextID = (c.nextID + 1) & math.MaxInt32
+	call.deadline = now.Add(timeout)
+	binary.BigEndian.PutUint32(call.Buffers[0], uint32(size-4))
+	binary.BigEndian.PutUint32(call.Buffers[0][8:], uint32(call.id))
+	c.writing = call
+	c.quietSince = now
+	if !call.NoResponse {
+		c.push(call)
+	}
+	if c.armed.IsZero() || call.deadline.Before(c.armed) {
+		c.arm(call.deadline)
+	}
+	c.mu.Unlock()
+	c.keepReading()
+	return nil
+}
+
+// written ends the turn of a call of which n bytes were written, and completes it unless its answer will.
+func (c *Conn) written(call *Call, n int64) error {
+	c.mu.Lock()
+	// When the answer overtook us, the call is not ours to touch any more.
+	mine := c.writing == call
+	c.writing = nil
+	cause := c.err
+	if mine && cause != nil {
+		c.remove(call)
+	}
+	finished := mine && cause == nil && call.NoResponse
+	c.mu.Unlock()
+	<-c.turn
+	switch {
+	case finished:
+		call.Done(nil, nil)
+	case mine && cause != nil:
+		return c.finish(call, n > 0, cause)
+	}
+	return nil
+}
+
+// finish gives the call its failure.
+func (c *Conn) finish(call *Call, sent bool, cause error) error {
+	err := c.failure(sent, cause)
+	call.Done(nil, err)
+	return err
+}
+
+func (c *Conn) failure(sent bool, cause error) *Error {
+	return &Error{Address: c.address, Sent: sent, Timeout: isTimeout(cause), Err: cause}
+}
+
+// frameSize checks that the call is a frame, and returns its size with the length field.
+func frameSize(call *Call) (int64, error) {
+	if len(call.Buffers) == 0 || len(call.Buffers[0]) < frameHead {
+		return 0, fmt.Errorf("%w: its first buffer lacks the header", ErrBadCall)
+	}
+	size := int64(0)
+	for _, b := range call.Buffers {
+		size += int64(len(b))
+	}
+	if size > math.MaxInt32 {
+		return 0, fmt.Errorf("%w: %d bytes do not fit into a frame", ErrBadCall, size)
+	}
+	return size, nil
+}
+
+// push, pop and remove keep the queue of calls and its sums. They need mu.
+func (c *Conn) push(call *Call) {
+	if c.tail == nil {
+		c.head = call
+	} else {
+		c.tail.next = call
+	}
+	c.tail = call
+	c.inFlight++
+	c.unanswered += call.size
+}
+
+func (c *Conn) pop() {
+	call := c.head
+	c.head = call.next
+	if c.head == nil {
+		c.tail = nil
+	}
+	c.inFlight--
+	c.unanswered -= call.size
+}
+
+func (c *Conn) remove(call *Call) {
+	var before *Call
+	for at := c.head; at != nil; before, at = at, at.next {
+		if at != call {
+			continue
+		}
+		if before == nil {
+			c.pop()
+			return
+		}
+		before.next = at.next
+		if c.tail == at {
+			c.tail = before
+		}
+		c.inFlight--
+		c.unanswered -= at.size
+		return
+	}
+}
+
+// readError tells a broken connection from an answer that makes no sense.
+func readError(err error) error {
+	if errors.Is(err, ErrMalformed) || errors.Is(err, ErrNotKafka) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+}
+
+// writeError tells a broken connection from a broker that does not read.
+func writeError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: the broker takes no bytes", ErrRequestTimeout)
+	}
+	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+}

@@ -1,0 +1,183 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// shortestShare is the least time that one address of a name gets while others wait.
+const shortestShare = time.Second
+
+// Dial connects to a broker ("host:port") and learns which requests it speaks. Where a name has several addresses, each is
+// tried in turn, with its share of the time, until one of them is a broker. It takes at most Options.SetupTimeout, and ends
+// when ctx does; ctx has no meaning for the connection afterwards. The error is an *Error that tells what was found instead
+// of a broker.
+func Dial(ctx context.Context, o *Options, address string) (*Conn, error) {
+	opts := o.withDefaults()
+	bounded, cancel := context.WithTimeoutCause(ctx, opts.SetupTimeout, fmt.Errorf("%w after %v", ErrSetupTimeout, opts.SetupTimeout))
+	defer cancel()
+	targets, err := opts.resolve(bounded, address)
+	if err != nil {
+		err = explainTimeout(bounded, "the name was not resolved", err)
+		return nil, &Error{Address: address, Timeout: isTimeout(err), Err: err}
+	}
+	var failures []error
+	for i, target := range targets {
+		c, err := dialOne(bounded, opts, address, target, len(targets)-i)
+		if err == nil {
+			return c, nil
+		}
+		if len(targets) > 1 {
+			err = fmt.Errorf("%s: %w", target, err)
+		}
+		failures = append(failures, err)
+		if bounded.Err() != nil {
+			break
+		}
+	}
+	err = errors.Join(failures...)
+	if len(failures) == 1 {
+		err = failures[0]
+	}
+	return nil, &Error{Address: address, Timeout: isTimeout(err), Err: err}
+}
+
+// resolve returns the addresses that stand behind one address. A dialer of the user's resolves names itself.
+func (o *Options) resolve(ctx context.Context, address string) ([]string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if o.Dialer != nil || net.ParseIP(host) != nil {
+		return []string{address}, nil
+	}
+	found, err := o.lookup(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	targets := make([]string, len(found))
+	for i, ip := range found {
+		targets[i] = net.JoinHostPort(ip, port)
+	}
+	return targets, nil
+}
+
+// dialOne makes a connection to one target. While others wait behind it, it gets an equal share of the time that is left.
+func dialOne(ctx context.Context, opts *Options, address, target string, waiting int) (*Conn, error) {
+	if deadline, ok := ctx.Deadline(); ok && waiting > 1 {
+		share := max(time.Until(deadline)/time.Duration(waiting), shortestShare)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, share, fmt.Errorf("%w after %v", ErrSetupTimeout, share))
+		defer cancel()
+	}
+	nc, err := opts.open(ctx, target)
+	if err != nil {
+		return nil, explainTimeout(ctx, "no connection", err)
+	}
+	c, err := start(ctx, opts, nc, address)
+	if err != nil {
+		_ = nc.Close()
+		return nil, explainTimeout(ctx, "connected, but the server does not answer ApiVersions: it hangs, or is no Kafka broker", err)
+	}
+	return c, nil
+}
+
+// open opens the byte stream. A user's dialer that does not heed its context is left behind, and what it still brings is closed.
+func (o *Options) open(ctx context.Context, target string) (net.Conn, error) {
+	if o.Dialer == nil {
+		var d net.Dialer
+		nc, err := d.DialContext(ctx, "tcp", target)
+		if err != nil {
+			return nil, err
+		}
+		return nc, o.setBuffers(nc)
+	}
+	type opened struct {
+		nc  net.Conn
+		err error
+	}
+	came := make(chan opened, 1)
+	go func() {
+		nc, err := o.Dialer(ctx, "tcp", target)
+		if nc == nil && err == nil {
+			err = errors.New("the dialer returned neither a connection nor an error")
+		}
+		came <- opened{nc, err}
+	}()
+	select {
+	case got := <-came:
+		if got.err != nil {
+			return nil, got.err
+		}
+		return got.nc, o.setBuffers(got.nc)
+	case <-ctx.Done():
+		go func() {
+			if got := <-came; got.err == nil {
+				_ = got.nc.Close()
+			}
+		}()
+		return nil, context.Cause(ctx)
+	}
+}
+
+// setBuffers sets the socket's buffers, if it is one.
+func (o *Options) setBuffers(nc net.Conn) error {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	if o.SendBuffer > 0 {
+		if err := tcp.SetWriteBuffer(o.SendBuffer); err != nil {
+			return err
+		}
+	}
+	if o.ReceiveBuffer > 0 {
+		return tcp.SetReadBuffer(o.ReceiveBuffer)
+	}
+	return nil
+}
+
+// start has the first exchange on a new stream, and makes a Conn of it.
+func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Conn, error) {
+	// When ctx ends, reads and writes end. The deadline lies in the past: it works at once.
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	h := handshake{stream: nc, reader: new(frameReader), opts: opts}
+	apis, err := h.apiVersions()
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{
+		nc: nc, address: address, opts: opts, apis: apis, log: opts.Logger,
+		turn: make(chan struct{}, 1), closed: make(chan struct{}), quietSince: time.Now(),
+	}
+	c.out, c.roomy = newWriter(nc, opts.SendBuffer)
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		return nil, fmt.Errorf("the connection has no deadlines: %w", err)
+	}
+	if opts.MaxIdle > 0 {
+		c.armed = c.quietSince.Add(opts.MaxIdle)
+		if err := nc.SetReadDeadline(c.armed); err != nil {
+			return nil, err
+		}
+	}
+	c.log.Debug("connected", "address", address, "remote", nc.RemoteAddr(), "apis", len(apis))
+	go c.read(h.reader)
+	return c, nil
+}
+
+// explainTimeout replaces an error that only means "time over" by one that says which time, and what was going on.
+func explainTimeout(ctx context.Context, doing string, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", context.Cause(ctx), doing)
+}

@@ -1,0 +1,68 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// answer is what a Call of Do came to.
+type answer struct {
+	body []byte
+	err  error
+}
+
+// Do sends one request in the newest version that both sides speak, waits for its answer, and decodes it into resp. When ctx
+// ends, only the wait ends: the answer is thrown away when it comes. It is for the rare requests; the frequent ones use Send.
+func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Response) error {
+	version, err := c.Version(req.Key())
+	if err != nil {
+		return err
+	}
+	frame, err := c.frame(req, version)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return c.failure(false, err)
+	}
+	came := make(chan answer, 1)
+	call := &Call{Key: req.Key(), Version: version, Buffers: [][]byte{frame}, Done: func(body []byte, err error) {
+		// A copy: when the wait has ended, nobody may write into resp any more.
+		came <- answer{append([]byte(nil), body...), err}
+	}}
+	if err := c.Send(call); err != nil {
+		return err
+	}
+	select {
+	case a := <-came:
+		if a.err != nil {
+			return a.err
+		}
+		return c.decode(a.body, resp, version)
+	case <-ctx.Done():
+		return c.failure(true, ctx.Err())
+	}
+}
+
+// frame encodes a request with its header, and a hole for the length.
+func (c *Conn) frame(req protocol.Request, version int16) ([]byte, error) {
+	b := make([]byte, 4, 256)
+	b = protocol.AppendRequestHeader(b, req.Key(), version, 0, c.opts.ClientID)
+	b, err := req.Append(b, version)
+	if err != nil {
+		return nil, c.failure(false, err)
+	}
+	return b, nil
+}
+
+// decode reads an answer. One that cannot be read ends the connection: what else comes from there is not to be trusted.
+func (c *Conn) decode(body []byte, resp protocol.Response, version int16) error {
+	if err := resp.Decode(body, version); err != nil {
+		err = fmt.Errorf("%w: %w", ErrMalformed, err)
+		c.end(err)
+		return c.failure(true, err)
+	}
+	return nil
+}

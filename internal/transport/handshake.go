@@ -1,0 +1,107 @@
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// greeting is the correlation id of the first request: two line ends. To a broker it is a number like any other; but a server
+// that expects text, such as HTTP, takes them for the end of a bad request and answers at once, where it would wait for more.
+const greeting = 0x0d0a0d0a
+
+// handshake is the first exchange on a new connection, before its reader starts: one request, one answer.
+type handshake struct {
+	stream io.ReadWriter
+	reader *frameReader
+	opts   *Options
+	asked  int32
+}
+
+// apiVersions asks the broker what it speaks. Brokers that do not know our newest ApiVersions request say which they know, or
+// at least that (error 35); then it is asked again so.
+func (h *handshake) apiVersions() (map[protocol.APIKey]protocol.VersionRange, error) {
+	req := &protocol.ApiVersionsRequest{SoftwareName: h.opts.SoftwareName, SoftwareVersion: h.opts.SoftwareVersion}
+	version := protocol.Supported(protocol.ApiVersions).Max
+	for {
+		var resp protocol.ApiVersionsResponse
+		if err := h.exchange(req, &resp, version); err != nil {
+			return nil, err
+		}
+		switch {
+		case resp.ErrorCode == protocol.UnsupportedVersion && version > 0:
+			version = fallback(&resp, version)
+			continue
+		case resp.ErrorCode != protocol.None:
+			return nil, fmt.Errorf("ApiVersions: %w", &protocol.Error{Code: resp.ErrorCode})
+		}
+		apis := make(map[protocol.APIKey]protocol.VersionRange, len(resp.APIs))
+		for _, a := range resp.APIs {
+			apis[a.Key] = protocol.VersionRange{Min: a.Min, Max: a.Max}
+		}
+		return apis, nil
+	}
+}
+
+// fallback returns the version to ask in after one that was refused. It is always lower, so that asking ends.
+func fallback(resp *protocol.ApiVersionsResponse, refused int16) int16 {
+	broker, ok := resp.Range(protocol.ApiVersions)
+	if !ok {
+		return 0
+	}
+	version, err := protocol.Negotiate(protocol.ApiVersions, broker)
+	if err != nil || version >= refused {
+		return 0
+	}
+	return version
+}
+
+// exchange sends one request and reads its answer.
+func (h *handshake) exchange(req protocol.Request, resp protocol.Response, version int16) error {
+	id := greeting + h.asked
+	h.asked++
+	frame := protocol.AppendRequestHeader(make([]byte, 4, 128), req.Key(), version, id, h.opts.ClientID)
+	frame, err := req.Append(frame, version)
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+	if _, err := h.stream.Write(frame); err != nil {
+		return h.explain(err)
+	}
+	answer, err := h.reader.next(h.stream, min(h.opts.MaxResponse, maxSetupResponse))
+	if err != nil {
+		return h.explain(err)
+	}
+	got, body, err := protocol.DecodeResponseHeader(answer, req.Key(), version)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKafka, err)
+	}
+	if got != id {
+		return fmt.Errorf("%w: correlation id %d where %d was due", ErrNotKafka, got, id)
+	}
+	if err := resp.Decode(body, version); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKafka, err)
+	}
+	return nil
+}
+
+// explain says what the end of the stream means while nothing is known of the server.
+func (h *handshake) explain(err error) error {
+	switch {
+	case errors.Is(err, ErrNotKafka):
+		return err
+	case errors.Is(err, ErrMalformed):
+		return fmt.Errorf("%w: %w", ErrNotKafka, err)
+	case h.reader.known:
+		return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions): a broker older than 0.10, "+
+			"a listener that wants TLS or SASL, or no Kafka broker: %w", ErrDisconnected, err)
+	}
+	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+}

@@ -1,0 +1,76 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// What Options mean where a field is zero.
+const (
+	// DefaultSetupTimeout is Kafka's socket.connection.setup.timeout.ms.
+	DefaultSetupTimeout = 10 * time.Second
+	// DefaultRequestTimeout is Kafka's request.timeout.ms.
+	DefaultRequestTimeout = 30 * time.Second
+	// DefaultMaxIdle is Kafka's connections.max.idle.ms: below the broker's ten minutes, so that we close first.
+	DefaultMaxIdle = 9 * time.Minute
+	// DefaultMaxResponse is the largest answer that is read, in bytes.
+	DefaultMaxResponse = 100 << 20
+	// maxSetupResponse bounds the answers to the first requests, from a server of which nothing is known yet.
+	maxSetupResponse = 1 << 20
+)
+
+// Options say how connections are made. They are read only, and many connections may share them.
+type Options struct {
+	// Dialer opens the byte stream; it gets the address as it was given to Dial. Nil means TCP, with every address of
+	// a DNS name tried in turn. The connections must support deadlines and concurrent use, as net.Conn promises.
+	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+	// ClientID (client.id) travels in every request, for the broker's logs and quotas.
+	ClientID string
+	// SoftwareName and SoftwareVersion tell the broker who speaks (KIP-511): letters, digits, dots and dashes.
+	SoftwareName, SoftwareVersion string
+	// RequestTimeout (request.timeout.ms) is how long an answer is waited for where a Call does not say.
+	// Zero means DefaultRequestTimeout.
+	RequestTimeout time.Duration
+	// SetupTimeout (socket.connection.setup.timeout.ms) bounds Dial: name lookup, connection and first exchange
+	// together. Zero means DefaultSetupTimeout.
+	SetupTimeout time.Duration
+	// MaxIdle (connections.max.idle.ms) is how long a connection with nothing in flight stays open. Zero means
+	// DefaultMaxIdle; a negative value means for ever.
+	MaxIdle time.Duration
+	// SendBuffer and ReceiveBuffer (send.buffer.bytes, receive.buffer.bytes) are the socket's buffers in bytes.
+	// Zero and -1 leave them to the operating system.
+	SendBuffer, ReceiveBuffer int
+	// MaxResponse is the largest answer in bytes; a longer one closes the connection. Zero means DefaultMaxResponse.
+	MaxResponse int
+	// Logger gets what happens to connections, at debug level. Nil is silent.
+	Logger *slog.Logger
+
+	// lookup replaces the resolver in tests.
+	lookup func(ctx context.Context, host string) ([]string, error)
+}
+
+// withDefaults returns a copy in which no field means "default" any more.
+func (o *Options) withDefaults() *Options {
+	d := *o
+	if d.RequestTimeout <= 0 {
+		d.RequestTimeout = DefaultRequestTimeout
+	}
+	if d.SetupTimeout <= 0 {
+		d.SetupTimeout = DefaultSetupTimeout
+	}
+	if d.MaxIdle == 0 {
+		d.MaxIdle = DefaultMaxIdle
+	}
+	if d.MaxResponse <= 0 {
+		d.MaxResponse = DefaultMaxResponse
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.lookup == nil {
+		d.lookup = net.DefaultResolver.LookupHost
+	}
+	return &d
+}

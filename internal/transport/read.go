@@ -1,0 +1,169 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// read is the reader's goroutine: it takes answers from the stream and gives them to their calls, until the connection
+// ends or another goroutine has taken over. Whoever is the reader at the end fails the calls that are left.
+func (c *Conn) read(r *frameReader) {
+	for {
+		frame, err := r.next(c.nc, c.opts.MaxResponse)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if err = c.overdue(); err == nil {
+				continue
+			}
+		} else if err != nil {
+			err = readError(err)
+		}
+		if err != nil {
+			c.end(err)
+			break
+		}
+		call, body, err := c.match(frame, r)
+		if err != nil {
+			c.end(err)
+			break
+		}
+		call.Done(body, nil)
+		if !c.resume(r) {
+			return
+		}
+	}
+	c.drain()
+}
+
+// match finds the call that a frame answers, and takes it off the queue. From here on until resume the goroutine delivers.
+func (c *Conn) match(frame []byte, r *frameReader) (*Call, []byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, nil, c.err
+	}
+	call := c.head
+	if call == nil {
+		return nil, nil, fmt.Errorf("%w: %d bytes that nothing was asked for", ErrMalformed, len(frame))
+	}
+	id, body, err := protocol.DecodeResponseHeader(frame, call.Key, call.Version)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if id != call.id {
+		return nil, nil, fmt.Errorf("%w: correlation id %d where %d was due", ErrMalformed, id, call.id)
+	}
+	c.pop()
+	if c.writing == call {
+		c.writing = nil
+	}
+	if c.head == nil {
+		c.quietSince = time.Now()
+	}
+	c.delivering = r
+	return call, body, nil
+}
+
+// resume makes the goroutine read again after a Done. It returns false when another one has become the reader meanwhile.
+func (c *Conn) resume(r *frameReader) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.delivering == r {
+		c.delivering = nil
+		return true
+	}
+	c.spare = r
+	return false
+}
+
+// keepReading is called before anything that may block until the broker takes bytes. A broker may take none before its own
+// answers are read. So if the reader's goroutine is inside a Done, which may be the very one that is about to block, a new
+// goroutine goes on reading; the old one ends when its Done returns. While all that is under way fits into the socket's
+// buffer, no write can block, and the cost of the other goroutine is saved.
+func (c *Conn) keepReading() {
+	c.mu.Lock()
+	r := c.delivering
+	crowded := c.unanswered > c.roomy || c.writing != nil && c.writing.NoResponse
+	if r == nil || c.err != nil || !crowded {
+		c.mu.Unlock()
+		return
+	}
+	c.delivering = nil
+	other := c.spare
+	c.spare = nil
+	if other == nil {
+		other = new(frameReader)
+	}
+	// The body that Done is looking at lies in r's buffer, so only the bytes behind it move.
+	other.takeRest(r)
+	c.mu.Unlock()
+	go c.read(other)
+}
+
+// overdue is called when the read deadline has passed. It sets the next one if nothing is late, and else says what is.
+// Deadlines are mostly set here and not per request: one that is too early costs a wake-up each request timeout, no more.
+func (c *Conn) overdue() error {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	due, busy := c.due()
+	if due.IsZero() || now.Before(due) {
+		c.arm(due)
+		return nil
+	}
+	if busy {
+		return ErrRequestTimeout
+	}
+	return ErrIdle
+}
+
+// due returns when the connection must end if nothing happens, zero for never, and whether a call waits for it. It needs mu.
+func (c *Conn) due() (due time.Time, busy bool) {
+	earlier := func(call *Call) {
+		if !busy || call.deadline.Before(due) {
+			due, busy = call.deadline, true
+		}
+	}
+	for call := c.head; call != nil; call = call.next {
+		earlier(call)
+	}
+	if c.writing != nil {
+		earlier(c.writing)
+	}
+	if !busy && c.opts.MaxIdle > 0 {
+		due = c.quietSince.Add(c.opts.MaxIdle)
+	}
+	return due, busy
+}
+
+// arm sets the read deadline. It needs mu, so that the last one set is the one in force; setting does not block.
+func (c *Conn) arm(t time.Time) {
+	c.armed = t
+	// An error means that the connection is closed; the reader sees that itself.
+	_ = c.nc.SetReadDeadline(t)
+}
+
+// drain fails what is in flight, in its order. A call whose write has not returned is left to its Send, which knows how much
+// of it was written.
+func (c *Conn) drain() {
+	c.mu.Lock()
+	cause := c.err
+	if c.writing != nil {
+		c.remove(c.writing)
+	}
+	call := c.head
+	c.head, c.tail, c.inFlight, c.unanswered = nil, nil, 0, 0
+	c.mu.Unlock()
+	for call != nil {
+		// Done may reuse the call.
+		next := call.next
+		_ = c.finish(call, true, cause)
+		call = next
+	}
+}

@@ -1,0 +1,95 @@
+package transport
+
+import (
+	"net"
+	"time"
+)
+
+const (
+	// packed is how many bytes of small buffers go out in one piece on connections without vectored writes.
+	packed = 16 << 10
+	// smallestSendBuffer is what every system gives a socket, at the least, before a write blocks.
+	smallestSendBuffer = 8 << 10
+)
+
+// writer puts frames on the wire. It belongs to the goroutine that has the turn.
+type writer struct {
+	// vectored: the system writes many buffers in one call.
+	vectored bool
+	// bound is the write deadline in force. It is only the second guard, behind the read deadline that watches every call,
+	// for the time in which nobody reads; so it may be loose, and is set rarely.
+	bound   time.Time
+	vector  [][]byte
+	rest    net.Buffers
+	scratch []byte
+}
+
+// newWriter finds out what the connection can do, and up to how many bytes under way a write to it cannot block. sendBuffer
+// is the socket's buffer as it was set, or less than 1.
+func newWriter(nc net.Conn, sendBuffer int) (w writer, roomy int64) {
+	if _, ok := nc.(*net.TCPConn); !ok {
+		return writer{}, 0
+	}
+	if sendBuffer <= 0 {
+		return writer{vectored: true}, smallestSendBuffer
+	}
+	return writer{vectored: true}, int64(min(sendBuffer/2, 32<<10))
+}
+
+// write writes the buffers and returns how many bytes the connection took.
+func (w *writer) write(nc net.Conn, buffers [][]byte, timeout time.Duration, now time.Time) (int64, error) {
+	if left := w.bound.Sub(now); left < timeout || left > 4*timeout {
+		w.bound = now.Add(2 * timeout)
+		if err := nc.SetWriteDeadline(w.bound); err != nil {
+			return 0, err
+		}
+	}
+	if len(buffers) == 1 {
+		n, err := nc.Write(buffers[0])
+		return int64(n), err
+	}
+	if !w.vectored {
+		return w.pack(nc, buffers)
+	}
+	// WriteTo empties the slice that it is given, so it gets a copy, kept here to cost no allocation.
+	w.vector = append(w.vector[:0], buffers...)
+	w.rest = w.vector
+	n, err := w.rest.WriteTo(nc)
+	clear(w.vector)
+	w.rest = nil
+	return n, err
+}
+
+// pack writes small buffers together, so that a header does not become a packet or a TLS record of its own.
+func (w *writer) pack(nc net.Conn, buffers [][]byte) (written int64, err error) {
+	if w.scratch == nil {
+		w.scratch = make([]byte, 0, packed)
+	}
+	flush := func(b []byte) error {
+		if len(b) == 0 {
+			return nil
+		}
+		n, err := nc.Write(b)
+		written += int64(n)
+		return err
+	}
+	pending := w.scratch[:0]
+	for _, b := range buffers {
+		if len(pending)+len(b) <= packed {
+			pending = append(pending, b...)
+			continue
+		}
+		if err := flush(pending); err != nil {
+			return written, err
+		}
+		pending = pending[:0]
+		if len(b) < packed {
+			pending = append(pending, b...)
+			continue
+		}
+		if err := flush(b); err != nil {
+			return written, err
+		}
+	}
+	return written, flush(pending)
+}
