@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"encoding/binary"
+	"math"
 	"runtime"
 	"strconv"
 	"strings"
@@ -84,15 +85,21 @@ func TestFalseLengthsAllocateNoMoreThanAMultipleOfWhatCame(t *testing.T) {
 	}
 }
 
-// requireSmallDecode decodes, whatever comes of it, and measures.
+// requireSmallDecode decodes, whatever comes of it, and measures. The runtime counts what the whole process allocates, its own
+// work included, which can only add to what the decoder takes, the same each time: so the smallest of several tries counts.
 func requireSmallDecode(t *testing.T, kind messageKind, version int16, body []byte, what string) {
 	t.Helper()
-	var before, after runtime.MemStats
-	m := kind.fresh()
-	runtime.ReadMemStats(&before)
-	_ = m.Decode(body, version)
-	runtime.ReadMemStats(&after)
-	require.LessOrEqual(t, after.TotalAlloc-before.TotalAlloc, uint64(24*len(body)+4096), what)
+	limit := uint64(24*len(body) + 4096)
+	least := uint64(math.MaxUint64)
+	for try := 0; try < 5 && least > limit; try++ {
+		var before, after runtime.MemStats
+		m := kind.fresh()
+		runtime.ReadMemStats(&before)
+		_ = m.Decode(body, version)
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	require.LessOrEqual(t, least, limit, what)
 }
 
 func TestNullIsRefusedWhereItMustNotBe(t *testing.T) {
