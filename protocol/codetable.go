@@ -25,7 +25,9 @@ const (
 //
 // The leader first checks the request and the batch, then appends the batch to its log, and with acks=all then lets the
 // request wait until the replicas in sync have the batch too. Whether an answer can come from after the append was read off
-// the brokers' own code: of 4.3 in detail, of older versions where they differ.
+// the brokers' own code: 4.3.1 for the whole path, 0.11, 1.0, 2.1, 2.3, 2.8 and 3.9 for the wait, 0.11 and 1.0 for their
+// checks of sequences. Codes that no Produce path there raises are notProduce, unless they say by themselves that the request
+// was refused before any work: authentication, authorisation, policy, operation not attempted.
 type when uint8
 
 const (
@@ -56,7 +58,7 @@ var codeTable = [...]codeRow{
 	// The batch is checked before it gets its offsets.
 	{CorruptMessage, "CORRUPT_MESSAGE", retriable, beforeAppend,
 		"a record batch is damaged, or has a form that the topic does not take, such as a null key where it is compacted"},
-	// Before the append: the partition is not there. While waiting: its topic was deleted; on old brokers also: the replica moved away.
+	// Before the append: the partition is not there. While waiting: its topic was deleted; on brokers up to 2.3 also: the replica moved away.
 	{UnknownTopicOrPartition, "UNKNOWN_TOPIC_OR_PARTITION", retriable | refresh, whileWaiting,
 		"the broker does not know this topic or partition"},
 	{InvalidFetchSize, "INVALID_FETCH_SIZE", final, notProduce,
@@ -72,8 +74,8 @@ var codeTable = [...]codeRow{
 		"the request was not done in its time"},
 	{BrokerNotAvailable, "BROKER_NOT_AVAILABLE", final, notProduce,
 		"the broker is not there"},
-	// Old brokers said it where newer ones say NOT_LEADER_OR_FOLLOWER.
-	{ReplicaNotAvailable, "REPLICA_NOT_AVAILABLE", retriable | refresh, whileWaiting,
+	// Said to those who read. To Produce brokers say NOT_LEADER_OR_FOLLOWER.
+	{ReplicaNotAvailable, "REPLICA_NOT_AVAILABLE", retriable | refresh, notProduce,
 		"the broker holds no replica of the partition"},
 	// Sizes are checked before the append, again after a recompression.
 	{MessageTooLarge, "MESSAGE_TOO_LARGE", final, beforeAppend,
@@ -168,7 +170,8 @@ var codeTable = [...]codeRow{
 	// Sequences are checked right before the append. It says nothing about earlier tries of the batch.
 	{OutOfOrderSequenceNumber, "OUT_OF_ORDER_SEQUENCE_NUMBER", final, beforeAppend,
 		"the batch's sequence is not the next one of its producer"},
-	// The log has it, at an offset that the broker does not remember.
+	// Said by brokers from 0.11 to 1.0.1 only; later ones answer NONE, or OUT_OF_ORDER_SEQUENCE_NUMBER where they have forgotten the
+	// batch. 1.0.0 and 1.0.1 compare sequences without wrapping: right after 2^31-1 they say it of a batch that is new.
 	{DuplicateSequenceNumber, "DUPLICATE_SEQUENCE_NUMBER", final, appended,
 		"the batch's sequence was written before"},
 	// As 45.
@@ -299,8 +302,8 @@ var codeTable = [...]codeRow{
 		"another broker uses this id"},
 	{BrokerIDNotRegistered, "BROKER_ID_NOT_REGISTERED", final, notProduce,
 		"no broker with this id is registered"},
-	// As 100.
-	{InconsistentTopicID, "INCONSISTENT_TOPIC_ID", retriable | refresh, beforeAppend,
+	// To Produce brokers say UNKNOWN_TOPIC_ID.
+	{InconsistentTopicID, "INCONSISTENT_TOPIC_ID", retriable | refresh, notProduce,
 		"the log belongs to a topic with another id"},
 	{InconsistentClusterID, "INCONSISTENT_CLUSTER_ID", final, notProduce,
 		"the request is for another cluster"},
