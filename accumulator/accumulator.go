@@ -1,0 +1,238 @@
+package accumulator
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Config is what an Accumulator needs to know. The zero values of MaxRequestSize, MaxSpan and Listener mean no limit of
+// their own, one second or Linger, and nobody.
+type Config struct {
+	// BatchSize is batch.size: how many bytes of one partition's records travel together, as they are on the wire.
+	BatchSize int
+	// MaxRequestSize is max.request.size: no batch of several records is larger, compressed or not.
+	MaxRequestSize int
+	// Memory is buffer.memory.
+	Memory int64
+	// Linger is linger.ms.
+	Linger time.Duration
+	// MaxSpan is how far the records of one batch may be apart, so that none of them expires much before its time.
+	MaxSpan time.Duration
+	// Compressor compresses batches; nil leaves them as they are.
+	Compressor *compress.Compressor
+	// NewOwner makes the owner of a new partition. It is called once for each, while the topic makes no other partition.
+	NewOwner func(*Partition) Owner
+	// Listener is told of what reaches users' code.
+	Listener Listener
+}
+
+// Accumulator holds the records of one producer.
+//
+// Lock order: Topic.mu, which is held while a partition is made and so over NewOwner and what that locks; then Partition.mu;
+// then one of Result.mu, activeMu and memory.mu, which are leaves. topicsMu is taken alone. No channel is touched under any
+// of them: who is to be woken is collected there, and woken when they are free.
+type Accumulator struct {
+	cfg          Config
+	maxRaw       int // bytes that a batch of several records may have before compression
+	buffers      bufferPool
+	memory       *memory
+	listener     Listener
+	acknowledges bool
+	unheard      atomic.Int64
+
+	topicsMu sync.Mutex
+	topics   map[string]*Topic
+
+	activeMu  sync.Mutex
+	active    map[*Partition]struct{} // partitions with records that are not done
+	lingering map[*Partition]struct{} // those that may have a batch which is not ready; see expediteAll
+	closed    *record.Error
+}
+
+// New returns an empty Accumulator.
+func New(cfg Config) *Accumulator {
+	if cfg.MaxSpan <= 0 {
+		cfg.MaxSpan = max(cfg.Linger, time.Second)
+	}
+	if cfg.MaxRequestSize <= 0 {
+		cfg.MaxRequestSize = math.MaxInt32
+	}
+	if cfg.Listener == nil {
+		cfg.Listener = nobody{}
+	}
+	return &Accumulator{
+		cfg: cfg, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.Acknowledges(),
+		maxRaw: int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
+		topics: make(map[string]*Topic), active: make(map[*Partition]struct{}), lingering: make(map[*Partition]struct{}),
+	}
+}
+
+// capacityFor returns the capacity of the buffer for n bytes: a pooled size, unless all of the memory could not hold that.
+func (a *Accumulator) capacityFor(n int) int {
+	if size := bufferSize(n); int64(size) <= a.cfg.Memory {
+		return size
+	}
+	return n
+}
+
+// Topic returns the topic of that name, made at its first use.
+func (a *Accumulator) Topic(name string) *Topic {
+	a.topicsMu.Lock()
+	defer a.topicsMu.Unlock()
+	t := a.topics[name]
+	if t == nil {
+		t = newTopic(a, name)
+		a.topics[name] = t
+	}
+	return t
+}
+
+func (a *Accumulator) activate(p *Partition) {
+	a.activeMu.Lock()
+	a.active[p] = struct{}{}
+	a.activeMu.Unlock()
+}
+
+func (a *Accumulator) list(p *Partition) {
+	a.activeMu.Lock()
+	a.lingering[p] = struct{}{}
+	a.activeMu.Unlock()
+}
+
+func (a *Accumulator) deactivate(p *Partition) {
+	a.activeMu.Lock()
+	delete(a.active, p)
+	delete(a.lingering, p)
+	a.activeMu.Unlock()
+}
+
+func (a *Accumulator) activePartitions() []*Partition {
+	a.activeMu.Lock()
+	defer a.activeMu.Unlock()
+	all := make([]*Partition, 0, len(a.active))
+	for p := range a.active {
+		all = append(all, p)
+	}
+	return all
+}
+
+// expediteAll readies every batch that lingers: somebody waits for memory. Its work is bounded by the batches that were
+// begun since it was called last, not by how many partitions there are: a partition is listed when a batch of it begins to
+// linger and is taken off here, or when it has nothing left.
+func (a *Accumulator) expediteAll() {
+	a.activeMu.Lock()
+	all := make([]*Partition, 0, len(a.lingering))
+	for p := range a.lingering {
+		all = append(all, p)
+	}
+	clear(a.lingering)
+	a.activeMu.Unlock()
+	for _, p := range all {
+		p.expediteListed()
+	}
+}
+
+// Flush readies every record accepted before it and waits until each has its outcome and its callback has returned, or
+// until ctx ends. Its error is ctx's and speaks only of the wait.
+func (a *Accumulator) Flush(ctx context.Context) error {
+	var waits []<-chan struct{}
+	for _, p := range a.activePartitions() {
+		if done := p.startFlush(); done != nil {
+			waits = append(waits, done)
+		}
+	}
+	for _, done := range waits {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return contextError(ctx)
+		}
+	}
+	return nil
+}
+
+// Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use.
+func (a *Accumulator) Buffered() (records int, bytes int64) {
+	for _, p := range a.activePartitions() {
+		p.mu.Lock()
+		records += p.records
+		p.mu.Unlock()
+	}
+	return records, a.memory.inUse()
+}
+
+// Unheard returns how many records have failed with nobody listening: no callback, and their future never asked.
+func (a *Accumulator) Unheard() int64 { return a.unheard.Load() }
+
+// Close refuses further records with err and wakes the Sends that wait for memory. What is buffered stays.
+func (a *Accumulator) Close(err *record.Error) {
+	a.activeMu.Lock()
+	a.closed = err
+	a.activeMu.Unlock()
+	a.topicsMu.Lock()
+	topics := make([]*Topic, 0, len(a.topics))
+	for _, t := range a.topics {
+		topics = append(topics, t)
+	}
+	a.topicsMu.Unlock()
+	for _, t := range topics {
+		t.mu.Lock() // a partition that is being made has seen closed, or is among these
+		all := t.Partitions()
+		t.mu.Unlock()
+		for _, p := range all {
+			if p != nil {
+				p.Close(err)
+			}
+		}
+	}
+	a.memory.close(err)
+}
+
+func (a *Accumulator) isClosed() *record.Error {
+	a.activeMu.Lock()
+	defer a.activeMu.Unlock()
+	return a.closed
+}
+
+// call runs the interceptors and the callback of one record. A panic of the callback is recovered and reported; the
+// interceptors' is the Listener's to recover.
+func (a *Accumulator) call(hook Hook, md record.Metadata, err *record.Error) {
+	if a.acknowledges {
+		a.listener.OnAcknowledgement(md, plain(err))
+	}
+	if hook.empty() {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			a.listener.Panicked(v)
+		}
+	}()
+	hook.call(md, err)
+}
+
+// plain turns a nil *record.Error into a nil error.
+func plain(err *record.Error) error {
+	if err == nil {
+		return nil
+	}
+	return err
+}
+
+// nobody is the Listener, and the Owner of each partition, of an accumulator without one.
+type nobody struct{}
+
+func (nobody) BatchReady() {}
+
+func (nobody) Enter() any                               { return nil }
+func (nobody) Leave(any)                                {}
+func (nobody) Acknowledges() bool                       { return false }
+func (nobody) OnAcknowledgement(record.Metadata, error) {}
+func (nobody) Panicked(any)                             {}
+func (nobody) Unheard(int, *record.Error)               {}

@@ -1,0 +1,194 @@
+package accumulator
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+// Appended is what came of an append.
+type Appended struct {
+	// Result and Index are the record's place in its batch.
+	Result *Result
+	Index  int32
+	// Bytes is how much the partition's batches have grown.
+	Bytes int
+	// Complete says that the record's batch takes no more.
+	Complete bool
+	// Need is, where there was no room, how many bytes must be reserved first; nothing was appended. An Append with a grant of
+	// as much succeeds, unless the partition was closed.
+	Need int64
+	// Err is why the partition takes no records any more, or never this one; nothing was appended.
+	Err *record.Error
+}
+
+// Append encodes r into the open batch. It never blocks: where there is no room it says how much must be reserved first
+// (see [Partition.Reserve]). grant is a reservation made so, or nil; what the append uses of it is taken off.
+func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *int64) (a Appended) {
+	var then afterwards
+	p.mu.Lock()
+	p.appendLocked(now, r, hook, grant, &a, &then)
+	p.mu.Unlock()
+	p.do(then)
+	return a
+}
+
+// AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done is told
+// what came of it. Both run under the lock, and must not call back. It returns how many were appended.
+func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Record, Hook), done func(k int, a Appended)) (appended int) {
+	var then afterwards
+	p.mu.Lock()
+	for appended < n {
+		var a Appended
+		r, hook := pick(appended)
+		p.appendLocked(now, r, hook, nil, &a, &then)
+		if a.Result == nil {
+			break
+		}
+		done(appended, a)
+		appended++
+	}
+	p.mu.Unlock()
+	p.do(then)
+	return appended
+}
+
+// afterwards is what is left to do when Partition.mu is free again.
+type afterwards struct {
+	ready bool  // there is a batch to take
+	free  int64 // bytes to give back
+}
+
+func (p *Partition) do(then afterwards) {
+	if then.free > 0 {
+		p.acc.memory.release(&p.holder, then.free)
+	}
+	if then.ready {
+		p.owner.BatchReady()
+	}
+}
+
+func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, grant *int64, a *Appended, then *afterwards) {
+	if p.closed != nil {
+		a.Err = p.closed
+		return
+	}
+	stamp := now
+	if !r.Timestamp.IsZero() {
+		stamp = r.Timestamp
+	}
+	ms := stamp.UnixMilli()
+	b := p.open
+	size := 0
+	if b != nil {
+		size = record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
+		if !p.takesLocked(b, size, now, grant, then) {
+			b = nil
+		}
+	}
+	if b == nil {
+		size = record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
+		if b = p.beginLocked(now, ms, size, grant, a, then); b == nil {
+			return
+		}
+		a.Bytes = record.BatchHeaderSize
+	}
+	i := b.appended
+	b.buf = record.AppendRecord(b.buf, i, ms-b.baseTime, r.Key, r.Value, r.Headers)
+	b.appended++
+	b.maxTime = max(b.maxTime, ms)
+	b.root.times.add(i, ms)
+	b.root.hooks.add(i, hook, p.lastCount)
+	p.records++
+	a.Result, a.Index = b.root, i
+	a.Bytes += size
+	if len(b.buf) >= b.limit {
+		p.completeLocked(then)
+		a.Complete = true
+	} else if i == 0 {
+		p.begunLocked(then)
+	}
+}
+
+// takesLocked tells whether the open batch takes size more bytes. One that cannot, whatever comes free, is completed.
+func (p *Partition) takesLocked(b *Batch, size int, now time.Time, grant *int64, then *afterwards) bool {
+	n := len(b.buf) + size
+	if n > b.limit || now.Sub(b.Created) > p.acc.cfg.MaxSpan {
+		p.completeLocked(then)
+		return false
+	}
+	return n <= cap(b.buf) || p.growLocked(b, n, grant, then)
+}
+
+// growLocked replaces b's buffer by one for n bytes, if there is room for it.
+func (p *Partition) growLocked(b *Batch, n int, grant *int64, then *afterwards) bool {
+	twice := min(2*int64(cap(b.buf)), int64(b.limit))
+	capacity := p.acc.capacityFor(int(max(int64(n), twice)))
+	// The old buffer stays counted until its bytes are copied.
+	if !p.reserveLocked(int64(capacity), 0, grant) {
+		return false
+	}
+	box := p.acc.buffers.get(capacity)
+	b.buf = append(*box, b.buf...)
+	then.free += int64(cap(*b.box))
+	p.acc.buffers.put(b.box)
+	b.box = box
+	return true
+}
+
+// beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
+func (p *Partition) beginLocked(now time.Time, ms int64, size int, grant *int64, a *Appended, then *afterwards) *Batch {
+	size += record.BatchHeaderSize
+	least := p.acc.capacityFor(size)
+	if int64(least) > p.acc.cfg.Memory {
+		a.Err = p.tooLarge(int64(least))
+		return nil
+	}
+	// The batch before tells how large this one will be. But it gets that at once only while half of the memory stays free:
+	// many partitions with a record each must fit, whatever they had before.
+	limit := p.topic.rawLimit()
+	capacity := max(least, p.acc.capacityFor(min(p.lastBytes, limit)))
+	if capacity > least && !p.reserveLocked(int64(capacity), p.acc.cfg.Memory/2, grant) {
+		capacity = 0
+	}
+	if capacity <= least {
+		if capacity = least; !p.reserveLocked(int64(least), 0, grant) {
+			a.Need = int64(least)
+			return nil
+		}
+	}
+	if p.open != nil {
+		p.completeLocked(then)
+	}
+	p.ordinals++
+	b := p.newBatch(now, &Result{acc: p.acc, part: p, ordinal: p.ordinals}, capacity)
+	b.limit, b.baseTime, b.maxTime = limit, ms, ms
+	p.open = b
+	if !p.active {
+		p.active = true
+		p.acc.activate(p)
+	}
+	return b
+}
+
+// reserveLocked takes n bytes from the grant and, as far as that does not reach, from the memory, where spare bytes stay
+// free then.
+func (p *Partition) reserveLocked(n, spare int64, grant *int64) bool {
+	if grant == nil {
+		return p.acc.memory.try(&p.holder, n, spare)
+	}
+	granted := min(n, *grant)
+	if n > granted && !p.acc.memory.try(&p.holder, n-granted, spare) {
+		return false
+	}
+	*grant -= granted
+	return true
+}
+
+func (p *Partition) tooLarge(n int64) *record.Error {
+	return &record.Error{
+		Topic: p.topic.name, Partition: p.index, Err: record.ErrRecordTooLarge,
+		Detail: fmt.Sprintf("it takes %d bytes; buffer.memory is %d", n, p.acc.cfg.Memory),
+	}
+}

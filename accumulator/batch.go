@@ -1,0 +1,176 @@
+package accumulator
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+// Batch is a batch that was sealed: its records are fixed, and it waits for an outcome. Its owner writes [Batch.Wire] as
+// often as it must, and ends it with [Partition.Settle], [Partition.Reject] or [Partition.Split].
+type Batch struct {
+	// Created is when the first record was appended; delivery.timeout.ms counts from here.
+	Created time.Time
+	// Count is the number of records in the batch.
+	Count int32
+
+	part  *Partition
+	root  *Result
+	index []int32      // the records' indexes in root; nil when the batch has all that were not cancelled
+	buf   []byte       // header and records, raw until Compress
+	box   *[]byte      // what buf came in from the pool; buffer.memory is charged with its capacity
+	raw   int          // bytes of the records before Compress
+	holds atomic.Int32 // the outcome that is missing, and each write under way
+	ended atomic.Bool  // it has its outcome, or others stand in its place
+
+	// While the batch is in its queue; guarded by Partition.mu.
+	appended  int32 // records ever appended; Count is set by the seal
+	limit     int   // bytes that it may have when it has several records
+	cancelled []int32
+
+	baseTime int64
+	maxTime  int64
+}
+
+// newBatch returns a batch with room for size bytes behind the header. Its buffer is reserved already.
+func (p *Partition) newBatch(created time.Time, root *Result, capacity int) *Batch {
+	b := &Batch{Created: created, part: p, root: root, box: p.acc.buffers.get(capacity)}
+	b.buf = (*b.box)[:record.BatchHeaderSize]
+	b.holds.Store(1)
+	return b
+}
+
+// Wire returns the batch's bytes as they go over the wire, from the batch header on.
+func (b *Batch) Wire() []byte { return b.buf }
+
+// Hold keeps the batch's buffer from being reused while a connection writes it; each Hold needs a Release.
+func (b *Batch) Hold() { b.holds.Add(1) }
+
+// Release ends a Hold. The buffer goes back when the batch has its outcome and no connection holds it.
+func (b *Batch) Release() {
+	if b.holds.Add(-1) == 0 {
+		b.buf = nil
+		b.part.giveBack(b.box)
+	}
+}
+
+// end notes that the batch is done with. It panics at the second time: a record has one outcome.
+func (b *Batch) end() {
+	if b.ended.Swap(true) {
+		panic("samsa: a batch was settled twice")
+	}
+}
+
+// forcedBuffer returns a buffer of that capacity which counts in buffer.memory, whether there is room or not.
+func (p *Partition) forcedBuffer(capacity int) *[]byte {
+	p.acc.memory.force(&p.holder, int64(capacity))
+	return p.acc.buffers.get(capacity)
+}
+
+// giveBack returns a buffer to the pool and its bytes to buffer.memory. It is called under no lock.
+func (p *Partition) giveBack(box *[]byte) {
+	size := int64(cap(*box))
+	p.acc.buffers.put(box)
+	p.acc.memory.release(&p.holder, size)
+}
+
+// use puts another buffer, which holds buf, in the place of the batch's.
+func (b *Batch) use(box *[]byte, buf []byte) {
+	old := b.box
+	b.box, b.buf = box, buf
+	b.part.giveBack(old)
+}
+
+// seal leaves out the cancelled records and writes the batch's header. It runs once, outside every lock: the batch has left
+// its queue.
+func (b *Batch) seal() {
+	b.Count = b.appended
+	if len(b.cancelled) > 0 {
+		b.leaveOut()
+	}
+	b.root.mu.Lock()
+	b.root.remaining = b.Count
+	b.root.dropped = b.cancelled
+	b.root.mu.Unlock()
+	b.raw = len(b.buf) - record.BatchHeaderSize
+	b.putHeader(0)
+}
+
+// putHeader writes the header for the bytes as they are: raw with codec 0, or compressed.
+func (b *Batch) putHeader(codec int8) {
+	h := record.BatchHeader{
+		Length: int32(len(b.buf) - record.BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: record.Magic,
+		Attributes: int16(codec), LastOffsetDelta: b.Count - 1, BaseTimestamp: b.baseTime, MaxTimestamp: b.maxTime,
+		ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Count: b.Count,
+	}
+	h.Put(b.buf)
+}
+
+// leaveOut copies the records that were not cancelled into another buffer and numbers them anew.
+func (b *Batch) leaveOut() {
+	src, next := b.buf[record.BatchHeaderSize:], 0
+	box := b.part.forcedBuffer(cap(*b.box))
+	kept := Batch{box: box, buf: (*box)[:record.BatchHeaderSize], baseTime: b.baseTime}
+	for i := int32(0); len(src) > 0; i++ {
+		raw, rest, err := record.NextRaw(src)
+		if err != nil {
+			panic("samsa: a batch of our own cannot be read: " + err.Error())
+		}
+		src = rest
+		if next < len(b.cancelled) && b.cancelled[next] == i {
+			next++
+			continue
+		}
+		kept.appendRaw(raw)
+	}
+	b.Count, b.maxTime = kept.Count, kept.maxTime
+	b.use(box, kept.buf)
+}
+
+// appendRaw appends an encoded record of a batch with the same base timestamp, under the next number.
+func (b *Batch) appendRaw(r record.RawRecord) {
+	b.buf = record.AppendRaw(b.buf, b.Count, r.TimestampDelta, r.Body)
+	if t := b.baseTime + r.TimestampDelta; b.Count == 0 || t > b.maxTime {
+		b.maxTime = t
+	}
+	b.Count++
+}
+
+// indexOf returns the index in root of the batch's record j.
+func (b *Batch) indexOf(j int32) int32 {
+	if b.index != nil {
+		return b.index[j]
+	}
+	for _, c := range b.cancelled {
+		if c <= j {
+			j++
+		}
+	}
+	return j
+}
+
+// compressRoom is the capacity in which n bytes can be compressed. The codecs ask for room for the worst case, in which
+// the result is larger than the source; with less they would make a buffer of their own.
+func compressRoom(n int) int { return bufferSize(n + n/6 + 256) }
+
+// Compress replaces the batch's raw records by their compressed form and frees the raw ones. Where compression makes the
+// batch larger, it stays as it is: that is fewer bytes for everybody. It runs on a worker, outside every lock.
+func (b *Batch) Compress() error {
+	p, c := b.part, b.part.acc.cfg.Compressor
+	box := p.forcedBuffer(compressRoom(len(b.buf)))
+	out, err := c.Compress((*box)[:record.BatchHeaderSize], b.buf[record.BatchHeaderSize:])
+	if err != nil {
+		p.giveBack(box)
+		return err
+	}
+	p.topic.observe(b.raw, len(out)-record.BatchHeaderSize)
+	if len(out) < len(b.buf) {
+		// The room for the worst case is much more than what is kept, perhaps for minutes.
+		final := p.forcedBuffer(p.acc.capacityFor(len(out)))
+		b.use(final, append(*final, out...))
+		b.putHeader(int8(c.Codec()))
+	}
+	p.giveBack(box)
+	return nil
+}

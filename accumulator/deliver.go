@@ -1,0 +1,240 @@
+package accumulator
+
+import "github.com/gosamsa/samsa/record"
+
+// delivery keeps a partition's sealed batches in the order of sending until their callbacks have run. It is guarded by
+// Partition.mu. While a batch at its head has callbacks to run, one transient goroutine runs them.
+type delivery struct {
+	queue    queue[*Result]
+	running  bool
+	finished uint64 // every batch up to this ordinal is done, its callbacks included
+	flushes  []flush
+	// cancelling holds the batches of cancelled records whose callbacks run now, by their ordinals: a flush waits for them too.
+	cancelling []uint64
+}
+
+type flush struct {
+	through uint64
+	done    chan struct{}
+}
+
+// Settle gives a batch its outcome: its memory is returned, futures are released, and then callbacks run in the order of
+// sending, on a goroutine of the partition's own. The batch must not be touched afterwards but for a Release that answers a
+// Hold. A batch has one outcome; a second one is a mistake of the caller's and panics.
+func (p *Partition) Settle(b *Batch, o Outcome) {
+	b.end()
+	if o.Err != nil {
+		p.countUnheard(b, o.Err, nil)
+	}
+	// Whoever sees the outcome also sees the memory free, unless a connection still holds the bytes, and the records gone.
+	b.Release()
+	p.forget(int(b.Count))
+	if b.index == nil {
+		b.root.settle(o).call()
+	} else {
+		b.root.except(b.eachOutcome(o)).call()
+	}
+	if o.Err == nil && b.Count > 0 {
+		p.topic.raise()
+	}
+	p.told(b.root)
+}
+
+// forget takes n records off those that have no outcome.
+func (p *Partition) forget(n int) {
+	p.mu.Lock()
+	p.records -= n
+	p.mu.Unlock()
+}
+
+// told goes on with a root of which records have their outcomes, after whoever waits for these was woken.
+func (p *Partition) told(r *Result) {
+	if !r.settled.Load() {
+		return
+	}
+	p.mu.Lock()
+	if r.hooks.n > 0 {
+		// What waits for its callback counts a little, so that slow callbacks become backpressure, not growth.
+		r.kept = int64(r.hooks.n) * hookBytes
+		p.acc.memory.force(&p.holder, r.kept)
+	}
+	r.told = true
+	flushed := p.deliverLocked()
+	p.mu.Unlock()
+	closeAll(flushed)
+}
+
+// eachOutcome is the outcome of each record of a batch that holds only some of its root's.
+func (b *Batch) eachOutcome(o Outcome) map[int32]*exception {
+	all := make(map[int32]*exception, len(b.index))
+	for j, i := range b.index {
+		x := &exception{offset: -1, appendTime: o.LogAppendTime, err: o.Err}
+		if o.Err == nil && o.BaseOffset >= 0 {
+			x.offset = o.BaseOffset + int64(j)
+		}
+		all[i] = x
+	}
+	return all
+}
+
+// countUnheard counts and reports failures that nobody listens for. With blamed, only those records of b have failed, each
+// for its own reason.
+func (p *Partition) countUnheard(b *Batch, err *record.Error, blamed map[int32]*record.Error) {
+	unheard, root := 0, b.root
+	p.mu.Lock()
+	root.mu.Lock()
+	for j := range b.Count {
+		if blamed != nil {
+			if blamed[j] == nil {
+				continue
+			}
+			err = blamed[j]
+		}
+		if root.failingLocked(b.indexOf(j)) {
+			unheard++
+		}
+	}
+	root.mu.Unlock()
+	p.mu.Unlock()
+	if unheard > 0 {
+		p.acc.unheard.Add(int64(unheard))
+		p.acc.listener.Unheard(unheard, err)
+	}
+}
+
+// deliverLocked passes over settled batches that have nothing to call, and starts the goroutine at the first that has.
+func (p *Partition) deliverLocked() (flushed []chan struct{}) {
+	d := &p.delivery
+	for !d.running && d.settledHead() != nil {
+		if d.settledHead().hooks.n > 0 || p.acc.acknowledges {
+			d.running = true
+			go p.deliver()
+			return flushed
+		}
+		flushed = append(flushed, p.finishLocked()...)
+	}
+	return flushed
+}
+
+// settledHead returns the oldest batch if it is settled and its futures are released.
+func (d *delivery) settledHead() *Result {
+	if d.queue.len() == 0 || !d.queue.at(0).told {
+		return nil
+	}
+	return d.queue.at(0)
+}
+
+// deliver runs the callbacks of settled batches until the head of the queue is not settled.
+func (p *Partition) deliver() {
+	token := p.acc.listener.Enter()
+	returned := false
+	defer func() {
+		p.acc.listener.Leave(token)
+		if !returned {
+			// A callback has ended its goroutine with runtime.Goexit, as FailNow in a test does. The rest is not its to lose.
+			go p.deliver()
+		}
+	}()
+	for r := p.nextDelivery(); r != nil; r = p.nextDelivery() {
+		p.runHooks(r)
+		p.acc.memory.release(&p.holder, r.kept)
+		p.mu.Lock()
+		flushed := p.finishLocked()
+		p.mu.Unlock()
+		closeAll(flushed)
+	}
+	returned = true
+}
+
+// nextDelivery returns the batch whose callbacks run next. With nil the goroutine's work is done.
+func (p *Partition) nextDelivery() *Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.delivery.settledHead()
+	p.delivery.running = r != nil
+	return r
+}
+
+// runHooks runs the interceptors and callbacks of a settled batch in the order of its records.
+func (p *Partition) runHooks(r *Result) {
+	for r.called < r.count {
+		i := r.called
+		r.called++
+		hook := r.hooks.next(i)
+		if !hook.empty() || p.acc.acknowledges && !r.isCancelled(i) {
+			md, err := r.get(i)
+			p.acc.call(hook, md, err)
+		}
+	}
+}
+
+// finishLocked notes that the batch at the head is done, callbacks included, and returns the flushes that end with it.
+func (p *Partition) finishLocked() (flushed []chan struct{}) {
+	r := p.delivery.queue.pop()
+	r.hooks = hooks{}
+	p.delivery.finished = r.ordinal
+	return p.quietLocked()
+}
+
+// quietLocked looks who waited for what has just ended: flushes, and the accumulator's list of active partitions, which one
+// with nothing outstanding leaves.
+func (p *Partition) quietLocked() (flushed []chan struct{}) {
+	d := &p.delivery
+	if p.active && d.finished == p.ordinals && len(d.cancelling) == 0 {
+		p.active, p.listed = false, false
+		p.acc.deactivate(p)
+		p.stopLingerLocked()
+	}
+	stay := d.flushes[:0]
+	for _, f := range d.flushes {
+		if d.done(f.through) {
+			flushed = append(flushed, f.done)
+		} else {
+			stay = append(stay, f)
+		}
+	}
+	clear(d.flushes[len(stay):])
+	d.flushes = stay
+	return flushed
+}
+
+// done tells whether everything up to a batch is done, and the callbacks of its cancelled records too.
+func (d *delivery) done(through uint64) bool {
+	if through > d.finished {
+		return false
+	}
+	for _, ordinal := range d.cancelling {
+		if ordinal <= through {
+			return false
+		}
+	}
+	return true
+}
+
+func closeAll(channels []chan struct{}) {
+	for _, ch := range channels {
+		close(ch)
+	}
+}
+
+// startFlush readies everything accepted so far and returns a channel that is closed when all of it is done, callbacks
+// included; nil when nothing is outstanding.
+func (p *Partition) startFlush() <-chan struct{} {
+	p.mu.Lock()
+	if !p.active {
+		p.mu.Unlock()
+		return nil
+	}
+	ready := p.expediteLocked()
+	d := &p.delivery
+	if n := len(d.flushes); n == 0 || d.flushes[n-1].through != p.ordinals {
+		// Flushes that wait for the same share one entry: their number is bounded by the batches.
+		d.flushes = append(d.flushes, flush{through: p.ordinals, done: make(chan struct{})})
+	}
+	done := d.flushes[len(d.flushes)-1].done
+	p.mu.Unlock()
+	if ready {
+		p.owner.BatchReady()
+	}
+	return done
+}

@@ -1,0 +1,20 @@
+// Package accumulator holds records between Send and the wire: a queue of batches for each partition, bounded by
+// buffer.memory.
+//
+// A record is encoded into its partition's open batch while the sender's goroutine holds that partition's lock, and for no
+// longer. A batch becomes ready when it is full, when its linger is over, when somebody waits for it, or when a flush or
+// want of memory demands it. Ready is not sealed: it takes records until it is full or [Partition.Take] seals it. What
+// becomes of a batch is told by [Partition.Settle]; that releases the Results which futures point at, and then runs
+// callbacks, in the order of sending.
+//
+// The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Owner]) is told when there
+// is something to take:
+//
+//	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 32 << 20, Linger: 5 * time.Millisecond})
+//	p := acc.Topic("events").Partition(0)
+//	a := p.Append(time.Now(), &rec, accumulator.Hook{}, nil) // a.Result and a.Index are what a future holds
+//	for b := p.Take(); b != nil; b = p.Take() {
+//		// … write b.Wire() …
+//		p.Settle(b, accumulator.Outcome{BaseOffset: 42, LogAppendTime: -1})
+//	}
+package accumulator

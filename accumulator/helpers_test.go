@@ -1,0 +1,238 @@
+package accumulator
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/record"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testOwner counts how often it was told that there is a batch.
+type testOwner struct{ ready atomic.Int64 }
+
+func (o *testOwner) BatchReady() { o.ready.Add(1) }
+
+// newTest returns an accumulator with the modern defaults where cfg says nothing. Linger is cfg's: zero makes batches ready at
+// once.
+func newTest(cfg Config) *Accumulator {
+	if cfg.BatchSize == 0 {
+		cfg.BatchSize = 16384
+	}
+	if cfg.MaxRequestSize == 0 {
+		cfg.MaxRequestSize = 1 << 20
+	}
+	if cfg.Memory == 0 {
+		cfg.Memory = 32 << 20
+	}
+	if cfg.NewOwner == nil {
+		cfg.NewOwner = func(*Partition) Owner { return new(testOwner) }
+	}
+	return New(cfg)
+}
+
+func readies(p *Partition) int { return int(p.Owner().(*testOwner).ready.Load()) }
+
+func value(s string) *record.Record { return &record.Record{Value: []byte(s)} }
+
+// put appends a record that must find room.
+func put(t testing.TB, p *Partition, s string, hook ...Hook) Appended {
+	t.Helper()
+	var h Hook
+	if len(hook) > 0 {
+		h = hook[0]
+	}
+	a := p.Append(time.Now(), value(s), h, nil)
+	require.Nil(t, a.Err)
+	require.Zero(t, a.Need)
+	require.NotNil(t, a.Result)
+	return a
+}
+
+func putMany(t testing.TB, p *Partition, from, to int) (all []Appended) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		all = append(all, put(t, p, fmt.Sprint("record ", i)))
+	}
+	return all
+}
+
+// sizedRecord returns a record that takes exactly n bytes as the first of a batch.
+func sizedRecord(t testing.TB, n int) *record.Record {
+	t.Helper()
+	for k := max(n-20, 0); k < n; k++ {
+		r := &record.Record{Value: make([]byte, k)}
+		if record.RecordSize(0, 0, nil, r.Value, nil) == n {
+			return r
+		}
+	}
+	require.FailNow(t, "no record has that size", "%d", n)
+	return nil
+}
+
+// parse reads a batch as a broker would.
+func parse(t testing.TB, b *Batch) record.Batch {
+	t.Helper()
+	record.SetChecksum(b.Wire())
+	batch, rest, err := record.ReadBatch(b.Wire(), compress.Decompress, 0)
+	require.NoError(t, err)
+	require.Empty(t, rest)
+	require.NoError(t, batch.CheckProduced())
+	require.Equal(t, b.Count, batch.Header.Count)
+	return batch
+}
+
+func valuesOf(t testing.TB, b *Batch) (values []string) {
+	t.Helper()
+	for _, r := range parse(t, b).Records {
+		values = append(values, string(r.Value))
+	}
+	return values
+}
+
+func numbered(from, to int) (values []string) {
+	for i := from; i < to; i++ {
+		values = append(values, fmt.Sprint("record ", i))
+	}
+	return values
+}
+
+func take(t testing.TB, p *Partition) *Batch {
+	t.Helper()
+	b := p.Take()
+	require.NotNil(t, b)
+	return b
+}
+
+func acked(offset int64) Outcome { return Outcome{BaseOffset: offset, LogAppendTime: -1} }
+
+func failed(err error) Outcome {
+	return Outcome{BaseOffset: -1, LogAppendTime: -1, Err: &record.Error{Topic: "t", Err: err}}
+}
+
+// requireEmpty checks that nothing is left of what was buffered.
+func requireEmpty(t testing.TB, a *Accumulator) {
+	t.Helper()
+	records, bytes := a.Buffered()
+	require.Zero(t, records)
+	require.Zero(t, bytes)
+	a.activeMu.Lock()
+	defer a.activeMu.Unlock()
+	require.Empty(t, a.active)
+	require.Empty(t, a.lingering)
+	checkMemory(t, a.memory)
+}
+
+// checkMemory checks what must hold of the accounting at any time.
+func checkMemory(t testing.TB, m *memory) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var used int64
+	waiting, brokers := 0, 0
+	for id, a := range m.accounts {
+		require.Equal(t, id, a.broker)
+		require.GreaterOrEqual(t, a.used, int64(0))
+		require.Positive(t, a.holders)
+		used += a.used
+		waiting += len(a.waiters)
+		brokers++
+		turns := 0
+		for _, other := range m.turn {
+			if other == a {
+				turns++
+			}
+		}
+		require.Equal(t, min(len(a.waiters), 1), turns, "an account stands in the turn while it has waiters")
+	}
+	require.Equal(t, used, m.used)
+	require.EqualValues(t, waiting, m.waiting.Load())
+	require.Equal(t, brokers, m.brokers)
+}
+
+// spy is a Listener that writes down what it is told.
+type spy struct {
+	acknowledges bool
+
+	mu       sync.Mutex
+	inside   int
+	acks     []string
+	panics   []any
+	unheard  []int
+	problems []string
+}
+
+func (s *spy) Enter() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inside++
+	return s
+}
+
+func (s *spy) Leave(token any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inside--; token != s || s.inside < 0 {
+		s.problems = append(s.problems, "Leave without Enter")
+	}
+}
+
+func (s *spy) Acknowledges() bool { return s.acknowledges }
+
+func (s *spy) OnAcknowledgement(md record.Metadata, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inside == 0 {
+		s.problems = append(s.problems, "OnAcknowledgement outside of Enter and Leave")
+	}
+	s.acks = append(s.acks, outcomeText(md, err))
+}
+
+func (s *spy) Panicked(v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.panics = append(s.panics, v)
+}
+
+func (s *spy) Unheard(n int, err *record.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unheard = append(s.unheard, n)
+}
+
+func outcomeText(md record.Metadata, err error) string {
+	if err != nil {
+		return err.(*record.Error).Err.Error()
+	}
+	return fmt.Sprint(md.Topic, "/", md.Partition, "@", md.Offset)
+}
+
+// log collects lines from callbacks.
+type log struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *log) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+}
+
+func (l *log) hook(name string) Hook {
+	return Hook{One: func(md record.Metadata, err error) { l.add(name + " " + outcomeText(md, err)) }}
+}
+
+func (l *log) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.lines...)
+}

@@ -1,0 +1,438 @@
+package accumulator
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// memoryFor returns a memory with one holder for each broker.
+func memoryFor(limit int64, brokers ...int32) (*memory, []*holder) {
+	m := newMemory(limit)
+	holders := make([]*holder, len(brokers))
+	for i, id := range brokers {
+		holders[i] = new(holder)
+		m.move(holders[i], id)
+	}
+	return m, holders
+}
+
+// waitFor enqueues a request that must wait, and puts name into served when it has its bytes.
+func waitFor(t *testing.T, m *memory, h *holder, n int64, served *log, name string) {
+	t.Helper()
+	w, err := m.enqueue(h, n)
+	require.NoError(t, err)
+	require.NotNil(t, w, "it is served at once")
+	go func() {
+		if m.await(context.Background(), w) == nil {
+			served.add(name)
+		}
+	}()
+	synctest.Wait()
+}
+
+func TestMemoryServesOneBrokersWaitersInTheirOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1, 1)
+		require.True(t, m.try(h[0], 100, 0))
+		var served log
+		waitFor(t, m, h[0], 60, &served, "large")
+		waitFor(t, m, h[1], 1, &served, "small")
+		require.EqualValues(t, 2, m.waiting.Load())
+
+		m.release(h[0], 50)
+		synctest.Wait()
+		require.Empty(t, served.all(), "the small one stands behind the large one")
+		require.False(t, m.try(h[1], 1, 0), "and nobody overtakes those who wait")
+
+		m.release(h[0], 10)
+		synctest.Wait()
+		require.Equal(t, []string{"large"}, served.all())
+		m.release(h[0], 1)
+		synctest.Wait()
+		require.Equal(t, []string{"large", "small"}, served.all())
+		checkMemory(t, m)
+		m.release(h[0], 99)
+		m.release(h[1], 1)
+		require.Zero(t, m.inUse())
+	})
+}
+
+func TestMemoryOfOneBrokerIsAtMostHalfWhileThereAreOthers(t *testing.T) {
+	m, h := memoryFor(100, 1, 2)
+	require.True(t, m.try(h[0], 50, 0))
+	require.False(t, m.try(h[0], 1, 0), "half is all that a broker may hold")
+	require.True(t, m.try(h[1], 50, 0), "the other half is there for the others")
+	require.False(t, m.try(h[1], 1, 0))
+	checkMemory(t, m)
+}
+
+func TestMemoryOfASoleBrokerIsAllOfIt(t *testing.T) {
+	m, h := memoryFor(100, 1, 1)
+	require.True(t, m.try(h[0], 60, 0))
+	require.True(t, m.try(h[1], 40, 0))
+	require.False(t, m.try(h[1], 1, 0))
+}
+
+func TestMemoryCountsPartitionsWithoutALeaderAsOneBroker(t *testing.T) {
+	m, h := memoryFor(100, NoLeader, NoLeader, 1)
+	require.True(t, m.try(h[0], 30, 0))
+	require.True(t, m.try(h[1], 20, 0))
+	require.False(t, m.try(h[0], 1, 0))
+	require.True(t, m.try(h[2], 50, 0))
+}
+
+func TestMemoryGivesARecordOfMoreThanHalfWhenItsBrokerHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1, 2)
+		require.True(t, m.try(h[0], 80, 0))
+		m.release(h[0], 80)
+		require.True(t, m.try(h[0], 1, 0))
+		var served log
+		waitFor(t, m, h[0], 80, &served, "large")
+		m.release(h[0], 1)
+		synctest.Wait()
+		require.Equal(t, []string{"large"}, served.all())
+		m.release(h[0], 80)
+		checkMemory(t, m)
+	})
+}
+
+func TestMemoryGivesEveryBrokerItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1, 2, 3)
+		require.True(t, m.try(h[2], 50, 0))
+		m.force(h[2], 50)
+		var served log
+		for range 3 {
+			waitFor(t, m, h[0], 10, &served, "one")
+			waitFor(t, m, h[1], 10, &served, "two")
+		}
+		// Each release has room for one. They must not all go to the broker that came first.
+		for range 6 {
+			m.release(h[2], 10)
+			synctest.Wait()
+		}
+		require.Equal(t, []string{"one", "two", "one", "two", "one", "two"}, served.all())
+		checkMemory(t, m)
+		m.close(errors.New("over"))
+	})
+}
+
+func TestMemoryDoesNotStarveALargeRecordBehindSmallOnesOfOtherBrokers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1, 2, 3)
+		require.True(t, m.try(h[1], 50, 0))
+		require.True(t, m.try(h[2], 50, 0))
+		var served log
+		waitFor(t, m, h[0], 40, &served, "large")
+		// The others go on in steps of ten, and would never leave 40 free by themselves.
+		rounds := 0
+		for ; len(served.all()) == 0; rounds++ {
+			require.Less(t, rounds, 20, "the large record starves")
+			other := h[1+rounds%2]
+			m.release(other, 10)
+			m.try(other, 10, 0)
+			synctest.Wait()
+		}
+		require.GreaterOrEqual(t, rounds, 10, "the others may overtake it for as much as the whole buffer")
+		checkMemory(t, m)
+		m.close(errors.New("over"))
+	})
+}
+
+func TestMemoryWaiterThatGivesUpLetsTheNextOneGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1)
+		require.True(t, m.try(h[0], 90, 0))
+		w, err := m.enqueue(h[0], 50)
+		require.NoError(t, err)
+		var served log
+		waitFor(t, m, h[0], 10, &served, "small")
+		require.Empty(t, served.all())
+
+		gone := errors.New("gone away")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(gone)
+		err = m.await(ctx, w)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorIs(t, err, gone)
+		synctest.Wait()
+		require.Equal(t, []string{"small"}, served.all())
+		require.EqualValues(t, 100, m.inUse())
+		checkMemory(t, m)
+	})
+}
+
+func TestMemoryGrantedTooLateIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1)
+		require.True(t, m.try(h[0], 100, 0))
+		ctx, cancel := context.WithCancel(t.Context())
+		w, err := m.enqueue(h[0], 60)
+		require.NoError(t, err)
+		var served log
+		waitFor(t, m, h[0], 50, &served, "next")
+		cancel()
+		m.release(h[0], 60)
+		require.True(t, w.granted)
+		if err := m.await(ctx, w); err == nil {
+			m.release(h[0], 60) // both had happened; the select took the bytes
+		}
+		synctest.Wait()
+		require.Equal(t, []string{"next"}, served.all())
+		require.EqualValues(t, 90, m.inUse())
+		checkMemory(t, m)
+	})
+}
+
+func TestMemoryCloseWakesEverybodyAndRefusesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1, 2)
+		require.True(t, m.try(h[0], 50, 0))
+		require.True(t, m.try(h[1], 50, 0))
+		over := errors.New("over")
+		results := make(chan error, 4)
+		for i := range 4 {
+			go func() {
+				w, err := m.enqueue(h[i%2], 10)
+				if err == nil {
+					err = m.await(context.Background(), w)
+				}
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		m.close(over)
+		m.close(errors.New("again"))
+		for range 4 {
+			require.Equal(t, over, <-results)
+		}
+		_, err := m.enqueue(h[0], 1)
+		require.Equal(t, over, err)
+		require.False(t, m.try(h[0], 1, 0))
+		checkMemory(t, m)
+		m.release(h[0], 50)
+		m.release(h[1], 50)
+		require.Zero(t, m.inUse())
+	})
+}
+
+func TestMemoryMovesWithItsPartitionToANewLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1, 1, 2)
+		require.True(t, m.try(h[0], 30, 0))
+		require.True(t, m.try(h[1], 20, 0))
+		var served log
+		waitFor(t, m, h[0], 10, &served, "moving")
+		waitFor(t, m, h[1], 10, &served, "staying")
+
+		m.move(h[0], 2)
+		synctest.Wait()
+		checkMemory(t, m)
+		require.ElementsMatch(t, []string{"moving", "staying"}, served.all(), "both brokers have room now")
+		require.EqualValues(t, 30, m.accounts[1].used)
+		require.EqualValues(t, 40, m.accounts[2].used)
+
+		m.move(h[1], 2)
+		m.move(h[1], 2)
+		require.NotContains(t, m.accounts, int32(1), "a broker without partitions is forgotten")
+		require.Equal(t, 1, m.brokers)
+		checkMemory(t, m)
+		m.release(h[0], 40)
+		m.release(h[1], 30)
+		require.Zero(t, m.inUse())
+	})
+}
+
+func TestMemoryWaiterOfAMovedPartitionIsServedByItsNewBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1, 2)
+		require.True(t, m.try(h[0], 50, 0))
+		require.True(t, m.try(h[1], 50, 0))
+		var served log
+		waitFor(t, m, h[0], 10, &served, "first")
+		waitFor(t, m, h[0], 10, &served, "second")
+		m.move(h[0], 3)
+		checkMemory(t, m)
+		m.release(h[1], 20)
+		synctest.Wait()
+		require.Empty(t, served.all(), "its bytes have come along, so its new broker has its half")
+		m.release(h[0], 30)
+		synctest.Wait()
+		require.Equal(t, []string{"first", "second"}, served.all())
+		checkMemory(t, m)
+	})
+}
+
+func TestMemoryCountsBeyondTwoGigabytes(t *testing.T) {
+	const limit = 8 * int64(math.MaxInt32)
+	m, h := memoryFor(limit, 1)
+	require.True(t, m.try(h[0], limit, 0))
+	require.False(t, m.try(h[0], 1, 0))
+	m.release(h[0], limit)
+	require.Zero(t, m.inUse())
+}
+
+func TestMemoryLeavesRoomForOthersWhenAskedFor(t *testing.T) {
+	m, h := memoryFor(100, 1)
+	require.False(t, m.try(h[0], 60, 50))
+	require.True(t, m.try(h[0], 50, 50))
+	require.False(t, m.try(h[0], 1, 50))
+	require.True(t, m.try(h[0], 50, 0))
+}
+
+// Random requests, releases, moves and ends of contexts, from one goroutine: after each step the sums agree, nobody waits who
+// could be served, and in the end nothing is left.
+func TestMemoryAccountsAgreeWhateverHappens(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			m, h := memoryFor(1000, 1, 1, 2, 3, NoLeader)
+			held := make([]int64, len(h))
+			type waiting struct {
+				who    int
+				n      int64
+				w      *waiter
+				cancel context.CancelFunc
+				done   chan error
+			}
+			var queue []waiting
+			for range 300 {
+				who := rnd.IntN(len(h))
+				n := 1 + rnd.Int64N(300)
+				switch rnd.IntN(6) {
+				case 0:
+					if m.try(h[who], n, rnd.Int64N(2)*200) {
+						held[who] += n
+					}
+				case 1, 2:
+					w, err := m.enqueue(h[who], n)
+					require.NoError(t, err)
+					if w == nil {
+						held[who] += n
+						continue
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					q := waiting{who: who, n: n, w: w, cancel: cancel, done: make(chan error, 1)}
+					go func() { q.done <- m.await(ctx, w) }()
+					queue = append(queue, q)
+				case 3:
+					if held[who] > 0 {
+						n = 1 + rnd.Int64N(held[who])
+						m.release(h[who], n)
+						held[who] -= n
+					}
+				case 4:
+					m.move(h[who], rnd.Int32N(4))
+				case 5:
+					if len(queue) > 0 {
+						queue[rnd.IntN(len(queue))].cancel()
+					}
+				}
+				synctest.Wait()
+				stay := queue[:0]
+				for _, q := range queue {
+					select {
+					case err := <-q.done:
+						if err == nil {
+							held[q.who] += q.n
+						}
+						q.cancel()
+					default:
+						stay = append(stay, q)
+					}
+				}
+				queue = stay
+				checkMemory(t, m)
+				for i := range h {
+					require.Equal(t, held[i], h[i].held)
+				}
+				requireNobodyForgotten(t, m)
+			}
+			m.close(errors.New("over"))
+			synctest.Wait()
+			for _, q := range queue {
+				require.Error(t, <-q.done)
+				q.cancel()
+			}
+			for i := range h {
+				m.release(h[i], held[i])
+			}
+			require.Zero(t, m.inUse())
+			checkMemory(t, m)
+		})
+	}
+}
+
+// requireNobodyForgotten checks that whoever has waited longest could not be served.
+func requireNobodyForgotten(t *testing.T, m *memory) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.turn) > 0 {
+		w := m.turn[0].waiters[0]
+		require.False(t, m.used+w.n <= m.limit && m.shareLocked(m.turn[0], w.n), "a waiter was forgotten")
+	}
+}
+
+func TestReserveReadiesEveryBatchWhileItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Memory: 1024, Linger: time.Hour})
+		p, q := a.Topic("t").Partition(0), a.Topic("t").Partition(1)
+		put(t, p, "a")
+		require.False(t, p.Ready())
+		require.True(t, a.memory.try(&p.holder, 512, 0))
+
+		got := make(chan error)
+		go func() { got <- q.Reserve(t.Context(), 512) }()
+		synctest.Wait()
+		require.True(t, p.Ready(), "its linger is an hour, but somebody needs its memory")
+		require.Equal(t, 1, readies(p))
+
+		// A batch that is begun while somebody waits is ready with its first record.
+		b := take(t, p)
+		grant := int64(512)
+		require.NotNil(t, p.Append(time.Now(), value("b"), Hook{}, &grant).Result)
+		require.Zero(t, grant)
+		require.True(t, p.Ready())
+		p.Settle(b, acked(1))
+		require.NoError(t, <-got)
+		q.Unreserve(512)
+
+		p.Settle(take(t, p), acked(2))
+		put(t, p, "c")
+		require.False(t, p.Ready(), "nobody waits any more")
+		a.expediteAll()
+		p.Settle(take(t, p), acked(3))
+		requireEmpty(t, a)
+	})
+}
+
+func TestReserveFailsAtOnceForMoreThanAllMemory(t *testing.T) {
+	a := newTest(Config{Memory: 1000})
+	p := a.Topic("t").Partition(0)
+	require.ErrorContains(t, p.Reserve(t.Context(), 1001), "buffer.memory is 1000")
+	requireEmpty(t, a)
+}
+
+func TestWaitForMemoryCostsOnlyWhatLingers(t *testing.T) {
+	a := newTest(Config{Linger: time.Hour})
+	for n := range int32(100) {
+		put(t, a.Topic("t").Partition(n), "x")
+	}
+	require.Len(t, a.lingering, 100)
+	a.expediteAll()
+	require.Empty(t, a.lingering, "the next one who waits need not look at them again")
+	for n := range int32(100) {
+		p := a.Topic("t").Partition(n)
+		p.Settle(take(t, p), acked(0))
+	}
+	requireEmpty(t, a)
+}

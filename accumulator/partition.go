@@ -1,0 +1,262 @@
+package accumulator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+// Owner is told what happens to a partition's batches. Its methods are called without any lock held.
+type Owner interface {
+	// BatchReady says that there is a batch to take. It may be called when there is none any more.
+	BatchReady()
+}
+
+// Partition is one partition's queue: an open batch that takes records, complete batches that wait to be taken, and
+// sealed ones whose callbacks are to run in order.
+//
+// mu guards all fields below it; for the lock order see [Accumulator].
+type Partition struct {
+	acc    *Accumulator
+	topic  *Topic
+	index  int32
+	owner  Owner
+	holder holder // guarded by memory.mu
+
+	mu        sync.Mutex
+	open      *Batch
+	openReady bool          // the open batch may be taken: its linger is over, or somebody waits for it
+	complete  queue[*Batch] // take no more records
+	linger    *time.Timer
+	lingering bool // linger will fire
+	closed    *record.Error
+	active    bool // is in the accumulator's active list
+	listed    bool // is in its list of lingering ones, or is being expedited
+	lastBytes int  // raw size and record count of the batch before: what the next one will probably need
+	lastCount int
+	records   int // accepted and without an outcome
+
+	ordinals uint64 // batches ever opened; a batch's ordinal is its place in the order
+	delivery delivery
+}
+
+// Index returns the partition's number.
+func (p *Partition) Index() int32 { return p.index }
+
+// Topic returns the partition's topic.
+func (p *Partition) Topic() string { return p.topic.name }
+
+// Owner returns what the accumulator's NewOwner made for this partition.
+func (p *Partition) Owner() Owner { return p.owner }
+
+// SetBroker charges the partition's memory to a broker, or to [NoLeader].
+func (p *Partition) SetBroker(id int32) { p.acc.memory.move(&p.holder, id) }
+
+// Reserve waits until the partition has n bytes of buffer.memory, or until ctx ends; the error is then ctx's. While somebody
+// waits, every batch is ready, whatever linger says. What the caller does not use it gives back with Unreserve. It fails at
+// once when n is more than buffer.memory.
+func (p *Partition) Reserve(ctx context.Context, n int64) error {
+	if n > p.acc.cfg.Memory {
+		return p.tooLarge(n)
+	}
+	w, err := p.acc.memory.enqueue(&p.holder, n)
+	if w == nil {
+		return err
+	}
+	p.acc.expediteAll()
+	return p.acc.memory.await(ctx, w)
+}
+
+// Unreserve gives back what is left of a reservation.
+func (p *Partition) Unreserve(n int64) { p.acc.memory.release(&p.holder, n) }
+
+// begunLocked lets a batch that has its first record linger, or readies it.
+func (p *Partition) begunLocked(then *afterwards) {
+	if p.acc.cfg.Linger <= 0 {
+		p.openReady, then.ready = true, true
+		return
+	}
+	// First listed, then looked whether somebody waits for memory: who begins to wait after the look finds it listed.
+	if !p.listed {
+		p.listed = true
+		p.acc.list(p)
+	}
+	if p.acc.memory.waiting.Load() > 0 {
+		p.openReady, then.ready = true, true
+		return
+	}
+	p.lingerLocked(p.acc.cfg.Linger)
+}
+
+// completeLocked ends the open batch: it takes no more records and waits to be taken.
+func (p *Partition) completeLocked(then *afterwards) {
+	p.lastBytes, p.lastCount = len(p.open.buf), int(p.open.appended)
+	p.complete.push(p.open)
+	p.open, p.openReady = nil, false
+	then.ready = true
+}
+
+// lingerLocked lets the open batch be ready after d. A timer that runs for an earlier batch is left alone: it will find this
+// one and wait for the rest of its linger.
+func (p *Partition) lingerLocked(d time.Duration) {
+	if p.lingering {
+		return
+	}
+	p.lingering = true
+	if p.linger == nil {
+		p.linger = time.AfterFunc(d, p.lingerOver)
+		return
+	}
+	p.linger.Reset(d)
+}
+
+func (p *Partition) lingerOver() {
+	p.mu.Lock()
+	p.lingering = false
+	ready := false
+	if p.open != nil && !p.openReady {
+		if rest := p.acc.cfg.Linger - time.Since(p.open.Created); rest > 0 {
+			p.lingerLocked(rest)
+		} else {
+			ready = p.expediteLocked()
+		}
+	}
+	p.mu.Unlock()
+	p.do(afterwards{ready: ready})
+}
+
+func (p *Partition) stopLingerLocked() {
+	if p.lingering && p.linger.Stop() {
+		p.lingering = false
+	}
+}
+
+// expediteLocked readies the open batch, and tells whether it was not ready before.
+func (p *Partition) expediteLocked() bool {
+	if p.open == nil || p.openReady {
+		return false
+	}
+	p.openReady = true
+	return true
+}
+
+// expedite readies the batch that r belongs to, if it is still open.
+func (p *Partition) expedite(r *Result) {
+	p.mu.Lock()
+	ready := p.open != nil && p.open.root == r && p.expediteLocked()
+	p.mu.Unlock()
+	p.do(afterwards{ready: ready})
+}
+
+// expediteListed readies the open batch, whichever it is, of a partition that was taken off the list of lingering ones.
+func (p *Partition) expediteListed() {
+	p.mu.Lock()
+	p.listed = false
+	ready := p.expediteLocked()
+	p.mu.Unlock()
+	p.do(afterwards{ready: ready})
+}
+
+// Ready tells whether Take would give a batch.
+func (p *Partition) Ready() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.complete.len() > 0 || p.openReady
+}
+
+// Full tells whether a batch is complete, so that waiting for its place in a request would add no record to it.
+func (p *Partition) Full() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.complete.len() > 0
+}
+
+// Take seals the oldest ready batch and returns it, or nil. A batch whose records were all cancelled is passed over.
+func (p *Partition) Take() *Batch {
+	for {
+		p.mu.Lock()
+		b := p.takeLocked(p.openReady)
+		p.mu.Unlock()
+		if b == nil {
+			return nil
+		}
+		if b.seal(); b.Count > 0 {
+			return b
+		}
+		p.Settle(b, Outcome{BaseOffset: -1, LogAppendTime: -1})
+	}
+}
+
+// takeLocked removes the oldest complete batch, or the open one if it may be taken, and gives it its place in the order.
+func (p *Partition) takeLocked(open bool) *Batch {
+	if p.complete.len() == 0 {
+		if p.open == nil || !open {
+			return nil
+		}
+		p.completeLocked(&afterwards{}) // who takes it need not be told
+	}
+	b := p.complete.pop()
+	b.root.count = b.appended
+	p.delivery.queue.push(b.root)
+	return b
+}
+
+// oldestLocked returns the oldest batch that was not taken, or nil.
+func (p *Partition) oldestLocked() *Batch {
+	if p.complete.len() > 0 {
+		return p.complete.at(0)
+	}
+	return p.open
+}
+
+// OldestWaiting returns when the oldest batch that was not taken was created; ok is false when there is none.
+func (p *Partition) OldestWaiting() (created time.Time, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b := p.oldestLocked(); b != nil {
+		return b.Created, true
+	}
+	return time.Time{}, false
+}
+
+// Waiting returns how many batches were not taken yet, the open one among them.
+func (p *Partition) Waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open != nil {
+		return p.complete.len() + 1
+	}
+	return p.complete.len()
+}
+
+// FailWaiting settles the batches that were created up to until and never taken with err, and returns how many records that
+// were. A zero until means all that are there when it is called.
+func (p *Partition) FailWaiting(until time.Time, err *record.Error) (records int) {
+	p.mu.Lock()
+	through := p.ordinals
+	p.mu.Unlock()
+	for {
+		var b *Batch
+		p.mu.Lock()
+		oldest := p.oldestLocked()
+		if oldest != nil && oldest.root.ordinal <= through && (until.IsZero() || !oldest.Created.After(until)) {
+			b = p.takeLocked(true)
+		}
+		p.mu.Unlock()
+		if b == nil {
+			return records
+		}
+		b.seal()
+		records += int(b.Count)
+		p.Settle(b, Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err})
+	}
+}
+
+// Close refuses further records with err.
+func (p *Partition) Close(err *record.Error) {
+	p.mu.Lock()
+	p.closed = err
+	p.mu.Unlock()
+}

@@ -1,0 +1,161 @@
+package accumulator
+
+import (
+	"fmt"
+
+	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Reject settles the blamed records of b (by their index in the batch) and returns a new batch with the others, in
+// order, or nil when none is left. It stands in b's place, uncompressed; b itself must not be touched any more. After an error
+// b is as it was.
+func (p *Partition) Reject(b *Batch, blamed map[int32]*record.Error) (*Batch, error) {
+	place := make([]int32, b.Count)
+	rejected := make(map[int32]*exception, len(blamed))
+	for j := range b.Count {
+		if err := blamed[j]; err != nil {
+			place[j] = leftOut
+			rejected[b.indexOf(j)] = &exception{offset: -1, appendTime: -1, err: err}
+		}
+	}
+	var parts []*Batch
+	if len(rejected) < int(b.Count) {
+		raw, close, err := b.rawRecords()
+		if err != nil {
+			return nil, err
+		}
+		parts, err = b.rebuild(raw, place)
+		close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	b.end()
+	p.countUnheard(b, nil, blamed)
+	b.Release()
+	p.forget(len(rejected))
+	b.root.except(rejected).call()
+	p.told(b.root)
+	if parts == nil {
+		return nil, nil
+	}
+	return parts[0], nil
+}
+
+// Split returns new batches with the records of b, in order: each of at most target bytes as they are on the wire, by what b
+// was compressed to, or of one record. They stand in b's place, uncompressed; b itself must not be touched any more. After an
+// error b is as it was. A batch of several records gives at least two, and a topic of which a batch was split gets no larger ones for
+// a while.
+func (p *Partition) Split(b *Batch, target int) ([]*Batch, error) {
+	p.topic.lower(target)
+	raw, close, err := b.rawRecords()
+	if err != nil {
+		return nil, err
+	}
+	defer close()
+	place, err := b.divide(raw, target)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := b.rebuild(raw, place)
+	if err != nil {
+		return nil, err
+	}
+	b.end()
+	b.Release()
+	return parts, nil
+}
+
+// divide tells for each record to which part it goes.
+func (b *Batch) divide(raw []byte, target int) ([]int32, error) {
+	// The target in raw bytes. Half of the batch is the most, or there would be no end of splitting.
+	wire := max(len(b.buf)-record.BatchHeaderSize, 1)
+	most := int64(max(target-record.BatchHeaderSize, 0)) * int64(len(raw)) / int64(wire)
+	most = min(most, int64(len(raw)/2))
+	place := make([]int32, 0, b.Count)
+	part, size := int32(0), int64(0)
+	for len(raw) > 0 {
+		_, rest, err := record.NextRaw(raw)
+		if err != nil {
+			return nil, ownBatch(err)
+		}
+		n := int64(len(raw) - len(rest))
+		raw = rest
+		if size > 0 && size+n > most {
+			part, size = part+1, 0
+		}
+		place = append(place, part)
+		size += n
+	}
+	return place, nil
+}
+
+// rawRecords returns the batch's records uncompressed; close ends their use. What they are decompressed to counts in
+// buffer.memory until then.
+func (b *Batch) rawRecords() (raw []byte, close func(), err error) {
+	h, err := record.ReadBatchHeader(b.buf)
+	if err != nil {
+		return nil, nil, ownBatch(err)
+	}
+	data := b.buf[record.BatchHeaderSize:]
+	codec := int8(h.Attributes & record.AttributeCodecMask)
+	if codec == 0 {
+		return data, func() {}, nil
+	}
+	box := b.part.forcedBuffer(b.part.acc.capacityFor(b.raw))
+	raw, err = compress.Decompress(*box, codec, data, b.raw)
+	if err != nil {
+		b.part.giveBack(box)
+		return nil, nil, ownBatch(err)
+	}
+	return raw, func() { b.part.giveBack(box) }, nil
+}
+
+// leftOut is the place of a record that goes to no part.
+const leftOut = -1
+
+// rebuild makes sealed, uncompressed batches of b's raw records: place is the part of each, ascending, or leftOut. Their
+// memory is taken without waiting: b's own comes free at once.
+func (b *Batch) rebuild(raw []byte, place []int32) (parts []*Batch, err error) {
+	sizes := make([]int, 0, 2)
+	records := make([]record.RawRecord, len(place))
+	for j, k := range place {
+		before := len(raw)
+		if records[j], raw, err = record.NextRaw(raw); err != nil {
+			return nil, ownBatch(err)
+		}
+		if k == leftOut {
+			continue
+		}
+		if int(k) == len(sizes) {
+			sizes = append(sizes, record.BatchHeaderSize)
+		}
+		sizes[k] += before - len(raw) // smaller numbers take no more bytes
+	}
+	for _, size := range sizes {
+		parts = append(parts, b.newPart(size))
+	}
+	for j, k := range place {
+		if k != leftOut {
+			parts[k].index = append(parts[k].index, b.indexOf(int32(j)))
+			parts[k].appendRaw(records[j])
+		}
+	}
+	for _, part := range parts {
+		part.raw = len(part.buf) - record.BatchHeaderSize
+		part.putHeader(0)
+	}
+	return parts, nil
+}
+
+func (b *Batch) newPart(size int) *Batch {
+	capacity := b.part.acc.capacityFor(size)
+	b.part.acc.memory.force(&b.part.holder, int64(capacity))
+	part := b.part.newBatch(b.Created, b.root, capacity)
+	part.baseTime = b.baseTime
+	return part
+}
+
+// ownBatch is an error that cannot happen while our own bytes are intact.
+func ownBatch(err error) error { return fmt.Errorf("a batch of our own cannot be read: %w", err) }
