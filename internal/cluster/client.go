@@ -1,0 +1,205 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+)
+
+// Client keeps the metadata of one cluster. It is safe for many goroutines.
+type Client struct {
+	cfg      Config
+	snapshot atomic.Pointer[Snapshot]
+	// wake makes the client's goroutine look for work. It holds one wake-up; more would say no more.
+	wake chan struct{}
+	// ctx ends with Close.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// mu is never held over a channel operation, a dial, a request, or a call of foreign code.
+	mu       sync.Mutex
+	topics   topics
+	servers  servers
+	watchers []func(*Snapshot)
+	// conn carries the requests; it may have ended.
+	conn *transport.Conn
+	// waiting is there while somebody needs a connection.
+	waiting *connection
+	// refresh is Refresh's wish, which is granted from notBefore on. renewAt is when metadata.max.age.ms is over.
+	refresh   bool
+	notBefore time.Time
+	renewAt   time.Time
+	// failures counts fetches in a row that no server answered, fruitless those in which the answer told nothing new.
+	failures, fruitless int
+	failingSince        time.Time
+	// turnAway: another broker than the present one shall be asked next time, for this one may not be up to date.
+	turnAway bool
+}
+
+// connection is what waits for a connection get.
+type connection struct {
+	done chan struct{}
+	conn *transport.Conn
+	err  error
+}
+
+// New starts a client. It asks nobody before it is asked for something.
+func New(cfg Config) *Client {
+	c := &Client{
+		cfg:     cfg.withDefaults(),
+		wake:    make(chan struct{}, 1),
+		topics:  topics{all: make(map[string]*entry), wanted: make(map[string]*entry)},
+		servers: make(servers),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.snapshot.Store(&Snapshot{})
+	for _, address := range c.cfg.Bootstrap {
+		c.servers.get(address).bootstrap = true
+	}
+	go c.run()
+	return c
+}
+
+// Close ends the client's goroutine and connection, and wakes everybody who waits, with ErrClosed. It waits for nothing.
+func (c *Client) Close() {
+	c.cancel()
+	c.mu.Lock()
+	conn := c.conn
+	c.mu.Unlock()
+	if conn != nil {
+		conn.Close(ErrClosed)
+	}
+}
+
+// Snapshot returns what is known now. It is never nil.
+func (c *Client) Snapshot() *Snapshot { return c.snapshot.Load() }
+
+// OnChange has fn called with every new snapshot from now on, also when it tells nothing new, so that whoever waits for
+// something can ask again. fn runs on the client's goroutine, or on that of a caller of Hint, and under no lock; two calls may
+// overlap, and then Generation tells which snapshot is newer. It must not block.
+func (c *Client) OnChange(fn func(*Snapshot)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// A copy, for the old slice may be in use.
+	c.watchers = append(c.watchers[:len(c.watchers):len(c.watchers)], fn)
+}
+
+// Topic returns a topic, at once if it is known. Else it asks the brokers until they know it, it fails in a way that waiting
+// does not cure (TOPIC_AUTHORIZATION_FAILED, …), or ctx ends; the error is a *TopicError.
+func (c *Client) Topic(ctx context.Context, name string) (*Topic, error) {
+	for {
+		t, e, ready, err := c.await(name)
+		if t != nil || err != nil {
+			return t, err
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+		case <-c.ctx.Done():
+		}
+		if err := c.awaited(ctx, e); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// await returns the topic, or why it is not to be had, or what to wait on.
+func (c *Client) await(name string) (*Topic, *entry, <-chan struct{}, error) {
+	now := time.Now()
+	if t := c.Snapshot().Topics[name]; t != nil {
+		t.Touch(now)
+		return t, nil, nil, nil
+	}
+	if !legal(name) {
+		return nil, nil, nil, &TopicError{Topic: name, Err: errIllegalName}
+	}
+	c.mu.Lock()
+	defer c.poke()
+	defer c.mu.Unlock()
+	if t := c.Snapshot().Topics[name]; t != nil {
+		return t, nil, nil, nil
+	}
+	e := c.track(name, now)
+	if e.failure != nil {
+		return nil, nil, nil, &TopicError{Topic: name, Err: e.failure}
+	}
+	e.waiters++
+	if e.ready == nil {
+		e.ready = make(chan struct{})
+	}
+	return nil, e, e.ready, nil
+}
+
+// awaited ends a wait. It returns nil when the entry's outcome is there to be looked at.
+func (c *Client) awaited(ctx context.Context, e *entry) error {
+	closed, over := c.ctx.Err(), ctx.Err()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e.waiters--
+	switch {
+	case closed != nil:
+		return &TopicError{Topic: e.name, Err: ErrClosed, Why: c.whyNot(e)}
+	case over == nil || c.Snapshot().Topics[e.name] != nil || e.failure != nil:
+		return nil
+	}
+	return &TopicError{Topic: e.name, Err: over, Why: c.whyNot(e)}
+}
+
+// TopicNow returns a topic if it is known. Else it starts to ask for it, and says why it is not there yet.
+func (c *Client) TopicNow(name string) (*Topic, error) {
+	now := time.Now()
+	if t := c.Snapshot().Topics[name]; t != nil {
+		t.Touch(now)
+		return t, nil
+	}
+	switch {
+	case c.ctx.Err() != nil:
+		return nil, &TopicError{Topic: name, Err: ErrClosed}
+	case !legal(name):
+		return nil, &TopicError{Topic: name, Err: errIllegalName}
+	}
+	c.mu.Lock()
+	defer c.poke()
+	defer c.mu.Unlock()
+	e := c.track(name, now)
+	if e.failure != nil {
+		return nil, &TopicError{Topic: name, Err: e.failure}
+	}
+	return nil, &TopicError{Topic: name, Err: ErrPending, Why: c.whyNot(e)}
+}
+
+// track wants a topic. It needs mu.
+func (c *Client) track(name string, now time.Time) *entry {
+	if len(c.topics.all) == 0 {
+		c.renewAt = now.Add(c.cfg.MaxAge)
+	}
+	return c.topics.track(name, now)
+}
+
+// whyNot says what stands in the way of a topic: what the brokers say, or what the servers do. It needs mu.
+func (c *Client) whyNot(e *entry) error {
+	if e.why != nil && c.failures == 0 {
+		return e.why
+	}
+	return c.servers.report(time.Now())
+}
+
+// Refresh asks for new metadata of all topics soon: at once, or as soon as retry.backoff.ms allows, which grows while
+// answers tell nothing new. It does not wait; OnChange tells when there is an answer.
+func (c *Client) Refresh() {
+	c.mu.Lock()
+	c.refresh = true
+	c.mu.Unlock()
+	c.poke()
+}
+
+// poke makes the client's goroutine look for work.
+func (c *Client) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}

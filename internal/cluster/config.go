@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+)
+
+// What a Config means where a field is zero, and bounds that are not worth an option.
+const (
+	// DefaultMaxAge is Kafka's metadata.max.age.ms.
+	DefaultMaxAge = 5 * time.Minute
+	// DefaultMaxIdle is Kafka's metadata.max.idle.ms.
+	DefaultMaxIdle = 5 * time.Minute
+	// shortestBackoff keeps a broker that answers at once from being asked in a tight loop, whatever the config says.
+	shortestBackoff = time.Millisecond
+	// headStarts is how many servers in a row can be tried within one setup timeout, though none of them answers.
+	headStarts = 10
+	// fruitlessBefore is after how many refreshes in vain another broker is asked.
+	fruitlessBefore = 3
+)
+
+// Config says where the cluster is and how often it is asked. The names in brackets are Kafka's properties.
+type Config struct {
+	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. They are tried in random order.
+	Bootstrap []string
+	// Transport says how connections are made. It must not be nil.
+	Transport *transport.Options
+	// MaxAge (metadata.max.age.ms) is how old metadata gets before it is asked for again. Zero means DefaultMaxAge.
+	MaxAge time.Duration
+	// MaxIdle (metadata.max.idle.ms) is how long a topic stays known that nobody uses. Zero means DefaultMaxIdle.
+	MaxIdle time.Duration
+	// RetryBackoff and RetryBackoffMax (retry.backoff.ms, retry.backoff.max.ms) are the pause after a failure, and the least
+	// time between two requests for the same metadata. Below a millisecond they count as one.
+	RetryBackoff, RetryBackoffMax time.Duration
+	// ReconnectBackoff and ReconnectBackoffMax (reconnect.backoff.ms, reconnect.backoff.max.ms) are the pause before a server
+	// that failed is tried again. Below a millisecond they count as one.
+	ReconnectBackoff, ReconnectBackoffMax time.Duration
+	// RequestTimeout (request.timeout.ms) bounds each request. Zero means Transport's.
+	RequestTimeout time.Duration
+	// AllowAutoTopicCreation (allow.auto.create.topics): asking for a topic that does not exist creates it, if the
+	// brokers allow that too. Only topics that somebody wants are created, never by a refresh.
+	AllowAutoTopicCreation bool
+	// Rebootstrap (metadata.recovery.strategy=rebootstrap, KIP-899): when no known broker can be used, the bootstrap servers
+	// are asked again.
+	Rebootstrap bool
+	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after so long without an answer the bootstrap
+	// servers come first. Zero means at once.
+	RebootstrapTrigger time.Duration
+	// Logger gets failures as warnings and the rest at debug level. Nil is silent.
+	Logger *slog.Logger
+}
+
+// withDefaults returns a copy in which every field can be used as it is.
+func (c Config) withDefaults() Config {
+	c.Bootstrap = append([]string(nil), c.Bootstrap...)
+	if c.MaxAge <= 0 {
+		c.MaxAge = DefaultMaxAge
+	}
+	if c.MaxIdle <= 0 {
+		c.MaxIdle = DefaultMaxIdle
+	}
+	c.RetryBackoff = max(c.RetryBackoff, shortestBackoff)
+	c.ReconnectBackoff = max(c.ReconnectBackoff, shortestBackoff)
+	opts := *c.Transport
+	if c.RequestTimeout > 0 {
+		opts.RequestTimeout = c.RequestTimeout
+	} else if opts.RequestTimeout <= 0 {
+		opts.RequestTimeout = transport.DefaultRequestTimeout
+	}
+	if opts.SetupTimeout <= 0 {
+		opts.SetupTimeout = transport.DefaultSetupTimeout
+	}
+	c.RequestTimeout = opts.RequestTimeout
+	c.Transport = &opts
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c *Config) retry() transport.Backoff {
+	return transport.Backoff{Initial: c.RetryBackoff, Max: c.RetryBackoffMax}
+}
+
+func (c *Config) reconnect() transport.Backoff {
+	return transport.Backoff{Initial: c.ReconnectBackoff, Max: c.ReconnectBackoffMax}
+}
+
+// headStart is how long a server is left alone with a request before another one is asked beside it.
+func (c *Config) headStart() time.Duration { return c.Transport.SetupTimeout / headStarts }
+
+// grace is how long a known topic that a broker calls unknown is kept: a broker that just started may not know it yet.
+func (c *Config) grace() time.Duration { return 5 * max(c.RetryBackoffMax, c.RetryBackoff) }

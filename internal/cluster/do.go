@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// Do sends a request that any broker can answer, InitProducerId for one, over the client's connection, and makes one first if
+// there is none. It tries once: whether to try again is for the caller to say.
+func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Response) error {
+	conn, err := c.connection(ctx)
+	if err != nil {
+		return err
+	}
+	err = conn.Do(ctx, req, resp)
+	if errors.Is(err, transport.ErrRequestTimeout) {
+		// The next try goes to another server if there is one.
+		c.mu.Lock()
+		c.servers.failed(conn.Address(), err, c.cfg.reconnect())
+		c.mu.Unlock()
+	}
+	return err
+}
+
+// connection returns the client's connection, and has one made if it has ended.
+func (c *Client) connection(ctx context.Context) (*transport.Conn, error) {
+	c.mu.Lock()
+	if conn := c.conn; conn != nil && conn.Err() == nil && c.ctx.Err() == nil {
+		c.mu.Unlock()
+		return conn, nil
+	}
+	if c.waiting == nil {
+		c.waiting = &connection{done: make(chan struct{})}
+	}
+	w := c.waiting
+	c.mu.Unlock()
+	c.poke()
+	select {
+	case <-w.done:
+		return w.conn, w.err
+	case <-c.ctx.Done():
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, c.over(ctx.Err())
+	}
+}
+
+// over says what the servers did until a context ended.
+func (c *Client) over(cause error) error {
+	return &waitError{cause: cause, why: c.unreachable()}
+}
+
+// waitError is a context's end, and what was waited for.
+type waitError struct{ cause, why error }
+
+func (e *waitError) Error() string   { return e.cause.Error() + ": " + e.why.Error() }
+func (e *waitError) Unwrap() []error { return []error{e.cause, e.why} }

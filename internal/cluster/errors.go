@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gosamsa/samsa/internal/transport"
+)
+
+var (
+	// ErrClosed: the client was closed.
+	ErrClosed = errors.New("cluster client is closed")
+	// ErrPending: the topic is not known yet, and is being asked for.
+	ErrPending = errors.New("its metadata is being fetched")
+	// ErrNotTried: the server's turn has not come yet.
+	ErrNotTried = errors.New("not tried yet")
+	// ErrNoAnswer: the server has been asked and has not answered yet.
+	ErrNoAnswer = errors.New("no answer yet")
+	// ErrNoBrokers: the server answered, but named no broker that can be connected to.
+	ErrNoBrokers = errors.New("its answer names no usable broker")
+	// errReplaced: another server is asked now, or answered first.
+	errReplaced = errors.New("connection given up for another server")
+	// errRebootstrap: the broker says that it is not the one to ask any more.
+	errRebootstrap = errors.New("the broker asks to start again from the bootstrap servers")
+)
+
+// TopicError says why a topic's metadata is not to be had. errors.Is and errors.As find both Err and Why.
+type TopicError struct {
+	Topic string
+	// Err is what ended the wait: a context's error, ErrPending, ErrClosed, or a *protocol.Error that waiting cannot cure.
+	Err error
+	// Why says what stood in the way until then: a *protocol.Error of the brokers, or an *UnreachableError. It may be nil.
+	Why error
+}
+
+// Error gives the topic and both reasons.
+func (e *TopicError) Error() string {
+	if e.Why == nil {
+		return fmt.Sprintf("topic %q: %v", e.Topic, e.Err)
+	}
+	return fmt.Sprintf("topic %q: %v: %v", e.Topic, e.Err, e.Why)
+}
+
+// Unwrap returns both reasons.
+func (e *TopicError) Unwrap() []error {
+	if e.Why == nil {
+		return []error{e.Err}
+	}
+	return []error{e.Err, e.Why}
+}
+
+// ServerFailure is what one server did instead of answering.
+type ServerFailure struct {
+	Address string
+	Err     error
+}
+
+// UnreachableError says that no server answered, and what each of them did instead.
+type UnreachableError struct {
+	Servers []ServerFailure
+}
+
+// Error gives every server with its reason.
+func (e *UnreachableError) Error() string {
+	reasons := make([]string, len(e.Servers))
+	for i, s := range e.Servers {
+		reasons[i] = s.Address + ": " + s.Err.Error()
+	}
+	return "no server answered: " + strings.Join(reasons, "; ")
+}
+
+// Unwrap returns the reasons.
+func (e *UnreachableError) Unwrap() []error {
+	errs := make([]error, len(e.Servers))
+	for i, s := range e.Servers {
+		errs[i] = s.Err
+	}
+	return errs
+}
+
+// bare takes the address off an error that is listed under it anyway.
+func bare(err error) error {
+	if e, ok := err.(*transport.Error); ok {
+		return e.Err
+	}
+	return err
+}

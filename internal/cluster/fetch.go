@@ -1,0 +1,204 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// question is what one fetch asks.
+type question struct {
+	topics []string
+	// create: topics that do not exist may be created.
+	create bool
+	// all: these are all topics that are not wanted separately; wish: because Refresh was called.
+	all, wish bool
+}
+
+// reply is what one server said to a question, or why it said nothing.
+type reply struct {
+	candidate
+	resp    *protocol.MetadataResponse
+	version int16
+	err     error
+}
+
+// fetch asks one server after another until one answers. A server that takes long gets company: after its head start the
+// next one is asked too, and the first answer counts. So what a dead or hanging server costs is bounded, and it is paid
+// once. The error means that everybody was asked in vain, or that the client was closed.
+func (c *Client) fetch(q question) (reply, error) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	f := fetching{client: c, ctx: ctx, question: q, replies: make(chan reply)}
+	c.mu.Lock()
+	now := time.Now()
+	late := !c.failingSince.IsZero() && now.Sub(c.failingSince) >= c.cfg.RebootstrapTrigger
+	f.candidates = c.candidates(now, late && c.cfg.Rebootstrap)
+	c.mu.Unlock()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait, more := f.advance()
+		if !more {
+			return reply{}, c.unreachable()
+		}
+		timer.Reset(wait)
+		select {
+		case r := <-f.replies:
+			if f.received(r) {
+				return r, nil
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return reply{}, ErrClosed
+		}
+	}
+}
+
+// fetching is the state of one fetch. It belongs to the client's goroutine.
+type fetching struct {
+	client     *Client
+	ctx        context.Context
+	question   question
+	replies    chan reply
+	candidates []candidate
+	running    int
+	// nextStart is when the next server is asked although others have not answered.
+	nextStart    time.Time
+	rebootstraps int
+}
+
+// forever is longer than anything here waits.
+const forever = time.Hour
+
+// advance asks the next server if its time has come, and returns how long to wait for what is to come. It returns false when
+// nothing is to come.
+func (f *fetching) advance() (wait time.Duration, more bool) {
+	for len(f.candidates) > 0 {
+		now := time.Now()
+		next, due := f.soonest(now)
+		if due.After(now) {
+			return due.Sub(now), true
+		}
+		v := f.candidates[next]
+		f.candidates = slices.Delete(f.candidates, next, next+1)
+		f.running++
+		f.nextStart = now.Add(f.client.cfg.headStart())
+		f.client.mu.Lock()
+		f.client.servers.get(v.address).since = now
+		f.client.mu.Unlock()
+		go f.client.attempt(f.ctx, v, f.question, f.replies)
+	}
+	return forever, f.running > 0
+}
+
+// soonest returns which candidate is next: the first of those that may be tried now, else the one that may be tried first.
+func (f *fetching) soonest(now time.Time) (next int, due time.Time) {
+	f.client.mu.Lock()
+	defer f.client.mu.Unlock()
+	for i, v := range f.candidates {
+		at := now
+		if v.conn == nil {
+			at = f.client.servers.wait(v.address, now)
+		}
+		if i == 0 || at.Before(due) {
+			next, due = i, at
+		}
+	}
+	if f.running > 0 && due.Before(f.nextStart) {
+		due = f.nextStart
+	}
+	return next, due
+}
+
+// received takes a reply in. It returns true when the question is answered.
+func (f *fetching) received(r reply) bool {
+	f.running--
+	c := f.client
+	if r.err == nil {
+		return true
+	}
+	f.nextStart = time.Now()
+	if r.conn != nil {
+		r.conn.Close(r.err)
+	}
+	c.cfg.Logger.Debug("server did not answer", "address", r.address, "reason", r.err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.servers.failed(r.address, r.err, c.cfg.reconnect())
+	if errors.Is(r.err, errRebootstrap) && c.cfg.Rebootstrap && f.rebootstraps == 0 {
+		f.rebootstraps++
+		f.candidates = c.candidates(time.Now(), true)
+	}
+	return false
+}
+
+// attempt puts the question to one server. Nobody may be there to take the reply any more; then the connection is of no use.
+func (c *Client) attempt(ctx context.Context, v candidate, q question, replies chan<- reply) {
+	r := reply{candidate: v}
+	if r.conn == nil {
+		r.conn, r.err = transport.Dial(ctx, c.cfg.Transport, v.address)
+	}
+	if r.err == nil {
+		r.resp, r.version, r.err = ask(ctx, r.conn, q)
+	}
+	select {
+	case replies <- r:
+	case <-ctx.Done():
+		c.abandon(r)
+	}
+}
+
+// abandon lets go of a server whose reply nobody waits for any more.
+func (c *Client) abandon(r reply) {
+	c.mu.Lock()
+	c.servers.get(r.address).since = time.Time{}
+	c.mu.Unlock()
+	if r.conn != nil {
+		r.conn.Close(errReplaced)
+	}
+}
+
+// ask asks for metadata over a connection.
+func ask(ctx context.Context, conn *transport.Conn, q question) (*protocol.MetadataResponse, int16, error) {
+	version, err := conn.Version(protocol.Metadata)
+	if err != nil {
+		return nil, 0, err
+	}
+	if version == 0 && len(q.topics) == 0 {
+		// Version 0 cannot ask for no topics: none are all. That there is a connection must do.
+		return nil, 0, nil
+	}
+	// Before version 4 there is no way to forbid the creation.
+	req := &protocol.MetadataRequest{Topics: make([]protocol.MetadataRequestTopic, len(q.topics)), AllowAutoTopicCreation: q.create || version < 4}
+	for i := range q.topics {
+		req.Topics[i].Name = &q.topics[i]
+	}
+	resp := new(protocol.MetadataResponse)
+	if err := conn.Do(ctx, req, resp); err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case resp.ErrorCode == protocol.RebootstrapRequired:
+		return nil, 0, errRebootstrap
+	case resp.ErrorCode != protocol.None:
+		return nil, 0, &protocol.Error{Code: resp.ErrorCode}
+	case len(brokersOf(resp)) == 0:
+		return nil, 0, ErrNoBrokers
+	}
+	return resp, version, nil
+}
+
+// unreachable says what each server did.
+func (c *Client) unreachable() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.servers.report(time.Now()); err != nil {
+		return err
+	}
+	return &UnreachableError{}
+}

@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// LeaderHint is what a produce answer says of a partition that is led by another broker now (KIP-951).
+type LeaderHint struct {
+	Topic                          string
+	Partition, Leader, LeaderEpoch int32
+}
+
+// Hint patches the snapshot with what an answer said of new leaders, where they are newer than those that are known. It
+// ignores partitions that are not known, and leaders that are neither brokers nor among the endpoints.
+func (c *Client) Hint(hints []LeaderHint, endpoints []Broker) {
+	done := new(completion)
+	c.mu.Lock()
+	if s := c.Snapshot().hinted(hints, endpoints); s != nil {
+		c.snapshot.Store(s)
+		done.snapshot = s
+	}
+	c.mu.Unlock()
+	c.complete(done)
+}
+
+// hinted returns the next snapshot with the hints that are news, or nil if none is.
+func (s *Snapshot) hinted(hints []LeaderHint, endpoints []Broker) *Snapshot {
+	brokers := s.Brokers
+	for _, b := range endpoints {
+		if b.valid() && brokers[b.ID] != b {
+			brokers = maps.Clone(brokers)
+			if brokers == nil {
+				brokers = make(map[int32]Broker)
+			}
+			brokers[b.ID] = b
+		}
+	}
+	fresh := make(map[string]*Topic)
+	for _, h := range hints {
+		t := fresh[h.Topic]
+		if t == nil {
+			t = s.Topics[h.Topic]
+		}
+		if t == nil || h.Partition < 0 || int(h.Partition) >= len(t.Partitions) || h.LeaderEpoch <= t.Partitions[h.Partition].LeaderEpoch {
+			continue
+		}
+		if _, there := brokers[h.Leader]; !there {
+			continue
+		}
+		if fresh[h.Topic] == nil {
+			clone := *t
+			clone.Partitions = slices.Clone(t.Partitions)
+			fresh[h.Topic], t = &clone, &clone
+		}
+		p := &t.Partitions[h.Partition]
+		p.Leader, p.LeaderEpoch, p.ErrorCode = h.Leader, h.LeaderEpoch, protocol.None
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	n := s.next()
+	n.Brokers, n.Topics = brokers, maps.Clone(s.Topics)
+	maps.Copy(n.Topics, fresh)
+	return n
+}

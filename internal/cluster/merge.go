@@ -1,0 +1,228 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+const (
+	// epochsTrusted is the first version of Metadata whose leader epochs can be relied on; older brokers may tell stale ones.
+	epochsTrusted = 9
+	// Partition numbers are dense, so a table of them is made. A broker that names a partition far beyond the number of
+	// partitions that it lists does not get to decide how large that table is.
+	sparseFactor, sparseSlack = 4, 16
+)
+
+// merged is what an answer makes of a snapshot.
+type merged struct {
+	snapshot *Snapshot
+	// codes has every topic that was asked for: None for those that are known now, else what the broker said.
+	codes map[string]protocol.ErrorCode
+	// changed: the answer told something new.
+	changed bool
+	// stale: the broker told of leaders older than those that are known.
+	stale bool
+}
+
+// merger turns one answer and the snapshot before it into the next one. Nothing that a broker says makes it panic, or
+// allocate more than a small multiple of the answer.
+type merger struct {
+	merged
+	old         *Snapshot
+	version     int16
+	sameCluster bool
+}
+
+// merge builds the snapshot that follows old from an answer to a request for the topics asked. Topics that were not
+// asked for stay as they are, or nearly: the list of brokers is always complete, so a leader that it lacks is none.
+func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string) merged {
+	m := merger{old: old, version: version}
+	m.snapshot = old.next()
+	if resp.ClusterID != nil {
+		m.snapshot.ClusterID = *resp.ClusterID
+	}
+	m.sameCluster = old.ClusterID == "" || m.snapshot.ClusterID == old.ClusterID
+	m.changed = m.snapshot.ClusterID != old.ClusterID
+	m.brokers(resp)
+	m.codes = make(map[string]protocol.ErrorCode, len(asked))
+	for _, name := range asked {
+		m.codes[name] = protocol.UnknownTopicOrPartition
+	}
+	fresh := make(map[string]*Topic)
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		if t.Name == nil {
+			continue
+		}
+		if _, wanted := m.codes[*t.Name]; !wanted {
+			continue
+		}
+		topic, code := m.topic(t)
+		m.codes[*t.Name] = code
+		if topic != nil && topic != old.Topics[topic.Name] {
+			fresh[topic.Name] = topic
+		}
+	}
+	m.topics(fresh)
+	return m.merged
+}
+
+// brokersOf returns the usable brokers of an answer.
+func brokersOf(resp *protocol.MetadataResponse) map[int32]Broker {
+	brokers := make(map[int32]Broker, len(resp.Brokers))
+	for _, b := range resp.Brokers {
+		broker := Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
+		if b.Rack != nil {
+			broker.Rack = *b.Rack
+		}
+		if broker.valid() {
+			brokers[broker.ID] = broker
+		}
+	}
+	return brokers
+}
+
+func (m *merger) brokers(resp *protocol.MetadataResponse) {
+	brokers := brokersOf(resp)
+	if maps.Equal(brokers, m.old.Brokers) {
+		return
+	}
+	m.snapshot.Brokers = brokers
+	m.changed = true
+}
+
+// topics puts new topics into the snapshot, and takes leaders that have left the cluster out of the others.
+func (m *merger) topics(fresh map[string]*Topic) {
+	for name, t := range m.old.Topics {
+		if fresh[name] != nil {
+			continue
+		}
+		if again := m.leaderless(t); again != nil {
+			fresh[name] = again
+		}
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	m.changed = true
+	m.snapshot.Topics = maps.Clone(m.old.Topics)
+	if m.snapshot.Topics == nil {
+		m.snapshot.Topics = make(map[string]*Topic, len(fresh))
+	}
+	maps.Copy(m.snapshot.Topics, fresh)
+}
+
+// leaderless returns the topic without the leaders that are no brokers of the snapshot, or nil when it has none of these.
+func (m *merger) leaderless(t *Topic) *Topic {
+	gone := func(p Partition) bool {
+		_, there := m.snapshot.Brokers[p.Leader]
+		return p.Leader != NoLeader && !there
+	}
+	if !slices.ContainsFunc(t.Partitions, gone) {
+		return nil
+	}
+	again := *t
+	again.Partitions = slices.Clone(t.Partitions)
+	for i := range again.Partitions {
+		if gone(again.Partitions[i]) {
+			again.Partitions[i].Leader = NoLeader
+		}
+	}
+	return &again
+}
+
+// topic returns what an answer says of one topic: the topic, which is the old one if nothing is new, or a code that says why
+// there is none.
+func (m *merger) topic(t *protocol.MetadataTopic) (*Topic, protocol.ErrorCode) {
+	if t.ErrorCode != protocol.None {
+		return nil, t.ErrorCode
+	}
+	old := m.old.Topics[*t.Name]
+	before := old
+	if old != nil && (!m.sameCluster || !old.ID.IsZero() && !t.ID.IsZero() && old.ID != t.ID) {
+		// It is another topic of the same name: its epochs have nothing to do with the old one's.
+		before = nil
+	}
+	partitions := m.partitions(t, before)
+	if len(partitions) == 0 {
+		// The topic is being created.
+		return nil, protocol.LeaderNotAvailable
+	}
+	topic := &Topic{Name: *t.Name, ID: t.ID, Internal: t.IsInternal, Partitions: partitions}
+	if before != nil && t.ID.IsZero() {
+		topic.ID = before.ID
+	}
+	if old == nil {
+		return topic, protocol.None
+	}
+	topic.used = old.used
+	if topic.equal(old) {
+		return old, protocol.None
+	}
+	return topic, protocol.None
+}
+
+// partitions makes the dense table of partitions. Those that the answer lacks are what they were before if the topic is certain
+// to be the same, and else leaderless.
+func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partition {
+	limit := int64(len(t.Partitions))*sparseFactor + sparseSlack
+	count := int64(0)
+	for i := range t.Partitions {
+		if index := int64(t.Partitions[i].Index); index >= 0 && index < limit {
+			count = max(count, index+1)
+		}
+	}
+	if before != nil && !t.ID.IsZero() && count > 0 {
+		// Topics do not shrink: this broker has not heard of the newest partitions yet.
+		count = max(count, int64(len(before.Partitions)))
+	}
+	table := make([]Partition, count)
+	seen := make([]bool, count)
+	for i := range table {
+		table[i] = Partition{Index: int32(i), Leader: NoLeader, LeaderEpoch: -1, ErrorCode: protocol.LeaderNotAvailable}
+		if before != nil && !t.ID.IsZero() && i < len(before.Partitions) {
+			table[i] = before.Partitions[i]
+		}
+	}
+	for i := range t.Partitions {
+		told := &t.Partitions[i]
+		if told.Index < 0 || int64(told.Index) >= count {
+			continue
+		}
+		p := m.partition(told, before)
+		if at := &table[told.Index]; !seen[told.Index] || p.LeaderEpoch > at.LeaderEpoch {
+			*at = p
+			seen[told.Index] = true
+		}
+	}
+	return table
+}
+
+// partition returns what is true of one partition after the answer: what it says, or what is known already if that is newer.
+func (m *merger) partition(told *protocol.MetadataPartition, before *Topic) Partition {
+	p := Partition{
+		Index: told.Index, Leader: told.LeaderID, LeaderEpoch: told.LeaderEpoch, ErrorCode: told.ErrorCode,
+		Replicas: told.Replicas, ISR: told.ISR, Offline: told.Offline,
+	}
+	if m.version < epochsTrusted || p.LeaderEpoch < 0 {
+		p.LeaderEpoch = -1
+	}
+	if before != nil && int(told.Index) < len(before.Partitions) {
+		known := before.Partitions[told.Index]
+		switch {
+		case p.LeaderEpoch < 0:
+			// An answer without epoch does not make the next older one true.
+			p.LeaderEpoch = known.LeaderEpoch
+		case p.LeaderEpoch < known.LeaderEpoch:
+			m.stale = true
+			p = known
+		}
+	}
+	_, there := m.snapshot.Brokers[p.Leader]
+	if !there || p.ErrorCode != protocol.None && p.ErrorCode != protocol.ReplicaNotAvailable {
+		p.Leader = NoLeader
+	}
+	return p
+}

@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+)
+
+// server is what is remembered of one address. Client.mu guards it.
+type server struct {
+	order     int
+	bootstrap bool
+	// failures in a row put the next attempt off until then; err is the last one.
+	failures int
+	until    time.Time
+	err      error
+	// since is when it was asked what it has not answered yet, zero for nothing.
+	since    time.Time
+	answered bool
+}
+
+// servers are all addresses that may be asked: the bootstrap servers and the brokers.
+type servers map[string]*server
+
+// get returns the server at an address.
+func (s servers) get(address string) *server {
+	if s[address] == nil {
+		s[address] = &server{order: len(s)}
+	}
+	return s[address]
+}
+
+func (s servers) failed(address string, err error, pause transport.Backoff) {
+	v := s.get(address)
+	v.failures++
+	v.err, v.since = bare(err), time.Time{}
+	v.until = time.Now().Add(pause.Delay(v.failures))
+}
+
+func (s servers) succeeded(address string) {
+	v := s.get(address)
+	v.failures, v.err, v.since, v.until, v.answered = 0, nil, time.Time{}, time.Time{}, true
+}
+
+// prune forgets the addresses that are neither bootstrap servers nor brokers.
+func (s servers) prune(brokers map[int32]Broker) {
+	keep := make(map[string]bool, len(brokers))
+	for _, b := range brokers {
+		keep[b.Address()] = true
+	}
+	for address, v := range s {
+		if !v.bootstrap && !keep[address] && v.since.IsZero() {
+			delete(s, address)
+		}
+	}
+}
+
+// report says what the servers do instead of answering, or nil when there is nothing to say.
+func (s servers) report(now time.Time) error {
+	type line struct {
+		ServerFailure
+		order int
+	}
+	var lines []line
+	for address, v := range s {
+		err := v.err
+		switch {
+		case !v.since.IsZero():
+			err = fmt.Errorf("%w for %v", ErrNoAnswer, now.Sub(v.since).Round(time.Millisecond))
+		case err == nil && v.bootstrap && !v.answered:
+			err = ErrNotTried
+		}
+		if err != nil {
+			lines = append(lines, line{ServerFailure{address, err}, v.order})
+		}
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.order, b.order) })
+	e := new(UnreachableError)
+	for _, l := range lines {
+		e.Servers = append(e.Servers, l.ServerFailure)
+	}
+	return e
+}
+
+// candidate is a server to ask, over the connection that there is, or over a new one.
+type candidate struct {
+	address string
+	conn    *transport.Conn
+}
+
+// candidates returns whom to ask, the best first: the connection that there is, the brokers, the bootstrap servers. A server
+// that has just failed comes after those that have not. It needs mu.
+func (c *Client) candidates(now time.Time, rebootstrap bool) []candidate {
+	var brokers, bootstrap []candidate
+	for _, b := range c.Snapshot().Brokers {
+		brokers = append(brokers, candidate{address: b.Address()})
+	}
+	for _, address := range c.cfg.Bootstrap {
+		bootstrap = append(bootstrap, candidate{address: address})
+	}
+	c.shuffle(brokers, now)
+	c.shuffle(bootstrap, now)
+	if rebootstrap {
+		return unique(bootstrap, brokers)
+	}
+	if len(brokers) > 0 && !c.cfg.Rebootstrap {
+		bootstrap = nil
+	}
+	var first []candidate
+	if c.conn != nil && c.conn.Err() == nil {
+		first = []candidate{{address: c.conn.Address(), conn: c.conn}}
+		// Its broker may still be good when the connection is not.
+		brokers = append(brokers, candidate{address: c.conn.Address()})
+		if c.turnAway && c.conn.InFlight() == 0 {
+			others := slices.DeleteFunc(slices.Clone(brokers), func(b candidate) bool { return b.address == c.conn.Address() })
+			return unique(others, first, brokers, bootstrap)
+		}
+	}
+	return unique(first, brokers, bootstrap)
+}
+
+// shuffle brings servers into a random order, those that must not be tried yet last.
+func (c *Client) shuffle(list []candidate, now time.Time) {
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		return c.servers.wait(a.address, now).Compare(c.servers.wait(b.address, now))
+	})
+}
+
+// wait returns when a server may be tried: a time that has passed is now.
+func (s servers) wait(address string, now time.Time) time.Time {
+	if v := s[address]; v != nil && v.until.After(now) {
+		return v.until
+	}
+	return now
+}
+
+// unique joins lists and leaves out what comes twice.
+func unique(lists ...[]candidate) []candidate {
+	var all []candidate
+	for _, list := range lists {
+		for _, v := range list {
+			if !slices.Contains(all, v) {
+				all = append(all, v)
+			}
+		}
+	}
+	return all
+}

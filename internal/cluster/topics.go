@@ -1,0 +1,116 @@
+package cluster
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// entry is what is remembered of one topic that somebody asked for, whether it exists or not. Client.mu guards it.
+type entry struct {
+	name string
+	// used is shared with the snapshots' Topics.
+	used *atomic.Int64
+	// waiters are in Topic. ready is closed when their wait is over; it is nil while nobody waits.
+	waiters int
+	ready   chan struct{}
+	// attempts counts answers without the topic, and failures to get one, in a row; next is when it is asked for again.
+	attempts int
+	next     time.Time
+	// why is what the last answer said instead.
+	why error
+	// failure is an answer that waiting cannot cure. Until failedUntil everybody gets it without asking again.
+	failure     error
+	failedUntil time.Time
+	// lostSince is since when brokers say that the topic, which is known, does not exist.
+	lostSince time.Time
+}
+
+// topics are the entries of a client. wanted is the part that is asked for until it is known: somebody waits, or did lately.
+type topics struct {
+	all, wanted map[string]*entry
+}
+
+// track returns the entry of a topic, and wants it unless it has just failed for good.
+func (t *topics) track(name string, now time.Time) *entry {
+	e := t.all[name]
+	if e == nil {
+		e = &entry{name: name, used: new(atomic.Int64)}
+		t.all[name] = e
+	}
+	e.used.Store(now.UnixNano())
+	if e.failure != nil && !now.Before(e.failedUntil) {
+		e.failure = nil
+	}
+	if e.failure == nil && t.wanted[name] == nil {
+		t.wanted[name] = e
+		e.next = now
+	}
+	return e
+}
+
+// idle reports whether nobody has used the topic for so long.
+func (e *entry) idle(now time.Time, bound time.Duration) bool {
+	return e.waiters == 0 && now.UnixNano()-e.used.Load() >= int64(bound)
+}
+
+// settle ends the wait of everybody who waits for the entry. The channel that it returns, if any, is to be closed.
+func (t *topics) settle(e *entry) chan struct{} {
+	delete(t.wanted, e.name)
+	ready := e.ready
+	e.ready = nil
+	return ready
+}
+
+// known notes that the topic is in the snapshot.
+func (t *topics) known(e *entry) chan struct{} {
+	e.attempts, e.why, e.failure, e.lostSince = 0, nil, nil, time.Time{}
+	return t.settle(e)
+}
+
+// failed notes an answer that waiting cannot cure.
+func (t *topics) failed(e *entry, err error, now time.Time, pause func(int) time.Duration) chan struct{} {
+	e.attempts++
+	e.why, e.failure, e.failedUntil = err, err, now.Add(pause(e.attempts))
+	return t.settle(e)
+}
+
+// missing notes an answer without the topic, or with a nil why that there was none. It is worth to ask again.
+func (e *entry) missing(why error, now time.Time, pause func(int) time.Duration) {
+	e.attempts++
+	e.next = now.Add(pause(e.attempts))
+	if why != nil {
+		e.why = why
+	}
+}
+
+// forget drops the wish for topics that nobody has used for so long, and returns when the next of the others is due.
+func (t *topics) forget(now time.Time, bound time.Duration) (next time.Time) {
+	for name, e := range t.wanted {
+		switch {
+		case e.idle(now, bound):
+			delete(t.wanted, name)
+		case next.IsZero() || e.next.Before(next):
+			next = e.next
+		}
+	}
+	return next
+}
+
+// expire forgets all about topics that nobody has used for so long, and returns their names.
+func (t *topics) expire(now time.Time, bound time.Duration) (names []string) {
+	for name, e := range t.all {
+		if t.wanted[name] == nil && e.idle(now, bound) {
+			delete(t.all, name)
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// legal reports whether a request can name the topic. What else makes a name illegal is for the brokers to say.
+func legal(name string) bool { return name != "" && len(name) <= 249 }
+
+// errIllegalName is what brokers say of such names; asking them would fail the other topics of the request too.
+var errIllegalName = &protocol.Error{Code: protocol.InvalidTopicException}
