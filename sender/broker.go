@@ -1,0 +1,215 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// broker sends to one broker: partitions that have something to send stand in its ready queue, and its goroutine makes
+// requests of them while fewer than max.in.flight are unanswered. mu guards all below it.
+type broker struct {
+	s    *Sender
+	id   int32
+	wake chan struct{} // holds one token: there may be something to do
+
+	mu       sync.Mutex
+	ready    []*partition
+	inFlight int
+	conn     *transport.Conn
+	failures int       // dials in a row that failed
+	notUntil time.Time // no dial, or while throttled no request, before this
+	lastErr  error     // why the last dial failed
+	alarm    *time.Timer
+	alarmAt  time.Time // when alarm fires; zero when it is not set
+	free     []*request
+}
+
+func newBroker(s *Sender, id int32) *broker {
+	return &broker{s: s, id: id, wake: make(chan struct{}, 1)}
+}
+
+// push puts a partition at the end of the ready queue.
+func (b *broker) push(p *partition) {
+	b.mu.Lock()
+	b.ready = append(b.ready, p)
+	b.mu.Unlock()
+	b.signal()
+}
+
+// pushFront puts a partition whose batch did not fit where it is served first.
+func (b *broker) pushFront(p *partition) {
+	b.mu.Lock()
+	b.ready = append([]*partition{p}, b.ready...)
+	b.mu.Unlock()
+}
+
+func (b *broker) pop() *partition {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.ready) == 0 {
+		b.ready = nil
+		return nil
+	}
+	p := b.ready[0]
+	b.ready[0] = nil
+	b.ready = b.ready[1:]
+	return p
+}
+
+func (b *broker) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *broker) run() {
+	defer b.s.wait.Done()
+	for {
+		select {
+		case <-b.wake:
+			b.work()
+		case <-b.s.ctx.Done():
+			return
+		}
+	}
+}
+
+// work sends requests until nothing is ready, the connection has its fill, or the broker cannot be reached.
+func (b *broker) work() {
+	for b.mayWork() {
+		conn := b.connect()
+		if conn == nil {
+			continue // mayWork sees to it that there is a pause
+		}
+		r := b.fill(conn)
+		if r == nil {
+			continue
+		}
+		b.write(conn, r)
+	}
+}
+
+// mayWork tells whether a request could be made now. Where time alone is missing, a timer wakes the broker.
+func (b *broker) mayWork() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.ready) == 0 || b.inFlight >= b.s.cfg.MaxInFlight || b.s.ctx.Err() != nil {
+		return false
+	}
+	if time.Until(b.notUntil) > 0 {
+		b.wakeAtLocked(b.notUntil)
+		return false
+	}
+	return true
+}
+
+// wakeAtLocked lets the broker's goroutine look again at t.
+func (b *broker) wakeAtLocked(t time.Time) {
+	if b.alarmAt.Equal(t) {
+		return
+	}
+	b.alarmAt = t
+	if b.alarm == nil {
+		b.alarm = time.AfterFunc(time.Until(t), b.signal)
+		return
+	}
+	b.alarm.Reset(time.Until(t))
+}
+
+// connect returns the connection, dialling if there is none; nil when that failed.
+func (b *broker) connect() *transport.Conn {
+	info, known := b.s.cfg.Cluster.Snapshot().Brokers[b.id]
+	b.mu.Lock()
+	conn := b.conn
+	b.mu.Unlock()
+	if conn != nil {
+		select {
+		case <-conn.Closed():
+		default:
+			if !known || conn.Address() == info.Address() {
+				return conn
+			}
+			conn.Close(errors.New("the broker's address has changed"))
+		}
+	}
+	if !known {
+		b.dialFailed(errors.New("the metadata does not name its address"))
+		return nil
+	}
+	conn, err := transport.Dial(b.s.ctx, b.s.cfg.Transport, info.Address())
+	if err != nil {
+		b.dialFailed(err)
+		return nil
+	}
+	if _, err := conn.Version(protocol.Produce); err != nil {
+		conn.Close(err)
+		b.dialFailed(err)
+		b.refuseAll(err)
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.conn, b.failures, b.lastErr = conn, 0, nil
+	if b.s.ctx.Err() != nil {
+		conn.Close(record.ErrClosed)
+	}
+	return conn
+}
+
+// dialFailed keeps the broker from being dialled again for reconnect.backoff.ms, and asks where the partitions are now.
+func (b *broker) dialFailed(err error) {
+	if b.s.ctx.Err() != nil {
+		return
+	}
+	b.mu.Lock()
+	b.failures++
+	b.lastErr = err
+	b.notUntil = time.Now().Add(jittered(b.s.cfg.Reconnect, b.s.cfg.ReconnectMax, b.failures))
+	b.mu.Unlock()
+	b.s.cfg.Logger.Warn("cannot connect", "broker", b.id, "error", err)
+	b.s.cfg.Cluster.Refresh()
+}
+
+// refuseAll fails what waits for a broker that cannot be produced to at all.
+func (b *broker) refuseAll(err error) {
+	for p := b.pop(); p != nil; p = b.pop() {
+		p.mu.Lock()
+		p.queued = false
+		p.mu.Unlock()
+		p.refuse(&record.Error{Err: err})
+	}
+}
+
+// trouble says what keeps the broker from being sent to, or "".
+func (b *broker) trouble() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.lastErr != nil:
+		return fmt.Sprintf("broker %d cannot be reached: %v", b.id, b.lastErr)
+	case b.inFlight >= b.s.cfg.MaxInFlight:
+		return fmt.Sprintf("broker %d has not answered %d requests", b.id, b.inFlight)
+	case time.Until(b.notUntil) > 0:
+		return fmt.Sprintf("broker %d throttles", b.id)
+	}
+	return ""
+}
+
+func (b *broker) close(cause error) {
+	b.mu.Lock()
+	conn := b.conn
+	if b.alarm != nil {
+		b.alarm.Stop()
+	}
+	b.mu.Unlock()
+	if conn != nil {
+		conn.Close(cause)
+	}
+}

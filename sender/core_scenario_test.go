@@ -1,0 +1,246 @@
+package sender
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// TestScenarios runs the delivery core through the stories in testdata/core. A story is text that a person can read: what
+// happens to one partition, and what the core decides. `go test ./sender -run Scenarios -rewrite` writes the decisions anew;
+// read the difference before you commit it.
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata/core", func(t *testing.T, path string) {
+		s := newStory()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			return s.run(t, d)
+		})
+	})
+}
+
+// story is one partition, its sealed batches, and a clock that only ticks move.
+type story struct {
+	lane    lane
+	cfg     laneConfig
+	now     time.Time
+	queue   []*parcel          // sealed, not sent
+	names   map[string]*parcel // every batch by its name
+	nameOf  map[*parcel]string
+	current identity // the producer's newest
+}
+
+func newStory() *story {
+	s := &story{
+		now: time.Unix(1000, 0), names: map[string]*parcel{}, nameOf: map[*parcel]string{},
+		current: identity{id: 7, valid: true},
+		cfg: laneConfig{
+			topic: "t", maxInFlight: 5, retries: 1 << 30, deliveryTimeout: 120 * time.Second, idempotent: true,
+			backoff: func(try int) time.Duration { return time.Duration(try) * 100 * time.Millisecond },
+		},
+	}
+	s.lane.cfg = &s.cfg
+	s.lane.leader = 1
+	return s
+}
+
+func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.Fatalf("%s: %v", d.Pos, v)
+		}
+	}()
+	switch d.Cmd {
+	case "config":
+		return s.config(t, d)
+	case "seal":
+		return s.seal(t, d)
+	case "send":
+		return s.send()
+	case "answer":
+		return s.answer(t, d)
+	case "disconnect":
+		p := s.names[d.CmdArgs[0].Key]
+		return s.done(s.lane.disconnected(p, !d.HasArg("unsent"), fmt.Errorf("connection reset"), s.now))
+	case "tick":
+		after, err := time.ParseDuration(d.CmdArgs[0].Key)
+		require.NoError(t, err)
+		s.now = s.now.Add(after)
+		return s.done(s.lane.tick(s.now))
+	case "leader":
+		s.lane.leaderMoved(int32(integer(t, d, "epoch", 0)), s.now)
+		return s.done(nil)
+	case "sequence":
+		s.lane.next = int32(integer(t, d, "next", 0))
+		return s.done(nil)
+	case "epoch":
+		s.current.epoch = int16(integer(t, d, "now", 0))
+		return s.done(nil)
+	case "abort":
+		return s.done(s.lane.abort(fmt.Errorf("producer is closed")))
+	case "replace":
+		return s.replace(d)
+	}
+	t.Fatalf("unknown command %q", d.Cmd)
+	return ""
+}
+
+func integer(t *testing.T, d *datadriven.TestData, key string, otherwise int) int {
+	for _, a := range d.CmdArgs {
+		if a.Key == key {
+			n, err := strconv.Atoi(a.Vals[0])
+			require.NoError(t, err)
+			return n
+		}
+	}
+	return otherwise
+}
+
+func (s *story) config(t *testing.T, d *datadriven.TestData) string {
+	s.cfg.maxInFlight = integer(t, d, "max-in-flight", s.cfg.maxInFlight)
+	s.cfg.retries = integer(t, d, "retries", s.cfg.retries)
+	s.cfg.deliveryTimeout = time.Duration(integer(t, d, "delivery-timeout-ms", int(s.cfg.deliveryTimeout.Milliseconds()))) * time.Millisecond
+	if d.HasArg("plain") {
+		s.cfg.idempotent = false
+	}
+	return ""
+}
+
+func (s *story) seal(t *testing.T, d *datadriven.TestData) string {
+	for _, a := range d.CmdArgs {
+		if a.Key == "count" {
+			continue
+		}
+		s.queue = append(s.queue, s.parcel(a.Key, int32(integer(t, d, "count", 10))))
+	}
+	return ""
+}
+
+func (s *story) parcel(name string, count int32) *parcel {
+	p := &parcel{count: count, created: s.now, sequence: noSequence}
+	s.names[name], s.nameOf[p] = p, name
+	return p
+}
+
+// send does what the glue does when a broker has room for requests: it sends all that the core lets go.
+func (s *story) send() string {
+	var sent []string
+	for {
+		if used, wants := s.lane.wantsIdentity(); wants && (len(s.queue) > 0 || s.lane.hasRetrying()) {
+			if s.current == used {
+				s.current.epoch++
+			}
+			s.lane.adopt(s.current)
+		}
+		p, wait := s.lane.retryDue(s.now)
+		if p == nil && !wait.IsZero() {
+			sent = append(sent, fmt.Sprintf("wait %v", wait.Sub(s.now)))
+			break
+		}
+		if p == nil {
+			if len(s.queue) == 0 || !s.lane.admitsNew() {
+				break
+			}
+			p, s.queue = s.queue[0], s.queue[1:]
+		}
+		s.lane.sent(p)
+		text := "send " + s.nameOf[p]
+		if s.cfg.idempotent {
+			text += fmt.Sprintf(" id=%d epoch=%d sequence=%d", p.id.id, p.id.epoch, p.sequence)
+		}
+		sent = append(sent, text)
+	}
+	if len(sent) == 0 {
+		sent = []string{"nothing to send"}
+	}
+	return strings.Join(sent, "\n") + "\n" + s.state()
+}
+
+func (s *story) answer(t *testing.T, d *datadriven.TestData) string {
+	p := s.names[d.CmdArgs[0].Key]
+	require.NotNil(t, p, "no batch %q", d.CmdArgs[0].Key)
+	a := answer{code: codeNamed(t, d.CmdArgs[1].Key), offset: int64(integer(t, d, "offset", -1)), logAppendTime: -1}
+	for _, arg := range d.CmdArgs[2:] {
+		if arg.Key == "blamed" {
+			a.blamed = map[int32]string{}
+			for _, v := range arg.Vals {
+				n, err := strconv.Atoi(v)
+				require.NoError(t, err)
+				a.blamed[int32(n)] = "bad record"
+			}
+		}
+	}
+	return s.done(s.lane.answered(p, a, s.now))
+}
+
+func codeNamed(t *testing.T, name string) protocol.ErrorCode {
+	for code := protocol.ErrorCode(-1); code < 200; code++ {
+		if code.Name() == name {
+			return code
+		}
+	}
+	t.Fatalf("no error code %q", name)
+	return 0
+}
+
+// replace puts the named batches, of count records each, in the place of the first.
+func (s *story) replace(d *datadriven.TestData) string {
+	var parts []*parcel
+	for _, a := range d.CmdArgs[1:] {
+		n, err := strconv.Atoi(a.Vals[0])
+		if err != nil {
+			return err.Error()
+		}
+		parts = append(parts, s.parcel(a.Key, int32(n)))
+	}
+	return s.done(s.lane.replace(s.names[d.CmdArgs[0].Key], parts))
+}
+
+// done prints what is to be done, and the state after it.
+func (s *story) done(actions []action) string {
+	var b strings.Builder
+	for _, a := range actions {
+		name := s.nameOf[a.parcel]
+		switch a.kind {
+		case actComplete:
+			fmt.Fprintf(&b, "complete %s at %d\n", name, a.offset)
+		case actFail:
+			fmt.Fprintf(&b, "fail %s retriable=%v: %v\n", name, a.err.Retriable, a.err)
+		case actSplit:
+			fmt.Fprintf(&b, "split %s\n", name)
+		case actReject:
+			var blamed []int
+			for i := range a.blamed {
+				blamed = append(blamed, int(i))
+			}
+			sort.Ints(blamed)
+			fmt.Fprintf(&b, "reject %v of %s\n", blamed, name)
+		}
+	}
+	return b.String() + s.state()
+}
+
+func (s *story) state() string {
+	if len(s.lane.window) == 0 {
+		return "idle\n"
+	}
+	var b strings.Builder
+	for _, p := range s.lane.window {
+		fmt.Fprintf(&b, "  %s %v", s.nameOf[p], p.state)
+		if s.cfg.idempotent && p.sequence != noSequence {
+			fmt.Fprintf(&b, " sequence=%d", p.sequence)
+		}
+		if p.doubtful {
+			b.WriteString(" doubtful")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,159 @@
+package sender
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// identities gives the partitions the producer id and epoch that they send under. A partition keeps its own until it needs
+// another; then it gets the epoch after the one it used, or whatever is newer. After epoch 32767 a new id is asked for.
+type identities struct {
+	s *Sender
+
+	mu      sync.Mutex
+	current identity
+	asking  bool
+	waiting []*partition // to be kicked when there is one
+	failed  int          // requests in a row that failed
+	lastErr error
+}
+
+// after returns an identity that is newer than used. If there is none yet it is asked for, and p is kicked when it is there.
+func (d *identities) after(used identity, p *partition) (identity, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current.valid && d.current != used {
+		return d.current, true
+	}
+	if d.current.valid && d.current.epoch < math.MaxInt16 {
+		d.current.epoch++
+		return d.current, true
+	}
+	d.current = identity{}
+	for _, q := range d.waiting {
+		if q == p {
+			return identity{}, false
+		}
+	}
+	d.waiting = append(d.waiting, p)
+	if !d.asking && d.s.begin() {
+		d.asking = true
+		go d.ask()
+	}
+	return identity{}, false
+}
+
+// trouble says why there is no identity, or "".
+func (d *identities) trouble() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.current.valid:
+		return ""
+	case d.lastErr != nil:
+		return "no producer id: " + d.lastErr.Error()
+	}
+	return "no producer id yet"
+}
+
+// ask requests a producer id until it has one, is refused for good, or the sender stops.
+func (d *identities) ask() {
+	defer d.s.wait.Done()
+	for {
+		d.mu.Lock()
+		failed := d.failed
+		d.mu.Unlock()
+		if failed > 0 && !d.s.sleep(jittered(d.s.cfg.RetryBackoff, d.s.cfg.RetryBackoffMax, failed)) {
+			d.finish(identity{}, record.ErrClosed)
+			return
+		}
+		id, err := d.request()
+		if err == nil {
+			d.finish(id, nil)
+			return
+		}
+		d.s.cfg.Logger.Warn("no producer id", "error", err)
+		var broker *protocol.Error
+		if d.s.ctx.Err() != nil || errors.As(err, &broker) && !broker.Code.Retriable() {
+			d.finish(identity{}, err)
+			return
+		}
+		d.mu.Lock()
+		d.failed++
+		d.lastErr = err
+		d.mu.Unlock()
+	}
+}
+
+func (d *identities) request() (identity, error) {
+	ctx, cancel := context.WithTimeout(d.s.ctx, d.s.cfg.RequestTimeout)
+	defer cancel()
+	req := &protocol.InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: -1, ProducerEpoch: -1}
+	var resp protocol.InitProducerIDResponse
+	if err := d.s.cfg.Cluster.Do(ctx, req, &resp); err != nil {
+		return identity{}, err
+	}
+	if resp.ErrorCode != protocol.None {
+		return identity{}, &protocol.Error{Code: resp.ErrorCode}
+	}
+	if resp.ProducerID < 0 || resp.ProducerEpoch < 0 {
+		return identity{}, errors.New("the broker gave an invalid producer id")
+	}
+	return identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true}, nil
+}
+
+// finish ends asking: those who wait go on, or their records fail with the reason. Later sends ask again, after a backoff.
+func (d *identities) finish(id identity, err error) {
+	d.mu.Lock()
+	waiting := d.waiting
+	d.waiting, d.asking, d.lastErr = nil, false, err
+	if err == nil {
+		d.current, d.failed = id, 0
+	} else {
+		d.failed++
+	}
+	d.mu.Unlock()
+	now := time.Now()
+	for _, p := range waiting {
+		if err == nil {
+			p.mu.Lock()
+			p.kickLocked(now)
+			p.mu.Unlock()
+			continue
+		}
+		p.refuse(&record.Error{Err: err, Detail: cureFor(err)})
+	}
+}
+
+// cureFor says what helps against a refused producer id.
+func cureFor(err error) string {
+	var broker *protocol.Error
+	if !errors.As(err, &broker) {
+		return ""
+	}
+	switch broker.Code {
+	case protocol.ClusterAuthorizationFailed:
+		return "the principal needs the IdempotentWrite right on the cluster or Write on a topic, or set enable.idempotence=false"
+	case protocol.UnsupportedVersion:
+		return "the broker is older than 0.11; set enable.idempotence=false"
+	}
+	return "no producer id; without enable.idempotence none is needed"
+}
+
+// sleep waits for d; it reports false when the sender stops first.
+func (s *Sender) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}

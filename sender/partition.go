@@ -1,0 +1,459 @@
+package sender
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// cargo is a sealed batch on its way: what the core knows of it, and its bytes.
+type cargo struct {
+	parcel parcel
+	part   *partition
+	batch  *accumulator.Batch
+	packed bool // its bytes are final: compressed, or not to be
+
+	topicID protocol.UUID // what the topic was at the last try
+
+	abandoned *record.Error // it failed while a worker had it, which settles it then
+}
+
+// packAhead is how many full batches of one partition are compressed before they can be sent.
+const packAhead = 4
+
+// partition joins the accumulator's queue, the core and a broker. mu guards all below it.
+type partition struct {
+	s   *Sender
+	acc *accumulator.Partition
+
+	mu       sync.Mutex
+	lane     lane
+	broker   *broker // of the current leader; nil while there is none
+	leader   int32
+	topicID  protocol.UUID
+	queued   bool // stands in a broker's ready queue
+	queuedAt time.Time
+	fill     uint64   // the last request that took a batch
+	pack     []*cargo // sealed, in order: being compressed, or held back because the last request was full
+	timer    *time.Timer
+	due      time.Time // when timer fires; zero when it is not armed
+	stopped  bool
+}
+
+// BatchReady is the accumulator's call: there is something to take.
+func (p *partition) BatchReady() {
+	now := time.Now()
+	p.mu.Lock()
+	p.kickLocked(now)
+	if created, ok := p.acc.OldestWaiting(); ok && p.due.IsZero() {
+		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
+	}
+	p.mu.Unlock()
+}
+
+// kickLocked puts the partition into its broker's ready queue if it has something that may go now.
+func (p *partition) kickLocked(now time.Time) {
+	if p.queued || p.stopped {
+		return
+	}
+	p.packFullLocked()
+	if p.broker == nil {
+		if p.acc.Ready() || p.lane.hasRetrying() || len(p.pack) > 0 {
+			p.s.cfg.Cluster.Refresh() // until the partition has a leader
+		}
+		return
+	}
+	if !p.sendableLocked(now) {
+		return
+	}
+	p.queued, p.queuedAt = true, now
+	p.broker.push(p)
+}
+
+// sendableLocked tells whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
+// identity is missing, it is asked for.
+func (p *partition) sendableLocked(now time.Time) bool {
+	fresh := len(p.pack) > 0 && p.pack[0].packed || len(p.pack) == 0 && p.acc.Ready()
+	if !fresh && !p.lane.hasRetrying() {
+		return false
+	}
+	if used, wants := p.lane.wantsIdentity(); wants {
+		id, ok := p.s.ids.after(used, p)
+		if !ok {
+			return false
+		}
+		p.lane.adopt(id)
+	}
+	again, wait := p.lane.retryDue(now)
+	if !wait.IsZero() {
+		p.armLocked(wait)
+	}
+	return again != nil || fresh && p.lane.admitsNew()
+}
+
+// packFullLocked lets the workers compress full batches ahead of their turn.
+func (p *partition) packFullLocked() {
+	if p.s.cfg.Accumulator.Compressor == nil {
+		return
+	}
+	for len(p.pack) < packAhead && p.acc.Full() {
+		if !p.sealLocked() {
+			return
+		}
+	}
+}
+
+// sealLocked takes a batch from the accumulator to the end of pack.
+func (p *partition) sealLocked() bool {
+	b := p.acc.Take()
+	if b == nil {
+		return false
+	}
+	c := p.newCargo(b)
+	p.pack = append(p.pack, c)
+	if p.s.cfg.Accumulator.Compressor == nil {
+		c.packed = true
+	} else {
+		p.s.workers.submit(func() { p.compress(c) })
+	}
+	return true
+}
+
+func (p *partition) newCargo(b *accumulator.Batch) *cargo {
+	c := &cargo{part: p, batch: b}
+	c.parcel = parcel{count: b.Count, created: b.Created, sequence: noSequence, cargo: c}
+	return c
+}
+
+// compress runs on a worker.
+func (p *partition) compress(c *cargo) {
+	if err := c.batch.Compress(); err != nil {
+		// The codec failed; the batch goes as it is, which every broker takes.
+		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", err)
+	}
+	p.mu.Lock()
+	c.packed = true
+	abandoned := c.abandoned
+	if !p.stopped {
+		p.kickLocked(time.Now())
+		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
+	}
+	p.mu.Unlock()
+	if abandoned != nil {
+		p.settleUnsent(c, abandoned)
+	}
+}
+
+func (p *partition) settleUnsent(c *cargo, err *record.Error) {
+	p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err})
+}
+
+// next gives broker b the batch that goes now, if it has at most room bytes and the partition gave none to the same fill
+// before: a request takes one batch a partition. full says that there is one that must wait for the next request; the
+// partition counts as queued then. It is queued again by itself when it has more to send.
+func (p *partition) next(b *broker, now time.Time, room int, fill uint64) (c *cargo, full bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped || p.broker != b || !p.queued {
+		return nil, false // it has moved to another broker's queue since
+	}
+	if p.fill == fill {
+		return nil, true
+	}
+	p.queued = false
+	if !p.sendableLocked(now) {
+		return nil, false
+	}
+	again, _ := p.lane.retryDue(now)
+	if again != nil {
+		c = again.cargo.(*cargo)
+	} else {
+		if len(p.pack) == 0 && !p.sealLocked() || !p.pack[0].packed {
+			return nil, false
+		}
+		c = p.pack[0]
+	}
+	if len(c.batch.Wire()) > room {
+		p.queued = true
+		return nil, true
+	}
+	if again == nil {
+		p.pack[0] = nil
+		p.pack = p.pack[1:]
+	}
+	p.fill = fill
+	p.stampLocked(c)
+	p.kickLocked(now)
+	return c, false
+}
+
+// stampLocked gives the batch its place: identity, sequence and checksum. A retry under the same sequence keeps its bytes.
+func (p *partition) stampLocked(c *cargo) {
+	before, first := c.parcel.sequence, c.parcel.state == sealed
+	p.lane.sent(&c.parcel)
+	if p.s.cfg.Idempotent && before != c.parcel.sequence {
+		record.SetProducer(c.batch.Wire(), c.parcel.id.id, c.parcel.id.epoch, c.parcel.sequence)
+		record.SetChecksum(c.batch.Wire())
+	} else if first {
+		record.SetChecksum(c.batch.Wire())
+	}
+	c.topicID = p.topicID
+	c.batch.Hold()
+	if p.due.IsZero() {
+		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
+	}
+}
+
+// follow takes the partition's leader from a snapshot.
+func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
+	topic := snapshot.Topics[p.acc.Topic()]
+	leader, epoch := accumulator.NoLeader, int32(-1)
+	var id protocol.UUID
+	if topic != nil {
+		id = topic.ID
+		if i := int(p.acc.Index()); i < len(topic.Partitions) {
+			leader, epoch = topic.Partitions[i].Leader, topic.Partitions[i].LeaderEpoch
+		}
+	}
+	if _, known := snapshot.Brokers[leader]; !known {
+		leader = accumulator.NoLeader
+	}
+	var b *broker
+	if leader != accumulator.NoLeader {
+		b = p.s.broker(leader)
+	}
+	p.mu.Lock()
+	if topic != nil {
+		p.topicID = id
+	}
+	p.lane.leaderMoved(epoch, now)
+	if p.broker != b {
+		// Its place in the former broker's queue, which may never move again, does not count any more.
+		p.broker, p.leader, p.queued = b, leader, false
+		p.acc.SetBroker(leader)
+	}
+	p.kickLocked(now)
+	p.mu.Unlock()
+}
+
+// answered and disconnected hand an event of the wire to the core and carry out what it decides.
+func (p *partition) answered(c *cargo, a answer, now time.Time) {
+	p.mu.Lock()
+	actions := p.lane.answered(&c.parcel, a, now)
+	p.finishLocked(actions, now)
+}
+
+func (p *partition) disconnected(c *cargo, sent bool, cause error, now time.Time) {
+	p.mu.Lock()
+	actions := p.lane.disconnected(&c.parcel, sent, cause, now)
+	p.finishLocked(actions, now)
+}
+
+// finishLocked goes on with the partition, unlocks it and carries out actions.
+func (p *partition) finishLocked(actions []action, now time.Time) {
+	p.kickLocked(now)
+	if p.lane.idle() && len(p.pack) == 0 && !p.due.IsZero() {
+		if _, waiting := p.acc.OldestWaiting(); !waiting {
+			p.disarmLocked()
+		}
+	}
+	p.mu.Unlock()
+	for _, a := range actions {
+		p.carryOut(a)
+	}
+}
+
+func (p *partition) carryOut(a action) {
+	c := a.parcel.cargo.(*cargo)
+	switch a.kind {
+	case actComplete:
+		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: a.offset, LogAppendTime: a.time})
+	case actFail:
+		p.s.cfg.Logger.Warn("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records", c.batch.Count, "error", a.err)
+		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})
+	case actReject, actSplit:
+		p.s.workers.submit(func() { p.rebuild(c, a) })
+	}
+}
+
+// rebuild replaces a batch by what is left of it, or by smaller ones. It runs on a worker.
+func (p *partition) rebuild(c *cargo, a action) {
+	var batches []*accumulator.Batch
+	var err error
+	if a.kind == actSplit {
+		target := max(min(p.s.cfg.Accumulator.BatchSize, len(c.batch.Wire())/2), 1)
+		batches, err = p.acc.Split(c.batch, target)
+	} else {
+		var rest *accumulator.Batch
+		if rest, err = p.acc.Reject(c.batch, a.blamed); rest != nil {
+			batches = append(batches, rest)
+		}
+	}
+	if err != nil {
+		failure := a.err
+		if failure == nil {
+			failure = &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrNeighbourRejected, Detail: err.Error()}
+		}
+		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: failure})
+		batches = nil
+	}
+	parts := make([]*parcel, 0, len(batches))
+	for _, b := range batches {
+		if p.s.cfg.Accumulator.Compressor != nil {
+			if err := b.Compress(); err != nil {
+				p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "error", err)
+			}
+		}
+		part := p.newCargo(b)
+		part.packed = true
+		parts = append(parts, &part.parcel)
+	}
+	now := time.Now()
+	p.mu.Lock()
+	actions := p.lane.replace(&c.parcel, parts)
+	if p.stopped {
+		actions = append(actions, p.lane.abort(record.ErrClosed)...)
+	}
+	p.finishLocked(actions, now)
+}
+
+// armLocked lets the timer fire at t, unless it fires earlier anyway.
+func (p *partition) armLocked(t time.Time) {
+	if p.stopped || !p.due.IsZero() && !t.Before(p.due) {
+		return
+	}
+	p.due = t
+	if d := time.Until(t); p.timer == nil {
+		p.timer = time.AfterFunc(d, p.onTimer)
+	} else {
+		p.timer.Reset(d)
+	}
+}
+
+func (p *partition) disarmLocked() {
+	p.timer.Stop()
+	p.due = time.Time{}
+}
+
+// onTimer ends what is over its time, tries again what is due, and sets the timer for what comes next.
+func (p *partition) onTimer() {
+	now := time.Now()
+	p.mu.Lock()
+	if p.stopped {
+		p.mu.Unlock()
+		return
+	}
+	p.due = time.Time{}
+	actions := p.lane.tick(now)
+	over := now.Add(-p.s.cfg.DeliveryTimeout)
+	expired := p.expiredPackLocked(over)
+	why := p.whyWaitingLocked()
+	if next, ok := p.lane.nextDeadline(); ok {
+		p.armLocked(next)
+	}
+	if len(p.pack) > 0 && p.pack[0].packed {
+		p.armLocked(p.pack[0].batch.Created.Add(p.s.cfg.DeliveryTimeout))
+	}
+	p.finishLocked(actions, now)
+
+	err := &record.Error{
+		Topic: p.acc.Topic(), Partition: p.acc.Index(), Retriable: true, Err: record.ErrDeliveryTimeout,
+		Detail: p.s.cfg.DeliveryTimeout.String() + " passed before it could be sent: " + why,
+	}
+	for _, c := range expired {
+		p.settleUnsent(c, err)
+	}
+	p.acc.FailWaiting(over, err)
+	if created, ok := p.acc.OldestWaiting(); ok {
+		p.mu.Lock()
+		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
+		p.mu.Unlock()
+	}
+}
+
+// expiredPackLocked takes the sealed batches that were never sent and were created up to over.
+func (p *partition) expiredPackLocked(over time.Time) (expired []*cargo) {
+	for len(p.pack) > 0 && p.pack[0].packed && !p.pack[0].batch.Created.After(over) {
+		expired = append(expired, p.pack[0])
+		p.pack = p.pack[1:]
+	}
+	return expired
+}
+
+// whyWaitingLocked says in words why nothing of this partition is sent.
+func (p *partition) whyWaitingLocked() string {
+	if p.broker == nil {
+		return "the partition has no leader"
+	}
+	if why := p.broker.trouble(); why != "" {
+		return why
+	}
+	if why := p.s.ids.trouble(); p.s.cfg.Idempotent && why != "" {
+		return why
+	}
+	return "earlier records of the partition are unanswered"
+}
+
+// refuse fails what waits for something that was refused: no request can be made of it. Nothing of it was written.
+func (p *partition) refuse(err *record.Error) {
+	mine := *err
+	mine.Topic, mine.Partition = p.acc.Topic(), p.acc.Index()
+	now := time.Now()
+	p.mu.Lock()
+	var waiting []*cargo
+	for len(p.pack) > 0 && p.pack[0].packed {
+		waiting = append(waiting, p.pack[0])
+		p.pack = p.pack[1:]
+	}
+	actions := p.lane.refuse(&mine)
+	p.finishLocked(actions, now)
+	for _, c := range waiting {
+		p.settleUnsent(c, &mine)
+	}
+	p.acc.FailWaiting(time.Time{}, &mine)
+}
+
+// abort fails all that is left and counts it.
+func (p *partition) abort(cause error, left *Left) {
+	err := &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: cause}
+	p.mu.Lock()
+	p.stopped = true
+	if !p.due.IsZero() {
+		p.disarmLocked()
+	}
+	left.Records += p.lane.beingRebuilt() // these fail when their worker is done with them
+	actions := p.lane.abort(cause)
+	var unsent []*cargo
+	for _, c := range p.pack {
+		left.Records += int(c.batch.Count)
+		if c.abandoned = err; c.packed {
+			unsent = append(unsent, c)
+		}
+	}
+	p.pack = nil
+	p.mu.Unlock()
+	for _, a := range actions {
+		left.Records += int(a.parcel.count)
+		if a.err.MaybeWritten {
+			left.MaybeWritten += int(a.parcel.count)
+		}
+		p.carryOut(a)
+	}
+	for _, c := range unsent {
+		p.settleUnsent(c, err)
+	}
+	left.Records += p.acc.FailWaiting(time.Time{}, err)
+}
+
+func (p *partition) stop() {
+	p.mu.Lock()
+	p.stopped = true
+	if !p.due.IsZero() {
+		p.disarmLocked()
+	}
+	p.mu.Unlock()
+}

@@ -1,0 +1,193 @@
+package sender
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// request is one Produce request with the batches in it. It is reused when the connection has let go of its bytes and its
+// answer was handled, whichever comes last.
+type request struct {
+	b       *broker
+	conn    *transport.Conn
+	cargos  []*cargo // not changed between fill and recycle
+	found   []bool   // which of cargos the answer spoke of
+	body    protocol.ProduceRequest
+	answer  protocol.ProduceResponse
+	topics  map[string]int // index in body.Topics
+	head    []byte
+	call    transport.Call
+	holders atomic.Int32
+}
+
+// fill makes a request of the partitions that are ready: one batch of each, up to max.request.size. It returns nil when
+// none had anything to send after all.
+func (b *broker) fill(conn *transport.Conn) *request {
+	r := b.newRequest(conn)
+	now := time.Now()
+	room := b.s.cfg.MaxRequestSize
+	fill := b.s.fills.Add(1)
+	for {
+		p := b.pop()
+		if p == nil {
+			break
+		}
+		// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
+		limit := room
+		if len(r.cargos) == 0 {
+			limit = int(^uint(0) >> 1)
+		}
+		c, full := p.next(b, now, limit, fill)
+		if full {
+			b.pushFront(p)
+			break
+		}
+		if c == nil {
+			continue
+		}
+		r.add(c)
+		if room -= len(c.batch.Wire()); room <= 0 {
+			break
+		}
+	}
+	if len(r.cargos) == 0 {
+		b.recycle(r)
+		return nil
+	}
+	return r
+}
+
+func (b *broker) newRequest(conn *transport.Conn) *request {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.free); n > 0 {
+		r := b.free[n-1]
+		b.free = b.free[:n-1]
+		r.conn = conn
+		return r
+	}
+	r := &request{b: b, conn: conn, topics: make(map[string]int)}
+	r.call.Done = r.done
+	return r
+}
+
+func (b *broker) recycle(r *request) {
+	clear(r.cargos)
+	r.cargos = r.cargos[:0]
+	for i := range r.body.Topics {
+		t := &r.body.Topics[i]
+		clear(t.Partitions)
+		t.Partitions = t.Partitions[:0]
+	}
+	r.body.Topics = r.body.Topics[:0]
+	clear(r.topics)
+	clear(r.call.Buffers)
+	r.conn = nil
+	b.mu.Lock()
+	b.free = append(b.free, r)
+	b.mu.Unlock()
+}
+
+// add puts a batch into the request's body, under its topic.
+func (r *request) add(c *cargo) {
+	r.cargos = append(r.cargos, c)
+	name := c.part.acc.Topic()
+	i, ok := r.topics[name]
+	if !ok {
+		i = len(r.body.Topics)
+		r.topics[name] = i
+		if i < cap(r.body.Topics) {
+			r.body.Topics = r.body.Topics[:i+1]
+		} else {
+			r.body.Topics = append(r.body.Topics, protocol.ProduceTopic{})
+		}
+		t := &r.body.Topics[i]
+		t.Name, t.ID, t.Partitions = name, c.topicID, t.Partitions[:0]
+	}
+	t := &r.body.Topics[i]
+	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: c.part.acc.Index(), Records: c.batch.Wire()})
+}
+
+// write sends the request. Its outcome comes through done, on whatever goroutine.
+func (b *broker) write(conn *transport.Conn, r *request) {
+	b.began()
+	// One for the bytes, one for the answer.
+	r.holders.Store(2)
+	version, err := conn.Version(protocol.Produce)
+	if err == nil {
+		err = r.encode(version)
+	}
+	if err == nil {
+		_ = conn.Send(&r.call) // done is told
+	} else {
+		// Nothing of it can leave; the connection is of no use.
+		conn.Close(err)
+		r.done(nil, &transport.Error{Address: conn.Address(), Err: err})
+	}
+	for _, c := range r.cargos {
+		c.batch.Release()
+	}
+	r.release()
+}
+
+func (b *broker) began() {
+	b.mu.Lock()
+	b.inFlight++
+	b.mu.Unlock()
+}
+
+func (r *request) encode(version int16) error {
+	cfg := &r.b.s.cfg
+	for i := range r.body.Topics {
+		if r.body.Topics[i].ID.IsZero() {
+			// The topic's id is not known, so it must go by its name.
+			version = min(version, 12)
+		}
+	}
+	r.body.Acks = cfg.Acks
+	r.body.TimeoutMs = int32(min(cfg.RequestTimeout.Milliseconds(), 1<<31-1))
+	r.call.Key, r.call.Version = protocol.Produce, version
+	r.call.NoResponse = cfg.Acks == 0
+	r.call.Timeout = cfg.RequestTimeout
+	head := append(r.head[:0], 0, 0, 0, 0)
+	head = protocol.AppendRequestHeader(head, protocol.Produce, version, 0, cfg.Transport.ClientID)
+	var err error
+	r.head, r.call.Buffers, err = r.body.AppendFrames(head, r.call.Buffers[:0], version)
+	return err
+}
+
+// done takes the answer, or the failure.
+func (r *request) done(body []byte, err error) {
+	b := r.b
+	b.mu.Lock()
+	b.inFlight--
+	b.mu.Unlock()
+	switch {
+	case err != nil:
+		r.failed(err)
+	case r.call.NoResponse:
+		now := time.Now()
+		for _, c := range r.cargos {
+			c.part.answered(c, answer{offset: -1, logAppendTime: -1}, now)
+		}
+	default:
+		if err := r.answer.Decode(body, r.call.Version); err != nil {
+			conn := r.conn
+			r.failed(&transport.Error{Address: conn.Address(), Sent: true, Err: err})
+			conn.Close(err)
+		} else {
+			r.answered()
+		}
+	}
+	b.signal()
+	r.release()
+}
+
+func (r *request) release() {
+	if r.holders.Add(-1) == 0 {
+		r.b.recycle(r)
+	}
+}

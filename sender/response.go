@@ -1,0 +1,148 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// failed tells every partition that the request got no answer.
+func (r *request) failed(err error) {
+	sent := true
+	var broken *transport.Error
+	if errors.As(err, &broken) {
+		sent = broken.Sent
+	}
+	now := time.Now()
+	for _, c := range r.cargos {
+		c.part.disconnected(c, sent, err, now)
+	}
+	r.b.s.cfg.Logger.Debug("a request got no answer", "broker", r.b.id, "sent", sent, "error", err)
+	r.b.s.cfg.Cluster.Refresh()
+}
+
+// answered hands every partition its part of the answer.
+func (r *request) answered() {
+	now := time.Now()
+	if r.answer.ThrottleMs > 0 {
+		r.b.throttle(time.Duration(r.answer.ThrottleMs)*time.Millisecond, now)
+	}
+	r.hint()
+	refresh := false
+	next := 0
+	r.found = append(r.found[:0], make([]bool, len(r.cargos))...)
+	for i := range r.answer.Topics {
+		t := &r.answer.Topics[i]
+		for k := range t.Partitions {
+			part := &t.Partitions[k]
+			c := r.find(&next, t, part.Index)
+			if c == nil {
+				continue
+			}
+			refresh = refresh || part.ErrorCode.RefreshMetadata()
+			c.part.answered(c, toAnswer(part), now)
+		}
+	}
+	r.unanswered(now)
+	if refresh {
+		r.b.s.cfg.Cluster.Refresh()
+	}
+}
+
+// find returns the batch that an answer is for. Answers usually come in the order of the request: next is where to look first.
+// Each batch is found once.
+func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32) *cargo {
+	for k := range r.cargos {
+		i := (*next + k) % len(r.cargos)
+		c := r.cargos[i]
+		if r.found[i] || c.part.acc.Index() != index {
+			continue
+		}
+		if r.call.Version >= 13 && c.topicID != t.ID || r.call.Version < 13 && c.part.acc.Topic() != t.Name {
+			continue
+		}
+		*next = i + 1
+		r.found[i] = true
+		return c
+	}
+	return nil
+}
+
+// unanswered deals with batches that the answer does not speak of: nobody knows what became of them.
+func (r *request) unanswered(now time.Time) {
+	for i, c := range r.cargos {
+		if !r.found[i] {
+			err := fmt.Errorf("broker %d answered the request without a word on this partition", r.b.id)
+			c.part.disconnected(c, true, err, now)
+		}
+	}
+}
+
+func toAnswer(part *protocol.ProducePartitionResponse) answer {
+	a := answer{code: part.ErrorCode, offset: part.BaseOffset, logAppendTime: part.LogAppendTimeMs}
+	if part.ErrorMessage != nil {
+		a.message = *part.ErrorMessage
+	}
+	if part.ErrorCode == protocol.None || len(part.RecordErrors) == 0 {
+		return a
+	}
+	a.blamed = make(map[int32]string, len(part.RecordErrors))
+	for _, e := range part.RecordErrors {
+		message := ""
+		if e.Message != nil {
+			message = *e.Message
+		}
+		a.blamed[e.BatchIndex] = message
+	}
+	return a
+}
+
+// hint passes on the leaders that the answer names (KIP-951), so that what moved is tried again without delay.
+func (r *request) hint() {
+	var hints []cluster.LeaderHint
+	for i := range r.answer.Topics {
+		t := &r.answer.Topics[i]
+		for k := range t.Partitions {
+			leader := t.Partitions[k].CurrentLeader
+			if leader == nil || leader.LeaderID < 0 {
+				continue
+			}
+			name := t.Name
+			if r.call.Version >= 13 {
+				name = r.topicName(t.ID)
+			}
+			hints = append(hints, cluster.LeaderHint{Topic: name, Partition: t.Partitions[k].Index, Leader: leader.LeaderID, LeaderEpoch: leader.LeaderEpoch})
+		}
+	}
+	if hints == nil {
+		return
+	}
+	endpoints := make([]cluster.Broker, 0, len(r.answer.NodeEndpoints))
+	for _, e := range r.answer.NodeEndpoints {
+		endpoints = append(endpoints, cluster.Broker{ID: e.NodeID, Host: e.Host, Port: e.Port})
+	}
+	r.b.s.cfg.Cluster.Hint(hints, endpoints)
+}
+
+func (r *request) topicName(id protocol.UUID) string {
+	for i := range r.body.Topics {
+		if r.body.Topics[i].ID == id {
+			return r.body.Topics[i].Name
+		}
+	}
+	return ""
+}
+
+// throttle keeps requests from the broker for as long as it asks (KIP-219), though never longer than records live.
+func (b *broker) throttle(d time.Duration, now time.Time) {
+	until := now.Add(min(d, b.s.cfg.DeliveryTimeout))
+	b.mu.Lock()
+	if until.After(b.notUntil) {
+		b.notUntil = until
+	}
+	b.mu.Unlock()
+}

@@ -1,0 +1,198 @@
+package sender
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Config is what a Sender needs to know, in Kafka's terms. All of it must be set but for Logger.
+type Config struct {
+	Cluster     *cluster.Client
+	Transport   *transport.Options
+	Accumulator accumulator.Config
+
+	Acks            int16         // acks: 0, 1, or -1 for all
+	Idempotent      bool          // enable.idempotence
+	MaxInFlight     int           // max.in.flight.requests.per.connection
+	MaxRequestSize  int           // max.request.size
+	Retries         int           // retries
+	RetryBackoff    time.Duration // retry.backoff.ms
+	RetryBackoffMax time.Duration // retry.backoff.max.ms
+	Reconnect       time.Duration // reconnect.backoff.ms
+	ReconnectMax    time.Duration // reconnect.backoff.max.ms
+	RequestTimeout  time.Duration // request.timeout.ms
+	DeliveryTimeout time.Duration // delivery.timeout.ms
+	Workers         int           // goroutines that compress
+	Logger          *slog.Logger
+}
+
+// Sender delivers the batches of one accumulator.
+//
+// Lock order: partition.mu before broker.mu, identities.mu, workers.mu and the accumulator's locks; none of
+// these before partition.mu. No lock is held over a dial, a write, or a call into the accumulator's Settle.
+type Sender struct {
+	cfg     Config
+	acc     *accumulator.Accumulator
+	ids     identities
+	workers workers
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	fills  atomic.Uint64  // numbers requests
+	wait   sync.WaitGroup // brokers and the identity's request
+
+	mu      sync.Mutex
+	brokers map[int32]*broker
+	parts   []*partition // all that were ever sent to
+	stopped bool
+}
+
+// New returns a running Sender. It starts no goroutine before there is something to send.
+func New(cfg Config) *Sender {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Sender{cfg: cfg, brokers: make(map[int32]*broker)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ids.s = s
+	s.workers.init(cfg.Workers)
+	acc := cfg.Accumulator
+	acc.NewOwner = func(p *accumulator.Partition) accumulator.Owner { return s.newPartition(p) }
+	s.acc = accumulator.New(acc)
+	cfg.Cluster.OnChange(s.clusterChanged)
+	return s
+}
+
+// Accumulator returns the accumulator that the Sender delivers from.
+func (s *Sender) Accumulator() *accumulator.Accumulator { return s.acc }
+
+func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
+	p := &partition{s: s, acc: acc}
+	p.lane.cfg = &laneConfig{
+		topic: acc.Topic(), partition: acc.Index(), idempotent: s.cfg.Idempotent,
+		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.backoff,
+	}
+	p.lane.leader = -1
+	s.mu.Lock()
+	s.parts = append(s.parts, p)
+	s.mu.Unlock()
+	p.follow(s.cfg.Cluster.Snapshot(), time.Now())
+	return p
+}
+
+// backoff returns the wait before another try: retry.backoff.ms doubled with each, up to retry.backoff.max.ms, ±20 %.
+func (s *Sender) backoff(try int) time.Duration {
+	return jittered(s.cfg.RetryBackoff, s.cfg.RetryBackoffMax, try)
+}
+
+func jittered(base, most time.Duration, try int) time.Duration {
+	d := base
+	for i := 1; i < try && d < most; i++ {
+		d *= 2
+	}
+	d = min(d, most)
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+}
+
+// clusterChanged lets every partition follow its leader.
+func (s *Sender) clusterChanged(snapshot *cluster.Snapshot) {
+	s.mu.Lock()
+	parts := s.parts[:len(s.parts):len(s.parts)]
+	s.mu.Unlock()
+	now := time.Now()
+	for _, p := range parts {
+		p.follow(snapshot, now)
+	}
+}
+
+// broker returns the broker with that id, started at its first use; nil once the sender has stopped.
+func (s *Sender) broker(id int32) *broker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return nil
+	}
+	b := s.brokers[id]
+	if b == nil {
+		b = newBroker(s, id)
+		s.brokers[id] = b
+		s.wait.Add(1)
+		go b.run()
+	}
+	return b
+}
+
+// begin counts a goroutine that Stop waits for; it reports false once the sender has stopped.
+func (s *Sender) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.wait.Add(1)
+	return true
+}
+
+// Load returns how busy a partition is, which an adaptive partitioner weighs: how many batches wait to be sent or answered,
+// and for how long its broker could have taken one and has not.
+func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.Duration) {
+	p, ok := acc.Owner().(*partition)
+	if !ok {
+		return 0, 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queued {
+		stalled = now.Sub(p.queuedAt)
+	}
+	return len(p.lane.window) + len(p.pack) + acc.Waiting(), stalled
+}
+
+// Left is what Abort found undelivered.
+type Left struct {
+	Records      int
+	MaybeWritten int
+}
+
+// Abort fails everything that has no outcome yet with err: as maybe written where a request may have left, else as not
+// written. Connections are closed. The accumulator must refuse new records before.
+func (s *Sender) Abort(err error) Left {
+	s.mu.Lock()
+	parts := append([]*partition(nil), s.parts...)
+	s.mu.Unlock()
+	var left Left
+	for _, p := range parts {
+		p.abort(err, &left)
+	}
+	return left
+}
+
+// Stop closes all connections and waits for the sender's goroutines. What is undelivered stays so: call Abort first.
+func (s *Sender) Stop() {
+	s.mu.Lock()
+	s.stopped = true
+	brokers := make([]*broker, 0, len(s.brokers))
+	for _, b := range s.brokers {
+		brokers = append(brokers, b)
+	}
+	parts := s.parts
+	s.mu.Unlock()
+	s.cancel()
+	for _, b := range brokers {
+		b.close(record.ErrClosed)
+	}
+	for _, p := range parts {
+		p.stop()
+	}
+	s.wait.Wait()
+	s.workers.wait.Wait()
+}
