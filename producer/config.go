@@ -1,0 +1,267 @@
+package producer
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gosamsa/samsa/compress"
+)
+
+// Acks says whose acknowledgement a send waits for.
+type Acks int16
+
+const (
+	// AcksNone waits for no answer: a failed send is not known, retries do not apply, and offsets are -1.
+	AcksNone Acks = 0
+	// AcksLeader waits for the leader only. What its followers have not copied yet is lost with it.
+	AcksLeader Acks = 1
+	// AcksAll waits until all in-sync replicas have the record.
+	AcksAll Acks = -1
+)
+
+// String returns the value as acks writes it: all, 1 or 0.
+func (a Acks) String() string {
+	if a == AcksAll {
+		return "all"
+	}
+	return strconv.Itoa(int(a))
+}
+
+// Compression is a codec of compression.type.
+type Compression = compress.Codec
+
+// The codecs of compression.type.
+const (
+	CompressionNone   = compress.None
+	CompressionGzip   = compress.Gzip
+	CompressionSnappy = compress.Snappy
+	CompressionLZ4    = compress.LZ4
+	CompressionZstd   = compress.Zstd
+)
+
+// MetadataRecoveryStrategy says what happens when no known broker answers any more.
+type MetadataRecoveryStrategy string
+
+const (
+	// MetadataRecoveryRebootstrap starts again from the bootstrap servers (KIP-899).
+	MetadataRecoveryRebootstrap MetadataRecoveryStrategy = "rebootstrap"
+	// MetadataRecoveryNone goes on trying the brokers known last.
+	MetadataRecoveryNone MetadataRecoveryStrategy = "none"
+)
+
+// Config is how a producer works. Start from [DefaultConfig], [ClassicConfig] or [LoadProperties] and change fields: the
+// zero Config is not a usable one. Every field that is a Kafka property says its name, default and range as the property
+// has them, in milliseconds and bytes; classic is the value of ClassicConfig where it differs. [Config.Validate] checks all.
+type Config struct {
+	// Servers are the brokers of the first contact, as host:port. One is enough; with several the client goes on to the
+	// next by itself when one is down.
+	// Property bootstrap.servers, no default, range host:port, several with commas between.
+	Servers []string
+	// Acks says whose acknowledgement a send waits for.
+	// Property acks, default all, classic 1, range all, -1, 0, 1.
+	Acks Acks
+	// EnableIdempotence keeps retries from doubling and reordering records, per partition. It needs AcksAll, Retries above
+	// 0 and MaxInFlight of at most 5.
+	// Property enable.idempotence, default true, classic false, range true, false.
+	EnableIdempotence bool
+	// Retries is how often a failed batch is sent again; DeliveryTimeout bounds it as well. Without idempotence and with
+	// more than one request in flight, a retry can change the order.
+	// Property retries, default 2147483647, classic 0, range 0 to 2147483647.
+	Retries int
+	// MaxInFlight is how many requests of one connection may be unanswered.
+	// Property max.in.flight.requests.per.connection, default 5, range 1 to 2147483647.
+	MaxInFlight int
+	// DeliveryTimeout bounds everything after Send: linger, sending, retries. It is at least Linger and RequestTimeout together.
+	// Property delivery.timeout.ms, default 120000, range 0 to 2147483647.
+	DeliveryTimeout time.Duration
+	// RequestTimeout is how long an answer is waited for.
+	// Property request.timeout.ms, default 30000, range 0 to 2147483647.
+	RequestTimeout time.Duration
+	// MaxBlock is how long Send and PartitionsFor may block for metadata and for room in the buffer, both together.
+	// Property max.block.ms, default 60000, range 0 or more.
+	MaxBlock time.Duration
+	// Linger is how long a batch that is not full waits for more records. A full one goes at once.
+	// Property linger.ms, default 5, classic 0, range 0 or more.
+	Linger time.Duration
+	// BatchSize is up to how many bytes, as they will be on the wire, records of one partition are sent together. A larger
+	// record goes alone; 0 sends every record alone. It may not pass MaxRequestSize or BufferMemory.
+	// Property batch.size, default 16384, range 0 to 2147483647.
+	BatchSize int
+	// BufferMemory is how many bytes of records may wait to be sent.
+	// Property buffer.memory, default 33554432, range 0 or more.
+	BufferMemory int64
+	// MaxRequestSize is the largest request, and the largest record before compression.
+	// Property max.request.size, default 1048576, range 0 to 2147483647.
+	MaxRequestSize int
+	// Compression is the codec for batches.
+	// Property compression.type, default none, range none, gzip, snappy, lz4, zstd.
+	Compression Compression
+	// CompressionGzipLevel is how hard gzip tries; -1 is the library's own default (KIP-390).
+	// Property compression.gzip.level, default -1, range -1 and 1 to 9.
+	CompressionGzipLevel int
+	// CompressionLZ4Level is how hard lz4 tries (KIP-390). As in the Java client, 9 is the fast compressor, not the ninth.
+	// Property compression.lz4.level, default 9, range 1 to 17.
+	CompressionLZ4Level int
+	// CompressionZstdLevel is how hard zstd tries (KIP-390).
+	// Property compression.zstd.level, default 3, range -131072 to 22.
+	CompressionZstdLevel int
+	// ClientID names this program to the brokers, in their logs and quotas. The Java client makes names like producer-1.
+	// Property client.id, default samsa, range at most 32767 bytes of UTF-8.
+	ClientID string
+
+	// PartitionerAdaptive lets the built-in partitioner give fewer records without a key to partitions with long queues.
+	// Property partitioner.adaptive.partitioning.enable, default true, range true, false.
+	PartitionerAdaptive bool
+	// PartitionerAvailabilityTimeout keeps records without a key from partitions whose broker has taken nothing for that
+	// long; 0 switches this off. It needs PartitionerAdaptive.
+	// Property partitioner.availability.timeout.ms, default 0, range 0 or more.
+	PartitionerAvailabilityTimeout time.Duration
+	// PartitionerIgnoreKeys treats records with a key like those without one.
+	// Property partitioner.ignore.keys, default false, range true, false.
+	PartitionerIgnoreKeys bool
+
+	// RetryBackoff is the wait before the first retry; it doubles with each further one.
+	// Property retry.backoff.ms, default 100, range 0 or more.
+	RetryBackoff time.Duration
+	// RetryBackoffMax is the longest wait before a retry (KIP-580).
+	// Property retry.backoff.max.ms, default 1000, range 0 or more.
+	RetryBackoffMax time.Duration
+	// ReconnectBackoff is the wait before a broker is dialled again; it doubles with each further failure.
+	// Property reconnect.backoff.ms, default 50, range 0 or more.
+	ReconnectBackoff time.Duration
+	// ReconnectBackoffMax is the longest wait before a broker is dialled again.
+	// Property reconnect.backoff.max.ms, default 1000, range 0 or more.
+	ReconnectBackoffMax time.Duration
+	// SocketConnectionSetupTimeout is how long a connection may take to be made; it doubles with each further failure.
+	// Property socket.connection.setup.timeout.ms, default 10000, range 1 or more.
+	SocketConnectionSetupTimeout time.Duration
+	// SocketConnectionSetupTimeoutMax is the longest time that a connection may take to be made (KIP-601).
+	// Property socket.connection.setup.timeout.max.ms, default 30000, range 1 or more.
+	SocketConnectionSetupTimeoutMax time.Duration
+	// ConnectionsMaxIdle is after which time an unused connection is closed; a negative value keeps it open.
+	// Property connections.max.idle.ms, default 540000, range -1 or more.
+	ConnectionsMaxIdle time.Duration
+	// SendBuffer is the size of the socket's send buffer; -1 leaves it to the operating system.
+	// Property send.buffer.bytes, default 131072, range -1 to 2147483647.
+	SendBuffer int
+	// ReceiveBuffer is the size of the socket's receive buffer; -1 leaves it to the operating system.
+	// Property receive.buffer.bytes, default 32768, range -1 to 2147483647.
+	ReceiveBuffer int
+
+	// MetadataMaxAge is after which time topics and brokers are asked for again, even if nothing failed.
+	// Property metadata.max.age.ms, default 300000, range 0 or more.
+	MetadataMaxAge time.Duration
+	// MetadataMaxIdle is after which time a topic that nobody sends to is forgotten.
+	// Property metadata.max.idle.ms, default 300000, range 5000 or more.
+	MetadataMaxIdle time.Duration
+	// MetadataRecoveryStrategy says what happens when no known broker answers any more (KIP-899).
+	// Property metadata.recovery.strategy, default rebootstrap, classic none, range rebootstrap, none.
+	MetadataRecoveryStrategy MetadataRecoveryStrategy
+	// MetadataRecoveryRebootstrapTrigger is how long metadata may fail before the client starts again from Servers (KIP-1102).
+	// Property metadata.recovery.rebootstrap.trigger.ms, default 300000, range 0 or more.
+	MetadataRecoveryRebootstrapTrigger time.Duration
+	// AllowAutoCreateTopics lets brokers that are set so create a topic at its first record. Java's producer always does.
+	// Property allow.auto.create.topics, default true, range true, false.
+	AllowAutoCreateTopics bool
+
+	// Dialer makes the connections. Nil is a net.Dialer's DialContext.
+	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+	// Partitioner chooses the partition of records that name none. Nil is the built-in one: by key as in the Java client,
+	// and the sticky one of KIP-794 without a key.
+	Partitioner Partitioner
+	// Interceptors see every record before it is sent and every outcome, in this order.
+	Interceptors []Interceptor
+	// Logger gets what the producer has to say; never a record's content. Nil is silence.
+	Logger *slog.Logger
+	// CompressionWorkers is how many goroutines compress batches. 0 is as many as GOMAXPROCS.
+	CompressionWorkers int
+
+	adjusted []string // what ParseProperties changed by itself, in words
+	ignored  []string // the Java properties that it passed over
+}
+
+// DefaultConfig is the configuration of a producer of Kafka 4: acks=all, idempotent, linger of 5 ms.
+func DefaultConfig(servers ...string) Config {
+	c := configFromTable(func(o *configOption) string { return o.modern })
+	c.Servers = slices.Clone(servers)
+	return c
+}
+
+// ClassicConfig is the configuration of a producer of Kafka 1: acks=1, no retries, no linger, not idempotent, no rebootstrap.
+// Options that Kafka 1 did not have are as in [DefaultConfig].
+func ClassicConfig(servers ...string) Config {
+	c := configFromTable((*configOption).classicDefault)
+	c.Servers = slices.Clone(servers)
+	return c
+}
+
+// Notices says what [ParseProperties] did by itself: settings that gave way to others, and Java's properties that mean
+// nothing here. New logs them, once. It is empty for a Config that was not made from properties.
+func (c Config) Notices() []string {
+	notices := slices.Clone(c.adjusted)
+	if len(c.ignored) > 0 {
+		notices = append(notices, configIgnoredNotice(c.ignored))
+	}
+	return notices
+}
+
+// logNotices logs what Notices says.
+func (c Config) logNotices(l *slog.Logger) {
+	l = logOrSilent(l)
+	for _, notice := range c.adjusted {
+		l.Warn(notice)
+	}
+	if len(c.ignored) > 0 {
+		l.Info(configIgnoredNotice(c.ignored))
+	}
+}
+
+// clone is a copy that shares no slice with c: what the user does to c later is not seen by it.
+func (c Config) clone() Config {
+	c.Servers = slices.Clone(c.Servers)
+	c.Interceptors = slices.Clone(c.Interceptors)
+	c.adjusted = slices.Clone(c.adjusted)
+	c.ignored = slices.Clone(c.ignored)
+	return c
+}
+
+// ConfigError is one thing wrong with a Config or with properties. [Config.Validate] and [ParseProperties] join as many as
+// there are; errors.As finds the first.
+type ConfigError struct {
+	// Property is Kafka's name, empty for a field that is no Kafka property.
+	Property string
+	// Field is the Config's field, empty for a property that has none.
+	Field string
+	// Value is the wrong value as text. It is empty where there is none, and for properties that are not ours: they may be secrets.
+	Value string
+	// Problem says what is wrong, and what would be right.
+	Problem string
+}
+
+// Error gives the property and field, the value, and what is wrong with it.
+func (e *ConfigError) Error() string {
+	name := e.Property
+	switch {
+	case name == "":
+		name = "Config." + e.Field
+	case e.Field != "":
+		name += " (Config." + e.Field + ")"
+	}
+	if e.Value == "" {
+		return "samsa: " + name + ": " + e.Problem
+	}
+	return "samsa: " + name + " = " + configQuote(e.Value) + ": " + e.Problem
+}
+
+// configQuote quotes a value for an error, the longer ones not wholly.
+func configQuote(s string) string {
+	const most = 200
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,218 @@
+package producer
+
+import (
+	"math"
+
+	"github.com/gosamsa/samsa/compress"
+)
+
+// configOption is one Kafka property: a row of the one table that the defaults, the loader of properties, validation, the
+// comments of Config and the README's table are made from or checked against.
+type configOption struct {
+	property string
+	field    string
+	ptr      func(*Config) any // points at the field; its type says how the value is read and written
+	modern   string            // DefaultConfig, written as in a properties file; empty: no default
+	classic  string            // ClassicConfig, where it differs
+	min, max int64             // of numbers, and of durations in milliseconds
+	levels   compress.Codec    // a codec's level: the codec knows the range
+	values   []string          // of enumerations
+	format   string            // of other texts: the range in words
+	meaning  string
+}
+
+const (
+	configMaxInt  = math.MaxInt32 // what Java calls an int; Go's int holds it everywhere
+	configMaxLong = math.MaxInt64
+)
+
+// classicDefault is ClassicConfig's value, written as in a properties file.
+func (o *configOption) classicDefault() string {
+	if o.classic != "" {
+		return o.classic
+	}
+	return o.modern
+}
+
+var configBool = []string{"true", "false"}
+
+// configOptions is the table, in the order of Config's fields.
+var configOptions = [...]configOption{
+	{
+		property: "bootstrap.servers", field: "Servers", ptr: func(c *Config) any { return &c.Servers },
+		format:  "host:port, several with commas between",
+		meaning: "the brokers of the first contact; one is enough, with several the client goes on to the next when one is down",
+	}, {
+		property: "acks", field: "Acks", ptr: func(c *Config) any { return &c.Acks },
+		modern: "all", classic: "1", values: []string{"all", "-1", "0", "1"},
+		meaning: "0: no answer is waited for and a failed send is not known; 1: the leader's answer; all (-1): the in-sync replicas have it",
+	}, {
+		property: "enable.idempotence", field: "EnableIdempotence", ptr: func(c *Config) any { return &c.EnableIdempotence },
+		modern: "true", classic: "false", values: configBool,
+		meaning: "no duplicates and no reordering on retry, per partition; needs acks=all, retries above 0 and at most 5 requests in flight",
+	}, {
+		property: "retries", field: "Retries", ptr: func(c *Config) any { return &c.Retries },
+		modern: "2147483647", classic: "0", min: 0, max: configMaxInt,
+		meaning: "how often a failed batch is sent again; without idempotence a retry can change the order",
+	}, {
+		property: "max.in.flight.requests.per.connection", field: "MaxInFlight", ptr: func(c *Config) any { return &c.MaxInFlight },
+		modern: "5", min: 1, max: configMaxInt,
+		meaning: "unanswered requests of one connection",
+	}, {
+		property: "delivery.timeout.ms", field: "DeliveryTimeout", ptr: func(c *Config) any { return &c.DeliveryTimeout },
+		modern: "120000", min: 0, max: configMaxInt,
+		meaning: "the bound on everything after Send: linger, sending, retries; at least linger.ms and request.timeout.ms together",
+	}, {
+		property: "request.timeout.ms", field: "RequestTimeout", ptr: func(c *Config) any { return &c.RequestTimeout },
+		modern: "30000", min: 0, max: configMaxInt,
+		meaning: "how long an answer is waited for",
+	}, {
+		property: "max.block.ms", field: "MaxBlock", ptr: func(c *Config) any { return &c.MaxBlock },
+		modern: "60000", min: 0, max: configMaxLong,
+		meaning: "how long Send and PartitionsFor may block for metadata and for room in the buffer, both together",
+	}, {
+		property: "linger.ms", field: "Linger", ptr: func(c *Config) any { return &c.Linger },
+		modern: "5", classic: "0", min: 0, max: configMaxLong,
+		meaning: "how long a batch that is not full waits for more records; a full one goes at once",
+	}, {
+		property: "batch.size", field: "BatchSize", ptr: func(c *Config) any { return &c.BatchSize },
+		modern: "16384", min: 0, max: configMaxInt,
+		meaning: "up to how many bytes records of one partition are sent together; a larger record goes alone, and 0 sends every record alone",
+	}, {
+		property: "buffer.memory", field: "BufferMemory", ptr: func(c *Config) any { return &c.BufferMemory },
+		modern: "33554432", min: 0, max: configMaxLong,
+		meaning: "bytes of records that may wait to be sent",
+	}, {
+		property: "max.request.size", field: "MaxRequestSize", ptr: func(c *Config) any { return &c.MaxRequestSize },
+		modern: "1048576", min: 0, max: configMaxInt,
+		meaning: "the largest request, the largest record before compression, and the upper bound of batch.size",
+	}, {
+		property: "compression.type", field: "Compression", ptr: func(c *Config) any { return &c.Compression },
+		modern: "none", values: []string{"none", "gzip", "snappy", "lz4", "zstd"},
+		meaning: "the codec for batches",
+	}, {
+		property: "compression.gzip.level", field: "CompressionGzipLevel", ptr: func(c *Config) any { return &c.CompressionGzipLevel },
+		modern: "-1", levels: compress.Gzip, format: "-1 and 1 to 9",
+		meaning: "how hard gzip tries; -1 is the library's own default",
+	}, {
+		property: "compression.lz4.level", field: "CompressionLZ4Level", ptr: func(c *Config) any { return &c.CompressionLZ4Level },
+		modern: "9", levels: compress.LZ4, format: "1 to 17",
+		meaning: "how hard lz4 tries; as in the Java client, 9 is the fast compressor",
+	}, {
+		property: "compression.zstd.level", field: "CompressionZstdLevel", ptr: func(c *Config) any { return &c.CompressionZstdLevel },
+		modern: "3", levels: compress.Zstd, format: "-131072 to 22",
+		meaning: "how hard zstd tries",
+	}, {
+		property: "client.id", field: "ClientID", ptr: func(c *Config) any { return &c.ClientID },
+		modern: "samsa", format: "at most 32767 bytes of UTF-8",
+		meaning: "names this program to the brokers, in their logs and quotas",
+	}, {
+		property: "partitioner.adaptive.partitioning.enable", field: "PartitionerAdaptive", ptr: func(c *Config) any { return &c.PartitionerAdaptive },
+		modern: "true", values: configBool,
+		meaning: "without a key: fewer records for partitions with long queues",
+	}, {
+		property: "partitioner.availability.timeout.ms", field: "PartitionerAvailabilityTimeout", ptr: func(c *Config) any { return &c.PartitionerAvailabilityTimeout },
+		modern: "0", min: 0, max: configMaxLong,
+		meaning: "without a key: no records for partitions whose broker has taken nothing for that long; 0 is off; needs the adaptive choice",
+	}, {
+		property: "partitioner.ignore.keys", field: "PartitionerIgnoreKeys", ptr: func(c *Config) any { return &c.PartitionerIgnoreKeys },
+		modern: "false", values: configBool,
+		meaning: "treats records with a key like those without one",
+	}, {
+		property: "retry.backoff.ms", field: "RetryBackoff", ptr: func(c *Config) any { return &c.RetryBackoff },
+		modern: "100", min: 0, max: configMaxLong,
+		meaning: "the wait before the first retry; doubles with each further one",
+	}, {
+		property: "retry.backoff.max.ms", field: "RetryBackoffMax", ptr: func(c *Config) any { return &c.RetryBackoffMax },
+		modern: "1000", min: 0, max: configMaxLong,
+		meaning: "the longest wait before a retry",
+	}, {
+		property: "reconnect.backoff.ms", field: "ReconnectBackoff", ptr: func(c *Config) any { return &c.ReconnectBackoff },
+		modern: "50", min: 0, max: configMaxLong,
+		meaning: "the wait before a broker is dialled again; doubles with each further failure",
+	}, {
+		property: "reconnect.backoff.max.ms", field: "ReconnectBackoffMax", ptr: func(c *Config) any { return &c.ReconnectBackoffMax },
+		modern: "1000", min: 0, max: configMaxLong,
+		meaning: "the longest wait before a broker is dialled again",
+	}, {
+		property: "socket.connection.setup.timeout.ms", field: "SocketConnectionSetupTimeout", ptr: func(c *Config) any { return &c.SocketConnectionSetupTimeout },
+		modern: "10000", min: 1, max: configMaxLong,
+		meaning: "how long a connection may take to be made; doubles with each further failure",
+	}, {
+		property: "socket.connection.setup.timeout.max.ms", field: "SocketConnectionSetupTimeoutMax", ptr: func(c *Config) any { return &c.SocketConnectionSetupTimeoutMax },
+		modern: "30000", min: 1, max: configMaxLong,
+		meaning: "the longest time that a connection may take to be made",
+	}, {
+		property: "connections.max.idle.ms", field: "ConnectionsMaxIdle", ptr: func(c *Config) any { return &c.ConnectionsMaxIdle },
+		modern: "540000", min: -1, max: configMaxLong,
+		meaning: "after which time an unused connection is closed; -1 keeps it open",
+	}, {
+		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
+		modern: "131072", min: -1, max: configMaxInt,
+		meaning: "the socket's send buffer; -1 leaves it to the operating system",
+	}, {
+		property: "receive.buffer.bytes", field: "ReceiveBuffer", ptr: func(c *Config) any { return &c.ReceiveBuffer },
+		modern: "32768", min: -1, max: configMaxInt,
+		meaning: "the socket's receive buffer; -1 leaves it to the operating system",
+	}, {
+		property: "metadata.max.age.ms", field: "MetadataMaxAge", ptr: func(c *Config) any { return &c.MetadataMaxAge },
+		modern: "300000", min: 0, max: configMaxLong,
+		meaning: "after which time topics and brokers are asked for again, even if nothing failed",
+	}, {
+		property: "metadata.max.idle.ms", field: "MetadataMaxIdle", ptr: func(c *Config) any { return &c.MetadataMaxIdle },
+		modern: "300000", min: 5000, max: configMaxLong,
+		meaning: "after which time a topic that nobody sends to is forgotten",
+	}, {
+		property: "metadata.recovery.strategy", field: "MetadataRecoveryStrategy", ptr: func(c *Config) any { return &c.MetadataRecoveryStrategy },
+		modern: "rebootstrap", classic: "none", values: []string{"rebootstrap", "none"},
+		meaning: "what happens when no known broker answers any more: start again from bootstrap.servers, or go on trying",
+	}, {
+		property: "metadata.recovery.rebootstrap.trigger.ms", field: "MetadataRecoveryRebootstrapTrigger", ptr: func(c *Config) any { return &c.MetadataRecoveryRebootstrapTrigger },
+		modern: "300000", min: 0, max: configMaxLong,
+		meaning: "how long metadata may fail before the client starts again from bootstrap.servers",
+	}, {
+		property: "allow.auto.create.topics", field: "AllowAutoCreateTopics", ptr: func(c *Config) any { return &c.AllowAutoCreateTopics },
+		modern: "true", values: configBool,
+		meaning: "lets brokers that are set so create a topic at its first record, as Java's producer always does",
+	},
+}
+
+// configGoField is a field that is no Kafka property.
+type configGoField struct {
+	field, std, meaning string // std is the default, in words
+}
+
+// configGoFields are the fields that only Go has.
+var configGoFields = [...]configGoField{
+	{"Dialer", "net.Dialer", "makes the connections"},
+	{"Partitioner", "built-in", "chooses the partition of records that name none"},
+	{"Interceptors", "none", "see every record before it is sent and every outcome"},
+	{"Logger", "silent", "gets what the producer has to say, a *slog.Logger"},
+	{"CompressionWorkers", "0", "how many goroutines compress; 0 is as many as GOMAXPROCS"},
+}
+
+// configOptionOf finds a property in the table, or returns nil.
+func configOptionOf(property string) *configOption {
+	for i := range configOptions {
+		if configOptions[i].property == property {
+			return &configOptions[i]
+		}
+	}
+	return nil
+}
+
+// configFromTable fills a Config with one of the table's columns.
+func configFromTable(column func(*configOption) string) Config {
+	var c Config
+	for i := range configOptions {
+		o := &configOptions[i]
+		value := column(o)
+		if value == "" {
+			continue
+		}
+		if err := o.set(&c, value); err != nil {
+			panic(err) // a default outside its own range: a mistake in the table, which the tests of the table find
+		}
+	}
+	return c
+}

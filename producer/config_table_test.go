@@ -1,0 +1,177 @@
+package producer
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// javaOption is an option of the Java producer; testdata/options/Options.java tells how the file was made.
+type javaOption struct{ name, kind, std, values string }
+
+func javaOptions(t testing.TB) map[string]javaOption {
+	text, err := os.ReadFile("testdata/options/options.tsv")
+	require.NoError(t, err)
+	options := map[string]javaOption{}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(strings.TrimRight(line, "\n"), "\t")
+		require.Len(t, f, 4, line)
+		options[f[0]] = javaOption{f[0], f[1], f[2], f[3]}
+	}
+	require.Greater(t, len(options), 100)
+	return options
+}
+
+func TestDefaultsAndRangesAreTheJavaProducers(t *testing.T) {
+	java := javaOptions(t)
+	own := map[string]string{ // what differs, and why
+		"client.id":                              "Java makes a name for each producer",
+		"bootstrap.servers":                      "required there and here; its range is judged server by server",
+		"connections.max.idle.ms":                "Java names no range",
+		"socket.connection.setup.timeout.ms":     "Java names no range",
+		"socket.connection.setup.timeout.max.ms": "Java names no range",
+		"allow.auto.create.topics":               "Java's producer has no such switch",
+	}
+	for i := range configOptions {
+		o := &configOptions[i]
+		theirs, known := java[o.property]
+		require.Equal(t, o.property != "allow.auto.create.topics", known, o.property)
+		if own[o.property] == "" {
+			require.Equal(t, theirs.std, o.modern, o.property)
+			require.Equal(t, javaRange(theirs), configJavaRange(o), o.property)
+		}
+	}
+	require.Equal(t, "540000", java["connections.max.idle.ms"].std)
+	require.Equal(t, "10000", java["socket.connection.setup.timeout.ms"].std)
+	require.Equal(t, "30000", java["socket.connection.setup.timeout.max.ms"].std)
+}
+
+// javaRange is Java's range in one spelling: enumerations sorted by nobody, in lower case, and the largest int left out.
+func javaRange(o javaOption) string {
+	if o.kind == "BOOLEAN" {
+		return "[true, false]"
+	}
+	return strings.ToLower(strings.TrimPrefix(strings.Replace(o.values, ",...,2147483647]", ",...]", 1), "(case insensitive) "))
+}
+
+func configJavaRange(o *configOption) string {
+	switch {
+	case o.values != nil:
+		return "[" + strings.Join(o.values, ", ") + "]"
+	case o.property == "compression.gzip.level":
+		return "[1,...,9] or -1"
+	case o.format != "":
+		return "[" + strings.Replace(o.format, " to ", ",...,", 1) + "]"
+	}
+	return fmt.Sprintf("[%d,...]", o.min)
+}
+
+func TestEveryJavaPropertyIsKnown(t *testing.T) {
+	for name, o := range javaOptions(t) {
+		if configOptionOf(name) != nil {
+			continue
+		}
+		_, err := configForeignProperty(name, o.std)
+		if err != nil {
+			require.NotContains(t, err.Error(), "unknown", name)
+		}
+	}
+	for _, younger := range []string{"bootstrap.resolve.timeout.ms", "buffer.memory.allocation.strategy", "client.rack", "metadata.cluster.check.enable"} {
+		ignored, err := configForeignProperty(younger, "x")
+		require.NoError(t, err, younger)
+		require.True(t, ignored, younger)
+	}
+}
+
+func TestTableNamesAreUnique(t *testing.T) {
+	seen := map[string]bool{}
+	for _, name := range configKnownNames() {
+		require.False(t, seen[name], name)
+		seen[name] = true
+	}
+}
+
+func TestADefaultOutsideItsRangeIsFoundAtOnce(t *testing.T) {
+	require.Panics(t, func() { configFromTable(func(*configOption) string { return "-77" }) })
+}
+
+var updateReadme = flag.Bool("update-readme", false, "write the options table into README.md")
+
+const (
+	readmeBegin = "<!-- options:begin -->\n"
+	readmeEnd   = "<!-- options:end -->"
+)
+
+// TestReadmeShowsTheTable compares the README's options with the table; -update-readme writes them.
+func TestReadmeShowsTheTable(t *testing.T) {
+	const path = "../README.md"
+	text, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return // nothing that could be wrong
+	}
+	require.NoError(t, err)
+	section, err := readmeSection(string(text))
+	require.NoError(t, err)
+	if *updateReadme {
+		updated := strings.Replace(string(text), readmeBegin+section, readmeBegin+configMarkdown(), 1)
+		require.NoError(t, os.WriteFile(path, []byte(updated), 0o644))
+		return
+	}
+	require.Equal(t, configMarkdown(), section, "README.md differs from the table; go test ./producer -run TestReadmeShowsTheTable -update-readme writes it")
+}
+
+// readmeSection is what stands between the markers.
+func readmeSection(readme string) (string, error) {
+	_, rest, found := strings.Cut(strings.ReplaceAll(readme, "\r\n", "\n"), readmeBegin)
+	section, _, ended := strings.Cut(rest, readmeEnd)
+	if !found || !ended {
+		return "", fmt.Errorf("README.md has no %q and %q", readmeBegin, readmeEnd)
+	}
+	return section, nil
+}
+
+// configMarkdown is the table as the README shows it.
+func configMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| property | `Config` field | default | classic | range | meaning |\n|---|---|---|---|---|---|\n")
+	row := func(cells ...string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	for i := range configOptions {
+		o := &configOptions[i]
+		std, classic := o.modern, o.classicDefault()
+		if std == "" {
+			std, classic = "–", "–"
+		}
+		row("`"+o.property+"`", "`"+o.field+"`", std, classic, o.rangeText(), o.meaning)
+	}
+	for _, g := range configGoFields {
+		row("–", "`"+g.field+"`", g.std, g.std, "", g.meaning)
+	}
+	return b.String()
+}
+
+func TestMarkdownHasARowForEachField(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(configMarkdown(), "\n"), "\n")
+	require.Len(t, lines, 2+len(configOptions)+len(configGoFields))
+	require.Contains(t, lines, "| `linger.ms` | `Linger` | 5 | 0 | 0 or more | how long a batch that is not full waits for more records; a full one goes at once |")
+	require.Contains(t, lines, "| `batch.size` | `BatchSize` | 16384 | 16384 | 0 to 2147483647 | "+configOptionOf("batch.size").meaning+" |")
+	for _, line := range lines {
+		require.Equal(t, 7, strings.Count(line, "|"), line)
+	}
+}
+
+func TestReadmeSectionIsWhatStandsBetweenTheMarkers(t *testing.T) {
+	section, err := readmeSection("# Samsa\n<!-- options:begin -->\n| a |\n| b |\n<!-- options:end -->\nrest")
+	require.NoError(t, err)
+	require.Equal(t, "| a |\n| b |\n", section)
+	_, err = readmeSection("# Samsa\n<!-- options:begin -->\n| a |")
+	require.Error(t, err)
+	_, err = readmeSection("# Samsa")
+	require.Error(t, err)
+}

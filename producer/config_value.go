@@ -1,0 +1,209 @@
+package producer
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gosamsa/samsa/compress"
+)
+
+// set reads a value as a properties file has it, and stores it if it is in range. The error is a *ConfigError.
+func (o *configOption) set(c *Config, text string) error {
+	text = configTrim(text)
+	problem := ""
+	switch p := o.ptr(c).(type) {
+	case *bool:
+		value := strings.ToLower(text)
+		if problem = o.checkWord(value); problem == "" {
+			*p = value == "true"
+		}
+	case *Acks:
+		if problem = o.checkWord(text); problem == "" {
+			*p = configAcks(text)
+		}
+	case *Compression:
+		codec, err := compress.ParseCodec(text)
+		if err != nil {
+			problem = o.outOfRange()
+			break
+		}
+		*p = codec
+	case *MetadataRecoveryStrategy:
+		value := strings.ToLower(text)
+		if problem = o.checkWord(value); problem == "" {
+			*p = MetadataRecoveryStrategy(value)
+		}
+	case *string:
+		if problem = o.checkText(text); problem == "" {
+			*p = text
+		}
+	case *[]string:
+		*p = configList(text)
+		if text == "" {
+			problem = configNoServers
+		}
+	default:
+		problem = o.setNumber(c, text)
+	}
+	if problem != "" {
+		return &ConfigError{Property: o.property, Field: o.field, Value: text, Problem: problem}
+	}
+	return nil
+}
+
+// setNumber is set for whole numbers and for durations in milliseconds.
+func (o *configOption) setNumber(c *Config, text string) (problem string) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return "not a whole number in the range " + o.rangeText() + o.unit()
+	}
+	if !o.inRange(n) {
+		return o.outOfRange()
+	}
+	switch p := o.ptr(c).(type) {
+	case *int:
+		*p = int(n)
+	case *int64:
+		*p = n
+	case *time.Duration:
+		*p = configMillis(n)
+	}
+	return ""
+}
+
+// problem checks the value that a Config has; empty is none.
+func (o *configOption) problem(c *Config) string {
+	switch p := o.ptr(c).(type) {
+	case *Acks:
+		return o.checkWord(strconv.Itoa(int(*p)))
+	case *Compression:
+		return o.checkWord(p.String())
+	case *MetadataRecoveryStrategy:
+		return o.checkWord(string(*p))
+	case *string:
+		return o.checkText(*p)
+	case *int:
+		return o.checkNumber(int64(*p))
+	case *int64:
+		return o.checkNumber(*p)
+	case *time.Duration:
+		// Compared as durations: half a millisecond above the range is outside it.
+		if *p < configMillis(o.min) || *p > configMillis(o.max) {
+			return o.outOfRange()
+		}
+	}
+	return "" // a bool is always in range; the servers are looked at one by one
+}
+
+func (o *configOption) checkNumber(n int64) string {
+	if !o.inRange(n) {
+		return o.outOfRange()
+	}
+	return ""
+}
+
+func (o *configOption) checkWord(word string) string {
+	if !slices.Contains(o.values, word) {
+		return o.outOfRange()
+	}
+	return ""
+}
+
+func (o *configOption) checkText(text string) string {
+	if len(text) > math.MaxInt16 || !utf8.ValidString(text) {
+		return o.outOfRange()
+	}
+	return ""
+}
+
+func (o *configOption) inRange(n int64) bool {
+	if o.levels != compress.None {
+		return n >= math.MinInt32 && n <= math.MaxInt32 && o.levels.CheckLevel(int(n)) == nil
+	}
+	return n >= o.min && n <= o.max
+}
+
+func (o *configOption) outOfRange() string {
+	return "not in the range " + o.rangeText() + o.unit()
+}
+
+// rangeText says which values are right, as the comments and the README do.
+func (o *configOption) rangeText() string {
+	switch {
+	case o.format != "":
+		return o.format
+	case o.values != nil:
+		return strings.Join(o.values, ", ")
+	case o.max == configMaxLong:
+		return fmt.Sprintf("%d or more", o.min)
+	}
+	return fmt.Sprintf("%d to %d", o.min, o.max)
+}
+
+// unit names the unit of durations.
+func (o *configOption) unit() string {
+	if _, ok := o.ptr(new(Config)).(*time.Duration); ok {
+		return " (ms)"
+	}
+	return ""
+}
+
+// text is the value that a Config has, for errors: as a properties file would have it, durations as Go writes them.
+func (o *configOption) text(c *Config) string {
+	switch p := o.ptr(c).(type) {
+	case *[]string:
+		return strings.Join(*p, ",")
+	case *string:
+		return *p
+	case *bool:
+		return strconv.FormatBool(*p)
+	case *int:
+		return strconv.Itoa(*p)
+	case *int64:
+		return strconv.FormatInt(*p, 10)
+	case *MetadataRecoveryStrategy:
+		return string(*p)
+	case fmt.Stringer: // *time.Duration, *Acks, *Compression
+		return p.String()
+	}
+	return ""
+}
+
+// configMillis turns milliseconds into a duration. Java's largest number of milliseconds passes Go's largest duration, 292
+// years: both mean for ever.
+func configMillis(ms int64) time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	if ms > most {
+		return math.MaxInt64
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+func configAcks(text string) Acks {
+	switch text {
+	case "0":
+		return AcksNone
+	case "1":
+		return AcksLeader
+	}
+	return AcksAll
+}
+
+// configTrim takes off what Java's String.trim does: everything up to the space character.
+func configTrim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
+}
+
+// configList splits at commas.
+func configList(text string) []string {
+	list := strings.Split(text, ",")
+	for i := range list {
+		list[i] = configTrim(list[i])
+	}
+	return list
+}

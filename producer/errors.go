@@ -1,0 +1,94 @@
+package producer
+
+import (
+	"errors"
+
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Error says what became of a record that was not acknowledged: its place, the reason, and whether it may be in the log all
+// the same. Every error that a Future or callback gets from this package is one. See [MaybeWritten] and [Retriable].
+type Error = record.Error
+
+// BrokerError is a broker's reason, with Kafka's error code, its name, and the broker's own message. It is found with errors.As.
+type BrokerError = protocol.Error
+
+// The client's own reasons, found with errors.Is.
+var (
+	// ErrClosed: the producer was closed before or while the record was handled.
+	ErrClosed = record.ErrClosed
+	// ErrCancelled: the record was taken back with [Future.Cancel].
+	ErrCancelled = record.ErrCancelled
+	// ErrNoRecord: Send was given nil, or a Future that came from no Send was asked.
+	ErrNoRecord = record.ErrNoRecord
+	// ErrInvalidTopic: the topic's name is empty, longer than 249 bytes, or has characters other than a-z, A-Z, 0-9, '.', '_' and '-'.
+	ErrInvalidTopic = record.ErrInvalidTopic
+	// ErrInvalidPartition: the named partition is negative, or the topic does not have it.
+	ErrInvalidPartition = record.ErrInvalidPartition
+	// ErrInvalidTimestamp: the timestamp lies before 1970.
+	ErrInvalidTimestamp = record.ErrInvalidTimestamp
+	// ErrRecordTooLarge: the record alone is larger than max.request.size or buffer.memory.
+	ErrRecordTooLarge = record.ErrRecordTooLarge
+	// ErrBufferFull: buffer.memory had no room within max.block.ms; for TrySend, at once.
+	ErrBufferFull = record.ErrBufferFull
+	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms; for TrySend, at once.
+	ErrMetadataTimeout = record.ErrMetadataTimeout
+	// ErrDeliveryTimeout: delivery.timeout.ms passed without an acknowledgement.
+	ErrDeliveryTimeout = record.ErrDeliveryTimeout
+	// ErrRetriesExhausted: the last of the allowed retries failed. The error's text names what failed last.
+	ErrRetriesExhausted = record.ErrRetriesExhausted
+	// ErrDisconnected: the connection broke, or the request timed out, before the answer came.
+	ErrDisconnected = record.ErrDisconnected
+	// ErrPartitioner: the user's partitioner panicked or chose a partition that the topic does not have.
+	ErrPartitioner = record.ErrPartitioner
+	// ErrInCallback: Flush or Close was called from inside a callback, where waiting for callbacks could never end.
+	ErrInCallback = record.ErrInCallback
+)
+
+// MaybeWritten tells whether the record of a failed send may be in the log all the same. False is certain: it is not there,
+// and sending it again cannot double it. It is false for nil, and true for an error that is not this package's, since
+// nothing is known of it then.
+func MaybeWritten(err error) bool {
+	if err == nil {
+		return false
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.MaybeWritten
+	}
+	return true
+}
+
+// Retriable tells whether sending the same record again can help: the reason may pass, and the record is certainly not
+// written. It is false for nil and for an error that is not this package's.
+func Retriable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Retriable && !e.MaybeWritten
+}
+
+// CloseError says what [Producer.Close] could not deliver.
+type CloseError struct {
+	// Left is how many records had no outcome when Close's context ended. They have failed with ErrClosed.
+	Left int
+	// MaybeWritten is how many of these may be in the log all the same.
+	MaybeWritten int
+	// Unheard is how many records failed in the producer's whole life with nobody listening: no callback, and their Future
+	// never asked.
+	Unheard int64
+	// Err is why Close stopped waiting, or nil.
+	Err error
+}
+
+// Error gives the three counts.
+func (e *CloseError) Error() string {
+	text := "samsa: close: "
+	if e.Err != nil {
+		text += e.Err.Error() + ": "
+	}
+	return text + plural(int64(e.Left), "record") + " left undelivered, of which " + plural(int64(e.MaybeWritten), "") +
+		"may have been written; " + plural(e.Unheard, "record") + " failed unheard"
+}
+
+// Unwrap returns why Close stopped waiting.
+func (e *CloseError) Unwrap() error { return e.Err }

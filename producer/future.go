@@ -1,0 +1,50 @@
+package producer
+
+import (
+	"context"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Future is a send's outcome to come. It is a small value: copy it freely, keep it as long as you like. The zero Future is
+// settled with [ErrNoRecord].
+type Future struct {
+	result *accumulator.Result
+	index  int32
+}
+
+var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "this Future came from no Send"}
+
+// Get waits until the record has its outcome and returns its place in the log, or why it has none. Waiting readies the
+// record's batch: linger.ms is for those who do not wait.
+//
+// ctx bounds the wait and nothing else: when it ends, the record is still on its way, and so the error is the context's,
+// [MaybeWritten] is true and [Retriable] is false. Get may be called often and from many goroutines.
+func (f Future) Get(ctx context.Context) (Metadata, error) {
+	if f.result == nil {
+		return Metadata{Partition: -1, Offset: -1}, errZeroFuture
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return f.result.Wait(ctx, f.index)
+}
+
+// Done returns a channel that is closed when the record has its outcome, for use in a select; Get then returns at once.
+// Unlike Get, Done lets the batch linger.
+func (f Future) Done() <-chan struct{} {
+	if f.result == nil {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	return f.result.Done(f.index)
+}
+
+// Cancel takes the record back if its batch is not sealed yet, and tells whether it did. If so, its outcome is
+// [ErrCancelled], certainly not written, and its callback has run when Cancel returns; other records are not affected. Else
+// the record goes its way and its outcome comes.
+func (f Future) Cancel() bool {
+	return f.result != nil && f.result.Cancel(f.index)
+}

@@ -1,0 +1,109 @@
+package producer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+)
+
+// Interceptor sees every record on its way, for tracing, counting or marking. One that is an io.Closer as well is closed
+// when the producer is. A panic in a method is recovered and logged with its stack; the record goes on.
+type Interceptor interface {
+	// OnSend runs inside Send on the caller's goroutine, before the partition is chosen, and returns the record to send. It
+	// is given a copy and may change its fields and its list of headers, but not write into the bytes of key, value and
+	// headers, which are the caller's. After a panic, or with nil, the record goes on as it was before this interceptor.
+	OnSend(r *Record) *Record
+	// OnAcknowledgement runs for every record that has its outcome, before the record's callback: with its place and a nil
+	// error, or with the error and of the place what is known. It should be quick: outcomes of the same partition wait.
+	OnAcknowledgement(m Metadata, err error)
+}
+
+// interceptorChain runs the interceptors in their order. The zero chain has none and costs a comparison.
+type interceptorChain struct {
+	list   []Interceptor
+	logger *slog.Logger
+}
+
+func newInterceptorChain(c *Config) interceptorChain {
+	return interceptorChain{list: slices.Clone(c.Interceptors), logger: logOrSilent(c.Logger)}
+}
+
+// empty tells that there is no interceptor: nobody needs to be told of outcomes.
+func (c *interceptorChain) empty() bool { return len(c.list) == 0 }
+
+// onSend returns the record to send: r itself without interceptors, else a copy that they have handed on.
+func (c *interceptorChain) onSend(r *Record) *Record {
+	for i := range c.list {
+		r = c.intercept(i, r)
+	}
+	return r
+}
+
+// intercept runs one OnSend on a copy, so that one that panics half-way leaves nothing half-changed.
+func (c *interceptorChain) intercept(i int, r *Record) *Record {
+	offered := *r
+	offered.Headers = slices.Clone(r.Headers)
+	if changed := c.callOnSend(i, &offered); changed != nil {
+		return changed
+	}
+	return r
+}
+
+// callOnSend returns nil after a panic.
+func (c *interceptorChain) callOnSend(i int, r *Record) (changed *Record) {
+	defer func() {
+		if value := recover(); value != nil {
+			logPanic(c.logger, "interceptor's OnSend", value, "interceptor", c.name(i))
+			changed = nil
+		}
+	}()
+	changed = c.list[i].OnSend(r)
+	if changed == nil {
+		c.logger.Error("interceptor's OnSend returned no record; it goes on as it was", "interceptor", c.name(i))
+	}
+	return changed
+}
+
+// onAcknowledgement tells all interceptors of an outcome.
+func (c *interceptorChain) onAcknowledgement(m Metadata, err error) {
+	for i := range c.list {
+		c.callOnAcknowledgement(i, m, err)
+	}
+}
+
+func (c *interceptorChain) callOnAcknowledgement(i int, m Metadata, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			logPanic(c.logger, "interceptor's OnAcknowledgement", value, "interceptor", c.name(i))
+		}
+	}()
+	c.list[i].OnAcknowledgement(m, err)
+}
+
+// close closes the interceptors that can be closed, whatever the others do.
+func (c *interceptorChain) close() error {
+	var failed []error
+	for i := range c.list {
+		if closer, ok := c.list[i].(io.Closer); ok {
+			failed = append(failed, c.callClose(i, closer))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (c *interceptorChain) callClose(i int, closer io.Closer) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			logPanic(c.logger, "interceptor's Close", value, "interceptor", c.name(i))
+			err = fmt.Errorf("samsa: interceptor %s: panic in Close: %v", c.name(i), value)
+		}
+	}()
+	if err := closer.Close(); err != nil {
+		return fmt.Errorf("samsa: interceptor %s: %w", c.name(i), err)
+	}
+	return nil
+}
+
+func (c *interceptorChain) name(i int) string { return fmt.Sprintf("%T", c.list[i]) }

@@ -1,0 +1,158 @@
+package producer
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// spyInterceptor does what a test says and remembers outcomes.
+type spyInterceptor struct {
+	send    func(*Record) *Record
+	ack     func(Metadata, error)
+	outcome []error
+}
+
+func (s *spyInterceptor) OnSend(r *Record) *Record {
+	if s.send == nil {
+		return r
+	}
+	return s.send(r)
+}
+
+func (s *spyInterceptor) OnAcknowledgement(m Metadata, err error) {
+	s.outcome = append(s.outcome, err)
+	if s.ack != nil {
+		s.ack(m, err)
+	}
+}
+
+type closingInterceptor struct {
+	spyInterceptor
+	closed int
+	err    error
+	panics bool
+}
+
+func (c *closingInterceptor) Close() error {
+	c.closed++
+	if c.panics {
+		panic("close")
+	}
+	return c.err
+}
+
+// chainOf makes a chain and the log that it writes.
+func chainOf(list ...Interceptor) (interceptorChain, *strings.Builder) {
+	var log strings.Builder
+	c := DefaultConfig()
+	c.Interceptors = list
+	c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	return newInterceptorChain(&c), &log
+}
+
+func TestInterceptorsChangeTheRecordInOrderAndNotTheCallers(t *testing.T) {
+	mark := func(s string) *spyInterceptor {
+		return &spyInterceptor{send: func(r *Record) *Record {
+			r.Headers = append(r.Headers, Header{Key: s})
+			r.Topic += s
+			return r
+		}}
+	}
+	chain, _ := chainOf(mark("a"), mark("b"))
+	headers := make([]Header, 1, 8)
+	headers[0].Key = "own"
+	r := &Record{Topic: "t", Headers: headers}
+	sent := chain.onSend(r)
+	require.Equal(t, "tab", sent.Topic)
+	require.Equal(t, []Header{{Key: "own"}, {Key: "a"}, {Key: "b"}}, sent.Headers)
+	require.Equal(t, "t", r.Topic)
+	require.Equal(t, []Header{{Key: "own"}}, r.Headers)
+	require.Empty(t, headers[:2][1].Key, "nothing is written behind the caller's headers")
+}
+
+func TestAnInterceptorMayReturnAnotherRecord(t *testing.T) {
+	other := &Record{Topic: "other"}
+	chain, _ := chainOf(&spyInterceptor{send: func(*Record) *Record { return other }})
+	require.Same(t, other, chain.onSend(&Record{Topic: "t"}))
+}
+
+func TestChainGoesOnWithTheLastGoodRecordAfterAPanic(t *testing.T) {
+	good := &spyInterceptor{send: func(r *Record) *Record { r.Topic += "+good"; return r }}
+	bad := &spyInterceptor{send: func(r *Record) *Record {
+		r.Topic = "half-changed"
+		r.Headers[0].Key = "half-changed"
+		panic("boom")
+	}}
+	chain, log := chainOf(good, bad, good)
+	sent := chain.onSend(&Record{Topic: "t", Headers: []Header{{Key: "h"}}, Value: []byte("secret")})
+	require.Equal(t, "t+good+good", sent.Topic)
+	require.Equal(t, "h", sent.Headers[0].Key)
+	require.Contains(t, log.String(), "OnSend panicked")
+	require.Contains(t, log.String(), "boom")
+	require.Contains(t, log.String(), "spyInterceptor")
+	require.Contains(t, log.String(), "interceptor_test.go", "the stack shows where")
+	require.NotContains(t, log.String(), "secret")
+}
+
+func TestFirstInterceptorsPanicLeavesTheCallersRecord(t *testing.T) {
+	chain, _ := chainOf(&spyInterceptor{send: func(r *Record) *Record { r.Topic = "x"; panic("boom") }})
+	r := &Record{Topic: "t"}
+	require.Same(t, r, chain.onSend(r))
+	require.Equal(t, "t", r.Topic)
+}
+
+func TestNoRecordFromOnSendKeepsTheRecordBefore(t *testing.T) {
+	chain, log := chainOf(&spyInterceptor{send: func(r *Record) *Record { r.Topic = "x"; return nil }})
+	require.Equal(t, "t", chain.onSend(&Record{Topic: "t"}).Topic)
+	require.Contains(t, log.String(), "returned no record")
+}
+
+func TestEveryInterceptorHearsTheOutcomeWhateverTheOthersDo(t *testing.T) {
+	failure := errors.New("failure")
+	first := &spyInterceptor{ack: func(Metadata, error) { panic("ack-boom") }}
+	second := &spyInterceptor{}
+	chain, log := chainOf(first, second)
+	chain.onAcknowledgement(Metadata{Offset: 7}, nil)
+	chain.onAcknowledgement(Metadata{Offset: -1}, failure)
+	require.Equal(t, []error{nil, failure}, first.outcome)
+	require.Equal(t, []error{nil, failure}, second.outcome)
+	require.Equal(t, 2, strings.Count(log.String(), "OnAcknowledgement panicked"))
+	require.Contains(t, log.String(), "interceptor_test.go")
+}
+
+func TestEveryInterceptorThatCanBeClosedIs(t *testing.T) {
+	failure := errors.New("failure")
+	failing, panicking, fine := &closingInterceptor{err: failure}, &closingInterceptor{panics: true}, &closingInterceptor{}
+	chain, log := chainOf(failing, &spyInterceptor{}, panicking, fine)
+	err := chain.close()
+	require.ErrorIs(t, err, failure)
+	require.ErrorContains(t, err, "panic in Close")
+	require.Equal(t, []int{1, 1, 1}, []int{failing.closed, panicking.closed, fine.closed})
+	require.Contains(t, log.String(), "Close panicked")
+}
+
+func TestNoInterceptorsCostNothing(t *testing.T) {
+	chain, _ := chainOf()
+	require.True(t, chain.empty())
+	require.NoError(t, chain.close())
+	allocations := testing.AllocsPerRun(100, func() {
+		r := Record{Topic: "t"}
+		if chain.onSend(&r) != &r {
+			panic("another record")
+		}
+		chain.onAcknowledgement(Metadata{}, nil)
+	})
+	require.Zero(t, allocations)
+	busy, _ := chainOf(&spyInterceptor{})
+	require.False(t, busy.empty())
+}
+
+func TestALoggerOfNilIsSilent(t *testing.T) {
+	logOrSilent(nil).Error("nobody hears this")
+	own := slog.Default()
+	require.Same(t, own, logOrSilent(own))
+}

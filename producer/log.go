@@ -1,0 +1,22 @@
+package producer
+
+import (
+	"log/slog"
+	"runtime/debug"
+)
+
+// logOrSilent returns the user's logger, or one that drops everything: logging is silent by default, and nobody has to ask
+// whether there is a logger.
+func logOrSilent(l *slog.Logger) *slog.Logger {
+	if l == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l
+}
+
+// logPanic logs a panic of user code with its stack. It is called from the deferred function that recovered it, so that the
+// stack still shows where it came from. Attrs are further key-value pairs; never a record's content.
+func logPanic(l *slog.Logger, where string, value any, attrs ...any) {
+	attrs = append(attrs, "panic", value, "stack", string(debug.Stack()))
+	l.Error(where+" panicked", attrs...)
+}

@@ -1,0 +1,231 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/record"
+	"github.com/gosamsa/samsa/sender"
+)
+
+// Producer sends records to Kafka. All its methods may be called from many goroutines; one Producer serves a whole program.
+// It must be closed.
+type Producer struct {
+	cfg      Config
+	chooser  partitionChooser
+	listener *listener
+	cluster  *cluster.Client
+	sender   *sender.Sender
+	acc      *accumulator.Accumulator
+
+	topicsMu sync.Mutex
+	topics   atomic.Pointer[map[string]*topic] // copied on write
+	snapshot atomic.Pointer[chan struct{}]     // closed when there is a newer one
+
+	closing context.Context // ends when Close begins
+	close   context.CancelCauseFunc
+	closer  closer
+}
+
+// New returns a running producer, or an error that names everything that is wrong with cfg (see [Config.Validate]). It copies
+// cfg, and it does not wait for a broker: whether one can be reached is told by the first Send.
+func New(cfg Config) (*Producer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.clone()
+	cfg.Logger = logOrSilent(cfg.Logger)
+	compressor, err := newCompressor(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	cfg.logNotices(cfg.Logger)
+	p := &Producer{cfg: cfg, chooser: newPartitionChooser(&cfg), listener: newListener(&cfg)}
+	p.topics.Store(&map[string]*topic{})
+	changed := make(chan struct{})
+	p.snapshot.Store(&changed)
+	p.closing, p.close = context.WithCancelCause(context.Background())
+	p.closer.done = make(chan struct{})
+
+	options := transportOptions(&cfg)
+	p.cluster = cluster.New(clusterConfig(&cfg, options))
+	p.cluster.OnChange(p.clusterChanged)
+	p.sender = sender.New(sender.Config{
+		Cluster: p.cluster, Transport: options,
+		Accumulator: accumulator.Config{
+			BatchSize: cfg.BatchSize, MaxRequestSize: cfg.MaxRequestSize, Memory: cfg.BufferMemory, Linger: cfg.Linger,
+			MaxSpan: max(cfg.Linger, time.Second), Compressor: compressor, Listener: p.listener,
+		},
+		Acks: int16(cfg.Acks), Idempotent: cfg.EnableIdempotence, MaxInFlight: cfg.MaxInFlight, MaxRequestSize: cfg.MaxRequestSize,
+		Retries: cfg.Retries, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
+		Reconnect: cfg.ReconnectBackoff, ReconnectMax: cfg.ReconnectBackoffMax,
+		RequestTimeout: cfg.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers, Logger: cfg.Logger,
+	})
+	p.acc = p.sender.Accumulator()
+	return p, nil
+}
+
+func newCompressor(cfg *Config) (*compress.Compressor, error) {
+	level := 0
+	switch cfg.Compression {
+	case CompressionNone:
+		return nil, nil
+	case CompressionGzip:
+		level = cfg.CompressionGzipLevel
+	case CompressionLZ4:
+		level = cfg.CompressionLZ4Level
+	case CompressionZstd:
+		level = cfg.CompressionZstdLevel
+	}
+	return compress.NewCompressor(cfg.Compression, level)
+}
+
+func transportOptions(cfg *Config) *transport.Options {
+	return &transport.Options{
+		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version,
+		RequestTimeout: cfg.RequestTimeout, SetupTimeout: cfg.SocketConnectionSetupTimeout, MaxIdle: cfg.ConnectionsMaxIdle,
+		SendBuffer: cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
+	}
+}
+
+func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
+	return cluster.Config{
+		Bootstrap: cfg.Servers, Transport: options, MaxAge: cfg.MetadataMaxAge, MaxIdle: cfg.MetadataMaxIdle,
+		RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
+		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, RequestTimeout: cfg.RequestTimeout,
+		AllowAutoTopicCreation: cfg.AllowAutoCreateTopics, Rebootstrap: cfg.MetadataRecoveryStrategy == MetadataRecoveryRebootstrap,
+		RebootstrapTrigger: cfg.MetadataRecoveryRebootstrapTrigger, Logger: cfg.Logger,
+	}
+}
+
+// clusterChanged gives the topics their new metadata and wakes those who wait for newer.
+func (p *Producer) clusterChanged(s *cluster.Snapshot) {
+	for name, t := range *p.topics.Load() {
+		t.update(s.Topics[name])
+	}
+	changed := make(chan struct{})
+	close(*p.snapshot.Swap(&changed))
+}
+
+// Flush readies every record that was accepted before it and waits until each has its outcome and its callback has returned,
+// or until ctx ends. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. Called
+// from inside a callback it fails at once with [ErrInCallback].
+func (p *Producer) Flush(ctx context.Context) error {
+	if p.listener.inCallback() {
+		return fmt.Errorf("samsa: flush: %w", ErrInCallback)
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if err := p.acc.Flush(ctx); err != nil {
+		return fmt.Errorf("samsa: flush: %w", err)
+	}
+	return nil
+}
+
+// Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. The
+// bytes count whole buffers, and callbacks that wait to run.
+func (p *Producer) Buffered() (records int, bytes int64) { return p.acc.Buffered() }
+
+// PartitionInfo is what is known of one partition of a topic.
+type PartitionInfo struct {
+	Topic     string
+	Partition int32
+	// Leader is the broker that leads the partition, or -1 while there is none.
+	Leader int32
+	// LeaderEpoch counts the partition's leaders; -1 where the brokers do not tell.
+	LeaderEpoch int32
+	// Replicas and InSyncReplicas are brokers.
+	Replicas       []int32
+	InSyncReplicas []int32
+}
+
+// PartitionsFor returns the topic's partitions. It waits for them at most MaxBlock, or until ctx ends. Called before the
+// first Send it keeps that one from waiting.
+func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]PartitionInfo, error) {
+	wait := p.newBudget(ctx)
+	defer wait.end()
+	t, failed := p.topicFor(wait, topic)
+	if failed != nil {
+		return nil, failed
+	}
+	meta := t.meta.Load()
+	infos := make([]PartitionInfo, 0, len(meta.topic.Partitions))
+	for _, part := range meta.topic.Partitions {
+		infos = append(infos, PartitionInfo{
+			Topic: topic, Partition: part.Index, Leader: part.Leader, LeaderEpoch: part.LeaderEpoch,
+			Replicas: append([]int32(nil), part.Replicas...), InSyncReplicas: append([]int32(nil), part.ISR...),
+		})
+	}
+	return infos, nil
+}
+
+// closer is the one end of a producer. mu guards err.
+type closer struct {
+	begin sync.Once
+	abort sync.Once
+	end   sync.Once
+	done  chan struct{}
+
+	mu   sync.Mutex
+	left sender.Left
+	why  error
+	err  error
+}
+
+// Close refuses new records, delivers what is buffered, and ends the producer: its connections and goroutines. When ctx ends
+// first, what is left fails with [ErrClosed], and the error is a [*CloseError] that says how many records that were and how
+// many of them may have been written. It also says how many records failed unheard: with no callback, and their Future never
+// asked. Without either, Close returns nil.
+//
+// It returns after the callbacks have returned, or when ctx ends. Called from inside a callback it fails at once with
+// [ErrInCallback]. Calling it twice is fine: the end that comes first counts for all.
+func (p *Producer) Close(ctx context.Context) error {
+	if p.listener.inCallback() {
+		return fmt.Errorf("samsa: close: %w", ErrInCallback)
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	p.closer.begin.Do(func() {
+		p.close(record.ErrClosed)
+		p.acc.Close(&record.Error{Partition: -1, Err: record.ErrClosed})
+	})
+	if err := p.acc.Flush(ctx); err != nil {
+		p.closer.abort.Do(func() {
+			left := p.sender.Abort(record.ErrClosed)
+			p.closer.mu.Lock()
+			p.closer.left, p.closer.why = left, err
+			p.closer.mu.Unlock()
+		})
+	}
+	p.closer.end.Do(func() {
+		p.sender.Stop()
+		p.cluster.Close()
+		interceptorErr := p.listener.chain.close()
+		p.closer.mu.Lock()
+		p.closer.err = p.closeError(interceptorErr)
+		p.closer.mu.Unlock()
+	})
+	p.closer.mu.Lock()
+	defer p.closer.mu.Unlock()
+	return p.closer.err
+}
+
+// closeError is what Close returns; closer.mu is held.
+func (p *Producer) closeError(interceptors error) error {
+	unheard := p.acc.Unheard()
+	if p.closer.left.Records == 0 && unheard == 0 && p.closer.why == nil {
+		return interceptors
+	}
+	return &CloseError{
+		Left: p.closer.left.Records, MaybeWritten: p.closer.left.MaybeWritten, Unheard: unheard, Err: p.closer.why,
+	}
+}

@@ -1,0 +1,236 @@
+package producer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. There are three kinds of them:
+//
+//   - those of [Config]'s fields are read and checked;
+//   - those of the Java client that mean nothing here, such as key.serializer, are passed over; [Config.Notices] names them;
+//   - those of the Java client that ask for what is not there, such as security.protocol=SSL, are errors: a producer that
+//     should have used TLS never connects without it.
+//
+// Any other name is unknown: an error with the nearest known one.
+//
+// What is written stays. Where a default contradicts it, the default gives way if that is safe, and a notice says so:
+// idempotence is turned off by acks, retries or max.in.flight.requests.per.connection, unless enable.idempotence is written;
+// delivery.timeout.ms grows to linger.ms and request.timeout.ms together; batch.size shrinks to max.request.size and
+// buffer.memory; a backoff or timeout meets its .max. What is written and contradicts itself is an error.
+//
+// The error joins a *[ConfigError] for each problem. bootstrap.servers may be missing: set Config.Servers before New then.
+func ParseProperties(m map[string]string) (Config, error) {
+	c := DefaultConfig()
+	var problems []error
+	blamed := map[string]bool{}
+	written := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if o := configOptionOf(name); o != nil {
+			written[o.field] = true
+			if err := configSetProperty(o, &c, m[name]); err != nil {
+				blamed[o.field] = true
+				problems = append(problems, err)
+			}
+			continue
+		}
+		ignored, err := configForeignProperty(name, m[name])
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case ignored:
+			c.ignored = append(c.ignored, name)
+		}
+	}
+	configGiveWay(&c, written, blamed)
+	if !written["Servers"] {
+		blamed["Servers"] = true // it may come later
+	}
+	problems = append(problems, c.problems(blamed)...)
+	if len(problems) > 0 {
+		return Config{}, errors.Join(problems...)
+	}
+	return c, nil
+}
+
+// LoadProperties reads a file with Java's syntax for properties, in UTF-8, and makes a Config of it as [ParseProperties]
+// does. As in Java, the last of several lines with one name counts.
+func LoadProperties(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("samsa: properties: %w", err)
+	}
+	m, err := configParseJavaProperties(string(text))
+	if err != nil {
+		return Config{}, fmt.Errorf("samsa: properties: %s: %w", path, err)
+	}
+	c, err := ParseProperties(m)
+	if err != nil {
+		return Config{}, fmt.Errorf("samsa: properties: %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// configSetProperty sets one of our own options. Java's files may name the protocol of a server: PLAINTEXT://host:port.
+func configSetProperty(o *configOption, c *Config, text string) error {
+	if err := o.set(c, text); err != nil {
+		return err
+	}
+	if o.field != "Servers" {
+		return nil
+	}
+	const plain = "PLAINTEXT://"
+	for i, server := range c.Servers {
+		if len(server) >= len(plain) && strings.EqualFold(server[:len(plain)], plain) {
+			c.Servers[i] = server[len(plain):]
+		}
+	}
+	return nil
+}
+
+// configIgnored are Java's properties that mean nothing here. A name that ends with a dot stands for all that start so.
+var configIgnored = [...]string{
+	"auto.include.jmx.reporter",
+	"bootstrap.resolve.timeout.ms",
+	"buffer.memory.allocation.strategy",
+	"client.rack",
+	"enable.metrics.push",
+	"key.serializer",
+	"metadata.cluster.check.enable",
+	"metric.reporters",
+	"metrics.context.",
+	"metrics.jmx.",
+	"metrics.num.samples",
+	"metrics.recording.level",
+	"metrics.sample.window.ms",
+	"transaction.timeout.ms",
+	"value.serializer",
+}
+
+// configAbsent are Java's properties that ask for what is not there. A name that ends with a dot stands for all that start so.
+var configAbsent = [...]struct {
+	name    string
+	allowed string // the value that asks for nothing, in lower case; with none, any value is an error
+	empty   bool   // an empty value asks for nothing either
+	problem string
+}{
+	{name: "client.dns.lookup", allowed: "use_all_dns_ips", problem: "only use_all_dns_ips is supported: all addresses of a name are tried"},
+	{name: "config.providers", empty: true, problem: "config providers are not supported: put the values themselves into the properties"},
+	{name: "config.providers.", problem: "config providers are not supported: put the values themselves into the properties"},
+	{name: "interceptor.classes", empty: true, problem: "Java classes cannot be loaded: remove it and set Config.Interceptors"},
+	{name: "partitioner.class", problem: "Java classes cannot be loaded: remove it, and set Config.Partitioner if the built-in partitioner is not wanted"},
+	{name: "partitioner.rack.aware", allowed: "false", problem: "rack-aware partitioning is not supported yet: remove it"},
+	{name: "sasl.", problem: "SASL is not supported yet: this producer only connects without authentication"},
+	{name: "security.protocol", allowed: "plaintext", problem: "only PLAINTEXT is supported yet: this producer connects without TLS and without authentication"},
+	{name: "security.providers", problem: "Java security providers cannot be loaded: remove it"},
+	{name: "ssl.", problem: "TLS is not supported yet: this producer only connects in plaintext"},
+	{name: "transaction.two.phase.commit.enable", allowed: "false", problem: "transactions are not supported yet: remove it"},
+	{name: "transactional.id", problem: "transactions are not supported yet: remove it"},
+}
+
+// configForeignProperty judges a property that is not in the table.
+func configForeignProperty(name, value string) (ignored bool, err error) {
+	for i := range configAbsent {
+		a := &configAbsent[i]
+		if !configNameMatches(a.name, name) {
+			continue
+		}
+		value = strings.ToLower(configTrim(value))
+		if a.allowed != "" && value == a.allowed || a.empty && value == "" {
+			return false, nil
+		}
+		return false, &ConfigError{Property: name, Problem: a.problem}
+	}
+	for _, known := range configIgnored {
+		if configNameMatches(known, name) {
+			return true, nil
+		}
+	}
+	return false, &ConfigError{Property: name, Problem: fmt.Sprintf("unknown property; the nearest known name is %s", configNearest(name))}
+}
+
+func configNameMatches(known, name string) bool {
+	if strings.HasSuffix(known, ".") {
+		return strings.HasPrefix(name, known)
+	}
+	return known == name
+}
+
+func configIgnoredNotice(names []string) string {
+	return "these Java properties mean nothing here and are passed over: " + strings.Join(names, ", ")
+}
+
+// configElsewhere are names that other clients have for what Kafka's Java client calls otherwise.
+var configElsewhere = map[string]string{
+	"broker.list":                        "bootstrap.servers",
+	"compression.codec":                  "compression.type",
+	"message.max.bytes":                  "max.request.size",
+	"message.send.max.retries":           "retries",
+	"message.timeout.ms":                 "delivery.timeout.ms",
+	"metadata.broker.list":               "bootstrap.servers",
+	"queue.buffering.max.kbytes":         "buffer.memory",
+	"queue.buffering.max.ms":             "linger.ms",
+	"request.required.acks":              "acks",
+	"socket.receive.buffer.bytes":        "receive.buffer.bytes",
+	"socket.send.buffer.bytes":           "send.buffer.bytes",
+	"topic.metadata.refresh.interval.ms": "metadata.max.age.ms",
+}
+
+// configNearest returns the known name that is nearest to an unknown one, after writing it as properties are written: what
+// others call so, one that goes on where this one ends, or the one with the fewest letters to change.
+func configNearest(name string) string {
+	name = strings.NewReplacer("_", ".", "-", ".").Replace(strings.ToLower(configTrim(name)))
+	if known, ok := configElsewhere[name]; ok {
+		return known
+	}
+	names := configKnownNames()
+	slices.SortStableFunc(names, func(a, b string) int { return len(a) - len(b) })
+	for _, known := range names {
+		if strings.HasPrefix(known, name+".") {
+			return known // the end was forgotten
+		}
+	}
+	return slices.MinFunc(names, func(a, b string) int { return configDistance(name, a) - configDistance(name, b) })
+}
+
+func configKnownNames() []string {
+	var names []string
+	for i := range configOptions {
+		names = append(names, configOptions[i].property)
+	}
+	for _, name := range configIgnored {
+		names = append(names, name)
+	}
+	for i := range configAbsent {
+		names = append(names, configAbsent[i].name)
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return strings.HasSuffix(name, ".") })
+}
+
+// configDistance is the edit distance of two names: how many bytes to insert, delete or replace. Names longer than any
+// property are cut: what a file holds is not trusted to be short.
+func configDistance(a, b string) int {
+	const most = 128
+	a, b = a[:min(len(a), most)], b[:min(len(b), most)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,236 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Send puts a record into the buffer and returns its outcome to come. cb, if not nil, is called with the outcome, once. When
+// Send returns, r and the bytes that it points at may be used again.
+//
+// Send waits when the topic's partitions are not known yet and when the buffer is full: at most MaxBlock in all, or until
+// ctx ends. ctx bounds this wait and nothing else: a buffered record is not touched when ctx ends later. With a ctx that is
+// over Send buffers nothing. Every error comes through the Future and the callback.
+func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
+	if ctx != nil && ctx.Err() != nil {
+		return p.failed(r, accumulator.Hook{One: cb}, &record.Error{Partition: -1, Err: context.Cause(ctx)})
+	}
+	wait := budget{p: p, user: ctx}
+	f := p.send(&wait, r, accumulator.Hook{One: cb})
+	wait.end()
+	return f
+}
+
+// TrySend is a Send that never waits. When the topic's partitions are not known it fails with [ErrMetadataTimeout] and asks
+// for them, so that a later one works; when the buffer is full it fails with [ErrBufferFull]. Both are retriable and certainly
+// not written.
+func (p *Producer) TrySend(r *Record, cb Callback) Future {
+	return p.send(nil, r, accumulator.Hook{One: cb})
+}
+
+// send is Send without a wait budget's end; a nil budget does not wait.
+func (p *Producer) send(wait *budget, r *Record, hook accumulator.Hook) Future {
+	t, part, r, failed := p.place(wait, r)
+	if failed != nil {
+		return p.failed(r, hook, failed)
+	}
+	return p.append(wait, t, part, r, hook)
+}
+
+// place checks a record, after the interceptors, and chooses its partition.
+func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
+	if r == nil {
+		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "the *Record is nil"}
+	}
+	if p.closing.Err() != nil {
+		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrClosed}
+	}
+	if !p.listener.chain.empty() {
+		r = p.listener.chain.onSend(r)
+	}
+	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
+		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrInvalidTimestamp, Detail: r.Timestamp.String() + " lies before 1970"}
+	}
+	t, failed := p.topicFor(wait, r.Topic)
+	if failed != nil {
+		return nil, nil, r, failed
+	}
+	if failed := p.tooLarge(r); failed != nil {
+		return nil, nil, r, failed
+	}
+	meta := t.meta.Load()
+	if meta == nil {
+		// It was forgotten between two lines of this function.
+		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true}
+	}
+	n, failed := p.chooser.choose(r, meta.view)
+	if failed == nil && n >= meta.view.partitions || n < stickyChoice {
+		failed = p.awaitPartition(wait, t, n)
+	}
+	if failed != nil {
+		return nil, nil, r, failed
+	}
+	if n == stickyChoice {
+		if named, is := r.Partition.Number(); is {
+			return nil, nil, r, noSuchPartition(t, named)
+		}
+		n = t.sticky.pick()
+	}
+	return t, t.acc.Partition(n), r, nil
+}
+
+// tooLarge checks a record's size against the limits that hold for it alone.
+func (p *Producer) tooLarge(r *Record) *record.Error {
+	const quick = 256 // more than everything around key and value
+	if len(r.Headers) == 0 && int64(len(r.Key)+len(r.Value)+quick) <= min(int64(p.cfg.MaxRequestSize), p.cfg.BufferMemory) {
+		return nil
+	}
+	size := record.BatchHeaderSize + record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
+	limit, name := int64(p.cfg.MaxRequestSize), "max.request.size"
+	if p.cfg.BufferMemory < limit {
+		limit, name = p.cfg.BufferMemory, "buffer.memory"
+	}
+	if int64(size) <= limit {
+		return nil
+	}
+	return &record.Error{
+		Topic: r.Topic, Partition: -1, Err: record.ErrRecordTooLarge,
+		Detail: "it takes " + strconv.Itoa(size) + " bytes; " + name + " is " + strconv.FormatInt(limit, 10),
+	}
+}
+
+func noSuchPartition(t *topic, n int32) *record.Error {
+	count := int32(0)
+	if meta := t.meta.Load(); meta != nil {
+		count = meta.view.partitions
+	}
+	return &record.Error{
+		Topic: t.name, Partition: n, Err: record.ErrInvalidPartition, Detail: fmt.Sprintf("the topic has %d partitions, from 0 on", count),
+	}
+}
+
+// awaitPartition asks once for newer metadata, which may have the partition that the record names: topics grow.
+func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error {
+	if n < 0 {
+		return noSuchPartition(t, n)
+	}
+	changed := *p.snapshot.Load()
+	p.cluster.Refresh()
+	if wait == nil {
+		return noSuchPartition(t, n)
+	}
+	select {
+	case <-changed:
+	case <-wait.context().Done():
+	}
+	if meta := t.meta.Load(); meta != nil && n < meta.view.partitions {
+		return nil
+	}
+	return noSuchPartition(t, n)
+}
+
+// append encodes the record into its partition's batch, waiting for room within the budget.
+func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, hook accumulator.Hook) Future {
+	a := part.Append(time.Now(), r, hook, nil)
+	if a.Need > 0 && wait != nil {
+		var grant int64
+		for a.Need > 0 {
+			more := a.Need - grant
+			if err := part.Reserve(wait.context(), more); err != nil {
+				part.Unreserve(grant)
+				return p.failed(r, hook, p.bufferError(wait, part, err))
+			}
+			grant += more
+			a = part.Append(time.Now(), r, hook, &grant)
+		}
+		part.Unreserve(grant)
+	}
+	switch {
+	case a.Err != nil:
+		return p.failed(r, hook, &record.Error{Topic: t.name, Partition: part.Index(), Err: a.Err.Err})
+	case a.Need > 0:
+		return p.failed(r, hook, &record.Error{
+			Topic: t.name, Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true,
+			Detail: fmt.Sprintf("buffer.memory is %d", p.cfg.BufferMemory),
+		})
+	}
+	p.appended(t, part.Index(), r, a)
+	return Future{result: a.Result, index: a.Index}
+}
+
+// appended tells those who count: the sticky partitioner, and the metadata that the topic is in use.
+func (p *Producer) appended(t *topic, partition int32, r *Record, a accumulator.Appended) {
+	if _, named := r.Partition.Number(); !named && (r.Key == nil || p.cfg.PartitionerIgnoreKeys) && p.cfg.Partitioner == nil {
+		t.sticky.appended(partition, a.Bytes, a.Complete)
+	}
+	if a.Index == 0 {
+		if meta := t.meta.Load(); meta != nil {
+			meta.topic.Touch(time.Now())
+		}
+	}
+}
+
+// failed settles a record that was not buffered.
+func (p *Producer) failed(r *Record, hook accumulator.Hook, err *record.Error) Future {
+	if err.Topic == "" && r != nil {
+		err.Topic = shorten(r.Topic)
+	}
+	return Future{result: p.acc.Fail(err, hook)}
+}
+
+// bufferError says why there was no room.
+func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err error) *record.Error {
+	failed := &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true}
+	switch {
+	case errors.Is(err, record.ErrClosed):
+		failed.Err, failed.Retriable = record.ErrClosed, false
+	case wait.user != nil && wait.user.Err() != nil:
+		failed.Err = context.Cause(wait.user)
+		failed.Detail = "while waiting for room in the buffer"
+	default:
+		failed.Detail = fmt.Sprintf("no room within max.block.ms of %v; buffer.memory is %d", p.cfg.MaxBlock, p.cfg.BufferMemory)
+	}
+	return failed
+}
+
+// budget is what one call may wait: MaxBlock from its first wait on, the caller's context, and the producer's life.
+type budget struct {
+	p    *Producer
+	user context.Context // may be nil
+	ctx  context.Context
+	stop func()
+}
+
+func (p *Producer) newBudget(ctx context.Context) *budget { return &budget{p: p, user: ctx} }
+
+// context returns the context that bounds the wait. It is made at the first wait: most sends need none.
+func (b *budget) context() context.Context {
+	if b.ctx != nil {
+		return b.ctx
+	}
+	if b.user == nil {
+		b.user = context.Background()
+	}
+	ctx, cancel := context.WithCancelCause(b.user)
+	unhook := context.AfterFunc(b.p.closing, func() { cancel(record.ErrClosed) })
+	ctx, cancelTimeout := context.WithTimeout(ctx, b.p.cfg.MaxBlock)
+	b.ctx = ctx
+	b.stop = func() {
+		unhook()
+		cancelTimeout()
+		cancel(nil)
+	}
+	return ctx
+}
+
+func (b *budget) end() {
+	if b.stop != nil {
+		b.stop()
+	}
+}

@@ -1,0 +1,122 @@
+package producer
+
+import (
+	"context"
+	"time"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/record"
+)
+
+// pieceSize is how many records of a slice are placed and admitted at a time.
+const pieceSize = 128
+
+// SendAll sends the records of a slice and appends their futures to out, in the slice's order. It costs less than as many
+// Sends: what goes to one partition is admitted under one lock. cb, if not nil, is called once for each record, with its index.
+//
+// Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. What fits into
+// the buffer is admitted at once; for the rest SendAll waits like Send, at most MaxBlock for the whole call. When that or ctx
+// ends, the remaining records fail, not written.
+func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Metadata, err error), out []Future) []Future {
+	wait := p.newBudget(ctx)
+	defer wait.end()
+	for from := 0; from < len(rs); from += pieceSize {
+		piece := sendPiece{p: p, wait: wait, from: from, rs: rs[from:min(from+pieceSize, len(rs))], cb: cb}
+		out = piece.send(out)
+	}
+	return out
+}
+
+// sendPiece is a part of a slice, small enough to be placed as a whole before any of it is appended.
+type sendPiece struct {
+	p    *Producer
+	wait *budget
+	from int
+	rs   []Record
+	cb   func(i int, m Metadata, err error)
+
+	records [pieceSize]*Record // as the interceptors made them; nil when the record is dealt with
+	topics  [pieceSize]*topic
+	parts   [pieceSize]*accumulator.Partition
+	futures [pieceSize]Future
+	behind  [pieceSize]bool // stands behind a record of its partition that did not fit
+}
+
+func (s *sendPiece) hook(k int) accumulator.Hook {
+	return accumulator.Hook{All: s.cb, I: s.from + k}
+}
+
+func (s *sendPiece) send(out []Future) []Future {
+	for k := range s.rs {
+		s.place(k)
+	}
+	for k := range s.rs {
+		if s.records[k] != nil && !s.behind[k] {
+			s.admit(k)
+		}
+	}
+	// What did not fit waits, one record at a time, holding nothing for those behind it.
+	for k := range s.rs {
+		if s.records[k] == nil {
+			continue
+		}
+		if err := s.over(); err != nil {
+			s.futures[k] = s.p.failed(s.records[k], s.hook(k), err)
+			continue
+		}
+		s.futures[k] = s.p.append(s.wait, s.topics[k], s.parts[k], s.records[k], s.hook(k))
+	}
+	return append(out, s.futures[:len(s.rs)]...)
+}
+
+// over says why no more records are admitted: ctx or MaxBlock has ended.
+func (s *sendPiece) over() *record.Error {
+	if user := s.wait.user; user != nil && user.Err() != nil {
+		return &record.Error{Partition: -1, Err: context.Cause(user)}
+	}
+	if s.wait.ctx != nil && s.wait.ctx.Err() != nil {
+		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: "max.block.ms has passed for this call"}
+	}
+	return nil
+}
+
+// place chooses the partition of record k, or settles it with what is wrong with it.
+func (s *sendPiece) place(k int) {
+	r := &s.rs[k]
+	failed := s.over()
+	if failed == nil {
+		s.topics[k], s.parts[k], r, failed = s.p.place(s.wait, r)
+	}
+	if failed != nil {
+		s.futures[k] = s.p.failed(r, s.hook(k), failed)
+		return
+	}
+	s.records[k] = r
+}
+
+// admit appends record k and all later ones of its partition as far as there is room.
+func (s *sendPiece) admit(k int) {
+	part := s.parts[k]
+	var group [pieceSize]int
+	n := 0
+	for j := k; j < len(s.rs); j++ {
+		if s.records[j] != nil && s.parts[j] == part {
+			group[n] = j
+			n++
+		}
+	}
+	var came [pieceSize]accumulator.Appended
+	admitted := part.AppendAll(time.Now(), n, func(i int) (*record.Record, accumulator.Hook) {
+		return s.records[group[i]], s.hook(group[i])
+	}, func(i int, a accumulator.Appended) { came[i] = a })
+	for i := range n {
+		j := group[i]
+		if i >= admitted {
+			s.behind[j] = true
+			continue
+		}
+		s.futures[j] = Future{result: came[i].Result, index: came[i].Index}
+		s.p.appended(s.topics[j], part.Index(), s.records[j], came[i])
+		s.records[j] = nil
+	}
+}

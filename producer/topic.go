@@ -1,0 +1,152 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+	"github.com/gosamsa/samsa/sender"
+)
+
+// topic is what Send needs to know of one topic.
+type topic struct {
+	name   string
+	acc    *accumulator.Topic
+	sticky *stickyTopic
+	meta   atomic.Pointer[topicMeta] // nil while its partitions are not known
+}
+
+// topicMeta is one state of the topic's metadata. It does not change.
+type topicMeta struct {
+	topic *cluster.Topic
+	view  TopicView
+}
+
+// update takes the topic's metadata from a new snapshot; nil when it is no longer in there.
+func (t *topic) update(meta *cluster.Topic) {
+	if meta == nil || len(meta.Partitions) == 0 {
+		t.meta.Store(nil)
+		return
+	}
+	if old := t.meta.Load(); old != nil && old.topic == meta {
+		return
+	}
+	available := make([]int32, 0, len(meta.Partitions))
+	for i := range meta.Partitions {
+		if meta.Partitions[i].Leader >= 0 {
+			available = append(available, meta.Partitions[i].Index)
+		}
+	}
+	view := newTopicView(t.name, int32(len(meta.Partitions)), available)
+	t.meta.Store(&topicMeta{topic: meta, view: view})
+	t.sticky.update(view)
+}
+
+// load tells the sticky partitioner how busy a partition is.
+func (t *topic) load(partition int32) stickyLoad {
+	parts := t.acc.Partitions()
+	if int(partition) >= len(parts) || parts[partition] == nil {
+		return stickyLoad{}
+	}
+	queued, stalled := sender.Load(parts[partition], time.Now())
+	return stickyLoad{queued: int32(queued), stalled: stalled}
+}
+
+// topicFor returns a topic whose metadata is known, waiting for it within the budget; without a budget it does not wait.
+func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
+	t := (*p.topics.Load())[name]
+	if t != nil && t.meta.Load() != nil {
+		return t, nil
+	}
+	if t == nil {
+		if problem := topicProblem(name); problem != "" {
+			return nil, &record.Error{Topic: shorten(name), Partition: -1, Err: record.ErrInvalidTopic, Detail: problem}
+		}
+	}
+	var meta *cluster.Topic
+	var err error
+	if wait == nil {
+		meta, err = p.cluster.TopicNow(name)
+	} else {
+		meta, err = p.cluster.Topic(wait.context(), name)
+	}
+	if err != nil {
+		return nil, p.metadataError(wait, name, err)
+	}
+	t = p.addTopic(name, meta)
+	if t.meta.Load() == nil {
+		t.update(meta)
+	}
+	return t, nil
+}
+
+// addTopic returns the topic of that name, made if there is none.
+func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
+	p.topicsMu.Lock()
+	defer p.topicsMu.Unlock()
+	old := *p.topics.Load()
+	if t := old[name]; t != nil {
+		return t
+	}
+	t := &topic{name: name, acc: p.acc.Topic(name)}
+	t.sticky = newStickyTopic(&p.cfg, TopicView{name: name}, t.load, rand.Uint64())
+	t.update(meta)
+	topics := make(map[string]*topic, len(old)+1)
+	for k, v := range old {
+		topics[k] = v
+	}
+	topics[name] = t
+	p.topics.Store(&topics)
+	return t
+}
+
+// metadataError says why a topic's partitions are not known.
+func (p *Producer) metadataError(wait *budget, name string, err error) *record.Error {
+	failed := &record.Error{Topic: name, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true, Detail: err.Error()}
+	var broker *protocol.Error
+	switch {
+	case p.closing.Err() != nil:
+		failed.Err, failed.Retriable, failed.Detail = record.ErrClosed, false, ""
+	case wait != nil && wait.user.Err() != nil:
+		failed.Err = context.Cause(wait.user)
+	case errors.As(err, &broker) && !broker.Code.Retriable():
+		failed.Err, failed.Retriable, failed.Detail = broker, false, ""
+	}
+	return failed
+}
+
+// topicProblem says what is wrong with a topic's name, or "".
+func topicProblem(name string) string {
+	const longest = 249
+	switch {
+	case name == "":
+		return "it is empty"
+	case name == "." || name == "..":
+		return strconv.Quote(name) + " is not allowed"
+	case len(name) > longest:
+		return "it has " + strconv.Itoa(len(name)) + " bytes; at most " + strconv.Itoa(longest) + " are allowed"
+	}
+	for i := range len(name) {
+		c := name[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return "the character at byte " + strconv.Itoa(i) + " is not allowed; a-z, A-Z, 0-9, '.', '_' and '-' are"
+		}
+	}
+	return ""
+}
+
+// shorten bounds a name that goes into an error.
+func shorten(name string) string {
+	const most = 60
+	if len(name) > most {
+		return name[:most] + "…"
+	}
+	return name
+}

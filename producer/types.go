@@ -1,0 +1,18 @@
+package producer
+
+import "github.com/gosamsa/samsa/record"
+
+// What users name of package record, so that one import is enough.
+type (
+	// Record is what a user sends: one key and value for one topic. See [record.Record].
+	Record = record.Record
+	// Header is one record header. See [record.Header].
+	Header = record.Header
+	// Metadata tells where an acknowledged record lies. See [record.Metadata].
+	Metadata = record.Metadata
+	// Partition is a partition's number, or "the partitioner chooses" in its zero value. See [record.Partition].
+	Partition = record.Partition
+)
+
+// PartitionOf names partition n for [Record]. Whether the topic has it is checked by Send.
+func PartitionOf(n int32) Partition { return record.PartitionOf(n) }

@@ -1,0 +1,267 @@
+package producer
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Validate reports all that is wrong with the configuration at once: each field against its range, and fields against each
+// other. The error joins a *[ConfigError] for each problem. New calls it.
+func (c Config) Validate() error {
+	return errors.Join(c.problems(map[string]bool{})...)
+}
+
+const configNoServers = "name at least one server, as host:port"
+
+// problems finds what is wrong. A field of blamed is known to be wrong: it is not looked at again, and no rule across fields
+// is held against it.
+func (c *Config) problems(blamed map[string]bool) []error {
+	var problems []error
+	blame := func(e *ConfigError) {
+		blamed[e.Field] = true
+		problems = append(problems, e)
+	}
+	for i := range configOptions {
+		o := &configOptions[i]
+		if blamed[o.field] {
+			continue
+		}
+		if problem := o.problem(c); problem != "" {
+			blame(&ConfigError{Property: o.property, Field: o.field, Value: o.text(c), Problem: problem})
+		}
+	}
+	if !blamed["Servers"] {
+		problems = append(problems, configServerProblems(c.Servers)...)
+	}
+	for i, interceptor := range c.Interceptors {
+		if interceptor == nil {
+			problems = append(problems, &ConfigError{Field: "Interceptors", Problem: fmt.Sprintf("interceptor %d is nil", i)})
+		}
+	}
+	if c.CompressionWorkers < 0 {
+		problems = append(problems, &ConfigError{Field: "CompressionWorkers", Value: strconv.Itoa(c.CompressionWorkers), Problem: "not in the range 0 or more"})
+	}
+	for i := range configRules {
+		rule := &configRules[i]
+		if !rule.concerns(blamed) && rule.broken(c) {
+			o := configOptionOfField(rule.fields[0])
+			problems = append(problems, &ConfigError{Property: o.property, Field: o.field, Value: o.text(c), Problem: rule.wrong(c) + "; " + rule.cure})
+		}
+	}
+	return problems
+}
+
+// configRule is a rule across fields.
+type configRule struct {
+	fields []string // that it concerns; the first gets the blame
+	broken func(*Config) bool
+	wrong  func(*Config) string // what is wrong with the first field's value, naming the others
+	cure   string
+	// yields are the defaults that may give way to what properties say; the first one that is not written does.
+	yields []configYield
+}
+
+type configYield struct {
+	field string
+	wrong func(*Config) string // what is wrong with its default
+	yield func(*Config)
+}
+
+func (r *configRule) concerns(fields map[string]bool) bool {
+	for _, f := range r.fields {
+		if fields[f] {
+			return true
+		}
+	}
+	return false
+}
+
+// configRules are the rules across fields.
+var configRules = [...]configRule{
+	configRuleDelivery(),
+	configRuleBatch("MaxRequestSize", "raise MaxRequestSize as far as the brokers' message.max.bytes allows", func(c *Config) int64 { return int64(c.MaxRequestSize) }),
+	configRuleBatch("BufferMemory", "raise BufferMemory", func(c *Config) int64 { return c.BufferMemory }),
+	configRuleUpTo("RetryBackoff", "RetryBackoffMax", func(c *Config) (*time.Duration, *time.Duration) { return &c.RetryBackoff, &c.RetryBackoffMax }),
+	configRuleUpTo("ReconnectBackoff", "ReconnectBackoffMax", func(c *Config) (*time.Duration, *time.Duration) { return &c.ReconnectBackoff, &c.ReconnectBackoffMax }),
+	configRuleUpTo("SocketConnectionSetupTimeout", "SocketConnectionSetupTimeoutMax", func(c *Config) (*time.Duration, *time.Duration) {
+		return &c.SocketConnectionSetupTimeout, &c.SocketConnectionSetupTimeoutMax
+	}),
+	configRuleIdempotence("Acks", "AcksAll (all)", func(c *Config) bool { return c.Acks == AcksAll }),
+	configRuleIdempotence("Retries", "1 or more", func(c *Config) bool { return c.Retries > 0 }),
+	configRuleIdempotence("MaxInFlight", "5 or less", func(c *Config) bool { return c.MaxInFlight <= 5 }),
+}
+
+// configRuleDelivery says that there is time for a batch to linger and for one answer.
+func configRuleDelivery() configRule {
+	wrong := func(c *Config) string {
+		return fmt.Sprintf("is less than %s and %s together, %v and %v", configNames("Linger"), configNames("RequestTimeout"), c.Linger, c.RequestTimeout)
+	}
+	return configRule{
+		fields: []string{"DeliveryTimeout", "Linger", "RequestTimeout"},
+		broken: func(c *Config) bool { return c.DeliveryTimeout < configLeastDelivery(c) },
+		wrong:  wrong,
+		cure:   "raise it, or lower these",
+		yields: []configYield{{"DeliveryTimeout", wrong, func(c *Config) { c.DeliveryTimeout = configLeastDelivery(c) }}},
+	}
+}
+
+// configRuleBatch says that a batch fits into something.
+func configRuleBatch(field, cure string, size func(*Config) int64) configRule {
+	wrong := func(c *Config) string { return fmt.Sprintf("is more than %s, %d", configNames(field), size(c)) }
+	return configRule{
+		fields: []string{"BatchSize", field},
+		broken: func(c *Config) bool { return int64(c.BatchSize) > size(c) },
+		wrong:  wrong,
+		cure:   "lower it, or " + cure,
+		yields: []configYield{{"BatchSize", wrong, func(c *Config) { c.BatchSize = int(size(c)) }}},
+	}
+}
+
+// configLeastDelivery is the least delivery.timeout.ms beside linger.ms and request.timeout.ms. As in the Java client it is
+// never more than delivery.timeout.ms can be.
+func configLeastDelivery(c *Config) time.Duration {
+	most := configMillis(configMaxInt)
+	if c.Linger > most-c.RequestTimeout {
+		return most
+	}
+	return c.Linger + c.RequestTimeout
+}
+
+// configRuleUpTo says that a first wait may not be longer than the longest one.
+func configRuleUpTo(field, top string, both func(*Config) (wait, most *time.Duration)) configRule {
+	wrong := func(c *Config) string {
+		_, most := both(c)
+		return fmt.Sprintf("is more than %s, %v", configNames(top), *most)
+	}
+	topWrong := func(c *Config) string {
+		wait, _ := both(c)
+		return fmt.Sprintf("is less than %s, %v", configNames(field), *wait)
+	}
+	return configRule{
+		fields: []string{field, top},
+		broken: func(c *Config) bool { wait, most := both(c); return *wait > *most },
+		wrong:  wrong,
+		cure:   "lower it, or raise " + top,
+		yields: []configYield{
+			{top, topWrong, func(c *Config) { wait, most := both(c); *most = *wait }},
+			{field, wrong, func(c *Config) { wait, most := both(c); *wait = *most }},
+		},
+	}
+}
+
+// configRuleIdempotence says what idempotence needs.
+func configRuleIdempotence(field, needs string, met func(*Config) bool) configRule {
+	wrong := func(c *Config) string {
+		return fmt.Sprintf("needs %s to be %s, but it is %s", configNames(field), needs, configOptionOfField(field).text(c))
+	}
+	return configRule{
+		fields: []string{"EnableIdempotence", field},
+		broken: func(c *Config) bool { return c.EnableIdempotence && !met(c) },
+		wrong:  wrong,
+		cure:   fmt.Sprintf("set %s so, or EnableIdempotence to false", field),
+		yields: []configYield{{"EnableIdempotence", wrong, func(c *Config) { c.EnableIdempotence = false }}},
+	}
+}
+
+// configNames gives a field's both names.
+func configNames(field string) string {
+	return field + " (" + configOptionOfField(field).property + ")"
+}
+
+// configOptionOfField finds a field in the table; every field of a rule is there.
+func configOptionOfField(field string) *configOption {
+	for i := range configOptions {
+		if configOptions[i].field == field {
+			return &configOptions[i]
+		}
+	}
+	return nil
+}
+
+// configGiveWay lets defaults give way where what properties say breaks a rule, and keeps notices of it. Fields of written
+// come from properties and stay.
+func configGiveWay(c *Config, written, blamed map[string]bool) {
+	for i := range configRules {
+		rule := &configRules[i]
+		if rule.concerns(blamed) || !rule.broken(c) {
+			continue
+		}
+		for _, y := range rule.yields {
+			if written[y.field] {
+				continue
+			}
+			o := configOptionOfField(y.field)
+			before, wrong := o.text(c), y.wrong(c)
+			y.yield(c)
+			c.adjusted = append(c.adjusted, fmt.Sprintf("%s was not written and is now %s: its default %s %s", o.property, o.text(c), before, wrong))
+			break
+		}
+	}
+}
+
+// configServerProblems judges the bootstrap servers one by one.
+func configServerProblems(servers []string) []error {
+	if len(servers) == 0 {
+		return []error{configServerError("", configNoServers)}
+	}
+	var problems []error
+	for _, server := range servers {
+		if problem := configServerProblem(server); problem != "" {
+			problems = append(problems, configServerError(server, problem))
+		}
+	}
+	return problems
+}
+
+func configServerError(server, problem string) *ConfigError {
+	return &ConfigError{Property: "bootstrap.servers", Field: "Servers", Value: server, Problem: problem}
+}
+
+func configServerProblem(server string) string {
+	if server == "" {
+		return "an empty name in the list: write host:port"
+	}
+	if scheme, _, found := strings.Cut(server, "://"); found {
+		return "write host:port, without " + scheme + "://"
+	}
+	if strings.Contains(server, ",") {
+		return "several servers in one text: name them one by one"
+	}
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		if strings.Count(server, ":") > 1 && !strings.Contains(server, "[") {
+			return "write an IPv6 address in brackets: [::1]:9092"
+		}
+		return "not host:port, such as localhost:9092"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "the port is not in the range 1 to 65535"
+	}
+	if strings.HasPrefix(server, "[") {
+		if addr, err := netip.ParseAddr(host); err != nil || addr.Is4() {
+			return "no IPv6 address stands in the brackets"
+		}
+		return ""
+	}
+	return configHostProblem(host)
+}
+
+// configHostProblem checks the characters of a name or an IPv4 address; whether it exists is for the resolver to say.
+func configHostProblem(host string) string {
+	if host == "" {
+		return "no host before the port"
+	}
+	for _, r := range host {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
+		default:
+			return fmt.Sprintf("a host name has no %q", r)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,223 @@
+package producer
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func validConfig() Config { return DefaultConfig("localhost:9092") }
+
+func TestEachFieldOutOfItsRangeIsReported(t *testing.T) {
+	tooMuch := int64(math.MaxInt32) + 1
+	cases := []struct {
+		field string
+		spoil func(*Config)
+	}{
+		{"Servers", func(c *Config) { c.Servers = nil }},
+		{"Acks", func(c *Config) { c.Acks = 2 }},
+		{"Acks", func(c *Config) { c.Acks = -2 }},
+		{"Retries", func(c *Config) { c.Retries = -1 }},
+		{"MaxInFlight", func(c *Config) { c.MaxInFlight = 0 }},
+		{"DeliveryTimeout", func(c *Config) { c.DeliveryTimeout = -time.Millisecond }},
+		{"DeliveryTimeout", func(c *Config) { c.DeliveryTimeout = time.Duration(tooMuch) * time.Millisecond }},
+		{"RequestTimeout", func(c *Config) { c.RequestTimeout = -1 }},
+		{"RequestTimeout", func(c *Config) { c.RequestTimeout = time.Duration(tooMuch) * time.Millisecond }},
+		{"MaxBlock", func(c *Config) { c.MaxBlock = -time.Hour }},
+		{"Linger", func(c *Config) { c.Linger = -time.Nanosecond }},
+		{"BatchSize", func(c *Config) { c.BatchSize = -1 }},
+		{"BufferMemory", func(c *Config) { c.BufferMemory = -1 }},
+		{"MaxRequestSize", func(c *Config) { c.MaxRequestSize = -1 }},
+		{"Compression", func(c *Config) { c.Compression = 5 }},
+		{"Compression", func(c *Config) { c.Compression = -1 }},
+		{"CompressionGzipLevel", func(c *Config) { c.CompressionGzipLevel = 0 }},
+		{"CompressionGzipLevel", func(c *Config) { c.CompressionGzipLevel = 10 }},
+		{"CompressionGzipLevel", func(c *Config) { c.CompressionGzipLevel = -2 }},
+		{"CompressionLZ4Level", func(c *Config) { c.CompressionLZ4Level = 0 }},
+		{"CompressionLZ4Level", func(c *Config) { c.CompressionLZ4Level = 18 }},
+		{"CompressionZstdLevel", func(c *Config) { c.CompressionZstdLevel = -131073 }},
+		{"CompressionZstdLevel", func(c *Config) { c.CompressionZstdLevel = 23 }},
+		{"ClientID", func(c *Config) { c.ClientID = strings.Repeat("x", 32768) }},
+		{"ClientID", func(c *Config) { c.ClientID = "\xff" }},
+		{"PartitionerAvailabilityTimeout", func(c *Config) { c.PartitionerAvailabilityTimeout = -1 }},
+		{"RetryBackoff", func(c *Config) { c.RetryBackoff = -1 }},
+		{"RetryBackoffMax", func(c *Config) { c.RetryBackoffMax = -1 }},
+		{"ReconnectBackoff", func(c *Config) { c.ReconnectBackoff = -1 }},
+		{"ReconnectBackoffMax", func(c *Config) { c.ReconnectBackoffMax = -1 }},
+		{"SocketConnectionSetupTimeout", func(c *Config) { c.SocketConnectionSetupTimeout = 0 }},
+		{"SocketConnectionSetupTimeoutMax", func(c *Config) { c.SocketConnectionSetupTimeoutMax = 0 }},
+		{"ConnectionsMaxIdle", func(c *Config) { c.ConnectionsMaxIdle = -2 * time.Millisecond }},
+		{"SendBuffer", func(c *Config) { c.SendBuffer = -2 }},
+		{"ReceiveBuffer", func(c *Config) { c.ReceiveBuffer = -2 }},
+		{"MetadataMaxAge", func(c *Config) { c.MetadataMaxAge = -1 }},
+		{"MetadataMaxIdle", func(c *Config) { c.MetadataMaxIdle = 4999 * time.Millisecond }},
+		{"MetadataRecoveryStrategy", func(c *Config) { c.MetadataRecoveryStrategy = "" }},
+		{"MetadataRecoveryStrategy", func(c *Config) { c.MetadataRecoveryStrategy = "hope" }},
+		{"MetadataRecoveryRebootstrapTrigger", func(c *Config) { c.MetadataRecoveryRebootstrapTrigger = -1 }},
+		{"Interceptors", func(c *Config) { c.Interceptors = []Interceptor{&spyInterceptor{}, nil} }},
+		{"CompressionWorkers", func(c *Config) { c.CompressionWorkers = -1 }},
+	}
+	seen := map[string]bool{}
+	for _, tc := range cases {
+		c := validConfig()
+		tc.spoil(&c)
+		e := configOneError(t, c.Validate())
+		require.Equal(t, tc.field, e.Field)
+		require.NotEmpty(t, e.Problem)
+		if o := configOptionOfField(tc.field); o != nil {
+			require.Equal(t, o.property, e.Property)
+			if tc.field != "Servers" {
+				require.Equal(t, o.text(&c), e.Value)
+				require.Contains(t, e.Problem, o.rangeText())
+			}
+		}
+		seen[tc.field] = true
+	}
+	for i := range configOptions {
+		o := &configOptions[i]
+		if _, isBool := o.ptr(new(Config)).(*bool); !isBool {
+			require.True(t, seen[o.field], "no case for %s", o.field)
+		}
+	}
+}
+
+func TestBothEndsOfEachRangeAreRight(t *testing.T) {
+	cases := map[string]func(*Config){
+		"retries":             func(c *Config) { c.Retries = 1 },
+		"one in flight":       func(c *Config) { c.MaxInFlight = 1 },
+		"no delivery":         func(c *Config) { c.DeliveryTimeout, c.RequestTimeout, c.Linger = 0, 0, 0 },
+		"longest delivery":    func(c *Config) { c.DeliveryTimeout = math.MaxInt32 * time.Millisecond },
+		"longest block":       func(c *Config) { c.MaxBlock = math.MaxInt64 },
+		"no batch":            func(c *Config) { c.BatchSize = 0 },
+		"largest buffer":      func(c *Config) { c.BufferMemory = math.MaxInt64 },
+		"smallest everything": func(c *Config) { c.BatchSize, c.MaxRequestSize, c.BufferMemory = 0, 0, 0 },
+		"largest batch": func(c *Config) {
+			c.BatchSize, c.MaxRequestSize, c.BufferMemory = math.MaxInt32, math.MaxInt32, math.MaxInt32
+		},
+		"a record may pass buffer":    func(c *Config) { c.BufferMemory = 65536 },
+		"gzip default":                func(c *Config) { c.CompressionGzipLevel = -1 },
+		"gzip 1":                      func(c *Config) { c.CompressionGzipLevel = 1 },
+		"gzip 9":                      func(c *Config) { c.CompressionGzipLevel = 9 },
+		"lz4 1":                       func(c *Config) { c.CompressionLZ4Level = 1 },
+		"lz4 17":                      func(c *Config) { c.CompressionLZ4Level = 17 },
+		"zstd -131072":                func(c *Config) { c.CompressionZstdLevel = -131072 },
+		"zstd 22":                     func(c *Config) { c.CompressionZstdLevel = 22 },
+		"no client id":                func(c *Config) { c.ClientID = "" },
+		"longest client id":           func(c *Config) { c.ClientID = strings.Repeat("x", 32767) },
+		"never idle":                  func(c *Config) { c.ConnectionsMaxIdle = -time.Millisecond },
+		"buffers of the system":       func(c *Config) { c.SendBuffer, c.ReceiveBuffer = -1, -1 },
+		"least metadata idle":         func(c *Config) { c.MetadataMaxIdle = 5 * time.Second },
+		"no rebootstrap":              func(c *Config) { c.MetadataRecoveryStrategy = MetadataRecoveryNone },
+		"backoffs equal":              func(c *Config) { c.RetryBackoff = c.RetryBackoffMax },
+		"least setup":                 func(c *Config) { c.SocketConnectionSetupTimeout = time.Millisecond },
+		"workers":                     func(c *Config) { c.CompressionWorkers = 3 },
+		"delivery exactly the sum":    func(c *Config) { c.DeliveryTimeout = c.Linger + c.RequestTimeout },
+		"acks none without":           func(c *Config) { c.Acks, c.EnableIdempotence = AcksNone, false },
+		"more in flight without":      func(c *Config) { c.MaxInFlight, c.EnableIdempotence = 50, false },
+		"linger for ever, no timeout": func(c *Config) { c.Linger, c.DeliveryTimeout = math.MaxInt64, math.MaxInt32*time.Millisecond },
+	}
+	for name, set := range cases {
+		c := validConfig()
+		set(&c)
+		require.NoError(t, c.Validate(), name)
+	}
+}
+
+func TestRulesAcrossFieldsNameBothFieldsAndTheCure(t *testing.T) {
+	cases := []struct {
+		spoil func(*Config)
+		field string
+		says  []string
+	}{
+		{func(c *Config) { c.DeliveryTimeout = c.Linger + c.RequestTimeout - 1 }, "DeliveryTimeout", []string{"Linger (linger.ms)", "RequestTimeout (request.timeout.ms)", "30s", "raise it"}},
+		{func(c *Config) { c.Linger = math.MaxInt64 }, "DeliveryTimeout", []string{"Linger (linger.ms)"}},
+		{func(c *Config) { c.BatchSize = c.MaxRequestSize + 1 }, "BatchSize", []string{"MaxRequestSize (max.request.size), 1048576", "message.max.bytes"}},
+		{func(c *Config) { c.BufferMemory = int64(c.BatchSize) - 1 }, "BatchSize", []string{"BufferMemory (buffer.memory), 16383", "raise BufferMemory"}},
+		{func(c *Config) { c.RetryBackoff = c.RetryBackoffMax + 1 }, "RetryBackoff", []string{"RetryBackoffMax (retry.backoff.max.ms), 1s", "raise RetryBackoffMax"}},
+		{func(c *Config) { c.ReconnectBackoff = c.ReconnectBackoffMax + 1 }, "ReconnectBackoff", []string{"ReconnectBackoffMax (reconnect.backoff.max.ms), 1s"}},
+		{func(c *Config) { c.SocketConnectionSetupTimeoutMax = time.Second }, "SocketConnectionSetupTimeout", []string{"SocketConnectionSetupTimeoutMax (socket.connection.setup.timeout.max.ms), 1s"}},
+		{func(c *Config) { c.Acks = AcksLeader }, "EnableIdempotence", []string{"Acks (acks) to be AcksAll (all)", "it is 1", "set Acks so, or EnableIdempotence to false"}},
+		{func(c *Config) { c.Acks = AcksNone }, "EnableIdempotence", []string{"Acks (acks) to be AcksAll (all)", "it is 0"}},
+		{func(c *Config) { c.Retries = 0 }, "EnableIdempotence", []string{"Retries (retries) to be 1 or more", "it is 0", "EnableIdempotence to false"}},
+		{func(c *Config) { c.MaxInFlight = 6 }, "EnableIdempotence", []string{"MaxInFlight (max.in.flight.requests.per.connection) to be 5 or less", "it is 6"}},
+	}
+	for _, tc := range cases {
+		c := validConfig()
+		tc.spoil(&c)
+		err := c.Validate()
+		e := configOneError(t, err)
+		require.Equal(t, tc.field, e.Field)
+		require.Contains(t, err.Error(), e.Property)
+		for _, s := range tc.says {
+			require.Contains(t, err.Error(), s)
+		}
+	}
+}
+
+func TestValidateReportsAllProblemsAtOnce(t *testing.T) {
+	c := validConfig()
+	c.Servers = []string{"localhost", "ok:9092", ":9092"}
+	c.Retries = 0
+	c.Acks = AcksLeader
+	c.BatchSize = 64 << 20
+	c.MetadataMaxIdle = 0
+	c.CompressionWorkers = -4
+	var fields []string
+	for _, e := range configErrors(t, c.Validate()) {
+		fields = append(fields, e.Field)
+	}
+	require.Equal(t, []string{"MetadataMaxIdle", "Servers", "Servers", "CompressionWorkers", "BatchSize", "BatchSize", "EnableIdempotence", "EnableIdempotence"}, fields)
+}
+
+func TestAFieldOutOfRangeIsNotHeldAgainstOthers(t *testing.T) {
+	c := validConfig()
+	c.RequestTimeout = -time.Hour
+	c.BatchSize = -1
+	c.MaxRequestSize = -2
+	require.Len(t, configErrors(t, c.Validate()), 3)
+}
+
+func TestTheZeroConfigIsRefused(t *testing.T) {
+	require.Greater(t, len(configErrors(t, Config{}.Validate())), 3)
+}
+
+func TestServersAreHostAndPort(t *testing.T) {
+	for _, right := range []string{"localhost:9092", "kafka-1.example.com:1", "10.0.0.1:65535", "[::1]:9092", "[fe80::1%eth0]:9092", "broker_2:9092", "kafka.:9092", "[::ffff:10.0.0.1]:9092"} {
+		c := DefaultConfig(right)
+		require.NoError(t, c.Validate(), right)
+	}
+	for wrong, why := range map[string]string{
+		"":                      "empty",
+		"localhost":             "not host:port",
+		":9092":                 "no host",
+		"localhost:":            "port",
+		"localhost:0":           "1 to 65535",
+		"localhost:65536":       "1 to 65535",
+		"localhost:-1":          "1 to 65535",
+		"localhost:kafka":       "1 to 65535",
+		"localhost:+92":         "1 to 65535",
+		"::1:9092":              "brackets",
+		"[::1]":                 "not host:port",
+		"[::1":                  "not host:port",
+		"[]:9092":               "no IPv6 address",
+		"[localhost]:9092":      "no IPv6 address",
+		"[10.0.0.1]:9092":       "no IPv6 address",
+		"http://localhost:9092": "without http://",
+		"SSL://localhost:9092":  "without SSL://",
+		"a b:9092":              "no ' '",
+		"host/path:9092":        "no '/'",
+		"köln:9092":             "no 'ö'",
+		" localhost:9092":       "no ' '",
+		"a:9092,b:9092":         "one by one",
+	} {
+		c := DefaultConfig("ok:9092", wrong)
+		e := configOneError(t, c.Validate())
+		require.Equal(t, "Servers", e.Field, wrong)
+		require.Equal(t, "bootstrap.servers", e.Property, wrong)
+		require.Equal(t, wrong, e.Value)
+		require.Contains(t, e.Problem, why, wrong)
+	}
+}
