@@ -92,6 +92,7 @@ func (p *parcel) step(e event) {
 type laneConfig struct {
 	topic           string
 	partition       int32
+	acks            int16
 	idempotent      bool
 	maxInFlight     int
 	retries         int
@@ -345,7 +346,7 @@ func (l *lane) resolveBefore(p *parcel) {
 
 // lateFailure takes a failure for a batch whose records were told "maybe written" before.
 func (l *lane) lateFailure(p *parcel, a answer) {
-	if a.code.Written() == protocol.NotWritten && (!p.strayed || l.proves(p, a.code)) {
+	if a.code.WrittenWith(l.cfg.acks) == protocol.NotWritten && (!p.strayed || l.proves(p, a.code)) {
 		// Certain now, but told already. What comes behind it has a hole in front.
 		p.step(evResolved)
 		l.openGap(p)
@@ -389,7 +390,7 @@ func (l *lane) failedTry(p *parcel, a answer, now time.Time) []action {
 			return l.sequenceTrouble(p, a.code, cause, now)
 		}
 	}
-	if a.code.Written() == protocol.MaybeWritten {
+	if a.code.WrittenWith(l.cfg.acks) == protocol.MaybeWritten {
 		p.doubtful = true
 	}
 	if !a.code.Retriable() {

@@ -42,7 +42,7 @@ func newStory() *story {
 		now: time.Unix(1000, 0), names: map[string]*parcel{}, nameOf: map[*parcel]string{},
 		current: identity{id: 7, valid: true},
 		cfg: laneConfig{
-			topic: "t", maxInFlight: 5, retries: 1 << 30, deliveryTimeout: 120 * time.Second, idempotent: true,
+			topic: "t", acks: -1, maxInFlight: 5, retries: 1 << 30, deliveryTimeout: 120 * time.Second, idempotent: true,
 			backoff: func(try int) time.Duration { return time.Duration(try) * 100 * time.Millisecond },
 		},
 	}

@@ -78,7 +78,7 @@ func (s *Sender) Accumulator() *accumulator.Accumulator { return s.acc }
 func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 	p := &partition{s: s, acc: acc}
 	p.lane.cfg = &laneConfig{
-		topic: acc.Topic(), partition: acc.Index(), idempotent: s.cfg.Idempotent,
+		topic: acc.Topic(), partition: acc.Index(), acks: s.cfg.Acks, idempotent: s.cfg.Idempotent,
 		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.backoff,
 	}
 	p.lane.leader = -1
