@@ -107,11 +107,13 @@ var configOptions = [...]configOption{
 		modern: "samsa", format: "at most 32767 bytes of UTF-8",
 		meaning: "names this program to the brokers, in their logs and quotas",
 	}, {
-		property: "partitioner.adaptive.partitioning.enable", field: "PartitionerAdaptive", ptr: func(c *Config) any { return &c.PartitionerAdaptive },
+		property: "partitioner.adaptive.partitioning.enable", field: "PartitionerAdaptive",
+		ptr:    func(c *Config) any { return &c.PartitionerAdaptive },
 		modern: "true", values: configBool,
 		meaning: "without a key: fewer records for partitions with long queues",
 	}, {
-		property: "partitioner.availability.timeout.ms", field: "PartitionerAvailabilityTimeout", ptr: func(c *Config) any { return &c.PartitionerAvailabilityTimeout },
+		property: "partitioner.availability.timeout.ms", field: "PartitionerAvailabilityTimeout",
+		ptr:    func(c *Config) any { return &c.PartitionerAvailabilityTimeout },
 		modern: "0", min: 0, max: configMaxLong,
 		meaning: "without a key: no records for partitions whose broker has taken nothing for that long; 0 is off; needs the adaptive choice",
 	}, {
@@ -135,11 +137,13 @@ var configOptions = [...]configOption{
 		modern: "1000", min: 0, max: configMaxLong,
 		meaning: "the longest wait before a broker is dialled again",
 	}, {
-		property: "socket.connection.setup.timeout.ms", field: "SocketConnectionSetupTimeout", ptr: func(c *Config) any { return &c.SocketConnectionSetupTimeout },
+		property: "socket.connection.setup.timeout.ms", field: "SocketConnectionSetupTimeout",
+		ptr:    func(c *Config) any { return &c.SocketConnectionSetupTimeout },
 		modern: "10000", min: 1, max: configMaxLong,
 		meaning: "how long a connection may take to be made; doubles with each further failure",
 	}, {
-		property: "socket.connection.setup.timeout.max.ms", field: "SocketConnectionSetupTimeoutMax", ptr: func(c *Config) any { return &c.SocketConnectionSetupTimeoutMax },
+		property: "socket.connection.setup.timeout.max.ms", field: "SocketConnectionSetupTimeoutMax",
+		ptr:    func(c *Config) any { return &c.SocketConnectionSetupTimeoutMax },
 		modern: "30000", min: 1, max: configMaxLong,
 		meaning: "the longest time that a connection may take to be made",
 	}, {
@@ -167,7 +171,8 @@ var configOptions = [...]configOption{
 		modern: "rebootstrap", classic: "none", values: []string{"rebootstrap", "none"},
 		meaning: "what happens when no known broker answers any more: start again from bootstrap.servers, or go on trying",
 	}, {
-		property: "metadata.recovery.rebootstrap.trigger.ms", field: "MetadataRecoveryRebootstrapTrigger", ptr: func(c *Config) any { return &c.MetadataRecoveryRebootstrapTrigger },
+		property: "metadata.recovery.rebootstrap.trigger.ms", field: "MetadataRecoveryRebootstrapTrigger",
+		ptr:    func(c *Config) any { return &c.MetadataRecoveryRebootstrapTrigger },
 		modern: "300000", min: 0, max: configMaxLong,
 		meaning: "how long metadata may fail before the client starts again from bootstrap.servers",
 	}, {

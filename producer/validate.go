@@ -44,7 +44,8 @@ func (c *Config) problems(blamed map[string]bool) []error {
 		}
 	}
 	if c.CompressionWorkers < 0 {
-		problems = append(problems, &ConfigError{Field: "CompressionWorkers", Value: strconv.Itoa(c.CompressionWorkers), Problem: "not in the range 0 or more"})
+		value := strconv.Itoa(c.CompressionWorkers)
+		problems = append(problems, &ConfigError{Field: "CompressionWorkers", Value: value, Problem: "not in the range 0 or more"})
 	}
 	for i := range configRules {
 		rule := &configRules[i]
@@ -84,10 +85,16 @@ func (r *configRule) concerns(fields map[string]bool) bool {
 // configRules are the rules across fields.
 var configRules = [...]configRule{
 	configRuleDelivery(),
-	configRuleBatch("MaxRequestSize", "raise MaxRequestSize as far as the brokers' message.max.bytes allows", func(c *Config) int64 { return int64(c.MaxRequestSize) }),
+	configRuleBatch("MaxRequestSize", "raise MaxRequestSize as far as the brokers' message.max.bytes allows", func(c *Config) int64 {
+		return int64(c.MaxRequestSize)
+	}),
 	configRuleBatch("BufferMemory", "raise BufferMemory", func(c *Config) int64 { return c.BufferMemory }),
-	configRuleUpTo("RetryBackoff", "RetryBackoffMax", func(c *Config) (*time.Duration, *time.Duration) { return &c.RetryBackoff, &c.RetryBackoffMax }),
-	configRuleUpTo("ReconnectBackoff", "ReconnectBackoffMax", func(c *Config) (*time.Duration, *time.Duration) { return &c.ReconnectBackoff, &c.ReconnectBackoffMax }),
+	configRuleUpTo("RetryBackoff", "RetryBackoffMax", func(c *Config) (*time.Duration, *time.Duration) {
+		return &c.RetryBackoff, &c.RetryBackoffMax
+	}),
+	configRuleUpTo("ReconnectBackoff", "ReconnectBackoffMax", func(c *Config) (*time.Duration, *time.Duration) {
+		return &c.ReconnectBackoff, &c.ReconnectBackoffMax
+	}),
 	configRuleUpTo("SocketConnectionSetupTimeout", "SocketConnectionSetupTimeoutMax", func(c *Config) (*time.Duration, *time.Duration) {
 		return &c.SocketConnectionSetupTimeout, &c.SocketConnectionSetupTimeoutMax
 	}),
