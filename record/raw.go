@@ -1,80 +1,83 @@
 package record
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
 
-// The kinds of damage that reading finds; errors.Is tells them apart. The error itself says where and what.
-var (
-	// ErrIncomplete: the bytes end before the batch does. A fetched log often ends so.
-	ErrIncomplete = errors.New("incomplete record batch")
-	// ErrMalformed: the bytes are not what Kafka's batch format v2 says.
-	ErrMalformed = errors.New("malformed record batch")
-	// ErrChecksum: the batch's CRC-32C is not that of its bytes.
-	ErrChecksum = errors.New("record batch has a wrong checksum")
-	// ErrTooManyRecords: the batch has more records than the reader was told to take.
-	ErrTooManyRecords = errors.New("record batch has too many records")
-)
-
 // minRecordSize is the size of the shortest record: length, attributes, two deltas, two nulls, no headers.
 const minRecordSize = 7
+
+// minBodySize is the part of it that is a RawRecord's body.
+const minBodySize = 3
 
 // RawRecord is an encoded record whose place in the batch is taken off, so that it can be given another one without decoding
 // and encoding the rest.
 type RawRecord struct {
 	TimestampDelta int64
 	OffsetDelta    int32
-	// Body is everything from the key's length on. It points into the bytes that were read, and is not checked.
+	// Body is everything from the key's length on. It points into the bytes that were read. What is in it is not checked.
 	Body []byte
 }
 
-// NextRaw reads the first of a batch's uncompressed records and returns it with the bytes behind it. It never panics: bytes
-// that are no record give an error that is [ErrMalformed].
+// NextRaw reads the first of a batch's uncompressed records and returns it with the bytes behind it. Bytes that are no record
+// give an [ErrMalformed]; it never panics.
 func NextRaw(b []byte) (RawRecord, []byte, error) {
+	r, rest, err := nextRaw(b)
+	if err != nil {
+		return RawRecord{}, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return r, rest, nil
+}
+
+func nextRaw(b []byte) (RawRecord, []byte, error) {
 	length, n, err := readVarint(b)
 	if err != nil {
-		return RawRecord{}, nil, fmt.Errorf("%w: record length: %w", ErrMalformed, err)
+		return RawRecord{}, nil, fmt.Errorf("record length: %w", err)
 	}
 	rest := b[n:]
 	if length < minRecordSize-1 {
-		return RawRecord{}, nil, fmt.Errorf("%w: record length %d is less than any record's", ErrMalformed, length)
+		return RawRecord{}, nil, fmt.Errorf("record length %d is less than any record's", length)
 	}
 	if int64(length) > int64(len(rest)) {
-		return RawRecord{}, nil, fmt.Errorf("%w: record length %d, but %d bytes remain", ErrMalformed, length, len(rest))
+		return RawRecord{}, nil, fmt.Errorf("record length %d, but %d bytes remain", length, len(rest))
 	}
 	rec, rest := rest[:length:length], rest[length:]
 	if rec[0] != 0 {
-		return RawRecord{}, nil, fmt.Errorf("%w: record attributes 0x%02x, but none are defined", ErrMalformed, rec[0])
+		return RawRecord{}, nil, fmt.Errorf("record attributes 0x%02x, but none are defined", rec[0])
 	}
 	rec = rec[1:]
 	timestamp, n, err := readVarlong(rec)
 	if err != nil {
-		return RawRecord{}, nil, fmt.Errorf("%w: timestamp delta: %w", ErrMalformed, err)
+		return RawRecord{}, nil, fmt.Errorf("timestamp delta: %w", err)
 	}
 	rec = rec[n:]
 	offset, n, err := readVarint(rec)
 	if err != nil {
-		return RawRecord{}, nil, fmt.Errorf("%w: offset delta: %w", ErrMalformed, err)
+		return RawRecord{}, nil, fmt.Errorf("offset delta: %w", err)
 	}
-	return RawRecord{TimestampDelta: timestamp, OffsetDelta: offset, Body: rec[n:]}, rest, nil
+	body := rec[n:]
+	if len(body) < minBodySize {
+		return RawRecord{}, nil, fmt.Errorf("%d bytes where key, value and headers should be", len(body))
+	}
+	return RawRecord{TimestampDelta: timestamp, OffsetDelta: offset, Body: body}, rest, nil
 }
 
-// AppendRaw appends a record whose body [NextRaw] gave, at another place of a batch.
+// AppendRaw appends a record whose body [NextRaw] gave, at another place of a batch. It may overwrite the batch that it reads:
+// records that only move towards the front, with deltas that do not grow, can be rewritten in place.
 func AppendRaw(dst []byte, offsetDelta int32, timestampDelta int64, body []byte) []byte {
-	n := 1 + varintSize(timestampDelta) + varintSize(int64(offsetDelta)) + len(body)
+	timestamp, offset := zigzag(timestampDelta), zigzag(int64(offsetDelta))
+	n := 1 + uvarintSize(timestamp) + uvarintSize(offset) + len(body)
 	length := uint64(n) << 1
+	n += uvarintSize(length)
 	at := len(dst)
-	dst = slices.Grow(dst, uvarintSize(length)+n)
-	dst = dst[:at+uvarintSize(length)+n]
+	dst = slices.Grow(dst, n)[:at+n]
 
 	b := dst[at:]
-	b = b[putUvarint(b, length):]
-	b[0] = 0
-	b = b[1:]
-	b = b[putUvarint(b, zigzag(timestampDelta)):]
-	b = b[putUvarint(b, zigzag(int64(offsetDelta))):]
-	copy(b, body)
+	i := putUvarint(b, 0, length)
+	b[i] = 0
+	i = putUvarint(b, i+1, timestamp)
+	i = putUvarint(b, i, offset)
+	copy(b[i:], body)
 	return dst
 }

@@ -7,38 +7,40 @@ import (
 	"math/bits"
 )
 
-// zigzag puts the sign into the lowest bit, so that numbers near zero are short whatever their sign. The 64-bit form writes
-// Kafka's varint (32 bits) too: the bytes are the same.
+// zigzag puts the sign into the lowest bit, so that numbers near zero are short whatever their sign. The 64-bit form serves
+// Kafka's 32-bit varint too: the bytes are the same.
 func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
 
 // unzigzag is the way back.
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
-// uvarintSize returns how many bytes putUvarint writes: one for every seven bits begun. 9/64 stands in for 1/7, which is exact
-// for all of 1 to 64 bits.
-func uvarintSize(u uint64) int { return (bits.Len64(u|1)*9 + 64) >> 6 }
-
-// varintSize returns the size of a zig-zag varint.
-func varintSize(v int64) int { return uvarintSize(zigzag(v)) }
-
-// putUvarint writes u at b[0:] and returns the number of bytes. Lengths and deltas of the usual record take one or two bytes:
-// those are written here, where the compiler can inline the test, the others in a loop.
-func putUvarint(b []byte, u uint64) int {
+// uvarintSize returns how many bytes putUvarint writes: one for every seven bits begun.
+func uvarintSize(u uint64) int {
 	if u < 1<<7 {
-		b[0] = byte(u)
 		return 1
 	}
-	return putUvarintLong(b, u)
-}
-
-func putUvarintLong(b []byte, u uint64) int {
 	if u < 1<<14 {
-		_ = b[1]
-		b[0] = byte(u) | 0x80
-		b[1] = byte(u >> 7)
 		return 2
 	}
-	i := 0
+	return uvarintSizeAny(u)
+}
+
+// uvarintSizeAny uses 9/64 for 1/7, which is exact for 1 to 64 bits. It stays a call so that uvarintSize can be inlined.
+//
+//go:noinline
+func uvarintSizeAny(u uint64) int { return (bits.Len64(u|1)*9 + 64) >> 6 }
+
+// putUvarint writes u at b[i] and returns where it ends.
+func putUvarint(b []byte, i int, u uint64) int {
+	if u < 1<<7 {
+		b[i] = byte(u)
+		return i + 1
+	}
+	return putUvarintAny(b, i, u)
+}
+
+//go:noinline
+func putUvarintAny(b []byte, i int, u uint64) int {
 	for u >= 1<<7 {
 		b[i] = byte(u) | 0x80
 		u >>= 7
@@ -46,6 +48,17 @@ func putUvarintLong(b []byte, u uint64) int {
 	}
 	b[i] = byte(u)
 	return i + 1
+}
+
+// putShort is putUvarint for u below 1<<14.
+func putShort(b []byte, i int, u uint64) int {
+	if u < 1<<7 {
+		b[i] = byte(u)
+		return i + 1
+	}
+	b[i] = byte(u) | 0x80
+	b[i+1] = byte(u >> 7)
+	return i + 2
 }
 
 var (
@@ -59,7 +72,7 @@ func readVarint(b []byte) (int32, int, error) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return int32(unzigzag(uint64(b[0]))), 1, nil
 	}
-	u, n, err := readUvarint(b, 5)
+	u, n, err := readUvarint(b, binary.MaxVarintLen32)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -81,9 +94,10 @@ func readVarlong(b []byte) (int64, int, error) {
 	return unzigzag(u), n, nil
 }
 
+// readUvarint reads at most most bytes.
 func readUvarint(b []byte, most int) (uint64, int, error) {
 	var u uint64
-	for i := 0; i < most; i++ {
+	for i := range most {
 		if i == len(b) {
 			return 0, 0, errVarintEnd
 		}

@@ -1,0 +1,39 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPartitionZeroAndNoChoiceAreTold(t *testing.T) {
+	var none Partition
+	_, ok := none.Number()
+	require.False(t, ok)
+	require.Equal(t, "any", none.String())
+
+	n, ok := PartitionOf(0).Number()
+	require.True(t, ok)
+	require.Zero(t, n)
+	require.Equal(t, "0", PartitionOf(0).String())
+	require.NotEqual(t, none, PartitionOf(0))
+}
+
+func TestErrorsSayWhereWhyAndWhetherTheRecordMayBeWritten(t *testing.T) {
+	for _, c := range []struct {
+		err  Error
+		want string
+	}{
+		{Error{Err: ErrNoRecord}, "samsa: no record (not written)"},
+		{Error{Partition: -1, Topic: "t", Err: ErrInvalidTopic}, `samsa: topic "t": invalid topic name (not written)`},
+		{Error{Partition: 3, Topic: "t", Err: ErrRecordTooLarge, Detail: "5 bytes, 4 at most"},
+			`samsa: topic "t" partition 3: record is too large: 5 bytes, 4 at most (not written)`},
+		{Error{Partition: 0, Topic: "t", Err: context.Canceled, MaybeWritten: true},
+			`samsa: topic "t" partition 0: context canceled (maybe written)`},
+	} {
+		require.EqualError(t, &c.err, c.want)
+		require.True(t, errors.Is(&c.err, c.err.Err))
+	}
+}
