@@ -57,6 +57,10 @@ type identity struct {
 	valid bool
 }
 
+// brokerRemembers is how many batches of a producer a partition's leader can tell from new ones. A batch that may have to be
+// sent again must be among the last so many.
+const brokerRemembers = 5
+
 // noSequence is the sequence of a batch that has none: it was not sent yet, or it is certain that it was not written and
 // its old sequence was taken back.
 const noSequence int32 = -1
@@ -68,10 +72,11 @@ type parcel struct {
 	state    state
 	id       identity
 	sequence int32
-	tries    int  // requests it was in that may have left
-	doubtful bool // some try's fate is unknown: it may have been written
-	strayed  bool // the answer to some try was lost: that request may still be on its way
-	awaiting bool // an answer may still come for it
+	number   uint64 // counts the lane's sequenced batches
+	tries    int    // requests it was in that may have left
+	doubtful bool   // some try's fate is unknown: it may have been written
+	strayed  bool   // the answer to some try was lost: that request may still be on its way
+	awaiting bool   // an answer may still come for it
 
 	notBefore  time.Time // when it may be tried again
 	epochSeen  int32     // the leader epoch of its last try
@@ -110,8 +115,10 @@ type lane struct {
 	flying   int // of these in flight
 	id       identity
 	next     int32 // the sequence of the next batch
-	acked    bool  // something was acknowledged under id: the broker holds state for it
-	gap      bool  // a batch failed for certain, and later ones carry sequences behind it: they must be numbered anew
+	numbered uint64
+	acked    bool      // something was acknowledged under id: the broker holds state for it
+	heard    time.Time // when that was last so
+	gap      bool      // a batch failed for certain, and later ones carry sequences behind it: they must be numbered anew
 	gapAt    int32
 	leader   int32 // leader epoch as last told
 	needBump bool  // the identity is used up for this partition
@@ -204,8 +211,15 @@ func (l *lane) canRenumber() bool {
 	return !l.gap && !l.needBump
 }
 
+// brokerForgets is after how much idleness a broker may hold no state for a producer any more. Kafka's default is a day;
+// records may be deleted sooner, and the state with them.
+const brokerForgets = time.Minute
+
 // admitsNew tells whether a batch that was never sent may go now.
-func (l *lane) admitsNew() bool {
+func (l *lane) admitsNew(now time.Time) bool {
+	if len(l.window) == 0 && now.Sub(l.heard) > brokerForgets {
+		l.acked = false
+	}
 	if l.flying >= l.cfg.maxInFlight || l.needBump || l.gap {
 		return false
 	}
@@ -216,6 +230,9 @@ func (l *lane) admitsNew() bool {
 	}
 	for _, p := range l.window {
 		if p.state == retrying || p.state == unresolved && l.cfg.idempotent {
+			return false
+		}
+		if l.cfg.idempotent && l.numbered-p.number >= brokerRemembers-1 {
 			return false
 		}
 	}
@@ -231,6 +248,8 @@ func (l *lane) sent(p *parcel) {
 	if l.cfg.idempotent && p.sequence == noSequence {
 		p.id, p.sequence = l.id, l.next
 		l.next = addSequence(l.next, p.count)
+		l.numbered++
+		p.number = l.numbered
 	}
 	p.step(evSent)
 	p.tries++
@@ -281,7 +300,7 @@ func (l *lane) answered(p *parcel, a answer, now time.Time) []action {
 	var out []action
 	switch {
 	case a.code == protocol.None || a.code == protocol.DuplicateSequenceNumber:
-		out = l.succeeded(p, a, late)
+		out = l.succeeded(p, a, late, now)
 	case late:
 		l.lateFailure(p, a)
 	case a.code == protocol.MessageTooLarge && p.count > 1 && !p.doubtful && !l.overdue(p, now):
@@ -299,13 +318,13 @@ func (l *lane) answered(p *parcel, a answer, now time.Time) []action {
 	return append(out, l.tidy()...)
 }
 
-func (l *lane) succeeded(p *parcel, a answer, late bool) []action {
+func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action {
 	offset := a.offset
 	if a.code == protocol.DuplicateSequenceNumber {
 		offset = -1
 	}
 	if p.id == l.id {
-		l.acked = true
+		l.acked, l.heard = true, now
 		if l.gap && l.cfg.idempotent && p.sequence == l.gapAt {
 			l.gap = false
 		}
@@ -346,7 +365,7 @@ func (l *lane) resolveBefore(p *parcel) {
 
 // lateFailure takes a failure for a batch whose records were told "maybe written" before.
 func (l *lane) lateFailure(p *parcel, a answer) {
-	if a.code.WrittenWith(l.cfg.acks) == protocol.NotWritten && (!p.strayed || l.proves(p, a.code)) {
+	if a.code.WrittenWith(l.cfg.acks) == protocol.NotWritten && !p.doubtful {
 		// Certain now, but told already. What comes behind it has a hole in front.
 		p.step(evResolved)
 		l.openGap(p)
@@ -354,17 +373,22 @@ func (l *lane) lateFailure(p *parcel, a answer) {
 	}
 }
 
-// proves tells whether a code, answered to p, shows that no earlier try of p was written either: the broker compared p's
-// sequence with what its log holds.
-func (l *lane) proves(p *parcel, code protocol.ErrorCode) bool {
-	if !l.cfg.idempotent {
-		return false
+// proves tells whether an answer that p's sequence is out of order shows that no try of p was written or will be. It does,
+// unless a request of p may still be on its way behind one of an unresolved batch: a broker that hung may find both, and
+// take them.
+func (l *lane) proves(p *parcel) bool {
+	if !p.strayed {
+		return true
 	}
-	switch code {
-	case protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID:
-		return !l.anythingBefore(p)
+	for _, q := range l.window {
+		if q == p {
+			return true
+		}
+		if q.state == unresolved {
+			return false
+		}
 	}
-	return false
+	return true
 }
 
 // anythingBefore tells whether a batch stands before p whose fate is open: then a sequence that is out of order says
@@ -407,7 +431,7 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 		return l.tryAgain(p, cause, now)
 	}
 	forgot := code == protocol.OutOfOrderSequenceNumber || code == protocol.UnknownProducerID
-	if forgot {
+	if forgot && l.proves(p) {
 		p.doubtful = false
 	}
 	if p.doubtful {
@@ -576,7 +600,6 @@ func (l *lane) tick(now time.Time) []action {
 		case retrying:
 			out = append(out, l.expire(p)...)
 		case inFlight:
-			p.doubtful = true
 			err := l.failure(p, record.ErrDeliveryTimeout, true)
 			err.Detail = l.expiryDetail(p)
 			p.step(evOverdue)
@@ -631,7 +654,6 @@ func (l *lane) abort(cause error) []action {
 	for _, p := range append([]*parcel(nil), l.window...) {
 		switch p.state {
 		case inFlight:
-			p.doubtful = true
 			p.step(evOverdue)
 			out = append(out, action{parcel: p, kind: actFail, err: l.failure(p, cause, true)})
 		case retrying:

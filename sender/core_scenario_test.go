@@ -145,7 +145,7 @@ func (s *story) send() string {
 			break
 		}
 		if p == nil {
-			if len(s.queue) == 0 || !s.lane.admitsNew() {
+			if len(s.queue) == 0 || !s.lane.admitsNew(s.now) {
 				break
 			}
 			p, s.queue = s.queue[0], s.queue[1:]

@@ -92,7 +92,7 @@ func (p *partition) sendableLocked(now time.Time) bool {
 	if !wait.IsZero() {
 		p.armLocked(wait)
 	}
-	return again != nil || fresh && p.lane.admitsNew()
+	return again != nil || fresh && p.lane.admitsNew(now)
 }
 
 // packFullLocked lets the workers compress full batches ahead of their turn.
