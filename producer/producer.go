@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -65,8 +66,8 @@ func New(cfg Config) (*Producer, error) {
 		},
 		Acks: int16(cfg.Acks), Idempotent: cfg.EnableIdempotence, MaxInFlight: cfg.MaxInFlight, MaxRequestSize: cfg.MaxRequestSize,
 		Retries: cfg.Retries, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
-		Reconnect: cfg.ReconnectBackoff, ReconnectMax: cfg.ReconnectBackoffMax,
-		RequestTimeout: cfg.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers, Logger: cfg.Logger,
+		Reconnect: cfg.ReconnectBackoff, ReconnectMax: cfg.ReconnectBackoffMax, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax,
+		RequestTimeout: options.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers, Logger: cfg.Logger,
 	})
 	p.acc = p.sender.Accumulator()
 	return p, nil
@@ -88,9 +89,12 @@ func newCompressor(cfg *Config) (*compress.Compressor, error) {
 }
 
 func transportOptions(cfg *Config) *transport.Options {
+	// Zero is a value of these properties, and "as usual" for the transport.
+	soonest := time.Nanosecond
 	return &transport.Options{
 		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version,
-		RequestTimeout: cfg.RequestTimeout, SetupTimeout: cfg.SocketConnectionSetupTimeout, MaxIdle: cfg.ConnectionsMaxIdle,
+		RequestTimeout: max(cfg.RequestTimeout, soonest), SetupTimeout: cfg.SocketConnectionSetupTimeout,
+		MaxIdle:    cmp.Or(cfg.ConnectionsMaxIdle, soonest),
 		SendBuffer: cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
 	}
 }

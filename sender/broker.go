@@ -127,7 +127,7 @@ func (b *broker) wakeAtLocked(t time.Time) {
 func (b *broker) connect() *transport.Conn {
 	info, known := b.s.cfg.Cluster.Snapshot().Brokers[b.id]
 	b.mu.Lock()
-	conn := b.conn
+	conn, failures := b.conn, b.failures
 	b.mu.Unlock()
 	if conn != nil {
 		select {
@@ -143,7 +143,9 @@ func (b *broker) connect() *transport.Conn {
 		b.dialFailed(errors.New("the metadata does not name its address"))
 		return nil
 	}
-	conn, err := transport.Dial(b.s.ctx, b.s.cfg.Transport, info.Address())
+	options := *b.s.cfg.Transport
+	options.SetupTimeout = jittered(options.SetupTimeout, b.s.cfg.SetupTimeoutMax, failures+1)
+	conn, err := transport.Dial(b.s.ctx, &options, info.Address())
 	if err != nil {
 		b.dialFailed(err)
 		return nil

@@ -29,6 +29,7 @@ type Config struct {
 	RetryBackoffMax time.Duration // retry.backoff.max.ms
 	Reconnect       time.Duration // reconnect.backoff.ms
 	ReconnectMax    time.Duration // reconnect.backoff.max.ms
+	SetupTimeoutMax time.Duration // socket.connection.setup.timeout.max.ms; Transport has the first one
 	RequestTimeout  time.Duration // request.timeout.ms
 	DeliveryTimeout time.Duration // delivery.timeout.ms
 	Workers         int           // goroutines that compress
