@@ -34,7 +34,8 @@ type Client struct {
 	renewAt   time.Time
 	// failures counts fetches in a row that no server answered, fruitless those in which the answer told nothing new.
 	failures, fruitless int
-	failingSince        time.Time
+	// searching is since when there has been something to ask and no answer, zero after an answer.
+	searching time.Time
 	// turnAway: another broker than the present one shall be asked next time, for this one may not be up to date.
 	turnAway bool
 }

@@ -34,11 +34,7 @@ func (c *Client) fetch(q question) (reply, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	f := fetching{client: c, ctx: ctx, question: q, replies: make(chan reply)}
-	c.mu.Lock()
-	now := time.Now()
-	late := !c.failingSince.IsZero() && now.Sub(c.failingSince) >= c.cfg.RebootstrapTrigger
-	f.candidates = c.candidates(now, late && c.cfg.Rebootstrap)
-	c.mu.Unlock()
+	f.begin(time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -68,18 +64,57 @@ type fetching struct {
 	candidates []candidate
 	running    int
 	// nextStart is when the next server is asked although others have not answered.
-	nextStart    time.Time
-	rebootstraps int
+	nextStart time.Time
+	// started counts the servers that were asked, and tried has those of them to which a new connection was to be made.
+	started int
+	tried   map[string]bool
+	// rebootstrapped: the search has begun anew with the bootstrap servers.
+	rebootstrapped bool
 }
 
 // forever is longer than anything here waits.
 const forever = time.Hour
+
+// begin makes the list of servers to ask.
+func (f *fetching) begin(now time.Time) {
+	c := f.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.tried = make(map[string]bool)
+	if c.searching.IsZero() {
+		c.searching = now
+	} else {
+		f.rebootstrapped = c.overdue(now)
+	}
+	f.candidates = c.candidates(f.rebootstrapped)
+}
+
+// overdue reports whether nobody has answered for so long that the bootstrap servers come first. It needs mu.
+func (c *Client) overdue(now time.Time) bool {
+	return c.cfg.Rebootstrap && now.Sub(c.searching) >= c.cfg.RebootstrapTrigger
+}
+
+// rebootstrap puts the bootstrap servers first when nobody has answered for too long.
+func (f *fetching) rebootstrap(now time.Time) {
+	c := f.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.rebootstrapped || f.started == 0 || !c.overdue(now) {
+		return
+	}
+	f.rebootstrapped = true
+	f.candidates = slices.DeleteFunc(c.candidates(true), func(v candidate) bool { return f.tried[v.address] })
+}
 
 // advance asks the next server if its time has come, and returns how long to wait for what is to come. It returns false when
 // nothing is to come.
 func (f *fetching) advance() (wait time.Duration, more bool) {
 	for len(f.candidates) > 0 {
 		now := time.Now()
+		f.rebootstrap(now)
+		if len(f.candidates) == 0 {
+			break
+		}
 		next, due := f.soonest(now)
 		if due.After(now) {
 			return due.Sub(now), true
@@ -87,6 +122,10 @@ func (f *fetching) advance() (wait time.Duration, more bool) {
 		v := f.candidates[next]
 		f.candidates = slices.Delete(f.candidates, next, next+1)
 		f.running++
+		f.started++
+		if v.conn == nil {
+			f.tried[v.address] = true
+		}
 		f.nextStart = now.Add(f.client.cfg.headStart())
 		f.client.mu.Lock()
 		f.client.servers.get(v.address).since = now
@@ -130,9 +169,9 @@ func (f *fetching) received(r reply) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.servers.failed(r.address, r.err, c.cfg.reconnect())
-	if errors.Is(r.err, errRebootstrap) && c.cfg.Rebootstrap && f.rebootstraps == 0 {
-		f.rebootstraps++
-		f.candidates = c.candidates(time.Now(), true)
+	if errors.Is(r.err, errRebootstrap) && c.cfg.Rebootstrap && !f.rebootstrapped {
+		f.rebootstrapped = true
+		f.candidates = c.candidates(true)
 	}
 	return false
 }

@@ -134,9 +134,6 @@ func (c *Client) failed(q question, err error) {
 	done := &completion{err: err}
 	c.mu.Lock()
 	c.failures++
-	if c.failingSince.IsZero() {
-		c.failingSince = now
-	}
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.failures))
 	// A wish that was not granted is still there.
 	c.refresh = c.refresh || q.wish
@@ -190,7 +187,7 @@ func (c *Client) complete(done *completion) {
 // adopt makes the connection over which the answer came the client's. It needs mu.
 func (c *Client) adopt(r reply, done *completion) {
 	c.servers.succeeded(r.address)
-	c.failures, c.failingSince = 0, time.Time{}
+	c.failures, c.searching = 0, time.Time{}
 	if c.conn != r.conn {
 		c.conn, done.replaced = r.conn, c.conn
 	}

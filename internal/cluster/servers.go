@@ -68,9 +68,12 @@ func (s servers) report(now time.Time) error {
 	var lines []line
 	for address, v := range s {
 		err := v.err
+		waited := now.Sub(v.since).Round(time.Millisecond)
 		switch {
+		case !v.since.IsZero() && err != nil:
+			err = fmt.Errorf("%w; asked again: %w for %v", err, ErrNoAnswer, waited)
 		case !v.since.IsZero():
-			err = fmt.Errorf("%w for %v", ErrNoAnswer, now.Sub(v.since).Round(time.Millisecond))
+			err = fmt.Errorf("%w for %v", ErrNoAnswer, waited)
 		case err == nil && v.bootstrap && !v.answered:
 			err = ErrNotTried
 		}
@@ -95,9 +98,9 @@ type candidate struct {
 	conn    *transport.Conn
 }
 
-// candidates returns whom to ask, the best first: the connection that there is, the brokers, the bootstrap servers. A server
-// that has just failed comes after those that have not. It needs mu.
-func (c *Client) candidates(now time.Time, rebootstrap bool) []candidate {
+// candidates returns whom to ask, the best first: the connection that there is, the brokers, the bootstrap servers. It
+// needs mu.
+func (c *Client) candidates(rebootstrap bool) []candidate {
 	var brokers, bootstrap []candidate
 	for _, b := range c.Snapshot().Brokers {
 		brokers = append(brokers, candidate{address: b.Address()})
@@ -105,8 +108,8 @@ func (c *Client) candidates(now time.Time, rebootstrap bool) []candidate {
 	for _, address := range c.cfg.Bootstrap {
 		bootstrap = append(bootstrap, candidate{address: address})
 	}
-	c.shuffle(brokers, now)
-	c.shuffle(bootstrap, now)
+	c.shuffle(brokers)
+	c.shuffle(bootstrap)
 	if rebootstrap {
 		return unique(bootstrap, brokers)
 	}
@@ -126,12 +129,16 @@ func (c *Client) candidates(now time.Time, rebootstrap bool) []candidate {
 	return unique(first, brokers, bootstrap)
 }
 
-// shuffle brings servers into a random order, those that must not be tried yet last.
-func (c *Client) shuffle(list []candidate, now time.Time) {
+// shuffle brings servers into a random order, but those that failed last behind the others, the latest failure last of all.
+func (c *Client) shuffle(list []candidate) {
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	slices.SortStableFunc(list, func(a, b candidate) int {
-		return c.servers.wait(a.address, now).Compare(c.servers.wait(b.address, now))
-	})
+	until := func(v candidate) time.Time {
+		if s := c.servers[v.address]; s != nil {
+			return s.until
+		}
+		return time.Time{}
+	}
+	slices.SortStableFunc(list, func(a, b candidate) int { return until(a).Compare(until(b)) })
 }
 
 // wait returns when a server may be tried: a time that has passed is now.

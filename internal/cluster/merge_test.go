@@ -1,0 +1,277 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// answerOf is a whole answer of a cluster of three brokers.
+func answerOf(topics ...protocol.MetadataTopic) *protocol.MetadataResponse {
+	req := new(protocol.MetadataRequest)
+	for i := range topics {
+		req.Topics = append(req.Topics, protocol.MetadataRequestTopic{Name: topics[i].Name})
+	}
+	return reply3(req, topics)
+}
+
+// step merges an answer that tells of topic a.
+func step(s *Snapshot, topic protocol.MetadataTopic) merged {
+	return merge(s, answerOf(topic), 13, []string{"a"})
+}
+
+func leaders(s *Snapshot) (ids []int32) {
+	for _, p := range s.Topics["a"].Partitions {
+		ids = append(ids, p.Leader)
+	}
+	return ids
+}
+
+func TestASnapshotIsNeverChanged(t *testing.T) {
+	first := step(&Snapshot{}, topicOf("a", 1, 1, 1, 2)).snapshot
+	second := step(first, topicOf("a", 1, 2, 3, 3, 3)).snapshot
+	require.Equal(t, []int32{1, 2}, leaders(first))
+	require.Equal(t, []int32{3, 3, 3}, leaders(second), "partitions are added")
+	require.Equal(t, first.Generation+1, second.Generation)
+}
+
+func TestAnAnswerThatTellsNothingNewKeepsTheTopicAndSaysSo(t *testing.T) {
+	first := step(&Snapshot{}, topicOf("a", 1, 1, 1, 2))
+	require.True(t, first.changed)
+	second := step(first.snapshot, topicOf("a", 1, 1, 1, 2))
+	require.False(t, second.changed)
+	require.Same(t, first.snapshot.Topics["a"], second.snapshot.Topics["a"])
+}
+
+func TestAnOlderLeaderEpochIsIgnored(t *testing.T) {
+	first := step(&Snapshot{}, topicOf("a", 1, 5, 1, 2)).snapshot
+	old := topicOf("a", 1, 5, 3, 3)
+	old.Partitions[0].LeaderEpoch = 4
+	m := step(first, old)
+	require.True(t, m.stale)
+	require.Equal(t, []int32{1, 3}, leaders(m.snapshot))
+	require.EqualValues(t, 5, m.snapshot.Topics["a"].Partitions[0].LeaderEpoch)
+}
+
+func TestAnAnswerWithoutEpochDoesNotMakeTheNextOlderOneTrue(t *testing.T) {
+	s := step(&Snapshot{}, topicOf("a", 1, 5, 1)).snapshot
+	gone := topicOf("a", 1, -1, -1)
+	gone.Partitions[0].ErrorCode = protocol.LeaderNotAvailable
+	s = step(s, gone).snapshot
+	require.Equal(t, []int32{NoLeader}, leaders(s))
+	s = step(s, topicOf("a", 1, 4, 2)).snapshot
+	require.Equal(t, []int32{NoLeader}, leaders(s))
+	s = step(s, topicOf("a", 1, 6, 2)).snapshot
+	require.Equal(t, []int32{2}, leaders(s))
+}
+
+func TestAnotherTopicIDEndsTheOldEpochs(t *testing.T) {
+	s := step(&Snapshot{}, topicOf("a", 1, 50, 1, 2, 3)).snapshot
+	m := step(s, topicOf("a", 2, 0, 3))
+	require.False(t, m.stale)
+	require.Equal(t, []int32{3}, leaders(m.snapshot))
+	require.Equal(t, protocol.UUID{2}, m.snapshot.Topics["a"].ID)
+}
+
+func TestAnotherClusterEndsTheOldEpochs(t *testing.T) {
+	first := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 9, []string{"a"}).snapshot
+	other := "another cluster"
+	resp := answerOf(topicOf("a", 0, 0, 3))
+	resp.ClusterID = &other
+	require.Equal(t, []int32{3}, leaders(merge(first, resp, 9, []string{"a"}).snapshot))
+}
+
+func TestEpochsOfOldVersionsAreNotTrusted(t *testing.T) {
+	s := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 8, []string{"a"}).snapshot
+	require.EqualValues(t, -1, s.Topics["a"].Partitions[0].LeaderEpoch)
+	require.Equal(t, []int32{2}, leaders(merge(s, answerOf(topicOf("a", 0, 3, 2)), 8, []string{"a"}).snapshot))
+}
+
+func TestATopicWithAnIDDoesNotShrink(t *testing.T) {
+	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 2, 3)).snapshot
+	require.Equal(t, []int32{2, 2, 3}, leaders(step(s, topicOf("a", 1, 1, 2, 2)).snapshot))
+	// Without ids it may be another topic.
+	s = step(&Snapshot{}, topicOf("a", 0, 0, 1, 2, 3)).snapshot
+	require.Equal(t, []int32{2, 2}, leaders(step(s, topicOf("a", 0, 1, 2, 2)).snapshot))
+}
+
+func TestALeaderThatIsNoBrokerIsNone(t *testing.T) {
+	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 99, -5)).snapshot
+	require.Equal(t, []int32{1, NoLeader, NoLeader}, leaders(s))
+	_, ok := s.Leader("a", 1)
+	require.False(t, ok)
+
+	// Broker 1 leaves, and the answer is about another topic.
+	resp := answerOf(topicOf("b", 2, 0, 2))
+	resp.Brokers = resp.Brokers[1:]
+	m := merge(s, resp, 13, []string{"b"})
+	require.Equal(t, []int32{NoLeader, NoLeader, NoLeader}, leaders(m.snapshot))
+	require.EqualValues(t, 0, m.snapshot.Topics["a"].Partitions[0].LeaderEpoch)
+	require.Equal(t, []int32{1, NoLeader, NoLeader}, leaders(s))
+}
+
+func TestPartitionErrorsTakeTheLeaderAwayUnlessTheLeaderIsFine(t *testing.T) {
+	topic := topicOf("a", 1, 0, 1, 2, 3)
+	topic.Partitions[0].ErrorCode = protocol.LeaderNotAvailable
+	topic.Partitions[1].ErrorCode = protocol.ReplicaNotAvailable
+	topic.Partitions[2].ErrorCode = protocol.ErrorCode(-77)
+	s := step(&Snapshot{}, topic).snapshot
+	require.Equal(t, []int32{NoLeader, 2, NoLeader}, leaders(s))
+	require.Equal(t, protocol.LeaderNotAvailable, s.Topics["a"].Partitions[0].ErrorCode)
+}
+
+func TestStrangePartitionsAreSortedOut(t *testing.T) {
+	odd := func(indexes ...int32) protocol.MetadataTopic {
+		topic := topicOf("a", 1, 0)
+		for i, index := range indexes {
+			topic.Partitions = append(topic.Partitions, protocol.MetadataPartition{Index: index, LeaderID: int32(i%3 + 1), LeaderEpoch: int32(i % 2)})
+		}
+		return topic
+	}
+	for name, test := range map[string]struct {
+		indexes []int32
+		want    []int32
+	}{
+		"in another order":     {[]int32{2, 0, 1}, []int32{2, 3, 1}},
+		"a hole":               {[]int32{0, 2}, []int32{1, NoLeader, 2}},
+		"negative":             {[]int32{-1, -1 << 31, 0}, []int32{3}},
+		"twice, the newer one": {[]int32{0, 0, 0}, []int32{2}},
+		"absurdly high":        {[]int32{0, 1<<31 - 1, 1_000_000}, []int32{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := step(&Snapshot{}, odd(test.indexes...)).snapshot
+			require.Equal(t, test.want, leaders(s))
+			for i, p := range s.Topics["a"].Partitions {
+				require.EqualValues(t, i, p.Index)
+			}
+		})
+	}
+	// Nothing usable is a topic that is being created.
+	m := step(&Snapshot{}, odd(-1, 1<<30))
+	require.Equal(t, protocol.LeaderNotAvailable, m.codes["a"])
+	require.NotContains(t, m.snapshot.Topics, "a")
+}
+
+func TestStrangeBrokersAreLeftOut(t *testing.T) {
+	rack := "r1"
+	resp := answerOf(topicOf("a", 1, 0, 1))
+	resp.Brokers = []protocol.MetadataBroker{
+		{NodeID: 1, Host: "", Port: 9092}, {NodeID: 2, Host: "b", Port: 0}, {NodeID: 3, Host: "c", Port: 65536},
+		{NodeID: -1, Host: "d", Port: 1}, {NodeID: 5, Host: "::1", Port: 65535, Rack: &rack}, {NodeID: 6, Host: "f", Port: -1},
+	}
+	s := merge(&Snapshot{}, resp, 13, []string{"a"}).snapshot
+	require.Equal(t, map[int32]Broker{5: {ID: 5, Host: "::1", Port: 65535, Rack: "r1"}}, s.Brokers)
+	require.Equal(t, "[::1]:65535", s.Brokers[5].Address())
+}
+
+func TestTopicsThatNobodyAskedForAreIgnoredAndThoseLeftOutAreUnknown(t *testing.T) {
+	resp := answerOf(topicOf("b", 2, 0, 1))
+	resp.Topics = append(resp.Topics, protocol.MetadataTopic{})
+	m := merge(&Snapshot{}, resp, 13, []string{"a"})
+	require.Empty(t, m.snapshot.Topics)
+	require.Equal(t, map[string]protocol.ErrorCode{"a": protocol.UnknownTopicOrPartition}, m.codes)
+}
+
+func TestHintsPatchWhatIsOlder(t *testing.T) {
+	s := step(&Snapshot{}, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot
+	require.Nil(t, s.hinted([]LeaderHint{
+		{"a", 0, 2, 5}, {"a", 0, 2, 4}, {"a", 9, 2, 9}, {"a", -1, 2, 9}, {"nowhere", 0, 2, 9}, {"a", 0, 77, 9}, {"a", 0, -1, 9},
+	}, nil), "not newer, not known, or no broker")
+	require.Nil(t, s.hinted(nil, []Broker{{ID: 9, Host: "x", Port: 1}}), "endpoints alone are no news")
+
+	n := s.hinted([]LeaderHint{{"a", 0, 2, 6}, {"a", 1, 9, 7}, {"a", 2, 8, 7}},
+		[]Broker{{ID: 9, Host: "x", Port: 1}, {ID: 8, Host: "", Port: 1}, {ID: 2, Host: "moved", Port: 2}})
+	require.Equal(t, []int32{2, 9, 1, 1}, leaders(n))
+	require.EqualValues(t, 6, n.Topics["a"].Partitions[0].LeaderEpoch)
+	require.Equal(t, "moved:2", n.Brokers[2].Address())
+	require.Equal(t, "b:2", s.Brokers[2].Address())
+	require.Equal(t, []int32{1, 1, 1, 1}, leaders(s))
+	require.Equal(t, s.Generation+1, n.Generation)
+
+	// An answer from before the hint does not undo it; but a broker that it does not list cannot be connected to.
+	require.Equal(t, []int32{2, NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot))
+}
+
+func TestAHintIsToldAtOnce(t *testing.T) {
+	w := newWorld()
+	w.topics(topicOf("a", 1, 0, 1))
+	run(t, w, nil, func(t *testing.T, c *Client) {
+		known(t, c, "a")
+		told := make(chan *Snapshot, 1)
+		c.OnChange(func(s *Snapshot) { told <- s })
+		took(t, 0, func() {
+			c.Hint([]LeaderHint{{Topic: "a", Partition: 0, Leader: 3, LeaderEpoch: 1}}, nil)
+			require.Same(t, <-told, c.Snapshot())
+		})
+		leader, ok := c.Snapshot().Leader("a", 0)
+		require.True(t, ok)
+		require.Equal(t, "c:3", leader.Address())
+	})
+}
+
+func TestATopicMadeElsewhereCanBeTouched(*testing.T) { new(Topic).Touch(time.Now()) }
+
+// FuzzMerge merges any two answers one after another. Nothing may panic, what comes out must hold together, and stay small.
+func FuzzMerge(f *testing.F) {
+	add := func(version int16, topics ...protocol.MetadataTopic) {
+		first, err := answerOf(topics...).Append(nil, version)
+		require.NoError(f, err)
+		second, err := answerOf(topicOf("a", 1, 0, 3, 2, 1, 0)).Append(nil, version)
+		require.NoError(f, err)
+		f.Add(first, second, uint8(version))
+	}
+	add(13, topicOf("a", 1, 5, 1, 2, 3))
+	add(9, topicOf("a", 0, 5, 1, 2, 3), topicOf("b", 0, 1, 1))
+	add(0, topicOf("a", 1, 5, 1, 2, 3))
+	add(12, refusedTopic("a", protocol.TopicAuthorizationFailed))
+	f.Fuzz(func(t *testing.T, first, second []byte, version uint8) {
+		s := &Snapshot{}
+		for _, body := range [][]byte{first, second} {
+			resp := new(protocol.MetadataResponse)
+			if resp.Decode(body, int16(version%14)) != nil {
+				return
+			}
+			asked := []string{"a", "b"}
+			for i := range resp.Topics {
+				if name := resp.Topics[i].Name; name != nil && i%2 == 0 {
+					asked = append(asked, *name)
+				}
+			}
+			before := s
+			m := merge(s, resp, int16(version%14), asked)
+			s = m.snapshot
+			if len(m.codes) == 0 || s.Generation != before.Generation+1 {
+				t.Fatal("no answer for what was asked")
+			}
+			if n := s.hinted([]LeaderHint{{"a", 0, 1, 1 << 30}}, nil); n != nil {
+				holdsTogether(t, n, 2*(len(first)+len(second)))
+			}
+			holdsTogether(t, s, 2*(len(first)+len(second)))
+		}
+	})
+}
+
+// holdsTogether checks what users of a snapshot rely on.
+func holdsTogether(t *testing.T, s *Snapshot, limit int) {
+	for name, topic := range s.Topics {
+		if topic.Name != name || len(topic.Partitions) == 0 || len(topic.Partitions) > limit {
+			t.Fatalf("topic %q has %d partitions", name, len(topic.Partitions))
+		}
+		for i, p := range topic.Partitions {
+			if int(p.Index) != i {
+				t.Fatalf("partition %d at %d", p.Index, i)
+			}
+			if _, there := s.Brokers[p.Leader]; !there && p.Leader != NoLeader {
+				t.Fatalf("leader %d is no broker", p.Leader)
+			}
+		}
+	}
+	for id, b := range s.Brokers {
+		if b.ID != id || !b.valid() {
+			t.Fatalf("broker %d is %v", id, b)
+		}
+	}
+}
