@@ -202,9 +202,9 @@ func (a *Accumulator) isClosed() *record.Error {
 
 // call runs the interceptors and the callback of one record. A panic of the callback is recovered and reported; the
 // interceptors' is the Listener's to recover.
-func (a *Accumulator) call(hook Hook, md record.Metadata, err *record.Error) {
+func (a *Accumulator) call(hook Hook, md *record.Metadata, err *record.Error) {
 	if a.acknowledges {
-		a.listener.OnAcknowledgement(md, plain(err))
+		a.listener.OnAcknowledgement(*md, plain(err))
 	}
 	if hook.empty() {
 		return

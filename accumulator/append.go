@@ -79,19 +79,19 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 		stamp = r.Timestamp
 	}
 	ms := stamp.UnixMilli()
-	b := p.open
-	size := 0
+	b, size, limit := p.open, 0, p.topic.rawLimit()
 	if b != nil {
 		size = record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
-		if !p.takesLocked(b, size, now, grant, then) {
+		if !p.takesLocked(size, limit, now, grant, then) {
 			b = nil
 		}
 	}
 	if b == nil {
 		size = record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
-		if b = p.beginLocked(now, ms, size, grant, a, then); b == nil {
+		if b = p.beginLocked(now, size, limit, grant, a, then); b == nil {
 			return
 		}
+		b.baseTime, b.maxTime = ms, ms
 		a.Bytes = record.BatchHeaderSize
 	}
 	i := b.appended
@@ -103,7 +103,7 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 	p.records++
 	a.Result, a.Index = b.root, i
 	a.Bytes += size
-	if len(b.buf) >= b.limit {
+	if len(b.buf) >= limit {
 		p.completeLocked(then)
 		a.Complete = true
 	} else if i == 0 {
@@ -112,18 +112,20 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 }
 
 // takesLocked tells whether the open batch takes size more bytes. One that cannot, whatever comes free, is completed.
-func (p *Partition) takesLocked(b *Batch, size int, now time.Time, grant *int64, then *afterwards) bool {
+func (p *Partition) takesLocked(size, limit int, now time.Time, grant *int64, then *afterwards) bool {
+	b := p.open
 	n := len(b.buf) + size
-	if n > b.limit || now.Sub(b.Created) > p.acc.cfg.MaxSpan {
+	if n > limit || now.After(b.until) {
 		p.completeLocked(then)
 		return false
 	}
-	return n <= cap(b.buf) || p.growLocked(b, n, grant, then)
+	return n <= cap(b.buf) || p.growLocked(n, limit, grant, then)
 }
 
-// growLocked replaces b's buffer by one for n bytes, if there is room for it.
-func (p *Partition) growLocked(b *Batch, n int, grant *int64, then *afterwards) bool {
-	twice := min(2*int64(cap(b.buf)), int64(b.limit))
+// growLocked replaces the open batch's buffer by one for n bytes, if there is room for it.
+func (p *Partition) growLocked(n, limit int, grant *int64, then *afterwards) bool {
+	b := p.open
+	twice := min(2*int64(cap(b.buf)), int64(limit))
 	capacity := p.acc.capacityFor(int(max(int64(n), twice)))
 	// The old buffer stays counted until its bytes are copied.
 	if !p.reserveLocked(int64(capacity), 0, grant) {
@@ -138,7 +140,7 @@ func (p *Partition) growLocked(b *Batch, n int, grant *int64, then *afterwards) 
 }
 
 // beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
-func (p *Partition) beginLocked(now time.Time, ms int64, size int, grant *int64, a *Appended, then *afterwards) *Batch {
+func (p *Partition) beginLocked(now time.Time, size, limit int, grant *int64, a *Appended, then *afterwards) *Batch {
 	size += record.BatchHeaderSize
 	least := p.acc.capacityFor(size)
 	if int64(least) > p.acc.cfg.Memory {
@@ -147,7 +149,6 @@ func (p *Partition) beginLocked(now time.Time, ms int64, size int, grant *int64,
 	}
 	// The batch before tells how large this one will be. But it gets that at once only while half of the memory stays free:
 	// many partitions with a record each must fit, whatever they had before.
-	limit := p.topic.rawLimit()
 	capacity := max(least, p.acc.capacityFor(min(p.lastBytes, limit)))
 	if capacity > least && !p.reserveLocked(int64(capacity), p.acc.cfg.Memory/2, grant) {
 		capacity = 0
@@ -163,7 +164,7 @@ func (p *Partition) beginLocked(now time.Time, ms int64, size int, grant *int64,
 	}
 	p.ordinals++
 	b := p.newBatch(now, &Result{acc: p.acc, part: p, ordinal: p.ordinals}, capacity)
-	b.limit, b.baseTime, b.maxTime = limit, ms, ms
+	b.until = now.Add(p.acc.cfg.MaxSpan)
 	p.open = b
 	if !p.active {
 		p.active = true

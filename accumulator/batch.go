@@ -25,8 +25,8 @@ type Batch struct {
 	ended atomic.Bool  // it has its outcome, or others stand in its place
 
 	// While the batch is in its queue; guarded by Partition.mu.
-	appended  int32 // records ever appended; Count is set by the seal
-	limit     int   // bytes that it may have when it has several records
+	appended  int32     // records ever appended; Count is set by the seal
+	until     time.Time // records after this go into another batch
 	cancelled []int32
 
 	baseTime int64

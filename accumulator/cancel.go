@@ -25,7 +25,7 @@ func (r *Result) Cancel(i int32) bool {
 		token := p.acc.listener.Enter()
 		defer p.acc.listener.Leave(token)
 		md, err := r.get(i)
-		p.acc.call(hook, md, err)
+		p.acc.call(hook, &md, err)
 	}
 	return true
 }

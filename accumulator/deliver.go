@@ -157,13 +157,14 @@ func (p *Partition) nextDelivery() *Result {
 
 // runHooks runs the interceptors and callbacks of a settled batch in the order of its records.
 func (p *Partition) runHooks(r *Result) {
+	var md record.Metadata
 	for r.called < r.count {
 		i := r.called
 		r.called++
 		hook := r.hooks.next(i)
 		if !hook.empty() || p.acc.acknowledges && !r.isCancelled(i) {
-			md, err := r.get(i)
-			p.acc.call(hook, md, err)
+			err := r.read(i, &md)
+			p.acc.call(hook, &md, err)
 		}
 	}
 }

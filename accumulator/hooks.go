@@ -16,12 +16,12 @@ type Hook struct {
 
 func (h Hook) empty() bool { return h.One == nil && h.All == nil }
 
-func (h Hook) call(md record.Metadata, err *record.Error) {
+func (h *Hook) call(md *record.Metadata, err *record.Error) {
 	if h.All != nil {
-		h.All(h.I, md, plain(err))
+		h.All(h.I, *md, plain(err))
 		return
 	}
-	h.One(md, plain(err))
+	h.One(*md, plain(err))
 }
 
 // hooks are the callbacks of one batch: dense where plain callbacks are used, sparse for those of slices.

@@ -70,7 +70,8 @@ func (a *Accumulator) Fail(err *record.Error, hook Hook) *Result {
 	if !hook.empty() || a.acknowledges {
 		token := a.listener.Enter()
 		defer a.listener.Leave(token)
-		a.call(hook, r.unplaced(), err)
+		md := r.unplaced()
+		a.call(hook, &md, err)
 	}
 	return r
 }
@@ -153,25 +154,37 @@ func (r *Result) Done(i int32) <-chan struct{} {
 func (r *Result) knownLocked(i int32) bool { return r.settled.Load() || r.special[i] != nil }
 
 // get returns the outcome of record i, which must be known.
-func (r *Result) get(i int32) (record.Metadata, *record.Error) {
+func (r *Result) get(i int32) (md record.Metadata, err *record.Error) {
 	if r.settled.Load() {
-		return r.read(i)
+		err = r.read(i, &md)
+		return md, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.read(i)
+	err = r.read(i, &md)
+	return md, err
 }
 
-func (r *Result) read(i int32) (record.Metadata, *record.Error) {
+// read puts the place of record i into md, which is large to be handed on by value, and returns why it has none.
+func (r *Result) read(i int32, md *record.Metadata) *record.Error {
+	if r.part == nil {
+		*md = r.unplaced()
+		return r.outcome.Err
+	}
+	offset, appendTime, err := r.outcome.BaseOffset, r.outcome.LogAppendTime, r.outcome.Err
 	if x := r.special[i]; x != nil {
-		return r.metadata(i, x.offset, x.appendTime), x.err
+		offset, appendTime, err = x.offset, x.appendTime, x.err
+	} else if err != nil {
+		offset = -1
+	} else if offset >= 0 {
+		before, _ := slices.BinarySearch(r.dropped, i)
+		offset += int64(i) - int64(before)
 	}
-	o := &r.outcome
-	if o.Err != nil || o.BaseOffset < 0 {
-		return r.metadata(i, -1, o.LogAppendTime), o.Err
+	if appendTime < 0 {
+		appendTime = r.times.at(i)
 	}
-	before, _ := slices.BinarySearch(r.dropped, i)
-	return r.metadata(i, o.BaseOffset+int64(i)-int64(before), o.LogAppendTime), nil
+	md.Topic, md.Partition, md.Offset, md.Timestamp = r.part.topic.name, r.part.index, offset, time.UnixMilli(appendTime)
+	return err
 }
 
 // unplaced is the metadata of a record of which no more than the partition is known.
@@ -180,18 +193,6 @@ func (r *Result) unplaced() record.Metadata {
 		return record.Metadata{Topic: r.outcome.Err.Topic, Partition: r.outcome.Err.Partition, Offset: -1}
 	}
 	return record.Metadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: -1}
-}
-
-func (r *Result) metadata(i int32, offset, appendTime int64) record.Metadata {
-	if r.part == nil {
-		return r.unplaced()
-	}
-	if appendTime < 0 {
-		appendTime = r.times.at(i)
-	}
-	return record.Metadata{
-		Topic: r.part.topic.name, Partition: r.part.index, Offset: offset, Timestamp: time.UnixMilli(appendTime),
-	}
 }
 
 // wakeup is who waits for what has just been decided. It is collected under Result.mu, and called when no lock is held.
@@ -302,6 +303,9 @@ func (t *timestamps) add(i int32, ms int64) {
 }
 
 func (t *timestamps) at(i int32) int64 {
+	if len(t.runs) == 1 {
+		return t.runs[0].ms
+	}
 	k, found := slices.BinarySearchFunc(t.runs, i, func(run timeRun, i int32) int { return int(run.from - i) })
 	if !found {
 		k--

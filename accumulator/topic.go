@@ -58,9 +58,9 @@ func (t *Topic) Partition(n int32) *Partition {
 // Partitions returns the partitions that were sent to so far; entries are nil where nothing was.
 func (t *Topic) Partitions() []*Partition { return *t.partitions.Load() }
 
-// rawLimit returns how many bytes, header included, the next batch may have before compression if it has several records.
-// The estimate holds for the time in which a batch fills. However wrong it is, it breaks no limit: raw bytes keep within
-// max.request.size, a small multiple of batch.size, and a small part of buffer.memory.
+// rawLimit returns how many bytes, header included, a batch of several records may have before compression, as far as is
+// known now. However wrong the estimate is, it breaks no limit: raw bytes keep within max.request.size, a small multiple of
+// batch.size, and a small part of buffer.memory.
 func (t *Topic) rawLimit() int {
 	most := t.most.Load()
 	if t.acc.cfg.Compressor != nil {
