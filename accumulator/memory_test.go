@@ -264,7 +264,10 @@ func TestMemoryWaiterOfAMovedPartitionIsServedByItsNewBroker(t *testing.T) {
 		m.release(h[1], 20)
 		synctest.Wait()
 		require.Empty(t, served.all(), "its bytes have come along, so its new broker has its half")
-		m.release(h[0], 30)
+		m.release(h[0], 10)
+		synctest.Wait()
+		require.Equal(t, []string{"first"}, served.all())
+		m.release(h[0], 10)
 		synctest.Wait()
 		require.Equal(t, []string{"first", "second"}, served.all())
 		checkMemory(t, m)
@@ -288,87 +291,103 @@ func TestMemoryLeavesRoomForOthersWhenAskedFor(t *testing.T) {
 	require.True(t, m.try(h[0], 50, 0))
 }
 
-// Random requests, releases, moves and ends of contexts, from one goroutine: after each step the sums agree, nobody waits who
-// could be served, and in the end nothing is left.
+// Random requests, releases, moves and ends of contexts: after each step the sums agree, nobody waits who could be served,
+// and in the end nothing is left.
 func TestMemoryAccountsAgreeWhateverHappens(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			m, h := memoryFor(1000, 1, 1, 2, 3, NoLeader)
-			held := make([]int64, len(h))
-			type waiting struct {
-				who    int
-				n      int64
-				w      *waiter
-				cancel context.CancelFunc
-				done   chan error
-			}
-			var queue []waiting
+			r := &memoryModel{m: m, h: h, held: make([]int64, len(h))}
 			for range 300 {
-				who := rnd.IntN(len(h))
-				n := 1 + rnd.Int64N(300)
-				switch rnd.IntN(6) {
-				case 0:
-					if m.try(h[who], n, rnd.Int64N(2)*200) {
-						held[who] += n
-					}
-				case 1, 2:
-					w, err := m.enqueue(h[who], n)
-					require.NoError(t, err)
-					if w == nil {
-						held[who] += n
-						continue
-					}
-					ctx, cancel := context.WithCancel(t.Context())
-					q := waiting{who: who, n: n, w: w, cancel: cancel, done: make(chan error, 1)}
-					go func() { q.done <- m.await(ctx, w) }()
-					queue = append(queue, q)
-				case 3:
-					if held[who] > 0 {
-						n = 1 + rnd.Int64N(held[who])
-						m.release(h[who], n)
-						held[who] -= n
-					}
-				case 4:
-					m.move(h[who], rnd.Int32N(4))
-				case 5:
-					if len(queue) > 0 {
-						queue[rnd.IntN(len(queue))].cancel()
-					}
-				}
+				r.step(t, rnd)
 				synctest.Wait()
-				stay := queue[:0]
-				for _, q := range queue {
-					select {
-					case err := <-q.done:
-						if err == nil {
-							held[q.who] += q.n
-						}
-						q.cancel()
-					default:
-						stay = append(stay, q)
-					}
-				}
-				queue = stay
+				r.collect()
 				checkMemory(t, m)
 				for i := range h {
-					require.Equal(t, held[i], h[i].held)
+					require.Equal(t, r.held[i], h[i].held)
 				}
 				requireNobodyForgotten(t, m)
 			}
 			m.close(errors.New("over"))
 			synctest.Wait()
-			for _, q := range queue {
+			for _, q := range r.queue {
 				require.Error(t, <-q.done)
 				q.cancel()
 			}
 			for i := range h {
-				m.release(h[i], held[i])
+				m.release(h[i], r.held[i])
 			}
 			require.Zero(t, m.inUse())
 			checkMemory(t, m)
 		})
 	}
+}
+
+// memoryModel knows what each holder should have, and who waits.
+type memoryModel struct {
+	m     *memory
+	h     []*holder
+	held  []int64
+	queue []modelWaiter
+}
+
+type modelWaiter struct {
+	who    int
+	n      int64
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func (r *memoryModel) step(t *testing.T, rnd *rand.Rand) {
+	who := rnd.IntN(len(r.h))
+	n := 1 + rnd.Int64N(300)
+	switch rnd.IntN(6) {
+	case 0:
+		if r.m.try(r.h[who], n, rnd.Int64N(2)*200) {
+			r.held[who] += n
+		}
+	case 1, 2:
+		w, err := r.m.enqueue(r.h[who], n)
+		require.NoError(t, err)
+		if w == nil {
+			r.held[who] += n
+			return
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		q := modelWaiter{who: who, n: n, cancel: cancel, done: make(chan error, 1)}
+		go func() { q.done <- r.m.await(ctx, w) }()
+		r.queue = append(r.queue, q)
+	case 3:
+		if r.held[who] > 0 {
+			n = 1 + rnd.Int64N(r.held[who])
+			r.m.release(r.h[who], n)
+			r.held[who] -= n
+		}
+	case 4:
+		r.m.move(r.h[who], rnd.Int32N(4))
+	case 5:
+		if len(r.queue) > 0 {
+			r.queue[rnd.IntN(len(r.queue))].cancel()
+		}
+	}
+}
+
+// collect takes those off the queue who have their bytes or have given up.
+func (r *memoryModel) collect() {
+	stay := r.queue[:0]
+	for _, q := range r.queue {
+		select {
+		case err := <-q.done:
+			if err == nil {
+				r.held[q.who] += q.n
+			}
+			q.cancel()
+		default:
+			stay = append(stay, q)
+		}
+	}
+	r.queue = stay
 }
 
 // requireNobodyForgotten checks that whoever has waited longest could not be served.
