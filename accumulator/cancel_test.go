@@ -1,0 +1,300 @@
+package accumulator
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+func cancelOf(f Appended) bool { return f.Result.Cancel(f.Index) }
+
+func TestCancelTakesARecordBackAtOnce(t *testing.T) {
+	for _, complete := range []bool{false, true} {
+		t.Run(fmt.Sprint("complete=", complete), func(t *testing.T) {
+			s := &spy{acknowledges: true}
+			a := newTest(Config{Listener: s, Linger: time.Hour})
+			p := a.Topic("t").Partition(0)
+			var l log
+			f := put(t, p, "mine", l.hook("mine"))
+			done := f.Result.Done(f.Index)
+			neighbour := put(t, p, "neighbour")
+			if complete {
+				p.Append(time.Now(), &record.Record{Value: make([]byte, 20000)}, Hook{}, nil)
+				require.True(t, p.Full())
+			}
+			before, _ := a.Buffered()
+
+			require.True(t, cancelOf(f))
+			require.Equal(t, []string{"mine record was cancelled"}, l.all(), "its callback has run when Cancel returns")
+			require.Equal(t, []string{"record was cancelled"}, s.acks)
+			<-done
+			md, err := f.Result.Wait(t.Context(), f.Index)
+			var told *record.Error
+			require.ErrorAs(t, err, &told)
+			require.ErrorIs(t, err, record.ErrCancelled)
+			require.False(t, told.MaybeWritten)
+			require.EqualValues(t, -1, md.Offset)
+			after, _ := a.Buffered()
+			require.Equal(t, before-1, after)
+			require.False(t, cancelOf(f), "once")
+
+			a.expediteAll()
+			b := take(t, p)
+			require.Equal(t, []string{"neighbour"}, valuesOf(t, b))
+			require.False(t, cancelOf(neighbour), "it is sealed")
+			p.Settle(b, acked(5))
+			md, err = neighbour.Result.Wait(t.Context(), neighbour.Index)
+			require.NoError(t, err)
+			require.EqualValues(t, 5, md.Offset)
+			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			require.NoError(t, a.Flush(t.Context()))
+			requireEmpty(t, a)
+			require.Len(t, l.all(), 1)
+			require.Empty(t, s.problems)
+			require.Equal(t, "t/0@5", s.acks[1])
+			require.Zero(t, a.Unheard()-int64(len(s.unheard)))
+		})
+	}
+}
+
+func TestSealLeavesCancelledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
+	for name, gone := range map[string][]int{
+		"first": {0}, "last": {199}, "middle": {50}, "several, in no order": {198, 3, 0, 120, 121, 199, 4}, "all but one": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newTest(Config{})
+			p := a.Topic("t").Partition(0)
+			all := putMany(t, p, 0, 200)
+			if gone == nil {
+				for i := range 199 {
+					gone = append(gone, i)
+				}
+			}
+			cancelled := map[int]bool{}
+			for _, i := range gone {
+				require.True(t, cancelOf(all[i]))
+				cancelled[i] = true
+			}
+			b := take(t, p)
+			require.EqualValues(t, 200-len(gone), b.Count)
+			var want []string
+			for i, v := range numbered(0, 200) {
+				if !cancelled[i] {
+					want = append(want, v)
+				}
+			}
+			require.Equal(t, want, valuesOf(t, b))
+			p.Settle(b, acked(1000))
+			offset := int64(1000)
+			for i, f := range all {
+				md, err := f.Result.Wait(t.Context(), f.Index)
+				if cancelled[i] {
+					require.ErrorIs(t, err, record.ErrCancelled)
+					require.EqualValues(t, -1, md.Offset)
+					continue
+				}
+				require.NoError(t, err)
+				require.Equal(t, offset, md.Offset)
+				offset++
+			}
+			requireEmpty(t, a)
+		})
+	}
+}
+
+// The header's greatest timestamp is that of the records that are left, also when all of them are older than the first was.
+func TestCancelledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
+	a := newTest(Config{})
+	p := a.Topic("t").Partition(0)
+	base := time.UnixMilli(1_700_000_000_000)
+	var all []Appended
+	for _, after := range []time.Duration{0, -5 * time.Second, -2 * time.Second, 7 * time.Second} {
+		all = append(all, p.Append(base, &record.Record{Timestamp: base.Add(after)}, Hook{}, nil))
+	}
+	require.True(t, cancelOf(all[0]))
+	require.True(t, cancelOf(all[3]))
+	b := take(t, p)
+	require.Equal(t, base.Add(-2*time.Second).UnixMilli(), parse(t, b).Header.MaxTimestamp)
+	p.Settle(b, acked(0))
+	md, err := all[1].Result.Wait(t.Context(), all[1].Index)
+	require.NoError(t, err)
+	require.Equal(t, base.Add(-5*time.Second).UnixMilli(), md.Timestamp.UnixMilli())
+	requireEmpty(t, a)
+}
+
+func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
+	a := newTest(Config{BatchSize: 200, Linger: time.Hour})
+	p := a.Topic("t").Partition(0)
+	for _, f := range []Appended{put(t, p, "a"), put(t, p, "b")} {
+		require.True(t, cancelOf(f))
+	}
+	p.Append(time.Now(), sizedRecord(t, 300), Hook{}, nil)
+	b := take(t, p)
+	require.EqualValues(t, 1, b.Count)
+	require.Len(t, b.Wire(), 361, "it is the one behind them")
+	p.Settle(b, acked(0))
+	requireEmpty(t, a)
+
+	require.True(t, cancelOf(put(t, p, "c")))
+	require.NoError(t, a.flushTaking(t, p))
+	requireEmpty(t, a)
+	require.True(t, cancelOf(put(t, p, "d")))
+	require.Zero(t, p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed}))
+	requireEmpty(t, a)
+	require.Zero(t, a.Unheard())
+}
+
+// flushTaking flushes while p's owner takes what is ready, of which nothing is left to send.
+func (a *Accumulator) flushTaking(t *testing.T, p *Partition) error {
+	t.Helper()
+	done := p.startFlush()
+	require.Nil(t, p.Take())
+	<-done
+	return a.Flush(t.Context())
+}
+
+func TestCancelOfARecordThatIsSettledOrOnItsWayDoesNothing(t *testing.T) {
+	a := newTest(Config{})
+	p := a.Topic("t").Partition(0)
+	f := put(t, p, "a")
+	b := take(t, p)
+	require.False(t, cancelOf(f))
+	p.Settle(b, acked(0))
+	require.False(t, cancelOf(f))
+	_, err := f.Result.Wait(t.Context(), f.Index)
+	require.NoError(t, err)
+	requireEmpty(t, a)
+}
+
+func TestCancelReleasesThoseWhoWaitForTheRecordOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		mine, other := put(t, p, "mine"), put(t, p, "other")
+		var l log
+		for name, f := range map[string]Appended{"mine": mine, "other": other} {
+			go func() {
+				md, err := f.Result.Wait(context.Background(), f.Index)
+				l.add(name + " " + outcomeText(md, err))
+			}()
+		}
+		synctest.Wait()
+		require.True(t, cancelOf(mine))
+		synctest.Wait()
+		require.Equal(t, []string{"mine record was cancelled"}, l.all())
+		p.Settle(take(t, p), acked(3))
+		synctest.Wait()
+		require.Equal(t, []string{"mine record was cancelled", "other t/0@3"}, l.all())
+		requireEmpty(t, a)
+	})
+}
+
+func TestCancelInsideACallbackWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{BatchSize: 64, Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		var l log
+		var second, third Appended
+		first := put(t, p, "first", Hook{One: func(record.Metadata, error) {
+			l.add(fmt.Sprint("itself: ", second.Result.Cancel(0)))
+		}})
+		second = put(t, p, "second", Hook{One: func(md record.Metadata, err error) {
+			l.add("second " + outcomeText(md, err))
+			l.add(fmt.Sprint("third: ", cancelOf(third)))
+		}})
+		third = put(t, p, "third", l.hook("third"))
+		p.Settle(take(t, p), acked(0))
+		synctest.Wait()
+		require.False(t, cancelOf(first))
+		require.Equal(t, []string{"second record was cancelled", "third record was cancelled", "third: true", "itself: true"}, l.all())
+		requireEmptyAfterTaking(t, a, p)
+	})
+}
+
+func requireEmptyAfterTaking(t *testing.T, a *Accumulator, p *Partition) {
+	t.Helper()
+	for b := p.Take(); b != nil; b = p.Take() {
+		p.Settle(b, acked(0))
+	}
+	synctest.Wait()
+	requireEmpty(t, a)
+}
+
+func TestFlushWaitsForTheCallbackOfACancelledRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		hold := make(chan struct{})
+		f := put(t, p, "a", Hook{One: func(record.Metadata, error) { <-hold }})
+		go cancelOf(f)
+		synctest.Wait()
+		require.Nil(t, p.Take())
+
+		flushed := make(chan error)
+		go func() { flushed <- a.Flush(t.Context()) }()
+		synctest.Wait()
+		select {
+		case <-flushed:
+			require.Fail(t, "its callback has not returned")
+		default:
+		}
+		close(hold)
+		require.NoError(t, <-flushed)
+		requireEmpty(t, a)
+	})
+}
+
+// A flush does not wait for the callbacks of cancelled records that came after it.
+func TestFlushDoesNotWaitForLaterCancels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		put(t, p, "a")
+		flushed := make(chan error)
+		go func() { flushed <- a.Flush(t.Context()) }()
+		synctest.Wait()
+		b := take(t, p)
+		hold := make(chan struct{})
+		later := put(t, p, "b", Hook{One: func(record.Metadata, error) { <-hold }})
+		go cancelOf(later)
+		synctest.Wait()
+		p.Settle(b, acked(0))
+		require.NoError(t, <-flushed)
+		close(hold)
+		requireEmptyAfterTaking(t, a, p)
+	})
+}
+
+func TestPanicInTheCallbackOfACancelledRecordIsReported(t *testing.T) {
+	s := &spy{}
+	a := newTest(Config{Listener: s})
+	p := a.Topic("t").Partition(0)
+	require.True(t, cancelOf(put(t, p, "a", Hook{One: func(record.Metadata, error) { panic("ouch") }})))
+	require.Equal(t, []any{"ouch"}, s.panics)
+	require.Nil(t, p.Take())
+	requireEmpty(t, a)
+}
+
+func TestCancelOfARecordOfASlice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		var l log
+		var all []Appended
+		for i := range 5 {
+			hook := Hook{I: 10 + i, All: func(i int, md record.Metadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) }}
+			all = append(all, put(t, p, "x", hook))
+		}
+		require.True(t, cancelOf(all[2]))
+		p.Settle(take(t, p), acked(0))
+		synctest.Wait()
+		require.Equal(t, []string{"12 record was cancelled", "10 t/0@0", "11 t/0@1", "13 t/0@2", "14 t/0@3"}, l.all())
+		requireEmpty(t, a)
+	})
+}

@@ -1,0 +1,302 @@
+package accumulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+// batches puts n batches of one record each, with callbacks that write to l, and takes them.
+func batches(t *testing.T, p *Partition, n int, l *log) (taken []*Batch, all []Appended) {
+	t.Helper()
+	for i := range n {
+		all = append(all, put(t, p, "x", l.hook(fmt.Sprint(i))))
+		p.expedite(all[i].Result)
+		taken = append(taken, take(t, p))
+	}
+	return taken, all
+}
+
+func TestCallbacksRunInTheOrderOfSendingWhateverIsSettledFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		var l log
+		b, all := batches(t, p, 4, &l)
+		p.Settle(b[2], acked(2))
+		p.Settle(b[1], failed(errors.New("no")))
+		synctest.Wait()
+		require.Empty(t, l.all())
+		md, err := all[2].Result.Wait(t.Context(), 0)
+		require.NoError(t, err, "the future does not wait for the callbacks of others")
+		require.EqualValues(t, 2, md.Offset)
+		p.Settle(b[0], acked(0))
+		synctest.Wait()
+		require.Equal(t, []string{"0 t/0@0", "1 no", "2 t/0@2"}, l.all())
+		p.Settle(b[3], acked(3))
+		synctest.Wait()
+		require.Equal(t, "3 t/0@3", l.all()[3])
+		requireEmpty(t, a)
+	})
+}
+
+func TestFuturesAreReleasedBeforeCallbacksRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		var f Appended
+		var done <-chan struct{}
+		var l log
+		f = put(t, p, "x", Hook{One: func(md record.Metadata, err error) {
+			select {
+			case <-done:
+				l.add("done")
+			default:
+				l.add("not done")
+			}
+			got, err := f.Result.Wait(context.Background(), f.Index) // must not deadlock
+			l.add(outcomeText(got, err))
+		}})
+		done = f.Result.Done(f.Index)
+		p.Settle(take(t, p), acked(1))
+		synctest.Wait()
+		require.Equal(t, []string{"done", "t/0@1"}, l.all())
+		requireEmpty(t, a)
+	})
+}
+
+func TestSlowCallbackHoldsUpItsPartitionOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p, other := a.Topic("t").Partition(0), a.Topic("t").Partition(1)
+		hold := make(chan struct{})
+		var l log
+		put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold; l.add("slow") }})
+		p.Settle(take(t, p), acked(0))
+		b, _ := batches(t, p, 1, &l)
+		p.Settle(b[0], acked(1))
+		b, _ = batches(t, other, 1, &l)
+		other.Settle(b[0], acked(7))
+		synctest.Wait()
+		require.Equal(t, []string{"0 t/1@7"}, l.all())
+		close(hold)
+		synctest.Wait()
+		require.Equal(t, []string{"0 t/1@7", "slow", "0 t/0@1"}, l.all())
+		requireEmpty(t, a)
+	})
+}
+
+func TestWhatWaitsForCallbacksCountsInTheMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		hold := make(chan struct{})
+		for range 10 {
+			put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold }})
+		}
+		put(t, p, "without")
+		p.Settle(take(t, p), acked(0))
+		records, bytes := a.Buffered()
+		require.Zero(t, records)
+		require.EqualValues(t, 10*hookBytes, bytes)
+		close(hold)
+		synctest.Wait()
+		requireEmpty(t, a)
+	})
+}
+
+func TestPanicInACallbackIsReportedAndTheRestGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &spy{}
+		a := newTest(Config{Listener: s})
+		p := a.Topic("t").Partition(0)
+		var l log
+		put(t, p, "x", Hook{One: func(record.Metadata, error) { panic("ouch") }})
+		put(t, p, "x", l.hook("next"))
+		p.Settle(take(t, p), acked(0))
+		synctest.Wait()
+		require.Equal(t, []any{"ouch"}, s.panics)
+		require.Equal(t, []string{"next t/0@1"}, l.all())
+		require.Empty(t, s.problems)
+		require.Zero(t, s.inside)
+		requireEmpty(t, a)
+	})
+}
+
+func TestCallbackThatEndsItsGoroutineDoesNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &spy{}
+		a := newTest(Config{Listener: s})
+		p := a.Topic("t").Partition(0)
+		var l log
+		put(t, p, "x", l.hook("a"))
+		put(t, p, "x", Hook{One: func(record.Metadata, error) { runtime.Goexit() }})
+		put(t, p, "x", l.hook("c"))
+		p.Settle(take(t, p), acked(0))
+		require.NoError(t, a.Flush(t.Context()))
+		require.Equal(t, []string{"a t/0@0", "c t/0@2"}, l.all())
+		f := put(t, p, "x", Hook{One: func(record.Metadata, error) { runtime.Goexit() }})
+		go cancelOf(f)
+		synctest.Wait()
+		require.Nil(t, p.Take())
+		require.Zero(t, s.inside)
+		requireEmpty(t, a)
+	})
+}
+
+func TestInterceptorsSeeEveryOutcomeOnceAndBeforeTheCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &spy{acknowledges: true}
+		a := newTest(Config{Listener: s})
+		p := a.Topic("t").Partition(0)
+		var seen []int
+		all := []Appended{
+			put(t, p, "x"),
+			put(t, p, "x", Hook{One: func(record.Metadata, error) { seen = append(seen, len(s.acks)) }}),
+			put(t, p, "x"),
+			put(t, p, "x", Hook{I: 5, All: func(i int, _ record.Metadata, _ error) { seen = append(seen, i) }}),
+		}
+		require.True(t, cancelOf(all[2]))
+		p.Settle(take(t, p), acked(0))
+		synctest.Wait()
+		require.Equal(t, []string{"record was cancelled", "t/0@0", "t/0@1", "t/0@2"}, s.acks)
+		require.Equal(t, []int{3, 5}, seen)
+		require.Empty(t, s.problems)
+		requireEmpty(t, a)
+	})
+}
+
+func TestFlushReadiesEverythingAndWaitsForCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Linger: time.Hour})
+		p, q := a.Topic("t").Partition(0), a.Topic("u").Partition(0)
+		hold := make(chan struct{})
+		put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold }})
+		put(t, q, "x")
+		flushed := make(chan error)
+		go func() { flushed <- a.Flush(t.Context()) }()
+		synctest.Wait()
+		require.True(t, p.Ready())
+		require.True(t, q.Ready())
+		require.Equal(t, 1, readies(p))
+
+		later := take(t, p)
+		put(t, p, "later") // came after the flush
+		p.Settle(later, acked(0))
+		q.Settle(take(t, q), acked(0))
+		synctest.Wait()
+		select {
+		case <-flushed:
+			require.Fail(t, "a callback still runs")
+		default:
+		}
+		require.False(t, p.Ready(), "what comes later lingers")
+		close(hold)
+		require.NoError(t, <-flushed)
+		require.Equal(t, 1, p.Waiting())
+		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		requireEmpty(t, a)
+	})
+}
+
+func TestFlushWithNothingBufferedReturnsAtOnce(t *testing.T) {
+	a := newTest(Config{})
+	require.NoError(t, a.Flush(t.Context()))
+	p := a.Topic("t").Partition(0)
+	put(t, p, "x")
+	p.Settle(take(t, p), acked(0))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, a.Flush(ctx))
+}
+
+func TestFlushEndsWithItsContextAndLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		put(t, p, "x")
+		for range 10 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			require.ErrorIs(t, a.Flush(ctx), context.DeadlineExceeded)
+			cancel()
+		}
+		require.Len(t, p.delivery.flushes, 1, "flushes that wait for the same share")
+		p.Settle(take(t, p), acked(0))
+		require.Empty(t, p.delivery.flushes)
+		requireEmpty(t, a)
+	})
+}
+
+func TestPartitionIsActiveExactlyWhileSomethingIsOutstanding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		active := func() bool { return len(a.activePartitions()) == 1 }
+		require.False(t, active())
+		hold := make(chan struct{})
+		f := put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold }})
+		require.True(t, active(), "open")
+		p.expedite(f.Result)
+		b := take(t, p)
+		require.True(t, active(), "taken")
+		p.Settle(b, acked(0))
+		synctest.Wait()
+		require.True(t, active(), "its callback runs")
+		close(hold)
+		synctest.Wait()
+		require.False(t, active())
+		put(t, p, "y")
+		require.True(t, active())
+		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		require.False(t, active())
+		requireEmpty(t, a)
+	})
+}
+
+func TestBufferIsReusedOnlyWhenTheConnectionHasLetGoOfIt(t *testing.T) {
+	a := newTest(Config{})
+	p := a.Topic("t").Partition(0)
+	put(t, p, "record 0")
+	b := take(t, p)
+	b.Hold() // a write begins
+	b.Hold() // and, after that one was given up, another
+	wire := b.Wire()
+	p.Settle(b, failed(record.ErrDeliveryTimeout))
+	records, bytes := a.Buffered()
+	require.Zero(t, records)
+	require.EqualValues(t, 512, bytes, "bytes that a connection holds are counted")
+	put(t, p, "another record")
+	require.Contains(t, string(wire), "record 0", "nobody has written into them")
+	require.NotSame(t, &wire[0], &p.oldestLocked().buf[0])
+	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	b.Release()
+	_, bytes = a.Buffered()
+	require.EqualValues(t, 512, bytes)
+	b.Release()
+	requireEmpty(t, a)
+}
+
+func TestWhoeverSeesTheOutcomeSeesTheMemoryFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		f := put(t, p, "x")
+		seen := make(chan int64)
+		go func() {
+			_, _ = f.Result.Wait(t.Context(), f.Index)
+			records, bytes := a.Buffered()
+			seen <- bytes + int64(records)
+		}()
+		synctest.Wait()
+		go p.Settle(take(t, p), acked(0))
+		require.Zero(t, <-seen)
+	})
+}
