@@ -1,0 +1,129 @@
+package accumulator
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/record"
+)
+
+// What a record of 100 bytes costs from Append to its outcome, with its share of the batch.
+func BenchmarkAppend(b *testing.B) {
+	callback := func(record.Metadata, error) {}
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		hook Hook
+	}{
+		{"16KiB", Config{}, Hook{}},
+		{"1MB", Config{BatchSize: 1_000_000}, Hook{}},
+		{"callback", Config{}, Hook{One: callback}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			a := newSettling(c.cfg)
+			p := a.Topic("t").Partition(0)
+			r := &record.Record{Value: make([]byte, 100)}
+			now := time.Now()
+			b.ReportAllocs()
+			for b.Loop() {
+				for p.Append(now, r, c.hook, nil).Result == nil {
+					waitForRoom(b, p)
+				}
+			}
+		})
+	}
+}
+
+// waitForRoom waits as a Send does: for callbacks that have fallen behind.
+func waitForRoom(b *testing.B, p *Partition) {
+	if err := p.Reserve(b.Context(), 16384); err != nil {
+		b.Error(err)
+	}
+	p.Unreserve(16384)
+}
+
+// All goroutines append to one partition; whoever fills a batch settles it.
+func BenchmarkAppendParallel(b *testing.B) {
+	a := newSettling(Config{})
+	p := a.Topic("t").Partition(0)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := &record.Record{Value: make([]byte, 100)}
+		now := time.Now()
+		for pb.Next() {
+			for p.Append(now, r, Hook{}, nil).Result == nil {
+				waitForRoom(b, p)
+			}
+		}
+	})
+}
+
+// Each goroutine appends to a partition of its own: what is left is what all of them share.
+func BenchmarkAppendParallelOwnPartition(b *testing.B) {
+	a := newSettling(Config{})
+	var next atomic.Int32
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		p := a.Topic("t").Partition(next.Add(1))
+		r := &record.Record{Value: make([]byte, 100)}
+		now := time.Now()
+		for pb.Next() {
+			for p.Append(now, r, Hook{}, nil).Result == nil {
+				waitForRoom(b, p)
+			}
+		}
+	})
+}
+
+// One record alone: what a synchronous send costs here.
+func BenchmarkOneRecordBatch(b *testing.B) {
+	a := newTest(Config{Linger: 5 * time.Millisecond})
+	p := a.Topic("t").Partition(0)
+	r := &record.Record{Value: make([]byte, 100)}
+	b.ReportAllocs()
+	for b.Loop() {
+		f := p.Append(time.Now(), r, Hook{}, nil)
+		p.expedite(f.Result)
+		settleAll(p)
+		_, _ = f.Result.Wait(b.Context(), f.Index)
+	}
+}
+
+func BenchmarkAppendAll(b *testing.B) {
+	const n = 100
+	a := newSettling(Config{})
+	p := a.Topic("t").Partition(0)
+	r := &record.Record{Value: make([]byte, 100)}
+	pick := func(int) (*record.Record, Hook) { return r, Hook{} }
+	done := func(int, Appended) {}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.AppendAll(time.Now(), n, pick, done)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
+}
+
+// Sealing a batch, per codec: what a worker does.
+func BenchmarkCompress(b *testing.B) {
+	for _, codec := range []compress.Codec{compress.Gzip, compress.Snappy, compress.LZ4, compress.Zstd} {
+		b.Run(codec.String(), func(b *testing.B) {
+			a := newTest(Config{Compressor: compressorFor(b, codec), Linger: time.Hour})
+			p := a.Topic("t").Partition(0)
+			r := &record.Record{Value: []byte(`{"request":"payment","status":"accepted","latency":17,"region":"eu-west","session":8123123}`)}
+			b.ReportAllocs()
+			raw := 0
+			for b.Loop() {
+				for !p.Full() {
+					p.Append(time.Now(), r, Hook{}, nil)
+				}
+				batch := p.Take()
+				raw += batch.raw
+				_ = batch.Compress()
+				p.Settle(batch, acked(0))
+			}
+			b.SetBytes(int64(raw / b.N))
+		})
+	}
+}

@@ -1,0 +1,90 @@
+package accumulator_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/record"
+)
+
+// deliverer is told when its partition has something to send.
+type deliverer struct {
+	p    *accumulator.Partition
+	next int64
+}
+
+func (d *deliverer) BatchReady() {
+	for b := d.p.Take(); b != nil; b = d.p.Take() {
+		fmt.Printf("%s/%d: %d records in one batch\n", d.p.Topic(), d.p.Index(), b.Count)
+		// Here b.Wire() would go to a broker, which answers with the offset of the first record.
+		d.p.Settle(b, accumulator.Outcome{BaseOffset: d.next, LogAppendTime: -1})
+		d.next += int64(b.Count)
+	}
+}
+
+// Records are appended, lie in a batch until somebody waits for them, and get their places when the batch is settled.
+func Example() {
+	acc := accumulator.New(accumulator.Config{
+		BatchSize: 16384, Memory: 32 << 20, Linger: time.Second,
+		NewOwner: func(p *accumulator.Partition) accumulator.Owner { return &deliverer{p: p, next: 100} },
+	})
+	p := acc.Topic("events").Partition(0)
+
+	var last accumulator.Appended
+	for _, text := range []string{"one", "two", "three"} {
+		last = p.Append(time.Now(), &record.Record{Value: []byte(text)}, accumulator.Hook{}, nil)
+	}
+	md, err := last.Result.Wait(context.Background(), last.Index)
+	fmt.Println(md.Topic, md.Partition, md.Offset, err)
+	// Output:
+	// events/0: 3 records in one batch
+	// events 0 102 <nil>
+}
+
+// Where the buffer is full, Append says what it needs. Reserve waits for as much, and what is not used goes back.
+func ExamplePartition_Reserve() {
+	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 1024})
+	p := acc.Topic("events").Partition(0)
+	big := record.Record{Value: make([]byte, 900)}
+	p.Append(time.Now(), &big, accumulator.Hook{}, nil)
+
+	a := p.Append(time.Now(), &big, accumulator.Hook{}, nil)
+	fmt.Println("needs", a.Need)
+	go func() {
+		b := p.Take()
+		p.Settle(b, accumulator.Outcome{BaseOffset: 0, LogAppendTime: -1})
+	}()
+	grant := a.Need
+	if err := p.Reserve(context.Background(), grant); err != nil {
+		fmt.Println(err)
+		return
+	}
+	a = p.Append(time.Now(), &big, accumulator.Hook{}, &grant)
+	p.Unreserve(grant)
+	fmt.Println("appended:", a.Result != nil)
+	// Output:
+	// needs 1024
+	// appended: true
+}
+
+// A record can be taken back until its batch is sealed.
+func ExampleResult_Cancel() {
+	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 32 << 20})
+	p := acc.Topic("events").Partition(0)
+	first := p.Append(time.Now(), &record.Record{Value: []byte("one")}, accumulator.Hook{}, nil)
+	second := p.Append(time.Now(), &record.Record{Value: []byte("two")}, accumulator.Hook{}, nil)
+	fmt.Println(first.Result.Cancel(first.Index))
+	b := p.Take()
+	fmt.Println(second.Result.Cancel(second.Index))
+	fmt.Println(b.Count)
+	p.Settle(b, accumulator.Outcome{BaseOffset: 7, LogAppendTime: -1})
+	_, err := first.Result.Wait(context.Background(), first.Index)
+	fmt.Println(err)
+	// Output:
+	// true
+	// false
+	// 1
+	// samsa: topic "events" partition 0: record was cancelled (not written)
+}
