@@ -153,7 +153,7 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 	}
 	switch {
 	case a.Err != nil:
-		return p.failed(r, hook, &record.Error{Topic: t.name, Partition: part.Index(), Err: a.Err.Err})
+		return p.failed(r, hook, &record.Error{Topic: t.name, Partition: part.Index(), Err: a.Err.Err, Detail: a.Err.Detail})
 	case a.Need > 0:
 		return p.failed(r, hook, &record.Error{
 			Topic: t.name, Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true,

@@ -134,12 +134,19 @@ func topicProblem(name string) string {
 		return "it has " + strconv.Itoa(len(name)) + " bytes; at most " + strconv.Itoa(longest) + " are allowed"
 	}
 	for i := range len(name) {
-		c := name[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+		if !legalInTopic(name[i]) {
 			return "the character at byte " + strconv.Itoa(i) + " is not allowed; a-z, A-Z, 0-9, '.', '_' and '-' are"
 		}
 	}
 	return ""
+}
+
+func legalInTopic(c byte) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
+		return true
+	}
+	return false
 }
 
 // shorten bounds a name that goes into an error.
