@@ -2,7 +2,6 @@ package realkafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,7 +23,8 @@ type Topic struct {
 	Config map[string]string
 }
 
-// CreateTopics creates topics and returns when every node that runs knows them, with leaders and with all replicas in sync.
+// CreateTopics creates topics and returns when every node that runs knows them, with all replicas in sync, and
+// their leaders take records.
 func (c *Cluster) CreateTopics(ctx context.Context, topics ...Topic) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	for _, t := range topics {
@@ -43,15 +43,23 @@ func (c *Cluster) CreateTopics(ctx context.Context, topics ...Topic) error {
 			return fmt.Errorf("topic %s: %w %s", t.Topic, err, message)
 		}
 	}
-	return c.each(func(n *node) error {
+	names := make([]string, 0, len(topics))
+	for _, t := range topics {
+		names = append(names, t.Name)
+	}
+	err = c.each(func(n *node) error {
 		if n.running() == nil || n.paused.Load() {
 			return nil
 		}
-		var last error
-		if err := poll(ctx, func(ctx context.Context) bool { last = n.leads(ctx, topics); return last == nil }); err != nil {
-			return errors.Join(err, last)
-		}
-		return nil
+		return pollError(ctx, func(ctx context.Context) error { return n.leads(ctx, names) })
+	})
+	if err != nil {
+		return err
+	}
+	// A broker tells of new partitions a moment before it has them. What is sent in between with acks=0 is lost.
+	return pollError(ctx, func(ctx context.Context) error {
+		_, err := c.EndOffsets(ctx, names...)
+		return err
 	})
 }
 
@@ -80,12 +88,8 @@ func (t Topic) request(nodes int) kmsg.CreateTopicsRequestTopic {
 }
 
 // leads returns nil when the node knows a leader for each partition of the topics, and all their replicas are in sync.
-func (n *node) leads(ctx context.Context, topics []Topic) error {
-	names := make([]string, 0, len(topics))
-	for _, t := range topics {
-		names = append(names, t.Name)
-	}
-	resp, err := n.request(ctx, metadataRequest(names))
+func (n *node) leads(ctx context.Context, topics []string) error {
+	resp, err := n.request(ctx, metadataRequest(topics))
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,9 @@ func TestRecordsComeBackFromOneNodeAsTheyWereSent(t *testing.T) {
 				names = append(names, codec)
 				topics = append(topics, Topic{Name: codec, Partitions: 2})
 			}
+			topics = append(topics, Topic{Name: "append-time", Config: map[string]string{"message.timestamp.type": "LogAppendTime"}})
 			require.NoError(t, c.CreateTopics(t.Context(), topics...))
+			produce(t, c, "append-time", samples())
 			want := map[string][]Record{}
 			for name, codec := range codecs {
 				for partition := range int32(2) {
@@ -73,8 +75,13 @@ func TestRecordsComeBackFromOneNodeAsTheyWereSent(t *testing.T) {
 				}
 			}
 
-			got, err := c.ReadAll(t.Context(), names...)
+			got, err := c.ReadAll(t.Context(), append(names, "append-time")...)
 			require.NoError(t, err)
+			for _, r := range got["append-time"] {
+				require.Equal(t, "LogAppendTime", r.TimestampType)
+			}
+			require.Len(t, got["append-time"], len(samples()))
+			delete(got, "append-time")
 			require.Equal(t, want, got)
 
 			batches, err := c.DumpSegments(t.Context(), names...)
@@ -82,6 +89,8 @@ func TestRecordsComeBackFromOneNodeAsTheyWereSent(t *testing.T) {
 			for name := range codecs {
 				requireBatches(t, name, want[name], batches[name])
 			}
+
+			require.Error(t, c.CreateTopics(t.Context(), topics[0]), "a topic that exists")
 		})
 	}
 }
@@ -112,17 +121,6 @@ func mapSlice[A, B any](in []A, fn func(A) B) []B {
 		out = append(out, fn(a))
 	}
 	return out
-}
-
-func TestTopicWithLogAppendTimeIsReportedSo(t *testing.T) {
-	c := Start(t, Options{Config: map[string]string{"log.message.timestamp.type": "LogAppendTime"}})
-	require.NoError(t, c.CreateTopics(t.Context(), Topic{Name: "t"}))
-	require.Error(t, c.CreateTopics(t.Context(), Topic{Name: "t"}), "a topic that exists")
-	produce(t, c, "t", samples())
-	got, err := c.ReadAll(t.Context(), "t")
-	require.NoError(t, err)
-	require.Len(t, got["t"], len(samples()))
-	require.Equal(t, "LogAppendTime", got["t"][0].TimestampType)
 }
 
 func TestThreeNodesSurviveKillPauseStopAndRestart(t *testing.T) {

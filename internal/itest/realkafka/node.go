@@ -73,6 +73,7 @@ func (n *node) start(java, jars string, jvm []string) error {
 	args := append(append([]string{}, jvm...),
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+		"-Dorg.slf4j.simpleLogger.log.state.change.logger=warn", // several lines a partition at every change
 		"-cp", filepath.Join(jars, "*"), "kafka.Kafka", n.configPath())
 	cmd := exec.Command(java, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, log, log
@@ -148,20 +149,17 @@ func (n *node) request(ctx context.Context, req kmsg.Request) (kmsg.Response, er
 
 // waitReady waits until the node answers and sees the brokers that must be there.
 func (n *node) waitReady(ctx context.Context, brokers []int32) error {
-	var last error
-	err := poll(ctx, func(ctx context.Context) bool {
-		proc := n.running()
-		if proc == nil {
-			return true
+	err := pollError(ctx, func(ctx context.Context) error {
+		if n.running() == nil {
+			return nil // it will not come any more
 		}
-		last = n.sees(ctx, brokers)
-		return last == nil
+		return n.sees(ctx, brokers)
 	})
 	if n.running() == nil {
-		return fmt.Errorf("node %d ended while it started; its log ends with:\n%s", n.id, n.logTail(60))
+		err = errors.New("it ended")
 	}
 	if err != nil {
-		return fmt.Errorf("node %d is not ready (%w): %w; its log ends with:\n%s", n.id, last, err, n.logTail(60))
+		return fmt.Errorf("node %d is not ready: %w; its log ends with:\n%s", n.id, err, n.logTail(60))
 	}
 	return nil
 }
@@ -209,4 +207,13 @@ func poll(ctx context.Context, done func(context.Context) bool) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// pollError calls try until it gives no error or ctx ends; then the error is the last one, too.
+func pollError(ctx context.Context, try func(context.Context) error) error {
+	var last error
+	if err := poll(ctx, func(ctx context.Context) bool { last = try(ctx); return last == nil }); err != nil {
+		return errors.Join(err, last)
+	}
+	return nil
 }

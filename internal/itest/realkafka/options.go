@@ -77,15 +77,17 @@ func (o Options) properties(n *node, controllers []string) string {
 		"auto.create.topics.enable":                "false",
 		"group.initial.rebalance.delay.ms":         "0",
 
-		// A dead or hanging broker is noticed after 3 s instead of 9 s, and a dead controller after 1 s instead of 2 s.
-		"broker.session.timeout.ms":             "3000",
-		"broker.heartbeat.interval.ms":          "500",
-		"controller.quorum.fetch.timeout.ms":    "1000",
-		"controller.quorum.election.timeout.ms": "500",
-
 		// The cleaner takes 128 MB otherwise, a quarter of the heap.
 		"log.cleaner.dedupe.buffer.size": "4194304",
 		"log.cleaner.threads":            "1",
+	}
+	if o.Nodes > 1 {
+		// A dead or hanging broker is noticed after 3 s instead of 9 s, and a dead controller after 1 s instead of 2 s. A node
+		// that is alone has nobody to hand over to: there this would only make it stumble when the machine stalls.
+		p["broker.session.timeout.ms"], p["broker.heartbeat.interval.ms"] = "3000", "500"
+		p["controller.quorum.fetch.timeout.ms"], p["controller.quorum.election.timeout.ms"] = "1000", "500"
+	} else {
+		p["broker.session.timeout.ms"] = "60000"
 	}
 	maps.Copy(p, o.Config)
 	var b strings.Builder
