@@ -185,6 +185,9 @@ func (c *Client) whyNot(e *entry) error {
 	if e.why != nil && c.failures == 0 {
 		return e.why
 	}
+	if len(c.servers) == 0 {
+		return ErrNoServers
+	}
 	return c.servers.report(time.Now())
 }
 

@@ -37,6 +37,9 @@ type Config struct {
 	// ReconnectBackoff and ReconnectBackoffMax (reconnect.backoff.ms, reconnect.backoff.max.ms) are the pause before a server
 	// that failed is tried again. Below a millisecond they count as one.
 	ReconnectBackoff, ReconnectBackoffMax time.Duration
+	// SetupTimeoutMax (socket.connection.setup.timeout.max.ms) is up to where the setup timeout of a server, which begins as
+	// Transport's, doubles with each failure. Zero keeps it as it is.
+	SetupTimeoutMax time.Duration
 	// RequestTimeout (request.timeout.ms) bounds each request. Zero means Transport's.
 	RequestTimeout time.Duration
 	// AllowAutoTopicCreation (allow.auto.create.topics): asking for a topic that does not exist creates it, if the
@@ -86,6 +89,16 @@ func (c *Config) retry() transport.Backoff {
 
 func (c *Config) reconnect() transport.Backoff {
 	return transport.Backoff{Initial: c.ReconnectBackoff, Max: c.ReconnectBackoffMax}
+}
+
+// dial returns the options for an attempt at a server that has failed so often.
+func (c *Config) dial(failures int) *transport.Options {
+	if failures == 0 || c.SetupTimeoutMax <= c.Transport.SetupTimeout {
+		return c.Transport
+	}
+	opts := *c.Transport
+	opts.SetupTimeout = transport.Backoff{Initial: opts.SetupTimeout, Max: c.SetupTimeoutMax}.Delay(failures + 1)
+	return &opts
 }
 
 // headStart is how long a server is left alone with a request before another one is asked beside it.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
@@ -44,17 +45,6 @@ func (c *Client) connection(ctx context.Context) (*transport.Conn, error) {
 	case <-c.ctx.Done():
 		return nil, ErrClosed
 	case <-ctx.Done():
-		return nil, c.over(ctx.Err())
+		return nil, fmt.Errorf("%w: %w", ctx.Err(), c.unreachable())
 	}
 }
-
-// over says what the servers did until a context ended.
-func (c *Client) over(cause error) error {
-	return &waitError{cause: cause, why: c.unreachable()}
-}
-
-// waitError is a context's end, and what was waited for.
-type waitError struct{ cause, why error }
-
-func (e *waitError) Error() string   { return e.cause.Error() + ": " + e.why.Error() }
-func (e *waitError) Unwrap() []error { return []error{e.cause, e.why} }

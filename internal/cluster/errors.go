@@ -13,6 +13,8 @@ var (
 	ErrClosed = errors.New("cluster client is closed")
 	// ErrPending: the topic is not known yet, and is being asked for.
 	ErrPending = errors.New("its metadata is being fetched")
+	// ErrNoServers: there is nobody to ask.
+	ErrNoServers = errors.New("there is no server to ask")
 	// ErrNotTried: the server's turn has not come yet.
 	ErrNotTried = errors.New("not tried yet")
 	// ErrNoAnswer: the server has been asked and has not answered yet.

@@ -383,3 +383,77 @@ func TestAnAbsurdThrottleIsBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestTheSetupTimeoutOfAServerGrowsWithItsFailures(t *testing.T) {
+	w := newWorld()
+	w.topics(topicOf("a", 1, 0, 1))
+	// It takes 15 s to greet, and the setup timeout begins with 10 s.
+	w.become(func(w *world, address string, nc net.Conn) {
+		time.Sleep(15 * time.Second)
+		kafka(w, address, nc)
+	}, "a:1")
+	run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.SetupTimeoutMax = []string{"a:1"}, 30*time.Second }, func(t *testing.T, c *Client) {
+		took(t, 26*time.Second, func() { known(t, c, "a") })
+		time.Sleep(15 * time.Second) // for the server's goroutines
+	})
+	run(t, w, func(cfg *Config) { cfg.Bootstrap = []string{"a:1"} }, func(t *testing.T, c *Client) {
+		_, err := c.Topic(within(t, 5*time.Minute), "a")
+		require.ErrorIs(t, err, transport.ErrSetupTimeout)
+		c.Close()
+		time.Sleep(15 * time.Second)
+	})
+}
+
+func TestWithoutServersNothingIsKnownAndTheErrorSaysSo(t *testing.T) {
+	run(t, newWorld(), func(cfg *Config) { cfg.Bootstrap = nil }, func(t *testing.T, c *Client) {
+		_, err := c.Topic(within(t, time.Second), "a")
+		require.ErrorIs(t, err, ErrNoServers)
+		err = c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+		require.ErrorIs(t, err, ErrNoServers)
+	})
+}
+
+func TestDoEndsWithItsContext(t *testing.T) {
+	w := newWorld()
+	w.become(hang, "a:1", "b:2", "c:3")
+	run(t, w, nil, func(t *testing.T, c *Client) {
+		took(t, time.Second, func() {
+			err := c.Do(within(t, time.Second), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorIs(t, err, ErrNoAnswer)
+		})
+	})
+}
+
+func TestFailoverOverRealSockets(t *testing.T) {
+	w := newWorld()
+	listen := func(b behaviour) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				nc, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer func() { _ = nc.Close() }()
+					b(w, l.Addr().String(), nc)
+				}()
+			}
+		}()
+		return l.Addr().String()
+	}
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, gone.Close())
+	bootstrap := []string{gone.Addr().String(), listen(http), listen(hang), listen(deaf), listen(kafka)}
+	w.topics(topicOf("a", 1, 0, 1))
+	cfg := config(w, bootstrap...)
+	cfg.Transport = &transport.Options{SetupTimeout: 500 * time.Millisecond}
+	c := New(cfg)
+	defer c.Close()
+	require.Len(t, known(t, c, "a").Partitions, 1)
+	require.NoError(t, c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse)))
+}

@@ -180,7 +180,10 @@ func (f *fetching) received(r reply) bool {
 func (c *Client) attempt(ctx context.Context, v candidate, q question, replies chan<- reply) {
 	r := reply{candidate: v}
 	if r.conn == nil {
-		r.conn, r.err = transport.Dial(ctx, c.cfg.Transport, v.address)
+		c.mu.Lock()
+		opts := c.cfg.dial(c.servers.get(v.address).failures)
+		c.mu.Unlock()
+		r.conn, r.err = transport.Dial(ctx, opts, v.address)
 	}
 	if r.err == nil {
 		r.resp, r.version, r.err = ask(ctx, r.conn, q)
@@ -239,5 +242,5 @@ func (c *Client) unreachable() error {
 	if err := c.servers.report(time.Now()); err != nil {
 		return err
 	}
-	return &UnreachableError{}
+	return ErrNoServers
 }
