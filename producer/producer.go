@@ -105,15 +105,19 @@ func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
 		RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
 		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, RequestTimeout: cfg.RequestTimeout,
 		AllowAutoTopicCreation: cfg.AllowAutoCreateTopics, Rebootstrap: cfg.MetadataRecoveryStrategy == MetadataRecoveryRebootstrap,
-		RebootstrapTrigger: cfg.MetadataRecoveryRebootstrapTrigger, Logger: cfg.Logger,
+		RebootstrapTrigger: cfg.MetadataRecoveryRebootstrapTrigger, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax, Logger: cfg.Logger,
 	}
 }
 
-// clusterChanged gives the topics their new metadata and wakes those who wait for newer.
-func (p *Producer) clusterChanged(s *cluster.Snapshot) {
+// clusterChanged gives the topics their new metadata and wakes those who wait for newer. Calls may overlap: the lock lets
+// each see the newest snapshot, whichever it was called for.
+func (p *Producer) clusterChanged(*cluster.Snapshot) {
+	p.topicsMu.Lock()
+	s := p.cluster.Snapshot()
 	for name, t := range *p.topics.Load() {
 		t.update(s.Topics[name])
 	}
+	p.topicsMu.Unlock()
 	changed := make(chan struct{})
 	close(*p.snapshot.Swap(&changed))
 }

@@ -80,19 +80,19 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 	if err != nil {
 		return nil, p.metadataError(wait, name, err)
 	}
-	t = p.addTopic(name, meta)
-	if t.meta.Load() == nil {
-		t.update(meta)
-	}
-	return t, nil
+	return p.addTopic(name, meta), nil
 }
 
-// addTopic returns the topic of that name, made if there is none.
+// addTopic returns the topic of that name, made if there is none, with the newest metadata or else with meta.
 func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
+	if newest := p.cluster.Snapshot().Topics[name]; newest != nil {
+		meta = newest
+	}
 	old := *p.topics.Load()
 	if t := old[name]; t != nil {
+		t.update(meta)
 		return t
 	}
 	t := &topic{name: name, acc: p.acc.Topic(name)}

@@ -132,6 +132,10 @@ func (b *broker) connect() *transport.Conn {
 	if conn != nil {
 		select {
 		case <-conn.Closed():
+			if !errors.Is(conn.Err(), transport.ErrIdle) {
+				// With acks=0 this is how a broker says that it does not lead any more.
+				b.s.cfg.Cluster.Refresh()
+			}
 		default:
 			if !known || conn.Address() == info.Address() {
 				return conn

@@ -32,6 +32,7 @@ type partition struct {
 
 	mu       sync.Mutex
 	lane     lane
+	followed uint64  // the generation of the snapshot that the leader is from
 	broker   *broker // of the current leader; nil while there is none
 	leader   int32
 	topicID  protocol.UUID
@@ -227,6 +228,11 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		b = p.s.broker(leader)
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if snapshot.Generation < p.followed {
+		return // a newer one overtook it
+	}
+	p.followed = snapshot.Generation
 	if topic != nil {
 		p.topicID = id
 	}
@@ -237,7 +243,6 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		p.acc.SetBroker(leader)
 	}
 	p.kickLocked(now)
-	p.mu.Unlock()
 }
 
 // answered and disconnected hand an event of the wire to the core and carry out what it decides.
