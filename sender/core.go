@@ -76,6 +76,7 @@ type parcel struct {
 	tries    int    // requests it was in that may have left
 	doubtful bool   // some try's fate is unknown: it may have been written
 	strayed  bool   // the answer to some try was lost: that request may still be on its way
+	followed bool   // a later batch of its identity was acknowledged, so it is in the log
 	awaiting bool   // an answer may still come for it
 
 	notBefore  time.Time // when it may be tried again
@@ -145,6 +146,9 @@ const (
 
 // addSequence adds n to a sequence, which goes from 2³¹−1 on to 0.
 func addSequence(s, n int32) int32 { return int32((int64(s) + int64(n)) & 0x7fffffff) }
+
+// comesBefore tells whether sequence a is before b, across the wrap.
+func comesBefore(a, b int32) bool { return int32(uint32(a-b)<<1) < 0 }
 
 // retryDue returns the batch that is to be tried again now, or nil. wait is when to look again, if time alone brings it.
 // With idempotence only the lowest sequence is tried: what the broker would not take anyway stays here.
@@ -353,9 +357,12 @@ func (l *lane) resolveBefore(p *parcel) {
 		if q == p {
 			before = false
 		}
-		if before && q.state == unresolved && !q.awaiting && q.id == p.id {
-			q.step(evResolved)
-			continue
+		if before && q.id == p.id && q.sequence != noSequence {
+			q.doubtful, q.followed = true, true
+			if q.state == unresolved && !q.awaiting {
+				q.step(evResolved)
+				continue
+			}
 		}
 		stay = append(stay, q)
 	}
@@ -374,17 +381,24 @@ func (l *lane) lateFailure(p *parcel, a answer) {
 }
 
 // proves tells whether an answer that p's sequence is out of order shows that no try of p was written or will be. It does,
-// unless a request of p may still be on its way behind one of an unresolved batch: a broker that hung may find both, and
-// take them.
+// with two exceptions. A request of p may still be on its way behind one of an unresolved batch: a broker that hung may find
+// both, and take them. And p may lie behind the broker's next sequence, not before it: a broker that was restarted knows
+// again only the last batch of each producer, so a batch after p that may be in the log can have taken that place.
 func (l *lane) proves(p *parcel) bool {
-	if !p.strayed {
-		return true
+	if p.followed {
+		return false
 	}
+	before := true
 	for _, q := range l.window {
-		if q == p {
-			return true
-		}
-		if q.state == unresolved {
+		switch {
+		case q == p:
+			before = false
+			if l.gap && p.id == l.id && comesBefore(l.gapAt, p.sequence) {
+				return true // there is a hole in front: neither p nor what follows it was taken
+			}
+		case before && p.strayed && q.state == unresolved:
+			return false
+		case !before && q.id == p.id && q.sequence != noSequence && (q.doubtful || q.awaiting || q.state == unresolved):
 			return false
 		}
 	}
@@ -469,7 +483,7 @@ func (l *lane) openGap(p *parcel) {
 		l.needBump = true
 		return
 	}
-	if !l.gap || int32(uint32(p.sequence-l.gapAt)<<1) < 0 {
+	if !l.gap || comesBefore(p.sequence, l.gapAt) {
 		l.gap, l.gapAt = true, p.sequence
 	}
 }

@@ -154,6 +154,8 @@ func (s *sim) step(calm bool) {
 		clear(s.producer)
 		s.now = s.now.Add(2 * brokerForgets)
 		s.note("broker forgets producers")
+	case choice < 86 && !calm:
+		s.restart()
 	case choice < 90 && len(s.rebuild) > 0:
 		s.rebuildOne()
 	case choice < 92:
@@ -326,6 +328,19 @@ func (s *sim) disconnect() {
 	for _, r := range lost {
 		s.carryOut(s.lane.disconnected(r.batch.parcel, true, errors.New("reset"), s.now))
 	}
+}
+
+// restart stops the broker cleanly and starts it. What its producers wrote last comes from a snapshot, which has one batch of
+// each: Kafka does not recognise the ones before it any more.
+func (s *sim) restart() {
+	s.disconnect()
+	s.strayed = nil
+	for _, p := range s.producer {
+		if n := len(p.recent); n > 1 {
+			p.recent = p.recent[n-1:]
+		}
+	}
+	s.note("broker restarts")
 }
 
 func (s *sim) carryOut(actions []action) {
