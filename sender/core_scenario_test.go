@@ -83,6 +83,9 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 	case "epoch":
 		s.current.epoch = int16(integer(t, d, "now", 0))
 		return s.done(nil)
+	case "id":
+		s.current = identity{id: int64(integer(t, d, "now", 0)), valid: true}
+		return s.done(nil)
 	case "abort":
 		return s.done(s.lane.abort(fmt.Errorf("producer is closed")))
 	case "replace":
