@@ -1,0 +1,173 @@
+package testbroker
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// Cluster is a running cluster. All its methods may be called from any goroutine, from hooks too, Close and the Wait methods
+// excepted.
+type Cluster struct {
+	t   testing.TB
+	cfg Config
+
+	// mu guards everything below, and what hangs on it: brokers, connections, topics, logs, what was seen. It is held for
+	// short computations only, never while waiting, reading, writing or dialling.
+	mu      sync.Mutex
+	closed  bool
+	brokers []*broker
+	aliases map[string]int32
+	topics  map[string]*topic
+	byID    map[protocol.UUID]*topic // deleted ones too
+	denied  map[string]bool
+	conns   int // connections made so far
+
+	nextTopicID    uint64
+	nextProducerID int64
+	claims         map[claim]*claimed
+	seen           []*seen
+	violations     []string
+	hooks          []hook
+	// changed is closed and replaced whenever something happened that a Wait may be waiting for.
+	changed chan struct{}
+
+	running sync.WaitGroup
+}
+
+// New starts a cluster, which lives until the test ends. It fails the test then if a client did what no correct client does;
+// see Violations.
+func New(t testing.TB, cfg Config) *Cluster {
+	t.Helper()
+	c := &Cluster{
+		t: t, cfg: cfg.withDefaults(), aliases: make(map[string]int32), topics: make(map[string]*topic),
+		byID: make(map[protocol.UUID]*topic), denied: make(map[string]bool), claims: make(map[claim]*claimed),
+		nextProducerID: 1000, changed: make(chan struct{}),
+	}
+	t.Cleanup(c.finish)
+	for range c.cfg.Brokers {
+		c.AddBroker()
+	}
+	for name, partitions := range c.cfg.Topics {
+		c.CreateTopic(name, partitions)
+	}
+	return c
+}
+
+// finish is the end of the test.
+func (c *Cluster) finish() {
+	c.Close()
+	for _, v := range c.Violations() {
+		c.t.Errorf("testbroker: %s", v)
+	}
+	if c.t.Failed() {
+		c.t.Log("testbroker: what the brokers saw, the end of it:\n" + c.trace(100))
+	}
+}
+
+// Close stops all brokers and waits until nothing of the cluster runs any more. The test's end calls it; it may be called
+// twice, but not from a hook. What was seen and the logs stay readable.
+func (c *Cluster) Close() {
+	c.mu.Lock()
+	c.closed = true
+	brokers := c.brokers
+	c.mu.Unlock()
+	for _, b := range brokers {
+		b.stop()
+	}
+	c.running.Wait()
+}
+
+// Bootstrap returns the addresses of all brokers, also of those that are stopped.
+func (c *Cluster) Bootstrap() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := make([]string, len(c.brokers))
+	for i, b := range c.brokers {
+		list[i] = b.address()
+	}
+	return list
+}
+
+// Address returns a broker's address.
+func (c *Cluster) Address(broker int32) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broker(broker).address()
+}
+
+// Alias makes Dial take another address ("kafka.test:9092") for a broker. An alias can be given to another broker later.
+func (c *Cluster) Alias(address string, broker int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broker(broker)
+	c.aliases[address] = broker
+}
+
+// Dial opens a connection to a broker. It is for the client's dialer, in the place of net.Dialer; with TCP it is needed for
+// aliases and Isolate only. An address that nobody listens on refuses the connection.
+func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, dialError(addr, err)
+	}
+	c.mu.Lock()
+	b := c.lookup(addr)
+	if b == nil || b.stopped {
+		c.mu.Unlock()
+		if b == nil && c.cfg.Network == TCP {
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		}
+		return nil, dialError(addr, os.NewSyscallError("connect", syscall.ECONNREFUSED))
+	}
+	if b.isolated {
+		c.mu.Unlock()
+		<-ctx.Done()
+		return nil, dialError(addr, ctx.Err())
+	}
+	if c.cfg.Network == TCP {
+		target := b.address()
+		c.mu.Unlock()
+		return (&net.Dialer{}).DialContext(ctx, network, target)
+	}
+	defer c.mu.Unlock()
+	client, server := newPipe(address(fmt.Sprintf("client:%d", 10000+c.conns)), address(b.address()))
+	b.serve(server)
+	return client, nil
+}
+
+func dialError(addr string, err error) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Addr: address(addr), Err: err}
+}
+
+// lookup finds the broker behind an address, or nil.
+func (c *Cluster) lookup(addr string) *broker {
+	if id, ok := c.aliases[addr]; ok {
+		return c.broker(id)
+	}
+	for _, b := range c.brokers {
+		if b.address() == addr {
+			return b
+		}
+	}
+	return nil
+}
+
+// broker returns the broker with an id. To name one that does not exist is a mistake of the test.
+func (c *Cluster) broker(id int32) *broker {
+	if id < 1 || int(id) > len(c.brokers) {
+		panic(fmt.Sprintf("testbroker: there is no broker %d", id))
+	}
+	return c.brokers[id-1]
+}
+
+// wake wakes the Wait methods. c.mu is held.
+func (c *Cluster) wake() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}

@@ -1,0 +1,36 @@
+// Package testbroker is a Kafka cluster inside a test's process, for producers. It is strict where Kafka is strict, records
+// every request, and breaks on command.
+//
+// It is not a broker to keep data in: there is no storage, no consumer's API, no transaction, and one log a partition
+// instead of one a replica. Where the real Kafka is needed, tests use the real one.
+//
+//	func TestRetryAfterALostAnswer(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			c := testbroker.New(t, testbroker.Config{Brokers: 3, Topics: map[string]int32{"events": 12}})
+//			c.On(protocol.Produce).Partition("events", 0).Nth(1).Do(testbroker.DropAnswer())
+//			p := start(t, c.Bootstrap(), c.Dial) // the client under test, dialling with c.Dial
+//			p.send("events", 0, "hello")
+//			require.Len(t, c.WaitProduces(t.Context(), 2), 2)
+//			require.Len(t, c.Log("events", 0), 1)
+//		})
+//	}
+//
+// # What it checks
+//
+// Every batch is decoded and checked, compressed ones too. Sequences and epochs are judged as Kafka's brokers do: a window of
+// five batches a producer and partition, duplicates answered with success and the first offset, a new epoch that begins with
+// sequence 0, any sequence where nothing is known of the producer. What a correct client never does is a violation, which
+// fails the test at its end unless the test asked for Violations itself: malformed requests, versions that the broker does
+// not speak, a wrong checksum, two batches for a partition, acks other than 0, 1 and -1, and a sequence used again for
+// another batch while the first may have been written.
+//
+// # How it behaves
+//
+// Requests of a connection are handled one at a time and answered in order. Requests are read ahead, and recorded when they
+// arrive, so that a test sees what is in flight; what was not handled when a connection breaks is lost. acks=0 gets no
+// answer, and a closed connection if something was wrong. Brokers have the ids 1, 2, 3 and so on. A stopped broker loses
+// what it leads to the next in-sync replica, at once.
+//
+// On the in-memory network all waiting is on channels, sync.Cond and timers, so that virtual time passes in a synctest
+// bubble. A cluster that is used in a bubble must be made in it.
+package testbroker

@@ -1,0 +1,99 @@
+package testbroker
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// pipe is one end of an in-memory connection that behaves as a TCP connection does: writes go into a bounded buffer, a
+// close lets the other end read what was written, a reset does not, deadlines work, and all of it is safe for concurrent use.
+type pipe struct {
+	in, out       *stream
+	local, remote net.Addr
+	closing       sync.Once
+}
+
+// address is the place of an end of an in-memory connection.
+type address string
+
+func (address) Network() string  { return "tcp" }
+func (a address) String() string { return string(a) }
+
+// newPipe returns the two ends of a connection.
+func newPipe(client, server net.Addr) (*pipe, *pipe) {
+	up, down := newStream(), newStream()
+	return &pipe{in: down, out: up, local: client, remote: server}, &pipe{in: up, out: down, local: server, remote: client}
+}
+
+// Read reads what the other end wrote; io.EOF once that has closed and all is read.
+func (p *pipe) Read(b []byte) (int, error) {
+	n, err := p.in.read(b)
+	return n, p.explain("read", err)
+}
+
+// Write returns when all of b is in the connection's buffer.
+func (p *pipe) Write(b []byte) (int, error) {
+	n, err := p.out.write(b)
+	return n, p.explain("write", err)
+}
+
+// Close ends both directions. The other end reads what was written before, then io.EOF, or ECONNRESET if this end had not
+// read all that it got, as with TCP.
+func (p *pipe) Close() error {
+	p.closing.Do(func() {
+		last := io.EOF
+		if p.in.closeRead(net.ErrClosed, syscall.EPIPE) {
+			last = syscall.ECONNRESET
+		}
+		p.out.closeWrite(net.ErrClosed, last)
+	})
+	return nil
+}
+
+// Reset breaks the connection: both ends fail at once, and what was under way is lost.
+func (p *pipe) Reset() {
+	p.in.reset(syscall.ECONNRESET)
+	p.out.reset(syscall.ECONNRESET)
+}
+
+// LocalAddr returns this end's address.
+func (p *pipe) LocalAddr() net.Addr { return p.local }
+
+// RemoteAddr returns the other end's address.
+func (p *pipe) RemoteAddr() net.Addr { return p.remote }
+
+// SetDeadline sets both deadlines.
+func (p *pipe) SetDeadline(t time.Time) error {
+	p.in.setLimit(&p.in.readLimit, t)
+	p.out.setLimit(&p.out.writeLimit, t)
+	return nil
+}
+
+// SetReadDeadline bounds Read, also one that waits already.
+func (p *pipe) SetReadDeadline(t time.Time) error {
+	p.in.setLimit(&p.in.readLimit, t)
+	return nil
+}
+
+// SetWriteDeadline bounds Write, also one that waits already.
+func (p *pipe) SetWriteDeadline(t time.Time) error {
+	p.out.setLimit(&p.out.writeLimit, t)
+	return nil
+}
+
+// explain makes of a stream's errors what package net makes of a socket's.
+func (p *pipe) explain(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if number, ok := err.(syscall.Errno); ok {
+		err = os.NewSyscallError(op, number)
+	} else if err != net.ErrClosed && err != os.ErrDeadlineExceeded {
+		return err
+	}
+	return &net.OpError{Op: op, Net: "tcp", Source: p.local, Addr: p.remote, Err: err}
+}

@@ -1,0 +1,174 @@
+package testbroker
+
+import (
+	"os"
+	"sync"
+	"time"
+)
+
+// socketBuffer is how many bytes one direction of an in-memory connection holds before a Write waits, as the buffers of a
+// loopback socket do.
+const socketBuffer = 128 << 10
+
+// stream is one direction of an in-memory connection: a bounded buffer between a writer and a reader. All waiting is on a
+// sync.Cond, which counts as durably blocked inside a testing/synctest bubble.
+type stream struct {
+	mu   sync.Mutex
+	cond sync.Cond
+
+	// held[off:] are the bytes that were written and not read.
+	held []byte
+	off  int
+
+	// readErr is what Read gives once held is empty, after the writer's close. writeErr is what Write gives after the
+	// reader's. lost is for both, at once, and drops what is held.
+	readErr, writeErr, lost error
+	// readClosed and writeClosed are for an end that closed itself.
+	readClosed, writeClosed error
+
+	readLimit, writeLimit limit
+}
+
+// limit is a deadline.
+type limit struct {
+	timer  *time.Timer
+	passed bool
+	// change tells a timer of an earlier deadline that it is no longer wanted.
+	change uint64
+}
+
+func newStream() *stream {
+	s := &stream{}
+	s.cond.L = &s.mu
+	return s
+}
+
+// setLimit sets a deadline; the zero time is none. l is one of s's limits.
+func (s *stream) setLimit(l *limit, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.change++
+	l.passed = false
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	if at.IsZero() {
+		return
+	}
+	left := time.Until(at)
+	if left <= 0 {
+		l.passed = true
+		s.cond.Broadcast()
+		return
+	}
+	change := l.change
+	l.timer = time.AfterFunc(left, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l.change == change {
+			l.passed = true
+			s.cond.Broadcast()
+		}
+	})
+}
+
+func (l *limit) stop() {
+	l.change++
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+}
+
+// read waits for at least one byte.
+func (s *stream) read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.readClosed != nil:
+			return 0, s.readClosed
+		case s.lost != nil:
+			return 0, s.lost
+		case s.readLimit.passed:
+			return 0, os.ErrDeadlineExceeded
+		case len(b) == 0:
+			return 0, nil
+		case s.off < len(s.held):
+			n := copy(b, s.held[s.off:])
+			s.off += n
+			if s.off == len(s.held) {
+				s.held, s.off = s.held[:0], 0
+			}
+			s.cond.Broadcast()
+			return n, nil
+		case s.readErr != nil:
+			return 0, s.readErr
+		}
+		s.cond.Wait()
+	}
+}
+
+// write waits until all of b is in the buffer.
+func (s *stream) write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	written := 0
+	for {
+		switch {
+		case s.writeClosed != nil:
+			return written, s.writeClosed
+		case s.lost != nil:
+			return written, s.lost
+		case s.writeErr != nil:
+			return written, s.writeErr
+		case s.writeLimit.passed:
+			return written, os.ErrDeadlineExceeded
+		}
+		if room := socketBuffer - (len(s.held) - s.off); room > 0 && len(b) > 0 {
+			n := min(room, len(b))
+			s.held = append(s.held[:copy(s.held, s.held[s.off:])], b[:n]...)
+			s.off = 0
+			b = b[n:]
+			written += n
+			s.cond.Broadcast()
+		}
+		if len(b) == 0 {
+			return written, nil
+		}
+		s.cond.Wait()
+	}
+}
+
+// closeWrite is the writer's close: the reader gets what is held and then toReader.
+func (s *stream) closeWrite(err, toReader error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writeClosed, s.readErr = err, toReader
+	s.writeLimit.stop()
+	s.cond.Broadcast()
+}
+
+// closeRead is the reader's close: what is held is lost and the writer gets an error. It reports whether anything was lost.
+func (s *stream) closeRead(err, toWriter error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	unread := s.off < len(s.held)
+	s.readClosed, s.writeErr = err, toWriter
+	s.held, s.off = nil, 0
+	s.readLimit.stop()
+	s.cond.Broadcast()
+	return unread
+}
+
+// reset loses what is held; both ends get err.
+func (s *stream) reset(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost == nil {
+		s.lost = err
+	}
+	s.held, s.off = nil, 0
+	s.cond.Broadcast()
+}
