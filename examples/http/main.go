@@ -1,0 +1,139 @@
+// Http is a web service that puts what it is posted into Kafka, and shows how a producer lives in one: a request's context bounds
+// the wait and not the record, a full buffer becomes 503 instead of a growing queue, and a shutdown delivers what is buffered.
+//
+//	go run ./examples/http
+//	curl -i -d 'hello' http://127.0.0.1:8080/records/some-key
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gosamsa/samsa/examples/internal/lab"
+	"github.com/gosamsa/samsa/producer"
+)
+
+const about = `A web service that puts what it is posted into Kafka. It runs until it is interrupted.`
+
+// maxBody bounds what one request may hold; Kafka's own bound, max.request.size, is a little larger.
+const maxBody = 1 << 20
+
+func main() { lab.Main(run) }
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags, bootstrap := lab.Flags("http", about, out)
+	topic := flags.String("topic", "samsa-http", "`name` of the topic; created if it is not there")
+	listen := flags.String("listen", "127.0.0.1:8080", "`address` to serve on")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	l, err := lab.Open(ctx, *bootstrap, 3, *topic)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	listener, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "The broker is %s.\n\nServing. Try:\n  curl -i -d 'hello' http://%s/records/some-key\n\nInterrupt it (Ctrl-C) to see it shut down.\n",
+		l.Describe(), listener.Addr())
+
+	s := service{topic: *topic, answerWithin: 5 * time.Second, stopWithin: 10 * time.Second, out: out}
+	s.cfg = producer.DefaultConfig(l.Servers...)
+	s.cfg.ClientID = "web"
+	// Whoever waits for a record's outcome makes its batch go at once, so linger costs no latency here.
+	// A Send that finds the buffer full waits so long; then the handler says 503. Without a bound the waiting handlers would be the queue.
+	s.cfg.MaxBlock = 250 * time.Millisecond
+	s.cfg.Logger = slog.New(slog.NewTextHandler(out, nil))
+	return s.serve(ctx, listener)
+}
+
+// service is the web service.
+type service struct {
+	cfg          producer.Config
+	topic        string
+	answerWithin time.Duration // a request
+	stopWithin   time.Duration // the shutdown
+	out          io.Writer
+
+	producer *producer.Producer
+}
+
+// serve handles requests until ctx ends, then shuts down: first no new requests, then the producer.
+func (s *service) serve(ctx context.Context, listener net.Listener) error {
+	var err error
+	if s.producer, err = producer.New(s.cfg); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /records/{key}", s.post)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.stopWithin)
+	defer cancel()
+	left, _ := s.producer.Buffered()
+	// Shutdown waits for the handlers, and they wait for their records. What is left after that was given up by its handler:
+	// Close delivers it all the same, and its error tells what it could not.
+	err = errors.Join(err, server.Shutdown(limit), s.producer.Close(limit))
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	if err == nil {
+		fmt.Fprintf(s.out, "Shut down: the last %d records were delivered.\n", left)
+	}
+	return err
+}
+
+// post sends one record and answers when its outcome is known.
+func (s *service) post(w http.ResponseWriter, r *http.Request) {
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	// The context ends when the client goes away or the time is over. It ends the waiting in Send and Get; a record that is
+	// buffered goes its way all the same, and so do its neighbours in the batch.
+	ctx, cancel := context.WithTimeout(r.Context(), s.answerWithin)
+	defer cancel()
+	record := &producer.Record{Topic: s.topic, Key: []byte(r.PathValue("key")), Value: value}
+	place, err := s.producer.Send(ctx, record, nil).Get(ctx)
+	if err != nil {
+		code := status(err)
+		if code == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
+		http.Error(w, err.Error(), code)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"partition": place.Partition, "offset": place.Offset}) // the client may be gone
+}
+
+// status says in HTTP's words what became of a record.
+func status(err error) int {
+	switch {
+	case producer.Retriable(err), errors.Is(err, producer.ErrClosed) && !producer.MaybeWritten(err):
+		return http.StatusServiceUnavailable // certainly not written; later it may work: the buffer is full, no broker answers
+	case errors.Is(err, producer.ErrRecordTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return http.StatusGatewayTimeout // if MaybeWritten, the record is still on its way: a client that posts again may double it
+	case producer.MaybeWritten(err):
+		return http.StatusBadGateway // nobody knows whether it is in the log
+	}
+	return http.StatusInternalServerError // certainly not written, and trying again does not help
+}
