@@ -512,7 +512,13 @@ func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []
 		}
 	default:
 		p.doubtful, p.strayed = true, true
-		out = l.tryAgain(p, fmt.Errorf("%w: %w", record.ErrDisconnected, cause), now)
+		cause = fmt.Errorf("%w: %w", record.ErrDisconnected, cause)
+		if l.cfg.acks == 0 {
+			// No answer will ever tell whether a try arrived, so there are no retries.
+			out = l.giveUp(p, cause, false)
+		} else {
+			out = l.tryAgain(p, cause, now)
+		}
 	}
 	return append(out, l.tidy()...)
 }
