@@ -72,12 +72,30 @@ func (b *broker) signal() {
 func (b *broker) run() {
 	defer b.s.wait.Done()
 	for {
+		var closed <-chan struct{}
+		conn := b.conn // only this goroutine sets it
+		if conn != nil {
+			closed = conn.Closed()
+		}
 		select {
 		case <-b.wake:
 			b.work()
+		case <-closed:
+			b.forget(conn)
 		case <-b.s.ctx.Done():
 			return
 		}
+	}
+}
+
+// forget drops a connection that has ended. If it was not idle for too long, the broker may have gone, or with acks=0 have
+// refused what it got, which it says in no other way: so the metadata is asked for.
+func (b *broker) forget(conn *transport.Conn) {
+	b.mu.Lock()
+	b.conn = nil
+	b.mu.Unlock()
+	if b.s.ctx.Err() == nil && !errors.Is(conn.Err(), transport.ErrIdle) {
+		b.s.cfg.Cluster.Refresh()
 	}
 }
 
@@ -132,7 +150,7 @@ func (b *broker) connect() *transport.Conn {
 	if conn != nil {
 		select {
 		case <-conn.Closed():
-			if !errors.Is(conn.Err(), transport.ErrIdle) {
+			if b.s.ctx.Err() == nil && !errors.Is(conn.Err(), transport.ErrIdle) {
 				// With acks=0 this is how a broker says that it does not lead any more.
 				b.s.cfg.Cluster.Refresh()
 			}
