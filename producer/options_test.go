@@ -1,0 +1,811 @@
+package producer_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/producer"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Each test here is one row of the table of options, on both sides of its boundary.
+
+func TestBootstrapServers(t *testing.T) {
+	// bounded is how long a server that does not answer may hold up the first contact: the setup timeout with its jitter.
+	const bounded = 13 * time.Second
+	deliver := func(t *testing.T, p *producer.Producer, bound time.Duration) {
+		t.Helper()
+		began := time.Now()
+		for i := range int32(3) {
+			_, err := p.Send(t.Context(), to(i, "x"), nil).Get(t.Context())
+			require.NoError(t, err)
+		}
+		require.LessOrEqual(t, time.Since(began), bound)
+	}
+	scene(t, "one is enough", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{c.Address(2)} }), time.Second)
+	})
+	scene(t, "a dead server is passed over", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{"gone:9092", c.Address(2)} }), time.Second)
+	})
+	scene(t, "a server that cannot be connected to costs a bounded time", topics(4, 3), func(t *testing.T, c *testbroker.Cluster) {
+		c.Isolate(4)
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{c.Address(4), c.Address(2)} }), bounded)
+	})
+	scene(t, "a server that hangs costs a bounded time", topics(4, 3), func(t *testing.T, c *testbroker.Cluster) {
+		c.Hang(4)
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{c.Address(4), c.Address(2)} }), bounded)
+	})
+	scene(t, "a server that is no Kafka is passed over", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
+		deliver(t, start(t, c, func(cfg *producer.Config) {
+			cfg.Servers = []string{"web:80", c.Address(2)}
+			cfg.Dialer = withWebServer(c)
+		}), bounded)
+	})
+	scene(t, "none that answers: New does not wait, and Send says so with each server's reason", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		c.Isolate(1)
+		began := time.Now()
+		p := start(t, c, func(cfg *producer.Config) {
+			cfg.Servers = []string{"gone:9092", "web:80", c.Address(1)}
+			cfg.Dialer = withWebServer(c)
+			cfg.MaxBlock = 20 * time.Second
+		})
+		require.Zero(t, time.Since(began))
+		f := p.Send(t.Context(), to(0, "x"), nil)
+		require.Equal(t, 20*time.Second, time.Since(began))
+		notWritten(t, f, producer.ErrMetadataTimeout)
+		_, err := f.Get(t.Context())
+		require.ErrorContains(t, err, "gone:9092")
+		require.ErrorContains(t, err, "refused")
+		require.ErrorContains(t, err, "web:80")
+		require.ErrorContains(t, err, "HTTP")
+		require.ErrorContains(t, err, c.Address(1))
+		require.True(t, producer.Retriable(err))
+	})
+	scene(t, "the program notices nothing of a broker that goes", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 3, nil)
+		c.StopBroker(1)
+		deliver(t, p, 5*time.Second)
+	})
+}
+
+// withWebServer is the cluster's dialer with a web server at web:80.
+func withWebServer(c *testbroker.Cluster) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address != "web:80" {
+			return c.Dial(ctx, network, address)
+		}
+		client, server := net.Pipe()
+		go func() {
+			defer func() { _ = server.Close() }()
+			_, _ = server.Read(make([]byte, 1000))
+			_, _ = server.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))
+		}()
+		return client, nil
+	}
+}
+
+func TestAcks(t *testing.T) {
+	acks := func(a producer.Acks) func(*producer.Config) {
+		return func(cfg *producer.Config) { cfg.Acks, cfg.EnableIdempotence = a, false }
+	}
+	safe := topics(2, 1)
+	safe.MinInSyncReplicas = 2
+	scene(t, "0: no answer is waited for, and the offset is -1", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, acks(producer.AcksNone))
+		c.Mute(1)
+		began := time.Now()
+		for range 10 {
+			md, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+			require.NoError(t, err)
+			require.EqualValues(t, -1, md.Offset)
+		}
+		require.Zero(t, time.Since(began))
+		synctest.Wait()
+		require.EqualValues(t, 0, c.Produces()[0].Acks)
+		c.Unhang(1)
+	})
+	scene(t, "0: what the broker refuses is not known", safe, func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, acks(producer.AcksNone))
+		c.SetSettings("t", testbroker.TopicSettings{MessageMaxBytes: 100})
+		md, err := p.Send(t.Context(), sized(200), nil).Get(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, -1, md.Offset)
+	})
+	scene(t, "1: the leader's answer, not the followers'", safe, func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, acks(producer.AcksLeader))
+		c.SetISR("t", 0, 1)
+		for i := range int64(2) {
+			md, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, i, md.Offset)
+		}
+		require.EqualValues(t, 1, c.Produces()[0].Acks)
+	})
+	scene(t, "1: the answer is waited for", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, acks(producer.AcksLeader))
+		c.Mute(1)
+		f := p.Send(t.Context(), to(0, "x"), nil)
+		time.Sleep(3 * time.Second)
+		require.False(t, isOver(f))
+		c.Unhang(1)
+		_, err := f.Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "all: too few in-sync replicas stop the write", safe, func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, func(cfg *producer.Config) { acks(producer.AcksAll)(cfg); cfg.Retries = 0 })
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.NoError(t, err)
+		require.EqualValues(t, -1, c.Produces()[0].Acks)
+		c.SetISR("t", 0, 1)
+		_, err = p.Send(t.Context(), to(0, "y"), nil).Get(t.Context())
+		brokerCode(t, err, "NOT_ENOUGH_REPLICAS")
+		require.False(t, producer.MaybeWritten(err))
+		require.True(t, producer.Retriable(err))
+	})
+}
+
+// With acks=0 nothing is tried twice: what may have left is told maybe written.
+func TestAcksNoneBroken(t *testing.T) {
+	none := func(cfg *producer.Config) {
+		cfg.Acks, cfg.EnableIdempotence = producer.AcksNone, false
+		cfg.BatchSize, cfg.RequestTimeout = 500_000, 2*time.Second
+	}
+	scene(t, "a broker that does not read is bounded by request.timeout, maybe written and not retried", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, none)
+		c.Hang(1)
+		began := time.Now()
+		_, err := p.Send(t.Context(), sized(400_000), nil).Get(t.Context())
+		require.ErrorIs(t, err, producer.ErrDisconnected)
+		require.True(t, producer.MaybeWritten(err))
+		require.Equal(t, 2*time.Second, time.Since(began))
+		c.Unhang(1)
+		time.Sleep(30 * time.Second)
+		require.Len(t, c.Produces(), 1)
+	})
+	scene(t, "a write that fails part-way is maybe written and not retried", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, none)
+		c.Hang(1)
+		f := p.Send(t.Context(), sized(400_000), nil)
+		time.Sleep(time.Second)
+		require.False(t, isOver(f))
+		c.Disconnect(1)
+		c.Unhang(1)
+		_, err := f.Get(t.Context())
+		require.ErrorIs(t, err, producer.ErrDisconnected)
+		require.True(t, producer.MaybeWritten(err))
+		time.Sleep(30 * time.Second)
+		require.Len(t, c.Produces(), 1)
+	})
+	scene(t, "waiting for a leader is no retry", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { none(cfg); cfg.Retries = 0 })
+		c.MoveLeader("t", 0, -1)
+		c.Disconnect(1)
+		time.Sleep(5 * time.Second)
+		f := p.Send(t.Context(), to(0, "x"), nil)
+		time.Sleep(20 * time.Second)
+		require.False(t, isOver(f))
+		c.MoveLeader("t", 0, 1)
+		_, err := f.Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "waiting for a leader ends by delivery.timeout", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { none(cfg); cfg.DeliveryTimeout = 10 * time.Second })
+		c.MoveLeader("t", 0, -1)
+		c.Disconnect(1)
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		notWritten(t, p.Send(t.Context(), to(0, "x"), nil), producer.ErrDeliveryTimeout)
+		require.Equal(t, 10*time.Second, time.Since(began))
+	})
+}
+
+func TestMaxBlockMs(t *testing.T) {
+	short := func(cfg *producer.Config) { cfg.MaxBlock = time.Second }
+	full := func(cfg *producer.Config) {
+		cfg.MaxBlock, cfg.BufferMemory, cfg.BatchSize, cfg.MaxRequestSize = time.Second, 64<<10, 16<<10, 32<<10
+	}
+	fill := func(t *testing.T, p *producer.Producer) {
+		t.Helper()
+		for range 100 {
+			if f := p.TrySend(sized(8000), nil); isOver(f) {
+				notWritten(t, f, producer.ErrBufferFull)
+				return
+			}
+		}
+		t.Fatal("the buffer does not fill")
+	}
+	scene(t, "for metadata", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, short)
+		began := time.Now()
+		f := p.Send(t.Context(), &producer.Record{Topic: "unknown"}, nil)
+		require.Equal(t, time.Second, time.Since(began))
+		notWritten(t, f, producer.ErrMetadataTimeout)
+		_, err := p.PartitionsFor(t.Context(), "unknown")
+		require.ErrorIs(t, err, producer.ErrMetadataTimeout)
+		require.Equal(t, 2*time.Second, time.Since(began))
+	})
+	scene(t, "metadata that comes in time is used", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, short)
+		time.AfterFunc(500*time.Millisecond, func() { c.CreateTopic("late", 1) })
+		_, err := p.Send(t.Context(), &producer.Record{Topic: "late"}, nil).Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "for room in the buffer", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, full)
+		c.Hang(1)
+		fill(t, p)
+		began := time.Now()
+		f := p.Send(t.Context(), sized(8000), nil)
+		require.Equal(t, time.Second, time.Since(began))
+		notWritten(t, f, producer.ErrBufferFull)
+		_, err := f.Get(t.Context())
+		require.True(t, producer.Retriable(err))
+	})
+	scene(t, "room that comes in time is used", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, full)
+		c.Hang(1)
+		fill(t, p)
+		time.AfterFunc(900*time.Millisecond, func() { c.Unhang(1) })
+		_, err := p.Send(t.Context(), sized(8000), nil).Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "one budget for both together", topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { full(cfg); cfg.Servers = cfg.Servers[1:] })
+		c.Hang(1)
+		fill(t, p)
+		var made time.Time
+		time.AfterFunc(600*time.Millisecond, func() { c.CreateTopic("late", 1); made = time.Now() })
+		began := time.Now()
+		f := p.Send(t.Context(), &producer.Record{Topic: "late", Value: make([]byte, 8000)}, nil)
+		require.Equal(t, time.Second, time.Since(began))
+		require.Equal(t, 600*time.Millisecond, made.Sub(began))
+		notWritten(t, f, producer.ErrBufferFull)
+	})
+	scene(t, "0 does not wait, but asks", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, func(cfg *producer.Config) { cfg.MaxBlock = 0 })
+		began := time.Now()
+		notWritten(t, p.Send(t.Context(), to(0, "x"), nil), producer.ErrMetadataTimeout)
+		require.Zero(t, time.Since(began))
+		time.Sleep(time.Second)
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.NoError(t, err)
+	})
+}
+
+func TestBufferMemory(t *testing.T) {
+	scene(t, "what waits never passes it, and comes back", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		const memory = 64 << 10
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			cfg.BufferMemory, cfg.BatchSize, cfg.MaxRequestSize = memory, 8<<10, 32<<10
+		})
+		c.Mute(1)
+		accepted := 0
+		for ; ; accepted++ {
+			f := p.TrySend(sized(1000), nil)
+			_, used := p.Buffered()
+			require.LessOrEqual(t, used, int64(memory))
+			if isOver(f) {
+				notWritten(t, f, producer.ErrBufferFull)
+				break
+			}
+		}
+		require.Greater(t, accepted, memory/1000/2, "most of the memory holds records")
+		records, _ := p.Buffered()
+		require.Equal(t, accepted, records)
+		c.Unhang(1)
+		require.NoError(t, p.Flush(t.Context()))
+		records, used := p.Buffered()
+		require.Zero(t, records)
+		require.Zero(t, used)
+		_, err := p.TrySend(sized(1000), nil).Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "a record larger than all of it is refused at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 10_000, 5000 })
+		const overhead = record.BatchHeaderSize
+		began := time.Now()
+		_, err := p.Send(t.Context(), filling(t, 10_000-overhead, 0), nil).Get(t.Context())
+		require.NoError(t, err, "exactly buffer.memory")
+		notWritten(t, p.Send(t.Context(), filling(t, 10_001-overhead, 0), nil), producer.ErrRecordTooLarge)
+		require.Zero(t, time.Since(began))
+	})
+}
+
+func TestCompressionType(t *testing.T) {
+	codecs := []producer.Compression{
+		producer.CompressionNone, producer.CompressionGzip, producer.CompressionSnappy, producer.CompressionLZ4, producer.CompressionZstd,
+	}
+	for _, codec := range codecs {
+		scene(t, codec.String()+" marks its batches, which hold what was sent", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Compression = codec })
+			for i := range 100 {
+				p.Send(t.Context(), to(0, fmt.Sprintf("value number %d", i)), nil)
+			}
+			require.NoError(t, p.Flush(t.Context()))
+			part := c.Produces()[1].Parts[0]
+			require.EqualValues(t, codec, part.Batch.Header.Codec())
+			got := written(c, 0)
+			require.Len(t, got, 100)
+			require.Equal(t, "value number 99", got[99])
+		})
+	}
+	for _, codec := range codecs[1:] {
+		scene(t, codec.String()+" fills batch.size within 20 % after 10 batches", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+			const batchSize = 16 << 10
+			p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Compression, cfg.Linger = codec, time.Second })
+			random := rand.New(rand.NewPCG(1, 2))
+			for i := range 8000 {
+				p.Send(t.Context(), to(0, sometimes(random)), nil)
+				if i%50 == 0 {
+					synctest.Wait() // what was measured of the batches before is known
+				}
+			}
+			require.NoError(t, p.Flush(t.Context()))
+			batches := wireSizes(c)[1:]
+			require.Greater(t, len(batches), 20)
+			for i, size := range batches[10 : len(batches)-1] {
+				require.InDelta(t, batchSize, size, 0.2*batchSize, "batch %d", i+10)
+			}
+		})
+	}
+	scene(t, "payloads that turn from compressible to random break no limit", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		const batchSize, maxRequest, memory = 4 << 10, 20_000, 1 << 20
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			cfg.Compression, cfg.BatchSize, cfg.MaxRequestSize, cfg.BufferMemory = producer.CompressionLZ4, batchSize, maxRequest, memory
+		})
+		random := rand.New(rand.NewPCG(3, 4))
+		var failed outcomes
+		for i := range 6000 {
+			value := strings.Repeat("a", 200)
+			if i/1000%2 == 1 {
+				value = noise(random, 200)
+			}
+			p.Send(t.Context(), to(0, value), func(md producer.Metadata, err error) {
+				if err != nil {
+					failed.add(md, err)
+				}
+			})
+			_, used := p.Buffered()
+			require.LessOrEqual(t, used, int64(memory)*5/4, "what the workers hold for a moment comes on top")
+		}
+		require.NoError(t, p.Flush(t.Context()))
+		require.Empty(t, failed.all())
+		for _, r := range c.Produces() {
+			require.LessOrEqual(t, r.Size, maxRequest+500, "headers come on top")
+			for _, part := range r.Parts {
+				raw := 0
+				for i, rec := range part.Batch.Records {
+					raw += record.RecordSize(int32(i), rec.Timestamp-part.Batch.Header.BaseTimestamp, rec.Key, rec.Value, rec.Headers)
+				}
+				require.LessOrEqual(t, raw, min(maxRequest, 16*batchSize, memory/8))
+			}
+		}
+	})
+}
+
+// sometimes is a value that compresses to about a third.
+func sometimes(random *rand.Rand) string {
+	return noise(random, 60) + strings.Repeat("the same words again and again ", 6)
+}
+
+func noise(random *rand.Rand, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(random.Uint32())
+	}
+	return string(b)
+}
+
+// wireSizes are the sizes of all batches that arrived.
+func wireSizes(c *testbroker.Cluster) (sizes []int) {
+	for _, r := range c.Produces() {
+		for _, p := range r.Parts {
+			sizes = append(sizes, len(p.Raw))
+		}
+	}
+	return sizes
+}
+
+func TestRetries(t *testing.T) {
+	safe := topics(2, 1)
+	safe.MinInSyncReplicas = 2
+	retries := func(n int) func(*producer.Config) {
+		return func(cfg *producer.Config) { cfg.Retries, cfg.EnableIdempotence = n, false }
+	}
+	for _, n := range []int{0, 1, 4} {
+		scene(t, fmt.Sprintf("%d: tried so often once more, and then failed", n), safe, func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 1, retries(n))
+			c.SetISR("t", 0, 1)
+			_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+			brokerCode(t, err, "NOT_ENOUGH_REPLICAS")
+			require.False(t, producer.MaybeWritten(err))
+			require.True(t, producer.Retriable(err))
+			if n > 0 {
+				require.ErrorIs(t, err, producer.ErrRetriesExhausted)
+			}
+			require.Len(t, c.Produces(), 1+1+n)
+		})
+	}
+	scene(t, "what passes is not noticed while retries are left", safe, func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, retries(4))
+		c.SetISR("t", 0, 1)
+		time.AfterFunc(300*time.Millisecond, func() { c.SetISR("t", 0, 1, 2) })
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.NoError(t, err)
+		require.Greater(t, len(c.Produces()), 2)
+	})
+	scene(t, "retries wait for retry.backoff.ms, and longer each time", safe, func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, retries(6))
+		c.SetISR("t", 0, 1)
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.Error(t, err)
+		tries := c.Produces()[1:]
+		for i, want := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
+			want *= time.Millisecond
+			require.InDelta(t, want, tries[i+1].Time.Sub(tries[i].Time), 0.2*float64(want)+1, "retry %d", i+1)
+		}
+	})
+}
+
+func TestBatchSize(t *testing.T) {
+	const size, linger = 1000, time.Second
+	config := func(cfg *producer.Config) { cfg.BatchSize, cfg.Linger = size, linger }
+	const first = 400
+	rest := func(total int) int { return total - record.BatchHeaderSize - first }
+	scene(t, "one byte less waits for linger", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		began := time.Now()
+		p.Send(t.Context(), filling(t, first, 0), nil)
+		f := p.Send(t.Context(), filling(t, rest(size-1), 1), nil)
+		<-f.Done()
+		require.Equal(t, linger, time.Since(began))
+		require.Len(t, c.Produces(), 2)
+		require.Equal(t, size-1, len(c.Produces()[1].Parts[0].Raw))
+	})
+	scene(t, "exactly so many go at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		began := time.Now()
+		p.Send(t.Context(), filling(t, first, 0), nil)
+		f := p.Send(t.Context(), filling(t, rest(size), 1), nil)
+		<-f.Done()
+		require.Zero(t, time.Since(began))
+		require.Len(t, c.Produces(), 2)
+		require.Equal(t, size, len(c.Produces()[1].Parts[0].Raw))
+	})
+	scene(t, "one byte more goes into a batch of its own, and what was there goes at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		began := time.Now()
+		f := p.Send(t.Context(), filling(t, first, 0), nil)
+		g := p.Send(t.Context(), filling(t, rest(size+1), 1), nil)
+		<-f.Done()
+		require.Zero(t, time.Since(began))
+		<-g.Done()
+		require.Equal(t, linger, time.Since(began))
+		require.Len(t, c.Produces(), 3)
+	})
+	scene(t, "a larger record goes alone and at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		began := time.Now()
+		before := p.Send(t.Context(), sized(1), nil)
+		large := p.Send(t.Context(), sized(5000), nil)
+		after := p.Send(t.Context(), sized(1), nil)
+		<-before.Done()
+		<-large.Done()
+		require.Zero(t, time.Since(began))
+		<-after.Done()
+		require.Equal(t, linger, time.Since(began))
+		require.EqualValues(t, 1, c.Produces()[2].Parts[0].Batch.Header.Count)
+		require.Greater(t, len(c.Produces()[2].Parts[0].Raw), 5000)
+	})
+	scene(t, "0 sends every record alone", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BatchSize, cfg.Linger = 0, linger })
+		began := time.Now()
+		for range 5 {
+			p.Send(t.Context(), to(0, "x"), nil)
+		}
+		require.NoError(t, p.Flush(t.Context()))
+		require.Zero(t, time.Since(began))
+		require.Len(t, wireSizes(c), 1+5)
+	})
+}
+
+func TestLingerMs(t *testing.T) {
+	const linger = 700 * time.Millisecond
+	config := func(cfg *producer.Config) { cfg.BatchSize, cfg.Linger = 1000, linger }
+	scene(t, "a batch that is not full goes when it is over", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		f := p.Send(t.Context(), to(0, "x"), nil)
+		time.Sleep(linger - time.Nanosecond)
+		synctest.Wait()
+		require.Len(t, c.Produces(), 1)
+		g := p.Send(t.Context(), to(0, "y"), nil)
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		require.True(t, isOver(f))
+		require.True(t, isOver(g), "it went with the batch that it found")
+		require.Equal(t, []string{"x", "y"}, values(c, 1))
+	})
+	scene(t, "a batch that is full before goes at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		p.Send(t.Context(), sized(500), nil)
+		time.Sleep(linger / 2)
+		began := time.Now()
+		<-p.Send(t.Context(), filling(t, 600, 1), nil).Done()
+		require.Equal(t, linger, time.Since(began), "the second did not fit")
+		require.Equal(t, began, c.Produces()[1].Time)
+	})
+	scene(t, "0 waits for nothing", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = 0 })
+		began := time.Now()
+		<-p.Send(t.Context(), to(0, "x"), nil).Done()
+		require.Zero(t, time.Since(began))
+	})
+	scene(t, "it is each batch's own: a request takes only batches that are ready", topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 2, config)
+		began := time.Now()
+		p.Send(t.Context(), to(0, "x"), nil)
+		time.Sleep(linger / 2)
+		p.Send(t.Context(), to(1, "y"), nil)
+		require.NoError(t, p.Flush(t.Context()))
+		require.Equal(t, linger/2, time.Since(began))
+		p.Send(t.Context(), to(0, "x"), nil)
+		time.Sleep(linger / 2)
+		g := p.Send(t.Context(), to(1, "y"), nil)
+		<-g.Done()
+		got := c.Produces()[len(c.Produces())-2:]
+		require.Equal(t, linger/2, got[1].Time.Sub(got[0].Time))
+		require.Len(t, got[0].Parts, 1)
+	})
+}
+
+func TestMaxRequestSize(t *testing.T) {
+	const limit = 10_000
+	config := func(cfg *producer.Config) { cfg.MaxRequestSize, cfg.BatchSize = limit, 4000 }
+	scene(t, "a record of exactly so many bytes goes, one byte more is refused here", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		_, err := p.Send(t.Context(), filling(t, limit-record.BatchHeaderSize, 0), nil).Get(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, limit, len(c.Produces()[1].Parts[0].Raw))
+		f := p.Send(t.Context(), filling(t, limit+1-record.BatchHeaderSize, 0), nil)
+		notWritten(t, f, producer.ErrRecordTooLarge)
+		_, err = f.Get(t.Context())
+		require.False(t, producer.Retriable(err))
+		require.ErrorContains(t, err, "10001")
+		require.ErrorContains(t, err, "max.request.size")
+		require.Len(t, c.Produces(), 2)
+	})
+	scene(t, "it bounds a record before compression", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { config(cfg); cfg.Compression = producer.CompressionZstd })
+		notWritten(t, p.Send(t.Context(), sized(limit+1), nil), producer.ErrRecordTooLarge)
+	})
+	scene(t, "several batches travel in one request, as many as it allows", topics(1, 10), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 10, func(cfg *producer.Config) { config(cfg); cfg.Linger = 50 * time.Millisecond })
+		first := len(c.Produces())
+		c.Mute(1)
+		for i := range int32(10) {
+			p.Send(t.Context(), &producer.Record{Topic: "t", Partition: producer.PartitionOf(i), Value: make([]byte, 3000)}, nil)
+		}
+		time.Sleep(time.Second)
+		c.Unhang(1)
+		require.NoError(t, p.Flush(t.Context()))
+		most, batches := 0, 0
+		for _, r := range c.Produces()[first:] {
+			total := 0
+			for _, part := range r.Parts {
+				total += len(part.Raw)
+			}
+			require.LessOrEqual(t, total, limit)
+			most, batches = max(most, len(r.Parts)), batches+len(r.Parts)
+		}
+		require.Equal(t, 10, batches)
+		require.Equal(t, 3, most)
+	})
+}
+
+func TestRequestTimeoutMs(t *testing.T) {
+	scene(t, "an answer is waited for so long", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			cfg.RequestTimeout, cfg.Retries, cfg.EnableIdempotence = 3*time.Second, 0, false
+		})
+		c.Hang(1)
+		began := time.Now()
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.Equal(t, 3*time.Second, time.Since(began))
+		require.ErrorIs(t, err, producer.ErrDisconnected)
+		require.True(t, producer.MaybeWritten(err))
+		require.False(t, producer.Retriable(err))
+	})
+	scene(t, "an answer that comes in time counts", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			cfg.RequestTimeout, cfg.Retries, cfg.EnableIdempotence = 3*time.Second, 0, false
+		})
+		c.Hang(1)
+		time.AfterFunc(3*time.Second-time.Millisecond, func() { c.Unhang(1) })
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "the request is tried again then", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.RequestTimeout = 3 * time.Second })
+		c.Mute(1)
+		time.AfterFunc(4*time.Second, func() { c.Unhang(1) })
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []string{"x"}, written(c, 0))
+		require.Greater(t, len(c.Produces()), 2)
+	})
+	scene(t, "the broker is told it for its own wait", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		warm(t, c, 1, func(cfg *producer.Config) { cfg.RequestTimeout = 1234 * time.Millisecond })
+		require.EqualValues(t, 1234, c.Produces()[0].Message.(*protocol.ProduceRequest).TimeoutMs)
+	})
+}
+
+func TestMaxInFlightRequestsPerConnection(t *testing.T) {
+	for _, limit := range []int{1, 5} {
+		scene(t, fmt.Sprintf("%d: the next request waits for an answer", limit), topics(1, 8), func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 8, func(cfg *producer.Config) { cfg.MaxInFlight, cfg.Linger = limit, 0 })
+			first := len(c.Produces())
+			c.Mute(1)
+			for i := range int32(8) {
+				p.Send(t.Context(), to(i, "x"), nil)
+				synctest.Wait()
+			}
+			time.Sleep(time.Second)
+			require.Len(t, c.Produces()[first:], limit)
+			require.Equal(t, limit, c.Produces()[first+limit-1].InFlight)
+			c.Unhang(1)
+			require.NoError(t, p.Flush(t.Context()))
+			for _, r := range c.Produces() {
+				require.LessOrEqual(t, r.InFlight, limit)
+			}
+		})
+	}
+	scene(t, "it holds for one partition too", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BatchSize, cfg.Linger, cfg.EnableIdempotence = 0, 0, false })
+		c.Mute(1)
+		for range 6 {
+			p.Send(t.Context(), to(0, "x"), nil)
+			synctest.Wait()
+		}
+		require.Len(t, c.Produces(), 1+5)
+		c.Unhang(1)
+		require.NoError(t, p.Flush(t.Context()))
+		require.Len(t, c.Produces(), 1+6)
+	})
+}
+
+func TestEnableIdempotence(t *testing.T) {
+	lose := func(t *testing.T, c *testbroker.Cluster, p *producer.Producer) {
+		t.Helper()
+		c.Mute(1)
+		f := p.Send(t.Context(), to(0, "x"), nil)
+		time.Sleep(time.Second)
+		require.True(t, c.Produces()[1].Handled)
+		c.Disconnect(1)
+		c.Unhang(1)
+		_, err := f.Get(t.Context())
+		require.NoError(t, err)
+	}
+	scene(t, "true: a retry after a lost answer doubles nothing", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, nil)
+		lose(t, c, p)
+		require.Equal(t, []string{"x"}, written(c, 0))
+		h := c.Produces()[1].Parts[0].Batch.Header
+		require.GreaterOrEqual(t, h.ProducerID, int64(0))
+		require.EqualValues(t, 1, h.BaseSequence)
+	})
+	scene(t, "false: it can, and no producer id is asked for", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.EnableIdempotence = false })
+		lose(t, c, p)
+		require.Equal(t, []string{"x", "x"}, written(c, 0))
+		require.EqualValues(t, -1, c.Produces()[1].Parts[0].Batch.Header.ProducerID)
+		require.Empty(t, c.RequestsOf(protocol.InitProducerID))
+	})
+	scene(t, "true: retries keep the order", topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BatchSize, cfg.Linger = 0, 0 })
+		var want []string
+		for i := range 40 {
+			want = append(want, fmt.Sprint(i))
+			p.Send(t.Context(), to(0, want[i]), nil)
+			if i%10 == 5 {
+				c.MoveLeader("t", 0, int32(1+i/10%2))
+			}
+			if i%10 == 9 {
+				c.Disconnect(c.Leader("t", 0))
+			}
+		}
+		require.NoError(t, p.Flush(t.Context()))
+		require.Equal(t, want, written(c, 0))
+	})
+}
+
+func TestDeliveryTimeoutMs(t *testing.T) {
+	const bound = 10 * time.Second
+	config := func(cfg *producer.Config) {
+		cfg.DeliveryTimeout, cfg.RequestTimeout, cfg.Linger = bound, 3*time.Second, 0
+	}
+	expired := func(t *testing.T, p *producer.Producer, maybe bool) {
+		t.Helper()
+		began := time.Now()
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.ErrorIs(t, err, producer.ErrDeliveryTimeout)
+		require.Equal(t, maybe, producer.MaybeWritten(err), "%v", err)
+		require.Equal(t, bound, time.Since(began))
+	}
+	scene(t, "it bounds tries on a broker that hangs", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		c.Hang(1)
+		expired(t, p, true)
+	})
+	scene(t, "it bounds retries", testbroker.Config{Brokers: 2, Topics: map[string]int32{"t": 1}, MinInSyncReplicas: 2}, func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		c.SetISR("t", 0, 1)
+		expired(t, p, false)
+	})
+	scene(t, "it bounds the wait for a connection", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		c.StopBroker(1)
+		expired(t, p, false)
+	})
+	scene(t, "it bounds the wait for a leader", topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		c.MoveLeader("t", 0, -1)
+		c.Disconnect(1)
+		time.Sleep(time.Second)
+		expired(t, p, false)
+	})
+	scene(t, "it bounds the wait behind others", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			config(cfg)
+			cfg.MaxInFlight, cfg.RequestTimeout = 1, bound
+		})
+		c.Mute(1)
+		p.Send(t.Context(), to(0, "first"), nil)
+		time.Sleep(time.Second)
+		expired(t, p, false)
+	})
+	scene(t, "what comes in time is delivered", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		c.StopBroker(1)
+		time.AfterFunc(bound-2*time.Second, func() { c.StartBroker(1) })
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "time blocked inside Send does not count", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, config)
+		c.Isolate(1)
+		time.AfterFunc(15*time.Second, func() { c.StopBroker(1); c.StartBroker(1) })
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		require.NoError(t, err)
+	})
+	scene(t, "records of one batch are at most max(linger, 1 s) apart", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, config)
+		c.StopBroker(1)
+		began := time.Now()
+		var ends []time.Duration
+		var futures []producer.Future
+		for range 30 {
+			futures = append(futures, p.Send(t.Context(), to(0, "x"), nil))
+			time.Sleep(100 * time.Millisecond)
+		}
+		for _, f := range futures {
+			notWritten(t, f, producer.ErrDeliveryTimeout)
+			ends = append(ends, time.Since(began))
+		}
+		for i, end := range ends {
+			appended := time.Duration(i) * 100 * time.Millisecond
+			require.LessOrEqual(t, end, appended+bound)
+			require.GreaterOrEqual(t, end, appended+bound-time.Second)
+		}
+	})
+}
