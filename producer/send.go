@@ -110,9 +110,12 @@ func noSuchPartition(t *topic, n int32) *record.Error {
 	if meta := t.meta.Load(); meta != nil {
 		count = meta.view.partitions
 	}
-	return &record.Error{
-		Topic: t.name, Partition: n, Err: record.ErrInvalidPartition, Detail: fmt.Sprintf("the topic has %d partitions, from 0 on", count),
+	detail := fmt.Sprintf("the topic has %d partitions, from 0 on", count)
+	if n < 0 {
+		// The error's place has no negative number.
+		detail = fmt.Sprintf("%d is negative; ", n) + detail
 	}
+	return &record.Error{Topic: t.name, Partition: n, Err: record.ErrInvalidPartition, Detail: detail}
 }
 
 // awaitPartition asks once for newer metadata, which may have the partition that the record names: topics grow.

@@ -1,0 +1,486 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// badInput runs f in virtual time with a producer on a cluster of one broker, whose topic t has three partitions. It requires that
+// the broker has taken no request but those that f caused itself, and that everything ends.
+func badInput(t *testing.T, change func(*Config), f func(t *testing.T, c *testbroker.Cluster, p *Producer)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := testbroker.New(t, testbroker.Config{Topics: map[string]int32{"t": 3}})
+		cfg := DefaultConfig(c.Bootstrap()...)
+		cfg.Dialer = c.Dial
+		if change != nil {
+			change(&cfg)
+		}
+		p, err := New(cfg)
+		require.NoError(t, err)
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			var left *CloseError
+			if err := p.Close(ctx); err != nil {
+				require.ErrorAs(t, err, &left)
+				require.Zero(t, left.Left)
+			}
+		}()
+		f(t, c, p)
+	})
+}
+
+// refused requires that every way to send r fails with the reason, for certain not written, and says each of the words. The
+// callbacks must have run when the calls return.
+func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool, words ...string) {
+	t.Helper()
+	ctx := context.Background()
+	check := func(way string, err error) {
+		t.Helper()
+		require.ErrorIs(t, err, reason, way)
+		require.False(t, MaybeWritten(err), way)
+		require.Equal(t, retriable, Retriable(err), "%s: %v", way, err)
+		for _, w := range words {
+			require.Contains(t, err.Error(), w, way)
+		}
+	}
+	once := func(way string, send func(Callback) Future) {
+		t.Helper()
+		var told []error
+		f := send(func(m Metadata, err error) {
+			require.Equal(t, int64(-1), m.Offset)
+			told = append(told, err)
+		})
+		require.Len(t, told, 1, way)
+		check(way, told[0])
+		_, err := f.Get(ctx)
+		check(way, err)
+		require.False(t, f.Cancel(), way)
+	}
+	once("Send", func(cb Callback) Future { return p.Send(ctx, r, cb) })
+	once("TrySend", func(cb Callback) Future { return p.TrySend(r, cb) })
+	if r == nil {
+		return
+	}
+	once("SendAll", func(cb Callback) Future {
+		out := p.SendAll(ctx, []Record{*r}, func(_ int, m Metadata, err error) { cb(m, err) }, nil)
+		require.Len(t, out, 1)
+		return out[0]
+	})
+}
+
+// taken requires that r is delivered.
+func taken(t *testing.T, p *Producer, r *Record) Metadata {
+	t.Helper()
+	m, err := p.Send(context.Background(), r, nil).Get(context.Background())
+	require.NoError(t, err)
+	return m
+}
+
+// sized is a record that takes so many bytes as a batch of its own.
+func sized(t *testing.T, n int) *Record {
+	t.Helper()
+	for size := n; size > 0; size-- {
+		r := &Record{Topic: "t", Value: make([]byte, size), Headers: []Header{{Key: "h", Value: []byte("v")}}}
+		if record.BatchHeaderSize+record.RecordSize(0, 0, r.Key, r.Value, r.Headers) == n {
+			return r
+		}
+	}
+	t.Fatalf("no record takes %d bytes", n)
+	return nil
+}
+
+func TestARecordLargerThanMaxRequestSizeIsRefused(t *testing.T) {
+	badInput(t, func(c *Config) { c.MaxRequestSize = 50_000 }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, sized(t, 50_000))
+		refused(t, p, sized(t, 50_001), ErrRecordTooLarge, false, `topic "t"`, "50001 bytes", "max.request.size is 50000")
+		require.Len(t, c.Produces(), 1)
+	})
+}
+
+func TestARecordLargerThanTheBufferIsRefused(t *testing.T) {
+	badInput(t, func(c *Config) { c.BufferMemory = 50_000 }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, sized(t, 50_000))
+		refused(t, p, sized(t, 50_001), ErrRecordTooLarge, false, `topic "t"`, "50001 bytes", "buffer.memory is 50000")
+		require.Len(t, c.Produces(), 1)
+	})
+}
+
+func TestAKeyOrHeaderCanBeTooLargeToo(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, &Record{Topic: "t"})
+		big := make([]byte, 1<<20)
+		refused(t, p, &Record{Topic: "t", Key: big}, ErrRecordTooLarge, false, "max.request.size is 1048576")
+		refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: "k", Value: big}}}, ErrRecordTooLarge, false, "max.request.size is 1048576")
+		refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: string(big)}}}, ErrRecordTooLarge, false, "max.request.size is 1048576")
+	})
+}
+
+func TestAnIllegalTopicIsRefusedWithoutAskingABroker(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		for name, words := range map[string][]string{
+			"":                       {"it is empty"},
+			".":                      {`"." is not allowed`},
+			"..":                     {`".." is not allowed`},
+			strings.Repeat("x", 250): {"250 bytes", "249", `topic "xxx`},
+			"a b":                    {`topic "a b"`, "byte 1"},
+			"a/b":                    {`topic "a/b"`, "byte 1"},
+			"köln":                   {"byte 1"},
+			"\x00":                   {"byte 0"},
+			"a\nb":                   {`a\nb`, "byte 1"},
+			"topic\xff":              {"byte 5"},
+		} {
+			refused(t, p, &Record{Topic: name}, ErrInvalidTopic, false, words...)
+			_, err := p.PartitionsFor(context.Background(), name)
+			require.ErrorIs(t, err, ErrInvalidTopic)
+		}
+		require.Empty(t, c.Requests())
+	})
+}
+
+func TestTheLongestTopicNameIsRight(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		name := strings.Repeat("x", 248) + "_"
+		c.CreateTopic(name, 1)
+		require.Equal(t, name, taken(t, p, &Record{Topic: name}).Topic)
+	})
+}
+
+func TestAPartitionThatDoesNotExistIsRefused(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		require.Equal(t, int32(2), taken(t, p, &Record{Topic: "t", Partition: PartitionOf(2)}).Partition)
+		for _, n := range []int32{3, math.MaxInt32, -1, math.MinInt32} {
+			refused(t, p, &Record{Topic: "t", Partition: PartitionOf(n)}, ErrInvalidPartition, false,
+				`topic "t"`, fmt.Sprint(n), "3 partitions, from 0 on")
+		}
+		require.Len(t, c.Produces(), 1)
+	})
+}
+
+func TestAPartitionThatHasJustBeenAddedIsFound(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, &Record{Topic: "t"})
+		c.AddPartitions("t", 5)
+		require.Equal(t, int32(4), taken(t, p, &Record{Topic: "t", Partition: PartitionOf(4)}).Partition)
+	})
+}
+
+func TestTheWaitForAPartitionIsBounded(t *testing.T) {
+	badInput(t, func(c *Config) { c.MaxBlock = 7 * time.Second }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, &Record{Topic: "t"})
+		c.Hang(1)
+		began := time.Now()
+		_, err := p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(9)}, nil).Get(context.Background())
+		require.ErrorIs(t, err, ErrInvalidPartition)
+		require.LessOrEqual(t, time.Since(began), 7*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		began = time.Now()
+		_, err = p.Send(ctx, &Record{Topic: "t", Partition: PartitionOf(9)}, nil).Get(context.Background())
+		require.Error(t, err)
+		require.False(t, MaybeWritten(err))
+		require.LessOrEqual(t, time.Since(began), time.Second)
+		c.Unhang(1)
+	})
+}
+
+func TestATimestampBefore1970IsRefused(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		m := taken(t, p, &Record{Topic: "t", Timestamp: time.UnixMilli(0)})
+		require.Equal(t, int64(0), m.Timestamp.UnixMilli())
+		for _, ms := range []int64{-1, -1000, math.MinInt32 * 1000} {
+			refused(t, p, &Record{Topic: "t", Timestamp: time.UnixMilli(ms)}, ErrInvalidTimestamp, false, `topic "t"`, "before 1970")
+		}
+		refused(t, p, &Record{Topic: "t", Timestamp: time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC)}, ErrInvalidTimestamp, false, "1969-12-31 23:59:59")
+	})
+}
+
+func TestNilRecordsFuturesAndContexts(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		refused(t, p, nil, ErrNoRecord, false, "nil")
+		require.Empty(t, p.SendAll(context.Background(), nil, nil, nil))
+
+		var zero Future
+		m, err := zero.Get(context.Background())
+		require.ErrorIs(t, err, ErrNoRecord)
+		require.False(t, MaybeWritten(err))
+		require.Equal(t, int64(-1), m.Offset)
+		<-zero.Done()
+		require.False(t, zero.Cancel())
+
+		var none context.Context
+		_, err = p.Send(none, &Record{Topic: "t"}, nil).Get(none)
+		require.NoError(t, err)
+		require.Len(t, p.SendAll(none, []Record{{Topic: "t"}, {Topic: "t"}}, nil, nil), 2)
+		require.NoError(t, p.Flush(none))
+		infos, err := p.PartitionsFor(none, "t")
+		require.NoError(t, err)
+		require.Len(t, infos, 3)
+		require.Equal(t, 3, c.Records("t"))
+		require.NoError(t, p.Close(none))
+	})
+}
+
+func TestANilContextIsBoundedByMaxBlock(t *testing.T) {
+	badInput(t, func(c *Config) { c.MaxBlock = 3 * time.Second }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		c.Hang(1)
+		var none context.Context
+		began := time.Now()
+		_, err := p.Send(none, &Record{Topic: "t"}, nil).Get(none)
+		require.ErrorIs(t, err, ErrMetadataTimeout)
+		require.Equal(t, 3*time.Second, time.Since(began))
+		_, err = p.PartitionsFor(none, "t")
+		require.ErrorIs(t, err, ErrMetadataTimeout)
+		c.Unhang(1)
+	})
+}
+
+func TestAContextThatIsOverSendsNothing(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, &Record{Topic: "t"})
+		why := errors.New("the caller has gone")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		cancel(why)
+		for _, f := range append(p.SendAll(ctx, []Record{{Topic: "t"}}, nil, nil), p.Send(ctx, &Record{Topic: "t"}, nil)) {
+			_, err := f.Get(context.Background())
+			require.ErrorIs(t, err, why)
+			require.False(t, MaybeWritten(err))
+			require.Contains(t, err.Error(), `topic "t"`)
+		}
+		require.NoError(t, p.Flush(context.Background()))
+		require.Equal(t, 1, c.Records("t"))
+	})
+}
+
+func TestAClosedProducerRefusesEverything(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, &Record{Topic: "t"})
+		require.NoError(t, p.Close(context.Background()))
+		began := time.Now()
+		refused(t, p, &Record{Topic: "t"}, ErrClosed, false, `topic "t"`, "closed")
+		refused(t, p, &Record{Topic: "never heard of"}, ErrClosed, false)
+		refused(t, p, nil, ErrNoRecord, false)
+		_, err := p.PartitionsFor(context.Background(), "other")
+		require.ErrorIs(t, err, ErrClosed)
+		require.NoError(t, p.Flush(context.Background()))
+		_ = p.Close(context.Background())
+		require.Zero(t, time.Since(began))
+		require.Equal(t, 1, c.Records("t"))
+	})
+}
+
+// outOfRange are wrong values of a field, just outside each end of its range.
+func outOfRange(o *configOption) []func(*Config) {
+	var spoil []func(*Config)
+	number := func(set func(c *Config, n int64)) {
+		if o.levels != 0 {
+			for _, n := range []int64{-131073, -2, 0, 10, 18, 23, math.MinInt32, math.MaxInt32} {
+				if o.levels.CheckLevel(int(n)) != nil {
+					spoil = append(spoil, func(c *Config) { set(c, n) })
+				}
+			}
+			return
+		}
+		spoil = append(spoil, func(c *Config) { set(c, o.min-1) })
+		if o.max < configMaxLong {
+			spoil = append(spoil, func(c *Config) { set(c, o.max+1) })
+		}
+	}
+	switch o.ptr(new(Config)).(type) {
+	case *int:
+		number(func(c *Config, n int64) { *o.ptr(c).(*int) = int(n) })
+	case *int64:
+		number(func(c *Config, n int64) { *o.ptr(c).(*int64) = n })
+	case *time.Duration:
+		number(func(c *Config, n int64) { *o.ptr(c).(*time.Duration) = time.Duration(n) * time.Millisecond })
+	case *Acks:
+		spoil = append(spoil, func(c *Config) { c.Acks = 2 }, func(c *Config) { c.Acks = -2 })
+	case *Compression:
+		spoil = append(spoil, func(c *Config) { c.Compression = -1 }, func(c *Config) { c.Compression = 5 })
+	case *MetadataRecoveryStrategy:
+		spoil = append(spoil, func(c *Config) { c.MetadataRecoveryStrategy = "" }, func(c *Config) { c.MetadataRecoveryStrategy = "Rebootstrap " })
+	case *string:
+		spoil = append(spoil, func(c *Config) { *o.ptr(c).(*string) = strings.Repeat("x", 32768) }, func(c *Config) { *o.ptr(c).(*string) = "\xff" })
+	case *[]string:
+		spoil = append(spoil, func(c *Config) { c.Servers = nil }, func(c *Config) { c.Servers = []string{"localhost"} }, func(c *Config) { c.Servers = []string{""} })
+	}
+	return spoil
+}
+
+// TestNewRefusesEachFieldOutOfItsRange goes through the whole table: New and Validate say the same, naming property, field, value
+// and range, and there is no producer.
+func TestNewRefusesEachFieldOutOfItsRange(t *testing.T) {
+	for i := range configOptions {
+		o := &configOptions[i]
+		t.Run(o.property, func(t *testing.T) {
+			cases := outOfRange(o)
+			if _, is := o.ptr(new(Config)).(*bool); !is {
+				require.NotEmpty(t, cases)
+			}
+			for _, spoil := range cases {
+				cfg := DefaultConfig("localhost:9092")
+				spoil(&cfg)
+				p, err := New(cfg)
+				require.Nil(t, p)
+				require.EqualError(t, err, cfg.Validate().Error())
+				var e *ConfigError
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, o.field, e.Field)
+				require.Contains(t, err.Error(), o.property)
+				if o.field != "Servers" {
+					require.Contains(t, err.Error(), o.rangeText())
+				}
+				if text := o.text(&cfg); o.field != "Servers" && text != "" {
+					require.Contains(t, err.Error(), configQuote(text))
+				}
+			}
+		})
+	}
+}
+
+func TestNoServerThatCanBeReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := testbroker.New(t, testbroker.Config{Brokers: 3, Topics: map[string]int32{"t": 3}})
+		c.StopBroker(1)
+		c.Isolate(2)
+		c.Hang(3)
+		servers := c.Bootstrap()
+		cfg := DefaultConfig(servers...)
+		cfg.Dialer, cfg.MaxBlock = c.Dial, 45*time.Second
+		began := time.Now()
+		p, err := New(cfg)
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began), "New waits for nobody")
+
+		_, err = p.Send(context.Background(), &Record{Topic: "t"}, nil).Get(context.Background())
+		require.Equal(t, 45*time.Second, time.Since(began))
+		require.ErrorIs(t, err, ErrMetadataTimeout)
+		require.False(t, MaybeWritten(err))
+		require.True(t, Retriable(err))
+		text := err.Error()
+		for _, s := range servers {
+			require.Contains(t, text, s)
+		}
+		require.Contains(t, text, "connection refused")
+		require.Contains(t, text, "connected, but the server does not answer ApiVersions")
+		require.Contains(t, text, "timed out")
+
+		require.NoError(t, p.Close(context.Background()))
+		c.Unhang(2)
+		c.Unhang(3)
+	})
+}
+
+func TestANameThatDoesNotExistIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := testbroker.New(t, testbroker.Config{Topics: map[string]int32{"t": 1}})
+		cfg := DefaultConfig("nowhere:9092")
+		cfg.Dialer, cfg.MaxBlock = c.Dial, time.Second
+		p, err := New(cfg)
+		require.NoError(t, err)
+		_, err = p.Send(context.Background(), &Record{Topic: "t"}, nil).Get(context.Background())
+		require.ErrorIs(t, err, ErrMetadataTimeout)
+		require.Contains(t, err.Error(), "nowhere:9092: ")
+		require.NoError(t, p.Close(context.Background()))
+	})
+}
+
+func TestAnUnknownTopicIsWaitedForUntilMaxBlock(t *testing.T) {
+	badInput(t, func(c *Config) { c.MaxBlock = 20 * time.Second }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		began := time.Now()
+		_, err := p.Send(context.Background(), &Record{Topic: "missing"}, nil).Get(context.Background())
+		require.Equal(t, 20*time.Second, time.Since(began))
+		require.ErrorIs(t, err, ErrMetadataTimeout)
+		require.False(t, MaybeWritten(err))
+		require.True(t, Retriable(err))
+		require.Contains(t, err.Error(), `topic "missing"`)
+		require.Contains(t, err.Error(), "UNKNOWN_TOPIC_OR_PARTITION")
+		// Asking is backed off.
+		require.Less(t, len(c.RequestsOf(protocol.Metadata)), 40)
+	})
+}
+
+func TestATopicThatIsCreatedMeanwhileIsUsed(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		time.AfterFunc(10*time.Second, func() { c.CreateTopic("late", 1) })
+		began := time.Now()
+		require.Equal(t, "late", taken(t, p, &Record{Topic: "late"}).Topic)
+		require.Less(t, time.Since(began), 12*time.Second)
+	})
+}
+
+func TestABrokerThatCreatesTopicsIsAskedToOnlyIfAllowed(t *testing.T) {
+	for _, allow := range []bool{true, false} {
+		t.Run(fmt.Sprint(allow), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := testbroker.New(t, testbroker.Config{AutoCreate: true})
+				cfg := DefaultConfig(c.Bootstrap()...)
+				cfg.Dialer, cfg.MaxBlock, cfg.AllowAutoCreateTopics = c.Dial, 5*time.Second, allow
+				p, err := New(cfg)
+				require.NoError(t, err)
+				_, err = p.Send(context.Background(), &Record{Topic: "new"}, nil).Get(context.Background())
+				if allow {
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, ErrMetadataTimeout)
+				}
+				require.NoError(t, p.Close(context.Background()))
+			})
+		})
+	}
+}
+
+func TestATopicThatMayNotBeSeenFailsAtOnceAndWorksOnceItMay(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		c.Deny("t")
+		began := time.Now()
+		_, err := p.Send(context.Background(), &Record{Topic: "t"}, nil).Get(context.Background())
+		require.Zero(t, time.Since(began))
+		var broker *BrokerError
+		require.ErrorAs(t, err, &broker)
+		require.Equal(t, protocol.TopicAuthorizationFailed, broker.Code)
+		require.Contains(t, err.Error(), `topic "t"`)
+		require.False(t, MaybeWritten(err))
+		require.False(t, Retriable(err))
+		c.Allow("t")
+		time.Sleep(2 * time.Second)
+		taken(t, p, &Record{Topic: "t"})
+	})
+}
+
+// TestATopicThatMayNotBeWrittenFailsItsRecordsAlone: the right goes away after the metadata was read.
+func TestATopicThatMayNotBeWrittenFailsItsRecordsAlone(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		c.CreateTopic("other", 1)
+		taken(t, p, &Record{Topic: "t"})
+		taken(t, p, &Record{Topic: "other"})
+		rule := c.On(protocol.Produce).Topic("t").Do(testbroker.Fail(protocol.TopicAuthorizationFailed))
+		out := p.SendAll(context.Background(), []Record{{Topic: "t"}, {Topic: "other"}, {Topic: "t"}}, nil, nil)
+		for i, f := range out {
+			_, err := f.Get(context.Background())
+			if i == 1 {
+				require.NoError(t, err)
+				continue
+			}
+			var broker *BrokerError
+			require.ErrorAs(t, err, &broker)
+			require.Equal(t, protocol.TopicAuthorizationFailed, broker.Code)
+			require.False(t, MaybeWritten(err))
+		}
+		rule.End()
+		taken(t, p, &Record{Topic: "t"})
+	})
+}
