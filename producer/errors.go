@@ -1,7 +1,9 @@
 package producer
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -65,6 +67,15 @@ func MaybeWritten(err error) bool {
 func Retriable(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Retriable && !e.MaybeWritten
+}
+
+// contextError is why ctx ended. It is found as context.Canceled or context.DeadlineExceeded even where a cause was given.
+func contextError(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
 // CloseError says what [Producer.Close] could not deliver.

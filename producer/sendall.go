@@ -72,7 +72,7 @@ func (s *sendPiece) send(out []Future) []Future {
 // over says why no more records are admitted: ctx or MaxBlock has ended.
 func (s *sendPiece) over() *record.Error {
 	if user := s.wait.user; user != nil && user.Err() != nil {
-		return &record.Error{Partition: -1, Err: context.Cause(user)}
+		return &record.Error{Partition: -1, Err: contextError(user)}
 	}
 	if s.wait.ctx != nil && s.wait.ctx.Err() != nil {
 		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: "max.block.ms has passed for this call"}

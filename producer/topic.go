@@ -115,7 +115,7 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 	case p.closing.Err() != nil:
 		failed.Err, failed.Retriable, failed.Detail = record.ErrClosed, false, ""
 	case wait != nil && wait.user.Err() != nil:
-		failed.Err = context.Cause(wait.user)
+		failed.Err = contextError(wait.user)
 	case errors.As(err, &broker) && !broker.Code.Retriable():
 		failed.Err, failed.Retriable, failed.Detail = broker, false, ""
 	}
