@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"strconv"
