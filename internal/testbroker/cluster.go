@@ -28,11 +28,15 @@ type Cluster struct {
 	byID    map[protocol.UUID]*topic // deleted ones too
 	denied  map[string]bool
 	conns   int // connections made so far
+	// strangers are servers that are no brokers, and guests the connections to them.
+	strangers map[string]func(net.Conn)
+	guests    []*pipe
 
 	nextTopicID    uint64
 	nextProducerID int64
 	claims         map[claim]*claimed
 	seen           []*seen
+	counts         map[protocol.APIKey]int // of seen
 	violations     []string
 	hooks          []hook
 	// changed is closed and replaced whenever something happened that a Wait may be waiting for.
@@ -48,7 +52,7 @@ func New(t testing.TB, cfg Config) *Cluster {
 	c := &Cluster{
 		t: t, cfg: cfg.withDefaults(), aliases: make(map[string]int32), topics: make(map[string]*topic),
 		byID: make(map[protocol.UUID]*topic), denied: make(map[string]bool), claims: make(map[claim]*claimed),
-		nextProducerID: 1000, changed: make(chan struct{}),
+		strangers: make(map[string]func(net.Conn)), counts: make(map[protocol.APIKey]int), nextProducerID: 1000, changed: make(chan struct{}),
 	}
 	t.Cleanup(c.finish)
 	for range c.cfg.Brokers {
@@ -77,6 +81,9 @@ func (c *Cluster) Close() {
 	c.mu.Lock()
 	c.closed = true
 	brokers := c.brokers
+	for _, g := range c.guests {
+		g.Reset()
+	}
 	c.mu.Unlock()
 	for _, b := range brokers {
 		b.stop()
@@ -117,6 +124,10 @@ func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, err
 		return nil, dialError(addr, err)
 	}
 	c.mu.Lock()
+	if serve := c.strangers[addr]; serve != nil && !c.closed {
+		defer c.mu.Unlock()
+		return c.welcome(addr, serve), nil
+	}
 	b := c.lookup(addr)
 	if b == nil || b.stopped {
 		c.mu.Unlock()
@@ -139,6 +150,27 @@ func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	client, server := newPipe(address(fmt.Sprintf("client:%d", 10000+c.conns)), address(b.address()))
 	b.serve(server)
 	return client, nil
+}
+
+// Serve makes Dial reach a server that is no broker ("proxy.test:80"), on the in-memory network whatever the cluster uses. f
+// gets each connection on a goroutine of its own, and the connection is closed when f returns. At the end of the test the
+// connections are reset, and f must return.
+func (c *Cluster) Serve(address string, f func(net.Conn)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.strangers[address] = f
+}
+
+// welcome makes a connection to a stranger. c.mu is held.
+func (c *Cluster) welcome(addr string, serve func(net.Conn)) net.Conn {
+	c.conns++
+	client, server := newPipe(address(fmt.Sprintf("client:%d", 10000+c.conns)), address(addr))
+	c.guests = append(c.guests, server)
+	c.running.Go(func() {
+		defer func() { _ = server.Close() }()
+		serve(server)
+	})
+	return client
 }
 
 func dialError(addr string, err error) error {

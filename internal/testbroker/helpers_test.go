@@ -117,11 +117,29 @@ var plain = identity{-1, -1, -1}
 
 // batch makes a batch of records with these values, and their values as keys.
 func batch(who identity, values ...string) []byte {
-	const now = 1_700_000_000_000
 	b := make([]byte, record.BatchHeaderSize)
 	for i, v := range values {
 		b = record.AppendRecord(b, int32(i), int64(i), []byte(v), []byte(v), nil)
 	}
+	return sealed(b, who, values)
+}
+
+// keyless is a batch in which records with an empty value have no key.
+func keyless(values ...string) []byte {
+	b := make([]byte, record.BatchHeaderSize)
+	for i, v := range values {
+		key := []byte(v)
+		if v == "" {
+			key = nil
+		}
+		b = record.AppendRecord(b, int32(i), int64(i), key, []byte(v), nil)
+	}
+	return sealed(b, plain, values)
+}
+
+// sealed gives the records in b[61:] the header that fits.
+func sealed(b []byte, who identity, values []string) []byte {
+	const now = 1_700_000_000_000
 	return seal(b, record.BatchHeader{
 		Magic: record.Magic, PartitionLeaderEpoch: -1, LastOffsetDelta: int32(len(values) - 1), BaseTimestamp: now,
 		MaxTimestamp: now + int64(len(values)-1), ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence,

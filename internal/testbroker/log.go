@@ -16,6 +16,7 @@ const producerWindow = 5
 // log is a partition's log with what it knows of its producers.
 type log struct {
 	batches   []Batch
+	records   int // in batches
 	start     int64
 	next      int64
 	producers map[int64]*producerState
@@ -79,6 +80,7 @@ func (l *log) append(p *Part, epoch int32, s *TopicSettings, request int, now ti
 	}
 	stored.Request = request
 	l.batches = append(l.batches, stored)
+	l.records += len(stored.Records)
 	l.next += int64(h.LastOffsetDelta) + 1
 	v := verdict{offset: h.BaseOffset, appendTime: -1, appended: true}
 	if s.LogAppendTime {
@@ -169,7 +171,9 @@ func addSequence(sequence, n int32) int32 {
 // truncate drops the batches from an offset on, and what is known of producers only through them.
 func (l *log) truncate(offset int64) {
 	for len(l.batches) > 0 && l.batches[len(l.batches)-1].Header.BaseOffset >= offset {
-		l.batches = l.batches[:len(l.batches)-1]
+		last := len(l.batches) - 1
+		l.records -= len(l.batches[last].Records)
+		l.batches = l.batches[:last:last]
 	}
 	l.next = l.start
 	l.producers = make(map[int64]*producerState)
@@ -204,9 +208,7 @@ func (c *Cluster) Records(topic string) int {
 	defer c.mu.Unlock()
 	n := 0
 	for _, p := range c.topic(topic).partitions {
-		for _, b := range p.log.batches {
-			n += len(b.Records)
-		}
+		n += p.log.records
 	}
 	return n
 }
@@ -227,9 +229,10 @@ func (c *Cluster) DeleteRecords(topic string, partition int32, before int64) {
 	defer c.mu.Unlock()
 	l := &c.partition(topic, partition).log
 	l.start = min(max(l.start, before), l.next)
-	l.batches = slices.DeleteFunc(slices.Clone(l.batches), func(b Batch) bool {
-		return b.Header.BaseOffset+int64(b.Header.LastOffsetDelta) < l.start
-	})
+	for len(l.batches) > 0 && l.batches[0].Header.BaseOffset+int64(l.batches[0].Header.LastOffsetDelta) < l.start {
+		l.records -= len(l.batches[0].Records)
+		l.batches = l.batches[1:]
+	}
 	c.wake()
 }
 

@@ -23,6 +23,12 @@ type address string
 func (address) Network() string  { return "tcp" }
 func (a address) String() string { return string(a) }
 
+// Pipe returns the two ends of an in-memory connection, for tests that need no broker.
+func Pipe() (client, server net.Conn) {
+	a, b := newPipe(address("client:1"), address("server:1"))
+	return a, b
+}
+
 // newPipe returns the two ends of a connection.
 func newPipe(client, server net.Addr) (*pipe, *pipe) {
 	up, down := newStream(), newStream()

@@ -114,6 +114,17 @@ func (c *Cluster) RequestsOf(key protocol.APIKey) []Request {
 // Produces returns the Produce requests, in order of arrival.
 func (c *Cluster) Produces() []Request { return c.RequestsOf(protocol.Produce) }
 
+// MaxInFlight returns the greatest InFlight of all requests: how many Produce requests a client had in flight on a connection.
+func (c *Cluster) MaxInFlight() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	most := 0
+	for _, s := range c.seen {
+		most = max(most, s.InFlight)
+	}
+	return most
+}
+
 // copy returns the request as it is now. The cluster's mutex is held.
 func (s *seen) copy() Request {
 	r := s.Request
@@ -155,6 +166,7 @@ func (c *Cluster) arrived(k *conn, frame []byte) (*seen, error) {
 	}
 	s.InFlight = k.producing
 	c.seen = append(c.seen, s)
+	c.counts[h.Key]++
 	c.wake()
 	return s, nil
 }
@@ -185,6 +197,8 @@ func (c *Cluster) parse(k *conn, h protocol.RequestHeader, body []byte) (protoco
 		m = &protocol.ApiVersionsRequest{}
 	case protocol.InitProducerID:
 		m = &protocol.InitProducerIDRequest{}
+	default:
+		return nil, errClose
 	}
 	if err := m.Decode(body, h.Version); err != nil {
 		c.violation("%s: %s version %d: %v", k, h.Key, h.Version, err)

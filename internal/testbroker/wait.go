@@ -32,7 +32,11 @@ func (c *Cluster) WaitUntil(ctx context.Context, what string, cond func() bool) 
 // WaitRequests waits until n requests of an API have arrived, and returns all of them.
 func (c *Cluster) WaitRequests(ctx context.Context, key protocol.APIKey, n int) []Request {
 	c.t.Helper()
-	c.WaitUntil(ctx, fmt.Sprintf("%d %s requests", n, key), func() bool { return len(c.RequestsOf(key)) >= n })
+	c.WaitUntil(ctx, fmt.Sprintf("%d %s requests", n, key), func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.counts[key] >= n
+	})
 	return c.RequestsOf(key)
 }
 
