@@ -88,6 +88,8 @@ func TestTopicsThatDoNotExist(t *testing.T) {
 		require.Equal(t, protocol.InvalidTopicException, ask("no/good", true).ErrorCode)
 		require.Equal(t, protocol.TopicAuthorizationFailed, ask("secret", true).ErrorCode)
 		require.Equal(t, protocol.TopicAuthorizationFailed, k.produce("secret", 0, batch(plain, "x")).ErrorCode)
+		c.Allow("secret")
+		require.Equal(t, protocol.None, k.produce("secret", 0, batch(plain, "x")).ErrorCode)
 		require.Equal(t, protocol.UnknownTopicOrPartition, k.produce("none", 0, batch(plain, "x")).ErrorCode)
 		require.Equal(t, protocol.UnknownTopicOrPartition, k.produce("new", 2, batch(plain, "x")).ErrorCode)
 	})
@@ -296,4 +298,41 @@ func TestANewBrokerIsInTheMetadata(t *testing.T) {
 		require.Len(t, c.Bootstrap(), 2)
 		require.Equal(t, protocol.None, connect(t, c, id).produce("events", 0, batch(plain, "x")).ErrorCode)
 	})
+}
+
+func TestConnectionsTellTheirEnds(t *testing.T) {
+	onEach(t, Config{Brokers: 2}, func(t *testing.T, c *Cluster) {
+		nc, err := c.Dial(t.Context(), "tcp", c.Bootstrap()[1])
+		require.NoError(t, err)
+		require.Equal(t, "tcp", nc.RemoteAddr().Network())
+		require.Equal(t, c.Address(2), nc.RemoteAddr().String())
+		require.NotEqual(t, nc.RemoteAddr().String(), nc.LocalAddr().String())
+		require.NoError(t, nc.Close())
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = c.Dial(ended, "tcp", c.Address(1))
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+func TestAPartitionWithoutALeader(t *testing.T) {
+	onEach(t, oneTopic, func(t *testing.T, c *Cluster) {
+		c.MoveLeader("events", 0, -1)
+		k := connect(t, c, 1)
+		var m protocol.MetadataResponse
+		k.do(12, &protocol.MetadataRequest{}, &m)
+		require.Equal(t, protocol.LeaderNotAvailable, m.Topics[0].Partitions[0].ErrorCode)
+		require.EqualValues(t, -1, m.Topics[0].Partitions[0].LeaderID)
+		r := k.produce("events", 0, batch(plain, "x"))
+		require.Equal(t, protocol.NotLeaderOrFollower, r.ErrorCode)
+	})
+}
+
+func TestMistakesOfTheTestPanic(t *testing.T) {
+	c := New(t, oneTopic)
+	require.PanicsWithValue(t, "testbroker: there is no broker 2", func() { c.StopBroker(2) })
+	require.PanicsWithValue(t, "testbroker: there is no topic none", func() { c.Log("none", 0) })
+	require.PanicsWithValue(t, "testbroker: there is no partition events/1", func() { c.Log("events", 1) })
+	require.PanicsWithValue(t, "testbroker: there is a topic events already", func() { c.CreateTopic("events", 1) })
+	require.PanicsWithValue(t, "testbroker: no versions of Kafka 5.0", func() { KafkaVersions("5.0") })
 }

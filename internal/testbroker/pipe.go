@@ -1,6 +1,7 @@
 package testbroker
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -91,15 +92,14 @@ func (p *pipe) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// explain makes of a stream's errors what package net makes of a socket's.
+// explain makes of a stream's errors what package net makes of a socket's. io.EOF stays as it is.
 func (p *pipe) explain(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if number, ok := err.(syscall.Errno); ok {
-		err = os.NewSyscallError(op, number)
-	} else if err != net.ErrClosed && err != os.ErrDeadlineExceeded {
+	if err == nil || errors.Is(err, io.EOF) {
 		return err
+	}
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		err = os.NewSyscallError(op, number)
 	}
 	return &net.OpError{Op: op, Net: "tcp", Source: p.local, Addr: p.remote, Err: err}
 }
