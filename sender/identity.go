@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -80,7 +81,8 @@ func (d *identities) ask() {
 		}
 		d.s.cfg.Logger.Warn("no producer id", "error", err)
 		var broker *protocol.Error
-		if d.s.ctx.Err() != nil || errors.As(err, &broker) && !broker.Code.Retriable() {
+		refused := errors.As(err, &broker) && !broker.Code.Retriable() || errors.Is(err, transport.ErrUnsupported)
+		if d.s.ctx.Err() != nil || refused {
 			d.finish(identity{}, err)
 			return
 		}
@@ -134,16 +136,15 @@ func (d *identities) finish(id identity, err error) {
 // cureFor says what helps against a refused producer id.
 func cureFor(err error) string {
 	var broker *protocol.Error
-	if !errors.As(err, &broker) {
-		return ""
-	}
-	switch broker.Code {
-	case protocol.ClusterAuthorizationFailed:
+	switch {
+	case errors.Is(err, transport.ErrUnsupported), errors.Is(err, &protocol.Error{Code: protocol.UnsupportedVersion}):
+		return "Kafka before 0.11 knows no producer ids and is too old for this client; for other servers set enable.idempotence=false"
+	case errors.Is(err, &protocol.Error{Code: protocol.ClusterAuthorizationFailed}):
 		return "the principal needs the IdempotentWrite right on the cluster or Write on a topic, or set enable.idempotence=false"
-	case protocol.UnsupportedVersion:
-		return "the broker is older than 0.11; set enable.idempotence=false"
+	case errors.As(err, &broker):
+		return "no producer id; without enable.idempotence none is needed"
 	}
-	return "no producer id; without enable.idempotence none is needed"
+	return ""
 }
 
 // sleep waits for d; it reports false when the sender stops first.
