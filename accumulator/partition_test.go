@@ -181,9 +181,10 @@ func TestLingerOfTheNextBatchIsItsOwn(t *testing.T) {
 		requireEmpty(t, a)
 
 		// Nothing is left that would wake an idle producer.
-		p.mu.Lock()
+		p.expedite(put(t, p, "c").Result)
+		p.Settle(take(t, p), acked(3))
 		require.False(t, p.lingering)
-		p.mu.Unlock()
+		requireEmpty(t, a)
 	})
 }
 
@@ -539,9 +540,13 @@ func TestTopicAndPartitionAreMadeOnce(t *testing.T) {
 	require.Same(t, five, a.Topic("t").Partition(5))
 	require.Len(t, a.Topic("t").Partitions(), 6)
 	require.Nil(t, a.Topic("t").Partitions()[4])
+	require.Same(t, five, a.Topic("t").Lookup(5))
+	require.Nil(t, a.Topic("t").Lookup(4))
+	require.Nil(t, a.Topic("t").Lookup(6))
 	require.Equal(t, 1, made)
 	require.NotSame(t, five, a.Topic("t").Partition(0))
 	require.Same(t, five, a.Topic("t").Partitions()[5])
+	require.Same(t, a.Topic("t").Lookup(0), a.Topic("t").Partitions()[0])
 	require.Equal(t, 1, a.memory.brokers)
 }
 

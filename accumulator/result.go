@@ -210,23 +210,16 @@ func (w wakeup) call() {
 	}
 }
 
-// except gives records outcomes of their own. One that has an outcome already keeps it. When no record is left without one,
-// the result is settled.
+// except gives records that have none yet outcomes of their own. When no record is left without one, the result is settled.
 func (r *Result) except(outcomes map[int32]*exception) wakeup {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.settled.Load() {
-		return wakeup{}
-	}
 	if r.special == nil {
 		r.special = make(map[int32]*exception, len(outcomes))
 	}
 	w := wakeup{changed: r.changed}
 	r.changed = nil
 	for i, x := range outcomes {
-		if r.special[i] != nil {
-			continue
-		}
 		r.special[i] = x
 		r.remaining--
 		if ch := r.dones[i]; ch != nil {

@@ -153,6 +153,30 @@ func TestContextEndsTheWaitAndNothingElse(t *testing.T) {
 	})
 }
 
+// endingContext ends when somebody begins to wait for it, and does something just before.
+type endingContext struct {
+	context.Context
+	before func()
+}
+
+func (c endingContext) Done() <-chan struct{} {
+	c.before()
+	return c.Context.Done()
+}
+
+func TestOutcomeCountsMoreThanAContextThatEndsWithIt(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	a := newTest(Config{})
+	p := a.Topic("t").Partition(0)
+	for range 50 {
+		f := put(t, p, "x")
+		_, err := f.Result.Wait(endingContext{over, func() { p.Settle(take(t, p), acked(0)) }}, f.Index)
+		require.NoError(t, err)
+	}
+	requireEmpty(t, a)
+}
+
 func TestFailCallsBackBeforeItReturns(t *testing.T) {
 	s := &spy{acknowledges: true}
 	a := newTest(Config{Listener: s})
@@ -310,6 +334,7 @@ func TestBuffersComeInClassesOfExactCapacity(t *testing.T) {
 		require.Empty(t, *again)
 		require.Equal(t, c.size, cap(*again))
 	}
+	pool.put(pool.get(1024))
 	odd := pool.get(700)
 	require.Equal(t, 700, cap(*odd))
 	pool.put(odd)

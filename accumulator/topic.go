@@ -16,31 +16,46 @@ type Topic struct {
 	most   atomic.Int64  // bytes that a batch of several records may have on the wire: batch.size, or what the broker takes
 	passed atomic.Int64  // batches acknowledged since most was changed, while it is below batch.size
 
-	mu         sync.Mutex
-	partitions atomic.Pointer[[]*Partition] // by number, nil where nothing was sent yet; copied on growth
+	mu    sync.Mutex                                  // held while a partition is made
+	slots atomic.Pointer[[]atomic.Pointer[Partition]] // by number, empty where nothing was sent yet; copied on growth
+	made  atomic.Int64                                // how many partitions there are
+	list  atomic.Pointer[partitionList]
+}
+
+// partitionList is what Partitions returned when so many had been made.
+type partitionList struct {
+	made int64
+	all  []*Partition
 }
 
 func newTopic(a *Accumulator, name string) *Topic {
 	t := &Topic{acc: a, name: name}
 	t.ratio.Store(math.Float64bits(1))
 	t.most.Store(int64(a.cfg.BatchSize))
-	t.partitions.Store(&[]*Partition{})
+	t.slots.Store(&[]atomic.Pointer[Partition]{})
 	return t
 }
 
 // Name returns the topic's name.
 func (t *Topic) Name() string { return t.name }
 
+// Lookup returns partition n, or nil while nothing was sent to it.
+func (t *Topic) Lookup(n int32) *Partition {
+	if slots := *t.slots.Load(); int(n) < len(slots) {
+		return slots[n].Load()
+	}
+	return nil
+}
+
 // Partition returns partition n, made at its first use. n is not checked against the cluster.
 func (t *Topic) Partition(n int32) *Partition {
-	if all := *t.partitions.Load(); int(n) < len(all) && all[n] != nil {
-		return all[n]
+	if p := t.Lookup(n); p != nil {
+		return p
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := *t.partitions.Load()
-	if int(n) < len(all) && all[n] != nil {
-		return all[n]
+	if p := t.Lookup(n); p != nil {
+		return p
 	}
 	p := &Partition{acc: t.acc, topic: t, index: n, owner: nobody{}}
 	p.closed = t.acc.isClosed()
@@ -48,15 +63,44 @@ func (t *Topic) Partition(n int32) *Partition {
 	if t.acc.cfg.NewOwner != nil {
 		p.owner = t.acc.cfg.NewOwner(p)
 	}
-	grown := make([]*Partition, max(len(all), int(n)+1))
-	copy(grown, all)
-	grown[n] = p
-	t.partitions.Store(&grown)
+	t.slotLocked(n).Store(p)
+	t.made.Add(1)
 	return p
 }
 
-// Partitions returns the partitions that were sent to so far; entries are nil where nothing was.
-func (t *Topic) Partitions() []*Partition { return *t.partitions.Load() }
+// slotLocked returns the place of partition n. Places double in number: ten thousand partitions that come one by one must
+// not copy all of the others each time.
+func (t *Topic) slotLocked(n int32) *atomic.Pointer[Partition] {
+	slots := *t.slots.Load()
+	if int(n) >= len(slots) {
+		grown := make([]atomic.Pointer[Partition], max(int(n)+1, 2*len(slots)))
+		for i := range slots {
+			grown[i].Store(slots[i].Load())
+		}
+		t.slots.Store(&grown)
+		slots = grown
+	}
+	return &slots[n]
+}
+
+// Partitions returns the partitions that were sent to so far; entries are nil where nothing was. The slice must not be
+// changed. See [Topic.Lookup] for one of them.
+func (t *Topic) Partitions() []*Partition {
+	made := t.made.Load()
+	if list := t.list.Load(); list != nil && list.made == made {
+		return list.all
+	}
+	var all []*Partition
+	slots := *t.slots.Load()
+	for i := range slots {
+		if p := slots[i].Load(); p != nil {
+			all = append(all, make([]*Partition, i+1-len(all))...)
+			all[i] = p
+		}
+	}
+	t.list.Store(&partitionList{made: made, all: all})
+	return all
+}
 
 // rawLimit returns how many bytes, header included, a batch of several records may have before compression, as far as is
 // known now. However wrong the estimate is, it breaks no limit: raw bytes keep within max.request.size, a small multiple of
