@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// The two commands that a newcomer types. The README shows them, and .ci/run runs the second one and nothing hidden.
+const (
+	quickstartCommand = "go run ./examples/quickstart"
+	testCommand       = "go run ./internal/check"
+)
+
+// pages are the pages that the repository has.
+var pages = []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"}
+
+// docs looks at the pages. That the README's code runs is shown by the tests of examples/readme.
+func (c *checker) docs() error {
+	errs := c.checkPages()
+	err := walk(c.root, func(name string) error {
+		text, err := os.ReadFile(filepath.Join(c.root, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		if bytes.IndexByte(text, 0) >= 0 || path.Ext(name) == ".sum" {
+			return nil // no text of ours
+		}
+		errs = append(errs, unwanted(name, string(text))...)
+		if path.Ext(name) == ".md" {
+			errs = append(errs, c.brokenLinks(name, string(text))...)
+		}
+		return nil
+	})
+	errs = append(errs, err, c.run(goTool(".", "test", "-count=1", "-run=^TestReadmeShowsTheTable$", "./producer")))
+	return errors.Join(errs...)
+}
+
+func (c *checker) checkPages() []error {
+	var errs []error
+	text := map[string]string{}
+	for _, page := range append([]string{".ci/run"}, pages...) {
+		b, err := os.ReadFile(filepath.Join(c.root, page))
+		errs = append(errs, err)
+		text[page] = string(b)
+	}
+	for _, must := range []struct{ page, command string }{
+		{"README.md", quickstartCommand + "\n"}, {"README.md", testCommand + "\n"}, {"CONTRIBUTING.md", testCommand}, {".ci/run", "exec " + testCommand + "\n"},
+	} {
+		if !strings.Contains(text[must.page], must.command) {
+			errs = append(errs, fmt.Errorf("%s does not name the command %q", must.page, strings.TrimSpace(must.command)))
+		}
+	}
+	return errs
+}
+
+// What must not stand in a file. The brackets keep this file from finding itself.
+var (
+	unfinished  = regexp.MustCompile(`\b(?:TOD[O]|FIXM[E])\b`)
+	machineName = regexp.MustCompile(`(?:^|[^\w.])/(?:[w]ork|[r]oot|[h]ome/\w+|[U]sers/\w+)/|bash_job[s]`)
+)
+
+func unwanted(name, text string) []error {
+	var errs []error
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		if found := unfinished.FindString(line); found != "" {
+			errs = append(errs, fmt.Errorf("%s:%d: unfinished: %s", name, number, found))
+		}
+		if found := machineName.FindString(line); found != "" {
+			errs = append(errs, fmt.Errorf("%s:%d: a path of somebody's machine: %s", name, number, found))
+		}
+	}
+	return errs
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// brokenLinks finds links to files of the repository that are not there, and to headings of the same page that it does not have.
+func (c *checker) brokenLinks(name, text string) []error {
+	var errs []error
+	for _, found := range link.FindAllStringSubmatch(text, -1) {
+		target, heading, _ := strings.Cut(found[1], "#")
+		if strings.Contains(target, ":") {
+			continue // another site's
+		}
+		if target == "" {
+			if !hasHeading(text, heading) {
+				errs = append(errs, fmt.Errorf("%s: there is no heading #%s", name, heading))
+			}
+			continue
+		}
+		file := filepath.Join(c.root, filepath.FromSlash(path.Join(path.Dir(name), target)))
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("%s: there is no %s", name, target))
+		}
+	}
+	return errs
+}
+
+var notInAnchor = regexp.MustCompile(`[^\w\- ]`)
+
+// hasHeading tells whether a page has a heading with this anchor, made as GitHub makes it.
+func hasHeading(text, anchor string) bool {
+	for line := range strings.Lines(text) {
+		title := strings.TrimSpace(strings.TrimLeft(line, "#"))
+		made := strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(title), ""), " ", "-")
+		if strings.HasPrefix(line, "#") && made == anchor {
+			return true
+		}
+	}
+	return false
+}

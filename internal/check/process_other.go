@@ -1,0 +1,18 @@
+//go:build !unix
+
+package main
+
+import (
+	"os/exec"
+	"strconv"
+)
+
+// ownGroup makes a cancelled command take with it all that it started.
+func ownGroup(cmd *exec.Cmd) {
+	cmd.Cancel = func() error {
+		return exec.Command("taskkill", "/T", "/F", "/PID", strconv.Itoa(cmd.Process.Pid)).Run()
+	}
+}
+
+// endGroup has nothing left to do.
+func endGroup(*exec.Cmd) {}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/format"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// stage is one thing that is checked.
+type stage struct {
+	name  string
+	about string
+	needs []tool
+	run   func() error
+}
+
+// stages returns all stages in their order: what fails quickly comes first.
+func (c *checker) stages() []stage {
+	all := []stage{
+		{name: "format", about: "every Go file is as gofmt writes it", run: c.format},
+		{name: "docs", about: "the pages are true: options table, links, commands; no names of machines, nothing unfinished", run: c.docs},
+		{name: "vet", about: "go vet for every module", run: c.vet},
+		{name: "tidy", about: "every go.mod and go.sum names what is needed and nothing else", run: c.tidy},
+		{name: "lint", about: "golangci-lint for every module", run: c.lint},
+		{name: "build", about: "the library builds without cgo for " + strings.Join(targets, ", "), run: c.build},
+		{name: "unit", about: "the library's tests with the race detector", needs: []tool{cCompiler}, run: c.unit},
+		{name: "unit-386", about: "the library's tests on 32 bits", run: c.unit386},
+		{name: "fuzz", about: "every fuzz target for some seconds", run: c.fuzzAll},
+	}
+	for _, module := range c.modules[1:] {
+		all = append(all, c.nested(module))
+	}
+	return all
+}
+
+// nested returns the stage that tests a module beside the library's.
+func (c *checker) nested(module string) stage {
+	s := stage{
+		name: path.Base(module), about: "the tests of " + module + " with the race detector", needs: []tool{cCompiler},
+		run: func() error { return c.race(module) },
+	}
+	if module == "internal/itest" {
+		s.about = "the tests beside other clients, old brokers and a real Apache Kafka, with the race detector"
+		s.needs = append(s.needs, java, maven)
+	}
+	return s
+}
+
+func (c *checker) format() error {
+	var errs []error
+	err := walk(c.root, func(name string) error {
+		if path.Ext(name) != ".go" {
+			return nil
+		}
+		text, err := os.ReadFile(filepath.Join(c.root, filepath.FromSlash(name)))
+		if err != nil {
+			return err
+		}
+		formatted, err := format.Source(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		} else if !bytes.Equal(text, formatted) {
+			errs = append(errs, fmt.Errorf("%s: gofmt -w would change it", name))
+		}
+		return nil
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// everywhere runs a command in each module, also after a failure in one.
+func (c *checker) everywhere(args ...string) error {
+	var errs []error
+	for _, module := range c.modules {
+		errs = append(errs, c.run(goTool(module, args...)))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *checker) vet() error { return c.everywhere("vet", "./...") }
+
+func (c *checker) tidy() error { return c.everywhere("mod", "tidy", "-diff") }
+
+// linter is built from the Go proxy; the version is pinned, so that a new one changes nothing by itself.
+const linter = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"
+
+func (c *checker) lint() error {
+	return c.everywhere("run", linter, "run", "--config", filepath.Join(c.root, ".golangci.yml"), "./...")
+}
+
+// targets are the platforms that the library must build for.
+var targets = []string{"linux/amd64", "linux/arm64", "linux/386", "darwin/arm64", "windows/amd64"}
+
+func (c *checker) build() error {
+	var errs []error
+	for _, target := range targets {
+		goos, goarch, _ := strings.Cut(target, "/")
+		for _, what := range []string{"build", "vet"} {
+			errs = append(errs, c.run(goTool(".", what, "./...").with("CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// race runs a module's tests. They run in another order each time; a failure prints the seed of its own. One package runs after the other
+// outside the library: they start clusters, which want the machine for themselves.
+func (c *checker) race(module string) error {
+	args := []string{"test", "-race", "-count=1", "-shuffle=on", "-timeout=20m"}
+	if module != "." {
+		args = append(args, "-p=1")
+	}
+	return c.run(goTool(module, append(args, "./...")...).with("CGO_ENABLED=1"))
+}
+
+func (c *checker) unit() error { return c.race(".") }
+
+func (c *checker) unit386() error {
+	cmd := goTool(".", "test", "-count=1", "-timeout=10m", "./...").with("CGO_ENABLED=0", "GOARCH=386")
+	if runtime.GOARCH != "amd64" || runtime.GOOS == "darwin" {
+		c.say("%s/%s does not run programs for 386: the tests are only compiled", runtime.GOOS, runtime.GOARCH)
+		cmd = goTool(".", "vet", "./...").with("CGO_ENABLED=0", "GOOS=linux", "GOARCH=386")
+	}
+	return c.run(cmd)
+}
