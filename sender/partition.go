@@ -64,7 +64,7 @@ func (p *partition) kickLocked(now time.Time) {
 	p.packFullLocked()
 	if p.broker == nil {
 		if p.acc.Ready() || p.lane.hasRetrying() || len(p.pack) > 0 {
-			p.s.cfg.Cluster.Refresh() // until the partition has a leader
+			p.askLeaderLocked()
 		}
 		return
 	}
@@ -73,6 +73,14 @@ func (p *partition) kickLocked(now time.Time) {
 	}
 	p.queued, p.queuedAt = true, now
 	p.broker.push(p)
+}
+
+// askLeaderLocked asks for metadata until the partition has a leader. A topic that was forgotten, because nobody has sent to it
+// for metadata.max.idle.ms, must be asked for by its name.
+func (p *partition) askLeaderLocked() {
+	if _, err := p.s.cfg.Cluster.TopicNow(p.acc.Topic()); err == nil {
+		p.s.cfg.Cluster.Refresh()
+	}
 }
 
 // sendableLocked tells whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
