@@ -165,6 +165,10 @@ func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]Partition
 		return nil, failed
 	}
 	meta := t.meta.Load()
+	if meta == nil {
+		// It was forgotten between two lines of this function.
+		return nil, &record.Error{Topic: topic, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true}
+	}
 	infos := make([]PartitionInfo, 0, len(meta.topic.Partitions))
 	for _, part := range meta.topic.Partitions {
 		infos = append(infos, PartitionInfo{

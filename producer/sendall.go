@@ -69,10 +69,21 @@ func (s *sendPiece) send(out []Future) []Future {
 	return append(out, s.futures[:len(s.rs)]...)
 }
 
-// over says why no more records are admitted: ctx or MaxBlock has ended.
-func (s *sendPiece) over() *record.Error {
+// stopped says that the producer was closed or ctx has ended.
+func (s *sendPiece) stopped() *record.Error {
+	if s.p.closing.Err() != nil {
+		return &record.Error{Partition: -1, Err: record.ErrClosed}
+	}
 	if user := s.wait.user; user != nil && user.Err() != nil {
 		return &record.Error{Partition: -1, Err: contextError(user)}
+	}
+	return nil
+}
+
+// over says why no more records are admitted: they were stopped, or MaxBlock has ended.
+func (s *sendPiece) over() *record.Error {
+	if err := s.stopped(); err != nil {
+		return err
 	}
 	if s.wait.ctx != nil && s.wait.ctx.Err() != nil {
 		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: "max.block.ms has passed for this call"}
@@ -83,9 +94,12 @@ func (s *sendPiece) over() *record.Error {
 // place chooses the partition of record k, or settles it with what is wrong with it.
 func (s *sendPiece) place(k int) {
 	r := &s.rs[k]
-	failed := s.over()
+	failed := s.stopped()
 	if failed == nil {
 		s.topics[k], s.parts[k], r, failed = s.p.place(s.wait, r)
+	}
+	if failed == nil {
+		failed = s.over()
 	}
 	if failed != nil {
 		s.futures[k] = s.p.failed(r, s.hook(k), failed)
