@@ -264,12 +264,12 @@ func TestMaxBlockMs(t *testing.T) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { full(cfg); cfg.Servers = cfg.Servers[1:] })
 		c.Hang(1)
 		fill(t, p)
-		var made time.Time
-		time.AfterFunc(600*time.Millisecond, func() { c.CreateTopic("late", 1); made = time.Now() })
+		made := make(chan time.Time, 1)
+		time.AfterFunc(600*time.Millisecond, func() { c.CreateTopic("late", 1); made <- time.Now() })
 		began := time.Now()
 		f := p.Send(t.Context(), &producer.Record{Topic: "late", Value: make([]byte, 8000)}, nil)
 		require.Equal(t, time.Second, time.Since(began))
-		require.Equal(t, 600*time.Millisecond, made.Sub(began))
+		require.Equal(t, 600*time.Millisecond, (<-made).Sub(began))
 		notWritten(t, f, producer.ErrBufferFull)
 	})
 	scene(t, "0 does not wait, but asks", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
