@@ -70,7 +70,7 @@ func (c *cell) producerConfig(servers []string) producer.Config {
 func TestRealKafkaHoldsByteForByteWhatWasSent(t *testing.T) {
 	for _, version := range kafkaVersions {
 		t.Run(version, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			cluster := realCluster(t, version)
 			lap := stopwatch(t)

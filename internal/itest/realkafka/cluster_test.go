@@ -124,7 +124,7 @@ func mapSlice[A, B any](in []A, fn func(A) B) []B {
 }
 
 func TestThreeNodesSurviveKillPauseStopAndRestart(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	c := Start(t, Options{Nodes: 3})
 	require.NoError(t, c.CreateTopics(ctx, Topic{Name: "t", Assignment: [][]int32{{1, 2, 3}, {2, 3, 1}, {3, 1, 2}}}))

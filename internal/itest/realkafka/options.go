@@ -25,9 +25,10 @@ type Options struct {
 	MinInSync int
 	// Config is added to every node's server.properties and wins over what this package sets.
 	Config map[string]string
-	// JVM are the Java options of each node. Default -Xmx512m and the serial collector.
+	// JVM are the Java options of each node. The default makes it small and quick to start: -Xmx512m, the serial collector, and
+	// the first of the two compilers only. Where a broker's speed matters, give at least the heap.
 	JVM []string
-	// StartTimeout bounds the start and each restart. Default 60 s.
+	// StartTimeout bounds the start and each restart. Default two minutes.
 	StartTimeout time.Duration
 }
 
@@ -45,10 +46,10 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	if o.JVM == nil {
-		o.JVM = []string{"-Xmx512m", "-XX:+UseSerialGC"}
+		o.JVM = []string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
 	}
 	if o.StartTimeout == 0 {
-		o.StartTimeout = 60 * time.Second
+		o.StartTimeout = 2 * time.Minute
 	}
 	return o
 }
@@ -82,10 +83,9 @@ func (o Options) properties(n *node, controllers []string) string {
 		"log.cleaner.threads":            "1",
 	}
 	if o.Nodes > 1 {
-		// A dead or hanging broker is noticed after 3 s instead of 9 s, and a dead controller after 1 s instead of 2 s. A node
-		// that is alone has nobody to hand over to: there this would only make it stumble when the machine stalls.
+		// A dead or hanging broker is noticed after 3 s instead of 9 s. A node that is alone has nobody to hand over to: there
+		// this would only make it stumble when the machine stalls.
 		p["broker.session.timeout.ms"], p["broker.heartbeat.interval.ms"] = "3000", "500"
-		p["controller.quorum.fetch.timeout.ms"], p["controller.quorum.election.timeout.ms"] = "1000", "500"
 	} else {
 		p["broker.session.timeout.ms"] = "60000"
 	}
