@@ -3,6 +3,7 @@ package compress
 import (
 	"errors"
 	"fmt"
+	"io"
 )
 
 // The reasons for which Decompress fails, to be found with errors.Is.
@@ -38,7 +39,7 @@ func NewCompressor(codec Codec, level int) (*Compressor, error) {
 	case Gzip:
 		c.engine = newGzip(level)
 	case Snappy:
-		c.engine = snappyEngine{}
+		c.engine = new(snappyEngine)
 	case LZ4:
 		c.engine = newLZ4(level)
 	case Zstd:
@@ -62,31 +63,48 @@ func (c *Compressor) Compress(dst, src []byte) ([]byte, error) {
 	return out, nil
 }
 
-// Decompress appends the data that src holds to dst and returns the longer slice: at most max bytes, or it fails with
-// [ErrTooLarge]. Codec is the number in a batch's attributes; 0 copies. src may come from anywhere: what is wrong in it gives
-// [ErrCorrupt]. On an error it returns dst with its old length.
-func Decompress(dst []byte, codec int8, src []byte, max int) ([]byte, error) {
+// Decompress appends the data that src holds to dst and returns the longer slice: at most limit bytes, or it fails with
+// [ErrTooLarge]. codec is the number in a batch's attributes; 0 copies, and a number that Kafka does not have gives
+// [ErrUnknownCodec]. src may come from anywhere: what is wrong in it gives [ErrCorrupt], never a panic, and memory is taken by
+// what src can hold, not by what it claims. dst and src must not overlap. On an error dst comes back with its old length.
+func Decompress(dst []byte, codec int8, src []byte, limit int) ([]byte, error) {
+	limit = max(limit, 0)
 	var out []byte
 	var err error
 	switch Codec(codec) {
 	case None:
-		if len(src) > max {
-			return dst, fmt.Errorf("compress: none: %w (%d bytes)", ErrTooLarge, max)
+		if len(src) <= limit {
+			return append(dst, src...), nil
 		}
-		return append(dst, src...), nil
+		err = ErrTooLarge
 	case Gzip:
-		out, err = gunzip(dst, src, max)
+		out, err = gunzip(dst, src, limit)
 	case Snappy:
-		out, err = unsnappy(dst, src, max)
+		out, err = unsnappy(dst, src, limit)
 	case LZ4:
-		out, err = unlz4(dst, src, max)
+		out, err = unlz4(dst, src, limit)
 	case Zstd:
-		out, err = unzstd(dst, src, max)
+		out, err = unzstd(dst, src, limit)
 	default:
 		return dst, fmt.Errorf("compress: %w %d", ErrUnknownCodec, codec)
+	}
+	if errors.Is(err, ErrTooLarge) {
+		return dst, fmt.Errorf("compress: %s: %w: %d bytes", Codec(codec), err, limit)
 	}
 	if err != nil {
 		return dst, fmt.Errorf("compress: %s: %w", Codec(codec), err)
 	}
 	return out, nil
+}
+
+// corrupt says that a library found src damaged. An end of data is never the right one there.
+func corrupt(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
+}
+
+func corruptf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }

@@ -2,8 +2,6 @@ package compress
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -61,54 +59,41 @@ type gunzipper struct {
 	in bytes.Reader
 }
 
-func gunzip(dst, src []byte, max int) ([]byte, error) {
+// gunzip reads one gzip member, or several one behind the other.
+func gunzip(dst, src []byte, limit int) ([]byte, error) {
 	g, _ := gunzippers.Get().(*gunzipper)
 	if g == nil {
 		g = new(gunzipper)
 	}
 	g.in.Reset(src)
-	out, err := g.read(dst, len(src), max)
-	g.in.Reset(nil)
+	out, err := g.read(dst, limit)
+	g.in.Reset(nil) // the pool keeps the state, not the caller's bytes
 	gunzippers.Put(g)
 	return out, err
 }
 
-func (g *gunzipper) read(dst []byte, n, max int) ([]byte, error) {
+func (g *gunzipper) read(dst []byte, limit int) ([]byte, error) {
+	// Room grows with what arrives.
+	step := max(512, 2*g.in.Len())
 	if err := g.r.Reset(&g.in); err != nil {
 		return nil, corrupt(err)
 	}
-	// Room grows with what arrives. One byte more than allowed is asked for, to tell the end from too much.
-	start := len(dst)
-	for {
+	for start := len(dst); ; {
+		got := len(dst) - start
+		if got > limit {
+			return nil, ErrTooLarge
+		}
 		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, clamp(max-(len(dst)-start)+1, 512, 2*n))
+			// One byte more than allowed tells the end from too much.
+			dst = slices.Grow(dst, min(step, limit-got)+1)
 		}
-		m, err := g.r.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+m]
-		if len(dst)-start > max {
-			return nil, tooLarge(max)
-		}
-		if err == io.EOF {
+		n, err := g.r.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		switch {
+		case err == io.EOF && len(dst)-start <= limit:
 			return dst, nil
-		}
-		if err != nil {
+		case err != nil && err != io.EOF:
 			return nil, corrupt(err)
 		}
 	}
 }
-
-// clamp returns n, but at most the larger of floor and most; floor counts only where n allows it.
-func clamp(n, floor, most int) int { return min(n, max(floor, most)) }
-
-func corrupt(err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("%w: %w", ErrCorrupt, err)
-}
-
-func corruptf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
-}
-
-func tooLarge(max int) error { return fmt.Errorf("%w (%d bytes)", ErrTooLarge, max) }

@@ -16,6 +16,7 @@ const (
 	lz4Header    = "\x04\x22\x4d\x18\x60\x40\x82"
 	lz4BlockSize = 64 << 10
 	lz4Plain     = 1 << 31 // the bit of a block's length that says that it is not compressed
+	lz4Length    = 4       // the size of a block's length, and of the end mark
 )
 
 type lz4Block interface {
@@ -43,26 +44,23 @@ func (z *lz4Engine) state() lz4Block {
 
 func (z *lz4Engine) compress(dst, src []byte) ([]byte, error) {
 	s := z.state()
-	defer z.states.Put(s)
 	dst = append(dst, lz4Header...)
 	for len(src) > 0 {
 		block := src[:min(len(src), lz4BlockSize)]
 		src = src[len(block):]
-		// With less room than the worst case the library runs into the end of dst and recovers, which is slow.
-		most := lz4.CompressBlockBound(len(block))
-		dst = slices.Grow(dst, 4+most)
+		dst = slices.Grow(dst, lz4Length+len(block)+lz4Length)
 		at := len(dst)
-		n, err := s.CompressBlock(block, dst[at+4:at+4+most])
-		if err != nil {
-			return nil, err
-		}
+		room := dst[at+lz4Length : at+lz4Length+len(block)]
+		n, err := s.CompressBlock(block, room)
 		length := uint32(n)
-		if n == 0 || n >= len(block) {
-			n = copy(dst[at+4:at+4+most], block)
+		// 0 and an error both say that the block does not fit into the room that it takes as it is.
+		if n == 0 || n >= len(block) || err != nil {
+			n = copy(room, block)
 			length = uint32(n) | lz4Plain
 		}
-		dst = dst[:at+4+n]
+		dst = dst[:at+lz4Length+n]
 		binary.LittleEndian.PutUint32(dst[at:], length)
 	}
+	z.states.Put(s)
 	return append(dst, 0, 0, 0, 0), nil // end mark
 }

@@ -3,6 +3,7 @@ package compress
 import (
 	"encoding/binary"
 	"slices"
+	"sync"
 
 	"github.com/golang/snappy"
 	"github.com/klauspost/compress/s2"
@@ -14,28 +15,52 @@ const (
 	xerialMagic     = "\x82SNAPPY\x00"
 	xerialHeader    = xerialMagic + "\x00\x00\x00\x01" + "\x00\x00\x00\x01" // version, oldest compatible version
 	xerialBlockSize = 32 << 10
+	xerialLength    = 4 // the size of a block's length
 )
 
-type snappyEngine struct{}
+// snappyEngine has no state but scratch room, for an encoder that wants more than what it writes in the end.
+//
+// The encoder is klauspost's: BenchmarkSnappyEncoders shows it up to a third faster than golang/snappy on records of JSON, at
+// sizes from the same to 7 % more there and in logs. The decoder is golang/snappy's: it is not slower, and it refuses the
+// elements that klauspost's format added, which no other reader would understand.
+type snappyEngine struct {
+	scratch sync.Pool // of *snappyScratch
+}
 
-func (snappyEngine) compress(dst, src []byte) ([]byte, error) {
+// snappyScratch has room for any block: 32 bytes and a sixth more than the block.
+type snappyScratch [32 + xerialBlockSize + xerialBlockSize/6]byte
+
+func (e *snappyEngine) compress(dst, src []byte) ([]byte, error) {
+	var scratch *snappyScratch
 	dst = append(dst, xerialHeader...)
 	for len(src) > 0 {
 		block := src[:min(len(src), xerialBlockSize)]
 		src = src[len(block):]
-		most := s2.MaxEncodedLen(len(block))
-		dst = slices.Grow(dst, 4+most)
 		at := len(dst)
-		packed := s2.EncodeSnappy(dst[at+4:at+4+most], block)
-		dst = dst[:at+4+len(packed)]
-		binary.BigEndian.PutUint32(dst[at:], uint32(len(packed)))
+		dst = append(dst, 0, 0, 0, 0)
+		if most := s2.MaxEncodedLen(len(block)); cap(dst)-len(dst) >= most {
+			packed := s2.EncodeSnappy(dst[len(dst):len(dst)+most], block)
+			dst = dst[:len(dst)+len(packed)]
+		} else {
+			if scratch == nil {
+				if scratch, _ = e.scratch.Get().(*snappyScratch); scratch == nil {
+					scratch = new(snappyScratch)
+				}
+			}
+			dst = append(dst, s2.EncodeSnappy(scratch[:], block)...)
+		}
+		binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-xerialLength))
+	}
+	if scratch != nil {
+		e.scratch.Put(scratch)
 	}
 	return dst, nil
 }
 
-func unsnappy(dst, src []byte, max int) ([]byte, error) {
+// unsnappy reads xerial's framing, and the bare block that some clients write.
+func unsnappy(dst, src []byte, limit int) ([]byte, error) {
 	if len(src) < len(xerialMagic) || string(src[:len(xerialMagic)]) != xerialMagic {
-		return unsnappyBlock(dst, src, max)
+		return unsnappyBlock(dst, src, limit)
 	}
 	if len(src) < len(xerialHeader) {
 		return nil, corruptf("the header ends after %d of %d bytes", len(src), len(xerialHeader))
@@ -46,16 +71,16 @@ func unsnappy(dst, src []byte, max int) ([]byte, error) {
 	src = src[len(xerialHeader):]
 	start := len(dst)
 	for len(src) > 0 {
-		if len(src) < 4 {
+		if len(src) < xerialLength {
 			return nil, corruptf("%d bytes where a block's length should be", len(src))
 		}
 		n := binary.BigEndian.Uint32(src)
-		src = src[4:]
+		src = src[xerialLength:]
 		if int64(n) > int64(len(src)) {
 			return nil, corruptf("block of %d bytes, but %d remain", n, len(src))
 		}
 		var err error
-		if dst, err = unsnappyBlock(dst, src[:n], max-(len(dst)-start)); err != nil {
+		if dst, err = unsnappyBlock(dst, src[:n], limit-(len(dst)-start)); err != nil {
 			return nil, err
 		}
 		src = src[n:]
@@ -65,7 +90,7 @@ func unsnappy(dst, src []byte, max int) ([]byte, error) {
 
 // unsnappyBlock decodes one raw block. Its claimed size is held against what the format can express, 64 bytes for three,
 // before room is made for it.
-func unsnappyBlock(dst, block []byte, max int) ([]byte, error) {
+func unsnappyBlock(dst, block []byte, limit int) ([]byte, error) {
 	n, err := snappy.DecodedLen(block)
 	if err != nil {
 		return nil, corrupt(err)
@@ -73,8 +98,8 @@ func unsnappyBlock(dst, block []byte, max int) ([]byte, error) {
 	if int64(n) > 22*int64(len(block)) {
 		return nil, corruptf("%d bytes cannot hold the %d that they claim", len(block), n)
 	}
-	if n > max {
-		return nil, tooLarge(max)
+	if n > limit {
+		return nil, ErrTooLarge
 	}
 	at := len(dst)
 	dst = slices.Grow(dst, n)[:at+n]

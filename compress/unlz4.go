@@ -26,26 +26,29 @@ type lz4Frame struct {
 
 // unlz4 reads one frame as any client may write it: blocks of every size, independent or not, with or without checksums and
 // content size.
-func unlz4(dst, src []byte, max int) ([]byte, error) {
+func unlz4(dst, src []byte, limit int) ([]byte, error) {
 	f, src, err := readLZ4Header(src)
 	if err != nil {
 		return nil, err
 	}
+	if f.size > uint64(limit) {
+		return nil, ErrTooLarge
+	}
 	start := len(dst)
 	for {
-		if len(src) < 4 {
+		if len(src) < lz4Length {
 			return nil, corruptf("%d bytes where a block's length should be", len(src))
 		}
 		length := binary.LittleEndian.Uint32(src)
-		src = src[4:]
+		src = src[lz4Length:]
 		if length == 0 {
 			break
 		}
 		if dst, src, err = f.block(dst, src, length, start); err != nil {
 			return nil, err
 		}
-		if len(dst)-start > max {
-			return nil, tooLarge(max)
+		if len(dst)-start > limit {
+			return nil, ErrTooLarge
 		}
 	}
 	if f.flags&lz4FlagContentChecksum != 0 {
