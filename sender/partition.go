@@ -16,6 +16,7 @@ type cargo struct {
 	part   *partition
 	batch  *accumulator.Batch
 	packed bool // its bytes are final: compressed, or not to be
+	summed bool // it has its checksum
 
 	topicID protocol.UUID // what the topic was at the last try
 
@@ -202,13 +203,15 @@ func (p *partition) next(b *broker, now time.Time, room int, fill uint64) (c *ca
 
 // stampLocked gives the batch its place: identity, sequence and checksum. A retry under the same sequence keeps its bytes.
 func (p *partition) stampLocked(c *cargo) {
-	before, first := c.parcel.sequence, c.parcel.state == sealed
+	before := c.parcel.sequence
 	p.lane.sent(&c.parcel)
 	if p.s.cfg.Idempotent && before != c.parcel.sequence {
 		record.SetProducer(c.batch.Wire(), c.parcel.id.id, c.parcel.id.epoch, c.parcel.sequence)
+		c.summed = false
+	}
+	if !c.summed {
 		record.SetChecksum(c.batch.Wire())
-	} else if first {
-		record.SetChecksum(c.batch.Wire())
+		c.summed = true
 	}
 	c.topicID = p.topicID
 	c.batch.Hold()

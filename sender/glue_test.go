@@ -1,0 +1,447 @@
+package sender
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// rig is a sender on a cluster in virtual time, with the modern defaults and no linger.
+type rig struct {
+	t      *testing.T
+	c      *testbroker.Cluster
+	client *cluster.Client
+	s      *Sender
+	ctx    context.Context
+}
+
+// onRig runs f with a sender that knows the topic t.
+func onRig(t *testing.T, brokers testbroker.Config, change func(*Config), f func(r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, c: testbroker.New(t, brokers), ctx: t.Context()}
+		options := &transport.Options{
+			Dialer: r.c.Dial, ClientID: "test", SoftwareName: "samsa", SoftwareVersion: "0",
+			RequestTimeout: 30 * time.Second, SetupTimeout: 10 * time.Second, MaxIdle: 9 * time.Minute,
+		}
+		cfg := Config{
+			Transport: options, Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20},
+			Acks: -1, Idempotent: true, MaxInFlight: 5, MaxRequestSize: 1 << 20, Retries: 1<<31 - 1,
+			RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second, Reconnect: 50 * time.Millisecond, ReconnectMax: time.Second,
+			SetupTimeoutMax: 30 * time.Second, RequestTimeout: 30 * time.Second, DeliveryTimeout: 2 * time.Minute, Workers: 2,
+		}
+		if change != nil {
+			change(&cfg)
+		}
+		r.client = cluster.New(cluster.Config{
+			Bootstrap: r.c.Bootstrap(), Transport: options, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
+			ReconnectBackoff: cfg.Reconnect, ReconnectBackoffMax: cfg.ReconnectMax, RequestTimeout: cfg.RequestTimeout, Rebootstrap: true,
+			RebootstrapTrigger: 5 * time.Minute,
+		})
+		cfg.Cluster = r.client
+		r.s = New(cfg)
+		defer func() {
+			r.s.Abort(record.ErrClosed)
+			r.s.Stop()
+			r.client.Close()
+		}()
+		_, err := r.client.Topic(r.ctx, "t")
+		require.NoError(t, err)
+		f(r)
+	})
+}
+
+// topicT is a cluster whose topic t has so many partitions.
+func topicT(brokers int, partitions int32) testbroker.Config {
+	return testbroker.Config{Brokers: brokers, Topics: map[string]int32{"t": partitions}}
+}
+
+// sent is a record on its way.
+type sent struct {
+	r      *rig
+	result *accumulator.Result
+	index  int32
+}
+
+func (r *rig) part(n int32) *accumulator.Partition { return r.s.Accumulator().Topic("t").Partition(n) }
+
+// send appends a record; its key is its value.
+func (r *rig) send(partition int32, value string) sent {
+	r.t.Helper()
+	return r.append(partition, &record.Record{Topic: "t", Key: []byte(value), Value: []byte(value)})
+}
+
+func (r *rig) append(partition int32, rec *record.Record) sent {
+	r.t.Helper()
+	a := r.part(partition).Append(time.Now(), rec, accumulator.Hook{}, nil)
+	require.Nil(r.t, a.Err)
+	require.Zero(r.t, a.Need)
+	return sent{r, a.Result, a.Index}
+}
+
+func (s sent) get() (record.Metadata, error) { return s.result.Wait(s.r.ctx, s.index) }
+
+// acked requires the record's acknowledgement and returns its offset.
+func (s sent) acked() int64 {
+	s.r.t.Helper()
+	m, err := s.get()
+	require.NoError(s.r.t, err)
+	return m.Offset
+}
+
+// failed requires that the record failed, and whether it may be written.
+func (s sent) failed(maybe bool) *record.Error {
+	s.r.t.Helper()
+	_, err := s.get()
+	var failure *record.Error
+	require.ErrorAs(s.r.t, err, &failure)
+	require.Equal(s.r.t, maybe, failure.MaybeWritten, err.Error())
+	return failure
+}
+
+// values are what a partition's log holds.
+func (r *rig) values(partition int32) (values []string) {
+	for _, rec := range r.c.Log("t", partition) {
+		values = append(values, string(rec.Value))
+	}
+	return values
+}
+
+// numbered are n values that tell their place, as long as the filler makes them.
+func numbered(n int, filler string) (values []string) {
+	for i := range n {
+		values = append(values, fmt.Sprintf("%04d%s", i, filler))
+	}
+	return values
+}
+
+func TestARetrySendsTheVerySameBytes(t *testing.T) {
+	gzip := func(c *Config) {
+		var err error
+		c.Accumulator.Compressor, err = compress.NewCompressor(compress.Gzip, -1)
+		require.NoError(t, err)
+	}
+	plain := func(c *Config) { c.Idempotent = false }
+	for name, change := range map[string]func(*Config){"idempotent": nil, "plain": plain, "compressed": gzip} {
+		for what, fault := range map[string]testbroker.Action{
+			"refused":            testbroker.Fail(protocol.NotEnoughReplicas),
+			"written or not":     testbroker.Fail(protocol.NotEnoughReplicasAfterAppend),
+			"not the leader":     testbroker.Fail(protocol.NotLeaderOrFollower),
+			"connection closed":  testbroker.DropRequest(),
+			"connection reset":   testbroker.DropRequest().And(testbroker.WithReset()),
+			"request timeout":    testbroker.SwallowAnswer(),
+			"answer is nonsense": testbroker.WrongCorrelationID(),
+		} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				onRig(t, topicT(1, 1), change, func(r *rig) {
+					r.c.On(protocol.Produce).Nth(1).Do(fault)
+					var all []sent
+					for _, v := range numbered(20, "") {
+						all = append(all, r.send(0, v))
+					}
+					for _, s := range all {
+						s.acked()
+					}
+					requests := r.c.Produces()
+					require.GreaterOrEqual(t, len(requests), 2)
+					require.True(t, bytes.Equal(requests[0].Parts[0].Raw, requests[1].Parts[0].Raw))
+				})
+			})
+		}
+	}
+}
+
+// TestUnderANewIdentityOnlyItsFieldsChange: the broker has forgotten the producer, so the batch was not written.
+func TestUnderANewIdentityOnlyItsFieldsChange(t *testing.T) {
+	onRig(t, topicT(1, 1), nil, func(r *rig) {
+		require.Equal(t, int64(0), r.send(0, "first").acked())
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Fail(protocol.UnknownProducerID))
+		require.Equal(t, int64(1), r.send(0, "second").acked())
+		requests := r.c.Produces()
+		require.Len(t, requests, 3)
+		before, after := bytes.Clone(requests[1].Parts[0].Raw), requests[2].Parts[0].Raw
+		require.Equal(t, int32(1), requests[1].Parts[0].Batch.Header.BaseSequence)
+		h := requests[2].Parts[0].Batch.Header
+		require.Equal(t, int16(1), h.ProducerEpoch)
+		require.Equal(t, int32(0), h.BaseSequence)
+		record.SetProducer(before, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
+		record.SetChecksum(before)
+		require.Equal(t, before, after)
+	})
+}
+
+func TestAHintLeadsToTheNewLeaderAtOnce(t *testing.T) {
+	onRig(t, topicT(2, 1), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.c.FreezeMetadata()
+		r.c.MoveLeader("t", 0, 2)
+		began := time.Now()
+		require.Equal(t, int64(1), r.send(0, "moved").acked())
+		require.Zero(t, time.Since(began))
+		requests := r.c.Produces()
+		require.Equal(t, int32(2), requests[len(requests)-1].Broker)
+	})
+}
+
+func TestWithoutAHintTheMetadataTells(t *testing.T) {
+	brokers := topicT(2, 1)
+	brokers.Versions = testbroker.KafkaVersions("3.3")
+	onRig(t, brokers, nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.c.MoveLeader("t", 0, 2)
+		began := time.Now()
+		r.send(0, "moved").acked()
+		require.Less(t, time.Since(began), 500*time.Millisecond)
+	})
+}
+
+// TestAPartitionLeavesTheQueueOfADeadBroker: its former leader cannot be connected to, and whoever waits there waits long.
+func TestAPartitionLeavesTheQueueOfADeadBroker(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(1, "warm").acked() // partition 1 is led by broker 2
+		r.c.Isolate(1)
+		began := time.Now()
+		s := r.send(0, "stuck")
+		synctest.Wait()
+		r.c.MoveLeader("t", 0, 2)
+		r.client.Refresh()
+		s.acked()
+		require.Less(t, time.Since(began), 2*time.Second, "it must not wait for the dial to the dead broker")
+		r.c.Unhang(1)
+	})
+}
+
+// TestADeadBrokerHoldsUpNoOther: one broker hangs with a request, records for the other go their way.
+func TestADeadBrokerHoldsUpNoOther(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.send(1, "warm").acked()
+		r.c.Hang(1)
+		stuck := r.send(0, "stuck")
+		began := time.Now()
+		for _, v := range numbered(100, "") {
+			r.send(1, v).acked()
+		}
+		require.Zero(t, time.Since(began))
+		r.c.Unhang(1)
+		stuck.acked()
+	})
+}
+
+func TestAHangingLeaderThatIsReplacedLosesNothing(t *testing.T) {
+	onRig(t, topicT(2, 1), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.c.Hang(1)
+		var all []sent
+		for _, v := range numbered(10, "") {
+			all = append(all, r.send(0, v))
+		}
+		synctest.Wait()
+		r.c.MoveLeader("t", 0, 2)
+		for i, s := range all {
+			require.Equal(t, int64(i+1), s.acked())
+		}
+		require.Equal(t, append([]string{"warm"}, numbered(10, "")...), r.values(0))
+		r.c.Unhang(1)
+	})
+}
+
+func TestARequestHasOneBatchOfAPartition(t *testing.T) {
+	for _, idempotent := range []bool{true, false} {
+		onRig(t, topicT(1, 3), func(c *Config) { c.Accumulator.BatchSize, c.Idempotent = 200, idempotent }, func(r *rig) {
+			release := make(chan struct{})
+			r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(release))
+			var all []sent
+			for _, v := range numbered(60, strings.Repeat("x", 50)) {
+				for p := range int32(3) {
+					all = append(all, r.send(p, v))
+				}
+			}
+			synctest.Wait()
+			close(release)
+			for _, s := range all {
+				s.acked()
+			}
+			several := 0
+			for _, q := range r.c.Produces() {
+				seen := map[int32]bool{}
+				for _, part := range q.Parts {
+					require.False(t, seen[part.Partition], "two batches of a partition in one request")
+					seen[part.Partition] = true
+				}
+				if len(q.Parts) > 1 {
+					several++
+				}
+			}
+			require.NotZero(t, several, "partitions share requests")
+			for p := range int32(3) {
+				require.Equal(t, numbered(60, strings.Repeat("x", 50)), r.values(p))
+			}
+		})
+	}
+}
+
+func TestCompressionBySeveralWorkersKeepsTheOrder(t *testing.T) {
+	for _, codec := range []compress.Codec{compress.Gzip, compress.Zstd} {
+		onRig(t, topicT(1, 2), func(c *Config) {
+			var err error
+			c.Accumulator.Compressor, err = compress.NewCompressor(codec, codec.DefaultLevel())
+			require.NoError(t, err)
+			c.Workers = 4
+		}, func(r *rig) {
+			var all []sent
+			// Batches that take long to compress stand before some that take no time.
+			values := append(numbered(40, strings.Repeat("slow to compress ", 800)), numbered(400, "")...)
+			for _, v := range values {
+				all = append(all, r.send(0, v), r.send(1, v))
+			}
+			for _, s := range all {
+				s.acked()
+			}
+			require.Equal(t, values, r.values(0))
+			require.Equal(t, values, r.values(1))
+			require.Greater(t, len(r.c.Batches("t", 0)), 2)
+		})
+	}
+}
+
+func TestABatchThatIsTooLargeIsSplit(t *testing.T) {
+	for _, idempotent := range []bool{true, false} {
+		t.Run(fmt.Sprintf("idempotent=%v", idempotent), func(t *testing.T) {
+			brokers := topicT(1, 1)
+			brokers.Settings = map[string]testbroker.TopicSettings{"t": {MessageMaxBytes: 1000}}
+			onRig(t, brokers, func(c *Config) {
+				c.Accumulator.Linger, c.Idempotent, c.Retries = 10*time.Millisecond, idempotent, 1
+				if !idempotent {
+					c.MaxInFlight = 1
+				}
+			}, func(r *rig) {
+				var all []sent
+				values := numbered(100, strings.Repeat("y", 60))
+				for i, v := range values {
+					if i == 50 {
+						all = append(all, r.send(0, strings.Repeat("z", 1500)))
+						continue
+					}
+					all = append(all, r.send(0, v))
+				}
+				var offset int64
+				for i, s := range all {
+					if i == 50 {
+						require.ErrorIs(t, s.failed(false), &protocol.Error{Code: protocol.MessageTooLarge})
+						continue
+					}
+					require.Equal(t, offset, s.acked(), i)
+					offset++
+				}
+				require.Equal(t, append(values[:50:50], values[51:]...), r.values(0))
+			})
+		})
+	}
+}
+
+// TestBlamedRecordsFailAndTheOthersGoAgain: the topic is compacted, and takes no records without a key.
+func TestBlamedRecordsFailAndTheOthersGoAgain(t *testing.T) {
+	for _, idempotent := range []bool{true, false} {
+		t.Run(fmt.Sprintf("idempotent=%v", idempotent), func(t *testing.T) {
+			brokers := topicT(1, 1)
+			brokers.Settings = map[string]testbroker.TopicSettings{"t": {Compacted: true}}
+			onRig(t, brokers, func(c *Config) {
+				c.Accumulator.Linger, c.Accumulator.BatchSize, c.Idempotent = 10*time.Millisecond, 500, idempotent
+				if !idempotent {
+					c.MaxInFlight = 1
+				}
+			}, func(r *rig) {
+				var all []sent
+				var right []string
+				for i, v := range numbered(50, strings.Repeat("k", 20)) {
+					rec := &record.Record{Topic: "t", Key: []byte("key"), Value: []byte(v)}
+					if i%7 == 3 {
+						rec.Key = nil
+					} else {
+						right = append(right, v)
+					}
+					all = append(all, r.append(0, rec))
+				}
+				var offset int64
+				for i, s := range all {
+					if i%7 == 3 {
+						require.ErrorIs(t, s.failed(false), &protocol.Error{Code: protocol.InvalidRecord})
+						continue
+					}
+					require.Equal(t, offset, s.acked())
+					offset++
+				}
+				require.Equal(t, right, r.values(0))
+			})
+		})
+	}
+}
+
+func withoutAcks(c *Config) { c.Acks, c.Idempotent = 0, false }
+
+func TestWithoutAcksARecordIsSettledByTheWrite(t *testing.T) {
+	onRig(t, topicT(1, 1), withoutAcks, func(r *rig) {
+		for _, v := range numbered(20, "") {
+			require.Equal(t, int64(-1), r.send(0, v).acked())
+		}
+		r.c.WaitRecords(r.ctx, "t", 20)
+		require.Equal(t, numbered(20, ""), r.values(0))
+	})
+}
+
+func TestWithoutAcksAWriteThatFailsPartWayIsMaybeWritten(t *testing.T) {
+	onRig(t, topicT(1, 1), withoutAcks, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.c.Hang(1)
+		began := time.Now()
+		s := r.send(0, strings.Repeat("x", 600_000)) // more than a socket's buffers hold
+		synctest.Wait()
+		r.c.Disconnect(1)
+		require.ErrorIs(t, s.failed(true), record.ErrDisconnected)
+		require.Zero(t, time.Since(began))
+		r.c.Unhang(1)
+	})
+}
+
+func TestWithoutAcksABrokerThatDoesNotReadIsBoundedByTheRequestTimeout(t *testing.T) {
+	onRig(t, topicT(1, 1), withoutAcks, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.c.Hang(1)
+		began := time.Now()
+		s := r.send(0, strings.Repeat("x", 600_000))
+		s.failed(true)
+		require.Equal(t, 30*time.Second, time.Since(began))
+		r.c.Unhang(1)
+	})
+}
+
+// TestWithoutAcksAClosedConnectionRefreshesTheMetadata: closing is all that a broker can do about a request that it refuses.
+func TestWithoutAcksAClosedConnectionRefreshesTheMetadata(t *testing.T) {
+	onRig(t, topicT(2, 1), withoutAcks, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.c.WaitRecords(r.ctx, "t", 1)
+		r.c.MoveLeader("t", 0, 2)
+		before := len(r.c.RequestsOf(protocol.Metadata))
+		r.send(0, "lost").acked() // the broker closes the connection upon it
+		r.c.WaitRequests(r.ctx, protocol.Metadata, before+1)
+		synctest.Wait()
+		r.send(0, "found").acked()
+		r.c.WaitRecords(r.ctx, "t", 2)
+		require.Equal(t, []string{"warm", "found"}, r.values(0))
+	})
+}
