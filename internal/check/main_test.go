@@ -37,6 +37,17 @@ func TestEveryModuleHasItsStages(t *testing.T) {
 	require.Equal(t, []string{".", "examples", "internal/itest"}, c.modules)
 }
 
+func TestEveryStageIsExplainedToContributors(t *testing.T) {
+	c := checker{}
+	stages, err := c.prepare("", "")
+	require.NoError(t, err)
+	page, err := os.ReadFile(filepath.Join(c.root, "CONTRIBUTING.md"))
+	require.NoError(t, err)
+	for _, s := range stages {
+		require.Contains(t, string(page), "\n| "+s.name+" | ")
+	}
+}
+
 func TestAStageThatIsNotThereIsRefused(t *testing.T) {
 	var out bytes.Buffer
 	require.Equal(t, 2, run(t.Context(), []string{"-only", "format,foo"}, &out))

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// repository is the repository's folder. Tests run in the folder of their package, which is asked for before one of them leaves it.
+var repository = func() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	return filepath.Join(dir, "..", "..")
+}()
+
+var block = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
+
+// blocks returns the README's blocks of one language.
+func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	require.NoError(t, err)
+	var found []string
+	for _, b := range block.FindAllStringSubmatch(string(text), -1) {
+		if b[1] == language {
+			found = append(found, b[2])
+		}
+	}
+	return found
+}
+
+func TestEveryBlockOfTheReadmeHasItsTest(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	require.NoError(t, err)
+	count := map[string]int{}
+	for _, b := range block.FindAllStringSubmatch(string(text), -1) {
+		count[b[1]]++
+	}
+	fences := strings.Count("\n"+string(text), "\n```")
+	require.Equal(t, map[string]int{"sh": 2, "text": 1, "go": 7, "properties": 1}, count)
+	require.Equal(t, 2*(2+1+7+1), fences, "a block that the tests do not see")
+}
+
+func TestTheReadmesCodeIsTheCodeThatTheseTestsRun(t *testing.T) {
+	program, err := os.ReadFile(filepath.Join(repository, "examples", "readme", "main.go"))
+	require.NoError(t, err)
+	_, code, _ := strings.Cut(string(program), "\npackage main\n")
+	want := []string{"package main\n" + code}
+
+	snippets, err := os.ReadFile(filepath.Join(repository, "examples", "readme", "snippets_test.go"))
+	require.NoError(t, err)
+	for _, s := range regexp.MustCompile(`(?ms)^(\t+)// README\n(.*?)^\t+// end$`).FindAllStringSubmatch(string(snippets), -1) {
+		var dedented strings.Builder
+		for line := range strings.Lines(s[2]) {
+			dedented.WriteString(strings.TrimPrefix(line, s[1]))
+		}
+		want = append(want, dedented.String())
+	}
+	require.Equal(t, want, blocks(t, "go"))
+}
+
+func TestTheReadmesProgramSendsItsRecord(t *testing.T) {
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "greetings"))
+	require.NoError(t, err)
+	defer broker.Close()
+	require.Equal(t, "partition 0, offset 0\n", run(t, "go run ./examples/readme "+broker.ListenAddrs()[0]))
+}
+
+// The first command is run as it stands and prints what the README says, but for the figures that differ from run to run. The second
+// one is what runs this test: here it only lists its stages.
+func TestTheReadmesCommandsRun(t *testing.T) {
+	commands := blocks(t, "sh")
+	require.Len(t, commands, 2)
+	changing := regexp.MustCompile(`127\.0\.0\.1:\d+|partition \d+|offset \d+|: \d+ records`)
+	printed := changing.ReplaceAllString(run(t, strings.TrimSpace(commands[0])), "…")
+	require.Equal(t, changing.ReplaceAllString(blocks(t, "text")[0], "…"), printed)
+	require.Contains(t, run(t, strings.TrimSpace(commands[1])+" -list"), "unit")
+}
+
+// run runs a command in the repository's folder, without a shell, and returns what it prints.
+func run(t *testing.T, line string) string {
+	t.Helper()
+	words := strings.Fields(line)
+	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
+	cmd.Dir = repository
+	cmd.Env = append(os.Environ(), "GOWORK=") // as a newcomer has it: the workspace of the repository
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	require.NoError(t, cmd.Run(), stderr.String())
+	return stdout.String()
+}
