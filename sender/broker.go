@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/compress"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -172,7 +173,7 @@ func (b *broker) connect() *transport.Conn {
 		b.dialFailed(err)
 		return nil
 	}
-	if _, err := conn.Version(protocol.Produce); err != nil {
+	if err := b.canProduce(conn); err != nil {
 		conn.Close(err)
 		b.dialFailed(err)
 		b.refuseAll(err)
@@ -185,6 +186,20 @@ func (b *broker) connect() *transport.Conn {
 		conn.Close(record.ErrClosed)
 	}
 	return conn
+}
+
+// canProduce tells why a broker is too old to be produced to.
+func (b *broker) canProduce(conn *transport.Conn) error {
+	version, err := conn.Version(protocol.Produce)
+	if err != nil {
+		return fmt.Errorf("%w; Kafka 0.11 or newer is needed", err)
+	}
+	const zstdFrom = 7
+	codec := b.s.cfg.Accumulator.Compressor
+	if version < zstdFrom && codec != nil && codec.Codec() == compress.Zstd {
+		return fmt.Errorf("broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())
+	}
+	return nil
 }
 
 // dialFailed keeps the broker from being dialled again for reconnect.backoff.ms, and asks where the partitions are now.
