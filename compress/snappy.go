@@ -20,9 +20,9 @@ const (
 
 // snappyEngine has no state but scratch room, for an encoder that wants more than what it writes in the end.
 //
-// The encoder is klauspost's: BenchmarkSnappyEncoders shows it up to a third faster than golang/snappy on records of JSON, at
-// sizes from the same to 7 % more there and in logs. The decoder is golang/snappy's: it is not slower, and it refuses the
-// elements that klauspost's format added, which no other reader would understand.
+// The encoder is klauspost's. Measured against golang/snappy on JSON, logs and source text, it takes 0.7 to 1.0 of the time, and
+// its output has 0.99 to 1.07 of the size (1.2 where a text repeats itself all over). The decoder is golang/snappy's: it is
+// not slower, and it refuses the elements that klauspost's format added, which no other reader would understand.
 type snappyEngine struct {
 	scratch sync.Pool // of *snappyScratch
 }
