@@ -1,0 +1,261 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/producer"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+func TestCloseDeliversWhatIsBuffered(t *testing.T) {
+	bubble(t, topics(2, 4), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 4, lingering(time.Hour))
+		var told outcomes
+		var futures []producer.Future
+		for i := range int32(100) {
+			futures = append(futures, p.Send(t.Context(), to(i%4, "x"), told.add))
+		}
+		began := time.Now()
+		require.NoError(t, p.Close(t.Context()))
+		require.Zero(t, time.Since(began))
+		require.Len(t, told.all(), 100)
+		for _, f := range futures {
+			_, err := f.Get(t.Context())
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		require.Zero(t, c.Connections(1)+c.Connections(2))
+		require.NoError(t, p.Close(t.Context()), "twice")
+	})
+}
+
+func TestCloseOfAProducerThatNeverSent(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		require.NoError(t, start(t, c, nil).Close(t.Context()))
+		c.Isolate(1)
+		p := start(t, c, nil)
+		go p.Send(context.Background(), to(0, "x"), func(producer.Metadata, error) {})
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, p.Close(t.Context()), "the one that waits for metadata was told")
+		require.Zero(t, time.Since(began))
+	})
+}
+
+func TestSendsAfterCloseFail(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, nil)
+		require.NoError(t, p.Close(t.Context()))
+		var told outcomes
+		for _, topic := range []string{"t", "unknown"} {
+			r := producer.Record{Topic: topic}
+			notWritten(t, p.Send(t.Context(), &r, told.add), producer.ErrClosed)
+			notWritten(t, p.TrySend(&r, told.add), producer.ErrClosed)
+			for _, f := range p.SendAll(t.Context(), []producer.Record{r, r}, nil, nil) {
+				notWritten(t, f, producer.ErrClosed)
+			}
+			f := p.Send(t.Context(), &r, nil)
+			_, err := f.Get(t.Context())
+			require.False(t, producer.Retriable(err))
+		}
+		require.Len(t, told.all(), 4)
+		require.NoError(t, p.Flush(t.Context()))
+		_, err := p.PartitionsFor(t.Context(), "unknown")
+		require.ErrorIs(t, err, producer.ErrClosed)
+	})
+}
+
+func TestCloseWakesSendsThatWait(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := crammed(t, c)
+		var wait sync.WaitGroup
+		for _, r := range []*producer.Record{sized(8000), {Topic: "unknown"}} {
+			wait.Go(func() {
+				_, err := p.Send(context.Background(), r, nil).Get(context.Background())
+				if !errors.Is(err, producer.ErrClosed) || producer.MaybeWritten(err) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		go func() { _ = p.Close(ctx) }()
+		wait.Wait()
+		require.Zero(t, time.Since(began))
+	})
+}
+
+func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
+	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.Linger = 0 })
+		c.Mute(1) // leads partition 0: what is sent there has gone
+		var told outcomes
+		sent := []producer.Future{p.Send(t.Context(), to(0, "a"), told.add), p.Send(t.Context(), to(0, "b"), told.add)}
+		time.Sleep(time.Millisecond)
+		c.StopBroker(2) // led partition 1, which waits
+		c.MoveLeader("t", 1, -1)
+		time.Sleep(time.Second)
+		waiting := []producer.Future{p.Send(t.Context(), to(1, "c"), told.add), p.Send(t.Context(), to(1, "d"), told.add), p.Send(t.Context(), to(1, "e"), nil)}
+
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := p.Close(ctx)
+		require.Equal(t, 3*time.Second, time.Since(began))
+		var closed *producer.CloseError
+		require.True(t, errors.As(err, &closed), "%v", err)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5, closed.Left)
+		require.Equal(t, 2, closed.MaybeWritten)
+		require.EqualValues(t, 1, closed.Unheard, "the one without a callback")
+		require.ErrorContains(t, err, "5 records left undelivered, of which 2 may have been written; 1 record failed unheard")
+		for _, f := range sent {
+			_, err := f.Get(t.Context())
+			require.ErrorIs(t, err, producer.ErrClosed)
+			require.True(t, producer.MaybeWritten(err))
+		}
+		for _, f := range waiting {
+			notWritten(t, f, producer.ErrClosed)
+		}
+		synctest.Wait()
+		require.Len(t, told.all(), 4, "every callback has run")
+		require.Error(t, p.Close(t.Context()), "the end that came first counts")
+		c.Unhang(1)
+	})
+}
+
+func TestCloseWithAContextThatIsOver(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, lingering(time.Hour))
+		f := p.Send(t.Context(), to(0, "x"), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		began := time.Now()
+		err := p.Close(ctx)
+		require.ErrorIs(t, err, context.Canceled)
+		var closed *producer.CloseError
+		require.True(t, errors.As(err, &closed))
+		require.Equal(t, 1, closed.Left)
+		require.Zero(t, closed.MaybeWritten)
+		require.Zero(t, time.Since(began))
+		notWritten(t, f, producer.ErrClosed)
+	})
+}
+
+func TestCloseReturnsWhenItsContextEndsThoughACallbackHangs(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, nil)
+		hang := make(chan struct{})
+		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { <-hang })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		err := p.Close(ctx)
+		require.Equal(t, time.Second, time.Since(began))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		var closed *producer.CloseError
+		require.True(t, errors.As(err, &closed))
+		require.Zero(t, closed.Left, "it was delivered")
+		close(hang)
+	})
+}
+
+func TestCloseFromManyGoroutines(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, lingering(time.Hour))
+		f := p.Send(t.Context(), to(0, "x"), nil)
+		var wait sync.WaitGroup
+		for range 10 {
+			wait.Go(func() {
+				if err := p.Close(t.Context()); err != nil || !isOver(f) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		wait.Wait()
+	})
+}
+
+// Every record of those that race with Close has one outcome, and what is told delivered is delivered.
+func TestCloseRacesSends(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, nil)
+		var wait sync.WaitGroup
+		var mu sync.Mutex
+		calls, delivered := 0, 0
+		for range 4 {
+			wait.Go(func() {
+				for range 200 {
+					p.Send(context.Background(), to(0, "x"), func(_ producer.Metadata, err error) {
+						mu.Lock()
+						defer mu.Unlock()
+						calls++
+						switch {
+						case err == nil:
+							delivered++
+						case !errors.Is(err, producer.ErrClosed) || producer.MaybeWritten(err):
+							t.Errorf("%v", err)
+						}
+					})
+				}
+			})
+		}
+		wait.Go(func() { _ = p.Close(context.Background()) })
+		wait.Wait()
+		require.NoError(t, p.Close(t.Context()))
+		synctest.Wait()
+		require.Equal(t, 800, calls)
+		require.Len(t, written(c, 0), delivered)
+	})
+}
+
+func TestFailuresThatNobodyHearsAreLoggedNowAndThenAndNamedByClose(t *testing.T) {
+	bubble(t, testbroker.Config{Topics: map[string]int32{"t": 1, "other": 1}}, func(t *testing.T, c *testbroker.Cluster) {
+		var log logs
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger = log.logger() })
+		c.On(protocol.Produce).Do(testbroker.Fail(protocol.PolicyViolation))
+		unheard := func() int { return strings.Count(log.String(), "nobody waiting") }
+		for range 10 { // one second's worth
+			p.Send(t.Context(), to(0, "secret value"), nil)
+			require.NoError(t, p.Flush(t.Context()))
+			time.Sleep(50 * time.Millisecond)
+		}
+		require.Equal(t, 1, unheard())
+		p.Send(t.Context(), &producer.Record{Topic: "other", Key: []byte("secret key")}, nil)
+		require.NoError(t, p.Flush(t.Context()))
+		require.Equal(t, 2, unheard(), "another topic")
+		time.Sleep(time.Second)
+		p.Send(t.Context(), to(0, "secret value"), nil)
+		require.NoError(t, p.Flush(t.Context()))
+		require.Equal(t, 3, unheard(), "a second later")
+		p.TrySend(&producer.Record{Topic: "not legal", Value: []byte("secret value")}, nil)
+		require.Equal(t, 4, unheard(), "before the append")
+
+		p.Send(t.Context(), to(0, "heard"), func(producer.Metadata, error) {})
+		f := p.Send(t.Context(), to(0, "heard"), nil)
+		g := p.Send(t.Context(), to(0, "heard"), nil)
+		<-f.Done()
+		require.NoError(t, p.Flush(t.Context()))
+		_, err := g.Get(t.Context())
+		require.Error(t, err)
+
+		err = p.Close(t.Context())
+		var closed *producer.CloseError
+		require.True(t, errors.As(err, &closed), "%v", err)
+		require.EqualValues(t, 13, closed.Unheard)
+		require.Zero(t, closed.Left)
+		require.ErrorContains(t, err, "13 records failed unheard")
+		require.NotContains(t, log.String(), "secret")
+	})
+}
