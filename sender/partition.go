@@ -411,7 +411,10 @@ func (p *partition) whyWaitingLocked() string {
 	if why := p.s.ids.trouble(); p.s.cfg.Idempotent && why != "" {
 		return why
 	}
-	return "earlier records of the partition are unanswered"
+	if !p.lane.idle() {
+		return "earlier records of the partition are unanswered"
+	}
+	return "its turn has not come"
 }
 
 // refuse fails what waits for something that was refused: no request can be made of it. Nothing of it was written.

@@ -1,0 +1,165 @@
+package sender
+
+import (
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+func TestARefusedProducerIDFailsTheRecordsWithTheCure(t *testing.T) {
+	onRig(t, topicT(1, 2), nil, func(r *rig) {
+		rule := r.c.On(protocol.InitProducerID).Do(testbroker.Fail(protocol.ClusterAuthorizationFailed))
+		began := time.Now()
+		for _, s := range []sent{r.send(0, "a"), r.send(1, "b"), r.send(0, "c")} {
+			failure := s.failed(false)
+			require.ErrorIs(t, failure, &protocol.Error{Code: protocol.ClusterAuthorizationFailed})
+			require.False(t, failure.Retriable)
+			require.Contains(t, failure.Error(), "IdempotentWrite")
+			require.Contains(t, failure.Error(), "enable.idempotence=false")
+			require.Contains(t, failure.Error(), `topic "t" partition`)
+		}
+		require.Less(t, time.Since(began), time.Second)
+		require.Empty(t, r.c.Produces())
+
+		// The next one asks again, after a backoff; once the right is there it works.
+		r.send(0, "d").failed(false)
+		rule.End()
+		require.Equal(t, int64(0), r.send(0, "e").acked())
+		require.Equal(t, int64(0), r.send(1, "f").acked())
+		require.Equal(t, []string{"e"}, r.values(0))
+	})
+}
+
+// TestRefusalsAreBackedOff: many sends do not make many requests.
+func TestRefusalsAreBackedOff(t *testing.T) {
+	onRig(t, topicT(1, 1), nil, func(r *rig) {
+		r.c.On(protocol.InitProducerID).Do(testbroker.Fail(protocol.ClusterAuthorizationFailed))
+		began := time.Now()
+		for range 20 {
+			r.send(0, "x").failed(false)
+		}
+		require.Greater(t, time.Since(began), 10*time.Second)
+		require.LessOrEqual(t, len(r.c.RequestsOf(protocol.InitProducerID)), 20)
+	})
+}
+
+func TestAProducerIDIsAskedForUntilItComes(t *testing.T) {
+	for what, fault := range map[string]testbroker.Action{
+		"coordinator loads":  testbroker.Fail(protocol.CoordinatorLoadInProgress),
+		"coordinator absent": testbroker.Fail(protocol.CoordinatorNotAvailable),
+		"connection closed":  testbroker.DropRequest(),
+		"answer lost":        testbroker.DropAnswer(),
+	} {
+		t.Run(what, func(t *testing.T) {
+			onRig(t, topicT(1, 1), nil, func(r *rig) {
+				r.c.On(protocol.InitProducerID).Times(4).Do(fault)
+				began := time.Now()
+				require.Equal(t, int64(0), r.send(0, "x").acked())
+				require.Less(t, time.Since(began), 5*time.Second)
+				require.Greater(t, time.Since(began), 500*time.Millisecond, "with a backoff")
+			})
+		})
+	}
+}
+
+func TestAProducerIDThatNeverComesIsBoundedByTheDeliveryTimeout(t *testing.T) {
+	for what, fault := range map[string]testbroker.Action{
+		"silence":             testbroker.SwallowAnswer(),
+		"a coordinator loads": testbroker.Fail(protocol.CoordinatorLoadInProgress),
+	} {
+		t.Run(what, func(t *testing.T) {
+			onRig(t, topicT(2, 1), nil, func(r *rig) {
+				rule := r.c.On(protocol.InitProducerID).Do(fault)
+				began := time.Now()
+				failure := r.send(0, "x").failed(false)
+				require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
+				require.True(t, failure.Retriable)
+				require.Contains(t, failure.Error(), "no producer id")
+				require.Equal(t, 2*time.Minute, time.Since(began))
+				rule.End()
+				r.send(0, "y").acked()
+			})
+		})
+	}
+}
+
+// TestOneProducerIDServesAllPartitions: it is asked for once.
+func TestOneProducerIDServesAllPartitions(t *testing.T) {
+	onRig(t, topicT(2, 10), nil, func(r *rig) {
+		var all []sent
+		for p := range int32(10) {
+			all = append(all, r.send(p, "x"))
+		}
+		for _, s := range all {
+			s.acked()
+		}
+		require.Len(t, r.c.RequestsOf(protocol.InitProducerID), 1)
+	})
+}
+
+func TestWithoutIdempotenceNoProducerIDIsAskedFor(t *testing.T) {
+	onRig(t, topicT(1, 1), func(c *Config) { c.Idempotent = false }, func(r *rig) {
+		r.send(0, "x").acked()
+		require.Empty(t, r.c.RequestsOf(protocol.InitProducerID))
+		require.Equal(t, int64(-1), r.c.Produces()[0].Parts[0].Batch.Header.ProducerID)
+	})
+}
+
+// TestAfterTheLastEpochThereIsANewID: a partition that needs another identity after epoch 32767 gets another producer id; the other
+// partitions stay on theirs, and lose nothing.
+func TestAfterTheLastEpochThereIsANewID(t *testing.T) {
+	onRig(t, topicT(1, 2), nil, func(r *rig) {
+		last := testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerEpoch = math.MaxInt16 })
+		r.c.On(protocol.InitProducerID).Nth(1).Do(last)
+		r.send(0, "a").acked()
+		r.send(1, "a").acked()
+		r.c.On(protocol.Produce).Partition("t", 0).Nth(1).Do(testbroker.Fail(protocol.UnknownProducerID))
+		require.Equal(t, int64(1), r.send(0, "b").acked())
+		require.Equal(t, int64(1), r.send(1, "b").acked())
+		require.Len(t, r.c.RequestsOf(protocol.InitProducerID), 2)
+		first, second := r.c.Batches("t", 0)[0].Header, r.c.Batches("t", 0)[1].Header
+		require.Equal(t, int16(math.MaxInt16), first.ProducerEpoch)
+		require.NotEqual(t, first.ProducerID, second.ProducerID)
+		require.Zero(t, second.ProducerEpoch)
+		require.Zero(t, second.BaseSequence)
+		other := r.c.Batches("t", 1)[1].Header
+		require.Equal(t, first.ProducerID, other.ProducerID)
+		require.Equal(t, int32(1), other.BaseSequence)
+	})
+}
+
+// TestAnEpochIsAPartitionsOwn: one partition needs the next epoch, the others stay on theirs.
+func TestAnEpochIsAPartitionsOwn(t *testing.T) {
+	onRig(t, topicT(1, 2), nil, func(r *rig) {
+		r.send(0, "a").acked()
+		r.send(1, "a").acked()
+		r.c.On(protocol.Produce).Partition("t", 0).Nth(1).Do(testbroker.Fail(protocol.OutOfOrderSequenceNumber))
+		r.send(0, "b").acked()
+		r.send(1, "b").acked()
+		require.Equal(t, int16(1), r.c.Batches("t", 0)[1].Header.ProducerEpoch)
+		require.Equal(t, int16(0), r.c.Batches("t", 1)[1].Header.ProducerEpoch)
+		require.Len(t, r.c.RequestsOf(protocol.InitProducerID), 1)
+	})
+}
+
+// TestStopEndsTheWaitForAProducerID: nothing hangs when the sender stops meanwhile.
+func TestStopEndsTheWaitForAProducerID(t *testing.T) {
+	onRig(t, topicT(1, 1), nil, func(r *rig) {
+		r.c.On(protocol.InitProducerID).Do(testbroker.SwallowAnswer())
+		s := r.send(0, "x")
+		synctest.Wait()
+		began := time.Now()
+		left := r.s.Abort(record.ErrClosed)
+		r.s.Stop()
+		require.Equal(t, Left{Records: 1}, left)
+		require.ErrorIs(t, s.failed(false), record.ErrClosed)
+		require.Zero(t, time.Since(began))
+	})
+}
