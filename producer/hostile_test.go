@@ -379,7 +379,8 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 		}), check: acknowledged},
 		{name: "more than was asked for", servers: produced(func(r *protocol.ProduceResponse) {
 			for i := range int32(10_000) {
-				r.Topics[0].Partitions = append(r.Topics[0].Partitions, protocol.ProducePartitionResponse{Index: i + 5, ErrorCode: protocol.NotLeaderOrFollower})
+				more := protocol.ProducePartitionResponse{Index: i + 5, ErrorCode: protocol.NotLeaderOrFollower}
+				r.Topics[0].Partitions = append(r.Topics[0].Partitions, more)
 			}
 		}), check: acknowledged},
 		{name: "a negative offset", servers: produced(func(r *protocol.ProduceResponse) { first(r).BaseOffset = math.MinInt64 }), check: acknowledged},
