@@ -222,7 +222,7 @@ func (b *broker) refuseAll(err error) {
 		p.mu.Lock()
 		p.queued = false
 		p.mu.Unlock()
-		p.refuse(&record.Error{Err: err, Detail: "brokers older than Kafka 0.11 are not written to"})
+		p.refuse(&record.Error{Err: err})
 	}
 }
 
