@@ -212,7 +212,9 @@ func TestAnExpiredBatchsBufferIsNotReusedWhileItIsWritten(t *testing.T) {
 			r.send(p, "warm").acked()
 		}
 		r.c.Hang(1)
-		large := func(word string) *record.Record { return &record.Record{Topic: "t", Value: []byte(strings.Repeat(word, 100_000))} }
+		large := func(word string) *record.Record {
+			return &record.Record{Topic: "t", Value: []byte(strings.Repeat(word, 100_000))}
+		}
 		first := large("first ")
 		require.ErrorIs(t, r.append(0, first).failed(true), record.ErrDeliveryTimeout)
 		records, bytes := r.s.Accumulator().Buffered()
