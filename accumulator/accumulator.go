@@ -44,7 +44,9 @@ type Accumulator struct {
 	memory       *memory
 	listener     Listener
 	acknowledges bool
+	inside       func() bool // tells whether the caller is a callback
 	unheard      atomic.Int64
+	inUse        atomic.Int64 // the length of active
 
 	topicsMu sync.Mutex
 	topics   map[string]*Topic
@@ -66,8 +68,12 @@ func New(cfg Config) *Accumulator {
 	if cfg.Listener == nil {
 		cfg.Listener = nobody{}
 	}
+	inside := func() bool { return false }
+	if l, ok := cfg.Listener.(InsideListener); ok {
+		inside = l.InCallback
+	}
 	return &Accumulator{
-		cfg: cfg, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.Acknowledges(),
+		cfg: cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.Acknowledges(),
 		maxRaw: int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
 		topics: make(map[string]*Topic), active: make(map[*Partition]struct{}), lingering: make(map[*Partition]struct{}),
 	}
@@ -96,6 +102,7 @@ func (a *Accumulator) Topic(name string) *Topic {
 func (a *Accumulator) activate(p *Partition) {
 	a.activeMu.Lock()
 	a.active[p] = struct{}{}
+	a.inUse.Store(int64(len(a.active)))
 	a.activeMu.Unlock()
 }
 
@@ -109,6 +116,7 @@ func (a *Accumulator) deactivate(p *Partition) {
 	a.activeMu.Lock()
 	delete(a.active, p)
 	delete(a.lingering, p)
+	a.inUse.Store(int64(len(a.active)))
 	a.activeMu.Unlock()
 }
 

@@ -128,7 +128,7 @@ func (p *Partition) growLocked(n, limit int, grant *int64, then *afterwards) boo
 	twice := min(2*int64(cap(b.buf)), int64(limit))
 	capacity := p.acc.capacityFor(int(max(int64(n), twice)))
 	// The old buffer stays counted until its bytes are copied.
-	if !p.reserveLocked(int64(capacity), 0, grant) {
+	if !p.reserveLocked(int64(capacity), grant) {
 		return false
 	}
 	box := p.acc.buffers.get(capacity)
@@ -141,23 +141,18 @@ func (p *Partition) growLocked(n, limit int, grant *int64, then *afterwards) boo
 
 // beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
 func (p *Partition) beginLocked(now time.Time, size, limit int, grant *int64, a *Appended, then *afterwards) *Batch {
-	size += record.BatchHeaderSize
-	least := p.acc.capacityFor(size)
+	least := p.acc.capacityFor(size + record.BatchHeaderSize)
 	if int64(least) > p.acc.cfg.Memory {
 		a.Err = p.tooLarge(int64(least))
 		return nil
 	}
-	// The batch before tells how large this one will be. But it gets that at once only while half of the memory stays free:
-	// many partitions with a record each must fit, whatever they had before.
-	capacity := max(least, p.acc.capacityFor(min(p.lastBytes, limit)))
-	if capacity > least && !p.reserveLocked(int64(capacity), p.acc.cfg.Memory/2, grant) {
-		capacity = 0
-	}
-	if capacity <= least {
-		if capacity = least; !p.reserveLocked(int64(least), 0, grant) {
-			a.Need = int64(least)
+	capacity := p.firstCapacityLocked(least, limit)
+	if !p.reserveLocked(int64(capacity), grant) {
+		a.Need = int64(capacity)
+		if capacity == least || !p.reserveLocked(int64(least), grant) {
 			return nil
 		}
+		a.Need, capacity = 0, least
 	}
 	if p.open != nil {
 		p.completeLocked(then)
@@ -173,14 +168,24 @@ func (p *Partition) beginLocked(now time.Time, size, limit int, grant *int64, a 
 	return b
 }
 
-// reserveLocked takes n bytes from the grant and, as far as that does not reach, from the memory, where spare bytes stay
-// free then.
-func (p *Partition) reserveLocked(n, spare int64, grant *int64) bool {
+// firstCapacityLocked returns with what capacity a batch begins. The batch before tells how large it will be, but it gets
+// that at once only if as much for every partition in use is within half of the memory: ten thousand partitions with a
+// record each must fit, whatever they had before.
+func (p *Partition) firstCapacityLocked(least, limit int) int {
+	capacity := max(least, p.acc.capacityFor(min(p.lastBytes, limit)))
+	if int64(capacity)*(p.acc.inUse.Load()+1) > p.acc.cfg.Memory/2 {
+		return least
+	}
+	return capacity
+}
+
+// reserveLocked takes n bytes from the grant and, as far as that does not reach, from the memory.
+func (p *Partition) reserveLocked(n int64, grant *int64) bool {
 	if grant == nil {
-		return p.acc.memory.try(&p.holder, n, spare)
+		return p.acc.memory.try(&p.holder, n)
 	}
 	granted := min(n, *grant)
-	if n > granted && !p.acc.memory.try(&p.holder, n-granted, spare) {
+	if n > granted && !p.acc.memory.try(&p.holder, n-granted) {
 		return false
 	}
 	*grant -= granted

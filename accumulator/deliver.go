@@ -56,7 +56,7 @@ func (p *Partition) told(r *Result) {
 	if r.hooks.n > 0 {
 		// What waits for its callback counts a little, so that slow callbacks become backpressure, not growth.
 		r.kept = int64(r.hooks.n) * hookBytes
-		p.acc.memory.force(&p.holder, r.kept)
+		p.acc.memory.keep(&p.holder, r.kept)
 	}
 	r.told = true
 	flushed := p.deliverLocked()
@@ -137,7 +137,9 @@ func (p *Partition) deliver() {
 	}()
 	for r := p.nextDelivery(); r != nil; r = p.nextDelivery() {
 		p.runHooks(r)
-		p.acc.memory.release(&p.holder, r.kept)
+		if r.kept > 0 {
+			p.acc.memory.unkeep(&p.holder, r.kept)
+		}
 		p.mu.Lock()
 		flushed := p.finishLocked()
 		p.mu.Unlock()

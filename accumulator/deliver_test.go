@@ -113,6 +113,46 @@ func TestWhatWaitsForCallbacksCountsInTheMemory(t *testing.T) {
 	})
 }
 
+// A full buffer of callbacks that wait behind this one would never come free.
+func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Memory: 1024, BatchSize: 200, Listener: &spy{}})
+		p := a.Topic("t").Partition(0)
+		var l log
+		for i := range 20 {
+			hook := l.hook(fmt.Sprint(i))
+			if i == 0 {
+				hook = Hook{One: func(record.Metadata, error) {
+					came := p.Append(time.Now(), value("from inside"), Hook{}, nil)
+					require.NoError(t, p.Reserve(context.Background(), came.Need))
+					grant := came.Need
+					l.add(fmt.Sprint("inside ", p.Append(time.Now(), value("from inside"), Hook{}, &grant).Result != nil))
+					p.Unreserve(grant)
+				}}
+			}
+			came := p.Append(time.Now(), value("x"), hook, nil)
+			if came.Result == nil { // as in a Send from outside, but it need not wait
+				p.acc.memory.force(&p.holder, came.Need)
+				grant := came.Need
+				p.Append(time.Now(), value("x"), hook, &grant)
+				p.Unreserve(grant)
+			}
+		}
+		var taken []*Batch
+		for b := p.Take(); b != nil; b = p.Take() {
+			taken = append(taken, b)
+		}
+		for i := len(taken) - 1; i >= 0; i-- { // all callbacks wait for the first batch's
+			p.Settle(taken[i], acked(int64(i)))
+		}
+		synctest.Wait()
+		require.Equal(t, "inside true", l.all()[0])
+		require.Len(t, l.all(), 20)
+		p.Settle(take(t, p), acked(0))
+		requireEmpty(t, a)
+	})
+}
+
 func TestPanicInACallbackIsReportedAndTheRestGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{}

@@ -22,7 +22,7 @@ type testOwner struct{ ready atomic.Int64 }
 func (o *testOwner) BatchReady() { o.ready.Add(1) }
 
 // newTest returns an accumulator with the modern defaults where cfg says nothing. Linger is cfg's: zero makes batches ready at
-// once.
+// once. Records may be an hour apart: a slow machine must not change what a test finds.
 func newTest(cfg Config) *Accumulator {
 	if cfg.BatchSize == 0 {
 		cfg.BatchSize = 16384
@@ -32,6 +32,9 @@ func newTest(cfg Config) *Accumulator {
 	}
 	if cfg.Memory == 0 {
 		cfg.Memory = 32 << 20
+	}
+	if cfg.MaxSpan == 0 {
+		cfg.MaxSpan = time.Hour
 	}
 	if cfg.NewOwner == nil {
 		cfg.NewOwner = func(*Partition) Owner { return new(testOwner) }
@@ -136,13 +139,16 @@ func checkMemory(t testing.TB, m *memory) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var used int64
+	var used, kept int64
 	waiting, brokers := 0, 0
 	for id, a := range m.accounts {
 		require.Equal(t, id, a.broker)
 		require.GreaterOrEqual(t, a.used, int64(0))
 		require.Positive(t, a.holders)
+		require.GreaterOrEqual(t, a.kept, int64(0))
+		require.LessOrEqual(t, a.kept, a.used)
 		used += a.used
+		kept += a.kept
 		waiting += len(a.waiters)
 		brokers++
 		turns := 0
@@ -154,6 +160,7 @@ func checkMemory(t testing.TB, m *memory) {
 		require.Equal(t, min(len(a.waiters), 1), turns, "an account stands in the turn while it has waiters")
 	}
 	require.Equal(t, used, m.used)
+	require.Equal(t, kept, m.kept)
 	require.EqualValues(t, waiting, m.waiting.Load())
 	require.Equal(t, brokers, m.brokers)
 }
@@ -175,6 +182,12 @@ func (s *spy) Enter() any {
 	defer s.mu.Unlock()
 	s.inside++
 	return s
+}
+
+func (s *spy) InCallback() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inside > 0 // of this goroutine, where a test has no other
 }
 
 func (s *spy) Leave(token any) {

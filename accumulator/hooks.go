@@ -120,3 +120,11 @@ type Listener interface {
 	// Unheard is told of n records that failed with no callback and nobody waiting.
 	Unheard(n int, err *record.Error)
 }
+
+// InsideListener is a Listener that can tell whether the calling goroutine is between Enter and Leave. Where the Listener is one, a
+// Send from inside a callback does not wait for memory that other callbacks hold while they wait to run: they could be
+// waiting for this one to return.
+type InsideListener interface {
+	Listener
+	InCallback() bool
+}

@@ -17,6 +17,9 @@ const NoLeader int32 = -1
 // take the room of the others. Each broker has its own queue of waiting Sends, first come first served; where room is
 // missing for all, the brokers take turns.
 //
+// Callbacks that wait to run count too, but not for a Send from inside a callback, and that one goes first: what it would wait
+// for could be callbacks that wait for it to return.
+//
 // mu guards everything but waiting. It is a leaf: nothing is locked under it, and nobody is woken under it.
 type memory struct {
 	waiting atomic.Int64 // Sends that wait for room; Append reads it without the lock
@@ -24,6 +27,7 @@ type memory struct {
 	mu       sync.Mutex
 	limit    int64
 	used     int64
+	kept     int64 // of that for callbacks
 	accounts map[int32]*account
 	brokers  int        // accounts that partitions belong to
 	turn     []*account // those with waiters; the one that was served longest ago comes first
@@ -33,6 +37,7 @@ type memory struct {
 type account struct {
 	broker  int32
 	used    int64
+	kept    int64
 	holders int
 	waiters []*waiter
 }
@@ -41,11 +46,13 @@ type account struct {
 type holder struct {
 	account *account
 	held    int64
+	kept    int64
 }
 
 type waiter struct {
 	holder    *holder
 	n         int64
+	inside    bool  // it comes from inside a callback
 	overtaken int64 // what went to others while this one stood in front of everybody
 	granted   bool
 	err       error
@@ -72,6 +79,7 @@ func (m *memory) move(h *holder, broker int32) {
 		m.brokers++
 	}
 	to.used += h.held
+	to.kept += h.kept
 	h.account = to
 	if from != nil {
 		m.leaveLocked(from, h)
@@ -87,19 +95,26 @@ func (m *memory) move(h *holder, broker int32) {
 // leaveLocked ends h's part in an account. An account of nobody is forgotten.
 func (m *memory) leaveLocked(from *account, h *holder) {
 	from.used -= h.held
+	from.kept -= h.kept
 	if from.holders--; from.holders == 0 {
 		m.brokers--
 		delete(m.accounts, from.broker)
 	}
 }
 
-// joinLocked puts w at the end of its account's queue.
+// joinLocked puts w at the end of its account's queue, or behind those from inside callbacks.
 func (m *memory) joinLocked(w *waiter) {
 	a := w.holder.account
 	if len(a.waiters) == 0 {
 		m.turn = append(m.turn, a)
 	}
-	a.waiters = append(a.waiters, w)
+	at := len(a.waiters)
+	if w.inside {
+		if first := slices.IndexFunc(a.waiters, func(w *waiter) bool { return !w.inside }); first >= 0 {
+			at = first
+		}
+	}
+	a.waiters = slices.Insert(a.waiters, at, w)
 }
 
 // withdrawLocked takes the waiters that match out of an account's queue.
@@ -120,20 +135,45 @@ func (m *memory) withdrawLocked(a *account, match func(*waiter) bool) (out []*wa
 
 // shareLocked tells whether n more bytes are within an account's share. A record that needs more than half gets it when it
 // is alone there.
-func (m *memory) shareLocked(a *account, n int64) bool {
-	return a.used == 0 || a.used+n <= m.limit/2 || m.brokers <= 1
+func (m *memory) shareLocked(a *account, n int64, inside bool) bool {
+	used := a.used
+	if inside {
+		used -= a.kept
+	}
+	return used == 0 || used+n <= m.limit/2 || m.aloneLocked(a)
 }
 
-// fitsLocked tells whether a may have n more bytes now, with spare bytes left over. before is how many accounts of turn come
-// first. A large request must not starve while smaller ones take all that comes free; nor may it hold up everybody when
-// those who could free the rest hang. So others overtake it by as many bytes as the whole buffer has, and then no more.
-func (m *memory) fitsLocked(a *account, n, spare int64, before int) bool {
-	if m.used+n+spare > m.limit || !m.shareLocked(a, n) {
+// aloneLocked tells whether no other broker's partitions are written to. Partitions without a leader and without records
+// are those of topics that are forgotten, or not used yet.
+func (m *memory) aloneLocked(a *account) bool {
+	others := m.brokers - 1
+	if idle := m.accounts[NoLeader]; idle != nil && idle != a && idle.used == 0 && len(idle.waiters) == 0 {
+		others--
+	}
+	return others <= 0
+}
+
+// roomLocked tells whether n more bytes are free. Callbacks may make the memory grow to twice its limit, but no further.
+func (m *memory) roomLocked(n int64, inside bool) bool {
+	if inside {
+		return m.used-m.kept+n <= m.limit && m.used+n <= 2*m.limit
+	}
+	return m.used+n <= m.limit
+}
+
+// fitsLocked tells whether a may have n more bytes now. before is how many accounts of turn come first. A large request must
+// not starve while smaller ones take all that comes free; nor may it hold up everybody when those who could free the rest
+// hang. So others overtake it by as many bytes as the whole buffer has, and then no more.
+func (m *memory) fitsLocked(a *account, n int64, inside bool, before int) bool {
+	if !m.roomLocked(n, inside) || !m.shareLocked(a, n, inside) {
 		return false
+	}
+	if inside {
+		return true
 	}
 	for _, first := range m.turn[:before] {
 		w := first.waiters[0]
-		if !m.shareLocked(first, w.n) {
+		if !m.shareLocked(first, w.n, w.inside) {
 			continue // it waits for its own share, which nobody takes away
 		}
 		if w.overtaken+n > m.limit {
@@ -151,27 +191,51 @@ func (m *memory) takeLocked(h *holder, n int64) {
 	h.account.used += n
 }
 
-// try reserves n bytes for h if they are free, spare more stay free, and nobody of the same account waits for longer.
-func (m *memory) try(h *holder, n, spare int64) bool {
+// try reserves n bytes for h if they are free and nobody of the same account waits for longer.
+func (m *memory) try(h *holder, n int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.tryLocked(h, n, spare)
+	return m.tryLocked(h, n, false)
 }
 
-func (m *memory) tryLocked(h *holder, n, spare int64) bool {
-	if m.closed != nil || len(h.account.waiters) > 0 || !m.fitsLocked(h.account, n, spare, len(m.turn)) {
+func (m *memory) tryLocked(h *holder, n int64, inside bool) bool {
+	if m.closed != nil || len(h.account.waiters) > 0 && !inside || !m.fitsLocked(h.account, n, inside, len(m.turn)) {
 		return false
 	}
 	m.takeLocked(h, n)
 	return true
 }
 
-// force reserves n bytes for h whether they are free or not: for what must not block, such as the output of a compression
-// and callbacks that wait to run. It can pass the limit by what the workers hold at one time.
+// force reserves n bytes for h whether they are free or not: for what must not block, such as the output of a compression.
+// It can pass the limit by what the workers hold at one time.
 func (m *memory) force(h *holder, n int64) {
 	m.mu.Lock()
 	m.takeLocked(h, n)
 	m.mu.Unlock()
+}
+
+// keep counts n bytes for callbacks that wait to run, whether they are free or not.
+func (m *memory) keep(h *holder, n int64) {
+	m.mu.Lock()
+	m.takeLocked(h, n)
+	m.keepLocked(h, n)
+	m.mu.Unlock()
+}
+
+// unkeep ends what keep began, and serves those who wait.
+func (m *memory) unkeep(h *holder, n int64) {
+	m.mu.Lock()
+	m.keepLocked(h, -n)
+	m.takeLocked(h, -n)
+	woken := m.grantLocked()
+	m.mu.Unlock()
+	wake(woken)
+}
+
+func (m *memory) keepLocked(h *holder, n int64) {
+	m.kept += n
+	h.kept += n
+	h.account.kept += n
 }
 
 // release gives n bytes of h back and serves those who wait. It is called under no lock.
@@ -191,7 +255,7 @@ func (m *memory) grantLocked() (woken []*waiter) {
 	for i := 0; i < len(m.turn); {
 		a := m.turn[i]
 		w := a.waiters[0]
-		if !m.fitsLocked(a, w.n, 0, i) {
+		if !m.fitsLocked(a, w.n, w.inside, i) {
 			i++
 			continue
 		}
@@ -216,16 +280,16 @@ func wake(woken []*waiter) {
 }
 
 // enqueue makes a waiter for n bytes; it returns nil when they were free and are reserved now.
-func (m *memory) enqueue(h *holder, n int64) (*waiter, error) {
+func (m *memory) enqueue(h *holder, n int64, inside bool) (*waiter, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.closed != nil:
 		return nil, m.closed
-	case m.tryLocked(h, n, 0):
+	case m.tryLocked(h, n, inside):
 		return nil, nil
 	}
-	w := &waiter{holder: h, n: n, ready: make(chan struct{})}
+	w := &waiter{holder: h, n: n, inside: inside, ready: make(chan struct{})}
 	m.joinLocked(w)
 	m.waiting.Add(1)
 	return w, nil

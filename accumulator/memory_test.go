@@ -26,7 +26,7 @@ func memoryFor(limit int64, brokers ...int32) (*memory, []*holder) {
 // waitFor enqueues a request that must wait, and puts name into served when it has its bytes.
 func waitFor(t *testing.T, m *memory, h *holder, n int64, served *log, name string) {
 	t.Helper()
-	w, err := m.enqueue(h, n)
+	w, err := m.enqueue(h, n, false)
 	require.NoError(t, err)
 	require.NotNil(t, w, "it is served at once")
 	go func() {
@@ -40,7 +40,7 @@ func waitFor(t *testing.T, m *memory, h *holder, n int64, served *log, name stri
 func TestMemoryServesOneBrokersWaitersInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1, 1)
-		require.True(t, m.try(h[0], 100, 0))
+		require.True(t, m.try(h[0], 100))
 		var served log
 		waitFor(t, m, h[0], 60, &served, "large")
 		waitFor(t, m, h[1], 1, &served, "small")
@@ -49,7 +49,7 @@ func TestMemoryServesOneBrokersWaitersInTheirOrder(t *testing.T) {
 		m.release(h[0], 50)
 		synctest.Wait()
 		require.Empty(t, served.all(), "the small one stands behind the large one")
-		require.False(t, m.try(h[1], 1, 0), "and nobody overtakes those who wait")
+		require.False(t, m.try(h[1], 1), "and nobody overtakes those who wait")
 
 		m.release(h[0], 10)
 		synctest.Wait()
@@ -66,34 +66,34 @@ func TestMemoryServesOneBrokersWaitersInTheirOrder(t *testing.T) {
 
 func TestMemoryOfOneBrokerIsAtMostHalfWhileThereAreOthers(t *testing.T) {
 	m, h := memoryFor(100, 1, 2)
-	require.True(t, m.try(h[0], 50, 0))
-	require.False(t, m.try(h[0], 1, 0), "half is all that a broker may hold")
-	require.True(t, m.try(h[1], 50, 0), "the other half is there for the others")
-	require.False(t, m.try(h[1], 1, 0))
+	require.True(t, m.try(h[0], 50))
+	require.False(t, m.try(h[0], 1), "half is all that a broker may hold")
+	require.True(t, m.try(h[1], 50), "the other half is there for the others")
+	require.False(t, m.try(h[1], 1))
 	checkMemory(t, m)
 }
 
 func TestMemoryOfASoleBrokerIsAllOfIt(t *testing.T) {
 	m, h := memoryFor(100, 1, 1)
-	require.True(t, m.try(h[0], 60, 0))
-	require.True(t, m.try(h[1], 40, 0))
-	require.False(t, m.try(h[1], 1, 0))
+	require.True(t, m.try(h[0], 60))
+	require.True(t, m.try(h[1], 40))
+	require.False(t, m.try(h[1], 1))
 }
 
 func TestMemoryCountsPartitionsWithoutALeaderAsOneBroker(t *testing.T) {
 	m, h := memoryFor(100, NoLeader, NoLeader, 1)
-	require.True(t, m.try(h[0], 30, 0))
-	require.True(t, m.try(h[1], 20, 0))
-	require.False(t, m.try(h[0], 1, 0))
-	require.True(t, m.try(h[2], 50, 0))
+	require.True(t, m.try(h[0], 30))
+	require.True(t, m.try(h[1], 20))
+	require.False(t, m.try(h[0], 1))
+	require.True(t, m.try(h[2], 50))
 }
 
 func TestMemoryGivesARecordOfMoreThanHalfWhenItsBrokerHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1, 2)
-		require.True(t, m.try(h[0], 80, 0))
+		require.True(t, m.try(h[0], 80))
 		m.release(h[0], 80)
-		require.True(t, m.try(h[0], 1, 0))
+		require.True(t, m.try(h[0], 1))
 		var served log
 		waitFor(t, m, h[0], 80, &served, "large")
 		m.release(h[0], 1)
@@ -107,7 +107,7 @@ func TestMemoryGivesARecordOfMoreThanHalfWhenItsBrokerHoldsNothing(t *testing.T)
 func TestMemoryGivesEveryBrokerItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1, 2, 3)
-		require.True(t, m.try(h[2], 50, 0))
+		require.True(t, m.try(h[2], 50))
 		m.force(h[2], 50)
 		var served log
 		for range 3 {
@@ -128,8 +128,8 @@ func TestMemoryGivesEveryBrokerItsTurn(t *testing.T) {
 func TestMemoryDoesNotStarveALargeRecordBehindSmallOnesOfOtherBrokers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1, 2, 3)
-		require.True(t, m.try(h[1], 50, 0))
-		require.True(t, m.try(h[2], 50, 0))
+		require.True(t, m.try(h[1], 50))
+		require.True(t, m.try(h[2], 50))
 		var served log
 		waitFor(t, m, h[0], 40, &served, "large")
 		// The others go on in steps of ten, and would never leave 40 free by themselves.
@@ -138,7 +138,7 @@ func TestMemoryDoesNotStarveALargeRecordBehindSmallOnesOfOtherBrokers(t *testing
 			require.Less(t, rounds, 20, "the large record starves")
 			other := h[1+rounds%2]
 			m.release(other, 10)
-			m.try(other, 10, 0)
+			m.try(other, 10)
 			synctest.Wait()
 		}
 		require.GreaterOrEqual(t, rounds, 10, "the others may overtake it for as much as the whole buffer")
@@ -150,8 +150,8 @@ func TestMemoryDoesNotStarveALargeRecordBehindSmallOnesOfOtherBrokers(t *testing
 func TestMemoryWaiterThatGivesUpLetsTheNextOneGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1)
-		require.True(t, m.try(h[0], 90, 0))
-		w, err := m.enqueue(h[0], 50)
+		require.True(t, m.try(h[0], 90))
+		w, err := m.enqueue(h[0], 50, false)
 		require.NoError(t, err)
 		var served log
 		waitFor(t, m, h[0], 10, &served, "small")
@@ -173,9 +173,9 @@ func TestMemoryWaiterThatGivesUpLetsTheNextOneGo(t *testing.T) {
 func TestMemoryGrantedTooLateIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1)
-		require.True(t, m.try(h[0], 100, 0))
+		require.True(t, m.try(h[0], 100))
 		ctx, cancel := context.WithCancel(t.Context())
-		w, err := m.enqueue(h[0], 60)
+		w, err := m.enqueue(h[0], 60, false)
 		require.NoError(t, err)
 		var served log
 		waitFor(t, m, h[0], 50, &served, "next")
@@ -198,13 +198,13 @@ func TestMemoryGrantedTooLateIsGivenBack(t *testing.T) {
 func TestMemoryCloseWakesEverybodyAndRefusesTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1, 2)
-		require.True(t, m.try(h[0], 50, 0))
-		require.True(t, m.try(h[1], 50, 0))
+		require.True(t, m.try(h[0], 50))
+		require.True(t, m.try(h[1], 50))
 		over := errors.New("over")
 		results := make(chan error, 4)
 		for i := range 4 {
 			go func() {
-				w, err := m.enqueue(h[i%2], 10)
+				w, err := m.enqueue(h[i%2], 10, false)
 				if err == nil {
 					err = m.await(context.Background(), w)
 				}
@@ -217,9 +217,9 @@ func TestMemoryCloseWakesEverybodyAndRefusesTheRest(t *testing.T) {
 		for range 4 {
 			require.Equal(t, over, <-results)
 		}
-		_, err := m.enqueue(h[0], 1)
+		_, err := m.enqueue(h[0], 1, false)
 		require.Equal(t, over, err)
-		require.False(t, m.try(h[0], 1, 0))
+		require.False(t, m.try(h[0], 1))
 		checkMemory(t, m)
 		m.release(h[0], 50)
 		m.release(h[1], 50)
@@ -230,8 +230,8 @@ func TestMemoryCloseWakesEverybodyAndRefusesTheRest(t *testing.T) {
 func TestMemoryMovesWithItsPartitionToANewLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1, 1, 2)
-		require.True(t, m.try(h[0], 30, 0))
-		require.True(t, m.try(h[1], 20, 0))
+		require.True(t, m.try(h[0], 30))
+		require.True(t, m.try(h[1], 20))
 		var served log
 		waitFor(t, m, h[0], 10, &served, "moving")
 		waitFor(t, m, h[1], 10, &served, "staying")
@@ -257,8 +257,8 @@ func TestMemoryMovesWithItsPartitionToANewLeader(t *testing.T) {
 func TestMemoryWaiterOfAMovedPartitionIsServedByItsNewBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1, 2)
-		require.True(t, m.try(h[0], 50, 0))
-		require.True(t, m.try(h[1], 50, 0))
+		require.True(t, m.try(h[0], 50))
+		require.True(t, m.try(h[1], 50))
 		var served log
 		waitFor(t, m, h[0], 10, &served, "first")
 		waitFor(t, m, h[0], 10, &served, "second")
@@ -280,18 +280,78 @@ func TestMemoryWaiterOfAMovedPartitionIsServedByItsNewBroker(t *testing.T) {
 func TestMemoryCountsBeyondTwoGigabytes(t *testing.T) {
 	const limit = 8 * int64(math.MaxInt32)
 	m, h := memoryFor(limit, 1)
-	require.True(t, m.try(h[0], limit, 0))
-	require.False(t, m.try(h[0], 1, 0))
+	require.True(t, m.try(h[0], limit))
+	require.False(t, m.try(h[0], 1))
 	m.release(h[0], limit)
 	require.Zero(t, m.inUse())
 }
 
-func TestMemoryLeavesRoomForOthersWhenAskedFor(t *testing.T) {
+// Topics that were forgotten leave their partitions without a leader, and with nothing buffered.
+func TestMemoryOfASoleBrokerIsAllOfItBesideForgottenTopics(t *testing.T) {
+	m, h := memoryFor(100, 1, NoLeader)
+	require.True(t, m.try(h[0], 10))
+	require.True(t, m.try(h[0], 90))
+	m.release(h[0], 100)
+	require.True(t, m.try(h[0], 10))
+	require.True(t, m.try(h[1], 1))
+	require.False(t, m.try(h[0], 50), "but while records wait for a leader they count as a broker's")
+	require.True(t, m.try(h[0], 40))
+}
+
+func TestMemoryForASendInsideACallbackDoesNotWaitForCallbacks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1)
+		m.keep(h[0], 100)
+		var served log
+		waitFor(t, m, h[0], 10, &served, "outside")
+		w, err := m.enqueue(h[0], 60, true)
+		require.NoError(t, err)
+		require.Nil(t, w, "it does not wait, neither for the callbacks nor for the other")
+
+		// It waits for records, as others do, but before them.
+		w, err = m.enqueue(h[0], 60, true)
+		require.NoError(t, err)
+		go func() {
+			if m.await(t.Context(), w) == nil {
+				served.add("inside")
+			}
+		}()
+		synctest.Wait()
+		require.Empty(t, served.all())
+		m.release(h[0], 60)
+		synctest.Wait()
+		require.Equal(t, []string{"inside"}, served.all())
+		checkMemory(t, m)
+		m.unkeep(h[0], 100)
+		synctest.Wait()
+		require.Equal(t, []string{"inside", "outside"}, served.all())
+		m.release(h[0], 70)
+		require.Zero(t, m.inUse())
+		checkMemory(t, m)
+	})
+}
+
+func TestMemoryForASendInsideACallbackKeepsToItsBrokersHalf(t *testing.T) {
+	m, h := memoryFor(100, 1, 2)
+	require.True(t, m.try(h[0], 10))
+	m.keep(h[0], 40)
+	w, err := m.enqueue(h[0], 40, true)
+	require.NoError(t, err)
+	require.Nil(t, w, "callbacks do not count in its half")
+	w, err = m.enqueue(h[0], 1, true)
+	require.NoError(t, err)
+	require.NotNil(t, w)
+	checkMemory(t, m)
+}
+
+func TestMemoryOfCallbacksThatSendIsAtMostTwiceTheLimit(t *testing.T) {
 	m, h := memoryFor(100, 1)
-	require.False(t, m.try(h[0], 60, 50))
-	require.True(t, m.try(h[0], 50, 50))
-	require.False(t, m.try(h[0], 1, 50))
-	require.True(t, m.try(h[0], 50, 0))
+	m.keep(h[0], 150)
+	w, err := m.enqueue(h[0], 50, true)
+	require.NoError(t, err)
+	require.Nil(t, w)
+	require.False(t, m.roomLocked(1, true))
+	require.False(t, m.roomLocked(1, false))
 }
 
 // Random requests, releases, moves and ends of contexts: after each step the sums agree, nobody waits who could be served,
@@ -347,11 +407,11 @@ func (r *memoryModel) step(t *testing.T, rnd *rand.Rand) {
 	n := 1 + rnd.Int64N(300)
 	switch rnd.IntN(6) {
 	case 0:
-		if r.m.try(r.h[who], n, rnd.Int64N(2)*200) {
+		if r.m.try(r.h[who], n) {
 			r.held[who] += n
 		}
 	case 1, 2:
-		w, err := r.m.enqueue(r.h[who], n)
+		w, err := r.m.enqueue(r.h[who], n, rnd.IntN(4) == 0)
 		require.NoError(t, err)
 		if w == nil {
 			r.held[who] += n
@@ -400,7 +460,7 @@ func requireNobodyForgotten(t *testing.T, m *memory) {
 	defer m.mu.Unlock()
 	if len(m.turn) > 0 {
 		w := m.turn[0].waiters[0]
-		require.False(t, m.used+w.n <= m.limit && m.shareLocked(m.turn[0], w.n), "a waiter was forgotten")
+		require.False(t, m.roomLocked(w.n, w.inside) && m.shareLocked(m.turn[0], w.n, w.inside), "a waiter was forgotten")
 	}
 }
 
@@ -410,7 +470,7 @@ func TestReserveReadiesEveryBatchWhileItWaits(t *testing.T) {
 		p, q := a.Topic("t").Partition(0), a.Topic("t").Partition(1)
 		put(t, p, "a")
 		require.False(t, p.Ready())
-		require.True(t, a.memory.try(&p.holder, 512, 0))
+		require.True(t, a.memory.try(&p.holder, 512))
 
 		got := make(chan error)
 		go func() { got <- q.Reserve(t.Context(), 512) }()

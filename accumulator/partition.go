@@ -56,12 +56,12 @@ func (p *Partition) SetBroker(id int32) { p.acc.memory.move(&p.holder, id) }
 
 // Reserve waits until the partition has n bytes of buffer.memory, or until ctx ends; the error is then ctx's. While somebody
 // waits, every batch is ready, whatever linger says. What the caller does not use it gives back with Unreserve. It fails at
-// once when n is more than buffer.memory.
+// once when n is more than buffer.memory. From inside a callback it does not wait for other callbacks (see [InsideListener]).
 func (p *Partition) Reserve(ctx context.Context, n int64) error {
 	if n > p.acc.cfg.Memory {
 		return p.tooLarge(n)
 	}
-	w, err := p.acc.memory.enqueue(&p.holder, n)
+	w, err := p.acc.memory.enqueue(&p.holder, n, p.acc.inside())
 	if w == nil {
 		return err
 	}

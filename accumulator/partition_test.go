@@ -284,8 +284,8 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 	a.maxRaw = 2048
 	p := a.Topic("t").Partition(0)
 	r := &record.Record{Value: make([]byte, 300)}
-	put(t, p, "x")                                        // 512 bytes
-	require.True(t, a.memory.try(&p.holder, 2048-512, 0)) // all the rest
+	put(t, p, "x")                                     // 512 bytes
+	require.True(t, a.memory.try(&p.holder, 2048-512)) // all the rest
 	require.NotNil(t, p.Append(time.Now(), r, Hook{}, nil).Result)
 	came := p.Append(time.Now(), r, Hook{}, nil)
 	require.EqualValues(t, 512, came.Need, "growing would need 1024")
@@ -296,6 +296,40 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 	require.Zero(t, grant)
 	require.True(t, p.Full(), "the batch that could not grow is complete")
 	p.Unreserve(2048 - 512 - 512)
+	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	requireEmpty(t, a)
+}
+
+func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
+	a := newTest(Config{Memory: 64 << 10, BatchSize: 4096, Linger: time.Hour})
+	p := a.Topic("t").Partition(0)
+	for !p.Full() {
+		put(t, p, "0123456789")
+	}
+	require.Equal(t, 4096, cap(p.open.buf))
+	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	put(t, p, "x")
+	require.Equal(t, 512, cap(p.open.buf), "the one before had one record")
+	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+
+	for !p.Full() {
+		put(t, p, "0123456789")
+	}
+	p.Settle(take(t, p), acked(0))
+	p.completeLocked(&afterwards{})
+	p.lastBytes = 4000
+	_, bytes := a.Buffered()
+	require.True(t, a.memory.try(&p.holder, 64<<10-bytes-1024))
+	came := put(t, p, "x")
+	require.Zero(t, came.Need)
+	require.Equal(t, 512, cap(p.open.buf), "there is no room for more")
+	p.completeLocked(&afterwards{})
+	p.lastBytes = 4000
+	put(t, p, "x")
+	p.completeLocked(&afterwards{})
+	p.lastBytes = 4000
+	require.EqualValues(t, 4096, p.Append(time.Now(), value("x"), Hook{}, nil).Need, "who waits anyway waits for a whole batch")
+	p.Unreserve(64<<10 - bytes - 1024)
 	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
@@ -452,7 +486,7 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 		a := newTest(Config{Memory: 1024, Linger: 5 * time.Millisecond})
 		p := a.Topic("t").Partition(0)
 		f := put(t, p, "a")
-		require.True(t, a.memory.try(&p.holder, 512, 0))
+		require.True(t, a.memory.try(&p.holder, 512))
 		waiting := make(chan error)
 		go func() { waiting <- p.Reserve(context.Background(), 512) }()
 		synctest.Wait()

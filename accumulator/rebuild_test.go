@@ -495,7 +495,7 @@ func TestCompressedBatchHoldsNoMoreThanItNeeds(t *testing.T) {
 
 func TestLargestConfigurationDoesNotOverflow(t *testing.T) {
 	const most = 1<<31 - 1
-	a := New(Config{BatchSize: most, MaxRequestSize: most, Memory: 1 << 40, Compressor: compressorFor(t, compress.LZ4)})
+	a := newTest(Config{BatchSize: most, MaxRequestSize: most, Memory: 1 << 40, Linger: time.Hour, Compressor: compressorFor(t, compress.LZ4)})
 	require.Equal(t, most, a.maxRaw)
 	p := a.Topic("t").Partition(0)
 	a.Topic("t").observe(most, 1)
