@@ -99,7 +99,7 @@ func Decompress(dst []byte, codec int8, src []byte, limit int) ([]byte, error) {
 
 // corrupt says that a library found src damaged. An end of data is never the right one there.
 func corrupt(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("%w: %w", ErrCorrupt, err)

@@ -2,6 +2,7 @@ package compress
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -90,10 +91,11 @@ func (g *gunzipper) read(dst []byte, limit int) ([]byte, error) {
 		n, err := g.r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		switch {
-		case err == io.EOF && len(dst)-start <= limit:
-			return dst, nil
-		case err != nil && err != io.EOF:
+		case err == nil:
+		case !errors.Is(err, io.EOF):
 			return nil, corrupt(err)
+		case len(dst)-start <= limit:
+			return dst, nil
 		}
 	}
 }

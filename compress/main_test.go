@@ -32,7 +32,7 @@ func newCompressor(t testing.TB, codec Codec) *Compressor {
 // random cannot be compressed.
 func random(n int) []byte {
 	b := make([]byte, n)
-	rand.NewChaCha8([32]byte{byte(n)}).Read(b)
+	_, _ = rand.NewChaCha8([32]byte{byte(n)}).Read(b)
 	return b
 }
 

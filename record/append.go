@@ -3,6 +3,8 @@ package record
 import "slices"
 
 // RecordSize returns the exact number of bytes that [AppendRecord] appends for the same arguments.
+//
+//nolint:revive // its counterpart is AppendRecord: the two names belong together
 func RecordSize(offsetDelta int32, timestampDelta int64, key, value []byte, headers []Header) int {
 	// The same sum as bodySize. It stands here once more because a call would cost a fifth: whoever appends asks before.
 	n := 2 + uvarintSize(zigzag(timestampDelta)) + uvarintSize(zigzag(int64(offsetDelta)))

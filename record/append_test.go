@@ -34,7 +34,7 @@ func plainAppend(dst []byte, offsetDelta int32, timestampDelta int64, key, value
 // noise is the source of contents: equal bytes would hide a copy to the wrong place.
 var noise = func() []byte {
 	b := make([]byte, 3<<20)
-	rand.NewChaCha8([32]byte{1}).Read(b)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
 }()
 

@@ -23,9 +23,9 @@ var (
 // wraps the DecompressFunc.
 const MaxUncompressed = 128 << 20
 
-// DecompressFunc appends the data in src to dst, at most max bytes, or fails. codec is the number in a batch's attributes.
+// DecompressFunc appends the data in src to dst, at most limit bytes, or fails. codec is the number in a batch's attributes.
 // compress.Decompress is one.
-type DecompressFunc func(dst []byte, codec int8, src []byte, max int) ([]byte, error)
+type DecompressFunc func(dst []byte, codec int8, src []byte, limit int) ([]byte, error)
 
 // Batch is a decoded batch.
 type Batch struct {

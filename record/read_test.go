@@ -34,7 +34,7 @@ func testHeader(b []byte) BatchHeader {
 }
 
 // readGzip is a DecompressFunc of the standard library's.
-func readGzip(dst []byte, codec int8, src []byte, max int) ([]byte, error) {
+func readGzip(dst []byte, codec int8, src []byte, limit int) ([]byte, error) {
 	if codec != 1 {
 		return nil, fmt.Errorf("codec %d", codec)
 	}
@@ -42,7 +42,7 @@ func readGzip(dst []byte, codec int8, src []byte, max int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := io.ReadAll(io.LimitReader(r, int64(max)))
+	out, err := io.ReadAll(io.LimitReader(r, int64(limit)))
 	return append(dst, out...), err
 }
 
@@ -313,10 +313,10 @@ func TestTheDecompressorsErrorIsHandedOn(t *testing.T) {
 	h.Put(b)
 	SetChecksum(b)
 	cause := errors.New("cause")
-	_, _, err := ReadBatch(b, func(_ []byte, codec int8, src []byte, max int) ([]byte, error) {
+	_, _, err := ReadBatch(b, func(_ []byte, codec int8, src []byte, limit int) ([]byte, error) {
 		require.Equal(t, int8(3), codec)
 		require.Equal(t, b[BatchHeaderSize:], src)
-		require.Equal(t, MaxUncompressed, max)
+		require.Equal(t, MaxUncompressed, limit)
 		return nil, cause
 	}, 0)
 	require.ErrorIs(t, err, cause)
