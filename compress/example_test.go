@@ -37,7 +37,7 @@ func ExampleDecompress() {
 		fmt.Println(err)
 		return
 	}
-	bomb, err := c.Compress(nil, make([]byte, 10<<20))
+	bomb, err := c.Compress(nil, make([]byte, 2<<20))
 	if err != nil {
 		fmt.Println(err)
 		return
