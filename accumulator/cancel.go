@@ -42,7 +42,7 @@ func (p *Partition) cancelLocked(r *Result, i int32) (hook Hook, woken wakeup, o
 	}
 	b.cancelled = slices.Insert(b.cancelled, at, i)
 	err := &record.Error{Topic: p.topic.name, Partition: p.index, Err: record.ErrCancelled}
-	woken = r.except(map[int32]*exception{i: {offset: -1, appendTime: r.times.at(i), err: err}})
+	woken, _ = r.except(map[int32]*exception{i: {offset: -1, appendTime: r.times.at(i), err: err}})
 	p.records--
 	p.delivery.cancelling = append(p.delivery.cancelling, r.ordinal)
 	return r.hooks.take(i), woken, true

@@ -29,15 +29,20 @@ func (p *Partition) Settle(b *Batch, o Outcome) {
 	// Whoever sees the outcome also sees the memory free, unless a connection still holds the bytes, and the records gone.
 	b.Release()
 	p.forget(int(b.Count))
+	var woken wakeup
+	settled := true
 	if b.index == nil {
-		b.root.settle(o).call()
+		woken = b.root.settle(o)
 	} else {
-		b.root.except(b.eachOutcome(o)).call()
+		woken, settled = b.root.except(b.eachOutcome(o))
 	}
+	woken.call()
 	if o.Err == nil && b.Count > 0 {
 		p.topic.raise()
 	}
-	p.told(b.root)
+	if settled {
+		p.told(b.root)
+	}
 }
 
 // forget takes n records off those that have no outcome.
@@ -47,11 +52,8 @@ func (p *Partition) forget(n int) {
 	p.mu.Unlock()
 }
 
-// told goes on with a root of which records have their outcomes, after whoever waits for these was woken.
+// told goes on with a result that was settled, after those were woken who wait for its last records. It is called once.
 func (p *Partition) told(r *Result) {
-	if !r.settled.Load() {
-		return
-	}
 	p.mu.Lock()
 	if r.hooks.n > 0 {
 		// What waits for its callback counts a little, so that slow callbacks become backpressure, not growth.

@@ -35,8 +35,11 @@ func (p *Partition) Reject(b *Batch, blamed map[int32]*record.Error) (*Batch, er
 	p.countUnheard(b, nil, blamed)
 	b.Release()
 	p.forget(len(rejected))
-	b.root.except(rejected).call()
-	p.told(b.root)
+	woken, settled := b.root.except(rejected)
+	woken.call()
+	if settled {
+		p.told(b.root)
+	}
 	if parts == nil {
 		return nil, nil
 	}

@@ -214,6 +214,28 @@ func TestSplitOfASplitKeepsEveryRecordOnce(t *testing.T) {
 	})
 }
 
+func TestPartsOfASplitMayBeSettledAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		for round := range 50 {
+			p := a.Topic(fmt.Sprint(round)).Partition(0)
+			var l log
+			for i := range 64 {
+				put(t, p, "x", l.hook(fmt.Sprint(i)))
+			}
+			parts, err := p.Split(take(t, p), 100)
+			require.NoError(t, err)
+			require.Greater(t, len(parts), 10)
+			for _, part := range parts {
+				go p.Settle(part, failed(errors.New("no")))
+			}
+			synctest.Wait()
+			require.Len(t, l.all(), 64)
+			requireEmpty(t, a)
+		}
+	})
+}
+
 func TestSplitOfSeveralRecordsGivesAtLeastTwoBatches(t *testing.T) {
 	a := newTest(Config{})
 	p := a.Topic("t").Partition(0)

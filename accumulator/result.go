@@ -210,15 +210,15 @@ func (w wakeup) call() {
 	}
 }
 
-// except gives records that have none yet outcomes of their own. When no record is left without one, the result is settled.
-func (r *Result) except(outcomes map[int32]*exception) wakeup {
+// except gives records that have none yet outcomes of their own. When no record is left without one, the result is settled
+// with that; settled says so to one caller only.
+func (r *Result) except(outcomes map[int32]*exception) (w wakeup, settled bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.special == nil {
 		r.special = make(map[int32]*exception, len(outcomes))
 	}
-	w := wakeup{changed: r.changed}
-	r.changed = nil
+	w.changed, r.changed = r.changed, nil
 	for i, x := range outcomes {
 		r.special[i] = x
 		r.remaining--
@@ -230,8 +230,9 @@ func (r *Result) except(outcomes map[int32]*exception) wakeup {
 			delete(r.dones, i)
 		}
 	}
-	r.settled.Store(r.remaining == 0)
-	return w
+	settled = r.remaining == 0
+	r.settled.Store(settled)
+	return w, settled
 }
 
 // settle gives every record without an outcome this one.
