@@ -65,7 +65,7 @@ func (p *partition) kickLocked(now time.Time) {
 	p.packFullLocked()
 	if p.broker == nil {
 		if p.acc.Ready() || p.lane.hasRetrying() || len(p.pack) > 0 {
-			p.askLeaderLocked()
+			p.askLeaderLocked(now)
 		}
 		return
 	}
@@ -77,8 +77,10 @@ func (p *partition) kickLocked(now time.Time) {
 }
 
 // askLeaderLocked asks for metadata until the partition has a leader. A topic that was forgotten, because nobody has sent to it
-// for metadata.max.idle.ms, must be asked for by its name.
-func (p *partition) askLeaderLocked() {
+// for metadata.max.idle.ms, must be asked for by its name, and again now and then: the cluster client drops a wish that nobody has
+// renewed for request.timeout.ms.
+func (p *partition) askLeaderLocked(now time.Time) {
+	p.armLocked(now.Add(max(p.s.cfg.RequestTimeout/2, time.Second)))
 	if _, err := p.s.cfg.Cluster.TopicNow(p.acc.Topic()); err == nil {
 		p.s.cfg.Cluster.Refresh()
 	}
