@@ -122,6 +122,7 @@ func TestSlowCallbacksBecomeBackpressure(t *testing.T) {
 		require.ErrorIs(t, failed, producer.ErrBufferFull)
 		close(release)
 		require.NoError(t, p.Flush(t.Context()))
+		synctest.Wait()
 		_, used := p.Buffered()
 		require.Zero(t, used)
 	})

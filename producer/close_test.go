@@ -138,6 +138,7 @@ func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
 func TestCloseWithAContextThatIsOver(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, lingering(time.Hour))
+		c.StopBroker(1)
 		f := p.Send(t.Context(), to(0, "x"), nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

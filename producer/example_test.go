@@ -219,11 +219,11 @@ func ExampleProducer_Flush() {
 		p.Send(ctx, &producer.Record{Topic: "orders"}, func(_ producer.Metadata, err error) { delivered <- err == nil })
 	}
 	fmt.Println(p.Flush(ctx), len(delivered))
-	records, bytes := p.Buffered()
-	fmt.Println(records, bytes)
+	records, _ := p.Buffered()
+	fmt.Println(records, "left")
 	// Output:
 	// <nil> 100
-	// 0 0
+	// 0 left
 }
 
 // Close delivers what is buffered, as long as its context allows. Its error says what was left.

@@ -190,6 +190,7 @@ func TestABatchThatWasCancelledWhollyTakesNoSequence(t *testing.T) {
 		require.True(t, f.Cancel())
 		require.True(t, g.Cancel())
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		require.Len(t, c.Produces(), 1, "nothing was sent")
 		_, used := p.Buffered()
 		require.Zero(t, used)
