@@ -1,0 +1,346 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// This file is what the core makes of a request's end: an answer, or none.
+
+// answer is a broker's answer for one batch.
+type answer struct {
+	code          protocol.ErrorCode
+	message       string
+	offset        int64
+	logAppendTime int64
+	blamed        map[int32]string // records that the broker names, with its words
+}
+
+// answered takes the broker's answer for p.
+func (l *lane) answered(p *parcel, a answer, now time.Time) []action {
+	late := l.landed(p)
+	if p.state == settled {
+		return nil
+	}
+	var out []action
+	switch {
+	case a.code == protocol.None || a.code == protocol.DuplicateSequenceNumber:
+		out = l.succeeded(p, a, late, now)
+	case late:
+		l.lateFailure(p, a)
+	case a.code == protocol.MessageTooLarge && p.count > 1 && !p.doubtful && !l.overdue(p, now):
+		l.takeBack(p)
+		p.step(evRetry)
+		p.notBefore = now
+		p.tries--
+		p.rebuilding = true
+		out = []action{{parcel: p, kind: actSplit, err: l.failure(p, l.brokerError(a), false)}}
+	case len(a.blamed) > 0 && !p.doubtful && !a.code.Retriable():
+		out = l.rejected(p, a, now)
+	default:
+		out = l.failedTry(p, a, now)
+	}
+	return append(out, l.tidy()...)
+}
+
+func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action {
+	offset := a.offset
+	if a.code == protocol.DuplicateSequenceNumber {
+		offset = -1
+	}
+	if p.id == l.id {
+		l.acked, l.heard = true, now
+		if l.gap && l.cfg.idempotent && p.sequence == l.gapAt {
+			l.gap = false
+		}
+	}
+	l.resolveBefore(p)
+	if late {
+		p.step(evResolved)
+	} else {
+		p.step(evSucceed)
+	}
+	l.drop(p)
+	if late {
+		return nil
+	}
+	return []action{{parcel: p, kind: actComplete, offset: offset, time: a.logAppendTime}}
+}
+
+// resolveBefore: a broker takes sequences without holes, so an acknowledged batch proves every earlier one of its identity.
+func (l *lane) resolveBefore(p *parcel) {
+	if !l.cfg.idempotent {
+		return
+	}
+	stay := l.window[:0]
+	before := true
+	for _, q := range l.window {
+		if q == p {
+			before = false
+		}
+		if before && q.id == p.id && q.sequence != noSequence {
+			q.doubtful, q.followed = true, true
+			if q.state == unresolved && !q.awaiting {
+				q.step(evResolved)
+				continue
+			}
+		}
+		stay = append(stay, q)
+	}
+	clear(l.window[len(stay):])
+	l.window = stay
+}
+
+// lateFailure takes a failure for a batch whose records were told "maybe written" before.
+func (l *lane) lateFailure(p *parcel, a answer) {
+	if a.code.WrittenWith(l.cfg.acks) == protocol.NotWritten && !p.doubtful {
+		// Certain now, but told already. What comes behind it has a hole in front.
+		p.step(evResolved)
+		l.openGap(p)
+		l.drop(p)
+	}
+}
+
+// proves tells whether an answer that p's sequence is out of order shows that no try of p was written or will be. It does,
+// with two exceptions. A request of p may still be on its way behind one of an unresolved batch: a broker that hung may find
+// both, and take them. And p may lie behind the broker's next sequence, not before it: a broker that was restarted knows
+// again only the last batch of each producer, so a batch after p that may be in the log can have taken that place.
+func (l *lane) proves(p *parcel) bool {
+	if p.followed {
+		return false
+	}
+	before := true
+	for _, q := range l.window {
+		switch {
+		case q == p:
+			before = false
+			if l.gap && p.id == l.id && comesBefore(l.gapAt, p.sequence) {
+				return true // there is a hole in front: neither p nor what follows it was taken
+			}
+		case before && p.strayed && q.state == unresolved:
+			return false
+		case !before && q.id == p.id && q.sequence != noSequence && (q.doubtful || q.awaiting || q.state == unresolved):
+			return false
+		}
+	}
+	return true
+}
+
+// anythingBefore tells whether a batch stands before p whose fate is open: then a sequence that is out of order says
+// nothing about p but that its turn has not come.
+func (l *lane) anythingBefore(p *parcel) bool {
+	for _, q := range l.window {
+		if q == p {
+			return false
+		}
+		if q.awaiting || q.state == retrying && q.sequence != noSequence {
+			return true
+		}
+	}
+	return false
+}
+
+// failedTry takes an answer that is an error of the whole batch.
+func (l *lane) failedTry(p *parcel, a answer, now time.Time) []action {
+	cause := l.brokerError(a)
+	switch a.code {
+	case protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID, protocol.InvalidProducerEpoch, protocol.InvalidProducerIDMapping, protocol.ProducerFenced:
+		if l.cfg.idempotent {
+			return l.sequenceTrouble(p, a.code, cause, now)
+		}
+	}
+	if a.code.WrittenWith(l.cfg.acks) == protocol.MaybeWritten {
+		p.doubtful = true
+	}
+	if !a.code.Retriable() {
+		return l.giveUp(p, cause, false)
+	}
+	return l.tryAgain(p, cause, now)
+}
+
+// sequenceTrouble takes an answer about p's sequence or identity. None of these was written by this try.
+func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, now time.Time) []action {
+	if l.anythingBefore(p) {
+		// Its turn has not come; what stands before it goes first. This costs it no try.
+		p.tries--
+		return l.tryAgain(p, cause, now)
+	}
+	forgot := code == protocol.OutOfOrderSequenceNumber || code == protocol.UnknownProducerID
+	if forgot && l.proves(p) {
+		p.doubtful = false
+	}
+	if p.doubtful {
+		// Its identity is refused, and an earlier try may have been written: under a new one it could be there twice.
+		return l.giveUp(p, cause, false)
+	}
+	if forgot && l.gap && p.id == l.id {
+		p.tries-- // no more than the hole in front of it
+	} else {
+		// The broker has forgotten what it acknowledged, or an unresolved batch before p was not written, or the
+		// identity is refused. The partition goes on under another one.
+		l.needBump = true
+	}
+	l.takeBack(p)
+	return l.tryAgain(p, cause, now)
+}
+
+// takeBack takes p's sequence away: it is certain that nothing was written under it.
+func (l *lane) takeBack(p *parcel) {
+	if !l.cfg.idempotent || p.sequence == noSequence {
+		return
+	}
+	l.openGap(p)
+	p.sequence = noSequence
+}
+
+// openGap notes that p's sequence was not used, so that what follows is numbered anew from there.
+func (l *lane) openGap(p *parcel) {
+	if !l.cfg.idempotent || p.sequence == noSequence || p.id != l.id {
+		return
+	}
+	if p.strayed {
+		// A request with this sequence may still be on its way; under the same identity it could be taken for what
+		// comes now.
+		l.needBump = true
+		return
+	}
+	if !l.gap || comesBefore(p.sequence, l.gapAt) {
+		l.gap, l.gapAt = true, p.sequence
+	}
+}
+
+// disconnected: the connection broke, or the request timed out, before p's answer came. sent tells whether some byte of
+// the request may have left.
+func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []action {
+	late := l.landed(p)
+	if p.state == settled {
+		return nil
+	}
+	var out []action
+	switch {
+	case late:
+		// Its fate will not be told by an answer; tidy decides what becomes of its sequence.
+	case !sent:
+		p.tries--
+		p.lastErr = cause
+		p.step(evUnsent)
+		p.notBefore = now
+		if p.tries == 0 && l.cfg.idempotent {
+			l.unsend(p)
+		}
+		if l.overdue(p, now) {
+			out = l.expire(p)
+		}
+	default:
+		p.doubtful, p.strayed = true, true
+		cause = fmt.Errorf("%w: %w", record.ErrDisconnected, cause)
+		if l.cfg.acks == 0 {
+			// No answer will ever tell whether a try arrived, so there are no retries.
+			out = l.giveUp(p, cause, false)
+		} else {
+			out = l.tryAgain(p, cause, now)
+		}
+	}
+	return append(out, l.tidy()...)
+}
+
+// unsend gives back the sequence of a batch whose only request never left.
+func (l *lane) unsend(p *parcel) {
+	if p.sequence != noSequence && p.id == l.id && l.next == addSequence(p.sequence, p.count) && !l.gap {
+		l.next = p.sequence
+		p.sequence = noSequence
+	}
+}
+
+// tryAgain lets p wait for its next try, or ends it when it has no try or no time left.
+func (l *lane) tryAgain(p *parcel, cause error, now time.Time) []action {
+	p.lastErr = cause
+	if p.tries > l.cfg.retries {
+		if l.cfg.retries > 0 {
+			cause = fmt.Errorf("%w (%d): %w", record.ErrRetriesExhausted, l.cfg.retries, cause)
+		}
+		return l.giveUp(p, cause, true)
+	}
+	p.step(evRetry)
+	p.notBefore = now
+	if p.tries > 0 && p.epochSeen >= l.leader {
+		p.notBefore = now.Add(l.cfg.backoff(p.tries))
+	}
+	if l.overdue(p, now) {
+		return l.expire(p)
+	}
+	return nil
+}
+
+// giveUp ends p with an error. A doubtful one leaves its sequence unresolved.
+func (l *lane) giveUp(p *parcel, cause error, retriable bool) []action {
+	err := l.failure(p, cause, p.doubtful)
+	err.Retriable = retriable && !p.doubtful
+	if !p.doubtful {
+		p.step(evFail)
+		l.takeBack(p)
+		l.drop(p)
+	} else if p.step(evDoubt); !l.cfg.idempotent {
+		p.step(evResolved)
+		l.drop(p)
+	}
+	return []action{{parcel: p, kind: actFail, err: err}}
+}
+
+// rejected takes an answer that blames single records: they fail, the others go again.
+func (l *lane) rejected(p *parcel, a answer, now time.Time) []action {
+	blamed := make(map[int32]*record.Error, len(a.blamed))
+	for i, message := range a.blamed {
+		if i < 0 || i >= p.count {
+			continue
+		}
+		if message == "" {
+			message = a.message
+		}
+		blamed[i] = l.failure(p, &protocol.Error{Code: a.code, Message: message}, false)
+	}
+	if len(blamed) == 0 {
+		return l.failedTry(p, answer{code: a.code, message: a.message}, now)
+	}
+	l.takeBack(p)
+	p.step(evRetry)
+	p.notBefore = now
+	p.tries--
+	p.rebuilding = true
+	return []action{{parcel: p, kind: actReject, blamed: blamed}}
+}
+
+// replace puts parts in p's place, in order: what is left of a rejected batch, or the parts of a split one. They start
+// without a sequence and with p's age.
+func (l *lane) replace(p *parcel, parts []*parcel) []action {
+	for i, q := range l.window {
+		if q != p {
+			continue
+		}
+		rest := append([]*parcel(nil), l.window[i+1:]...)
+		l.window = append(append(l.window[:i], parts...), rest...)
+		for _, part := range parts {
+			part.state, part.created, part.sequence = retrying, p.created, noSequence
+			part.rebuilding = false
+			part.notBefore, part.epochSeen, part.tries = p.notBefore, p.epochSeen, p.tries
+		}
+		p.state = settled
+		break
+	}
+	return l.tidy()
+}
+
+func (l *lane) brokerError(a answer) error { return &protocol.Error{Code: a.code, Message: a.message} }
+
+func (l *lane) failure(p *parcel, cause error, maybe bool) *record.Error {
+	err := &record.Error{Topic: l.cfg.topic, Partition: l.cfg.partition, MaybeWritten: maybe, Err: cause}
+	var broker *protocol.Error
+	if errors.As(cause, &broker) {
+		err.Retriable = broker.Code.Retriable() && !maybe
+	}
+	return err
+}

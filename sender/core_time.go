@@ -1,0 +1,167 @@
+package sender
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+// This file is what the core does when nobody answers: time, a new leader, a refused identity, the end of the producer. And
+// tidy, which every event ends with.
+
+// tick ends what is over its time.
+func (l *lane) tick(now time.Time) []action {
+	var out []action
+	for _, p := range append([]*parcel(nil), l.window...) {
+		if p.rebuilding || !l.overdue(p, now) {
+			continue
+		}
+		switch p.state {
+		case retrying:
+			out = append(out, l.expire(p)...)
+		case inFlight:
+			err := l.failure(p, record.ErrDeliveryTimeout, true)
+			err.Detail = l.expiryDetail(p)
+			p.step(evOverdue)
+			out = append(out, action{parcel: p, kind: actFail, err: err})
+			if !l.cfg.idempotent {
+				p.step(evResolved)
+				l.flying--
+				p.awaiting = false
+				l.drop(p)
+			}
+		}
+	}
+	return append(out, l.tidy()...)
+}
+
+func (l *lane) overdue(p *parcel, now time.Time) bool {
+	return now.Sub(p.created) >= l.cfg.deliveryTimeout
+}
+
+func (l *lane) expire(p *parcel) []action {
+	acts := l.giveUp(p, record.ErrDeliveryTimeout, true)
+	for i := range acts {
+		acts[i].err.Detail = l.expiryDetail(p)
+	}
+	return acts
+}
+
+func (l *lane) expiryDetail(p *parcel) string {
+	tries := "1 try"
+	if p.tries != 1 {
+		tries = fmt.Sprintf("%d tries", p.tries)
+	}
+	detail := fmt.Sprintf("%v passed after %s", l.cfg.deliveryTimeout, tries)
+	if p.lastErr != nil {
+		detail += ", the last of which failed with: " + p.lastErr.Error()
+	}
+	return detail
+}
+
+// leaderMoved notes a newer leader: what waits to be tried again goes there at once.
+func (l *lane) leaderMoved(epoch int32, now time.Time) {
+	if epoch <= l.leader {
+		return
+	}
+	l.leader = epoch
+	for _, p := range l.window {
+		if p.state == retrying && p.epochSeen < epoch {
+			p.notBefore = now
+		}
+	}
+}
+
+// abort ends everything: the producer closes.
+func (l *lane) abort(cause error) []action {
+	var out []action
+	for _, p := range append([]*parcel(nil), l.window...) {
+		switch p.state {
+		case inFlight:
+			p.step(evOverdue)
+			out = append(out, action{parcel: p, kind: actFail, err: l.failure(p, cause, true)})
+		case retrying:
+			if !p.rebuilding {
+				out = append(out, l.giveUp(p, cause, false)...)
+			}
+		}
+	}
+	return out
+}
+
+// refuse ends what waits for an identity that cannot be had. Its old sequence was taken back, so nothing was written.
+func (l *lane) refuse(err *record.Error) []action {
+	var out []action
+	for _, p := range append([]*parcel(nil), l.window...) {
+		if p.state == retrying && p.sequence == noSequence && !p.rebuilding {
+			p.step(evFail)
+			l.drop(p)
+			out = append(out, action{parcel: p, kind: actFail, err: err})
+		}
+	}
+	return out
+}
+
+// tidy settles what the last event has decided: whether sequences may be given anew, and whether the identity must change.
+func (l *lane) tidy() []action {
+	if !l.cfg.idempotent {
+		return nil
+	}
+	ghosts := false
+	for _, p := range l.window {
+		if (l.gap || l.needBump) && p.state == retrying && !p.doubtful {
+			// Every try was answered, and none was written: there is nothing to learn under its old sequence.
+			l.takeBack(p)
+		}
+		if p.awaiting || p.state != unresolved && p.sequence != noSequence {
+			return nil
+		}
+		ghosts = ghosts || p.state == unresolved
+	}
+	if ghosts {
+		// Nobody will tell whether these were written. What comes next goes under a new identity.
+		l.needBump = true
+		stay := l.window[:0]
+		for _, p := range l.window {
+			if p.state == unresolved {
+				p.step(evResolved)
+				continue
+			}
+			stay = append(stay, p)
+		}
+		clear(l.window[len(stay):])
+		l.window = stay
+	}
+	if l.gap && !l.needBump {
+		l.next, l.gap = l.gapAt, false
+	}
+	return nil
+}
+
+// wantsIdentity tells whether the lane can go on only under another identity than the one it has, and may take it now.
+func (l *lane) wantsIdentity() (used identity, wants bool) {
+	if !l.cfg.idempotent {
+		return identity{}, false
+	}
+	for _, p := range l.window {
+		if p.awaiting || p.sequence != noSequence {
+			return l.id, false
+		}
+	}
+	return l.id, l.needBump || !l.id.valid
+}
+
+// nextDeadline returns when tick must be called, and whether at all.
+func (l *lane) nextDeadline() (time.Time, bool) {
+	var first time.Time
+	for _, p := range l.window {
+		if p.state != inFlight && p.state != retrying {
+			continue
+		}
+		if d := p.created.Add(l.cfg.deliveryTimeout); first.IsZero() || d.Before(first) {
+			first = d
+		}
+	}
+	return first, !first.IsZero()
+}
