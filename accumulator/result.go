@@ -79,13 +79,15 @@ func (a *Accumulator) Fail(err *record.Error, hook Hook) *Result {
 // Wait readies the batch of record i and waits for that record's outcome, or for ctx. An error of ctx says that the record
 // may be written: it is still on its way.
 func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {
-	if !r.settled.Load() {
-		r.part.expedite(r)
-	}
-	for {
+	for expedited := false; ; {
 		changed := r.watch(i)
 		if changed == nil {
 			return r.tell(i)
+		}
+		if !expedited {
+			// Only who must wait readies the batch: its neighbours may have longer to linger.
+			r.part.expedite(r)
+			expedited = true
 		}
 		select {
 		case <-changed:
