@@ -221,7 +221,8 @@ func (c *Conn) written(call *Call, n int64) error {
 	if mine && cause != nil {
 		c.remove(call)
 	}
-	finished := mine && cause == nil && call.NoResponse
+	// What needs no answer is done when its last byte is handed over, whatever happens to the connection then.
+	finished := mine && call.NoResponse && (cause == nil || n == call.size)
 	c.mu.Unlock()
 	<-c.turn
 	switch {
