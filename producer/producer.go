@@ -53,7 +53,6 @@ func New(cfg Config) (*Producer, error) {
 	changed := make(chan struct{})
 	p.snapshot.Store(&changed)
 	p.closing, p.close = context.WithCancelCause(context.Background())
-	p.closer.done = make(chan struct{})
 
 	options := transportOptions(&cfg)
 	p.cluster = cluster.New(clusterConfig(&cfg, options))
@@ -184,7 +183,6 @@ type closer struct {
 	begin sync.Once
 	abort sync.Once
 	end   sync.Once
-	done  chan struct{}
 
 	mu   sync.Mutex
 	left sender.Left

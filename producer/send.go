@@ -118,22 +118,25 @@ func noSuchPartition(t *topic, n int32) *record.Error {
 	return &record.Error{Topic: t.name, Partition: n, Err: record.ErrInvalidPartition, Detail: detail}
 }
 
-// awaitPartition asks once for newer metadata, which may have the partition that the record names: topics grow.
+// awaitPartition asks for newer metadata, which may have the partition that the record names: topics grow.
 func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error {
 	if n < 0 {
 		return noSuchPartition(t, n)
 	}
-	changed := *p.snapshot.Load()
-	p.cluster.Refresh()
-	if wait == nil {
-		return noSuchPartition(t, n)
-	}
-	select {
-	case <-changed:
-	case <-wait.context().Done():
-	}
-	if meta := t.meta.Load(); meta != nil && n < meta.view.partitions {
-		return nil
+	// Twice, since the first news may be of a request that was under way before, or a single leader's move.
+	for range 2 {
+		changed := *p.snapshot.Load()
+		p.cluster.Refresh()
+		if wait == nil {
+			break
+		}
+		select {
+		case <-changed:
+		case <-wait.context().Done():
+		}
+		if meta := t.meta.Load(); meta != nil && n < meta.view.partitions {
+			return nil
+		}
 	}
 	return noSuchPartition(t, n)
 }
