@@ -21,12 +21,12 @@ func (p *Partition) Reject(b *Batch, blamed map[int32]*record.Error) (*Batch, er
 	}
 	var parts []*Batch
 	if len(rejected) < int(b.Count) {
-		raw, close, err := b.rawRecords()
+		raw, done, err := b.rawRecords()
 		if err != nil {
 			return nil, err
 		}
 		parts, err = b.rebuild(raw, place)
-		close()
+		done()
 		if err != nil {
 			return nil, err
 		}
@@ -52,11 +52,11 @@ func (p *Partition) Reject(b *Batch, blamed map[int32]*record.Error) (*Batch, er
 // a while.
 func (p *Partition) Split(b *Batch, target int) ([]*Batch, error) {
 	p.topic.lower(target)
-	raw, close, err := b.rawRecords()
+	raw, done, err := b.rawRecords()
 	if err != nil {
 		return nil, err
 	}
-	defer close()
+	defer done()
 	place, err := b.divide(raw, target)
 	if err != nil {
 		return nil, err
@@ -94,9 +94,9 @@ func (b *Batch) divide(raw []byte, target int) ([]int32, error) {
 	return place, nil
 }
 
-// rawRecords returns the batch's records uncompressed; close ends their use. What they are decompressed to counts in
+// rawRecords returns the batch's records uncompressed; done ends their use. What they are decompressed to counts in
 // buffer.memory until then.
-func (b *Batch) rawRecords() (raw []byte, close func(), err error) {
+func (b *Batch) rawRecords() (raw []byte, done func(), err error) {
 	h, err := record.ReadBatchHeader(b.buf)
 	if err != nil {
 		return nil, nil, ownBatch(err)

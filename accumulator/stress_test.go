@@ -254,8 +254,8 @@ func (s *stress) checkOrder(all []*sent) {
 	for _, r := range all {
 		md, err := r.result.Wait(s.t.Context(), r.index)
 		if err == nil {
-			last, any := offsets[r.part]
-			require.True(s.t, !any || last < md.Offset)
+			last, seen := offsets[r.part]
+			require.True(s.t, !seen || last < md.Offset)
 			offsets[r.part] = md.Offset
 		}
 		if r.hooked && !r.canceled {
