@@ -39,13 +39,16 @@ func (c *checker) stages() []stage {
 	return all
 }
 
+// realKafka is the module whose tests start a real Kafka.
+const realKafka = "internal/itest"
+
 // nested returns the stage that tests a module beside the library's.
 func (c *checker) nested(module string) stage {
 	s := stage{
 		name: path.Base(module), about: "the tests of " + module + " with the race detector", needs: []tool{cCompiler},
 		run: func() error { return c.race(module) },
 	}
-	if module == "internal/itest" {
+	if module == realKafka {
 		s.about = "the tests beside other clients, old brokers and a real Apache Kafka, with the race detector"
 		s.needs = append(s.needs, java, maven)
 	}
@@ -107,12 +110,11 @@ func (c *checker) build() error {
 	return errors.Join(errs...)
 }
 
-// race runs a module's tests. They run in another order each time; a failure prints the seed of its own. One package runs after the other
-// outside the library: they start clusters, which want the machine for themselves.
+// race runs a module's tests. They run in another order each time; a failure prints the seed of its own.
 func (c *checker) race(module string) error {
 	args := []string{"test", "-race", "-count=1", "-shuffle=on", "-timeout=20m"}
-	if module != "." {
-		args = append(args, "-p=1")
+	if module == realKafka {
+		args = append(args, "-p=1") // its packages start clusters, which want the machine for themselves
 	}
 	return c.run(goTool(module, append(args, "./...")...).with("CGO_ENABLED=1"))
 }
