@@ -55,7 +55,7 @@ func TestFuturesAreReleasedBeforeCallbacksRun(t *testing.T) {
 		var f Appended
 		var done <-chan struct{}
 		var l log
-		f = put(t, p, "x", Hook{One: func(md record.Metadata, err error) {
+		f = put(t, p, "x", Hook{One: func(record.Metadata, error) {
 			select {
 			case <-done:
 				l.add("done")
@@ -234,7 +234,7 @@ func TestFlushReadiesEverythingAndWaitsForCallbacks(t *testing.T) {
 		q.Settle(take(t, q), acked(0))
 		synctest.Wait()
 		select {
-		case <-flushed:
+		case <-flushed: //nolint:errcheck // it must not come at all
 			require.Fail(t, "a callback still runs")
 		default:
 		}

@@ -1,6 +1,7 @@
 package accumulator
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -223,7 +224,7 @@ func (s *spy) Unheard(n int, err *record.Error) {
 
 func outcomeText(md record.Metadata, err error) string {
 	if err != nil {
-		return err.(*record.Error).Err.Error()
+		return errors.Unwrap(err).Error()
 	}
 	return fmt.Sprint(md.Topic, "/", md.Partition, "@", md.Offset)
 }

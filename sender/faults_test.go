@@ -155,13 +155,12 @@ func (f *faulty) compare(p int32, all []sent, numbers []string) {
 	for i, err := range outcomes {
 		offset, there := where[numbers[i]]
 		var failure *record.Error
-		switch {
-		case err == nil:
+		if err == nil {
 			require.True(f.t, there, "record %s was acknowledged and is not there", numbers[i])
 			if places[i] >= 0 {
 				require.Equal(f.t, offset, places[i])
 			}
-		default:
+		} else {
 			require.True(f.t, errors.As(err, &failure))
 			require.False(f.t, there && !failure.MaybeWritten, "record %s is there, and was told: %v", numbers[i], err)
 		}

@@ -424,7 +424,7 @@ func TestWithoutAcksABrokerThatDoesNotReadIsBoundedByTheRequestTimeout(t *testin
 		r.c.Hang(1)
 		began := time.Now()
 		s := r.send(0, strings.Repeat("x", 600_000))
-		s.failed(true)
+		_ = s.failed(true)
 		require.Equal(t, 30*time.Second, time.Since(began))
 		r.c.Unhang(1)
 	})

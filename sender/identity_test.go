@@ -29,7 +29,7 @@ func TestARefusedProducerIDFailsTheRecordsWithTheCure(t *testing.T) {
 		require.Empty(t, r.c.Produces())
 
 		// The next one asks again, after a backoff; once the right is there it works.
-		r.send(0, "d").failed(false)
+		_ = r.send(0, "d").failed(false)
 		rule.End()
 		require.Equal(t, int64(0), r.send(0, "e").acked())
 		require.Equal(t, int64(0), r.send(1, "f").acked())
@@ -43,7 +43,7 @@ func TestRefusalsAreBackedOff(t *testing.T) {
 		r.c.On(protocol.InitProducerID).Do(testbroker.Fail(protocol.ClusterAuthorizationFailed))
 		began := time.Now()
 		for range 20 {
-			r.send(0, "x").failed(false)
+			_ = r.send(0, "x").failed(false)
 		}
 		require.Greater(t, time.Since(began), 10*time.Second)
 		require.LessOrEqual(t, len(r.c.RequestsOf(protocol.InitProducerID)), 20)

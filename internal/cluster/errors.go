@@ -83,7 +83,8 @@ func (e *UnreachableError) Unwrap() []error {
 
 // bare takes the address off an error that is listed under it anyway.
 func bare(err error) error {
-	if e, ok := err.(*transport.Error); ok {
+	var e *transport.Error
+	if errors.As(err, &e) {
 		return e.Err
 	}
 	return err
