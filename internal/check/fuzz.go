@@ -50,7 +50,7 @@ func (c *checker) fuzzOne(target fuzzTarget, share time.Duration) error {
 		fmt.Sprintf("-timeout=%v", share+5*time.Minute), target.pkg)
 	printed, err := c.output(cmd)
 	if err == nil {
-		c.say("%s", lastLines(printed, 2))
+		c.say("%s", lastProgress(printed))
 		return nil
 	}
 	if endedByTime(printed) {
@@ -85,7 +85,13 @@ func parseFuzzList(listed string) []fuzzTarget {
 	return targets
 }
 
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(len(lines)-n, 0):], "\n")
+// lastProgress returns the last of the lines with which fuzzing says how far it has come.
+func lastProgress(printed string) string {
+	last := ""
+	for line := range strings.Lines(printed) {
+		if strings.HasPrefix(line, "fuzz: elapsed") {
+			last = line
+		}
+	}
+	return strings.TrimSpace(last)
 }
