@@ -62,8 +62,8 @@ func TestFuturesAreReleasedBeforeCallbacksRun(t *testing.T) {
 			default:
 				l.add("not done")
 			}
-			got, err := f.Result.Wait(context.Background(), f.Index) // must not deadlock
-			l.add(outcomeText(got, err))
+			got, gotErr := f.Result.Wait(context.Background(), f.Index) // must not deadlock
+			l.add(outcomeText(got, gotErr))
 		}})
 		done = f.Result.Done(f.Index)
 		p.Settle(take(t, p), acked(1))
