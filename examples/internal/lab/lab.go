@@ -48,14 +48,14 @@ func Flags(name, about string, out io.Writer) (flags *flag.FlagSet, bootstrap *s
 	return flags, bootstrap
 }
 
-// Lab is a broker with topics, and where each topic's log ended when the lab was opened.
+// Lab is a broker with topics, and how far each topic's log has been read.
 type Lab struct {
 	// Servers are the brokers to send to.
 	Servers []string
 
 	fake   *kfake.Cluster // nil with a real broker
 	client *kgo.Client
-	starts map[string]map[int32]int64 // topic, partition
+	starts map[string]map[int32]int64 // by topic and partition: where the next ReadBack begins
 }
 
 // Open starts kfake, or goes to the brokers of bootstrap, and makes sure that the topics exist. One that is there already
@@ -132,8 +132,9 @@ func (l *Lab) Fake() *kfake.Cluster { return l.fake }
 // quiet is after how long without a record ReadBack gives up on those that are missing.
 const quiet = 2 * time.Second
 
-// ReadBack reads what the topic got since the lab was opened, with franz-go. It reads to the end of every partition; when that
-// are fewer records than want, it waits a little for the others, and then returns what there is.
+// ReadBack reads with franz-go what the topic got since the lab was opened, or since the last ReadBack of this topic. It reads
+// to the end of every partition; when that are fewer records than want, it waits a little for the others, and then returns
+// what there is.
 func (l *Lab) ReadBack(ctx context.Context, topic string, want int) ([]*kgo.Record, error) {
 	ends, err := l.ends(ctx, topic)
 	if err != nil {
@@ -165,6 +166,7 @@ func (l *Lab) ReadBack(ctx context.Context, topic string, want int) ([]*kgo.Reco
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			records = append(records, r)
+			l.starts[topic][r.Partition] = r.Offset + 1
 			if end, open := ends[r.Partition]; open && r.Offset >= end-1 {
 				delete(ends, r.Partition)
 			}
