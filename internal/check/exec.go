@@ -58,7 +58,7 @@ func (c *checker) runTo(out io.Writer, cmd command) error {
 	c.say("$ %s", cmd)
 	process := exec.CommandContext(c.ctx, cmd.name, cmd.args...)
 	process.Dir = filepath.Join(c.root, filepath.FromSlash(cmd.dir))
-	process.Env = append(os.Environ(), cmd.env...)
+	process.Env = append(append(os.Environ(), "TMPDIR="+c.temp, "TMP="+c.temp, "TEMP="+c.temp), cmd.env...)
 	process.Stdout, process.Stderr = out, out
 	process.WaitDelay = c.patience
 	ownGroup(process)

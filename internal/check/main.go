@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -60,6 +61,7 @@ type checker struct {
 	ctx      context.Context
 	out      io.Writer
 	root     string        // the repository
+	temp     string        // the commands' temporary folder
 	modules  []string      // folders with a go.mod, relative to root; the first is root itself, "."
 	patience time.Duration // how long an interrupted command may take to end by itself
 	fuzztime time.Duration
@@ -117,6 +119,11 @@ var errInterrupted = errors.New("interrupted")
 // runAll runs the stages one after the other, also after a failure: one run tells all that is wrong.
 func (c *checker) runAll(stages []stage) int {
 	start := time.Now()
+	var err error
+	if c.temp, err = os.MkdirTemp("", "samsa-check-"); err != nil {
+		fmt.Fprintln(c.out, "check:", err)
+		return 2
+	}
 	outcomes := make([]outcome, 0, len(stages))
 	for _, s := range stages {
 		o := outcome{stage: s, err: errInterrupted}
@@ -125,7 +132,18 @@ func (c *checker) runAll(stages []stage) int {
 		}
 		outcomes = append(outcomes, o)
 	}
+	c.tidyUp(outcomes)
 	return c.summarise(outcomes, time.Since(start))
+}
+
+// tidyUp removes the temporary folder, unless a failure left something there.
+func (c *checker) tidyUp(outcomes []outcome) {
+	failed := slices.ContainsFunc(outcomes, func(o outcome) bool { return o.err != nil })
+	if !failed || c.ctx.Err() != nil {
+		_ = os.RemoveAll(c.temp) // a process that is just dying may still write there
+	} else if os.Remove(c.temp) != nil {
+		c.say("what the failure left is in %s\n", c.temp)
+	}
 }
 
 func (c *checker) runOne(s stage) outcome {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,6 +91,24 @@ func TestWhatAnInterruptLeftOutIsNotPassed(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Regexp(t, `(?m)^b +FAILED .*\nc +not run `, out.String())
 	require.True(t, strings.HasSuffix(out.String(), "\n1 passed, 2 failed\n"), out.String())
+}
+
+func TestTemporaryFilesGoUnlessAFailureWantsToBeLookedAt(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("TMP", os.Getenv("TMPDIR"))
+	for fails, kept := range map[bool]int{true: 1, false: 0} {
+		c := checker{ctx: t.Context(), out: io.Discard}
+		c.runAll([]stage{{name: "a", run: func() error {
+			if err := os.WriteFile(filepath.Join(c.temp, "left"), nil, 0o600); err != nil || !fails {
+				return err
+			}
+			return errors.New("it failed")
+		}}})
+		left, err := filepath.Glob(filepath.Join(os.TempDir(), "samsa-check-*", "left"))
+		require.NoError(t, err)
+		require.Len(t, left, kept)
+		require.NoError(t, os.RemoveAll(c.temp))
+	}
 }
 
 func TestAMissingToolFailsItsStageAndSaysHowToGetIt(t *testing.T) {
