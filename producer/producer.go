@@ -3,6 +3,7 @@ package producer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -235,7 +236,8 @@ func (p *Producer) closeError(interceptors error) error {
 	if p.closer.left.Records == 0 && unheard == 0 && p.closer.why == nil {
 		return interceptors
 	}
+	why := errors.Join(p.closer.why, interceptors)
 	return &CloseError{
-		Left: p.closer.left.Records, MaybeWritten: p.closer.left.MaybeWritten, Unheard: unheard, Err: p.closer.why,
+		Left: p.closer.left.Records, MaybeWritten: p.closer.left.MaybeWritten, Unheard: unheard, Err: why,
 	}
 }

@@ -88,7 +88,7 @@ func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partitio
 // tooLarge checks a record's size against the limits that hold for it alone.
 func (p *Producer) tooLarge(r *Record) *record.Error {
 	const quick = 256 // more than everything around key and value
-	if len(r.Headers) == 0 && int64(len(r.Key)+len(r.Value)+quick) <= min(int64(p.cfg.MaxRequestSize), p.cfg.BufferMemory) {
+	if len(r.Headers) == 0 && int64(len(r.Key))+int64(len(r.Value))+quick <= min(int64(p.cfg.MaxRequestSize), p.cfg.BufferMemory) {
 		return nil
 	}
 	size := record.BatchHeaderSize + record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
@@ -133,6 +133,7 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 		select {
 		case <-changed:
 		case <-wait.context().Done():
+			return p.metadataError(wait, t.name, fmt.Errorf("waiting for partition %d", n))
 		}
 		if meta := t.meta.Load(); meta != nil && n < meta.view.partitions {
 			return nil

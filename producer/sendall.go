@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
@@ -39,6 +40,7 @@ type sendPiece struct {
 	topics  [pieceSize]*topic
 	parts   [pieceSize]*accumulator.Partition
 	futures [pieceSize]Future
+	waiting [pieceSize]bool // its topic's partitions are not known
 	behind  [pieceSize]bool // stands behind a record of its partition that did not fit
 }
 
@@ -47,14 +49,23 @@ func (s *sendPiece) hook(k int) accumulator.Hook {
 }
 
 func (s *sendPiece) send(out []Future) []Future {
+	// What needs no wait for metadata goes first; the rest of a topic stays behind its first record that does.
+	var later []string
 	for k := range s.rs {
-		s.place(k)
-	}
-	for k := range s.rs {
-		if s.records[k] != nil && !s.behind[k] {
-			s.admit(k)
+		if name := s.rs[k].Topic; s.p.isKnown(name) && !slices.Contains(later, name) {
+			s.place(k)
+		} else {
+			later = append(later, name)
+			s.waiting[k] = true
 		}
 	}
+	s.admitAll()
+	for k := range s.rs {
+		if s.waiting[k] {
+			s.place(k)
+		}
+	}
+	s.admitAll()
 	// What did not fit waits, one record at a time, holding nothing for those behind it.
 	for k := range s.rs {
 		if s.records[k] == nil {
@@ -67,6 +78,14 @@ func (s *sendPiece) send(out []Future) []Future {
 		s.futures[k] = s.p.append(s.wait, s.topics[k], s.parts[k], s.records[k], s.hook(k))
 	}
 	return append(out, s.futures[:len(s.rs)]...)
+}
+
+func (s *sendPiece) admitAll() {
+	for k := range s.rs {
+		if s.records[k] != nil && !s.behind[k] {
+			s.admit(k)
+		}
+	}
 }
 
 // stopped says that the producer was closed or ctx has ended.

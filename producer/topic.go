@@ -82,6 +82,12 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 	return p.addTopic(name, meta), nil
 }
 
+// isKnown tells whether a topic's partitions are known now.
+func (p *Producer) isKnown(name string) bool {
+	t := (*p.topics.Load())[name]
+	return t != nil && t.meta.Load() != nil
+}
+
 // addTopic returns the topic of that name, made if there is none, with the newest metadata or else with meta.
 func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
 	p.topicsMu.Lock()

@@ -19,16 +19,18 @@ type broker struct {
 	id   int32
 	wake chan struct{} // holds one token: there may be something to do
 
-	mu       sync.Mutex
-	ready    []*partition
-	inFlight int
-	conn     *transport.Conn
-	failures int       // dials in a row that failed
-	notUntil time.Time // no dial, or while throttled no request, before this
-	lastErr  error     // why the last dial failed
-	alarm    *time.Timer
-	alarmAt  time.Time // when alarm fires; zero when it is not set
-	free     []*request
+	mu        sync.Mutex
+	ready     []*partition
+	inFlight  int
+	conn      *transport.Conn
+	failures  int       // dials in a row that failed
+	connected time.Time // when conn was made
+	breaks    int       // connections in a row that broke without an answer
+	notUntil  time.Time // no dial, or while throttled no request, before this
+	lastErr   error     // why the last dial failed
+	alarm     *time.Timer
+	alarmAt   time.Time // when alarm fires; zero when it is not set
+	free      []*request
 }
 
 func newBroker(s *Sender, id int32) *broker {
@@ -90,12 +92,21 @@ func (b *broker) run() {
 }
 
 // forget drops a connection that has ended. If it was not idle for too long, the broker may have gone, or with acks=0 have
-// refused what it got, which it says in no other way: so the metadata is asked for.
+// refused what it got, which it says in no other way: so the metadata is asked for. A broker whose connections break soon
+// after they were made is not dialled without end; one whose connection lasted for longer is dialled again at once.
 func (b *broker) forget(conn *transport.Conn) {
+	idle := errors.Is(conn.Err(), transport.ErrIdle)
 	b.mu.Lock()
 	b.conn = nil
+	if !idle {
+		b.breaks++
+		until := b.connected.Add(jittered(b.s.cfg.Reconnect, b.s.cfg.ReconnectMax, b.breaks))
+		if until.After(b.notUntil) {
+			b.notUntil = until
+		}
+	}
 	b.mu.Unlock()
-	if b.s.ctx.Err() == nil && !errors.Is(conn.Err(), transport.ErrIdle) {
+	if b.s.ctx.Err() == nil && !idle {
 		b.s.cfg.Cluster.Refresh()
 	}
 }
@@ -151,10 +162,8 @@ func (b *broker) connect() *transport.Conn {
 	if conn != nil {
 		select {
 		case <-conn.Closed():
-			if b.s.ctx.Err() == nil && !errors.Is(conn.Err(), transport.ErrIdle) {
-				// With acks=0 this is how a broker says that it does not lead any more.
-				b.s.cfg.Cluster.Refresh()
-			}
+			b.forget(conn)
+			return nil
 		default:
 			if !known || conn.Address() == info.Address() {
 				return conn
@@ -181,7 +190,7 @@ func (b *broker) connect() *transport.Conn {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.conn, b.failures, b.lastErr = conn, 0, nil
+	b.conn, b.connected, b.failures, b.lastErr = conn, time.Now(), 0, nil
 	if b.s.ctx.Err() != nil {
 		conn.Close(record.ErrClosed)
 	}
@@ -218,11 +227,20 @@ func (b *broker) dialFailed(err error) {
 
 // refuseAll fails what waits for a broker that cannot be produced to at all.
 func (b *broker) refuseAll(err error) {
-	for p := b.pop(); p != nil; p = b.pop() {
+	b.mu.Lock()
+	waiting := b.ready
+	b.ready = nil
+	b.mu.Unlock()
+	for _, p := range waiting {
 		p.mu.Lock()
-		p.queued = false
+		mine := p.broker == b && p.queued
+		if mine {
+			p.queued = false
+		}
 		p.mu.Unlock()
-		p.refuse(&record.Error{Err: err})
+		if mine {
+			p.refuse(&record.Error{Err: err})
+		}
 	}
 }
 

@@ -73,6 +73,9 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) {
 	}
 }
 
+// madeAgain: the topic was deleted and made again. Its log holds no state for the identity, and takes any first sequence.
+func (l *lane) madeAgain() { l.acked = false }
+
 // abort ends everything: the producer closes.
 func (l *lane) abort(cause error) []action {
 	var out []action
@@ -90,15 +93,17 @@ func (l *lane) abort(cause error) []action {
 	return out
 }
 
-// refuse ends what waits for an identity that cannot be had. Its old sequence was taken back, so nothing was written.
+// refuse ends what waits for something that cannot be had: an identity, or a broker that can be produced to. With idempotence
+// that is what has no sequence, which is certainly not written; a batch with one keeps trying. Without, it is everything.
 func (l *lane) refuse(err *record.Error) []action {
 	var out []action
 	for _, p := range append([]*parcel(nil), l.window...) {
-		if p.state == retrying && p.sequence == noSequence && !p.rebuilding {
-			p.step(evFail)
-			l.drop(p)
-			out = append(out, action{parcel: p, kind: actFail, err: err})
+		if p.state != retrying || p.sequence != noSequence || p.rebuilding {
+			continue
 		}
+		ended := l.giveUp(p, err.Err, err.Retriable)
+		ended[0].err.Detail = err.Detail
+		out = append(out, ended...)
 	}
 	return out
 }
@@ -156,8 +161,8 @@ func (l *lane) wantsIdentity() (used identity, wants bool) {
 func (l *lane) nextDeadline() (time.Time, bool) {
 	var first time.Time
 	for _, p := range l.window {
-		if p.state != inFlight && p.state != retrying {
-			continue
+		if p.rebuilding || p.state != inFlight && p.state != retrying {
+			continue // who rebuilds looks at the time afterwards
 		}
 		if d := p.created.Add(l.cfg.deliveryTimeout); first.IsZero() || d.Before(first) {
 			first = d

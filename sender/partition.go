@@ -51,7 +51,7 @@ func (p *partition) BatchReady() {
 	now := time.Now()
 	p.mu.Lock()
 	p.kickLocked(now)
-	if created, ok := p.acc.OldestWaiting(); ok && p.due.IsZero() {
+	if created, ok := p.acc.OldestWaiting(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.mu.Unlock()
@@ -143,13 +143,20 @@ func (p *partition) newCargo(b *accumulator.Batch) *cargo {
 
 // compress runs on a worker.
 func (p *partition) compress(c *cargo) {
+	p.mu.Lock()
+	abandoned := c.abandoned
+	p.mu.Unlock()
+	if abandoned != nil {
+		p.settleUnsent(c, abandoned) // nobody wants its bytes any more
+		return
+	}
 	if err := c.batch.Compress(); err != nil {
 		// The codec failed; the batch goes as it is, which every broker takes.
 		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", err)
 	}
 	p.mu.Lock()
 	c.packed = true
-	abandoned := c.abandoned
+	abandoned = c.abandoned
 	if !p.stopped {
 		p.kickLocked(time.Now())
 		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
@@ -217,9 +224,7 @@ func (p *partition) stampLocked(c *cargo) {
 	}
 	c.topicID = p.topicID
 	c.batch.Hold()
-	if p.due.IsZero() {
-		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
-	}
+	p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
 }
 
 // follow takes the partition's leader from a snapshot.
@@ -247,6 +252,9 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	}
 	p.followed = snapshot.Generation
 	if topic != nil {
+		if !p.topicID.IsZero() && p.topicID != id {
+			p.lane.madeAgain()
+		}
 		p.topicID = id
 	}
 	p.lane.leaderMoved(epoch, now)
@@ -279,10 +287,27 @@ func (p *partition) finishLocked(actions []action, now time.Time) {
 			p.disarmLocked()
 		}
 	}
+	for i, a := range actions {
+		if a.kind != actReject && a.kind != actSplit {
+			continue
+		}
+		c := a.parcel.cargo.(*cargo)
+		if !p.stopped {
+			p.s.workers.submit(func() { p.rebuild(c, a) })
+			continue
+		}
+		// Stop waits for no new work.
+		p.lane.replace(a.parcel, nil)
+		actions[i].kind, actions[i].err = actFail, p.closedError()
+	}
 	p.mu.Unlock()
 	for _, a := range actions {
 		p.carryOut(a)
 	}
+}
+
+func (p *partition) closedError() *record.Error {
+	return &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrClosed}
 }
 
 func (p *partition) carryOut(a action) {
@@ -293,13 +318,20 @@ func (p *partition) carryOut(a action) {
 	case actFail:
 		p.s.cfg.Logger.Warn("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records", c.batch.Count, "error", a.err)
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})
-	case actReject, actSplit:
-		p.s.workers.submit(func() { p.rebuild(c, a) })
+	case actReject, actSplit: // a worker has it
 	}
 }
 
 // rebuild replaces a batch by what is left of it, or by smaller ones. It runs on a worker.
 func (p *partition) rebuild(c *cargo, a action) {
+	p.mu.Lock()
+	if p.stopped {
+		p.lane.replace(&c.parcel, nil)
+		p.mu.Unlock()
+		p.settleUnsent(c, p.closedError())
+		return
+	}
+	p.mu.Unlock()
 	var batches []*accumulator.Batch
 	var err error
 	if a.kind == actSplit {
@@ -335,6 +367,8 @@ func (p *partition) rebuild(c *cargo, a action) {
 	actions := p.lane.replace(&c.parcel, parts)
 	if p.stopped {
 		actions = append(actions, p.lane.abort(record.ErrClosed)...)
+	} else {
+		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.finishLocked(actions, now)
 }

@@ -108,6 +108,8 @@ func (r *request) add(c *cargo) {
 		t.Name, t.ID, t.Partitions = name, c.topicID, t.Partitions[:0]
 	}
 	t := &r.body.Topics[i]
+	// A topic that is being made again has two ids for a moment; the request, and so its answer, has one.
+	c.topicID = t.ID
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: c.part.acc.Index(), Records: c.batch.Wire()})
 }
 
@@ -164,6 +166,9 @@ func (r *request) done(body []byte, err error) {
 	b := r.b
 	b.mu.Lock()
 	b.inFlight--
+	if err == nil && !r.call.NoResponse {
+		b.breaks = 0
+	}
 	b.mu.Unlock()
 	switch {
 	case err != nil:
