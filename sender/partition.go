@@ -368,6 +368,7 @@ func (p *partition) rebuild(c *cargo, a action) {
 	if p.stopped {
 		actions = append(actions, p.lane.abort(record.ErrClosed)...)
 	} else {
+		actions = append(actions, p.lane.tick(now)...) // its time may have passed meanwhile
 		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.finishLocked(actions, now)
