@@ -195,6 +195,20 @@ func TestCancelReleasesThoseWhoWaitForTheRecordOnly(t *testing.T) {
 	})
 }
 
+func TestAskingForACancelledRecordLetsItsNeighboursLinger(t *testing.T) {
+	a := newTest(Config{Linger: time.Hour})
+	p := a.Topic("t").Partition(0)
+	mine := put(t, p, "mine")
+	put(t, p, "neighbour")
+	require.True(t, cancelOf(mine))
+	_, err := mine.Result.Wait(t.Context(), mine.Index)
+	require.ErrorIs(t, err, record.ErrCancelled)
+	<-mine.Result.Done(mine.Index)
+	require.False(t, p.Ready())
+	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	requireEmpty(t, a)
+}
+
 func TestCancelInsideACallbackWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 64, Linger: time.Hour})
