@@ -55,8 +55,8 @@ func (l *listener) Leave(token any) {
 	l.mu.Unlock()
 }
 
-// inCallback tells whether the calling goroutine runs a callback of this producer.
-func (l *listener) inCallback() bool {
+// InCallback tells whether the calling goroutine runs a callback of this producer.
+func (l *listener) InCallback() bool {
 	id := goroutineID()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -126,7 +126,7 @@ func (p *Producer) clusterChanged(*cluster.Snapshot) {
 // or until ctx ends. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. Called
 // from inside a callback it fails at once with [ErrInCallback].
 func (p *Producer) Flush(ctx context.Context) error {
-	if p.listener.inCallback() {
+	if p.listener.InCallback() {
 		return fmt.Errorf("samsa: flush: %w", ErrInCallback)
 	}
 	if ctx == nil {
@@ -199,7 +199,7 @@ type closer struct {
 // It returns after the callbacks have returned, or when ctx ends. Called from inside a callback it fails at once with
 // [ErrInCallback]. Calling it twice is fine: the end that comes first counts for all.
 func (p *Producer) Close(ctx context.Context) error {
-	if p.listener.inCallback() {
+	if p.listener.InCallback() {
 		return fmt.Errorf("samsa: close: %w", ErrInCallback)
 	}
 	if ctx == nil {

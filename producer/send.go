@@ -195,6 +195,8 @@ func (p *Producer) failed(r *Record, hook accumulator.Hook, err *record.Error) F
 func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err error) *record.Error {
 	failed := &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true}
 	switch {
+	case errors.Is(err, record.ErrRecordTooLarge):
+		failed.Err, failed.Retriable = err, false
 	case errors.Is(err, record.ErrClosed):
 		failed.Err, failed.Retriable = record.ErrClosed, false
 	case wait.user != nil && wait.user.Err() != nil:

@@ -50,11 +50,11 @@ func (t *topic) update(meta *cluster.Topic) {
 
 // load tells the sticky partitioner how busy a partition is.
 func (t *topic) load(partition int32) stickyLoad {
-	parts := t.acc.Partitions()
-	if int(partition) >= len(parts) || parts[partition] == nil {
+	part := t.acc.Lookup(partition)
+	if part == nil {
 		return stickyLoad{}
 	}
-	queued, stalled := sender.Load(parts[partition], time.Now())
+	queued, stalled := sender.Load(part, time.Now())
 	return stickyLoad{queued: int32(queued), stalled: stalled}
 }
 
