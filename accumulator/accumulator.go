@@ -35,7 +35,7 @@ type Config struct {
 // Accumulator holds the records of one producer.
 //
 // Lock order: Topic.mu, which is held while a partition is made and so over NewOwner and what that locks; then Partition.mu;
-// then one of Result.mu, activeMu and memory.mu, which are leaves. topicsMu is taken alone. No channel is touched under any
+// then one of Result.mu, activeMu, memory.mu and suspects.mu, which are leaves. topicsMu is taken alone. No channel is touched under any
 // of them: who is to be woken is collected there, and woken when they are free.
 type Accumulator struct {
 	cfg          Config
@@ -46,6 +46,7 @@ type Accumulator struct {
 	acknowledges bool
 	inside       func() bool // tells whether the caller is a callback
 	unheard      atomic.Int64
+	suspects     suspects
 	inUse        atomic.Int64 // the length of active
 
 	topicsMu sync.Mutex

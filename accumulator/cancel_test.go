@@ -58,6 +58,7 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			require.Len(t, l.all(), 1)
 			require.Empty(t, s.problems)
 			require.Equal(t, "t/0@5", s.acks[1])
+			a.ReportUnheard()
 			require.Zero(t, a.Unheard()-int64(len(s.unheard)))
 		})
 	}

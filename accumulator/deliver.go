@@ -79,7 +79,7 @@ func (b *Batch) eachOutcome(o Outcome) map[int32]*exception {
 	return all
 }
 
-// countUnheard counts and reports failures that nobody listens for. With blamed, only those records of b have failed, each
+// countUnheard counts failures that nobody listens for, which are reported later. With blamed, only those records of b have failed, each
 // for its own reason.
 func (p *Partition) countUnheard(b *Batch, err *record.Error, blamed map[int32]*record.Error) {
 	unheard, root := 0, b.root
@@ -99,8 +99,7 @@ func (p *Partition) countUnheard(b *Batch, err *record.Error, blamed map[int32]*
 	root.mu.Unlock()
 	p.mu.Unlock()
 	if unheard > 0 {
-		p.acc.unheard.Add(int64(unheard))
-		p.acc.listener.Unheard(unheard, err)
+		p.acc.suspect(root, unheard, err)
 	}
 }
 

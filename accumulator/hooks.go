@@ -117,7 +117,7 @@ type Listener interface {
 	OnAcknowledgement(md record.Metadata, err error)
 	// Panicked is told of a callback that panicked, on the goroutine that recovered it.
 	Panicked(value any)
-	// Unheard is told of n records that failed with no callback and nobody waiting.
+	// Unheard is told of n records that failed with no callback, and that nobody has asked for a second later.
 	Unheard(n int, err *record.Error)
 }
 

@@ -547,6 +547,7 @@ func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 			p.Append(time.Now(), value("another"), Hook{}, nil)
 		}
 	}}})
+	a.ReportUnheard() // from now on at once
 	p = a.Topic("t").Partition(0)
 	putMany(t, p, 0, 3)
 	require.Equal(t, 3, p.FailWaiting(time.Time{}, &record.Error{Err: errors.New("no")}))

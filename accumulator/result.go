@@ -64,8 +64,7 @@ func (a *Accumulator) Fail(err *record.Error, hook Hook) *Result {
 	r.settled.Store(true)
 	if hook.empty() {
 		r.unheard.add(0)
-		a.unheard.Add(1)
-		a.listener.Unheard(1, err)
+		a.suspect(r, 1, err)
 	}
 	if !hook.empty() || a.acknowledges {
 		token := a.listener.Enter()

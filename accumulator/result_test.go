@@ -200,12 +200,56 @@ func TestFailWithoutCallbackIsUnheardUntilSomebodyAsks(t *testing.T) {
 	a := newTest(Config{Listener: s})
 	r := a.Fail(&record.Error{Err: record.ErrRecordTooLarge}, Hook{})
 	require.EqualValues(t, 1, a.Unheard())
-	require.Equal(t, []int{1}, s.unheard)
 	for range 2 {
 		_, err := r.Wait(t.Context(), 0)
 		require.Error(t, err)
 		require.Zero(t, a.Unheard())
 	}
+	a.ReportUnheard()
+	require.Empty(t, s.unheard)
+}
+
+// Who sends and then asks has heard of the failure: it is reported only when a second has passed with nobody asking.
+func TestUnheardFailuresAreReportedTogetherASecondLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &spy{}
+		a := newTest(Config{Listener: s})
+		var asked []*Result
+		for range 3 {
+			a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
+			asked = append(asked, a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{}))
+			a.Fail(&record.Error{Topic: "t", Err: record.ErrInvalidTopic}, Hook{})
+		}
+		time.Sleep(unheardAfter - 1)
+		synctest.Wait()
+		require.Empty(t, s.unheard)
+		for _, r := range asked {
+			_, err := r.Wait(t.Context(), 0)
+			require.Error(t, err)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		require.Equal(t, []int{3, 3}, s.unheard, "one report for each reason")
+
+		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
+		time.Sleep(unheardAfter)
+		synctest.Wait()
+		require.Equal(t, []int{3, 3, 1}, s.unheard, "the next second has its own")
+	})
+}
+
+func TestManyUnheardFailuresAreNotKept(t *testing.T) {
+	s := &spy{}
+	a := newTest(Config{Listener: s})
+	for range mostSuspects + 10 {
+		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
+	}
+	require.Len(t, s.unheard, 10, "these were reported at once")
+	a.ReportUnheard()
+	require.Equal(t, mostSuspects, s.unheard[10])
+	require.EqualValues(t, mostSuspects+10, a.Unheard())
+	a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
+	require.Equal(t, 1, s.unheard[11], "who comes after the end is reported at once")
 }
 
 func TestUnheardCountsFailuresThatNobodyListensFor(t *testing.T) {
@@ -227,8 +271,7 @@ func TestUnheardCountsFailuresThatNobodyListensFor(t *testing.T) {
 		synctest.Wait()
 		p.Settle(take(t, p), failed(errors.New("no")))
 		synctest.Wait()
-		require.Equal(t, []int{98}, s.unheard, "100 have no callback; two of them were asked for")
-		require.EqualValues(t, 98, a.Unheard())
+		require.EqualValues(t, 98, a.Unheard(), "100 have no callback; two of them were asked for")
 		<-done
 
 		_, err := all[0].Result.Wait(t.Context(), all[0].Index)
@@ -239,6 +282,8 @@ func TestUnheardCountsFailuresThatNobodyListensFor(t *testing.T) {
 		_, _ = all[1].Result.Wait(t.Context(), all[1].Index)
 		_, _ = all[102].Result.Wait(t.Context(), all[102].Index)
 		require.EqualValues(t, 96, a.Unheard())
+		a.ReportUnheard()
+		require.Equal(t, []int{96}, s.unheard)
 		require.Len(t, l.all(), 100)
 		requireEmpty(t, a)
 	})

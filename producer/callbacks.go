@@ -92,7 +92,7 @@ func (l *listener) Unheard(n int, err *record.Error) {
 	}
 	l.mu.Unlock()
 	if fresh {
-		l.logger.Error("records failed with no callback and nobody waiting", "topic", err.Topic, "records", n, "error", err)
+		l.logger.Error("records failed with no callback and nobody asking", "topic", err.Topic, "records", n, "error", err)
 	}
 }
 

@@ -220,6 +220,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.closer.end.Do(func() {
 		p.sender.Stop()
 		p.cluster.Close()
+		p.acc.ReportUnheard()
 		interceptorErr := p.listener.chain.close()
 		p.closer.mu.Lock()
 		p.closer.err = p.closeError(interceptorErr)

@@ -1,0 +1,108 @@
+package accumulator
+
+import (
+	"math/bits"
+	"sync"
+	"time"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+const (
+	// unheardAfter is how long a failure may wait for somebody to ask for it before it is reported: who sends and then asks
+	// does both within moments.
+	unheardAfter = time.Second
+	// mostSuspects bounds the results that are kept for that; what fails beyond them is reported at once.
+	mostSuspects = 1000
+)
+
+// suspects are failures that nobody listens for so far. mu guards what stands below it, and is a leaf.
+type suspects struct {
+	mu      sync.Mutex
+	results []suspect
+	timer   *time.Timer // runs while there are any
+	ended   bool        // the producer is closed: nobody waits any more
+}
+
+type suspect struct {
+	result *Result
+	err    *record.Error
+}
+
+// suspect counts n failures of r that nobody listens for, and reports them later if nobody has asked by then. It is called
+// under no lock.
+func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
+	a.unheard.Add(int64(n))
+	s := &a.suspects
+	s.mu.Lock()
+	later := !s.ended && len(s.results) < mostSuspects
+	if later {
+		s.results = append(s.results, suspect{result: r, err: err})
+		if s.timer == nil {
+			s.timer = time.AfterFunc(unheardAfter, a.reportUnheard)
+		}
+	}
+	s.mu.Unlock()
+	if !later {
+		a.listener.Unheard(n, err)
+	}
+}
+
+// ReportUnheard reports the failures that nobody has asked for without waiting any longer, and from now on at once: the
+// producer has closed.
+func (a *Accumulator) ReportUnheard() {
+	s := &a.suspects
+	s.mu.Lock()
+	s.ended = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	a.reportUnheard()
+}
+
+// reportUnheard tells the listener what is still unheard, once for each topic and reason.
+func (a *Accumulator) reportUnheard() {
+	s := &a.suspects
+	s.mu.Lock()
+	results := s.results
+	s.results, s.timer = nil, nil
+	s.mu.Unlock()
+	type reason struct{ topic, text string }
+	at := make(map[reason]int)
+	var sums []int
+	var errs []*record.Error
+	for _, one := range results {
+		n := one.result.stillUnheard()
+		if n == 0 {
+			continue
+		}
+		key := reason{one.err.Topic, one.err.Err.Error()}
+		i, known := at[key]
+		if !known {
+			i = len(sums)
+			at[key] = i
+			sums, errs = append(sums, 0), append(errs, one.err)
+		}
+		sums[i] += n
+	}
+	for i, n := range sums {
+		a.listener.Unheard(n, errs[i])
+	}
+}
+
+// stillUnheard returns how many of the result's records have failed with nobody asking.
+func (r *Result) stillUnheard() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unheard.count()
+}
+
+// count returns how many numbers are in the set.
+func (s *recordSet) count() int {
+	n := bits.OnesCount64(s.low)
+	for _, word := range s.high {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
