@@ -13,6 +13,7 @@ type Topic struct {
 	acc    *Accumulator
 	name   string
 	ratio  atomic.Uint64 // bits of a float64: compressed bytes for each raw one, a running estimate
+	learnt atomic.Int32  // how many batches it was learnt from at once; see Partition.Learn
 	most   atomic.Int64  // bytes that a batch of several records may have on the wire: batch.size, or what the broker takes
 	passed atomic.Int64  // batches acknowledged since most was changed, while it is below batch.size
 
@@ -112,6 +113,17 @@ func (t *Topic) rawLimit() int {
 		most = record.BatchHeaderSize + int64(float64(most-record.BatchHeaderSize)/ratio)
 	}
 	return int(min(most, int64(t.acc.maxRaw)))
+}
+
+// learnFrom is how many full batches of a topic are measured before the next one is filled, so that the estimate is near the
+// truth after that. From then on it follows what the workers measure, however far behind they are.
+const learnFrom = 8
+
+// Learn tells whether the partition's next full batch is one of those that the topic's estimate is to be learnt from: who has
+// filled it should seal and compress it by itself, before it fills another one. It says so for few batches of a topic.
+func (p *Partition) Learn() bool {
+	t := p.topic
+	return t.acc.cfg.Compressor != nil && t.learnt.Load() < learnFrom && p.Full() && t.learnt.Add(1) <= learnFrom
 }
 
 // leastRatio is the best compression that is told apart: beyond it the bound on raw bytes decides.

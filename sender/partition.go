@@ -50,11 +50,19 @@ type partition struct {
 func (p *partition) BatchReady() {
 	now := time.Now()
 	p.mu.Lock()
+	var lesson *cargo
+	if !p.stopped && p.acc.Learn() {
+		lesson = p.takeLocked()
+	}
 	p.kickLocked(now)
 	if created, ok := p.acc.OldestWaiting(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.mu.Unlock()
+	if lesson != nil {
+		// Left to a worker, a topic's first batches would be filled by a fast sender before the first one is measured.
+		p.compress(lesson)
+	}
 }
 
 // kickLocked puts the partition into its broker's ready queue if it has something that may go now.
@@ -119,14 +127,23 @@ func (p *partition) packFullLocked() {
 	}
 }
 
-// sealLocked takes a batch from the accumulator to the end of pack.
-func (p *partition) sealLocked() bool {
+// takeLocked seals the accumulator's next batch and puts it at the end of pack; nil when there is none.
+func (p *partition) takeLocked() *cargo {
 	b := p.acc.Take()
 	if b == nil {
-		return false
+		return nil
 	}
 	c := p.newCargo(b)
 	p.pack = append(p.pack, c)
+	return c
+}
+
+// sealLocked takes the next batch and sees to it that it is packed; it reports false when there is none.
+func (p *partition) sealLocked() bool {
+	c := p.takeLocked()
+	if c == nil {
+		return false
+	}
 	if p.s.cfg.Accumulator.Compressor == nil {
 		c.packed = true
 	} else {
@@ -141,7 +158,7 @@ func (p *partition) newCargo(b *accumulator.Batch) *cargo {
 	return c
 }
 
-// compress runs on a worker.
+// compress runs on a worker, or on the goroutine that has filled one of a topic's first batches.
 func (p *partition) compress(c *cargo) {
 	p.mu.Lock()
 	abandoned := c.abandoned
