@@ -20,7 +20,7 @@ type broker struct {
 	wake chan struct{} // holds one token: there may be something to do
 
 	mu        sync.Mutex
-	ready     []*partition
+	ready     []place
 	inFlight  int
 	conn      *transport.Conn
 	failures  int       // dials in a row that failed
@@ -33,12 +33,19 @@ type broker struct {
 	free      []*request
 }
 
+// place is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away
+// and back has left another behind.
+type place struct {
+	part   *partition
+	ticket uint64
+}
+
 func newBroker(s *Sender, id int32) *broker {
 	return &broker{s: s, id: id, wake: make(chan struct{}, 1)}
 }
 
 // push puts a partition at the end of the ready queue.
-func (b *broker) push(p *partition) {
+func (b *broker) push(p place) {
 	b.mu.Lock()
 	b.ready = append(b.ready, p)
 	b.mu.Unlock()
@@ -46,23 +53,23 @@ func (b *broker) push(p *partition) {
 }
 
 // pushFront puts a partition whose batch did not fit where it is served first.
-func (b *broker) pushFront(p *partition) {
+func (b *broker) pushFront(p place) {
 	b.mu.Lock()
-	b.ready = append([]*partition{p}, b.ready...)
+	b.ready = append([]place{p}, b.ready...)
 	b.mu.Unlock()
 }
 
-func (b *broker) pop() *partition {
+func (b *broker) pop() (p place, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.ready) == 0 {
 		b.ready = nil
-		return nil
+		return place{}, false
 	}
-	p := b.ready[0]
-	b.ready[0] = nil
+	p = b.ready[0]
+	b.ready[0] = place{}
 	b.ready = b.ready[1:]
-	return p
+	return p, true
 }
 
 func (b *broker) signal() {
@@ -231,9 +238,10 @@ func (b *broker) refuseAll(err error) {
 	waiting := b.ready
 	b.ready = nil
 	b.mu.Unlock()
-	for _, p := range waiting {
+	for _, at := range waiting {
+		p := at.part
 		p.mu.Lock()
-		mine := p.broker == b && p.queued
+		mine := p.standsAtLocked(b, at.ticket)
 		if mine {
 			p.queued = false
 		}

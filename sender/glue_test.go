@@ -226,6 +226,44 @@ func TestAPartitionLeavesTheQueueOfADeadBroker(t *testing.T) {
 }
 
 // TestADeadBrokerHoldsUpNoOther: one broker hangs with a request, records for the other go their way.
+// Where a partition stood in the queue before its leader moved away and back, nobody stands any more: with two places it
+// would come twice into what fills a request, and the second time ends the request.
+func TestAPartitionHasOnePlaceInAQueueThoughItsLeaderMovesAwayAndBack(t *testing.T) {
+	onRig(t, topicT(2, 6), func(c *Config) { c.MaxInFlight = 2 }, func(r *rig) {
+		for _, n := range []int32{0, 2, 4} { // led by broker 1
+			r.send(n, "first").acked()
+		}
+		release := make(chan struct{})
+		r.c.On(protocol.Produce).Broker(1).Times(2).Do(testbroker.Hold(release))
+		r.c.On(protocol.Produce).Broker(2).Do(testbroker.Fail(protocol.NotLeaderOrFollower))
+		var all []sent
+		for range 2 {
+			all = append(all, r.send(0, "busy")) // broker 1 gets no further request now
+			synctest.Wait()
+		}
+		begun := len(r.c.Produces())
+		for range 2 {
+			all = append(all, r.send(2, strings.Repeat("a batch of its own ", 800)))
+		}
+		r.c.Isolate(2)
+		for _, leader := range []int32{2, 1} {
+			synctest.Wait()
+			r.c.MoveLeader("t", 2, leader)
+			r.client.Refresh()
+			time.Sleep(2 * time.Second)
+		}
+		all = append(all, r.send(4, "neighbour"))
+		synctest.Wait()
+		close(release)
+		for _, s := range all {
+			s.acked()
+		}
+		parts := len(r.c.Produces()[begun].Parts)
+		require.Equal(t, 2, parts, "the wanderer and its neighbour go in one request")
+		r.c.Unhang(2)
+	})
+}
+
 func TestADeadBrokerHoldsUpNoOther(t *testing.T) {
 	onRig(t, topicT(2, 2), nil, func(r *rig) {
 		r.send(0, "warm").acked()

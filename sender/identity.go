@@ -37,11 +37,10 @@ func (d *identities) after(used identity, p *partition) (identity, bool) {
 		return d.current, true
 	}
 	d.current = identity{}
-	for _, q := range d.waiting {
-		if q == p {
-			return identity{}, false
-		}
+	if p.asksID {
+		return identity{}, false
 	}
+	p.asksID = true
 	d.waiting = append(d.waiting, p)
 	if !d.asking && d.s.begin() {
 		d.asking = true
@@ -115,6 +114,9 @@ func (d *identities) finish(id identity, err error) {
 	d.mu.Lock()
 	waiting := d.waiting
 	d.waiting, d.asking, d.lastErr = nil, false, err
+	for _, p := range waiting {
+		p.asksID = false
+	}
 	if err == nil {
 		d.current, d.failed = id, 0
 	} else {

@@ -31,13 +31,16 @@ type partition struct {
 	s   *Sender
 	acc *accumulator.Partition
 
+	asksID bool // stands in identities.waiting; guarded by identities.mu
+
 	mu       sync.Mutex
 	lane     lane
 	followed uint64  // the generation of the snapshot that the leader is from
 	broker   *broker // of the current leader; nil while there is none
 	leader   int32
 	topicID  protocol.UUID
-	queued   bool // stands in a broker's ready queue
+	queued   bool   // stands in a broker's ready queue
+	ticket   uint64 // its place there, counted up with each
 	queuedAt time.Time
 	fill     uint64   // the last request that took a batch
 	pack     []*cargo // sealed, in order: being compressed, or held back because the last request was full
@@ -81,7 +84,8 @@ func (p *partition) kickLocked(now time.Time) {
 		return
 	}
 	p.queued, p.queuedAt = true, now
-	p.broker.push(p)
+	p.ticket++
+	p.broker.push(place{p, p.ticket})
 }
 
 // askLeaderLocked asks for metadata until the partition has a leader. A topic that was forgotten, because nobody has sent to it
@@ -191,11 +195,11 @@ func (p *partition) settleUnsent(c *cargo, err *record.Error) {
 // next gives broker b the batch that goes now, if it has at most room bytes and the partition gave none to the same fill
 // before: a request takes one batch a partition. full says that there is one that must wait for the next request; the
 // partition counts as queued then. It is queued again by itself when it has more to send.
-func (p *partition) next(b *broker, now time.Time, room int, fill uint64) (c *cargo, full bool) {
+func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64) (c *cargo, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped || p.broker != b || !p.queued {
-		return nil, false // it has moved to another broker's queue since
+	if p.stopped || !p.standsAtLocked(b, ticket) {
+		return nil, false
 	}
 	if p.fill == fill {
 		return nil, true
@@ -225,6 +229,11 @@ func (p *partition) next(b *broker, now time.Time, room int, fill uint64) (c *ca
 	p.stampLocked(c)
 	p.kickLocked(now)
 	return c, false
+}
+
+// standsAtLocked tells whether that place in b's ready queue is the partition's, or whether it has moved away since.
+func (p *partition) standsAtLocked(b *broker, ticket uint64) bool {
+	return p.queued && p.broker == b && p.ticket == ticket
 }
 
 // stampLocked gives the batch its place: identity, sequence and checksum. A retry under the same sequence keeps its bytes.
@@ -331,7 +340,13 @@ func (p *partition) carryOut(a action) {
 	c := a.parcel.cargo.(*cargo)
 	switch a.kind {
 	case actComplete:
-		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: a.offset, LogAppendTime: a.time})
+		appended := a.time
+		if c.parcel.tries > 1 && appended == c.batch.MaxTimestamp() {
+			// It was a duplicate of an earlier try. To that a broker answers with the batch's greatest timestamp, whatever
+			// timestamps the topic has; each record has its own.
+			appended = -1
+		}
+		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: a.offset, LogAppendTime: appended})
 	case actFail:
 		p.s.cfg.Logger.Warn("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records", c.batch.Count, "error", a.err)
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})

@@ -31,8 +31,8 @@ func (b *broker) fill(conn *transport.Conn) *request {
 	room := b.s.cfg.MaxRequestSize
 	fill := b.s.fills.Add(1)
 	for {
-		p := b.pop()
-		if p == nil {
+		p, ok := b.pop()
+		if !ok {
 			break
 		}
 		// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
@@ -40,7 +40,7 @@ func (b *broker) fill(conn *transport.Conn) *request {
 		if len(r.cargos) == 0 {
 			limit = int(^uint(0) >> 1)
 		}
-		c, full := p.next(b, now, limit, fill)
+		c, full := p.part.next(b, p.ticket, now, limit, fill)
 		if full {
 			b.pushFront(p)
 			break
