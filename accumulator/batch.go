@@ -44,6 +44,9 @@ func (p *Partition) newBatch(created time.Time, root *Result, capacity int) *Bat
 // Wire returns the batch's bytes as they go over the wire, from the batch header on.
 func (b *Batch) Wire() []byte { return b.buf }
 
+// MaxTimestamp returns the greatest timestamp of the batch's records, in milliseconds.
+func (b *Batch) MaxTimestamp() int64 { return b.maxTime }
+
 // Hold keeps the batch's buffer from being reused while a connection writes it; each Hold needs a Release.
 func (b *Batch) Hold() { b.holds.Add(1) }
 

@@ -130,25 +130,30 @@ func TestCancelledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
 }
 
 func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
-	a := newTest(Config{BatchSize: 200, Linger: time.Hour})
-	p := a.Topic("t").Partition(0)
-	for _, f := range []Appended{put(t, p, "a"), put(t, p, "b")} {
-		require.True(t, cancelOf(f))
-	}
-	p.Append(time.Now(), sizedRecord(t, 300), Hook{}, nil)
-	b := take(t, p)
-	require.EqualValues(t, 1, b.Count)
-	require.Len(t, b.Wire(), 361, "it is the one behind them")
-	p.Settle(b, acked(0))
-	requireEmpty(t, a)
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{BatchSize: 200, Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		for _, f := range []Appended{put(t, p, "a"), put(t, p, "b")} {
+			require.True(t, cancelOf(f))
+		}
+		p.Append(time.Now(), sizedRecord(t, 300), Hook{}, nil)
+		b := take(t, p)
+		require.EqualValues(t, 1, b.Count)
+		require.Len(t, b.Wire(), 361, "it is the one behind them")
+		p.Settle(b, acked(0))
+		synctest.Wait()
+		requireEmpty(t, a)
 
-	require.True(t, cancelOf(put(t, p, "c")))
-	require.NoError(t, a.flushTaking(t, p))
-	requireEmpty(t, a)
-	require.True(t, cancelOf(put(t, p, "d")))
-	require.Zero(t, p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed}))
-	requireEmpty(t, a)
-	require.Zero(t, a.Unheard())
+		require.True(t, cancelOf(put(t, p, "c")))
+		require.NoError(t, a.flushTaking(t, p))
+		synctest.Wait()
+		requireEmpty(t, a)
+		require.True(t, cancelOf(put(t, p, "d")))
+		require.Zero(t, p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed}))
+		synctest.Wait()
+		requireEmpty(t, a)
+		require.Zero(t, a.Unheard())
+	})
 }
 
 // flushTaking flushes while p's owner takes what is ready, of which nothing is left to send.
@@ -285,13 +290,16 @@ func TestFlushDoesNotWaitForLaterCancels(t *testing.T) {
 }
 
 func TestPanicInTheCallbackOfACancelledRecordIsReported(t *testing.T) {
-	s := &spy{}
-	a := newTest(Config{Listener: s})
-	p := a.Topic("t").Partition(0)
-	require.True(t, cancelOf(put(t, p, "a", Hook{One: func(record.Metadata, error) { panic("ouch") }})))
-	require.Equal(t, []any{"ouch"}, s.panics)
-	require.Nil(t, p.Take())
-	requireEmpty(t, a)
+	synctest.Test(t, func(t *testing.T) {
+		s := &spy{}
+		a := newTest(Config{Listener: s})
+		p := a.Topic("t").Partition(0)
+		require.True(t, cancelOf(put(t, p, "a", Hook{One: func(record.Metadata, error) { panic("ouch") }})))
+		require.Equal(t, []any{"ouch"}, s.panics)
+		require.Nil(t, p.Take())
+		synctest.Wait()
+		requireEmpty(t, a)
+	})
 }
 
 func TestCancelOfARecordOfASlice(t *testing.T) {

@@ -187,6 +187,7 @@ func TestCallbackThatEndsItsGoroutineDoesNotStopTheOthers(t *testing.T) {
 		go cancelOf(f)
 		synctest.Wait()
 		require.Nil(t, p.Take())
+		synctest.Wait()
 		require.Zero(t, s.inside)
 		requireEmpty(t, a)
 	})

@@ -185,7 +185,8 @@ func (p *Partition) Take() *Batch {
 		if b.seal(); b.Count > 0 {
 			return b
 		}
-		p.Settle(b, Outcome{BaseOffset: -1, LogAppendTime: -1})
+		// Who takes holds locks of its own, under which nobody is to be woken.
+		go p.Settle(b, Outcome{BaseOffset: -1, LogAppendTime: -1})
 	}
 }
 

@@ -119,6 +119,18 @@ func TestARecordLargerThanTheBufferIsRefused(t *testing.T) {
 	})
 }
 
+// The lengths of headers that share their bytes add up to more than 32 bits hold.
+func TestHeadersThatShareOneHugeValueAreTooLarge(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		huge := make([]byte, 32<<20)
+		headers := make([]Header, 128)
+		for i := range headers {
+			headers[i] = Header{Key: "k", Value: huge}
+		}
+		refused(t, p, &Record{Topic: "t", Headers: headers}, ErrRecordTooLarge, false, "it takes 4294967424 bytes; max.request.size is 1048576")
+	})
+}
+
 func TestAKeyOrHeaderCanBeTooLargeToo(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		taken(t, p, &Record{Topic: "t"})

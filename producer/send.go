@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -91,18 +92,31 @@ func (p *Producer) tooLarge(r *Record) *record.Error {
 	if len(r.Headers) == 0 && int64(len(r.Key))+int64(len(r.Value))+quick <= min(int64(p.cfg.MaxRequestSize), p.cfg.BufferMemory) {
 		return nil
 	}
-	size := record.BatchHeaderSize + record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
+	size := sizeOf(r)
 	limit, name := int64(p.cfg.MaxRequestSize), "max.request.size"
 	if p.cfg.BufferMemory < limit {
 		limit, name = p.cfg.BufferMemory, "buffer.memory"
 	}
-	if int64(size) <= limit {
+	if size <= limit {
 		return nil
 	}
 	return &record.Error{
 		Topic: r.Topic, Partition: -1, Err: record.ErrRecordTooLarge,
-		Detail: "it takes " + strconv.Itoa(size) + " bytes; " + name + " is " + strconv.FormatInt(limit, 10),
+		Detail: "it takes " + strconv.FormatInt(size, 10) + " bytes; " + name + " is " + strconv.FormatInt(limit, 10),
 	}
+}
+
+// sizeOf returns how many bytes a batch of r alone takes. Headers may share one huge slice, so that on 32 bits the sum of
+// their lengths is more than an int holds; such a sum is told roughly.
+func sizeOf(r *Record) int64 {
+	sum := int64(len(r.Key)) + int64(len(r.Value))
+	for i := range r.Headers {
+		sum += int64(len(r.Headers[i].Key)) + int64(len(r.Headers[i].Value))
+	}
+	if sum > math.MaxInt32/2 {
+		return sum
+	}
+	return int64(record.BatchHeaderSize + record.RecordSize(0, 0, r.Key, r.Value, r.Headers))
 }
 
 func noSuchPartition(t *topic, n int32) *record.Error {

@@ -316,6 +316,23 @@ func TestMetadataOfARecord(t *testing.T) {
 		require.True(t, began.Truncate(time.Millisecond).Equal(md.Timestamp))
 		require.EqualValues(t, 2, md.Offset)
 	})
+	scene(t, "its own timestamp though the answer was lost and the next one told the batch's greatest", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, lingering(time.Second))
+		c.On(protocol.Produce).Nth(1).Do(testbroker.DropAnswer())
+		var futures []producer.Future
+		for _, ms := range []int64{1000, 3000, 2000} {
+			r := to(0, "x")
+			r.Timestamp = time.UnixMilli(ms)
+			futures = append(futures, p.Send(t.Context(), r, nil))
+		}
+		for i, ms := range []int64{1000, 3000, 2000} {
+			md, err := futures[i].Get(t.Context())
+			require.NoError(t, err)
+			require.EqualValues(t, 1+i, md.Offset)
+			require.Equal(t, ms, md.Timestamp.UnixMilli())
+		}
+		require.Len(t, written(c, 0), 3, "once each")
+	})
 	cfg := topics(1, 1)
 	cfg.Settings = map[string]testbroker.TopicSettings{"t": {LogAppendTime: true}}
 	scene(t, "the broker's time where the topic uses LogAppendTime", cfg, func(t *testing.T, c *testbroker.Cluster) {
