@@ -50,6 +50,9 @@ func (b *Batch) MaxTimestamp() int64 { return b.maxTime }
 // Hold keeps the batch's buffer from being reused while a connection writes it; each Hold needs a Release.
 func (b *Batch) Hold() { b.holds.Add(1) }
 
+// Held tells whether a connection writes the batch. Its bytes must not be changed then.
+func (b *Batch) Held() bool { return b.holds.Load() > 1 }
+
 // Release ends a Hold. The buffer goes back when the batch has its outcome and no connection holds it.
 func (b *Batch) Release() {
 	if b.holds.Add(-1) == 0 {

@@ -30,6 +30,9 @@ type broker struct {
 	lastErr   error     // why the last dial failed
 	alarm     *time.Timer
 	alarmAt   time.Time // when alarm fires; zero when it is not set
+	heard     time.Time // when it last answered, or got a request while it owed none
+	watch     *time.Timer
+	watching  bool // watch will fire
 	free      []*request
 }
 
@@ -252,6 +255,41 @@ func (b *broker) refuseAll(err error) {
 	}
 }
 
+// suspectAfter is how long a broker may answer nothing before the metadata is asked who leads its partitions: when it hangs,
+// they have new leaders long before its requests time out.
+const suspectAfter = time.Second
+
+// watchLocked looks after d whether the broker still answers. While it does, that is one look in suspectAfter, and none when
+// nothing is in flight.
+func (b *broker) watchLocked(d time.Duration) {
+	if b.watching || b.s.ctx.Err() != nil {
+		return
+	}
+	b.watching = true
+	if b.watch == nil {
+		b.watch = time.AfterFunc(d, b.look)
+		return
+	}
+	b.watch.Reset(d)
+}
+
+func (b *broker) look() {
+	b.mu.Lock()
+	b.watching = false
+	silent := false
+	if b.inFlight > 0 {
+		rest := suspectAfter - time.Since(b.heard)
+		if silent = rest <= 0; silent {
+			rest = suspectAfter
+		}
+		b.watchLocked(rest)
+	}
+	b.mu.Unlock()
+	if silent {
+		b.s.cfg.Cluster.Refresh()
+	}
+}
+
 // trouble says what keeps the broker from being sent to, or "".
 func (b *broker) trouble() string {
 	b.mu.Lock()
@@ -272,6 +310,9 @@ func (b *broker) close(cause error) {
 	conn := b.conn
 	if b.alarm != nil {
 		b.alarm.Stop()
+	}
+	if b.watch != nil {
+		b.watch.Stop()
 	}
 	b.mu.Unlock()
 	if conn != nil {

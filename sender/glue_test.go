@@ -280,6 +280,75 @@ func TestADeadBrokerHoldsUpNoOther(t *testing.T) {
 	})
 }
 
+// Where a leader hangs and is replaced, what it has not answered goes to the new one at once: not when its requests time out.
+// What the old one says when it wakes up is about tries that nobody waits for any more.
+func TestAHangingLeaderThatIsReplacedIsNotWaitedFor(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.send(1, "warm").acked()
+		r.c.Hang(1)
+		began := time.Now()
+		var all []sent
+		for _, v := range numbered(5, strings.Repeat(" and more", 2000)) { // a batch each
+			all = append(all, r.send(0, v))
+		}
+		time.Sleep(3 * time.Second)
+		r.c.MoveLeader("t", 0, 2)
+		for i, s := range all {
+			require.Equal(t, int64(i+1), s.acked())
+		}
+		require.Less(t, time.Since(began), 5*time.Second, "request.timeout.ms is 30 s")
+		r.c.Unhang(1)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, int64(6), r.send(0, "last").acked())
+		require.Len(t, r.values(0), 7)
+	})
+}
+
+// A batch of unknown fate that goes to the new leader is settled by that one's answer, though the old one took it.
+func TestAHangingLeaderThatHasTakenABatchIsNotWaitedFor(t *testing.T) {
+	onRig(t, topicT(2, 1), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.c.On(protocol.Produce).Broker(1).Nth(1).Do(testbroker.SwallowAnswer())
+		began := time.Now()
+		s := r.send(0, "taken")
+		synctest.Wait()
+		r.c.MoveLeader("t", 0, 2)
+		require.Equal(t, int64(1), s.acked(), "a duplicate, of which the new leader knows the offset")
+		require.Less(t, time.Since(began), 3*time.Second)
+		require.Equal(t, []string{"warm", "taken"}, r.values(0))
+		require.Equal(t, int64(2), r.send(0, "next").acked())
+	})
+}
+
+// The bytes that a connection still writes are not changed under it: a batch that gets another sequence waits for that.
+func TestABatchIsNotNumberedAnewWhileAFormerLeadersConnectionWritesIt(t *testing.T) {
+	const requestTimeout = 10 * time.Second
+	onRig(t, topicT(2, 1), func(c *Config) { c.RequestTimeout = requestTimeout }, func(r *rig) {
+		for _, v := range []string{"kept", "truncated"} {
+			r.send(0, v).acked()
+		}
+		r.c.Hang(1)
+		began := time.Now()
+		large := r.append(0, &record.Record{Topic: "t", Value: []byte(strings.Repeat("large ", 100_000))})
+		time.Sleep(2 * time.Second)
+		p := r.part(0).Owner().(*partition)
+		p.mu.Lock()
+		require.True(t, p.lane.window[0].cargo.(*cargo).batch.Held(), "the socket is full")
+		p.mu.Unlock()
+		// The new leader lacks the batch before it. That its sequence is out of order proves that it was not written, so it
+		// goes under the next epoch.
+		r.c.TruncateLog("t", 0, 1)
+		r.c.MoveLeader("t", 0, 2)
+		large.acked()
+		require.GreaterOrEqual(t, time.Since(began), requestTimeout)
+		require.Less(t, time.Since(began), requestTimeout+time.Second)
+		require.Len(t, r.values(0), 2)
+		r.c.Unhang(1)
+	})
+}
+
 func TestAHangingLeaderThatIsReplacedLosesNothing(t *testing.T) {
 	onRig(t, topicT(2, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()

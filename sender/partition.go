@@ -1,7 +1,9 @@
 package sender
 
 import (
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
@@ -18,9 +20,36 @@ type cargo struct {
 	packed bool // its bytes are final: compressed, or not to be
 	summed bool // it has its checksum
 
-	topicID protocol.UUID // what the topic was at the last try
+	try  uint32  // counts its trips; the answer to an earlier one than the last means nothing any more
+	sent *broker // where it was sent last
+
+	inTheWay atomic.Bool // a connection's write was in the way of its next trip
 
 	abandoned *record.Error // it failed while a worker had it, which settles it then
+}
+
+// trip is one journey of a batch to a broker, in a request.
+type trip struct {
+	*cargo
+	try     uint32
+	topicID protocol.UUID // what the topic was then
+}
+
+// isWritten tells whether a connection that was given up still writes the batch under its old sequence, so that it cannot
+// get another one yet. The partition is kicked when that is over.
+func (c *cargo) isWritten() bool {
+	c.inTheWay.Store(true) // first said, then looked; letGo does it the other way round
+	return c.batch.Held()
+}
+
+// letGo is called when a connection has written the batch, or has failed to.
+func (t trip) letGo() {
+	t.batch.Release()
+	if t.inTheWay.Swap(false) {
+		t.part.mu.Lock()
+		t.part.kickLocked(time.Now())
+		t.part.mu.Unlock()
+	}
 }
 
 // packAhead is how many full batches of one partition are compressed before they can be sent.
@@ -39,8 +68,9 @@ type partition struct {
 	broker   *broker // of the current leader; nil while there is none
 	leader   int32
 	topicID  protocol.UUID
-	queued   bool   // stands in a broker's ready queue
-	ticket   uint64 // its place there, counted up with each
+	left     time.Time // when the leader moved away from a broker that owes answers; zero when none is owed
+	queued   bool      // stands in a broker's ready queue
+	ticket   uint64    // its place there, counted up with each
 	queuedAt time.Time
 	fill     uint64   // the last request that took a batch
 	pack     []*cargo // sealed, in order: being compressed, or held back because the last request was full
@@ -195,31 +225,34 @@ func (p *partition) settleUnsent(c *cargo, err *record.Error) {
 // next gives broker b the batch that goes now, if it has at most room bytes and the partition gave none to the same fill
 // before: a request takes one batch a partition. full says that there is one that must wait for the next request; the
 // partition counts as queued then. It is queued again by itself when it has more to send.
-func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64) (c *cargo, full bool) {
+func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64) (t trip, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped || !p.standsAtLocked(b, ticket) {
-		return nil, false
+		return trip{}, false
 	}
 	if p.fill == fill {
-		return nil, true
+		return trip{}, true
 	}
 	p.queued = false
 	if !p.sendableLocked(now) {
-		return nil, false
+		return trip{}, false
 	}
+	var c *cargo
 	again, _ := p.lane.retryDue(now)
 	if again != nil {
-		c = again.cargo.(*cargo)
+		if c = again.cargo.(*cargo); p.lane.mustAdopt(again) && c.isWritten() {
+			return trip{}, false
+		}
 	} else {
 		if len(p.pack) == 0 && !p.sealLocked() || !p.pack[0].packed {
-			return nil, false
+			return trip{}, false
 		}
 		c = p.pack[0]
 	}
 	if len(c.batch.Wire()) > room {
 		p.queued = true
-		return nil, true
+		return trip{}, true
 	}
 	if again == nil {
 		p.pack[0] = nil
@@ -228,7 +261,7 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 	p.fill = fill
 	p.stampLocked(c)
 	p.kickLocked(now)
-	return c, false
+	return trip{c, c.try, p.topicID}, false
 }
 
 // standsAtLocked tells whether that place in b's ready queue is the partition's, or whether it has moved away since.
@@ -248,7 +281,8 @@ func (p *partition) stampLocked(c *cargo) {
 		record.SetChecksum(c.batch.Wire())
 		c.summed = true
 	}
-	c.topicID = p.topicID
+	c.try++
+	c.sent = p.broker
 	c.batch.Hold()
 	p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
 }
@@ -288,20 +322,55 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
 		p.broker, p.leader, p.queued = b, leader, false
 		p.acc.SetBroker(leader)
+		if b != nil && p.s.cfg.Idempotent && p.lane.flying > 0 {
+			p.left = now
+			p.armLocked(now.Add(answerGrace))
+		}
 	}
 	p.kickLocked(now)
 }
 
+// answerGrace is how long a former leader's answers are waited for. One that lives says at once that it is not the leader.
+const answerGrace = 100 * time.Millisecond
+
+// giveUpOnFormerLeadersLocked takes what the former leaders have not answered for lost, so that it goes to the new one: the old one
+// may hang for as long as request.timeout.ms. Idempotence makes that safe, as it does where a connection breaks.
+func (p *partition) giveUpOnFormerLeadersLocked(now time.Time) (actions []action) {
+	if p.left.IsZero() || p.broker == nil {
+		return nil
+	}
+	if rest := p.left.Add(answerGrace); now.Before(rest) {
+		p.armLocked(rest)
+		return nil
+	}
+	p.left = time.Time{}
+	for _, q := range append([]*parcel(nil), p.lane.window...) {
+		if c := q.cargo.(*cargo); q.awaiting && c.sent != p.broker {
+			c.try++
+			actions = append(actions, p.lane.disconnected(q, true, errFormerLeader, now)...)
+		}
+	}
+	return actions
+}
+
+var errFormerLeader = errors.New("the partition has another leader, and the former one has not answered")
+
 // answered and disconnected hand an event of the wire to the core and carry out what it decides.
-func (p *partition) answered(c *cargo, a answer, now time.Time) {
+func (p *partition) answered(t trip, a answer, now time.Time) {
 	p.mu.Lock()
-	actions := p.lane.answered(&c.parcel, a, now)
+	var actions []action
+	if t.try == t.cargo.try {
+		actions = p.lane.answered(&t.parcel, a, now)
+	}
 	p.finishLocked(actions, now)
 }
 
-func (p *partition) disconnected(c *cargo, sent bool, cause error, now time.Time) {
+func (p *partition) disconnected(t trip, sent bool, cause error, now time.Time) {
 	p.mu.Lock()
-	actions := p.lane.disconnected(&c.parcel, sent, cause, now)
+	var actions []action
+	if t.try == t.cargo.try {
+		actions = p.lane.disconnected(&t.parcel, sent, cause, now)
+	}
 	p.finishLocked(actions, now)
 }
 
@@ -433,7 +502,7 @@ func (p *partition) onTimer() {
 		return
 	}
 	p.due = time.Time{}
-	actions := p.lane.tick(now)
+	actions := append(p.lane.tick(now), p.giveUpOnFormerLeadersLocked(now)...)
 	over := now.Add(-p.s.cfg.DeliveryTimeout)
 	expired := p.expiredPackLocked(over)
 	why := p.whyWaitingLocked()

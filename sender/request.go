@@ -13,8 +13,8 @@ import (
 type request struct {
 	b       *broker
 	conn    *transport.Conn
-	cargos  []*cargo // not changed between fill and recycle
-	found   []bool   // which of cargos the answer spoke of
+	trips   []trip // not changed between fill and recycle
+	found   []bool // which of trips the answer spoke of
 	body    protocol.ProduceRequest
 	answer  protocol.ProduceResponse
 	topics  map[string]int // index in body.Topics
@@ -37,23 +37,23 @@ func (b *broker) fill(conn *transport.Conn) *request {
 		}
 		// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
 		limit := room
-		if len(r.cargos) == 0 {
+		if len(r.trips) == 0 {
 			limit = int(^uint(0) >> 1)
 		}
-		c, full := p.part.next(b, p.ticket, now, limit, fill)
+		t, full := p.part.next(b, p.ticket, now, limit, fill)
 		if full {
 			b.pushFront(p)
 			break
 		}
-		if c == nil {
+		if t.cargo == nil {
 			continue
 		}
-		r.add(c)
-		if room -= len(c.batch.Wire()); room <= 0 {
+		r.add(t)
+		if room -= len(t.batch.Wire()); room <= 0 {
 			break
 		}
 	}
-	if len(r.cargos) == 0 {
+	if len(r.trips) == 0 {
 		b.recycle(r)
 		return nil
 	}
@@ -75,8 +75,8 @@ func (b *broker) newRequest(conn *transport.Conn) *request {
 }
 
 func (b *broker) recycle(r *request) {
-	clear(r.cargos)
-	r.cargos = r.cargos[:0]
+	clear(r.trips)
+	r.trips = r.trips[:0]
 	for i := range r.body.Topics {
 		t := &r.body.Topics[i]
 		clear(t.Partitions)
@@ -92,9 +92,8 @@ func (b *broker) recycle(r *request) {
 }
 
 // add puts a batch into the request's body, under its topic.
-func (r *request) add(c *cargo) {
-	r.cargos = append(r.cargos, c)
-	name := c.part.acc.Topic()
+func (r *request) add(one trip) {
+	name := one.part.acc.Topic()
 	i, ok := r.topics[name]
 	if !ok {
 		i = len(r.body.Topics)
@@ -105,12 +104,13 @@ func (r *request) add(c *cargo) {
 			r.body.Topics = append(r.body.Topics, protocol.ProduceTopic{})
 		}
 		t := &r.body.Topics[i]
-		t.Name, t.ID, t.Partitions = name, c.topicID, t.Partitions[:0]
+		t.Name, t.ID, t.Partitions = name, one.topicID, t.Partitions[:0]
 	}
 	t := &r.body.Topics[i]
 	// A topic that is being made again has two ids for a moment; the request, and so its answer, has one.
-	c.topicID = t.ID
-	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: c.part.acc.Index(), Records: c.batch.Wire()})
+	one.topicID = t.ID
+	r.trips = append(r.trips, one)
+	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Wire()})
 }
 
 // write sends the request. Its outcome comes through done, on whatever goroutine.
@@ -129,16 +129,19 @@ func (b *broker) write(conn *transport.Conn, r *request) {
 		conn.Close(err)
 		r.done(nil, &transport.Error{Address: conn.Address(), Err: err})
 	}
-	for _, c := range r.cargos {
-		c.batch.Release()
+	for _, t := range r.trips {
+		t.letGo()
 	}
 	r.release()
 }
 
 func (b *broker) began() {
 	b.mu.Lock()
-	b.inFlight++
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	if b.inFlight++; b.inFlight == 1 {
+		b.heard = time.Now()
+		b.watchLocked(suspectAfter)
+	}
 }
 
 func (r *request) encode(version int16) error {
@@ -166,6 +169,7 @@ func (r *request) done(body []byte, err error) {
 	b := r.b
 	b.mu.Lock()
 	b.inFlight--
+	b.heard = time.Now()
 	if err == nil && !r.call.NoResponse {
 		b.breaks = 0
 	}
@@ -175,8 +179,8 @@ func (r *request) done(body []byte, err error) {
 		r.failed(err)
 	case r.call.NoResponse:
 		now := time.Now()
-		for _, c := range r.cargos {
-			c.part.answered(c, answer{offset: -1, logAppendTime: -1}, now)
+		for _, t := range r.trips {
+			t.part.answered(t, answer{offset: -1, logAppendTime: -1}, now)
 		}
 	default:
 		if err := r.answer.Decode(body, r.call.Version); err != nil {

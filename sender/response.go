@@ -18,8 +18,8 @@ func (r *request) failed(err error) {
 		sent = broken.Sent
 	}
 	now := time.Now()
-	for _, c := range r.cargos {
-		c.part.disconnected(c, sent, err, now)
+	for _, t := range r.trips {
+		t.part.disconnected(t, sent, err, now)
 	}
 	r.b.s.cfg.Logger.Debug("a request got no answer", "broker", r.b.id, "sent", sent, "error", err)
 	r.b.s.cfg.Cluster.Refresh()
@@ -34,17 +34,17 @@ func (r *request) answered() {
 	r.hint()
 	refresh := false
 	next := 0
-	r.found = append(r.found[:0], make([]bool, len(r.cargos))...)
+	r.found = append(r.found[:0], make([]bool, len(r.trips))...)
 	for i := range r.answer.Topics {
 		t := &r.answer.Topics[i]
 		for k := range t.Partitions {
 			part := &t.Partitions[k]
-			c := r.find(&next, t, part.Index)
-			if c == nil {
+			one, ok := r.find(&next, t, part.Index)
+			if !ok {
 				continue
 			}
 			refresh = refresh || part.ErrorCode.RefreshMetadata()
-			c.part.answered(c, toAnswer(part), now)
+			one.part.answered(one, toAnswer(part), now)
 		}
 	}
 	r.unanswered(now)
@@ -55,29 +55,29 @@ func (r *request) answered() {
 
 // find returns the batch that an answer is for. Answers usually come in the order of the request: next is where to look first.
 // Each batch is found once.
-func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32) *cargo {
-	for k := range r.cargos {
-		i := (*next + k) % len(r.cargos)
-		c := r.cargos[i]
-		if r.found[i] || c.part.acc.Index() != index {
+func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32) (one trip, ok bool) {
+	for k := range r.trips {
+		i := (*next + k) % len(r.trips)
+		one = r.trips[i]
+		if r.found[i] || one.part.acc.Index() != index {
 			continue
 		}
-		if r.call.Version >= 13 && c.topicID != t.ID || r.call.Version < 13 && c.part.acc.Topic() != t.Name {
+		if r.call.Version >= 13 && one.topicID != t.ID || r.call.Version < 13 && one.part.acc.Topic() != t.Name {
 			continue
 		}
 		*next = i + 1
 		r.found[i] = true
-		return c
+		return one, true
 	}
-	return nil
+	return trip{}, false
 }
 
 // unanswered deals with batches that the answer does not speak of: nobody knows what became of them.
 func (r *request) unanswered(now time.Time) {
-	for i, c := range r.cargos {
+	for i, t := range r.trips {
 		if !r.found[i] {
 			err := fmt.Errorf("broker %d answered the request without a word on this partition", r.b.id)
-			c.part.disconnected(c, true, err, now)
+			t.part.disconnected(t, true, err, now)
 		}
 	}
 }
