@@ -26,9 +26,8 @@ func (l *lane) tick(now time.Time) []action {
 			p.step(evOverdue)
 			out = append(out, action{parcel: p, kind: actFail, err: err})
 			if !l.cfg.idempotent {
+				// Its request may still arrive, and keeps its place in max.in.flight until it is answered or given up.
 				p.step(evResolved)
-				l.flying--
-				p.awaiting = false
 				l.drop(p)
 			}
 		}
