@@ -55,6 +55,11 @@ type identity struct {
 	valid bool
 }
 
+// maxHops is how many tries in a row may go without a backoff because a newer leader is known. A partition whose leadership moves
+// needs one, two if it moves again meanwhile; brokers that go on naming each other under newer epochs must not use up the
+// retries in no time, nor keep this client and themselves busy.
+const maxHops = 2
+
 // brokerRemembers is how many batches of a producer a partition's leader can tell from new ones. A batch that may have to be
 // sent again must be among the last so many.
 const brokerRemembers = 5
@@ -79,6 +84,7 @@ type parcel struct {
 
 	notBefore  time.Time // when it may be tried again
 	epochSeen  int32     // the leader epoch of its last try
+	hops       int       // tries in a row that a newer leader has spared the backoff
 	lastErr    error     // why its last try failed
 	rebuilding bool      // it is being replaced by other batches, which takes a worker's time
 	cargo      any       // what the glue knows of it; the core does not look at it

@@ -267,13 +267,26 @@ func (l *lane) tryAgain(p *parcel, cause error, now time.Time) []action {
 	}
 	p.step(evRetry)
 	p.notBefore = now
-	if p.tries > 0 && p.epochSeen >= l.leader {
+	if p.tries > 0 && !l.hop(p) {
 		p.notBefore = now.Add(l.cfg.backoff(p.tries))
 	}
 	if l.overdue(p, now) {
 		return l.expire(p)
 	}
 	return nil
+}
+
+// hop tells whether p may be tried again at once, because there is a leader newer than that of its last try.
+func (l *lane) hop(p *parcel) bool {
+	switch {
+	case p.epochSeen >= l.leader:
+		p.hops = 0
+		return false
+	case p.hops >= maxHops:
+		return false
+	}
+	p.hops++
+	return true
 }
 
 // giveUp ends p with an error. A doubtful one leaves its sequence unresolved.

@@ -66,7 +66,7 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) {
 	}
 	l.leader = epoch
 	for _, p := range l.window {
-		if p.state == retrying && p.epochSeen < epoch {
+		if p.state == retrying && now.Before(p.notBefore) && l.hop(p) {
 			p.notBefore = now
 		}
 	}
