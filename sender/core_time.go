@@ -59,9 +59,10 @@ func (l *lane) expiryDetail(p *parcel) string {
 	return detail
 }
 
-// leaderMoved notes a newer leader: what waits to be tried again goes there at once.
+// leaderMoved notes a newer leader: what waits to be tried again goes there at once. Epochs are counted anew when the topic was
+// made again.
 func (l *lane) leaderMoved(epoch int32, now time.Time) {
-	if epoch <= l.leader {
+	if epoch < 0 || epoch == l.leader {
 		return
 	}
 	l.leader = epoch

@@ -294,6 +294,40 @@ func TestABrokerThatTellsOldThingsIsLeftForAnother(t *testing.T) {
 	}
 }
 
+// TestWhatLooksOldForLongIsBelieved: before topics had ids, one that is made again begins with epoch 0 and cannot be told from an
+// answer of a broker that is behind.
+func TestWhatLooksOldForLongIsBelieved(t *testing.T) {
+	w := newWorld()
+	w.topics(topicOf("a", 0, 5, 1), topicOf("b", 0, 5, 1))
+	run(t, w, nil, func(t *testing.T, c *Client) {
+		known(t, c, "a")
+		known(t, c, "b")
+		leader := func(name string) int32 { return c.Snapshot().Topics[name].Partitions[0].Leader }
+		w.topics(topicOf("a", 0, 0, 2), topicOf("b", 0, 5, 1))
+		for range 4 {
+			c.Refresh()
+			time.Sleep(time.Second)
+			require.EqualValues(t, 1, leader("a"), "a broker may be behind")
+		}
+		w.topics(topicOf("a", 0, 5, 1), topicOf("b", 0, 5, 1))
+		c.Refresh()
+		time.Sleep(time.Second) // one that is not ends the suspicion
+		w.topics(topicOf("a", 0, 0, 2), topicOf("b", 0, 5, 3))
+		for range 4 {
+			c.Refresh()
+			time.Sleep(time.Second)
+			require.EqualValues(t, 1, leader("a"))
+		}
+		for range 4 {
+			c.Refresh()
+			time.Sleep(time.Second)
+		}
+		require.EqualValues(t, 2, leader("a"), "but not all of them for so long")
+		require.EqualValues(t, 0, c.Snapshot().Topics["a"].Partitions[0].LeaderEpoch)
+		require.EqualValues(t, 3, leader("b"))
+	})
+}
+
 func TestATopicThatABrokerCallsUnknownIsKeptAWhile(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1), topicOf("b", 2, 0, 1))

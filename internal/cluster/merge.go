@@ -22,8 +22,8 @@ type merged struct {
 	codes map[string]protocol.ErrorCode
 	// changed: the answer told something new.
 	changed bool
-	// stale: the broker told of leaders older than those that are known.
-	stale bool
+	// stale has the topics of which the broker told leaders older than those that are known.
+	stale map[string]bool
 }
 
 // merger turns one answer and the snapshot before it into the next one. Nothing that a broker says makes it panic, or
@@ -33,12 +33,14 @@ type merger struct {
 	old         *Snapshot
 	version     int16
 	sameCluster bool
+	believe     map[string]bool
 }
 
 // merge builds the snapshot that follows old from an answer to a request for the topics asked. Topics that were not
-// asked for stay as they are, or nearly: the list of brokers is always complete, so a leader that it lacks is none.
-func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string) merged {
-	m := merger{old: old, version: version}
+// asked for stay as they are, or nearly: the list of brokers is always complete, so a leader that it lacks is none. Of the
+// topics in believe the answer is taken as it is, however old it looks.
+func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string, believe map[string]bool) merged {
+	m := merger{old: old, version: version, believe: believe}
 	m.snapshot = old.next()
 	if resp.ClusterID != nil {
 		m.snapshot.ClusterID = *resp.ClusterID
@@ -141,7 +143,7 @@ func (m *merger) topic(t *protocol.MetadataTopic) (*Topic, protocol.ErrorCode) {
 	}
 	old := m.old.Topics[*t.Name]
 	before := old
-	if old != nil && (!m.sameCluster || !old.ID.IsZero() && !t.ID.IsZero() && old.ID != t.ID) {
+	if old != nil && (!m.sameCluster || !old.ID.IsZero() && !t.ID.IsZero() && old.ID != t.ID || m.believe[*t.Name]) {
 		// It is another topic of the same name: its epochs have nothing to do with the old one's.
 		before = nil
 	}
@@ -216,7 +218,10 @@ func (m *merger) partition(told *protocol.MetadataPartition, before *Topic) Part
 			// An answer without epoch does not make the next older one true.
 			p.LeaderEpoch = known.LeaderEpoch
 		case p.LeaderEpoch < known.LeaderEpoch:
-			m.stale = true
+			if m.stale == nil {
+				m.stale = make(map[string]bool)
+			}
+			m.stale[before.Name] = true
 			p = known
 		}
 	}

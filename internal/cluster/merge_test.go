@@ -20,7 +20,7 @@ func answerOf(topics ...protocol.MetadataTopic) *protocol.MetadataResponse {
 
 // step merges an answer that tells of topic a.
 func step(s *Snapshot, topic protocol.MetadataTopic) merged {
-	return merge(s, answerOf(topic), 13, []string{"a"})
+	return merge(s, answerOf(topic), 13, []string{"a"}, nil)
 }
 
 func leaders(s *Snapshot) (ids []int32) {
@@ -51,7 +51,7 @@ func TestAnOlderLeaderEpochIsIgnored(t *testing.T) {
 	old := topicOf("a", 1, 5, 3, 3)
 	old.Partitions[0].LeaderEpoch = 4
 	m := step(first, old)
-	require.True(t, m.stale)
+	require.True(t, m.stale["a"])
 	require.Equal(t, []int32{1, 3}, leaders(m.snapshot))
 	require.EqualValues(t, 5, m.snapshot.Topics["a"].Partitions[0].LeaderEpoch)
 }
@@ -71,23 +71,23 @@ func TestAnAnswerWithoutEpochDoesNotMakeTheNextOlderOneTrue(t *testing.T) {
 func TestAnotherTopicIDEndsTheOldEpochs(t *testing.T) {
 	s := step(&Snapshot{}, topicOf("a", 1, 50, 1, 2, 3)).snapshot
 	m := step(s, topicOf("a", 2, 0, 3))
-	require.False(t, m.stale)
+	require.Empty(t, m.stale)
 	require.Equal(t, []int32{3}, leaders(m.snapshot))
 	require.Equal(t, protocol.UUID{2}, m.snapshot.Topics["a"].ID)
 }
 
 func TestAnotherClusterEndsTheOldEpochs(t *testing.T) {
-	first := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 9, []string{"a"}).snapshot
+	first := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 9, []string{"a"}, nil).snapshot
 	other := "another cluster"
 	resp := answerOf(topicOf("a", 0, 0, 3))
 	resp.ClusterID = &other
-	require.Equal(t, []int32{3}, leaders(merge(first, resp, 9, []string{"a"}).snapshot))
+	require.Equal(t, []int32{3}, leaders(merge(first, resp, 9, []string{"a"}, nil).snapshot))
 }
 
 func TestEpochsOfOldVersionsAreNotTrusted(t *testing.T) {
-	s := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 8, []string{"a"}).snapshot
+	s := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 8, []string{"a"}, nil).snapshot
 	require.EqualValues(t, -1, s.Topics["a"].Partitions[0].LeaderEpoch)
-	require.Equal(t, []int32{2}, leaders(merge(s, answerOf(topicOf("a", 0, 3, 2)), 8, []string{"a"}).snapshot))
+	require.Equal(t, []int32{2}, leaders(merge(s, answerOf(topicOf("a", 0, 3, 2)), 8, []string{"a"}, nil).snapshot))
 }
 
 func TestATopicWithAnIDDoesNotShrink(t *testing.T) {
@@ -107,7 +107,7 @@ func TestALeaderThatIsNoBrokerIsNone(t *testing.T) {
 	// Broker 1 leaves, and the answer is about another topic.
 	resp := answerOf(topicOf("b", 2, 0, 2))
 	resp.Brokers = resp.Brokers[1:]
-	m := merge(s, resp, 13, []string{"b"})
+	m := merge(s, resp, 13, []string{"b"}, nil)
 	require.Equal(t, []int32{NoLeader, NoLeader, NoLeader}, leaders(m.snapshot))
 	require.EqualValues(t, 0, m.snapshot.Topics["a"].Partitions[0].LeaderEpoch)
 	require.Equal(t, []int32{1, NoLeader, NoLeader}, leaders(s))
@@ -162,7 +162,7 @@ func TestStrangeBrokersAreLeftOut(t *testing.T) {
 		{NodeID: 1, Host: "", Port: 9092}, {NodeID: 2, Host: "b", Port: 0}, {NodeID: 3, Host: "c", Port: 65536},
 		{NodeID: -1, Host: "d", Port: 1}, {NodeID: 5, Host: "::1", Port: 65535, Rack: &rack}, {NodeID: 6, Host: "f", Port: -1},
 	}
-	s := merge(&Snapshot{}, resp, 13, []string{"a"}).snapshot
+	s := merge(&Snapshot{}, resp, 13, []string{"a"}, nil).snapshot
 	require.Equal(t, map[int32]Broker{5: {ID: 5, Host: "::1", Port: 65535, Rack: "r1"}}, s.Brokers)
 	require.Equal(t, "[::1]:65535", s.Brokers[5].Address())
 }
@@ -170,7 +170,7 @@ func TestStrangeBrokersAreLeftOut(t *testing.T) {
 func TestTopicsThatNobodyAskedForAreIgnoredAndThoseLeftOutAreUnknown(t *testing.T) {
 	resp := answerOf(topicOf("b", 2, 0, 1))
 	resp.Topics = append(resp.Topics, protocol.MetadataTopic{})
-	m := merge(&Snapshot{}, resp, 13, []string{"a"})
+	m := merge(&Snapshot{}, resp, 13, []string{"a"}, nil)
 	require.Empty(t, m.snapshot.Topics)
 	require.Equal(t, map[string]protocol.ErrorCode{"a": protocol.UnknownTopicOrPartition}, m.codes)
 }
@@ -241,7 +241,7 @@ func FuzzMerge(f *testing.F) {
 				}
 			}
 			before := s
-			m := merge(s, resp, int16(version%14), asked)
+			m := merge(s, resp, int16(version%14), asked, nil)
 			s = m.snapshot
 			if len(m.codes) == 0 || s.Generation != before.Generation+1 {
 				t.Fatal("no answer for what was asked")

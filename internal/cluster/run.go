@@ -200,7 +200,7 @@ func (c *Client) adopt(r reply, done *completion) {
 // take makes the next snapshot from an answer, and settles what it says of each topic. It needs mu.
 func (c *Client) take(q question, r reply, done *completion) {
 	before := c.Snapshot()
-	m := merge(before, r.resp, r.version, q.topics)
+	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
 	if before.ClusterID != "" && before.ClusterID != m.snapshot.ClusterID {
 		c.cfg.Logger.Warn("the servers belong to another cluster now",
 			"before", before.ClusterID, "now", m.snapshot.ClusterID, "server", r.address)
@@ -212,6 +212,7 @@ func (c *Client) take(q question, r reply, done *completion) {
 		if t != nil && t.used == nil {
 			t.used = e.used
 		}
+		e.told(m.stale[name], done.now)
 		ready, keep := c.judge(e, t != nil, code, done.now)
 		if ready != nil {
 			done.ready = append(done.ready, ready)
@@ -268,5 +269,5 @@ func (c *Client) pace(q question, m merged, throttle time.Duration, now time.Tim
 	}
 	c.notBefore = now.Add(max(c.cfg.retry().Delay(c.fruitless+1), throttle))
 	// Somebody is sure that there is news, and this broker has none, or tells old things: another one may know more.
-	c.turnAway = m.stale || c.fruitless > 0 && c.fruitless%fruitlessBefore == 0
+	c.turnAway = len(m.stale) > 0 || c.fruitless > 0 && c.fruitless%fruitlessBefore == 0
 }

@@ -25,6 +25,8 @@ type entry struct {
 	failedUntil time.Time
 	// lostSince is since when brokers say that the topic, which is known, does not exist.
 	lostSince time.Time
+	// oldSince is since when brokers tell of nothing but leaders that look older than the known ones.
+	oldSince time.Time
 }
 
 // topics are the entries of a client. wanted is the part that is asked for until it is known: somebody waits, or did lately.
@@ -83,6 +85,30 @@ func (e *entry) missing(why error, now time.Time, pause func(int) time.Duration)
 	if why != nil {
 		e.why = why
 	}
+}
+
+// told notes whether an answer told of older leaders than are known.
+func (e *entry) told(old bool, now time.Time) {
+	switch {
+	case !old:
+		e.oldSince = time.Time{}
+	case e.oldSince.IsZero():
+		e.oldSince = now
+	}
+}
+
+// oldForLong returns the topics of which brokers have told nothing but old things for so long that these must be true: before
+// topics had ids, one that is made again begins with epoch 0 and cannot be told from the old one.
+func (t *topics) oldForLong(names []string, now time.Time, bound time.Duration) (believe map[string]bool) {
+	for _, name := range names {
+		if e := t.all[name]; e != nil && !e.oldSince.IsZero() && now.Sub(e.oldSince) >= bound {
+			if believe == nil {
+				believe = make(map[string]bool)
+			}
+			believe[name] = true
+		}
+	}
+	return believe
 }
 
 // forget drops the wish for topics that nobody has used for so long, and returns when the next of the others is due.
