@@ -59,11 +59,13 @@ func (l *lane) expiryDetail(p *parcel) string {
 	return detail
 }
 
-// leaderMoved notes a newer leader: what waits to be tried again goes there at once. Epochs are counted anew when the topic was
-// made again.
+// leaderMoved notes a newer leader: what waits to be tried again goes there at once.
 func (l *lane) leaderMoved(epoch int32, now time.Time) {
 	if epoch < 0 || epoch == l.leader {
 		return
+	}
+	if epoch < l.leader {
+		l.madeAgain() // epochs are counted anew then; brokers before 2.8 tell it in no other way
 	}
 	l.leader = epoch
 	for _, p := range l.window {
