@@ -40,6 +40,7 @@ func bufferSize(n int) int {
 func (p *bufferPool) get(capacity int) *[]byte {
 	if class, ok := bufferClass(capacity); ok && bufferSize(capacity) == capacity {
 		if b, _ := p.classes[class].Get().(*[]byte); b != nil {
+			checkPoison(*b)
 			return b
 		}
 	}
@@ -49,6 +50,7 @@ func (p *bufferPool) get(capacity int) *[]byte {
 
 // put gives a buffer back. The caller must not touch it again.
 func (p *bufferPool) put(b *[]byte) {
+	poison(*b)
 	class, ok := bufferClass(cap(*b))
 	if !ok || cap(*b) != 1<<(class+minBufferBits) {
 		return

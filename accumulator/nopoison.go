@@ -1,0 +1,7 @@
+//go:build !race
+
+package accumulator
+
+func poison([]byte) {}
+
+func checkPoison([]byte) {}
