@@ -3,6 +3,7 @@ package sender
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type identities struct {
 
 	mu      sync.Mutex
 	current identity
+	spent   identity // the one before, whose epochs were used up
 	asking  bool
 	waiting []*partition // to be kicked when there is one
 	failed  int          // requests in a row that failed
@@ -36,7 +38,9 @@ func (d *identities) after(used identity, p *partition) (identity, bool) {
 		d.current.epoch++
 		return d.current, true
 	}
-	d.current = identity{}
+	if d.current.valid {
+		d.spent, d.current = d.current, identity{}
+	}
 	if p.asksID {
 		return identity{}, false
 	}
@@ -104,7 +108,14 @@ func (d *identities) request() (identity, error) {
 		return identity{}, &protocol.Error{Code: resp.ErrorCode}
 	}
 	if resp.ProducerID < 0 || resp.ProducerEpoch < 0 {
-		return identity{}, errors.New("the broker gave an invalid producer id")
+		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, epoch %d", resp.ProducerID, resp.ProducerEpoch)
+	}
+	d.mu.Lock()
+	again := d.spent.valid && d.spent.id == resp.ProducerID
+	d.mu.Unlock()
+	if again {
+		// Its sequences were used: a broker that remembers them would take new records for old ones.
+		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, whose epochs are used up", resp.ProducerID)
 	}
 	return identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true}, nil
 }

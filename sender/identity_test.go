@@ -163,3 +163,26 @@ func TestStopEndsTheWaitForAProducerID(t *testing.T) {
 		require.Zero(t, time.Since(began))
 	})
 }
+
+// A producer id is never used a second time, whatever a broker says: its old sequences would pass for the new ones. And asking
+// again is backed off.
+func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
+	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout = 40 * time.Second }, func(r *rig) {
+		same := testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerID, a.ProducerEpoch = 7, math.MaxInt16 })
+		rule := r.c.On(protocol.InitProducerID).Times(1000).Do(same)
+		require.Equal(t, int64(0), r.send(0, "under 7").acked())
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Fail(protocol.UnknownProducerID))
+		began := time.Now()
+		r.send(0, "needs another").failed(false)
+		require.Equal(t, 40*time.Second, time.Since(began))
+		failure := r.send(0, "has none yet").failed(false)
+		require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
+		require.Contains(t, failure.Error(), "no producer id: the broker gave an invalid producer id: 7, whose epochs are used up")
+		require.Less(t, rule.Hits(), 150, "in 80 seconds with up to a second between them")
+
+		rule.End()
+		require.Equal(t, int64(1), r.send(0, "under a new one").acked())
+		produced := r.c.Produces()
+		require.NotEqual(t, int64(7), produced[len(produced)-1].Parts[0].Batch.Header.ProducerID)
+	})
+}
