@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/cluster"
@@ -34,13 +35,18 @@ func (r *request) answered() {
 	r.hint()
 	refresh := false
 	next := 0
+	strays := 0
 	r.found = append(r.found[:0], make([]bool, len(r.trips))...)
 	for i := range r.answer.Topics {
 		t := &r.answer.Topics[i]
 		for k := range t.Partitions {
 			part := &t.Partitions[k]
+			if strays > len(r.trips) {
+				break // to look for each of them would cost as much as it pleases the broker
+			}
 			one, ok := r.find(&next, t, part.Index)
 			if !ok {
+				strays++
 				continue
 			}
 			refresh = refresh || part.ErrorCode.RefreshMetadata()
@@ -84,6 +90,9 @@ func (r *request) unanswered(now time.Time) {
 
 func toAnswer(part *protocol.ProducePartitionResponse) answer {
 	a := answer{code: part.ErrorCode, offset: part.BaseOffset, logAppendTime: part.LogAppendTimeMs}
+	if a.offset < 0 || a.offset > math.MaxInt64-math.MaxInt32 {
+		a.offset = -1 // no log has such an offset; the records' own would not fit behind it
+	}
 	if part.ErrorMessage != nil {
 		a.message = *part.ErrorMessage
 	}
