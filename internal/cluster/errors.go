@@ -63,13 +63,21 @@ type UnreachableError struct {
 	Servers []ServerFailure
 }
 
-// Error gives every server with its reason.
+// namedServers is how many servers the text of an error names: a cluster may say that it has any number.
+const namedServers = 20
+
+// Error gives every server with its reason; of very many it gives the first ones.
 func (e *UnreachableError) Error() string {
-	reasons := make([]string, len(e.Servers))
-	for i, s := range e.Servers {
+	named := e.Servers[:min(len(e.Servers), namedServers)]
+	reasons := make([]string, len(named))
+	for i, s := range named {
 		reasons[i] = s.Address + ": " + s.Err.Error()
 	}
-	return "no server answered: " + strings.Join(reasons, "; ")
+	text := "no server answered: " + strings.Join(reasons, "; ")
+	if more := len(e.Servers) - len(named); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
 }
 
 // Unwrap returns the reasons.

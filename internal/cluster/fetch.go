@@ -147,6 +147,9 @@ func (f *fetching) soonest(now time.Time) (next int, due time.Time) {
 		if i == 0 || at.Before(due) {
 			next, due = i, at
 		}
+		if !due.After(now) {
+			break // nobody is due earlier
+		}
 	}
 	if f.running > 0 && due.Before(f.nextStart) {
 		due = f.nextStart

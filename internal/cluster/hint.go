@@ -26,18 +26,15 @@ func (c *Client) Hint(hints []LeaderHint, endpoints []Broker) {
 	c.complete(done)
 }
 
-// hinted returns the next snapshot with the hints that are news, or nil if none is.
+// hinted returns the next snapshot with the hints that are news, or nil if none is. Of the endpoints it takes those that lead.
 func (s *Snapshot) hinted(hints []LeaderHint, endpoints []Broker) *Snapshot {
-	brokers := s.Brokers
+	told := make(map[int32]Broker, len(endpoints))
 	for _, b := range endpoints {
-		if b.valid() && brokers[b.ID] != b {
-			brokers = maps.Clone(brokers)
-			if brokers == nil {
-				brokers = make(map[int32]Broker)
-			}
-			brokers[b.ID] = b
+		if b.valid() {
+			told[b.ID] = b
 		}
 	}
+	leaders := make(map[int32]Broker)
 	fresh := make(map[string]*Topic)
 	for _, h := range hints {
 		t := fresh[h.Topic]
@@ -47,9 +44,14 @@ func (s *Snapshot) hinted(hints []LeaderHint, endpoints []Broker) *Snapshot {
 		if t == nil || h.Partition < 0 || int(h.Partition) >= len(t.Partitions) || h.LeaderEpoch <= t.Partitions[h.Partition].LeaderEpoch {
 			continue
 		}
-		if _, there := brokers[h.Leader]; !there {
+		leader, there := told[h.Leader]
+		if !there {
+			leader, there = s.Brokers[h.Leader]
+		}
+		if !there {
 			continue
 		}
+		leaders[h.Leader] = leader
 		if fresh[h.Topic] == nil {
 			clone := *t
 			clone.Partitions = slices.Clone(t.Partitions)
@@ -62,7 +64,8 @@ func (s *Snapshot) hinted(hints []LeaderHint, endpoints []Broker) *Snapshot {
 		return nil
 	}
 	n := s.next()
-	n.Brokers, n.Topics = brokers, maps.Clone(s.Topics)
+	n.Brokers, n.Topics = maps.Clone(s.Brokers), maps.Clone(s.Topics)
+	maps.Copy(n.Brokers, leaders)
 	maps.Copy(n.Topics, fresh)
 	return n
 }

@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,7 +163,8 @@ func TestStrangeBrokersAreLeftOut(t *testing.T) {
 	resp := answerOf(topicOf("a", 1, 0, 1))
 	resp.Brokers = []protocol.MetadataBroker{
 		{NodeID: 1, Host: "", Port: 9092}, {NodeID: 2, Host: "b", Port: 0}, {NodeID: 3, Host: "c", Port: 65536},
-		{NodeID: -1, Host: "d", Port: 1}, {NodeID: 5, Host: "::1", Port: 65535, Rack: &rack}, {NodeID: 6, Host: "f", Port: -1},
+		{NodeID: -1, Host: "d", Port: 1}, {NodeID: 7, Host: strings.Repeat("h", 256), Port: 1}, {NodeID: 8, Host: "two\nlines", Port: 1},
+		{NodeID: 9, Host: "a b", Port: 1}, {NodeID: 10, Host: "\xff", Port: 1}, {NodeID: 11, Host: "\x1b[2J", Port: 1}, {NodeID: 5, Host: "::1", Port: 65535, Rack: &rack}, {NodeID: 6, Host: "f", Port: -1},
 	}
 	s := merge(&Snapshot{}, resp, 13, []string{"a"}, nil).snapshot
 	require.Equal(t, map[int32]Broker{5: {ID: 5, Host: "::1", Port: 65535, Rack: "r1"}}, s.Brokers)
@@ -191,6 +195,11 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 	require.Equal(t, []int32{1, 1, 1, 1}, leaders(s))
 	require.Equal(t, s.Generation+1, n.Generation)
 
+	require.Equal(t, map[int32]Broker{1: {1, "a", 1, ""}, 2: {2, "moved", 2, ""}, 3: {3, "c", 3, ""}, 9: {9, "x", 1, ""}},
+		s.hinted([]LeaderHint{{"a", 0, 2, 6}, {"a", 1, 9, 7}}, []Broker{
+			{ID: 9, Host: "x", Port: 1}, {ID: 2, Host: "moved", Port: 2}, {ID: 50, Host: "leads nothing", Port: 1},
+		}).Brokers, "endpoints that lead nothing are left out")
+
 	// An answer from before the hint does not undo it; but a broker that it does not list cannot be connected to.
 	require.Equal(t, []int32{2, NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot))
 }
@@ -213,6 +222,55 @@ func TestAHintIsToldAtOnce(t *testing.T) {
 }
 
 func TestATopicMadeElsewhereCanBeTouched(*testing.T) { new(Topic).Touch(time.Now()) }
+
+// spent is how many bytes f allocates. The runtime counts what the whole process allocates, its own work included, which can only
+// add to that: so the smallest of several tries counts.
+func spent(f func()) uint64 {
+	least := ^uint64(0)
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+	}
+	return least
+}
+
+// A server may name any number of brokers, partitions and endpoints. What that costs grows with the number and no faster.
+func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
+	const many = 100_000
+	resp := answerOf(topicOf("a", 1, 0, make([]int32, many)...))
+	endpoints := make([]Broker, many)
+	hints := make([]LeaderHint, many)
+	for i := range many {
+		resp.Brokers = append(resp.Brokers, protocol.MetadataBroker{NodeID: int32(i), Host: fmt.Sprint("h", i), Port: 1})
+		endpoints[i] = Broker{ID: int32(i), Host: fmt.Sprint("moved", i), Port: 2}
+		hints[i] = LeaderHint{"a", int32(i), int32(i), 1}
+	}
+	var s, n *Snapshot
+	require.Less(t, spent(func() { s = merge(&Snapshot{}, resp, 13, []string{"a"}).snapshot }), uint64(600*many))
+	require.Len(t, s.Topics["a"].Partitions, many)
+	require.Less(t, spent(func() { n = s.hinted(hints, endpoints) }), uint64(900*many))
+	require.Equal(t, "moved7:2", n.Brokers[7].Address())
+
+	c := &Client{cfg: Config{Bootstrap: []string{"b:1", "b:2"}, Rebootstrap: true}, servers: make(servers)}
+	c.snapshot.Store(s)
+	var list []candidate
+	require.Less(t, spent(func() { list = c.candidates(false) }), uint64(600*many))
+	require.Len(t, list, many+2)
+}
+
+func TestAnErrorNamesTheFirstOfVeryManyServers(t *testing.T) {
+	e := new(UnreachableError)
+	for i := range 100_000 {
+		e.Servers = append(e.Servers, ServerFailure{fmt.Sprint("h:", i), ErrNoAnswer})
+	}
+	require.Contains(t, e.Error(), "h:19: no answer yet; and 99980 more")
+	require.Less(t, len(e.Error()), 2000)
+	e.Servers = e.Servers[:namedServers]
+	require.NotContains(t, e.Error(), "more")
+}
 
 // FuzzMerge merges any two answers one after another. Nothing may panic, what comes out must hold together, and stay small.
 func FuzzMerge(f *testing.F) {

@@ -149,12 +149,14 @@ func (s servers) wait(address string, now time.Time) time.Time {
 	return now
 }
 
-// unique joins lists and leaves out what comes twice.
+// unique joins lists and leaves out what comes twice. There may be as many brokers as it pleases a server to name.
 func unique(lists ...[]candidate) []candidate {
 	var all []candidate
+	there := make(map[candidate]bool)
 	for _, list := range lists {
 		for _, v := range list {
-			if !slices.Contains(all, v) {
+			if !there[v] {
+				there[v] = true
 				all = append(all, v)
 			}
 		}

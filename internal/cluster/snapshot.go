@@ -5,8 +5,11 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -26,8 +29,14 @@ type Broker struct {
 // Address returns "host:port".
 func (b Broker) Address() string { return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))) }
 
-// valid reports whether the broker can be connected to.
-func (b Broker) valid() bool { return b.ID >= 0 && b.Host != "" && b.Port > 0 && b.Port <= 65535 }
+// longestHost is what a host name has at most in bytes; an address is shorter.
+const longestHost = 255
+
+// valid reports whether the broker can be connected to. Its host stands in errors and logs, so it must be such a name.
+func (b Broker) valid() bool {
+	return b.ID >= 0 && b.Host != "" && len(b.Host) <= longestHost && b.Port > 0 && b.Port <= 65535 &&
+		!strings.ContainsFunc(b.Host, func(c rune) bool { return c == ' ' || c == utf8.RuneError || !unicode.IsPrint(c) })
+}
 
 // Partition is one partition of a topic, and who leads it.
 type Partition struct {
