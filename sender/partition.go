@@ -26,6 +26,7 @@ type cargo struct {
 	inTheWay atomic.Bool // a connection's write was in the way of its next trip
 
 	abandoned *record.Error // it failed while a worker had it, which settles it then
+	name      int           // in the trace
 }
 
 // trip is one journey of a batch to a broker, in a request.
@@ -57,8 +58,9 @@ const packAhead = 4
 
 // partition joins the accumulator's queue, the core and a broker. mu guards all below it.
 type partition struct {
-	s   *Sender
-	acc *accumulator.Partition
+	s     *Sender
+	acc   *accumulator.Partition
+	trace *trace
 
 	asksID bool // stands in identities.waiting; guarded by identities.mu
 
@@ -141,6 +143,7 @@ func (p *partition) sendableLocked(now time.Time) bool {
 			return false
 		}
 		p.lane.adopt(id)
+		p.trace.adopted(id)
 	}
 	again, wait := p.lane.retryDue(now)
 	if !wait.IsZero() {
@@ -260,6 +263,7 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 	}
 	p.fill = fill
 	p.stampLocked(c)
+	p.trace.sent(&c.parcel, now)
 	p.kickLocked(now)
 	return trip{c, c.try, p.topicID}, false
 }
@@ -314,10 +318,12 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
 			p.lane.madeAgain()
+			p.trace.madeAgain()
 		}
 		p.topicID = id
 	}
 	p.lane.leaderMoved(epoch, now)
+	p.trace.leaderMoved(epoch, now)
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
 		p.broker, p.leader, p.queued = b, leader, false
@@ -347,7 +353,7 @@ func (p *partition) giveUpOnFormerLeadersLocked(now time.Time) (actions []action
 	for _, q := range append([]*parcel(nil), p.lane.window...) {
 		if c := q.cargo.(*cargo); q.awaiting && c.sent != p.broker {
 			c.try++
-			actions = append(actions, p.lane.disconnected(q, true, errFormerLeader, now)...)
+			actions = append(actions, p.disconnectedLocked(q, true, errFormerLeader, now)...)
 		}
 	}
 	return actions
@@ -361,6 +367,7 @@ func (p *partition) answered(t trip, a answer, now time.Time) {
 	var actions []action
 	if t.try == t.cargo.try {
 		actions = p.lane.answered(&t.parcel, a, now)
+		p.trace.answered(&t.parcel, a, now, actions)
 	}
 	p.finishLocked(actions, now)
 }
@@ -369,9 +376,15 @@ func (p *partition) disconnected(t trip, sent bool, cause error, now time.Time) 
 	p.mu.Lock()
 	var actions []action
 	if t.try == t.cargo.try {
-		actions = p.lane.disconnected(&t.parcel, sent, cause, now)
+		actions = p.disconnectedLocked(&t.parcel, sent, cause, now)
 	}
 	p.finishLocked(actions, now)
+}
+
+func (p *partition) disconnectedLocked(q *parcel, sent bool, cause error, now time.Time) []action {
+	actions := p.lane.disconnected(q, sent, cause, now)
+	p.trace.disconnected(q, sent, cause, now, actions)
+	return actions
 }
 
 // finishLocked goes on with the partition, unlocks it and carries out actions.
@@ -392,7 +405,7 @@ func (p *partition) finishLocked(actions []action, now time.Time) {
 			continue
 		}
 		// Stop waits for no new work.
-		p.lane.replace(a.parcel, nil)
+		p.trace.replaced(a.parcel, nil, p.lane.replace(a.parcel, nil))
 		actions[i].kind, actions[i].err = actFail, p.closedError()
 	}
 	p.mu.Unlock()
@@ -427,7 +440,7 @@ func (p *partition) carryOut(a action) {
 func (p *partition) rebuild(c *cargo, a action) {
 	p.mu.Lock()
 	if p.stopped {
-		p.lane.replace(&c.parcel, nil)
+		p.trace.replaced(&c.parcel, nil, p.lane.replace(&c.parcel, nil))
 		p.mu.Unlock()
 		p.settleUnsent(c, p.closedError())
 		return
@@ -466,10 +479,15 @@ func (p *partition) rebuild(c *cargo, a action) {
 	now := time.Now()
 	p.mu.Lock()
 	actions := p.lane.replace(&c.parcel, parts)
+	p.trace.replaced(&c.parcel, parts, actions)
 	if p.stopped {
-		actions = append(actions, p.lane.abort(record.ErrClosed)...)
+		ended := p.lane.abort(record.ErrClosed)
+		p.trace.aborted(record.ErrClosed, ended)
+		actions = append(actions, ended...)
 	} else {
-		actions = append(actions, p.lane.tick(now)...) // its time may have passed meanwhile
+		ended := p.lane.tick(now) // its time may have passed meanwhile
+		p.trace.ticked(now, ended)
+		actions = append(actions, ended...)
 		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.finishLocked(actions, now)
@@ -502,7 +520,9 @@ func (p *partition) onTimer() {
 		return
 	}
 	p.due = time.Time{}
-	actions := append(p.lane.tick(now), p.giveUpOnFormerLeadersLocked(now)...)
+	actions := p.lane.tick(now)
+	p.trace.ticked(now, actions)
+	actions = append(actions, p.giveUpOnFormerLeadersLocked(now)...)
 	over := now.Add(-p.s.cfg.DeliveryTimeout)
 	expired := p.expiredPackLocked(over)
 	why := p.whyWaitingLocked()
@@ -567,6 +587,7 @@ func (p *partition) refuse(err *record.Error) {
 		p.pack = p.pack[1:]
 	}
 	actions := p.lane.refuse(&mine)
+	p.trace.refused(&mine, actions)
 	p.finishLocked(actions, now)
 	for _, c := range waiting {
 		p.settleUnsent(c, &mine)
@@ -584,6 +605,7 @@ func (p *partition) abort(cause error, left *Left) {
 	}
 	left.Records += p.lane.beingRebuilt() // these fail when their worker is done with them
 	actions := p.lane.abort(cause)
+	p.trace.aborted(cause, actions)
 	var unsent []*cargo
 	for _, c := range p.pack {
 		left.Records += int(c.batch.Count)

@@ -45,6 +45,8 @@ type Sender struct {
 	acc     *accumulator.Accumulator
 	ids     identities
 	workers workers
+	start   time.Time
+	traced  bool // the Logger wants LevelTrace
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -62,8 +64,9 @@ func New(cfg Config) *Sender {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Sender{cfg: cfg, brokers: make(map[int32]*broker)}
+	s := &Sender{cfg: cfg, brokers: make(map[int32]*broker), start: time.Now()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.traced = cfg.Logger.Enabled(s.ctx, LevelTrace)
 	s.ids.s = s
 	s.workers.init(cfg.Workers)
 	acc := cfg.Accumulator
@@ -83,6 +86,7 @@ func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.backoff,
 	}
 	p.lane.leader = -1
+	p.trace = s.traceLane(p.lane.cfg)
 	s.mu.Lock()
 	s.parts = append(s.parts, p)
 	s.mu.Unlock()

@@ -1,0 +1,330 @@
+package sender
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+var traceFile = flag.String("trace", "", "a log at LevelTrace, of slog's text or JSON handler, that TestReplay replays")
+
+// TestReplay feeds a log's events to fresh lanes, which must decide what the log says was decided then: the one that -trace
+// names, or else one that is made here.
+func TestReplay(t *testing.T) {
+	if *traceFile == "" {
+		for name, handler := range map[string]func(io.Writer, *slog.HandlerOptions) slog.Handler{
+			"text": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) },
+			"JSON": func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewJSONHandler(w, o) },
+		} {
+			events, err := replay(bytes.NewReader(logWithFaults(t, handler)))
+			require.NoError(t, err, name)
+			require.Greater(t, events, 30, name)
+		}
+		return
+	}
+	f, err := os.Open(*traceFile)
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	events, err := replay(f)
+	t.Logf("%d events replayed", events)
+	require.NoError(t, err)
+	require.NotZero(t, events, "the file has no line of the delivery core")
+}
+
+// logWithFaults is the log of a sender that meets errors, a lost answer, blamed records, a split, and its end.
+func logWithFaults(t *testing.T, handler func(io.Writer, *slog.HandlerOptions) slog.Handler) []byte {
+	var log bytes.Buffer
+	traced := func(c *Config) {
+		c.Logger = slog.New(handler(&log, &slog.HandlerOptions{Level: LevelTrace}))
+		c.Accumulator.Linger = 10 * time.Millisecond
+	}
+	onRig(t, topicT(2, 2), traced, func(r *rig) {
+		r.c.On(protocol.Produce).Partition("t", 0).InTurn(
+			testbroker.Pass(), testbroker.Fail(protocol.NotEnoughReplicas), testbroker.DropAnswer(),
+			testbroker.Reject(protocol.InvalidRecord, "no \"good\"", map[int32]string{0: "this one = bad"}), testbroker.Pass(),
+			testbroker.Fail(protocol.MessageTooLarge), testbroker.Pass(), testbroker.NotLeader(2, 1), testbroker.Pass(),
+			testbroker.Fail(protocol.TopicAuthorizationFailed),
+		)
+		for i := range 6 {
+			var all []sent
+			for _, v := range numbered(10, fmt.Sprint(i)) {
+				all = append(all, r.send(0, v), r.send(1, v))
+			}
+			for _, s := range all {
+				_, _ = s.get()
+			}
+		}
+		r.c.Hang(1)
+		r.send(0, "left behind")
+		r.s.Abort(record.ErrClosed)
+		r.c.Unhang(1)
+	})
+	return log.Bytes()
+}
+
+// TestATraceThatSaysOtherwiseDoesNotReplay shows that replaying compares.
+func TestATraceThatSaysOtherwiseDoesNotReplay(t *testing.T) {
+	text := string(logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }))
+	for what, change := range map[string][2]string{
+		"an offset":        {"complete 1 offset=0", "complete 1 offset=1"},
+		"a sequence":       {"epoch=0 sequence=1", "epoch=0 sequence=2"},
+		"an error's words": {"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"},
+		"an answer's code": {"code=19", "code=0"},
+		"a settled batch":  {"event=sent", "event=tick does=\"\""},
+	} {
+		require.Contains(t, text, change[0], what)
+		_, err := replay(strings.NewReader(strings.Replace(text, change[0], change[1], 1)))
+		require.Error(t, err, what)
+	}
+}
+
+// replay reads a log and feeds the events of every partition to a lane of its own. An error names the line where a lane
+// decided otherwise.
+func replay(log io.Reader) (events int, err error) {
+	lanes := map[string]*replayed{}
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 64<<20)
+	for n := 1; lines.Scan(); n++ {
+		line, err := readLine(lines.Text())
+		if err != nil {
+			return events, fmt.Errorf("line %d: %w", n, err)
+		}
+		if line["msg"] != "core" || line["event"] == "" {
+			continue
+		}
+		place := line["topic"] + "/" + line["partition"]
+		if line["event"] == "new" {
+			lanes[place] = newReplayed(line)
+		}
+		r := lanes[place]
+		if r == nil {
+			return events, fmt.Errorf("line %d: the log does not have the beginning of %s", n, place)
+		}
+		if err := r.event(line); err != nil {
+			return events, fmt.Errorf("line %d: %s, %s: %w\n%s", n, place, line["event"], err, lines.Text())
+		}
+		events++
+	}
+	return events, lines.Err()
+}
+
+// fields are the attributes of a log line.
+type fields map[string]string
+
+// readLine reads what slog's text or JSON handler wrote; what neither wrote has no attributes.
+func readLine(text string) (fields, error) {
+	f := fields{}
+	if strings.HasPrefix(text, "{") {
+		var attrs map[string]any
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(&attrs); err != nil {
+			return nil, err
+		}
+		for k, v := range attrs {
+			f[k] = fmt.Sprint(v)
+		}
+		return f, nil
+	}
+	for text != "" {
+		key, rest, found := strings.Cut(text, "=")
+		if !found {
+			break
+		}
+		value := rest
+		if strings.HasPrefix(rest, `"`) {
+			quoted, err := strconv.QuotedPrefix(rest)
+			if err != nil {
+				return nil, err
+			}
+			text = strings.TrimPrefix(rest[len(quoted):], " ")
+			if value, err = strconv.Unquote(quoted); err != nil {
+				return nil, err
+			}
+		} else {
+			value, text, _ = strings.Cut(rest, " ")
+		}
+		f[key] = value
+	}
+	return f, nil
+}
+
+// number is an attribute as an integer. A trace has it where it is asked for.
+func (f fields) number(key string) int64 {
+	n, err := strconv.ParseInt(f[key], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// replayEpoch is when a replay begins.
+var replayEpoch = time.Unix(1_000_000_000, 0)
+
+func (f fields) time(key string) time.Time { return replayEpoch.Add(time.Duration(f.number(key))) }
+
+func (f fields) yes(key string) bool { return f[key] == "true" }
+
+// replayed is a lane that lives through a trace.
+type replayed struct {
+	cfg     laneConfig
+	lane    lane
+	batches map[string]*parcel
+	names   map[*parcel]int
+	backoff string // of the event at hand
+}
+
+func newReplayed(f fields) *replayed {
+	r := &replayed{batches: map[string]*parcel{}, names: map[*parcel]int{}}
+	r.cfg = laneConfig{
+		topic: f["topic"], partition: int32(f.number("partition")), acks: int16(f.number("acks")), idempotent: f.yes("idempotent"),
+		maxInFlight: int(f.number("inflight")), retries: int(f.number("retries")), deliveryTimeout: time.Duration(f.number("timeout")),
+		backoff: func(int) time.Duration {
+			d, err := strconv.ParseInt(r.backoff, 10, 64)
+			if err != nil {
+				panic("no backoff was drawn then")
+			}
+			r.backoff = ""
+			return time.Duration(d)
+		},
+	}
+	r.lane.cfg, r.lane.leader = &r.cfg, -1
+	return r
+}
+
+// event lets the lane live through one event, and compares what it decides.
+func (r *replayed) event(f fields) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	r.backoff = f["backoff"]
+	var actions []action
+	switch f["event"] {
+	case "new":
+		return nil
+	case "identity":
+		err = r.identity(identity{id: f.number("producer"), epoch: int16(f.number("epoch")), valid: true})
+	case "sent":
+		err = r.sent(f)
+	case "leader":
+		r.lane.leaderMoved(int32(f.number("leaderEpoch")), f.time("at"))
+	case "madeAgain":
+		r.lane.madeAgain()
+	default:
+		actions, err = r.decide(f)
+	}
+	if err != nil {
+		return err
+	}
+	if r.backoff != "" {
+		return errors.New("a backoff was drawn then, and none now")
+	}
+	if does := describe(actions, func(p *parcel) int { return r.names[p] }); does != f["does"] {
+		return fmt.Errorf("now it does %q", does)
+	}
+	return nil
+}
+
+// decide is event for those that the core answers with actions.
+func (r *replayed) decide(f fields) ([]action, error) {
+	var p *parcel
+	if name, of := f["batch"]; of {
+		if p = r.batches[name]; p == nil {
+			return nil, fmt.Errorf("there is no batch %s", name)
+		}
+	}
+	switch f["event"] {
+	case "answered":
+		a := answer{code: protocol.ErrorCode(f.number("code")), message: f["message"], offset: f.number("offset"), logAppendTime: f.number("time")}
+		if f["blamed"] != "" {
+			if err := json.Unmarshal([]byte(f["blamed"]), &a.blamed); err != nil {
+				return nil, err
+			}
+		}
+		return r.lane.answered(p, a, f.time("at")), nil
+	case "disconnected":
+		return r.lane.disconnected(p, f.yes("sent"), errors.New(f["cause"]), f.time("at")), nil
+	case "tick":
+		return r.lane.tick(f.time("at")), nil
+	case "refused":
+		return r.lane.refuse(&record.Error{Err: errors.New(f["cause"]), Retriable: f.yes("retriable"), Detail: f["detail"]}), nil
+	case "abort":
+		return r.lane.abort(errors.New(f["cause"])), nil
+	case "replace":
+		return r.replace(p, f["parts"])
+	}
+	return nil, errors.New("this event is not known")
+}
+
+func (r *replayed) identity(id identity) error {
+	if _, wants := r.lane.wantsIdentity(); !wants {
+		return errors.New("now it wants no identity")
+	}
+	r.lane.adopt(id)
+	return nil
+}
+
+// sent asks the lane what may go, and sends that.
+func (r *replayed) sent(f fields) error {
+	now := f.time("at")
+	if _, wants := r.lane.wantsIdentity(); wants {
+		return errors.New("now it wants another identity first")
+	}
+	p := r.batches[f["batch"]]
+	again, _ := r.lane.retryDue(now)
+	switch {
+	case again != p:
+		return fmt.Errorf("now it tries batch %d again", r.names[again])
+	case p == nil && !r.lane.admitsNew(now):
+		return errors.New("now it admits no new batch")
+	case p == nil:
+		p = r.batch(f["batch"], int32(f.number("count")), f.time("created"))
+	}
+	r.lane.sent(p)
+	if p.id.id != f.number("producer") || int64(p.id.epoch) != f.number("epoch") || int64(p.sequence) != f.number("sequence") {
+		return fmt.Errorf("now it has producer %d epoch %d sequence %d", p.id.id, p.id.epoch, p.sequence)
+	}
+	return nil
+}
+
+// batch makes the parcel of a name.
+func (r *replayed) batch(name string, count int32, created time.Time) *parcel {
+	p := &parcel{count: count, created: created, sequence: noSequence}
+	n, err := strconv.Atoi(name)
+	if err != nil {
+		panic(err)
+	}
+	r.batches[name], r.names[p] = p, n
+	return p
+}
+
+func (r *replayed) replace(p *parcel, list string) ([]action, error) {
+	var parts []*parcel
+	for part := range strings.FieldsSeq(list) {
+		name, text, _ := strings.Cut(part, ":")
+		count, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, r.batch(name, int32(count), p.created))
+	}
+	return r.lane.replace(p, parts), nil
+}
