@@ -181,6 +181,9 @@ func replace[T comparable](to *T, from T) {
 	}
 }
 
+// losesAnswer says whether the client does not get the answer.
+func (a *Action) losesAnswer() bool { return a.dropAnswer || a.cut || a.silence || a.garbage != nil }
+
 // concerns says whether what fails fails for this part.
 func (a *Action) concerns(p *Part) bool {
 	return a.topic == "" || a.topic == p.Topic && (a.partition < 0 || a.partition == p.Partition)

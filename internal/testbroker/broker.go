@@ -129,7 +129,8 @@ func (b *broker) accept(listener net.Listener) {
 }
 
 // StopBroker ends a broker as kill -9 does: its port is closed, its connections are reset. The partitions that it led get
-// another leader from their in-sync replicas; where there is none they have no leader (LEADER_NOT_AVAILABLE).
+// another leader from their in-sync replicas; where there is none they have no leader (LEADER_NOT_AVAILABLE). Of what it knows of
+// producers only each one's last batch comes back with it, as Kafka's snapshots have it: an older one is no duplicate for it.
 func (c *Cluster) StopBroker(id int32) {
 	c.find(id).stop()
 }

@@ -32,6 +32,10 @@ type Config struct {
 	ReplicationFactor int
 	// MinInSyncReplicas is min.insync.replicas where the topic does not say. Default 1.
 	MinInSyncReplicas int
+	// ReplicationLag is how long the followers take to copy a batch that no answer vouches for: one that was written with
+	// acks 0 or 1, or whose acks=all was not answered with success. A leader that is replaced within that time takes it along:
+	// it is cut off the log, with all behind it. Zero is at once.
+	ReplicationLag time.Duration
 	// MessageMaxBytes is the largest batch in bytes (message.max.bytes) where the topic does not say. Default 1048588.
 	MessageMaxBytes int
 	// RequestMaxBytes is the largest request (socket.request.max.bytes); a larger one closes the connection.

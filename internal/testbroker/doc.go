@@ -29,7 +29,8 @@
 // Requests of a connection are handled one at a time and answered in order. Requests are read ahead, and recorded when they
 // arrive, so that a test sees what is in flight; what was not handled when a connection breaks is lost. acks=0 gets no
 // answer, and a closed connection if something was wrong. Brokers have the ids 1, 2, 3 and so on. A stopped broker loses
-// what it leads to the next in-sync replica, at once.
+// what it leads to the next in-sync replica, at once. A broker that was stopped recognises again only the last batch of each
+// producer. With Config.ReplicationLag a new leader may lack what was written with acks=1.
 //
 // On the in-memory network all waiting is on channels, sync.Cond and timers, so that virtual time passes in a synctest
 // bubble. A cluster that is used in a bubble must be made in it.

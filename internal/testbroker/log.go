@@ -19,6 +19,7 @@ type log struct {
 	records   int // in batches
 	start     int64
 	next      int64
+	copied    int64 // all in-sync replicas have what lies before this offset; what is old enough is copied, too
 	producers map[int64]*producerState
 }
 
@@ -32,6 +33,8 @@ type Batch struct {
 	Raw []byte
 	// Request is the number of the request that brought it.
 	Request int
+
+	appended time.Time
 }
 
 // producerState is what a partition knows of a producer id.
@@ -64,12 +67,13 @@ func refused(code protocol.ErrorCode, message string) verdict {
 }
 
 // append writes a batch, unless the log has it already or its place in the producer's sequence is wrong.
-func (l *log) append(p *Part, epoch int32, s *TopicSettings, request int, now time.Time) verdict {
-	stored := store(p, l.next, epoch, s.LogAppendTime, now)
+func (p *partition) append(part *Part, s *TopicSettings, request int, now time.Time) verdict {
+	l := &p.log
+	stored := store(part, l.next, p.epoch, s.LogAppendTime, now)
 	h := &stored.Header
 	if h.ProducerID >= 0 {
 		state := l.producers[h.ProducerID]
-		if d := state.duplicate(h); d != nil {
+		if d := state.duplicate(h, p.stopped[p.leader]); d != nil {
 			// Kafka tells the duplicate's greatest timestamp as LogAppendTimeMs, whatever timestamps the topic uses.
 			return verdict{offset: d.offset, appendTime: d.timestamp}
 		}
@@ -78,7 +82,7 @@ func (l *log) append(p *Part, epoch int32, s *TopicSettings, request int, now ti
 		}
 		l.remember(h)
 	}
-	stored.Request = request
+	stored.Request, stored.appended = request, now
 	l.batches = append(l.batches, stored)
 	l.records += len(stored.Records)
 	l.next += int64(h.LastOffsetDelta) + 1
@@ -111,12 +115,16 @@ func store(p *Part, offset int64, epoch int32, appendTime bool, now time.Time) B
 	return b
 }
 
-// duplicate finds a batch with the same epoch and sequences among those that are remembered.
-func (s *producerState) duplicate(h *record.BatchHeader) *producerBatch {
+// duplicate finds a batch with the same epoch and sequences among those that the leader remembers. Its broker was stopped when
+// the log ended at an offset: of what lies before, its snapshot had only the last batch.
+func (s *producerState) duplicate(h *record.BatchHeader, stopped int64) *producerBatch {
 	if s == nil || s.epoch != h.ProducerEpoch {
 		return nil
 	}
 	for i := range s.batches {
+		if i+1 < len(s.batches) && s.batches[i+1].offset < stopped {
+			continue
+		}
 		if b := &s.batches[i]; b.first == h.BaseSequence && b.last == lastSequence(h) {
 			return b
 		}
@@ -168,6 +176,18 @@ func addSequence(sequence, n int32) int32 {
 	return int32((int64(sequence) + int64(n)) & math.MaxInt32)
 }
 
+// copiedUpTo is the offset before which all in-sync replicas have everything.
+func (l *log) copiedUpTo(now time.Time, lag time.Duration) int64 {
+	for i := len(l.batches) - 1; i >= 0; i-- {
+		b := &l.batches[i]
+		end := b.Header.BaseOffset + int64(b.Header.LastOffsetDelta) + 1
+		if end <= l.copied || now.Sub(b.appended) >= lag {
+			return max(end, l.copied)
+		}
+	}
+	return max(l.copied, l.start)
+}
+
 // truncate drops the batches from an offset on, and what is known of producers only through them.
 func (l *log) truncate(offset int64) {
 	for len(l.batches) > 0 && l.batches[len(l.batches)-1].Header.BaseOffset >= offset {
@@ -184,6 +204,7 @@ func (l *log) truncate(offset int64) {
 			l.remember(h)
 		}
 	}
+	l.copied = min(l.copied, l.next)
 }
 
 // Log returns the records of a partition.
@@ -202,6 +223,17 @@ func (c *Cluster) Batches(topic string, partition int32) []Batch {
 	return slices.Clone(c.partition(topic, partition).log.batches)
 }
 
+// BatchesOf returns the batches of a partition of the topic with an id, which may have been deleted.
+func (c *Cluster) BatchesOf(id protocol.UUID, partition int32) []Batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.byID[id]
+	if t == nil || int(partition) >= len(t.partitions) {
+		return nil
+	}
+	return slices.Clone(t.partitions[partition].log.batches)
+}
+
 // Records returns how many records are in all partitions of a topic.
 func (c *Cluster) Records(topic string) int {
 	c.mu.Lock()
@@ -218,7 +250,7 @@ func (c *Cluster) Records(topic string) int {
 func (c *Cluster) TruncateLog(topic string, partition int32, offset int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.partition(topic, partition).log.truncate(offset)
+	c.partition(topic, partition).truncate(offset)
 	c.wake()
 }
 

@@ -96,7 +96,13 @@ func (c *Cluster) produceOne(s *seen, i int, a *Action) verdict {
 		v.appended = done.appended
 		return v
 	}
-	return c.appendOne(s, i)
+	v := c.appendOne(s, i)
+	if v.code == protocol.None && s.Acks == -1 && !a.losesAnswer() {
+		// Such an answer comes when all in-sync replicas have the batch, and so all before it.
+		l := &s.partition(i).log
+		l.copied = l.next
+	}
+	return v
 }
 
 // appendOne does what a broker without faults does.
@@ -132,7 +138,7 @@ func (c *Cluster) appendOne(s *seen, i int) verdict {
 	if v, ok := t.settings.validate(p, now); !ok {
 		return v
 	}
-	return part.log.append(p, part.epoch, &t.settings, s.Number, now)
+	return part.append(p, &t.settings, s.Number, now)
 }
 
 // validate checks every record against the topic's settings.

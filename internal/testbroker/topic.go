@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -17,13 +18,18 @@ type topic struct {
 	partitions []*partition
 }
 
-// partition is a partition with its leader and its log. There is one log, not one a replica: what is appended is replicated.
+// partition is a partition with its leader and its log. There is one log, not one a replica: what is appended is replicated, at
+// once or after Config.ReplicationLag.
 type partition struct {
 	index         int32
 	leader        int32 // -1: none
+	former        int32 // the last leader that there was
 	epoch         int32
 	replicas, isr []int32
 	log           log
+	// stopped is where the log ended when a replica's broker stopped last. Of each producer's batches before, its snapshot has
+	// only the last.
+	stopped map[int32]int64
 }
 
 // CreateTopic creates a topic, with a new id. It panics when there is one of that name.
@@ -55,7 +61,7 @@ func (c *Cluster) AddPartitions(topic string, partitions int32) {
 func (c *Cluster) addPartitions(t *topic, partitions int32) {
 	brokers := len(c.brokers)
 	for len(t.partitions) < int(partitions) {
-		p := &partition{index: int32(len(t.partitions)), log: newLog()}
+		p := &partition{index: int32(len(t.partitions)), log: newLog(), stopped: make(map[int32]int64)}
 		for r := range min(c.cfg.ReplicationFactor, brokers) {
 			p.replicas = append(p.replicas, int32((int(p.index)+r)%brokers)+1)
 		}
@@ -70,6 +76,7 @@ func (c *Cluster) addPartitions(t *topic, partitions int32) {
 		} else {
 			p.isr = p.replicas[:1]
 		}
+		p.former = p.leader
 		t.partitions = append(t.partitions, p)
 	}
 	c.wake()
@@ -140,14 +147,29 @@ func (c *Cluster) MoveLeader(topic string, partition, broker int32) {
 			p.isr = append(p.isr, broker)
 		}
 	}
-	p.lead(broker)
+	c.lead(p, broker)
 	c.wake()
 }
 
-// lead gives the partition a leader under a new epoch.
-func (p *partition) lead(broker int32) {
+// lead gives a partition a leader under a new epoch. What a new one has not copied from the former is lost.
+func (c *Cluster) lead(p *partition, broker int32) {
 	p.leader = broker
 	p.epoch++
+	if broker < 0 {
+		return
+	}
+	if broker != p.former && p.former >= 0 {
+		p.truncate(p.log.copiedUpTo(time.Now(), c.cfg.ReplicationLag))
+	}
+	p.former = broker
+}
+
+// truncate drops the batches from an offset on.
+func (p *partition) truncate(offset int64) {
+	p.log.truncate(offset)
+	for replica, end := range p.stopped {
+		p.stopped[replica] = min(end, p.log.next)
+	}
 }
 
 // SetISR sets which replicas of a partition are in sync. With fewer than min.insync.replicas a produce with acks=all is
@@ -165,6 +187,9 @@ func (c *Cluster) brokerDown(id int32) {
 		if slices.Contains(p.isr, id) && len(p.isr) > 1 {
 			p.isr = slices.DeleteFunc(slices.Clone(p.isr), func(r int32) bool { return r == id })
 		}
+		if slices.Contains(p.replicas, id) {
+			p.stopped[id] = p.log.next
+		}
 		if p.leader != id {
 			continue
 		}
@@ -175,7 +200,7 @@ func (c *Cluster) brokerDown(id int32) {
 				break
 			}
 		}
-		p.lead(next)
+		c.lead(p, next)
 	}
 }
 
@@ -187,7 +212,7 @@ func (c *Cluster) brokerUp(id int32) {
 		}
 		switch {
 		case p.leader < 0 && slices.Contains(p.isr, id):
-			p.lead(id)
+			c.lead(p, id)
 		case p.leader >= 0 && !slices.Contains(p.isr, id):
 			p.isr = append(slices.Clone(p.isr), id)
 		}
