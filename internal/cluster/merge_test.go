@@ -249,7 +249,7 @@ func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
 		hints[i] = LeaderHint{"a", int32(i), int32(i), 1}
 	}
 	var s, n *Snapshot
-	require.Less(t, spent(func() { s = merge(&Snapshot{}, resp, 13, []string{"a"}).snapshot }), uint64(600*many))
+	require.Less(t, spent(func() { s = merge(&Snapshot{}, resp, 13, []string{"a"}, nil).snapshot }), uint64(600*many))
 	require.Len(t, s.Topics["a"].Partitions, many)
 	require.Less(t, spent(func() { n = s.hinted(hints, endpoints) }), uint64(900*many))
 	require.Equal(t, "moved7:2", n.Brokers[7].Address())
