@@ -47,13 +47,7 @@ func (c *Cluster) CreateTopics(ctx context.Context, topics ...Topic) error {
 	for _, t := range topics {
 		names = append(names, t.Name)
 	}
-	err = c.each(func(n *node) error {
-		if n.running() == nil || n.paused.Load() {
-			return nil
-		}
-		return pollError(ctx, func(ctx context.Context) error { return n.leads(ctx, names) })
-	})
-	if err != nil {
+	if err := c.WaitInSync(ctx, names...); err != nil {
 		return err
 	}
 	// A broker tells of new partitions a moment before it has them. What is sent in between with acks=0 is lost.

@@ -186,6 +186,31 @@ func waitLeadersElsewhere(ctx context.Context, t *testing.T, c *Cluster, node in
 	}))
 }
 
+func TestTopicsChangeAsAsked(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	c := Start(t, Options{Nodes: 3})
+	require.NoError(t, c.CreateTopics(ctx, Topic{Name: "t", Assignment: [][]int32{{1, 2, 3}}}))
+
+	require.NoError(t, c.Reassign(ctx, "t", 0, []int32{3, 2}))
+	require.NoError(t, c.ElectPreferred(ctx, "t"))
+	partitions, err := c.Partitions(ctx, "t")
+	require.NoError(t, err)
+	require.Len(t, partitions, 1)
+	require.Equal(t, []int32{3, 2}, partitions[0].Replicas)
+	require.EqualValues(t, 3, partitions[0].Leader)
+
+	require.NoError(t, c.AddPartitions(ctx, "t", 2))
+	require.Error(t, c.AddPartitions(ctx, "t", 1), "fewer than there are")
+	partitions, err = c.Partitions(ctx, "t")
+	require.NoError(t, err)
+	require.Len(t, partitions, 2)
+
+	require.NoError(t, c.DeleteTopics(ctx, "t"))
+	require.Error(t, c.DeleteTopics(ctx, "t"), "a topic that does not exist")
+	require.NoError(t, c.CreateTopics(ctx, Topic{Name: "t"}))
+}
+
 func TestAStartThatCannotSucceedSaysWhy(t *testing.T) {
 	_, err := Launch(t.Context(), Options{Config: map[string]string{"num.io.threads": "-1"}})
 	require.ErrorContains(t, err, "num.io.threads")

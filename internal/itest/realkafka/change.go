@@ -1,0 +1,161 @@
+package realkafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// DeleteTopics deletes topics and returns when no node that runs knows them any more.
+func (c *Cluster) DeleteTopics(ctx context.Context, topics ...string) error {
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	req.TimeoutMillis = 15000
+	req.TopicNames = topics
+	for _, t := range topics {
+		rt := kmsg.NewDeleteTopicsRequestTopic()
+		rt.Topic = kmsg.StringPtr(t)
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := c.request(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.(*kmsg.DeleteTopicsResponse).Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("deleting topics: %w", err)
+		}
+	}
+	return c.eachRunning(func(n *node) error {
+		return pollError(ctx, func(ctx context.Context) error {
+			resp, err := n.request(ctx, metadataRequest(topics))
+			if err != nil {
+				return err
+			}
+			for _, t := range resp.(*kmsg.MetadataResponse).Topics {
+				if !errors.Is(kerr.ErrorForCode(t.ErrorCode), kerr.UnknownTopicOrPartition) {
+					return fmt.Errorf("node %d still knows topic %s", n.id, *t.Topic)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// AddPartitions gives a topic so many partitions in all, and returns when every node that runs knows them, with all replicas in sync.
+func (c *Cluster) AddPartitions(ctx context.Context, topic string, count int) error {
+	req := kmsg.NewPtrCreatePartitionsRequest()
+	req.TimeoutMillis = 15000
+	rt := kmsg.NewCreatePartitionsRequestTopic()
+	rt.Topic, rt.Count = topic, int32(count)
+	req.Topics = append(req.Topics, rt)
+	resp, err := c.request(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, t := range resp.(*kmsg.CreatePartitionsResponse).Topics {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return fmt.Errorf("adding partitions: %w", err)
+		}
+	}
+	return c.eachRunning(func(n *node) error {
+		return pollError(ctx, func(ctx context.Context) error {
+			resp, err := n.request(ctx, metadataRequest([]string{topic}))
+			if err != nil {
+				return err
+			}
+			if known := len(resp.(*kmsg.MetadataResponse).Topics[0].Partitions); known < count {
+				return fmt.Errorf("node %d knows %d of %d partitions", n.id, known, count)
+			}
+			return n.leads(ctx, []string{topic})
+		})
+	})
+}
+
+// WaitInSync returns when every node that runs and does not hang knows a leader for each partition of the topics, with all replicas in sync.
+func (c *Cluster) WaitInSync(ctx context.Context, topics ...string) error {
+	return c.eachRunning(func(n *node) error {
+		return pollError(ctx, func(ctx context.Context) error { return n.leads(ctx, topics) })
+	})
+}
+
+// ElectPreferred makes the first replica of each partition of a topic its leader again, and returns when that is so.
+func (c *Cluster) ElectPreferred(ctx context.Context, topic string) error {
+	return pollError(ctx, func(ctx context.Context) error {
+		partitions, err := c.Partitions(ctx, topic)
+		if err != nil {
+			return err
+		}
+		req := kmsg.NewPtrElectLeadersRequest()
+		req.TimeoutMillis = 2000
+		rt := kmsg.NewElectLeadersRequestTopic()
+		rt.Topic = topic
+		for _, p := range partitions {
+			if p.Leader != p.Replicas[0] {
+				rt.Partitions = append(rt.Partitions, p.Partition)
+			}
+		}
+		if len(rt.Partitions) == 0 {
+			return nil
+		}
+		req.Topics = append(req.Topics, rt)
+		if _, err := c.request(ctx, req); err != nil {
+			return err
+		}
+		// The answer counts for nothing: the next look shows what has become of it.
+		return fmt.Errorf("partitions %v of %s are not led by their first replica yet", rt.Partitions, topic)
+	})
+}
+
+// Reassign gives a partition these replicas, the preferred leader first, and returns when they are in place: those that were added are in
+// sync, those that were removed are gone. The leader stays where it is if it remains a replica; see ElectPreferred.
+func (c *Cluster) Reassign(ctx context.Context, topic string, partition int32, replicas []int32) error {
+	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	req.TimeoutMillis = 15000
+	rt := kmsg.NewAlterPartitionAssignmentsRequestTopic()
+	rt.Topic = topic
+	rp := kmsg.NewAlterPartitionAssignmentsRequestTopicPartition()
+	rp.Partition, rp.Replicas = partition, replicas
+	rt.Partitions = append(rt.Partitions, rp)
+	req.Topics = append(req.Topics, rt)
+	resp, err := c.request(ctx, req)
+	if err != nil {
+		return err
+	}
+	answer := resp.(*kmsg.AlterPartitionAssignmentsResponse)
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return fmt.Errorf("reassigning %s-%d: %w", topic, partition, err)
+	}
+	for _, t := range answer.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("reassigning %s-%d: %w", topic, partition, err)
+			}
+		}
+	}
+	return pollError(ctx, func(ctx context.Context) error {
+		partitions, err := c.Partitions(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for _, p := range partitions {
+			if p.Partition == partition && (!slices.Equal(p.Replicas, replicas) || len(p.ISR) < len(replicas) || p.Leader < 0) {
+				return fmt.Errorf("%s-%d has replicas %v, in sync %v, leader %d", topic, partition, p.Replicas, p.ISR, p.Leader)
+			}
+		}
+		return nil
+	})
+}
+
+// eachRunning runs fn at once for all nodes that run and do not hang, and joins their errors.
+func (c *Cluster) eachRunning(fn func(*node) error) error {
+	return c.each(func(n *node) error {
+		if n.running() == nil || n.paused.Load() {
+			return nil
+		}
+		return fn(n)
+	})
+}
