@@ -52,12 +52,21 @@ func NewClient(name string, brokers []string, network *Net, o ClientOptions) (Cl
 type samsaClient struct{ p *producer.Producer }
 
 func newSamsa(brokers []string, network *Net, o ClientOptions) (Client, error) {
+	cfg, err := samsaConfig(brokers, network, o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := producer.New(cfg)
+	return samsaClient{p}, err
+}
+
+func samsaConfig(brokers []string, network *Net, o ClientOptions) (producer.Config, error) {
 	cfg := producer.DefaultConfig(brokers...)
 	cfg.Dialer, cfg.Logger = network.Dial, o.Logger
 	if o.Compression != "" {
 		codec, err := compress.ParseCodec(o.Compression)
 		if err != nil {
-			return nil, err
+			return cfg, err
 		}
 		cfg.Compression = codec
 	}
@@ -67,8 +76,7 @@ func newSamsa(brokers []string, network *Net, o ClientOptions) (Client, error) {
 	if o.RequestTimeout > 0 {
 		cfg.RequestTimeout = o.RequestTimeout
 	}
-	p, err := producer.New(cfg)
-	return samsaClient{p}, err
+	return cfg, nil
 }
 
 func (c samsaClient) Send(ctx context.Context, topic string, key, value []byte, told func(Outcome)) func(context.Context) Outcome {

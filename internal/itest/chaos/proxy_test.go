@@ -201,10 +201,11 @@ func TestAClientThatDidNotDialThroughTheNetIsReset(t *testing.T) {
 	s := newServer(t, true)
 	n := newNet(t, s)
 	c, err := net.Dial("tcp", n.Node(1).Address())
-	require.NoError(t, err)
-	_, err = io.Copy(io.Discard, c)
+	if err == nil { // else the reset came before dialling had ended
+		_, err = io.Copy(io.Discard, c)
+		require.NoError(t, c.Close())
+	}
 	require.ErrorIs(t, err, syscall.ECONNRESET)
-	require.NoError(t, c.Close())
 }
 
 func TestClosingTheNetEndsSilentConnections(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,7 +85,6 @@ func Run(ctx context.Context, cluster *realkafka.Cluster, o Options) (*Result, e
 		r.Events, err = injectAll(ctx, injector{cluster: cluster, network: network, nodes: nodes, topic: o.Topic}, o, w.now)
 	}
 	if err == nil {
-		w.proven.Clear()
 		o.say("the faults are over; waiting for each partition to go on")
 		r.Stalled = within(ctx, progressLimit, func(ctx context.Context) []int32 { return w.awaitProgress(ctx, o.Partitions) })
 	}
@@ -201,26 +201,15 @@ func readSettled(ctx context.Context, cluster *realkafka.Cluster, topic string) 
 		return nil, err
 	}
 	var before map[int32]int64
-	for {
+	for settled := false; !settled; pause(ctx, time.Second) {
+		// A node that was hung may not know yet that it leads again what the others say it leads.
 		ends, err := cluster.EndOffsets(ctx, topic)
-		if err != nil {
-			return nil, err
+		if ctx.Err() != nil {
+			return nil, errors.Join(ctx.Err(), err)
 		}
-		if before != nil && sameEnds(before, ends[topic]) {
-			break
-		}
+		settled = err == nil && before != nil && maps.Equal(before, ends[topic])
 		before = ends[topic]
-		pause(ctx, time.Second)
 	}
 	records, err := cluster.ReadAll(ctx, topic)
 	return records[topic], err
-}
-
-func sameEnds(a, b map[int32]int64) bool {
-	for p, end := range a {
-		if b[p] != end {
-			return false
-		}
-	}
-	return len(a) == len(b)
 }

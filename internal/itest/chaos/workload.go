@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,13 +54,18 @@ type workload struct {
 	futures sync.Map // *Sent to its future, of those not yet asked
 }
 
+// newWorkload makes a workload whose senders are somebody else's.
+func newWorkload(client Client, topic string, senders int) *workload {
+	w := &workload{client: client, topic: topic, begin: time.Now(), stop: func() {}, journal: make([][]*Sent, senders)}
+	w.proving.Store(math.MaxInt64)
+	return w
+}
+
 // startWorkload starts the senders. They end with ctx.
 func startWorkload(ctx context.Context, client Client, topic string, load Load) *workload {
-	ctx, stop := context.WithCancel(ctx)
-	w := &workload{client: client, topic: topic, begin: time.Now(), stop: stop}
-	w.proving.Store(int64(1<<63 - 1))
 	load = load.withDefaults()
-	w.journal = make([][]*Sent, load.Async+load.Sync)
+	w := newWorkload(client, topic, load.Async+load.Sync)
+	ctx, w.stop = context.WithCancel(ctx)
 	for sender := range load.Async {
 		w.wg.Go(func() { w.sendAsync(ctx, sender, load.Rate) })
 	}
@@ -73,7 +79,11 @@ func (w *workload) now() time.Duration { return time.Since(w.begin) }
 
 // send sends a sender's next record. The channel is closed when its outcome was told.
 func (w *workload) send(sender, n int) <-chan struct{} {
-	s := &Sent{Sender: sender, N: n, Key: fmt.Appendf(nil, "%d-%d", sender, n%keysPerSender), At: w.now()}
+	return w.sendKey(sender, n, fmt.Appendf(nil, "%d-%d", sender, n%keysPerSender))
+}
+
+func (w *workload) sendKey(sender, n int, key []byte) <-chan struct{} {
+	s := &Sent{Sender: sender, N: n, Key: key, At: w.now()}
 	w.mu.Lock()
 	w.journal[sender] = append(w.journal[sender], s)
 	w.mu.Unlock()
@@ -123,6 +133,7 @@ func (w *workload) sendSync(ctx context.Context, sender int) {
 // when ctx ends.
 func (w *workload) awaitProgress(ctx context.Context, partitions int) []int32 {
 	w.proving.Store(int64(w.now()))
+	w.proven.Clear()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
