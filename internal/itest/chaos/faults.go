@@ -67,11 +67,11 @@ func ParseKinds(text string) ([]Kind, error) {
 // Fault is one fault as it was drawn. What of it is random is drawn before it begins, so that a seed gives the same faults to
 // every client.
 type Fault struct {
-	Kind  Kind
-	Node  int32         // 0 is every node, for the proxy's faults
-	Pause time.Duration // before it
-	Hold  time.Duration // how long it lasts, where that is ours to choose
-	Seed  uint64        // of its details
+	Kind  Kind          `json:"kind"`
+	Node  int32         `json:"node"`     // 0 is every node, for the proxy's faults
+	Pause time.Duration `json:"pause_ns"` // before it
+	Hold  time.Duration `json:"hold_ns"`  // how long it lasts, where that is ours to choose
+	Seed  uint64        `json:"seed"`     // of its details
 }
 
 func (f Fault) String() string {

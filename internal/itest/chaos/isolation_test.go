@@ -90,7 +90,7 @@ func (w *workload) latencies(sender int, from time.Duration) (took []time.Durati
 // percentile of their latencies. ctx only ends a test that hangs.
 func p99(ctx context.Context, t *testing.T, w *workload, senders []int, from time.Duration) time.Duration {
 	t.Helper()
-	const enough = 400
+	const enough = 200
 	var all []time.Duration
 	for _, sender := range senders {
 		for {

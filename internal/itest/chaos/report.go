@@ -21,9 +21,9 @@ type Report struct {
 // Summary is the medians over one client's runs.
 type Summary struct {
 	Runs         int                    `json:"runs"`
-	Gap          time.Duration          `json:"gap"`
-	PartitionGap time.Duration          `json:"partition_gap"`
-	GapByFault   map[Kind]time.Duration `json:"gap_by_fault"`
+	Gap          time.Duration          `json:"gap_ns"`
+	PartitionGap time.Duration          `json:"partition_gap_ns"`
+	GapByFault   map[Kind]time.Duration `json:"gap_by_fault_ns"`
 }
 
 // NewReport sums runs up.
@@ -75,13 +75,27 @@ func (r *Report) OK() bool {
 
 // Print writes the report for people.
 func (r *Report) Print(out io.Writer) error {
+	if err := r.printRuns(out); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	return r.printGaps(out)
+}
+
+// table returns a writer of rows, and what ends the table.
+func table(out io.Writer) (row func(columns ...any), flush func() error) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(columns ...any) {
+	return func(columns ...any) {
 		for _, c := range columns {
 			fmt.Fprintf(t, "%v\t", c)
 		}
 		fmt.Fprintln(t)
-	}
+	}, t.Flush
+}
+
+// printRuns writes a row for each run: what was told, how the word was broken, and times.
+func (r *Report) printRuns(out io.Writer) error {
+	row, flush := table(out)
 	row("client", "seed", "codec", "delivery", "faults", "sent", "acked", "not written", "maybe", "there",
 		"lost", "twice", "order", "lied", "told 2x", "untold", "disagree", "foreign", "gap s", "partition gap s", "p50 ms", "p99 ms")
 	for _, x := range r.Runs {
@@ -93,13 +107,12 @@ func (r *Report) Print(out io.Writer) error {
 			x.Lost, x.Duplicate, x.Reordered, x.Lied, x.ToldTwice, x.NeverTold, x.Disagree, x.Foreign,
 			seconds(x.Gap), seconds(x.PartitionGap), millis(x.P50), millis(x.P99))
 	}
-	fmt.Fprintln(t)
-	r.printGaps(row)
-	return t.Flush()
+	return flush()
 }
 
 // printGaps writes the medians of the longest gaps, in all and by the fault that brought them about.
-func (r *Report) printGaps(row func(...any)) {
+func (r *Report) printGaps(out io.Writer) error {
+	row, flush := table(out)
 	ours, theirs := r.Clients[Samsa], r.Clients[Franz]
 	cell := func(s *Summary, value func(*Summary) (time.Duration, bool)) string {
 		if s != nil {
@@ -126,6 +139,7 @@ func (r *Report) printGaps(row func(...any)) {
 	for _, kind := range Kinds() {
 		line(string(kind), func(s *Summary) (time.Duration, bool) { g, ok := s.GapByFault[kind]; return g, ok })
 	}
+	return flush()
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }

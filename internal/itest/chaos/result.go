@@ -18,10 +18,10 @@ type Result struct {
 	Client          string        `json:"client"`
 	Seed            uint64        `json:"seed"`
 	Compression     string        `json:"compression"`
-	DeliveryTimeout time.Duration `json:"delivery_timeout"` // 0 is the client's default
+	DeliveryTimeout time.Duration `json:"delivery_timeout_ns"` // 0 is the client's default
 	// Begin and End are the times between which faults happened and were got over, since the run's beginning.
-	Begin  time.Duration `json:"begin"`
-	End    time.Duration `json:"end"`
+	Begin  time.Duration `json:"begin_ns"`
+	End    time.Duration `json:"end_ns"`
 	Events []Event       `json:"events"`
 
 	Counts
@@ -40,13 +40,13 @@ type Result struct {
 	CloseError string `json:"close_error,omitempty"`
 
 	// Gap is the longest time without an acknowledgement while faults happened, PartitionGap the same for the partition that had the longest.
-	Gap          time.Duration `json:"gap"`
-	PartitionGap time.Duration `json:"partition_gap"`
+	Gap          time.Duration `json:"gap_ns"`
+	PartitionGap time.Duration `json:"partition_gap_ns"`
 	// GapByFault is the longest time without an acknowledgement that each kind of fault brought about.
-	GapByFault map[Kind]time.Duration `json:"gap_by_fault"`
+	GapByFault map[Kind]time.Duration `json:"gap_by_fault_ns"`
 	// P50 and P99 are latencies of acknowledged records, from before Send to the callback.
-	P50 time.Duration `json:"p50"`
-	P99 time.Duration `json:"p99"`
+	P50 time.Duration `json:"p50_ns"`
+	P99 time.Duration `json:"p99_ns"`
 
 	journal [][]*Sent // kept while the run is not OK
 }

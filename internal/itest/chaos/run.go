@@ -43,7 +43,7 @@ const nodes = 3
 
 // LaunchCluster starts the cluster that runs need: three nodes, three replicas, min.insync.replicas 2.
 func LaunchCluster(ctx context.Context) (*realkafka.Cluster, error) {
-	return realkafka.Launch(ctx, realkafka.Options{Nodes: nodes, JVM: []string{"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}})
+	return realkafka.Launch(ctx, realkafka.Options{Nodes: nodes})
 }
 
 // limits of waiting for what must come. They are long: they end a run that hangs, and judge nothing else.
@@ -144,7 +144,8 @@ func within[T any](ctx context.Context, limit time.Duration, fn func(context.Con
 // Event is a fault as it happened, in times since the run's beginning. Until is when all was whole again.
 type Event struct {
 	Fault
-	At, Until time.Duration
+	At    time.Duration `json:"at_ns"`
+	Until time.Duration `json:"until_ns"`
 }
 
 // injectAll injects faults one after the other, or, where they overlap, those of nodes and of connections in two rows.

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ func chaos(t *testing.T, o Options) {
 	}
 	r, err := Run(ctx, c, o)
 	require.NoError(t, err)
+	if !r.OK() {
+		require.NoError(t, r.WriteJournal(filepath.Join(c.Dir(), o.Topic+".journal")))
+	}
 	require.True(t, r.OK(), "%v", r)
 	require.Equal(t, r.Sent, r.Acked+r.NotWritten+r.Maybe)
 	require.NotZero(t, r.Acked)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/itest/chaos"
@@ -32,13 +33,29 @@ func main() {
 type flags struct {
 	chaos.Options
 	clients []string
-	runs    int
-	json    bool
+	codecs  []string
+	// deliveries are delivery timeouts; 0 is the client's default.
+	deliveries []time.Duration
+	requests   time.Duration
+	runs       int
+	json       bool
+}
+
+// of returns the options of one run: each takes the next codec, and after the last one the next delivery timeout.
+func (f flags) of(run int) chaos.Options {
+	o := f.Options
+	o.Seed += uint64(run)
+	o.Compression = f.codecs[run%len(f.codecs)]
+	o.DeliveryTimeout = f.deliveries[run/len(f.codecs)%len(f.deliveries)]
+	if o.RequestTimeout = f.requests; o.RequestTimeout == 0 {
+		o.RequestTimeout = o.DeliveryTimeout * 2 / 5
+	}
+	return o
 }
 
 func parse(args []string) (flags, error) {
 	var f flags
-	var client, kinds string
+	var client, kinds, codecs, deliveries string
 	set := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	set.Uint64Var(&f.Seed, "seed", 1, "the first run's seed; each further run has the next one")
 	set.IntVar(&f.runs, "runs", 1, "how many runs of each client")
@@ -46,9 +63,10 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&client, "client", "both", "samsa, franz, or both in turn")
 	set.StringVar(&kinds, "faults", "all", "kinds of faults, with commas between: all, nodes, proxy, "+fmt.Sprint(chaos.Kinds()))
 	set.BoolVar(&f.Overlap, "overlap", false, "break connections while nodes are broken, not in turn")
-	set.StringVar(&f.Compression, "compression", "none", "none, gzip, snappy, lz4 or zstd")
-	set.DurationVar(&f.DeliveryTimeout, "delivery-timeout", 0, "each client's bound on a record's delivery; 0 is its default, 120s for samsa and none for franz-go")
-	set.DurationVar(&f.RequestTimeout, "request-timeout", 0, "each client's bound on a request; 0 is its default, or 2/5 of delivery-timeout if that is given")
+	set.StringVar(&codecs, "compression", "none", "none, gzip, snappy, lz4, zstd; of several, with commas between, each run takes the next")
+	set.StringVar(&deliveries, "delivery-timeout", "0", "each client's bound on a record's delivery, or several with commas between; "+
+		"0 is its default, 120s for samsa and none for franz-go")
+	set.DurationVar(&f.requests, "request-timeout", 0, "each client's bound on a request; 0 is its default, or 2/5 of the delivery timeout if that is given")
 	set.IntVar(&f.Partitions, "partitions", 6, "of the topic")
 	set.IntVar(&f.Load.Async, "async", 4, "goroutines that do not wait for outcomes")
 	set.IntVar(&f.Load.Rate, "rate", 200, "records a second of each of them")
@@ -65,8 +83,13 @@ func parse(args []string) (flags, error) {
 	default:
 		return f, fmt.Errorf("there is no client %q: samsa, franz or both", client)
 	}
-	if f.DeliveryTimeout > 0 && f.RequestTimeout == 0 {
-		f.RequestTimeout = f.DeliveryTimeout * 2 / 5
+	f.codecs = strings.Split(codecs, ",")
+	for word := range strings.SplitSeq(deliveries, ",") {
+		d, err := time.ParseDuration(word)
+		if err != nil {
+			return f, fmt.Errorf("delivery-timeout: %w", err)
+		}
+		f.deliveries = append(f.deliveries, d)
 	}
 	var err error
 	f.Faults, err = chaos.ParseKinds(kinds)
@@ -107,8 +130,8 @@ func runs(ctx context.Context, cluster *realkafka.Cluster, f flags) (*chaos.Repo
 	var results []*chaos.Result
 	for i := range f.runs {
 		for j := range f.clients {
-			o := f.Options
-			o.Client, o.Seed, o.Say = f.clients[(i+j)%len(f.clients)], f.Seed+uint64(i), say
+			o := f.of(i)
+			o.Client, o.Say = f.clients[(i+j)%len(f.clients)], say
 			o.Topic = fmt.Sprintf("%s-%d-%d", o.Client, o.Seed, i)
 			say("run %d of %d: %s, seed %d", i+1, f.runs, o.Client, o.Seed)
 			r, err := chaos.Run(ctx, cluster, o)
