@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
@@ -170,7 +169,7 @@ func (p profile) measure(ctx context.Context, l *lab.Lab, count, waits int, valu
 		}
 		latencies = append(latencies, time.Since(start))
 	}
-	r.p50, r.p99 = percentile(latencies, 50), percentile(latencies, 99)
+	r.p50, r.p99 = lab.Percentile(latencies, 50), lab.Percentile(latencies, 99)
 	if err := kafka.Flush(ctx); err != nil { // the last callbacks
 		return r, err
 	}
@@ -178,14 +177,4 @@ func (p profile) measure(ctx context.Context, l *lab.Lab, count, waits int, valu
 	records, err := l.ReadBack(ctx, p.topic, r.acknowledged)
 	r.readBack = len(records)
 	return r, err
-}
-
-// percentile sorts the durations and returns the smallest one that percent of them do not pass.
-func percentile(durations []time.Duration, percent int) time.Duration {
-	if len(durations) == 0 {
-		return 0
-	}
-	slices.Sort(durations)
-	at := (len(durations)*percent + 99) / 100
-	return durations[max(at, 1)-1].Round(time.Microsecond)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -19,11 +18,4 @@ func TestEveryProfileDeliversToAWorkingBroker(t *testing.T) {
 	require.Regexp(t, regexp.MustCompile(`(?m)^fast +0 +false`+figures+`0 +3020$`), out.String(), "without an answer there is no offset")
 	require.Regexp(t, regexp.MustCompile(`(?m)^balanced +1 +false`+figures+`3020 +3020$`), out.String())
 	require.Regexp(t, regexp.MustCompile(`(?m)^safe +all +true`+figures+`3020 +3020$`), out.String())
-}
-
-func TestPercentileIsOneOfTheValues(t *testing.T) {
-	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
-	require.Equal(t, ms(2), percentile([]time.Duration{ms(3), ms(1), ms(2)}, 50))
-	require.Equal(t, ms(3), percentile([]time.Duration{ms(3), ms(1), ms(2)}, 99))
-	require.Zero(t, percentile(nil, 50))
 }

@@ -39,8 +39,11 @@ func (c *checker) stages() []stage {
 	return all
 }
 
-// realKafka is the module whose tests start a real Kafka.
-const realKafka = "internal/itest"
+// realKafka is the module whose tests start many real Kafka clusters; one program of examples starts one, too.
+const (
+	realKafka = "internal/itest"
+	examples  = "examples"
+)
 
 // nested returns the stage that tests a module beside the library's.
 func (c *checker) nested(module string) stage {
@@ -50,6 +53,8 @@ func (c *checker) nested(module string) stage {
 	}
 	if module == realKafka {
 		s.about = "the tests beside other clients, old brokers and a real Apache Kafka, with the race detector"
+	}
+	if module == realKafka || module == examples {
 		s.needs = append(s.needs, java, maven)
 	}
 	return s

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,14 +39,20 @@ func Main(run func(ctx context.Context, args []string, out io.Writer) error) {
 
 // Flags returns an example's flags with -bootstrap among them. -h prints what the example is about before the flags.
 func Flags(name, about string, out io.Writer) (flags *flag.FlagSet, bootstrap *string) {
-	flags = flag.NewFlagSet(name, flag.ContinueOnError)
+	flags = FlagsAlone(name, about, out)
+	bootstrap = flags.String("bootstrap", "", "`host:port` of a real broker, several with commas between; empty starts kfake in this process")
+	return flags, bootstrap
+}
+
+// FlagsAlone is Flags for an example that no broker of the user's can serve: -bootstrap is not among them.
+func FlagsAlone(name, about string, out io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(out)
 	flags.Usage = func() {
 		fmt.Fprintf(out, "%s\n\nFlags:\n", about)
 		flags.PrintDefaults()
 	}
-	bootstrap = flags.String("bootstrap", "", "`host:port` of a real broker, several with commas between; empty starts kfake in this process")
-	return flags, bootstrap
+	return flags
 }
 
 // Lab is a broker with topics, and how far each topic's log has been read.
@@ -173,6 +180,16 @@ func (l *Lab) ReadBack(ctx context.Context, topic string, want int) ([]*kgo.Reco
 		})
 	}
 	return records, nil
+}
+
+// Percentile sorts the durations and returns the smallest one that percent of them do not pass.
+func Percentile(durations []time.Duration, percent int) time.Duration {
+	if len(durations) == 0 {
+		return 0
+	}
+	slices.Sort(durations)
+	at := (len(durations)*percent + 99) / 100
+	return durations[max(at, 1)-1].Round(time.Microsecond)
 }
 
 // Close ends the lab, and kfake with it.
