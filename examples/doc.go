@@ -7,8 +7,12 @@
 //	go run ./examples/profiles     // fast, balanced and safe delivery side by side
 //	go run ./examples/properties   // a Java producer's properties file
 //	go run ./examples/http         // a web handler that sends: contexts, backpressure, shutdown
+//	go run ./examples/crash        // a program that dies while it sends: what that loses
+//	go run ./examples/durability   // brokers that die while it sends: what each profile loses
 //
-// What has to do with sending is in each program's main.go, and needs only package producer. What they share beside it is in
-// internal/lab. It is a module of its own so that kfake and franz-go, which play broker and reader here, stay out of the library's
-// go.mod.
+// The last one kills brokers, so it takes no -bootstrap: it starts three real ones, and needs Java and Maven for that.
+//
+// What has to do with sending is in each program's main.go, and needs only package producer; crash and durability, which break things, have
+// more files. What they share beside it is in internal/lab. It is a module of its own so that kfake and franz-go, which play broker and
+// reader here, stay out of the library's go.mod.
 package examples

@@ -23,7 +23,8 @@ func rounds(pause time.Duration) []round {
 		name: "killed", leader: 1, text: `2. The leader is killed (kill -9) in the middle of the stream
 
    One broker leads the partitions of all three profiles, so that they meet the same death. Lost is what was told
-   acknowledged and is not in the log. For balanced that takes bad luck: records that no follower had copied yet.`,
+   acknowledged and is not in the log. For fast that is what was on its way to the broker that died, or to its successor
+   before that one was ready. For balanced it takes bad luck: what no follower had copied yet.`,
 	}, {
 		name: "behind", leader: 2, pause: pause, text: fmt.Sprintf(`3. The leader is killed while its followers are behind
 
