@@ -1,0 +1,468 @@
+package sender
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+// This file plays the glue around the core: it does with lanes, connections and identities what partition.go, broker.go,
+// request.go and identity.go do, in the same order.
+
+// simClient is the producer.
+type simClient struct {
+	s       *sim
+	lanes   []*simLane
+	brokers []*simEndpoint
+	ids     simIdentities
+	stopped bool
+}
+
+// simLane is a partition as the glue keeps it.
+type simLane struct {
+	slot    int
+	lane    lane
+	pack    []*simBatch // sealed, never sent
+	rebuild []action    // workers have these
+	records []int       // not sealed yet
+
+	leader  int
+	epoch   int32
+	topicID int
+}
+
+// simBatch is a sealed batch; parts of it that were sent share its records.
+type simBatch struct {
+	parcel  *parcel
+	lane    *simLane
+	records []int
+}
+
+// simEndpoint is a broker for the client.
+type simEndpoint struct {
+	id       int
+	conn     *simConn
+	inFlight int
+	notUntil time.Time
+}
+
+func newSimClient(s *sim) *simClient {
+	c := &simClient{s: s}
+	for _, b := range s.cluster.brokers {
+		c.brokers = append(c.brokers, &simEndpoint{id: b.id})
+	}
+	for slot := range s.cluster.slots {
+		l := &simLane{slot: slot, leader: noLeader, epoch: -1}
+		l.lane.cfg, l.lane.leader = &s.cfg, -1
+		c.lanes = append(c.lanes, l)
+	}
+	return c
+}
+
+// seal makes a batch of the next records of a partition.
+func (c *simClient) seal(l *simLane) {
+	if len(l.records) == 0 || c.stopped {
+		return
+	}
+	n := min(1+c.s.rng.IntN(c.s.batchSize), len(l.records))
+	b := c.batch(l, l.records[:n:n], c.s.now.Add(-time.Duration(c.s.rng.IntN(20))*time.Millisecond))
+	l.records = l.records[n:]
+	l.pack = append(l.pack, b)
+	c.s.note("%s: seal %v", c.s.cluster.slots[l.slot], b.records)
+}
+
+func (c *simClient) batch(l *simLane, records []int, created time.Time) *simBatch {
+	b := &simBatch{lane: l, records: records}
+	b.parcel = &parcel{count: int32(len(records)), created: created, sequence: noSequence, cargo: b}
+	return b
+}
+
+// sendable is partition.sendableLocked.
+func (c *simClient) sendable(l *simLane) bool {
+	fresh := len(l.pack) > 0
+	if !fresh && !l.lane.hasRetrying() {
+		return false
+	}
+	if used, wants := l.lane.wantsIdentity(); wants {
+		id, ok := c.ids.after(c.s, used, l)
+		if !ok {
+			return false
+		}
+		l.lane.adopt(id)
+		c.s.note("%s: id=%d epoch=%d from here on", c.s.cluster.slots[l.slot], id.id, id.epoch)
+	}
+	again, _ := l.lane.retryDue(c.s.now)
+	return again != nil || fresh && l.lane.admitsNew(c.s.now)
+}
+
+// work is broker.work: requests until nothing is ready or the connection has its fill.
+func (c *simClient) work(e *simEndpoint) {
+	for !c.stopped && e.inFlight < c.s.cfg.maxInFlight && !c.s.now.Before(e.notUntil) {
+		if !slices.ContainsFunc(c.lanes, func(l *simLane) bool { return l.leader == e.id && c.sendable(l) }) {
+			return
+		}
+		if !c.connect(e) {
+			return
+		}
+		if r := c.fill(e); r != nil {
+			c.write(e, r)
+		}
+		if c.s.rng.IntN(3) == 0 {
+			return
+		}
+	}
+}
+
+// connect dials a broker. One that hangs lets nobody in; the attempt is given up at once here.
+func (c *simClient) connect(e *simEndpoint) bool {
+	if e.conn != nil {
+		return true
+	}
+	b := c.s.cluster.brokers[e.id]
+	if !b.alive || b.hung {
+		e.notUntil = c.s.now.Add(50 * time.Millisecond)
+		c.s.note("broker %d cannot be reached", e.id)
+		return false
+	}
+	e.conn = &simConn{broker: e.id, open: true}
+	b.conns = append(b.conns, e.conn)
+	return true
+}
+
+// fill makes a request of one batch of each partition that is ready, as far as they fit.
+func (c *simClient) fill(e *simEndpoint) *simRequest {
+	r := &simRequest{conn: e.conn, sentAt: c.s.now}
+	ids := map[int]int{} // topic -> its id in this request
+	first := c.s.rng.IntN(len(c.lanes))
+	for i := range c.lanes {
+		l := c.lanes[(first+i)%len(c.lanes)]
+		if l.leader != e.id || !c.sendable(l) {
+			continue
+		}
+		b := c.next(l)
+		topic := c.s.cluster.slots[l.slot].topic
+		if _, there := ids[topic]; !there {
+			ids[topic] = l.topicID
+		}
+		l.lane.sent(b.parcel)
+		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.parcel.sequence, records: b.records}
+		if c.s.cfg.idempotent {
+			part.id = b.parcel.id
+		}
+		r.parts = append(r.parts, part)
+		c.s.note("%s: send %v to broker %d", c.s.cluster.slots[l.slot], part, e.id)
+		if c.s.rng.IntN(4) == 0 {
+			break // max.request.size is reached
+		}
+	}
+	if len(r.parts) == 0 {
+		return nil
+	}
+	return r
+}
+
+// next takes the batch that goes now.
+func (c *simClient) next(l *simLane) *simBatch {
+	if again, _ := l.lane.retryDue(c.s.now); again != nil {
+		return again.cargo.(*simBatch)
+	}
+	b := l.pack[0]
+	l.pack = l.pack[1:]
+	return b
+}
+
+// write puts a request on its connection, which may break before or in the middle of it.
+func (c *simClient) write(e *simEndpoint, r *simRequest) {
+	conn := e.conn
+	e.inFlight++
+	if c.s.hits(faultUnsent, 20) {
+		c.s.note("the connection to broker %d breaks before a byte of it leaves", e.id)
+		c.close(e)
+		e.inFlight--
+		c.failed(r, false)
+		return
+	}
+	conn.pending = append(conn.pending, r)
+	if c.s.hits(faultTorn, 20) {
+		c.s.note("the connection to broker %d breaks in the middle of it", e.id)
+		c.close(e)
+		return
+	}
+	if !conn.broken {
+		conn.inbox = append(conn.inbox, r)
+	}
+	if c.s.cfg.acks == 0 {
+		conn.pending = conn.pending[:len(conn.pending)-1]
+		e.inFlight--
+		for _, part := range r.parts {
+			c.answered(part, answer{offset: -1, logAppendTime: -1})
+		}
+	}
+}
+
+// close gives a connection up. What the broker's end holds by then it may still find.
+func (c *simClient) close(e *simEndpoint) {
+	conn := e.conn
+	if conn == nil {
+		return
+	}
+	e.conn, conn.open = nil, false
+	lost := conn.pending
+	conn.pending, conn.answers = nil, nil
+	if n := len(conn.inbox); n > 0 && c.s.rng.IntN(3) == 0 {
+		conn.inbox = conn.inbox[:c.s.rng.IntN(n)] // the rest never arrives
+	}
+	c.s.note("connection to broker %d ends, %d requests unanswered", e.id, len(lost))
+	for _, r := range lost {
+		e.inFlight--
+		c.failed(r, true)
+	}
+}
+
+func (c *simClient) failed(r *simRequest, sent bool) {
+	for _, part := range r.parts {
+		l := part.batch.lane
+		c.finish(l, l.lane.disconnected(part.batch.parcel, sent, errors.New("reset"), c.s.now))
+	}
+}
+
+// receive takes the next answer of a connection, or notices that the broker has ended it.
+func (c *simClient) receive(e *simEndpoint) {
+	if e.conn == nil {
+		return
+	}
+	if len(e.conn.answers) == 0 {
+		if e.conn.broken {
+			c.close(e)
+		}
+		return
+	}
+	r := e.conn.answers[0]
+	e.conn.answers = e.conn.answers[1:]
+	e.conn.pending = e.conn.pending[1:]
+	e.inFlight--
+	if r.throttle > 0 {
+		e.notUntil = c.s.now.Add(r.throttle)
+	}
+	for _, part := range r.parts {
+		if part.hint != nil {
+			c.hear(c.lanes[part.slot], part.topicID, part.hint.leader, part.hint.epoch, true)
+		}
+	}
+	for _, part := range r.parts {
+		if part.silent = c.s.hits(faultSilent, 40); !part.silent {
+			c.s.note("%s: answer of %v arrives: %s", c.s.cluster.slots[part.slot], part, part.answer.code.Name())
+			c.answered(part, *part.answer)
+		}
+	}
+	for _, part := range r.parts {
+		if l := part.batch.lane; part.silent {
+			c.s.note("%s: no answer for %v", c.s.cluster.slots[part.slot], part)
+			c.finish(l, l.lane.disconnected(part.batch.parcel, true, errors.New("not a word"), c.s.now))
+		}
+	}
+}
+
+func (c *simClient) answered(part *simPart, a answer) {
+	c.s.answering = part
+	l := part.batch.lane
+	c.finish(l, l.lane.answered(part.batch.parcel, a, c.s.now))
+	c.s.answering = nil
+}
+
+// hear is what the metadata client and partition.follow make of news about a leader.
+func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool) {
+	same := l.topicID == topicID
+	switch {
+	case hint && (!same || epoch <= l.epoch):
+		return
+	case same && epoch < 0:
+		epoch = l.epoch
+	case same && epoch < l.epoch:
+		return
+	}
+	if l.topicID != 0 && !same {
+		l.lane.madeAgain()
+	}
+	l.leader, l.epoch, l.topicID = leader, epoch, topicID
+	l.lane.leaderMoved(epoch, c.s.now)
+}
+
+// refresh asks a broker for metadata: what it believes, which may be old.
+func (c *simClient) refresh(l *simLane) {
+	var can []*simBroker
+	for _, b := range c.s.cluster.brokers {
+		if b.alive && !b.hung {
+			can = append(can, b)
+		}
+	}
+	if len(can) == 0 {
+		return
+	}
+	life := c.s.cluster.slots[l.slot].life
+	topicID, leader, epoch := life.topicID, life.leader, life.epoch
+	if c.s.hits(faultStaleMetadata, 2) {
+		if v := can[c.s.rng.IntN(len(can))].views[l.slot]; v.life != nil {
+			topicID, leader, epoch = v.life.topicID, v.leader, v.epoch
+		}
+	}
+	if c.s.cluster.kind.staleMetadata {
+		epoch = -1
+	}
+	if c.s.tracing && (l.leader != leader || l.topicID != topicID) {
+		c.s.note("%s: metadata says leader %d, epoch %d", c.s.cluster.slots[l.slot], leader, epoch)
+	}
+	c.hear(l, topicID, leader, epoch, false)
+}
+
+// finish is partition.finishLocked.
+func (c *simClient) finish(l *simLane, actions []action) {
+	for _, a := range actions {
+		b := a.parcel.cargo.(*simBatch)
+		switch {
+		case a.kind == actComplete:
+			c.s.acked(b, a.offset)
+		case a.kind == actFail:
+			c.s.fails(b.records, a.err)
+		case c.stopped:
+			l.lane.replace(a.parcel, nil)
+			c.s.fails(b.records, &record.Error{Err: record.ErrClosed})
+		default:
+			l.rebuild = append(l.rebuild, a)
+		}
+	}
+}
+
+// rebuildOne is partition.rebuild, which a worker runs.
+func (c *simClient) rebuildOne(l *simLane) {
+	if len(l.rebuild) == 0 {
+		return
+	}
+	a := l.rebuild[0]
+	l.rebuild = l.rebuild[1:]
+	b := a.parcel.cargo.(*simBatch)
+	if c.stopped {
+		l.lane.replace(a.parcel, nil)
+		c.s.fails(b.records, &record.Error{Err: record.ErrClosed})
+		return
+	}
+	var groups [][]int
+	switch {
+	case c.s.hits(faultRebuild, 20):
+		c.s.fails(b.records, &record.Error{Err: record.ErrNeighbourRejected})
+	case a.kind == actSplit:
+		half := len(b.records) / 2
+		groups = [][]int{b.records[:half:half], b.records[half:]}
+	default:
+		var rest []int
+		for i, r := range b.records {
+			if err := a.blamed[int32(i)]; err != nil {
+				c.s.fails([]int{r}, err)
+			} else {
+				rest = append(rest, r)
+			}
+		}
+		if len(rest) > 0 {
+			groups = [][]int{rest}
+		}
+	}
+	var parts []*parcel
+	for _, g := range groups {
+		parts = append(parts, c.batch(l, g, a.parcel.created).parcel)
+	}
+	c.s.note("%s: rebuild %v as %v", c.s.cluster.slots[l.slot], b.records, groups)
+	actions := l.lane.replace(a.parcel, parts)
+	c.finish(l, append(actions, l.lane.tick(c.s.now)...))
+}
+
+// timer is partition.onTimer.
+func (c *simClient) timer(l *simLane) {
+	if c.stopped {
+		return
+	}
+	c.finish(l, l.lane.tick(c.s.now))
+	for len(l.pack) > 0 && c.s.now.Sub(l.pack[0].parcel.created) >= c.s.cfg.deliveryTimeout {
+		c.s.fails(l.pack[0].records, &record.Error{Err: record.ErrDeliveryTimeout})
+		l.pack = l.pack[1:]
+	}
+}
+
+// refuse is partition.refuse.
+func (c *simClient) refuse(l *simLane, err *record.Error) {
+	c.finish(l, l.lane.refuse(err))
+	for _, b := range l.pack {
+		c.s.fails(b.records, err)
+	}
+	l.pack = nil
+}
+
+// stop is Abort and then Stop.
+func (c *simClient) stop() {
+	c.s.note("the producer closes")
+	c.stopped = true
+	for _, l := range c.lanes {
+		c.finish(l, l.lane.abort(record.ErrClosed))
+		for _, b := range l.pack {
+			c.s.fails(b.records, &record.Error{Err: record.ErrClosed})
+		}
+		c.s.fails(l.records, &record.Error{Err: record.ErrClosed})
+		l.pack, l.records = nil, nil
+	}
+	for _, e := range c.brokers {
+		if c.s.rng.IntN(3) == 0 {
+			c.receive(e) // an answer that was on its way
+		}
+		c.close(e)
+	}
+}
+
+// simIdentities is identity.go, with the requests for ids as events.
+type simIdentities struct {
+	current identity
+	asking  bool
+	waiting []*simLane
+	given   int64
+	epoch   int16 // of the next id, to be near the end now and then
+}
+
+func (d *simIdentities) after(s *sim, used identity, l *simLane) (identity, bool) {
+	if d.current.valid && d.current != used {
+		return d.current, true
+	}
+	if d.current.valid && d.current.epoch < math.MaxInt16 {
+		d.current.epoch++
+		return d.current, true
+	}
+	d.current = identity{}
+	if !slices.Contains(d.waiting, l) {
+		d.waiting = append(d.waiting, l)
+		if !d.asking {
+			s.note("the producer asks for an id")
+		}
+		d.asking = true
+	}
+	return identity{}, false
+}
+
+// answer ends a request for an id: with one, or refused.
+func (d *simIdentities) answer(s *sim) {
+	if !d.asking {
+		return
+	}
+	waiting := d.waiting
+	d.waiting, d.asking = nil, false
+	if s.hits(faultNoIdentity, 3) {
+		s.note("the id is refused")
+		for _, l := range waiting {
+			s.client.refuse(l, &record.Error{Err: errors.New("no id")})
+		}
+		return
+	}
+	d.given++
+	d.current = identity{id: d.given, epoch: d.epoch, valid: true}
+	d.epoch = 0
+	s.note("the producer has id=%d epoch=%d", d.given, d.current.epoch)
+}
