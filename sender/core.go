@@ -80,6 +80,7 @@ type parcel struct {
 	doubtful bool   // some try's fate is unknown: it may have been written
 	strayed  bool   // the answer to some try was lost: that request may still be on its way
 	followed bool   // a later batch of its identity was acknowledged, so it is in the log
+	life     int    // how often the topic had been made again when it got its sequence
 	awaiting bool   // an answer may still come for it
 
 	notBefore  time.Time // when it may be tried again
@@ -127,6 +128,7 @@ type lane struct {
 	gapAt    int32
 	leader   int32 // leader epoch as last told
 	needBump bool  // the identity is used up for this partition
+	life     int   // how often the topic was made again
 }
 
 // action tells the glue to give a batch its outcome.
@@ -258,6 +260,7 @@ func (l *lane) sent(p *parcel) {
 		l.next = addSequence(l.next, p.count)
 		l.numbered++
 		p.number = l.numbered
+		p.life = l.life
 	}
 	p.step(evSent)
 	p.tries++

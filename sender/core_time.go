@@ -76,7 +76,32 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) {
 }
 
 // madeAgain: the topic was deleted and made again. Its log holds no state for the identity, and takes any first sequence.
-func (l *lane) madeAgain() { l.acked = false }
+func (l *lane) madeAgain() []action {
+	l.acked = false
+	l.life++
+	return l.tidy()
+}
+
+// outlived ends batches that may be in the log of a topic that is gone, and have others before them that wait for new sequences. They
+// would be tried first, for the log to refuse them; but the topic that was made again would take them, before their turn.
+func (l *lane) outlived() (out []action) {
+	if l.life == 0 {
+		return nil
+	}
+	ahead := false
+	for _, p := range l.window {
+		switch {
+		case p.state != retrying:
+		case p.sequence == noSequence:
+			ahead = true
+		case ahead && p.doubtful && p.life != l.life:
+			ended := l.giveUp(p, p.lastErr, false)
+			ended[0].err.Detail = "the topic was deleted and made again meanwhile"
+			out = append(out, ended...)
+		}
+	}
+	return out
+}
 
 // abort ends everything: the producer closes.
 func (l *lane) abort(cause error) []action {
@@ -115,6 +140,7 @@ func (l *lane) tidy() []action {
 	if !l.cfg.idempotent {
 		return nil
 	}
+	out := l.outlived()
 	ghosts := false
 	for _, p := range l.window {
 		if (l.gap || l.needBump) && p.state == retrying && !p.doubtful {
@@ -122,7 +148,7 @@ func (l *lane) tidy() []action {
 			l.takeBack(p)
 		}
 		if p.awaiting || p.state != unresolved && p.sequence != noSequence {
-			return nil
+			return out
 		}
 		ghosts = ghosts || p.state == unresolved
 	}
@@ -143,7 +169,7 @@ func (l *lane) tidy() []action {
 	if l.gap && !l.needBump {
 		l.next, l.gap = l.gapAt, false
 	}
-	return nil
+	return out
 }
 
 // wantsIdentity tells whether the lane can go on only under another identity than the one it has, and may take it now.

@@ -310,15 +310,16 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		b = p.s.broker(leader)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if snapshot.Generation < p.followed {
+		p.mu.Unlock()
 		return // a newer one overtook it
 	}
 	p.followed = snapshot.Generation
+	var actions []action
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
-			p.lane.madeAgain()
-			p.trace.madeAgain()
+			actions = p.lane.madeAgain()
+			p.trace.madeAgain(actions)
 		}
 		p.topicID = id
 	}
@@ -333,7 +334,7 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 			p.armLocked(now.Add(answerGrace))
 		}
 	}
-	p.kickLocked(now)
+	p.finishLocked(actions, now)
 }
 
 // answerGrace is how long a former leader's answers are waited for. One that lives says at once that it is not the leader.

@@ -284,11 +284,13 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 	case same && epoch < l.epoch:
 		return
 	}
+	var actions []action
 	if l.topicID != 0 && !same {
-		l.lane.madeAgain()
+		actions = l.lane.madeAgain()
 	}
 	l.leader, l.epoch, l.topicID = leader, epoch, topicID
 	l.lane.leaderMoved(epoch, c.s.now)
+	c.finish(l, actions)
 }
 
 // refresh asks a broker for metadata: what it believes, which may be old.

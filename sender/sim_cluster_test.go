@@ -57,6 +57,13 @@ type simSlot struct {
 	past         []*simLife
 }
 
+func (s *simSlot) first() *simLife {
+	if len(s.past) > 0 {
+		return s.past[0]
+	}
+	return s.life
+}
+
 // simLife is a partition from its creation to its deletion, as the controller knows it.
 type simLife struct {
 	slot     *simSlot

@@ -114,9 +114,9 @@ func (t *trace) leaderMoved(epoch int32, now time.Time) {
 	}
 }
 
-func (t *trace) madeAgain() {
+func (t *trace) madeAgain(does []action) {
 	if t != nil {
-		t.line("madeAgain")
+		t.line("madeAgain", "does", t.does(does))
 	}
 }
 
