@@ -81,6 +81,7 @@ type parcel struct {
 	strayed  bool   // the answer to some try was lost: that request may still be on its way
 	followed bool   // a later batch of its identity was acknowledged, so it is in the log
 	life     int    // how often the topic had been made again when it got its sequence
+	bygone   bool   // not in this topic's log for certain, but maybe in that of the topic before it was made again
 	awaiting bool   // an answer may still come for it
 
 	notBefore  time.Time // when it may be tried again
@@ -90,6 +91,9 @@ type parcel struct {
 	rebuilding bool      // it is being replaced by other batches, which takes a worker's time
 	cargo      any       // what the glue knows of it; the core does not look at it
 }
+
+// maybeWritten tells whether some try of it may have been written, be it to a topic that is no more.
+func (p *parcel) maybeWritten() bool { return p.doubtful || p.bygone }
 
 func (p *parcel) step(e event) {
 	next, ok := transitions[p.state][e]

@@ -32,14 +32,14 @@ func (l *lane) answered(p *parcel, a answer, now time.Time) []action {
 		out = l.succeeded(p, a, late, now)
 	case late:
 		l.lateFailure(p, a)
-	case a.code == protocol.MessageTooLarge && p.count > 1 && !p.doubtful && !l.overdue(p, now):
+	case a.code == protocol.MessageTooLarge && p.count > 1 && !p.maybeWritten() && !l.overdue(p, now):
 		l.takeBack(p)
 		p.step(evRetry)
 		p.notBefore = now
 		p.tries--
 		p.rebuilding = true
 		out = []action{{parcel: p, kind: actSplit, err: l.failure(p, l.brokerError(a), false)}}
-	case len(a.blamed) > 0 && !p.doubtful && !a.code.Retriable():
+	case len(a.blamed) > 0 && !p.maybeWritten() && !a.code.Retriable():
 		out = l.rejected(p, a, now)
 	default:
 		out = l.failedTry(p, a, now)
@@ -53,7 +53,9 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 		offset = -1
 	}
 	if p.id == l.id {
-		l.acked, l.heard = true, now
+		if p.life == l.life {
+			l.acked, l.heard = true, now // else it may be the topic that is no more that has acknowledged it
+		}
 		if l.gap && l.cfg.idempotent && p.sequence == l.gapAt {
 			l.gap = false
 		}
@@ -171,6 +173,7 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 	}
 	forgot := code == protocol.OutOfOrderSequenceNumber || code == protocol.UnknownProducerID
 	if forgot && l.proves(p) {
+		p.bygone = p.bygone || p.doubtful && p.life != l.life
 		p.doubtful = false
 	}
 	if p.doubtful {
@@ -291,8 +294,8 @@ func (l *lane) hop(p *parcel) bool {
 
 // giveUp ends p with an error. A doubtful one leaves its sequence unresolved.
 func (l *lane) giveUp(p *parcel, cause error, retriable bool) []action {
-	err := l.failure(p, cause, p.doubtful)
-	err.Retriable = retriable && !p.doubtful
+	err := l.failure(p, cause, p.maybeWritten())
+	err.Retriable = retriable && !p.maybeWritten()
 	if !p.doubtful {
 		p.step(evFail)
 		l.takeBack(p)
