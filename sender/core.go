@@ -163,6 +163,9 @@ func comesBefore(a, b int32) bool { return int32(uint32(a-b)<<1) < 0 }
 // retryDue returns the batch that is to be tried again now, or nil. wait is when to look again, if time alone brings it.
 // With idempotence only the lowest sequence is tried: what the broker would not take anyway stays here.
 func (l *lane) retryDue(now time.Time) (p *parcel, wait time.Time) {
+	if l.flying >= l.cfg.maxInFlight {
+		return nil, time.Time{}
+	}
 	for _, p := range l.window {
 		switch p.state {
 		case retrying:
