@@ -166,13 +166,18 @@ func (l *lane) retryDue(now time.Time) (p *parcel, wait time.Time) {
 	if l.flying >= l.cfg.maxInFlight {
 		return nil, time.Time{}
 	}
+	behind := false
 	for _, p := range l.window {
 		switch p.state {
 		case retrying:
 			if p.rebuilding {
 				return nil, time.Time{}
 			}
+			if behind && p.doubtful && p.life != l.life {
+				return nil, now // tick ends it, see outlived
+			}
 			if l.mustAdopt(p) && !l.canRenumber() {
+				behind = true
 				continue // those behind it that may have been written come first, under their old sequences
 			}
 			if now.Before(p.notBefore) {

@@ -56,8 +56,14 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 		if p.life == l.life {
 			l.acked, l.heard = true, now // else it may be the topic that is no more that has acknowledged it
 		}
-		if l.gap && l.cfg.idempotent && p.sequence == l.gapAt {
+		switch {
+		case !l.gap || !l.cfg.idempotent:
+		case p.sequence == l.gapAt:
 			l.gap = false
+		case comesBefore(l.gapAt, p.sequence):
+			// It was taken with a hole before it, by a log that knew nothing of what came before: one that was made again, which we have not
+			// heard of yet. What is numbered anew from the hole on would meet it there and be taken for it.
+			l.needBump = true
 		}
 	}
 	l.resolveBefore(p)

@@ -76,14 +76,14 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) {
 }
 
 // madeAgain: the topic was deleted and made again. Its log holds no state for the identity, and takes any first sequence.
-func (l *lane) madeAgain() []action {
+func (l *lane) madeAgain() {
 	l.acked = false
 	l.life++
-	return l.tidy()
 }
 
 // outlived ends batches that may be in the log of a topic that is gone, and have others before them that wait for new sequences. They
-// would be tried first, for the log to refuse them; but the topic that was made again would take them, before their turn.
+// would be tried first, for the log to refuse them; but the topic that was made again would take them, before their turn. retryDue asks for a
+// tick where one stands.
 func (l *lane) outlived() (out []action) {
 	if l.life == 0 {
 		return nil

@@ -310,16 +310,15 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		b = p.s.broker(leader)
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if snapshot.Generation < p.followed {
-		p.mu.Unlock()
 		return // a newer one overtook it
 	}
 	p.followed = snapshot.Generation
-	var actions []action
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
-			actions = p.lane.madeAgain()
-			p.trace.madeAgain(actions)
+			p.lane.madeAgain()
+			p.trace.madeAgain()
 		}
 		p.topicID = id
 	}
@@ -334,7 +333,7 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 			p.armLocked(now.Add(answerGrace))
 		}
 	}
-	p.finishLocked(actions, now)
+	p.kickLocked(now)
 }
 
 // answerGrace is how long a former leader's answers are waited for. One that lives says at once that it is not the leader.

@@ -227,7 +227,7 @@ func (r *replayed) event(f fields) (err error) {
 	case "leader":
 		r.lane.leaderMoved(int32(f.number("leaderEpoch")), f.time("at"))
 	case "madeAgain":
-		actions = r.lane.madeAgain()
+		r.lane.madeAgain()
 	default:
 		actions, err = r.decide(f)
 	}

@@ -32,6 +32,8 @@ type simLane struct {
 	leader  int
 	epoch   int32
 	topicID int
+
+	ledger simLedger
 }
 
 // simBatch is a sealed batch; parts of it that were sent share its records.
@@ -39,6 +41,8 @@ type simBatch struct {
 	parcel  *parcel
 	lane    *simLane
 	records []int
+	fresh   bool // sealed, in no request yet; parts of others are not
+	number  int  // counts the sequences that its partition gave
 }
 
 // simEndpoint is a broker for the client.
@@ -69,7 +73,7 @@ func (c *simClient) seal(l *simLane) {
 	}
 	n := min(1+c.s.rng.IntN(c.s.batchSize), len(l.records))
 	b := c.batch(l, l.records[:n:n], c.s.now.Add(-time.Duration(c.s.rng.IntN(20))*time.Millisecond))
-	l.records = l.records[n:]
+	l.records, b.fresh = l.records[n:], true
 	l.pack = append(l.pack, b)
 	c.s.note("%s: seal %v", c.s.cluster.slots[l.slot], b.records)
 }
@@ -92,6 +96,7 @@ func (c *simClient) sendable(l *simLane) bool {
 			return false
 		}
 		l.lane.adopt(id)
+		l.ledger.adopts(id)
 		c.s.note("%s: id=%d epoch=%d from here on", c.s.cluster.slots[l.slot], id.id, id.epoch)
 	}
 	again, _ := l.lane.retryDue(c.s.now)
@@ -139,14 +144,13 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 	first := c.s.rng.IntN(len(c.lanes))
 	for i := range c.lanes {
 		l := c.lanes[(first+i)%len(c.lanes)]
-		if l.leader != e.id || !c.sendable(l) {
-			continue
+		topic := c.s.cluster.slots[l.slot].topic
+		if id, there := ids[topic]; l.leader != e.id || there && id != l.topicID || !c.sendable(l) {
+			continue // a topic that is being made again has two ids for a moment: not in one request
 		}
 		b := c.next(l)
-		topic := c.s.cluster.slots[l.slot].topic
-		if _, there := ids[topic]; !there {
-			ids[topic] = l.topicID
-		}
+		ids[topic] = l.topicID
+		had := b.parcel.sequence
 		l.lane.sent(b.parcel)
 		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.parcel.sequence, records: b.records}
 		if c.s.cfg.idempotent {
@@ -154,6 +158,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 		}
 		r.parts = append(r.parts, part)
 		c.s.note("%s: send %v to broker %d", c.s.cluster.slots[l.slot], part, e.id)
+		c.s.checkSend(l, b, had)
 		if c.s.rng.IntN(4) == 0 {
 			break // max.request.size is reached
 		}
@@ -225,6 +230,9 @@ func (c *simClient) close(e *simEndpoint) {
 func (c *simClient) failed(r *simRequest, sent bool) {
 	for _, part := range r.parts {
 		l := part.batch.lane
+		if sent {
+			l.ledger.reasons++
+		}
 		c.finish(l, l.lane.disconnected(part.batch.parcel, sent, errors.New("reset"), c.s.now))
 	}
 }
@@ -261,6 +269,7 @@ func (c *simClient) receive(e *simEndpoint) {
 	for _, part := range r.parts {
 		if l := part.batch.lane; part.silent {
 			c.s.note("%s: no answer for %v", c.s.cluster.slots[part.slot], part)
+			l.ledger.reasons++
 			c.finish(l, l.lane.disconnected(part.batch.parcel, true, errors.New("not a word"), c.s.now))
 		}
 	}
@@ -269,8 +278,10 @@ func (c *simClient) receive(e *simEndpoint) {
 func (c *simClient) answered(part *simPart, a answer) {
 	c.s.answering = part
 	l := part.batch.lane
+	l.hears(part, a, c.s.cfg.acks)
 	c.finish(l, l.lane.answered(part.batch.parcel, a, c.s.now))
 	c.s.answering = nil
+	c.s.checkResolved(l, part, a)
 }
 
 // hear is what the metadata client and partition.follow make of news about a leader.
@@ -284,13 +295,13 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 	case same && epoch < l.epoch:
 		return
 	}
-	var actions []action
 	if l.topicID != 0 && !same {
-		actions = l.lane.madeAgain()
+		l.ledger.acked = false
+		l.ledger.reasons++
+		l.lane.madeAgain()
 	}
 	l.leader, l.epoch, l.topicID = leader, epoch, topicID
 	l.lane.leaderMoved(epoch, c.s.now)
-	c.finish(l, actions)
 }
 
 // refresh asks a broker for metadata: what it believes, which may be old.
@@ -385,7 +396,11 @@ func (c *simClient) timer(l *simLane) {
 	if c.stopped {
 		return
 	}
-	c.finish(l, l.lane.tick(c.s.now))
+	actions := l.lane.tick(c.s.now)
+	if slices.ContainsFunc(actions, func(a action) bool { return a.err != nil && a.err.MaybeWritten }) {
+		l.ledger.reasons++
+	}
+	c.finish(l, actions)
 	for len(l.pack) > 0 && c.s.now.Sub(l.pack[0].parcel.created) >= c.s.cfg.deliveryTimeout {
 		c.s.fails(l.pack[0].records, &record.Error{Err: record.ErrDeliveryTimeout})
 		l.pack = l.pack[1:]

@@ -15,6 +15,7 @@ import (
 type simKafka struct {
 	unknownProducers bool // UNKNOWN_PRODUCER_ID where there is no state (before 2.5), else any first sequence
 	namesDuplicates  bool // DUPLICATE_SEQUENCE_NUMBER before the window (1.0), else OUT_OF_ORDER_SEQUENCE_NUMBER
+	remembers        int  // batches of a producer in the window: 5, or 1 (0.11)
 	topicIDs         bool // requests name topics by id (from 4.0 on), so that none reaches a topic that was made again
 	hints            bool // NOT_LEADER_OR_FOLLOWER names the leader (KIP-951)
 	stallsBelowMin   bool // the high watermark stands while too few replicas are in sync (KIP-966)
@@ -256,7 +257,7 @@ func (c *simCluster) learn(b *simBroker, slot int) {
 		}
 		v.life = life
 		if life.logs[b.id] == nil {
-			life.logs[b.id] = newSimReplica()
+			life.logs[b.id] = newSimReplica(c.kind.remembers)
 		}
 	}
 	if !life.replicas.has(b.id) {

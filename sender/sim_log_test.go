@@ -15,12 +15,13 @@ type simEntry struct {
 }
 
 func (e *simEntry) end() int64  { return e.base + int64(len(e.records)) }
-func (e *simEntry) last() int32 { return addSequence(e.sequence, int32(len(e.records))-1) }
+func (e *simEntry) last() int32 { return seqAdd(e.sequence, len(e.records)-1) }
 
 // simReplica is a partition's log on one broker.
 type simReplica struct {
 	entries   []*simEntry
 	producers map[int64]*simProducer
+	remembers int // batches of each producer
 }
 
 // simProducer is what the log's broker knows of one producer id: its epoch and its last batches, the newest at the end.
@@ -29,7 +30,9 @@ type simProducer struct {
 	recent []*simEntry
 }
 
-func newSimReplica() *simReplica { return &simReplica{producers: map[int64]*simProducer{}} }
+func newSimReplica(remembers int) *simReplica {
+	return &simReplica{producers: map[int64]*simProducer{}, remembers: remembers}
+}
 
 func (r *simReplica) end() int64 {
 	if len(r.entries) == 0 {
@@ -57,7 +60,7 @@ func (r *simReplica) remember(e *simEntry) {
 		p.epoch, p.recent = e.id.epoch, nil
 	}
 	p.recent = append(p.recent, e)
-	if len(p.recent) > brokerRemembers {
+	if len(p.recent) > r.remembers {
 		p.recent = p.recent[1:]
 	}
 }
@@ -74,7 +77,7 @@ func (r *simReplica) judge(part *simPart, kind *simKafka) (duplicate *simEntry, 
 		}
 		return nil, protocol.None // any first sequence
 	}
-	last := addSequence(part.sequence, int32(len(part.records))-1)
+	last := seqAdd(part.sequence, len(part.records)-1)
 	switch {
 	case part.id.epoch < p.epoch:
 		return nil, protocol.InvalidProducerEpoch
@@ -92,7 +95,7 @@ func (r *simReplica) judge(part *simPart, kind *simKafka) (duplicate *simEntry, 
 	if kind.namesDuplicates && last < p.recent[0].sequence {
 		return nil, protocol.DuplicateSequenceNumber // Kafka 1.0, which thinks nothing of the wrap
 	}
-	if part.sequence != addSequence(p.recent[len(p.recent)-1].last(), 1) {
+	if part.sequence != seqAdd(p.recent[len(p.recent)-1].last(), 1) {
 		return nil, protocol.OutOfOrderSequenceNumber
 	}
 	return nil, protocol.None

@@ -79,8 +79,9 @@ var simStart = time.Unix(1000, 0)
 func newSim(seed int64, limits simLimits, tracing bool) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(uint64(seed), 0)), limits: limits, now: simStart, tracing: tracing, bad: map[int]bool{}}
 	s.configure()
+	often := 1 + s.rng.IntN(3) // some runs have little trouble, so that what little does is seen
 	for i := range s.faults {
-		s.faults[i] = s.rng.IntN(5) < 2 && limits.without&(1<<i) == 0
+		s.faults[i] = s.rng.IntN(6) < often && limits.without&(1<<i) == 0
 	}
 	s.cluster = newSimCluster(s, 1+s.rng.IntN(4), 1+s.rng.IntN(2), 1+s.rng.IntN(3))
 	s.cluster.kind = simKafka{
@@ -88,6 +89,9 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 		stallsBelowMin: s.rng.IntN(2) == 0, staleMetadata: s.rng.IntN(5) == 0,
 	}
 	s.cluster.kind.namesDuplicates = s.cluster.kind.unknownProducers && s.rng.IntN(2) == 0
+	if s.cluster.kind.remembers = 5; s.cluster.kind.namesDuplicates && s.rng.IntN(2) == 0 {
+		s.cluster.kind.remembers = 1
+	}
 	s.client = newSimClient(s)
 	s.client.ids.epoch = []int16{0, 0, 0, 32766}[s.rng.IntN(4)]
 	s.steps = 50 + s.rng.IntN(600)
@@ -129,7 +133,7 @@ func (s *sim) configure() {
 		s.cfg.maxInFlight = []int{1, 1, 2, 8}[s.rng.IntN(4)]
 		s.cfg.retries = []int{0, 1, 1 << 30}[s.rng.IntN(3)]
 	}
-	s.requestTimeout = []time.Duration{300 * time.Millisecond, time.Second}[s.rng.IntN(2)]
+	s.requestTimeout = []time.Duration{300 * time.Millisecond, time.Second, time.Hour}[s.rng.IntN(3)]
 	s.batchSize = 1 + s.rng.IntN(6)
 }
 
@@ -151,6 +155,7 @@ func (s *sim) populate(l *simLane, n int) {
 			s.client.ids.epoch = 0
 		}
 		l.lane.id, l.lane.next = s.client.ids.current, 1<<31-1-int32(s.rng.IntN(30))
+		l.ledger = simLedger{id: l.lane.id, adopted: true, end: l.lane.next}
 	}
 }
 
@@ -297,6 +302,8 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 		c.shrink(b, slot)
 	case f == faultReassign:
 		c.reassign(slot)
+	case f == faultBadRecords:
+		s.bad[s.rng.IntN(len(s.outcomes))] = true // the broker's rules have changed
 	case f == faultTooLarge:
 		c.limit = []int{1, 2, 3, 1 << 30}[s.rng.IntN(4)]
 	case f == faultRemake && once:
@@ -304,6 +311,10 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 	case f == faultForget && s.quiet():
 		s.pass(2 * brokerForgets)
 		c.forget()
+		for _, l := range s.client.lanes {
+			l.ledger.acked = false
+			l.ledger.reasons++
+		}
 	case f == faultClose && once && !s.client.stopped && s.rng.IntN(4) == 0:
 		s.client.stop()
 	}
@@ -399,24 +410,6 @@ func (s *sim) probe() string {
 		}
 	}
 	return s.check()
-}
-
-// inspect compares the core's own counts with what the client knows.
-func (s *sim) inspect() {
-	for _, l := range s.client.lanes {
-		flying := 0
-		for _, p := range l.lane.window {
-			if p.awaiting {
-				flying++
-			}
-			if p.state == settled {
-				panic("a settled batch is in the window")
-			}
-		}
-		if flying != l.lane.flying || flying > s.cfg.maxInFlight {
-			panic(fmt.Sprintf("%d in flight, counted %d, at most %d", flying, l.lane.flying, s.cfg.maxInFlight))
-		}
-	}
 }
 
 // shrink makes the story of a failing run shorter while it still fails: fewer faults, records, steps.

@@ -114,9 +114,9 @@ func (t *trace) leaderMoved(epoch int32, now time.Time) {
 	}
 }
 
-func (t *trace) madeAgain(does []action) {
+func (t *trace) madeAgain() {
 	if t != nil {
-		t.line("madeAgain", "does", t.does(does))
+		t.line("madeAgain")
 	}
 }
 

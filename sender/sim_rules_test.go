@@ -1,0 +1,194 @@
+package sender
+
+import (
+	"fmt"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// This file checks the core's rules when they matter. A broker forgives much: it refuses a sequence with a hole before it and the core mends
+// it under another identity. So what the log holds at the end does not show every rule that was broken; these checks do. They count for
+// themselves and use none of the core's own arithmetic.
+
+// simLedger is what the simulation knows of a lane's sequences.
+type simLedger struct {
+	id      identity
+	adopted bool
+	end     int32 // the sequence after the last that was acknowledged under id
+	acked   bool  // the log that counts has acknowledged something under id
+	given   int   // sequences given so far
+	reasons int   // why the identity may have to change: doubts, refusals, forgetful brokers
+}
+
+func seqAdd(s int32, n int) int32 { return int32((int64(s) + int64(n)) % (1 << 31)) }
+
+func seqBefore(a, b int32) bool {
+	ahead := (int64(b) - int64(a) + 1<<31) % (1 << 31)
+	return ahead > 0 && ahead < 1<<30
+}
+
+// overlap tells whether two runs of sequences have one in common.
+func overlap(a int32, n int, b int32, m int) bool {
+	return !seqBefore(seqAdd(a, n-1), b) && !seqBefore(seqAdd(b, m-1), a)
+}
+
+// adopts notes a new identity, for which there must be a reason.
+func (g *simLedger) adopts(id identity) {
+	if g.adopted && g.reasons == 0 {
+		panic(fmt.Sprintf("the identity id=%d epoch=%d is given up without a reason", g.id.id, g.id.epoch))
+	}
+	g.id, g.adopted, g.end, g.acked = id, true, 0, false
+}
+
+// hears notes an answer.
+func (l *simLane) hears(part *simPart, a answer, acks int16) {
+	g := &l.ledger
+	switch {
+	case a.code == protocol.None || a.code == protocol.DuplicateSequenceNumber:
+		if part.id != g.id {
+			return
+		}
+		if end := seqAdd(part.sequence, len(part.records)); seqBefore(g.end, end) {
+			g.end = end
+		}
+		g.acked = g.acked || part.topicID == l.topicID
+	case a.code.WrittenWith(acks) == protocol.MaybeWritten, a.code == protocol.UnknownProducerID, a.code == protocol.InvalidProducerEpoch,
+		a.code == protocol.InvalidProducerIDMapping, a.code == protocol.ProducerFenced:
+		g.reasons++
+	}
+}
+
+// checkSend looks at a batch that has just been put into a request; had is the sequence that it had before.
+func (s *sim) checkSend(l *simLane, b *simBatch, had int32) {
+	if !s.cfg.idempotent {
+		return
+	}
+	p, g := b.parcel, &l.ledger
+	defer func() { b.fresh = false }()
+	if p.sequence < 0 || p.id != g.id {
+		panic(fmt.Sprintf("%v goes with id=%d epoch=%d sequence=%d", b.records, p.id.id, p.id.epoch, p.sequence))
+	}
+	if had != noSequence {
+		if had != p.sequence {
+			panic(fmt.Sprintf("%v has another sequence than before", b.records))
+		}
+		s.checkTurn(l, b)
+		return
+	}
+	g.given++
+	b.number = g.given
+	if !g.acked && l.lane.flying > 1 {
+		panic(fmt.Sprintf("%v goes beside others, though nothing was acknowledged under its identity", b.records))
+	}
+	s.checkHole(l, b)
+	s.checkUnused(l, b)
+	for _, q := range l.lane.window {
+		if q.sequence != noSequence && g.given-q.cargo.(*simBatch).number >= 5 {
+			panic(fmt.Sprintf("%v goes, and the broker may forget %v", b.records, q.cargo.(*simBatch).records))
+		}
+	}
+}
+
+// checkTurn: with idempotence a retry waits for everything before it that is in flight.
+func (s *sim) checkTurn(l *simLane, b *simBatch) {
+	for _, q := range l.lane.window {
+		if q == b.parcel {
+			return
+		}
+		if q.state == inFlight {
+			panic(fmt.Sprintf("%v is tried again before %v is answered", b.records, q.cargo.(*simBatch).records))
+		}
+	}
+}
+
+// checkHole: a new sequence follows those that were acknowledged, or stand before it with a chance to be written.
+func (s *sim) checkHole(l *simLane, b *simBatch) {
+	expect := l.ledger.end
+	for _, q := range l.lane.window {
+		if q == b.parcel {
+			break
+		}
+		before := q.cargo.(*simBatch)
+		if q.state == unresolved && b.fresh {
+			panic(fmt.Sprintf("%v goes behind %v, whose fate is unknown", b.records, before.records))
+		}
+		if q.sequence == noSequence || seqBefore(q.sequence, expect) {
+			continue
+		}
+		if q.sequence != expect {
+			panic(fmt.Sprintf("%v goes with a hole before %v", b.records, before.records))
+		}
+		expect = seqAdd(q.sequence, len(before.records))
+	}
+	if b.parcel.sequence != expect {
+		panic(fmt.Sprintf("%v goes under sequence %d, and the next one is %d", b.records, b.parcel.sequence, expect))
+	}
+}
+
+// checkUnused: nothing else that is in a log or on its way has these sequences, and the batch itself is not in the log yet.
+func (s *sim) checkUnused(l *simLane, b *simBatch) {
+	p := b.parcel
+	clash := func(id identity, sequence int32, records []int) bool {
+		return id == p.id && overlap(sequence, len(records), p.sequence, len(b.records))
+	}
+	life := s.cluster.slots[l.slot].life
+	for _, log := range life.logs {
+		if log == nil || life.topicID != l.topicID {
+			continue
+		}
+		for _, e := range log.entries {
+			if clash(e.id, e.sequence, e.records) {
+				panic(fmt.Sprintf("%v gets the sequence of %v, which is in the log", b.records, e.records))
+			}
+		}
+	}
+	for _, broker := range s.cluster.brokers {
+		for _, conn := range broker.conns {
+			for _, r := range append(conn.inbox[:len(conn.inbox):len(conn.inbox)], conn.pending...) {
+				for _, part := range r.parts {
+					if part.slot == l.slot && part.topicID == l.topicID && part.batch != b && part.answer == nil && clash(part.id, part.sequence, part.records) {
+						panic(fmt.Sprintf("%v gets the sequence of %v, which is on its way", b.records, part.records))
+					}
+				}
+			}
+		}
+	}
+}
+
+// checkResolved: an acknowledgement proves what was sent before under the same identity, so that nothing there is in the way any more.
+func (s *sim) checkResolved(l *simLane, part *simPart, a answer) {
+	if a.code != protocol.None && a.code != protocol.DuplicateSequenceNumber || !s.cfg.idempotent {
+		return
+	}
+	for _, p := range l.lane.window {
+		if p.state == unresolved && !p.awaiting && p.id == part.id && p.sequence != noSequence && seqBefore(p.sequence, part.sequence) {
+			panic(fmt.Sprintf("%v is unresolved, though %v was acknowledged", p.cargo.(*simBatch).records, part.records))
+		}
+	}
+}
+
+// inspect compares the core's own counts with what the client knows, and looks at the order of its window.
+func (s *sim) inspect() {
+	for _, l := range s.client.lanes {
+		flying := 0
+		var last *parcel
+		for _, p := range l.lane.window {
+			if p.awaiting {
+				flying++
+			}
+			if p.state == settled {
+				panic("a settled batch is in the window")
+			}
+			if p.sequence == noSequence || p.id != l.ledger.id || !s.cfg.idempotent {
+				continue
+			}
+			if last != nil && !seqBefore(last.sequence, p.sequence) {
+				panic(fmt.Sprintf("sequence %d stands before %d", last.sequence, p.sequence))
+			}
+			last = p
+		}
+		if flying != l.lane.flying || flying > s.cfg.maxInFlight {
+			panic(fmt.Sprintf("%d in flight, counted %d, at most %d", flying, l.lane.flying, s.cfg.maxInFlight))
+		}
+	}
+}
