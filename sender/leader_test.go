@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -240,5 +242,50 @@ func TestAHintToNobodyCostsNoMoreThanTheMetadata(t *testing.T) {
 		require.Equal(t, int64(1), r.send(0, "x").acked())
 		require.Less(t, time.Since(began), time.Second)
 		require.Equal(t, []string{"warm", "x"}, r.values(0))
+	})
+}
+
+// TestAPartitionThatComesBackIsNotNamedTwice: while a request is made the partition moves to another broker, gives a batch to a request
+// there, and comes back. Brokers take one batch of a partition in a request, and forget the other.
+func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
+	onRig(t, topicT(2, 1), func(c *Config) { c.Idempotent, c.Accumulator.BatchSize = false, 0 }, func(r *rig) {
+		r.c.Isolate(1)
+		r.c.Isolate(2) // so that nobody but the test makes requests
+		var all []sent
+		for _, v := range numbered(3, "") {
+			all = append(all, r.send(0, v))
+		}
+		synctest.Wait()
+		p := r.part(0).Owner().(*partition)
+		move := func(to, epoch int32) {
+			r.client.Hint([]cluster.LeaderHint{{Topic: "t", Partition: 0, Leader: to, LeaderEpoch: epoch}}, nil)
+		}
+		const here, there = 1 << 40, 1<<40 + 1
+		next := func(broker int32, fill uint64) (trip, bool) {
+			p.mu.Lock()
+			ticket := p.ticket
+			p.mu.Unlock()
+			return p.next(r.s.broker(broker), ticket, time.Now(), 1<<20, fill)
+		}
+		first, _ := next(1, here)
+		require.NotNil(t, first.cargo)
+		move(2, 1)
+		second, _ := next(2, there)
+		require.NotNil(t, second.cargo)
+		move(1, 2)
+		third, full := next(1, here)
+		require.Nil(t, third.cargo)
+		require.True(t, full, "it waits for the next request")
+		for _, one := range []trip{first, second} {
+			one.batch.Release()
+			p.disconnected(one, false, errors.New("the test takes it back"), time.Now())
+		}
+		r.s.fills.Store(there)
+		r.c.Unhang(1)
+		r.c.Unhang(2)
+		for _, s := range all {
+			s.acked()
+		}
+		require.ElementsMatch(t, numbered(3, ""), r.values(0))
 	})
 }

@@ -74,7 +74,7 @@ type partition struct {
 	queued   bool      // stands in a broker's ready queue
 	ticket   uint64    // its place there, counted up with each
 	queuedAt time.Time
-	fill     uint64   // the last request that took a batch
+	fill     uint64   // the newest request that took a batch
 	pack     []*cargo // sealed, in order: being compressed, or held back because the last request was full
 	timer    *time.Timer
 	due      time.Time // when timer fires; zero when it is not armed
@@ -234,7 +234,8 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 	if p.stopped || !p.standsAtLocked(b, ticket) {
 		return trip{}, false
 	}
-	if p.fill == fill {
+	if p.fill >= fill {
+		// Perhaps this request has one, and the partition has been at another broker's request since.
 		return trip{}, true
 	}
 	p.queued = false
