@@ -49,9 +49,10 @@ func (p *Partition) Reject(b *Batch, blamed map[int32]*record.Error) (*Batch, er
 // Split returns new batches with the records of b, in order: each of at most target bytes as they are on the wire, by what b
 // was compressed to, or of one record. They stand in b's place, uncompressed; b itself must not be touched any more. After an
 // error b is as it was. A batch of several records gives at least two, and a topic of which a batch was split gets no larger ones for
-// a while.
+// a while; where it was brought lower before, the parts are no larger than that.
 func (p *Partition) Split(b *Batch, target int) ([]*Batch, error) {
 	p.topic.lower(target)
+	target = min(target, int(p.topic.most.Load()))
 	raw, done, err := b.rawRecords()
 	if err != nil {
 		return nil, err
@@ -68,6 +69,15 @@ func (p *Partition) Split(b *Batch, target int) ([]*Batch, error) {
 	b.end()
 	b.Release()
 	return parts, nil
+}
+
+// TooLarge returns how many bytes b may have on the wire, if it has more than one record and is larger than what is likely to pass since a
+// batch of its topic was split; else 0.
+func (p *Partition) TooLarge(b *Batch) (target int) {
+	if most := int(p.topic.most.Load()); most < p.acc.cfg.BatchSize && b.Count > 1 && len(b.buf) > most {
+		return most
+	}
+	return 0
 }
 
 // divide tells for each record to which part it goes.

@@ -2,6 +2,7 @@ package sender
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +97,7 @@ func (p *partition) BatchReady() {
 	p.mu.Unlock()
 	if lesson != nil {
 		// Left to a worker, a topic's first batches would be filled by a fast sender before the first one is measured.
-		p.compress(lesson)
+		p.prepare(lesson)
 	}
 }
 
@@ -181,10 +182,10 @@ func (p *partition) sealLocked() bool {
 	if c == nil {
 		return false
 	}
-	if p.s.cfg.Accumulator.Compressor == nil {
+	if p.s.cfg.Accumulator.Compressor == nil && p.acc.TooLarge(c.batch) == 0 {
 		c.packed = true
 	} else {
-		p.s.workers.submit(func() { p.compress(c) })
+		p.s.workers.submit(func() { p.prepare(c) })
 	}
 	return true
 }
@@ -195,8 +196,9 @@ func (p *partition) newCargo(b *accumulator.Batch) *cargo {
 	return c
 }
 
-// compress runs on a worker, or on the goroutine that has filled one of a topic's first batches.
-func (p *partition) compress(c *cargo) {
+// prepare compresses a batch, and cuts it where it was made before the broker refused one of its size. It runs on a worker, or on the
+// goroutine that has filled one of a topic's first batches.
+func (p *partition) prepare(c *cargo) {
 	p.mu.Lock()
 	abandoned := c.abandoned
 	p.mu.Unlock()
@@ -204,21 +206,54 @@ func (p *partition) compress(c *cargo) {
 		p.settleUnsent(c, abandoned) // nobody wants its bytes any more
 		return
 	}
-	if err := c.batch.Compress(); err != nil {
-		// The codec failed; the batch goes as it is, which every broker takes.
-		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", err)
+	p.compress(c.batch)
+	done := []*cargo{c}
+	if target := p.acc.TooLarge(c.batch); target > 0 {
+		if batches, err := p.acc.Split(c.batch, target); err == nil {
+			done = p.packed(batches)
+		} // else it goes as it is; the broker's answer decides
 	}
 	p.mu.Lock()
-	c.packed = true
+	for i := range done {
+		done[i].packed = true
+	}
 	abandoned = c.abandoned
+	if i := slices.Index(p.pack, c); i >= 0 {
+		p.pack = slices.Replace(p.pack, i, i+1, done...)
+	}
 	if !p.stopped {
 		p.kickLocked(time.Now())
 		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.mu.Unlock()
 	if abandoned != nil {
-		p.settleUnsent(c, abandoned)
+		for _, c := range done {
+			p.settleUnsent(c, abandoned)
+		}
 	}
+}
+
+// compress compresses a batch, if that is wanted.
+func (p *partition) compress(b *accumulator.Batch) {
+	if p.s.cfg.Accumulator.Compressor == nil {
+		return
+	}
+	if err := b.Compress(); err != nil {
+		// The codec failed; the batch goes as it is, which every broker takes.
+		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", err)
+	}
+}
+
+// packed makes cargos of batches that stand in another one's place.
+func (p *partition) packed(batches []*accumulator.Batch) []*cargo {
+	parts := make([]*cargo, 0, len(batches))
+	for _, b := range batches {
+		p.compress(b)
+		part := p.newCargo(b)
+		part.packed = true
+		parts = append(parts, part)
+	}
+	return parts
 }
 
 func (p *partition) settleUnsent(c *cargo, err *record.Error) {
@@ -467,14 +502,7 @@ func (p *partition) rebuild(c *cargo, a action) {
 		batches = nil
 	}
 	parts := make([]*parcel, 0, len(batches))
-	for _, b := range batches {
-		if p.s.cfg.Accumulator.Compressor != nil {
-			if err := b.Compress(); err != nil {
-				p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "error", err)
-			}
-		}
-		part := p.newCargo(b)
-		part.packed = true
+	for _, part := range p.packed(batches) {
 		parts = append(parts, &part.parcel)
 	}
 	now := time.Now()
