@@ -186,3 +186,58 @@ func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 		require.NotEqual(t, int64(7), produced[len(produced)-1].Parts[0].Batch.Header.ProducerID)
 	})
 }
+
+// TestADoubtfulRetryKeepsItsEpochWhileAnotherPartitionMovesOn: a batch of one partition may be written; meanwhile a sequence that is out
+// of order gives another partition the next epoch. Under that epoch the first could be written twice.
+func TestADoubtfulRetryKeepsItsEpochWhileAnotherPartitionMovesOn(t *testing.T) {
+	onRig(t, topicT(1, 2), nil, func(r *rig) {
+		r.send(0, "a").acked()
+		r.send(1, "a").acked()
+		r.c.On(protocol.Produce).Partition("t", 1).Nth(1).Do(testbroker.AppendAndFail(protocol.RequestTimedOut))
+		r.c.On(protocol.Produce).Partition("t", 1).Times(3).Do(testbroker.Fail(protocol.NotEnoughReplicas))
+		doubtful := r.send(1, "b")
+		r.c.WaitRecords(r.ctx, "t", 3)
+		r.c.On(protocol.Produce).Partition("t", 0).Nth(1).Do(testbroker.Fail(protocol.OutOfOrderSequenceNumber))
+		r.send(0, "b").acked()
+		require.Equal(t, int16(1), r.c.Batches("t", 0)[1].Header.ProducerEpoch)
+		require.Equal(t, int64(1), doubtful.acked())
+		require.Equal(t, []string{"a", "b"}, r.values(1))
+		r.send(1, "c").acked()
+		require.Equal(t, int16(0), r.c.Batches("t", 1)[2].Header.ProducerEpoch)
+	})
+}
+
+// TestABrokerWithoutProducerIDsSaysSo: the request is unknown to it. Records fail at once, certainly not written, with the cure; a broker
+// that is renewed meanwhile is asked again.
+func TestABrokerWithoutProducerIDsSaysSo(t *testing.T) {
+	brokers := topicT(1, 1)
+	brokers.Versions = testbroker.KafkaVersions("4.3")
+	brokers.Versions[protocol.InitProducerID] = protocol.VersionRange{Min: 0, Max: -1}
+	onRig(t, brokers, nil, func(r *rig) {
+		began := time.Now()
+		for range 3 {
+			failure := r.send(0, "x").failed(false)
+			require.False(t, failure.Retriable)
+			require.Contains(t, failure.Error(), "InitProducerId")
+			require.Contains(t, failure.Error(), "enable.idempotence=false")
+		}
+		require.Less(t, time.Since(began), 2*time.Second)
+		require.Empty(t, r.c.Produces())
+		r.c.StopBroker(1)
+		r.c.SetVersions(1, testbroker.KafkaVersions("4.3"))
+		r.c.StartBroker(1)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, int64(0), r.send(0, "y").acked())
+	})
+}
+
+// TestABrokerThatHangsWithTheProducerIDIsLeftForAnother: after request.timeout.ms another one is asked.
+func TestABrokerThatHangsWithTheProducerIDIsLeftForAnother(t *testing.T) {
+	onRig(t, topicT(3, 3), func(c *Config) { c.RequestTimeout = 3 * time.Second }, func(r *rig) {
+		hangs := r.c.RequestsOf(protocol.Metadata)[0].Broker
+		r.c.On(protocol.InitProducerID).Broker(hangs).Do(testbroker.SwallowAnswer())
+		began := time.Now()
+		r.send(1, "x").acked()
+		require.Less(t, time.Since(began), 5*time.Second)
+	})
+}
