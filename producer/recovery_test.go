@@ -130,3 +130,20 @@ func TestRecordsWithoutAKeyAvoidABrokerThatHangs(t *testing.T) {
 		require.Len(t, seen, 4, "%v", seen)
 	})
 }
+
+// TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata: neither for a backoff, nor for a refresh of the topics that are known.
+func TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata(t *testing.T) {
+	cfg := testbroker.Config{Brokers: 3, Topics: map[string]int32{}}
+	for i := range 50 {
+		cfg.Topics[fmt.Sprint("t", i)] = 3
+	}
+	bubble(t, cfg, func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, nil)
+		for i := range 50 {
+			began := time.Now()
+			_, err := p.Send(t.Context(), &producer.Record{Topic: fmt.Sprint("t", i)}, nil).Get(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, time.Since(began))
+		}
+	})
+}
