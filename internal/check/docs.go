@@ -19,11 +19,11 @@ const (
 )
 
 // pages are the pages that the repository has.
-var pages = []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"}
+var pages = []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", behavioursPage}
 
 // docs looks at the pages. That the README's code runs is shown by the tests of examples/readme.
 func (c *checker) docs() error {
-	errs := c.checkPages()
+	errs := append(c.checkPages(), c.behaviours()...)
 	err := walk(c.root, func(name string) error {
 		text, err := os.ReadFile(filepath.Join(c.root, filepath.FromSlash(name)))
 		if err != nil {

@@ -164,3 +164,23 @@ func TestBrokenLinksAreFound(t *testing.T) {
 	page := "# A `fine` heading\n[a](there.md) [b](https://example.org/x) [c](#a-fine-heading) [d](#another) [e](gone.md#part)\n"
 	require.Equal(t, "[README.md: there is no heading #another README.md: there is no gone.md]", fmt.Sprint(c.brokenLinks("README.md", page)))
 }
+
+func TestRowsThatNothingShowsAreFound(t *testing.T) {
+	known := map[string]bool{"sender.TestThere": true}
+	page := "| behaviour | shown by |\n|---|---|\n| a | `sender.TestThere` |\n| b | [story](x) |\n| c | `sender.TestGone`, `sender.TestThere` |\n| d | |\n"
+	require.Equal(t, "[p.md:5: there is no test sender.TestGone p.md:6: nothing shows this]", fmt.Sprint(unshown("p.md", page, known)))
+}
+
+func TestStoriesThatThePageOfBehavioursLacksAreFound(t *testing.T) {
+	c := checker{root: t.TempDir()}
+	put := func(name, text string) {
+		file := filepath.Join(c.root, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	put("sender/x_test.go", "package sender\n\nfunc TestThere(t *testing.T) {\n}\n")
+	put(storiesFolder+"/told", "")
+	put(storiesFolder+"/forgotten", "")
+	put(behavioursPage, "| a | [told](../"+storiesFolder+"/told), `sender.TestThere` |\n")
+	require.Equal(t, "["+behavioursPage+" does not name the story forgotten]", fmt.Sprint(c.behaviours()))
+}
