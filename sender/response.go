@@ -124,7 +124,9 @@ func (r *request) hint() {
 			if r.call.Version >= 13 {
 				name = r.topicName(t.ID)
 			}
-			hints = append(hints, cluster.LeaderHint{Topic: name, Partition: t.Partitions[k].Index, Leader: leader.LeaderID, LeaderEpoch: leader.LeaderEpoch})
+			hints = append(hints, cluster.LeaderHint{
+				Topic: name, TopicID: t.ID, Partition: t.Partitions[k].Index, Leader: leader.LeaderID, LeaderEpoch: leader.LeaderEpoch,
+			})
 		}
 	}
 	if hints == nil {

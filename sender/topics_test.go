@@ -163,3 +163,23 @@ func TestTheLogOfATopicThatIsMadeAgainStartsWithOneInFlight(t *testing.T) {
 		require.Equal(t, numbered(6, ""), r.values(0))
 	})
 }
+
+// TestAHintForTheOldTopicDoesNotMislead: an answer for the topic as it was comes when the new one is known already. Its leader epoch is far
+// beyond those of the new topic.
+func TestAHintForTheOldTopicDoesNotMislead(t *testing.T) {
+	onRig(t, topicT(2, 1), nil, func(r *rig) {
+		r.send(0, "old").acked()
+		release := make(chan struct{})
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(release).And(testbroker.NotLeader(2, 9)))
+		s := r.send(0, "new")
+		synctest.Wait()
+		remake(r, 1)
+		r.client.Refresh()
+		time.Sleep(2 * time.Second)
+		close(release)
+		began := time.Now()
+		require.Equal(t, int64(0), s.acked())
+		require.Less(t, time.Since(began), 500*time.Millisecond)
+		require.EqualValues(t, 0, r.client.Snapshot().Topics["t"].Partitions[0].LeaderEpoch)
+	})
+}

@@ -37,7 +37,7 @@ func BenchmarkMergeWithoutNews(b *testing.B) {
 func BenchmarkHint(b *testing.B) {
 	resp, names := large(1000)
 	s := merge(&Snapshot{}, resp, 13, names, nil).snapshot
-	hints := []LeaderHint{{"topic-7", 3, 2, 9}}
+	hints := []LeaderHint{{Topic: "topic-7", Partition: 3, Leader: 2, LeaderEpoch: 9}}
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = s.hinted(hints, nil)

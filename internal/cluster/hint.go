@@ -11,10 +11,13 @@ import (
 type LeaderHint struct {
 	Topic                          string
 	Partition, Leader, LeaderEpoch int32
+	// TopicID is the topic's id as the answer has it, zero where it has none.
+	TopicID protocol.UUID
 }
 
 // Hint patches the snapshot with what an answer said of new leaders, where they are newer than those that are known. It
-// ignores partitions that are not known, and leaders that are neither brokers nor among the endpoints.
+// ignores partitions that are not known, leaders that are neither brokers nor among the endpoints, and what is said of a topic
+// that was made again since.
 func (c *Client) Hint(hints []LeaderHint, endpoints []Broker) {
 	done := new(completion)
 	c.mu.Lock()
@@ -48,7 +51,7 @@ func (s *Snapshot) hinted(hints []LeaderHint, endpoints []Broker) *Snapshot {
 		if !there {
 			leader, there = s.Brokers[h.Leader]
 		}
-		if !there {
+		if !there || !h.TopicID.IsZero() && !t.ID.IsZero() && h.TopicID != t.ID {
 			continue
 		}
 		leaders[h.Leader] = leader

@@ -179,14 +179,18 @@ func TestTopicsThatNobodyAskedForAreIgnoredAndThoseLeftOutAreUnknown(t *testing.
 	require.Equal(t, map[string]protocol.ErrorCode{"a": protocol.UnknownTopicOrPartition}, m.codes)
 }
 
+func hintOf(topic string, partition, leader, epoch int32) LeaderHint {
+	return LeaderHint{Topic: topic, Partition: partition, Leader: leader, LeaderEpoch: epoch}
+}
+
 func TestHintsPatchWhatIsOlder(t *testing.T) {
 	s := step(&Snapshot{}, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot
 	require.Nil(t, s.hinted([]LeaderHint{
-		{"a", 0, 2, 5}, {"a", 0, 2, 4}, {"a", 9, 2, 9}, {"a", -1, 2, 9}, {"nowhere", 0, 2, 9}, {"a", 0, 77, 9}, {"a", 0, -1, 9},
+		hintOf("a", 0, 2, 5), hintOf("a", 0, 2, 4), hintOf("a", 9, 2, 9), hintOf("a", -1, 2, 9), hintOf("nowhere", 0, 2, 9), hintOf("a", 0, 77, 9), hintOf("a", 0, -1, 9),
 	}, nil), "not newer, not known, or no broker")
 	require.Nil(t, s.hinted(nil, []Broker{{ID: 9, Host: "x", Port: 1}}), "endpoints alone are no news")
 
-	n := s.hinted([]LeaderHint{{"a", 0, 2, 6}, {"a", 1, 9, 7}, {"a", 2, 8, 7}},
+	n := s.hinted([]LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7), hintOf("a", 2, 8, 7)},
 		[]Broker{{ID: 9, Host: "x", Port: 1}, {ID: 8, Host: "", Port: 1}, {ID: 2, Host: "moved", Port: 2}})
 	require.Equal(t, []int32{2, 9, 1, 1}, leaders(n))
 	require.EqualValues(t, 6, n.Topics["a"].Partitions[0].LeaderEpoch)
@@ -204,6 +208,17 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 	require.Equal(t, []int32{2, NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot))
 }
 
+// TestAHintForATopicThatWasMadeAgainIsIgnored: the epochs of the old one say nothing about the new one.
+func TestAHintForATopicThatWasMadeAgainIsIgnored(t *testing.T) {
+	old := step(&Snapshot{}, topicOf("a", 1, 5, 1)).snapshot
+	s := step(old, topicOf("a", 2, 0, 1)).snapshot
+	hint := hintOf("a", 0, 2, 6)
+	hint.TopicID = old.Topics["a"].ID
+	require.Nil(t, s.hinted([]LeaderHint{hint}, nil))
+	hint.TopicID = s.Topics["a"].ID
+	require.Equal(t, []int32{2}, leaders(s.hinted([]LeaderHint{hint}, nil)))
+}
+
 func TestAHintIsToldAtOnce(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))
@@ -212,7 +227,7 @@ func TestAHintIsToldAtOnce(t *testing.T) {
 		told := make(chan *Snapshot, 1)
 		c.OnChange(func(s *Snapshot) { told <- s })
 		took(t, 0, func() {
-			c.Hint([]LeaderHint{{Topic: "a", Partition: 0, Leader: 3, LeaderEpoch: 1}}, nil)
+			c.Hint([]LeaderHint{hintOf("a", 0, 3, 1)}, nil)
 			require.Same(t, <-told, c.Snapshot())
 		})
 		leader, ok := c.Snapshot().Leader("a", 0)
@@ -246,7 +261,7 @@ func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
 	for i := range many {
 		resp.Brokers = append(resp.Brokers, protocol.MetadataBroker{NodeID: int32(i), Host: fmt.Sprint("h", i), Port: 1})
 		endpoints[i] = Broker{ID: int32(i), Host: fmt.Sprint("moved", i), Port: 2}
-		hints[i] = LeaderHint{"a", int32(i), int32(i), 1}
+		hints[i] = hintOf("a", int32(i), int32(i), 1)
 	}
 	var s, n *Snapshot
 	require.Less(t, spent(func() { s = merge(&Snapshot{}, resp, 13, []string{"a"}, nil).snapshot }), uint64(600*many))
@@ -304,7 +319,7 @@ func FuzzMerge(f *testing.F) {
 			if len(m.codes) == 0 || s.Generation != before.Generation+1 {
 				t.Fatal("no answer for what was asked")
 			}
-			if n := s.hinted([]LeaderHint{{"a", 0, 1, 1 << 30}}, nil); n != nil {
+			if n := s.hinted([]LeaderHint{hintOf("a", 0, 1, 1 << 30)}, nil); n != nil {
 				holdsTogether(t, n, 2*(len(first)+len(second)))
 			}
 			holdsTogether(t, s, 2*(len(first)+len(second)))
