@@ -319,7 +319,7 @@ func FuzzMerge(f *testing.F) {
 			if len(m.codes) == 0 || s.Generation != before.Generation+1 {
 				t.Fatal("no answer for what was asked")
 			}
-			if n := s.hinted([]LeaderHint{hintOf("a", 0, 1, 1 << 30)}, nil); n != nil {
+			if n := s.hinted([]LeaderHint{hintOf("a", 0, 1, 1<<30)}, nil); n != nil {
 				holdsTogether(t, n, 2*(len(first)+len(second)))
 			}
 			holdsTogether(t, s, 2*(len(first)+len(second)))
