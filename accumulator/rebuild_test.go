@@ -330,6 +330,26 @@ func TestBatchesStayBelowTheSizeThatPassedAfterASplit(t *testing.T) {
 	requireEmpty(t, a)
 }
 
+// TestBatchesGrowAgainWithWhatPasses: the broker's limit may have been lifted.
+func TestBatchesGrowAgainWithWhatPasses(t *testing.T) {
+	a := newTest(Config{Linger: 0})
+	topic := a.Topic("t")
+	p := topic.Partition(0)
+	topic.lower(1000)
+	for range raiseEvery - 1 {
+		put(t, p, "small")
+		p.Settle(take(t, p), acked(0))
+	}
+	require.EqualValues(t, 1000, topic.most.Load())
+	put(t, p, "small")
+	p.Settle(take(t, p), Outcome{BaseOffset: -1, LogAppendTime: -1, Err: &record.Error{Err: record.ErrClosed}})
+	require.EqualValues(t, 1000, topic.most.Load(), "what failed did not pass")
+	put(t, p, "small")
+	p.Settle(take(t, p), acked(0))
+	require.EqualValues(t, 1000+1000/16+1, topic.most.Load())
+	requireEmpty(t, a)
+}
+
 func TestDamagedBatchCannotBeRebuiltAndCanStillBeSettled(t *testing.T) {
 	a := newTest(Config{Compressor: compressorFor(t, compress.Zstd)})
 	p := a.Topic("t").Partition(0)

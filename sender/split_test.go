@@ -29,10 +29,13 @@ func TestOfAThousandBatchesFewAreSplit(t *testing.T) {
 		"alike":   func(int) string { return same[:150] + random(150) },
 		"random":  func(int) string { return random(300) },
 		"mixed":   func(i int) string { return map[bool]string{true: same, false: random(300)}[i%2 == 0] },
-		"by turn": func(i int) string { return map[bool]string{true: same, false: random(300)}[i/2000%2 == 0] },
+		"by turn": func(i int) string { return map[bool]string{true: same, false: random(300)}[i/4000%2 == 0] },
 	}
 	for _, codec := range []compress.Codec{compress.None, compress.LZ4} {
 		for name, body := range bodies {
+			if codec == compress.None && name != "alike" {
+				continue // to a batch that is not compressed all bodies are alike
+			}
 			t.Run(fmt.Sprintf("%v, %s", codec, name), func(t *testing.T) {
 				brokers := topicT(1, 1)
 				brokers.Settings = map[string]testbroker.TopicSettings{"t": {MessageMaxBytes: 6000}}
@@ -58,10 +61,10 @@ func TestOfAThousandBatchesFewAreSplit(t *testing.T) {
 						return passed, refused
 					}
 					for round := 0; ; round++ {
-						for i := range 2000 {
-							all = append(all, r.append(0, &record.Record{Topic: "t", Value: fmt.Appendf(nil, "%06d%s", len(all), body(round*2000+i))}))
+						for i := range 4000 {
+							all = append(all, r.append(0, &record.Record{Topic: "t", Value: fmt.Appendf(nil, "%06d%s", len(all), body(round*4000+i))}))
 						}
-						for _, s := range all[len(all)-2000:] {
+						for _, s := range all[len(all)-4000:] {
 							s.acked()
 						}
 						if passed, _ := batches(); passed >= 1000 {
@@ -72,7 +75,7 @@ func TestOfAThousandBatchesFewAreSplit(t *testing.T) {
 						require.Equal(t, int64(i), s.acked())
 					}
 					passed, refused := batches()
-					require.Less(t, refused, 50, "of %d; all but the first find out before they are sent", passed)
+					require.Less(t, refused, 40, "of %d; all but the first find out before they are sent", passed)
 					require.Positive(t, refused)
 					for i, v := range r.values(0) {
 						require.Equal(t, fmt.Sprintf("%06d", i), v[:6])
