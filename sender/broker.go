@@ -305,6 +305,12 @@ func (b *broker) trouble() string {
 	return ""
 }
 
+func (b *broker) isConnected() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.conn != nil
+}
+
 func (b *broker) close(cause error) {
 	b.mu.Lock()
 	conn := b.conn

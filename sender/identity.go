@@ -97,7 +97,8 @@ func (d *identities) ask() {
 }
 
 func (d *identities) request() (identity, error) {
-	ctx, cancel := context.WithTimeout(d.s.ctx, d.s.cfg.RequestTimeout)
+	// The request has its own time, of which the connection tells more; this is for the time before there is one.
+	ctx, cancel := context.WithTimeout(d.s.ctx, 2*d.s.cfg.RequestTimeout)
 	defer cancel()
 	req := &protocol.InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: -1, ProducerEpoch: -1}
 	var resp protocol.InitProducerIDResponse

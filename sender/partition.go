@@ -2,6 +2,7 @@ package sender
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -600,6 +601,9 @@ func (p *partition) whyWaitingLocked() string {
 	}
 	if !p.lane.idle() {
 		return "earlier records of the partition are unanswered"
+	}
+	if !p.broker.isConnected() {
+		return fmt.Sprintf("broker %d is still being connected to", p.broker.id)
 	}
 	return "its turn has not come"
 }

@@ -200,7 +200,7 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 	require.Equal(t, s.Generation+1, n.Generation)
 
 	require.Equal(t, map[int32]Broker{1: {1, "a", 1, ""}, 2: {2, "moved", 2, ""}, 3: {3, "c", 3, ""}, 9: {9, "x", 1, ""}},
-		s.hinted([]LeaderHint{{"a", 0, 2, 6}, {"a", 1, 9, 7}}, []Broker{
+		s.hinted([]LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7)}, []Broker{
 			{ID: 9, Host: "x", Port: 1}, {ID: 2, Host: "moved", Port: 2}, {ID: 50, Host: "leads nothing", Port: 1},
 		}).Brokers, "endpoints that lead nothing are left out")
 

@@ -203,7 +203,7 @@ func (c *Client) take(q question, r reply, done *completion) {
 	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
 	if before.ClusterID != "" && before.ClusterID != m.snapshot.ClusterID {
 		c.cfg.Logger.Warn("the servers belong to another cluster now",
-			"before", before.ClusterID, "now", m.snapshot.ClusterID, "server", r.address)
+			"before", brief(before.ClusterID), "now", brief(m.snapshot.ClusterID), "server", r.address)
 	}
 	var gone []string
 	for name, code := range m.codes {
@@ -227,6 +227,9 @@ func (c *Client) take(q question, r reply, done *completion) {
 	c.servers.prune(m.snapshot.Brokers)
 	c.pace(q, m, min(time.Duration(r.resp.ThrottleMs)*time.Millisecond, c.cfg.MaxAge), done.now)
 }
+
+// brief bounds a name that goes into the log.
+func brief(name string) string { return name[:min(len(name), longestHost)] }
 
 // judge settles what an answer says of one topic. ready is to be closed if it is not nil; keep is false when a topic that was
 // known is not to be any more. It needs mu.
