@@ -116,11 +116,13 @@ func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
 func (p *Producer) metadataError(wait *budget, name string, err error) *record.Error {
 	failed := &record.Error{Topic: name, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true, Detail: err.Error()}
 	var broker *protocol.Error
+	var unreachable *cluster.UnreachableError
 	switch {
 	case p.closing.Err() != nil:
 		failed.Err, failed.Retriable, failed.Detail = record.ErrClosed, false, ""
 	case wait != nil && wait.user.Err() != nil:
 		failed.Err = contextError(wait.user)
+	case errors.As(err, &unreachable): // what a server says instead of answering is no word on the topic
 	case errors.As(err, &broker) && !broker.Code.Retriable():
 		failed.Err, failed.Retriable, failed.Detail = broker, false, ""
 	}
