@@ -1,16 +1,17 @@
 package producer
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
+	"log/slog"
 	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
+// The hostile tests are ordered by what the producer asks: hostile_connect_test.go (ApiVersions), hostile_metadata_test.go,
+// hostile_producerid_test.go, hostile_produce_test.go; hostile_stream_test.go has what concerns all answers, hostile_time_test.go what
+// takes time, and hostile_memory_test.go what takes memory.
+
 // hostileCase is a server, over real sockets, that a producer must survive: nothing panics, nothing hangs beyond what the
 // configuration allows, no claim of the server's decides how much is allocated, and the error says what happened.
 type hostileCase struct {
@@ -28,15 +33,42 @@ type hostileCase struct {
 	// servers starts the other side. heal, which may be nil, ends what is wrong with it: the same producer must work then.
 	servers func(t *testing.T) (addresses []string, heal func())
 	change  func(*Config)
-	check   func(t *testing.T, err error)
+	check   func(t require.TestingT, err error)
 
 	producer *Producer
 	heal     func()
 	outcome  chan error
+	logged   longestLine
+}
+
+// patientConfig is for what ends well, however slow the machine.
+func patientConfig(servers ...string) Config {
+	cfg := hostileConfig(servers...)
+	cfg.MaxBlock, cfg.RequestTimeout, cfg.DeliveryTimeout = patience, patience, patience
+	cfg.SocketConnectionSetupTimeout, cfg.SocketConnectionSetupTimeoutMax = patience, patience
+	return cfg
+}
+
+// longestLog and longestError bound, in bytes, what a server can have said of itself.
+const longestLog, longestError = 4096, 4096
+
+// longestLine keeps the longest line that was logged.
+type longestLine struct {
+	mu      sync.Mutex
+	longest string
+}
+
+func (l *longestLine) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(line) > len(l.longest) {
+		l.longest = string(line)
+	}
+	return len(line), nil
 }
 
 // patience is far more than any case takes by its configuration.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 func hostileConfig(servers ...string) Config {
 	cfg := DefaultConfig(servers...)
@@ -55,6 +87,10 @@ func survive(t *testing.T, cases []*hostileCase) {
 	for _, h := range cases {
 		addresses, heal := h.servers(t)
 		cfg := hostileConfig(addresses...)
+		if h.check == nil {
+			cfg = patientConfig(addresses...)
+		}
+		cfg.Logger = slog.New(slog.NewTextHandler(&h.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		if h.change != nil {
 			h.change(&cfg)
 		}
@@ -80,16 +116,58 @@ func survive(t *testing.T, cases []*hostileCase) {
 		t.Run(h.name, func(t *testing.T) {
 			err := <-h.outcome
 			require.NoError(t, ctx.Err(), "it hangs")
-			h.check(t, err)
+			if h.check == nil {
+				require.NoError(t, err)
+			} else {
+				h.requireReason(ctx, t, err)
+			}
 			if h.heal != nil {
 				h.heal()
 				h.requireWorks(ctx, t)
 			}
+			h.logged.mu.Lock()
+			defer h.logged.mu.Unlock()
+			require.LessOrEqual(t, len(h.logged.longest), longestLog, "%.200s", h.logged.longest)
 		})
 	}
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20*len(cases)), "what a server claims must not be allocated")
 }
+
+// requireReason checks that sending fails, and that the reason is told. On a slow machine time can be over before the server's fault
+// was met; then the next record tells.
+func (h *hostileCase) requireReason(ctx context.Context, t *testing.T, err error) {
+	t.Helper()
+	for {
+		require.Error(t, err)
+		require.LessOrEqual(t, len(err.Error()), longestError)
+		require.NotContains(t, err.Error(), "\n")
+		why := checked(h.check, err)
+		if why == "" {
+			return
+		}
+		_, err = h.producer.Send(ctx, hostileRecord(), nil).Get(ctx)
+		require.NoError(t, ctx.Err(), why)
+	}
+}
+
+// checked returns what a check finds wrong with an error, or "".
+func checked(check func(require.TestingT, error), err error) string {
+	var v verdict
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		check(&v, err)
+	}()
+	<-done
+	return v.why
+}
+
+// verdict is the require.TestingT of a check that may fail.
+type verdict struct{ why string }
+
+func (v *verdict) Errorf(format string, args ...any) { v.why += fmt.Sprintf(format, args...) }
+func (v *verdict) FailNow()                          { runtime.Goexit() }
 
 func hostileRecord() *Record {
 	return &Record{Topic: "t", Partition: PartitionOf(0), Value: []byte("value")}
@@ -108,9 +186,8 @@ func (h *hostileCase) requireWorks(ctx context.Context, t *testing.T) {
 }
 
 // undescribed: no metadata of the topic came.
-func undescribed(words ...string) func(*testing.T, error) {
-	return func(t *testing.T, err error) {
-		t.Helper()
+func undescribed(words ...string) func(require.TestingT, error) {
+	return func(t require.TestingT, err error) {
 		require.ErrorIs(t, err, ErrMetadataTimeout)
 		require.False(t, MaybeWritten(err))
 		require.True(t, Retriable(err))
@@ -119,14 +196,13 @@ func undescribed(words ...string) func(*testing.T, error) {
 }
 
 // unreached: nobody answered, and the reason is given for the address.
-func unreached(words ...string) func(*testing.T, error) {
+func unreached(words ...string) func(require.TestingT, error) {
 	return undescribed(append(words, "no server answered", "127.0.0.1:")...)
 }
 
 // undelivered: the record was buffered and not acknowledged in time.
-func undelivered(maybe bool, words ...string) func(*testing.T, error) {
-	return func(t *testing.T, err error) {
-		t.Helper()
+func undelivered(maybe bool, words ...string) func(require.TestingT, error) {
+	return func(t require.TestingT, err error) {
 		require.ErrorIs(t, err, ErrDeliveryTimeout)
 		require.Equal(t, maybe, MaybeWritten(err), err.Error())
 		require.Equal(t, !maybe, Retriable(err))
@@ -134,17 +210,14 @@ func undelivered(maybe bool, words ...string) func(*testing.T, error) {
 	}
 }
 
-func says(t *testing.T, err error, words []string) {
-	t.Helper()
+func says(t require.TestingT, err error, words []string) {
 	for _, w := range words {
 		require.Contains(t, err.Error(), w)
 	}
 }
 
-func acknowledged(t *testing.T, err error) {
-	t.Helper()
-	require.NoError(t, err)
-}
+// acknowledged: the record is delivered, at the first time.
+var acknowledged func(require.TestingT, error)
 
 // listening serves every connection with handle until the test ends.
 func listening(handle func(nc net.Conn)) func(*testing.T) ([]string, func()) {
@@ -213,31 +286,6 @@ func frame(length int32, rest string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(length)), rest...)
 }
 
-func TestServersThatAreNoKafka(t *testing.T) {
-	noise := make([]byte, 1<<20)
-	r := rand.NewChaCha8([32]byte{7})
-	_, _ = r.Read(noise)
-	noise[0] = 0x7f // else it may be a length that is waited for
-	survive(t, []*hostileCase{
-		{name: "HTTP", servers: webServer, check: unreached("not a Kafka broker", "an HTTP server answered")},
-		{name: "TLS", servers: answering([]byte{0x15, 3, 3, 0, 2, 2, 10}), check: unreached("not a Kafka broker", "the answer is TLS")},
-		{name: "text", servers: answering([]byte("SSH-2.0-OpenSSH_9.6\r\n")), check: unreached("not a Kafka broker", "SSH-2.0")},
-		{name: "garbage", servers: answering(noise), check: unreached("not a Kafka broker")},
-		{name: "zeros", servers: answering(make([]byte, 4096)), check: unreached("not a Kafka broker", "length of 0 bytes")},
-		{name: "silence", servers: listening(func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) }), check: unreached("does not answer ApiVersions")},
-		{name: "nothing is read", servers: listening(func(nc net.Conn) { _, _ = nc.Read(nil); <-time.After(2 * time.Second) }), check: unreached("does not answer ApiVersions")},
-		{name: "closes at once", servers: listening(func(net.Conn) {}), check: unreached("older than 0.10, a listener that wants TLS or SASL, or no Kafka broker")},
-		{name: "closes upon the request", servers: listening(func(nc net.Conn) { _, _ = nc.Read(make([]byte, 1024)) }), check: unreached("older than 0.10")},
-		{name: "nobody listens", servers: nobody, check: unreached("refused")},
-		{name: "length -1", servers: answering(frame(-1, "")), check: unreached("a length of -1 bytes")},
-		{name: "length 0", servers: answering(frame(0, "")), check: unreached("a length of 0 bytes")},
-		{name: "length 3", servers: answering(frame(3, "abc")), check: unreached("a length of 3 bytes")},
-		{name: "length 2^31-1", servers: answering(frame(math.MaxInt32, "\x00")), check: unreached("a length of 2147483647 bytes")},
-		{name: "length of a MiB, never sent", servers: answering(frame(1<<20, "\x0d\x0a")), check: unreached("timed out")},
-		{name: "half a length", servers: answering([]byte{0, 0}), check: unreached("timed out")},
-	})
-}
-
 // broken is a broker over TCP with a fault in it; heal ends the fault.
 func broken(key protocol.APIKey, fault testbroker.Action) func(*testing.T) ([]string, func()) {
 	return func(t *testing.T) ([]string, func()) {
@@ -247,225 +295,34 @@ func broken(key protocol.APIKey, fault testbroker.Action) func(*testing.T) ([]st
 	}
 }
 
-// faults are answers that are none, with what is to be said of them.
+// faults are answers that are none, with what is to be said of them: after the first contact, and at it.
 var faults = []struct {
-	name  string
-	fault testbroker.Action
-	word  string
+	name        string
+	fault       testbroker.Action
+	word, first string
 }{
-	{"length -1", testbroker.Garbage(frame(-1, "")), "a length of -1 bytes"},
-	{"length 0", testbroker.Garbage(frame(0, "")), "a length of 0 bytes"},
-	{"length 2^31-1", testbroker.Garbage(frame(math.MaxInt32, "\x00\x00")), "a length of 2147483647 bytes"},
-	{"wrong correlation id", testbroker.WrongCorrelationID(), "correlation id"},
-	{"half a frame, then close", testbroker.CutAnswer(7), "the stream ended after 7"},
-	{"half a frame, then reset", testbroker.CutAnswer(7).And(testbroker.WithReset()), "broker"},
-	{"half a frame, then silence", testbroker.CutAnswer(7).And(testbroker.SwallowAnswer()), ""},
-	{"silence", testbroker.SwallowAnswer(), ""},
-	{"close", testbroker.DropAnswer(), ""},
+	{"length -1", testbroker.Garbage(frame(-1, "")), "a length of -1 bytes", "a length of -1 bytes"},
+	{"length 0", testbroker.Garbage(frame(0, "")), "a length of 0 bytes", "a length of 0 bytes"},
+	{"length 3, less than a header", testbroker.Garbage(frame(3, "abc")), "a length of 3 bytes", "a length of 3 bytes"},
+	{"length 2^31-1", testbroker.Garbage(frame(math.MaxInt32, "\x00\x00")), "a length of 2147483647 bytes", "a length of 2147483647 bytes"},
+	{"length 100 MiB and a byte", testbroker.Garbage(frame(100<<20+1, "\x00\x00")), "a length of 104857601 bytes, the limit is 104857600", "the limit is 1048576"},
+	{"length 4 and no more", testbroker.Garbage(frame(4, "\x00\x00\x00\x63")), "", "correlation id"},
+	{"wrong correlation id", testbroker.WrongCorrelationID(), "correlation id", "correlation id"},
+	{"HTTP", testbroker.Garbage([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")), "malformed", "an HTTP server answered"},
+	{"a TLS alert", testbroker.Garbage([]byte{0x15, 3, 3, 0, 2, 2, 10}), "malformed", "the answer is TLS"},
+	{"SSH", testbroker.Garbage([]byte("SSH-2.0-OpenSSH_9.6\r\n")), "malformed", "SSH-2.0"},
+	{"zeros", testbroker.Garbage(make([]byte, 1<<16)), "a length of 0 bytes", "a length of 0 bytes"},
+	{"garbage", testbroker.Garbage(bytes.Repeat([]byte{0xde, 0xad, 0xbe, 0xef}, 1<<14)), "malformed", "not a Kafka broker"},
+	{"garbage in a frame", testbroker.Garbage(append(frame(2000, ""), bytes.Repeat([]byte{0xfe}, 2000)...)), "malformed", "correlation id"},
+	{"half a length, then close", testbroker.CutAnswer(2), "the stream ended after 2 bytes", "the stream ended after 2 bytes"},
+	{"half a frame, then close", testbroker.CutAnswer(7), "the stream ended after 7", "the stream ended after 7"},
+	{"half a frame, then reset", testbroker.CutAnswer(7).And(testbroker.WithReset()), "broker", "broker"},
+	{"half a frame, then silence", testbroker.CutAnswer(7).And(testbroker.SwallowAnswer()), timeOver, "does not answer ApiVersions"},
+	{"a byte now and then", testbroker.DripAnswer(1, 100*time.Millisecond), timeOver, "does not answer ApiVersions"},
+	{"silence", testbroker.SwallowAnswer(), timeOver, "does not answer ApiVersions"},
+	{"close", testbroker.DropAnswer(), "disconnected by the broker", "disconnected by the broker"},
+	{"reset", testbroker.DropAnswer().And(testbroker.WithReset()), "broker", "broker"},
 }
 
-func TestBrokenAnswersToApiVersions(t *testing.T) {
-	var cases []*hostileCase
-	for _, f := range faults {
-		cases = append(cases, &hostileCase{name: f.name, servers: broken(protocol.ApiVersions, f.fault), check: unreached(f.word)})
-	}
-	survive(t, cases)
-}
-
-func TestBrokenAnswersToMetadata(t *testing.T) {
-	var cases []*hostileCase
-	for _, f := range faults {
-		cases = append(cases, &hostileCase{name: f.name, servers: broken(protocol.Metadata, f.fault), check: unreached(f.word)})
-	}
-	survive(t, cases)
-}
-
-func TestBrokenAnswersToInitProducerID(t *testing.T) {
-	var cases []*hostileCase
-	for _, f := range faults {
-		cases = append(cases, &hostileCase{
-			name: f.name, servers: broken(protocol.InitProducerID, f.fault), check: undelivered(false, "no producer id", f.word),
-		})
-	}
-	id := func(id int64, epoch int16) testbroker.Action {
-		return testbroker.Edit(func(r *protocol.InitProducerIDResponse) { r.ProducerID, r.ProducerEpoch = id, epoch })
-	}
-	survive(t, append(cases,
-		&hostileCase{name: "a negative id", servers: broken(protocol.InitProducerID, id(-1, 0)), check: undelivered(false, "an invalid producer id")},
-		&hostileCase{name: "a negative epoch", servers: broken(protocol.InitProducerID, id(1, -1)), check: undelivered(false, "an invalid producer id")},
-		&hostileCase{name: "the last id and epoch", servers: broken(protocol.InitProducerID, id(math.MaxInt64, math.MaxInt16)), check: acknowledged},
-	))
-}
-
-func TestBrokenAnswersToProduce(t *testing.T) {
-	var cases []*hostileCase
-	for _, f := range faults {
-		cases = append(cases, &hostileCase{name: f.name, servers: broken(protocol.Produce, f.fault), check: undelivered(true, f.word)})
-	}
-	survive(t, cases)
-}
-
-func TestABrokerThatIsTooOld(t *testing.T) {
-	old := func(release string) func(*testing.T) ([]string, func()) {
-		return func(t *testing.T) ([]string, func()) {
-			c := testbroker.New(t, testbroker.Config{
-				Network: testbroker.TCP, Topics: map[string]int32{"t": 1}, Versions: testbroker.KafkaVersions(release),
-			})
-			return c.Bootstrap(), nil
-		}
-	}
-	plain := func(c *Config) { c.EnableIdempotence = false }
-	tooOld := func(words ...string) func(*testing.T, error) {
-		return func(t *testing.T, err error) {
-			t.Helper()
-			require.Error(t, err)
-			require.False(t, MaybeWritten(err))
-			says(t, err, words)
-		}
-	}
-	survive(t, []*hostileCase{
-		{name: "0.9 closes upon ApiVersions", servers: old("0.9"), check: unreached("a broker older than 0.10")},
-		{name: "0.9, not idempotent", servers: old("0.9"), change: plain, check: unreached("a broker older than 0.10")},
-		{name: "0.10 has no producer ids", servers: old("0.10"), check: tooOld("InitProducerId", "not supported by the broker", "0.11")},
-		{name: "0.10 has no batches", servers: old("0.10"), change: plain, check: tooOld("Produce", "not supported by the broker", "0.11")},
-		{name: "0.11 is new enough", servers: old("0.11"), check: acknowledged},
-	})
-}
-
-// produced edits the answers to Produce.
-func produced(edit func(r *protocol.ProduceResponse)) func(*testing.T) ([]string, func()) {
-	return broken(protocol.Produce, testbroker.Edit(edit))
-}
-
-func TestProduceAnswersThatMakeNoSense(t *testing.T) {
-	first := func(r *protocol.ProduceResponse) *protocol.ProducePartitionResponse {
-		return &r.Topics[0].Partitions[0]
-	}
-	blame := func(indexes ...int32) func(r *protocol.ProduceResponse) {
-		return func(r *protocol.ProduceResponse) {
-			part := first(r)
-			part.ErrorCode, part.BaseOffset = protocol.InvalidRecord, -1
-			for _, i := range indexes {
-				part.RecordErrors = append(part.RecordErrors, protocol.RecordError{BatchIndex: i})
-			}
-		}
-	}
-	refusedRecord := func(t *testing.T, err error) {
-		t.Helper()
-		var broker *BrokerError
-		require.ErrorAs(t, err, &broker)
-		require.Equal(t, protocol.InvalidRecord, broker.Code)
-		require.False(t, MaybeWritten(err))
-	}
-	// The broker has appended what it says it refused, so its log and the client's numbers do not agree: it is not healed.
-	lies := func(edit func(r *protocol.ProduceResponse)) func(*testing.T) ([]string, func()) {
-		return func(t *testing.T) ([]string, func()) {
-			addresses, _ := broken(protocol.Produce, testbroker.Fail(protocol.InvalidRecord).And(testbroker.Edit(edit)))(t)
-			return addresses, nil
-		}
-	}
-	survive(t, []*hostileCase{
-		{name: "no topics", servers: produced(func(r *protocol.ProduceResponse) { r.Topics = nil }), check: undelivered(true, "without a word on this partition")},
-		{name: "no partitions", servers: produced(func(r *protocol.ProduceResponse) { r.Topics[0].Partitions = nil }), check: undelivered(true, "without a word on this partition")},
-		{name: "another partition", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = 1 }), check: undelivered(true, "without a word on this partition")},
-		{name: "partition -1", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = -1 }), check: undelivered(true, "without a word on this partition")},
-		{name: "partition 2^31-1", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = math.MaxInt32 }), check: undelivered(true, "without a word on this partition")},
-		{name: "another topic", servers: produced(func(r *protocol.ProduceResponse) { r.Topics[0].ID[3]++ }), check: undelivered(true, "without a word on this partition")},
-		{name: "the same partition twice", servers: produced(func(r *protocol.ProduceResponse) {
-			again := *first(r)
-			again.ErrorCode = protocol.TopicAuthorizationFailed
-			r.Topics[0].Partitions = append(r.Topics[0].Partitions, again)
-			r.Topics = append(r.Topics, r.Topics[0])
-		}), check: acknowledged},
-		{name: "more than was asked for", servers: produced(func(r *protocol.ProduceResponse) {
-			for i := range int32(10_000) {
-				more := protocol.ProducePartitionResponse{Index: i + 5, ErrorCode: protocol.NotLeaderOrFollower}
-				r.Topics[0].Partitions = append(r.Topics[0].Partitions, more)
-			}
-		}), check: acknowledged},
-		{name: "a negative offset", servers: produced(func(r *protocol.ProduceResponse) { first(r).BaseOffset = math.MinInt64 }), check: acknowledged},
-		{name: "the last offset", servers: produced(func(r *protocol.ProduceResponse) { first(r).BaseOffset = math.MaxInt64 }), check: acknowledged},
-		{name: "a negative append time", servers: produced(func(r *protocol.ProduceResponse) { first(r).LogAppendTimeMs = math.MinInt64 }), check: acknowledged},
-		{name: "record errors without an error", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).RecordErrors = []protocol.RecordError{{BatchIndex: 0}, {BatchIndex: -1}}
-		}), check: acknowledged},
-		{name: "record errors at -1", servers: lies(blame(-1)), check: refusedRecord},
-		{name: "record errors far outside", servers: lies(blame(1, math.MaxInt32, math.MinInt32)), check: refusedRecord},
-		{name: "record errors many times", servers: lies(blame(0, 0, 0, 7, 0)), check: refusedRecord},
-		{name: "an unknown error code", servers: produced(func(r *protocol.ProduceResponse) { first(r).ErrorCode = 9999 }), check: func(t *testing.T, err error) {
-			require.True(t, MaybeWritten(err))
-			says(t, err, []string{"UNKNOWN_ERROR_CODE (9999)"})
-		}},
-		{name: "a message of 30 kB, with line ends", servers: produced(func(r *protocol.ProduceResponse) {
-			text := strings.Repeat("forged\nline ", 30_000/12)
-			first(r).ErrorCode, first(r).ErrorMessage = protocol.UnknownServerError, &text
-		}), check: func(t *testing.T, err error) {
-			require.Less(t, len(err.Error()), 2000)
-			require.NotContains(t, err.Error(), "\n")
-		}},
-		{name: "a leader that nobody knows", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 99, LeaderEpoch: 5}
-		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
-		{name: "a negative leader", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: math.MinInt32, LeaderEpoch: math.MinInt32}
-		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
-		{name: "endpoints that are none", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: 9}
-			r.NodeEndpoints = []protocol.NodeEndpoint{{NodeID: 7, Host: "", Port: -1}, {NodeID: -7, Host: "x", Port: math.MaxInt32}}
-		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
-		{name: "a throttle of 24 days", servers: produced(func(r *protocol.ProduceResponse) { r.ThrottleMs = math.MaxInt32 }), check: acknowledged},
-		{name: "a negative throttle", servers: produced(func(r *protocol.ProduceResponse) { r.ThrottleMs = math.MinInt32 }), check: acknowledged},
-	})
-}
-
-// described edits the answers to Metadata.
-func described(edit func(r *protocol.MetadataResponse)) func(*testing.T) ([]string, func()) {
-	return broken(protocol.Metadata, testbroker.Edit(edit))
-}
-
-func TestMetadataThatMakesNoSense(t *testing.T) {
-	// each edits the topics of an answer; the first contact asks for none.
-	each := func(edit func(topic *protocol.MetadataTopic)) func(*testing.T) ([]string, func()) {
-		return described(func(r *protocol.MetadataResponse) {
-			for i := range r.Topics {
-				edit(&r.Topics[i])
-			}
-		})
-	}
-	survive(t, []*hostileCase{
-		{name: "no brokers", servers: described(func(r *protocol.MetadataResponse) { r.Brokers = nil }), check: unreached("names no usable broker")},
-		{name: "brokers without an address", servers: described(func(r *protocol.MetadataResponse) {
-			r.Brokers = []protocol.MetadataBroker{{NodeID: 1, Host: "", Port: 9092}, {NodeID: 2, Host: "x", Port: 0}, {NodeID: 3, Host: "x", Port: 70000}, {NodeID: 4, Host: "x", Port: -1}}
-		}), check: unreached("names no usable broker")},
-		{name: "a host that does not exist", servers: described(func(r *protocol.MetadataResponse) { r.Brokers[0].Host = "no.such.host.invalid" }),
-			check: undelivered(false, "no.such.host.invalid")},
-		{name: "a host of 30 kB", servers: described(func(r *protocol.MetadataResponse) { r.Brokers[0].Host = strings.Repeat("h", 30_000) }),
-			check: undelivered(false)},
-		{name: "a port where nobody listens", servers: described(func(r *protocol.MetadataResponse) { r.Brokers[0].Port = 1 }), check: undelivered(false, "127.0.0.1:1")},
-		{name: "a leader that is no broker", servers: each(func(topic *protocol.MetadataTopic) {
-			for i := range topic.Partitions {
-				topic.Partitions[i].LeaderID = 4711
-			}
-		}), check: undelivered(false, "the partition has no leader")},
-		{name: "a leader of -2^31", servers: each(func(topic *protocol.MetadataTopic) {
-			for i := range topic.Partitions {
-				topic.Partitions[i].LeaderID, topic.Partitions[i].LeaderEpoch = math.MinInt32, math.MinInt32
-			}
-		}), check: undelivered(false, "the partition has no leader")},
-		{name: "partitions with absurd numbers", servers: each(func(topic *protocol.MetadataTopic) {
-			topic.Partitions[0].Index = math.MaxInt32
-			topic.Partitions[1].Index = -5
-		}), check: undescribed("LEADER_NOT_AVAILABLE")},
-		{name: "one partition with an absurd number", servers: each(func(topic *protocol.MetadataTopic) { topic.Partitions[1].Index = math.MaxInt32 - 1 }), check: acknowledged},
-		{name: "every partition twice", servers: each(func(topic *protocol.MetadataTopic) { topic.Partitions = append(topic.Partitions, topic.Partitions...) }), check: acknowledged},
-		{name: "no partitions", servers: each(func(topic *protocol.MetadataTopic) { topic.Partitions = nil }), check: undescribed("LEADER_NOT_AVAILABLE")},
-		{name: "another topic", servers: each(func(topic *protocol.MetadataTopic) { other := "other"; topic.Name = &other }), check: undescribed("UNKNOWN_TOPIC_OR_PARTITION")},
-		{name: "a topic without a name", servers: each(func(topic *protocol.MetadataTopic) { topic.Name = nil }), check: undescribed("UNKNOWN_TOPIC_OR_PARTITION")},
-		{name: "no topics", servers: described(func(r *protocol.MetadataResponse) { r.Topics = nil }), check: undescribed("UNKNOWN_TOPIC_OR_PARTITION")},
-		{name: "an unknown error of the topic", servers: each(func(topic *protocol.MetadataTopic) { topic.ErrorCode = 9999 }), check: func(t *testing.T, err error) {
-			require.False(t, MaybeWritten(err))
-			says(t, err, []string{"UNKNOWN_ERROR_CODE (9999)"})
-		}},
-		{name: "a throttle of 24 days", servers: described(func(r *protocol.MetadataResponse) { r.ThrottleMs = math.MaxInt32 }), check: acknowledged},
-	})
-}
+// timeOver is said of an answer that does not come in time.
+const timeOver = "no answer within the request timeout"
