@@ -1,0 +1,160 @@
+package producer
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// This file is about brokers that read slowly: a batch whose time is over while a connection still writes it keeps its bytes, whatever
+// is sent meanwhile. Under the race detector a buffer that is given back is poison at once (accumulator/poison.go).
+
+// large is the value of the batch that is written slowly.
+var large = bytes.Repeat([]byte{'A'}, 900_000)
+
+// reuse fills buffers of the same size with something else.
+func reuse(p *Producer) (all []Future) {
+	for i := range 24 {
+		other := bytes.Repeat([]byte{'B'}, 900_000)
+		all = append(all, p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(int32(1 + i%2)), Value: other}, nil))
+	}
+	return all
+}
+
+// slowConn takes a second for each tenth of the large value.
+type slowConn struct{ net.Conn }
+
+func (c slowConn) Write(b []byte) (written int, err error) {
+	if len(b) < len(large) || b[len(b)/2] != 'A' {
+		return c.Conn.Write(b)
+	}
+	for size := len(b)/10 + 1; len(b) > 0; {
+		n, err := c.Conn.Write(b[:min(size, len(b))])
+		written += n
+		if b = b[n:]; err != nil {
+			return written, err
+		}
+		time.Sleep(time.Second)
+	}
+	return written, nil
+}
+
+func TestABatchThatExpiresWhileItIsWrittenKeepsItsBytes(t *testing.T) {
+	slow := func(c *Config) {
+		dial := c.Dialer
+		c.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return slowConn{nc}, nil
+		}
+	}
+	badInput(t, slow, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, &Record{Topic: "t", Partition: PartitionOf(0)})
+		c.StopBroker(1)
+		time.AfterFunc(115*time.Second, func() { c.StartBroker(1) })
+		took, err := outcomeOf(p, &Record{Topic: "t", Partition: PartitionOf(0), Value: large})
+		require.ErrorIs(t, err, ErrDeliveryTimeout)
+		require.True(t, MaybeWritten(err), "its first bytes are on their way: %v", err)
+		require.Equal(t, 2*time.Minute, took)
+		for _, f := range reuse(p) {
+			_, err := f.Get(context.Background())
+			require.NoError(t, err)
+		}
+		log := c.Log("t", 0)
+		require.Len(t, log, 2)
+		require.True(t, bytes.Equal(large, log[1].Value))
+	})
+}
+
+// gatedServer passes bytes on to a broker, but of a large request only the first ones until the gate is opened.
+type gatedServer struct {
+	broker string
+	gate   chan struct{}
+
+	got   []byte // of the first large request
+	first sync.Once
+	done  chan struct{} // closed when got is there
+}
+
+func (g *gatedServer) serve(client net.Conn) {
+	broker, err := net.Dial("tcp", g.broker)
+	if err != nil {
+		return
+	}
+	defer func() { _ = broker.Close() }()
+	go func() {
+		_, _ = io.Copy(client, broker)
+		_ = client.Close()
+	}()
+	for {
+		head := make([]byte, 8)
+		if _, err := io.ReadFull(client, head); err != nil {
+			return
+		}
+		size := int(head[0])<<24 | int(head[1])<<16 | int(head[2])<<8 | int(head[3])
+		body := make([]byte, size-4)
+		read := 0
+		if size > len(large) {
+			read, _ = io.ReadFull(client, body[:1000])
+			<-g.gate
+		}
+		n, err := io.ReadFull(client, body[read:])
+		read += n
+		if size > len(large) {
+			g.first.Do(func() {
+				g.got = body[:read]
+				close(g.done)
+			})
+		}
+		if err != nil {
+			return
+		}
+		if _, err := broker.Write(append(head, body...)); err != nil {
+			return
+		}
+	}
+}
+
+// The same over a real socket, where the system reads the buffers. On a slow machine the connection may end before the gate opens;
+// then what came until there must be right.
+func TestABatchThatExpiresWhileASocketTakesItKeepsItsBytes(t *testing.T) {
+	c := testbroker.New(t, testbroker.Config{Network: testbroker.TCP, Topics: map[string]int32{"t": 3}})
+	c.On(protocol.InitProducerID).Nth(1).Do(testbroker.DelayAnswer(time.Second))
+	g := &gatedServer{broker: c.Address(1), gate: make(chan struct{}), done: make(chan struct{})}
+	addresses, _ := listening(g.serve)(t)
+	cfg := DefaultConfig(c.Bootstrap()...)
+	cfg.Linger, cfg.RequestTimeout, cfg.DeliveryTimeout = 0, 3*time.Second, 3*time.Second
+	cfg.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, addresses[0])
+	}
+	p, err := New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
+
+	// Its first second goes by before there is a producer id; so its time is over before the request's is.
+	_, err = p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(0), Value: large}, nil).Get(context.Background())
+	require.ErrorIs(t, err, ErrDeliveryTimeout)
+	reused := reuse(p)
+	close(g.gate)
+	for _, f := range reused {
+		<-f.Done()
+	}
+	<-g.done
+	require.GreaterOrEqual(t, len(g.got), 1000)
+	values := bytes.TrimRight(g.got[500:], "\x00")
+	require.Equal(t, len(values), bytes.Count(values, []byte{'A'}), "something else was written than was sent")
+	for _, r := range c.Log("t", 0) {
+		require.True(t, bytes.Equal(large, r.Value))
+	}
+}
