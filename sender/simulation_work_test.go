@@ -1,0 +1,277 @@
+package sender_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gosamsa/samsa/producer"
+)
+
+// item is a record of a run, and what was told of it.
+type item struct {
+	sender, number int // of sender's records, in the order of sending
+	record         producer.Record
+	key, value     string // of record, whose bytes are used again after the send
+	future         producer.Future
+	accepted       time.Time // when the send had returned
+	listens        bool      // it has a callback
+	cancelled      bool      // Cancel said that it took it back
+
+	told []outcome // by its callback; world.mu guards it
+	got  []outcome // by Get, before the end
+}
+
+func (it *item) String() string { return fmt.Sprintf("%d/%d", it.sender, it.number) }
+
+// outcome is what a caller was told.
+type outcome struct {
+	at    time.Time
+	place producer.Metadata
+	err   error
+	turn  int // counts all outcomes of callbacks
+}
+
+func (o outcome) String() string {
+	switch {
+	case o.err != nil:
+		return o.err.Error()
+	default:
+		return fmt.Sprintf("acknowledged in %s/%d at %d", o.place.Topic, o.place.Partition, o.place.Offset)
+	}
+}
+
+// worker is one goroutine that sends.
+type worker struct {
+	*world
+	draws
+	id     int
+	number int
+	mine   []*item
+}
+
+// send is what one goroutine does.
+func (w *world) send(id int) {
+	k := &worker{world: w, draws: w.draws(100 + uint64(id)), id: id}
+	for range w.plan.sends {
+		if d := w.plan.length / time.Duration(w.plan.sends); k.oneIn(3) {
+			time.Sleep(time.Duration(k.Int64N(int64(6*d) + 1)))
+		}
+		k.act()
+	}
+}
+
+func (k *worker) act() {
+	switch k.IntN(16) {
+	case 0:
+		it := k.item(false)
+		k.sent(it, k.p.Send(k.t.Context(), &it.record, nil))
+	case 1:
+		k.get()
+	case 2:
+		it := k.item(true)
+		k.sent(it, k.p.TrySend(&it.record, k.callback(it)))
+	case 3, 4:
+		k.sendAll()
+	case 5:
+		ctx, cancel := context.WithTimeout(k.t.Context(), k.upTo(time.Second))
+		it := k.item(true)
+		k.sent(it, k.p.Send(ctx, &it.record, k.callback(it)))
+		cancel()
+	case 6:
+		k.cancel()
+	case 7:
+		if k.oneIn(2) {
+			k.flush()
+		}
+	default:
+		it := k.item(true)
+		k.sent(it, k.p.Send(k.t.Context(), &it.record, k.callback(it)))
+	}
+	if _, used := k.p.Buffered(); used > k.cfg.BufferMemory {
+		k.fail("%d bytes are buffered", used)
+	}
+}
+
+// item draws a record.
+func (k *worker) item(listens bool) *item {
+	k.number++
+	it := &item{sender: k.id, number: k.number, listens: listens}
+	k.fill(it, k.draws)
+	k.mine = append(k.mine, it)
+	k.add(it)
+	return it
+}
+
+func (w *world) fill(it *item, d draws) {
+	name := fmt.Sprintf("topic-%d", d.IntN(len(w.plan.topics)))
+	it.record = producer.Record{Topic: name}
+	size := d.IntN(60)
+	switch {
+	case d.oneIn(8):
+		size = d.IntN(600)
+	case d.oneIn(30):
+		size = d.IntN(min(w.cfg.MaxRequestSize+w.cfg.MaxRequestSize/10, 20_000))
+	}
+	it.record.Value = []byte(it.String() + "|" + strings.Repeat(string(rune('a'+it.number%26)), size))
+	if !d.oneIn(3) {
+		it.record.Key = fmt.Appendf(nil, "key-%d", d.IntN(6))
+	}
+	if d.oneIn(4) {
+		it.record.Partition = producer.PartitionOf(d.Int32N(w.plan.topics[name]))
+	}
+	if d.oneIn(10) {
+		it.record.Headers = []producer.Header{{Key: "h", Value: []byte(it.String())}}
+	}
+	it.key, it.value = string(it.record.Key), string(it.record.Value)
+}
+
+func (w *world) add(it *item) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.items = append(w.items, it)
+}
+
+// sent is called when a send has returned: the caller may use its bytes again.
+func (k *worker) sent(it *item, f producer.Future) {
+	it.future, it.accepted = f, time.Now()
+	scribble(it)
+	k.note("%v sent to %s", it, it.record.Topic)
+}
+
+func scribble(it *item) {
+	for _, b := range [][]byte{it.record.Key, it.record.Value} {
+		for i := range b {
+			b[i] = '!'
+		}
+	}
+}
+
+func (k *worker) callback(it *item) producer.Callback {
+	return func(m producer.Metadata, err error) { k.tell(it, outcome{place: m, err: err}) }
+}
+
+// tell notes what a callback was told, and does sometimes what callbacks do.
+func (w *world) tell(it *item, o outcome) {
+	w.mu.Lock()
+	o.at, o.turn = time.Now(), len(w.notes)
+	it.told = append(it.told, o)
+	w.noteLocked("%v told: %v", it, o)
+	d := draws{w.chance}
+	try, wait, flush := d.oneIn(40), w.plan.slow && d.oneIn(10), d.oneIn(60)
+	var again *item
+	if try || wait {
+		w.nested++
+		again = &item{sender: 1000 + w.nested, number: 1, listens: true}
+		w.fill(again, d)
+		w.items = append(w.items, again)
+	}
+	w.mu.Unlock()
+	if again != nil {
+		cb := func(m producer.Metadata, err error) { w.tell(again, outcome{place: m, err: err}) }
+		if wait {
+			time.Sleep(20 * time.Millisecond)
+			again.future = w.p.Send(w.t.Context(), &again.record, cb)
+		} else {
+			again.future = w.p.TrySend(&again.record, cb)
+		}
+		w.mu.Lock()
+		again.accepted = time.Now()
+		w.mu.Unlock()
+	}
+	if flush {
+		if err := w.p.Flush(w.t.Context()); !errors.Is(err, producer.ErrInCallback) {
+			w.fail("Flush in a callback returned %v", err)
+		}
+	}
+}
+
+// get sends a record and waits for it, or not long enough.
+func (k *worker) get() {
+	it := k.item(k.oneIn(2))
+	var cb producer.Callback
+	if it.listens {
+		cb = k.callback(it)
+	}
+	k.sent(it, k.p.Send(k.t.Context(), &it.record, cb))
+	ctx, cancel := context.WithTimeout(k.t.Context(), k.upTo(3*time.Second))
+	defer cancel()
+	m, err := it.future.Get(ctx)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		if !producer.MaybeWritten(err) || producer.Retriable(err) {
+			k.fail("%v: Get ended by its context says %v", it, err)
+		}
+		return
+	}
+	it.got = append(it.got, outcome{place: m, err: err})
+}
+
+func (k *worker) sendAll() {
+	n := 1 + k.IntN(12)
+	items, records := make([]*item, n), make([]producer.Record, n)
+	for i := range n {
+		items[i] = k.item(true)
+		records[i] = items[i].record
+	}
+	var cb func(int, producer.Metadata, error)
+	if k.oneIn(4) {
+		for _, it := range items {
+			it.listens = false
+		}
+	} else {
+		cb = func(i int, m producer.Metadata, err error) { k.tell(items[i], outcome{place: m, err: err}) }
+	}
+	for i, f := range k.p.SendAll(k.t.Context(), records, cb, nil) {
+		k.sent(items[i], f)
+	}
+}
+
+// cancel sends a record and takes one back: that one or another.
+func (k *worker) cancel() {
+	it := k.item(true)
+	k.sent(it, k.p.Send(k.t.Context(), &it.record, k.callback(it)))
+	if k.oneIn(3) {
+		it = k.mine[max(0, len(k.mine)-1-k.IntN(10))]
+	}
+	if it.future.Cancel() {
+		k.note("%v cancelled", it)
+		it.cancelled = true
+		k.mu.Lock()
+		told := !it.listens || len(it.told) == 1
+		k.mu.Unlock()
+		if !told {
+			k.fail("%v: Cancel returned before its callback had", it)
+		}
+	}
+}
+
+// flush waits for what this goroutine has sent.
+func (k *worker) flush() {
+	ctx, cancel := context.WithTimeout(k.t.Context(), k.upTo(5*time.Second))
+	defer cancel()
+	mine := slices.Clone(k.mine)
+	if k.p.Flush(ctx) != nil {
+		return
+	}
+	k.mu.Lock()
+	var open []string
+	for _, it := range mine {
+		if it.listens && len(it.told) != 1 {
+			open = append(open, it.String())
+		}
+	}
+	k.mu.Unlock()
+	if len(open) > 0 {
+		k.fail("Flush returned before the callbacks of %v", open)
+	}
+	for _, it := range mine {
+		select {
+		case <-it.future.Done():
+		default:
+			k.fail("Flush returned before the outcome of %v", it)
+		}
+	}
+}
