@@ -56,14 +56,30 @@ func (w *world) check() {
 	}
 	v.order()
 	v.cluster()
+	v.memory()
 	if w.left != nil && w.left.MaybeWritten != v.maybe {
 		w.fail("Close counted %d records as maybe written; %d were told so", w.left.MaybeWritten, v.maybe)
 	}
-	if records, used := w.p.Buffered(); records != 0 || used != 0 {
-		w.fail("%d records with %d bytes are still buffered", records, used)
-	}
 	if _, err := sender.Replay(bytes.NewReader(w.lanes.buf.Bytes())); err != nil {
 		w.fail("the delivery core's log does not replay: %v", err)
+	}
+}
+
+// memory checks that all memory was given back, and that no more than buffer.memory was used, but for what callbacks, compressing and
+// building batches anew take without waiting.
+func (v *verdict) memory() {
+	if records, used := v.p.Buffered(); records != 0 || used != 0 {
+		v.fail("%d records with %d bytes are still buffered", records, used)
+	}
+	takes := v.cfg.Compression != producer.CompressionNone
+	for _, r := range v.c.Produces() {
+		for _, p := range r.Parts {
+			takes = takes || p.Code == protocol.MessageTooLarge || p.Code == protocol.InvalidRecord
+		}
+	}
+	const callback = 64
+	if v.most > v.cfg.BufferMemory+callback*int64(len(v.world.items)) && !takes {
+		v.fail("%d bytes were buffered", v.most)
 	}
 }
 

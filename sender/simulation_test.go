@@ -56,6 +56,7 @@ type world struct {
 	calm   bool
 
 	left    *producer.CloseError // what Close said
+	most    int64                // bytes that were buffered
 	wrong   []string
 	healed  chan struct{}
 	pending sync.WaitGroup // what ends by itself when healed

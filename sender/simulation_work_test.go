@@ -91,9 +91,10 @@ func (k *worker) act() {
 		it := k.item(true)
 		k.sent(it, k.p.Send(k.t.Context(), &it.record, k.callback(it)))
 	}
-	if _, used := k.p.Buffered(); used > k.cfg.BufferMemory {
-		k.fail("%d bytes are buffered", used)
-	}
+	_, used := k.p.Buffered()
+	k.mu.Lock()
+	k.most = max(k.most, used)
+	k.mu.Unlock()
 }
 
 // item draws a record.
