@@ -1,0 +1,44 @@
+package sender
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// TestATopicThatIsMadeAgainBehindAGapLosesNothing: one batch fails for certain, and the one behind it, which may have been written,
+// goes again under its old sequence. Meanwhile the topic is made again: its log knows nothing of the producer and takes any first
+// sequence, that one, too. What comes next must not be numbered from the gap on: it would be taken for a duplicate of that batch.
+func TestATopicThatIsMadeAgainBehindAGapLosesNothing(t *testing.T) {
+	onRig(t, topicT(1, 1), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		release := make(chan struct{})
+		refused := testbroker.Hold(release).And(testbroker.Fail(protocol.TopicAuthorizationFailed))
+		r.c.On(protocol.Produce).InTurn(refused, testbroker.DropRequest())
+		a := r.send(0, "a")
+		synctest.Wait()
+		b := r.send(0, "b")
+		synctest.Wait()
+		close(release)
+		_ = a.failed(false)
+		r.c.DeleteTopic("t")
+		r.c.CreateTopic("t", 1)
+		b.acked()
+		together := make(chan struct{})
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(together))
+		var all []sent
+		for _, v := range []string{"c", "d", "e", "f"} {
+			all = append(all, r.send(0, v))
+			synctest.Wait()
+		}
+		close(together)
+		for i, s := range all {
+			require.Equal(t, int64(1+i), s.acked())
+		}
+		require.Equal(t, []string{"b", "c", "d", "e", "f"}, r.values(0))
+	})
+}
