@@ -359,8 +359,8 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		}
 		p.topicID = id
 	}
+	p.trace.leaderMoved(p.lane.leader, epoch, now)
 	p.lane.leaderMoved(epoch, now)
-	p.trace.leaderMoved(epoch, now)
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
 		p.broker, p.leader, p.queued = b, leader, false

@@ -108,8 +108,8 @@ func (t *trace) ticked(now time.Time, does []action) {
 	}
 }
 
-func (t *trace) leaderMoved(epoch int32, now time.Time) {
-	if t != nil {
+func (t *trace) leaderMoved(from, epoch int32, now time.Time) {
+	if t != nil && epoch > from { // all else is no news to the lane
 		t.line("leader", "at", t.since(now), "leaderEpoch", epoch)
 	}
 }
