@@ -147,20 +147,18 @@ func readLine(text string) (fields, error) {
 		if !found {
 			break
 		}
-		value := rest
-		if strings.HasPrefix(rest, `"`) {
-			quoted, err := strconv.QuotedPrefix(rest)
-			if err != nil {
-				return nil, err
-			}
-			text = strings.TrimPrefix(rest[len(quoted):], " ")
-			if value, err = strconv.Unquote(quoted); err != nil {
-				return nil, err
-			}
-		} else {
-			value, text, _ = strings.Cut(rest, " ")
+		if !strings.HasPrefix(rest, `"`) {
+			f[key], text, _ = strings.Cut(rest, " ")
+			continue
 		}
-		f[key] = value
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil {
+			return nil, err
+		}
+		text = strings.TrimPrefix(rest[len(quoted):], " ")
+		if f[key], err = strconv.Unquote(quoted); err != nil {
+			return nil, err
+		}
 	}
 	return f, nil
 }
