@@ -216,7 +216,8 @@ func (v *verdict) acknowledged(it *item, m producer.Metadata, where []found) {
 }
 
 // order checks that each sender's records are in the logs, and were told, in the order of sending. Without idempotence, and with one
-// request in flight, that is promised of the acknowledged ones, whose retries may be there twice.
+// request in flight, that is promised of those that a broker acknowledged, whose retries may be there twice. With acks=0 a broker may
+// find the requests of a connection that broke after those of the next one.
 func (v *verdict) order() {
 	for l, items := range v.logs {
 		last := map[int]*item{}
@@ -224,7 +225,7 @@ func (v *verdict) order() {
 			before := last[it.sender]
 			switch {
 			case v.cfg.EnableIdempotence:
-			case v.cfg.MaxInFlight > 1 || v.final[it].err != nil || len(v.present[it]) > 1:
+			case v.cfg.MaxInFlight > 1 || v.cfg.Acks == producer.AcksNone || v.final[it].err != nil || len(v.present[it]) > 1:
 				continue
 			}
 			if before != nil && before.number > it.number {
