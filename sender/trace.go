@@ -109,7 +109,7 @@ func (t *trace) ticked(now time.Time, does []action) {
 }
 
 func (t *trace) leaderMoved(from, epoch int32, now time.Time) {
-	if t != nil && epoch > from { // all else is no news to the lane
+	if t != nil && epoch >= 0 && epoch != from { // all else is no news to the lane
 		t.line("leader", "at", t.since(now), "leaderEpoch", epoch)
 	}
 }
