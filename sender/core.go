@@ -183,6 +183,9 @@ func (l *lane) retryDue(now time.Time) (p *parcel, wait time.Time) {
 			if now.Before(p.notBefore) {
 				return nil, p.notBefore
 			}
+			if l.mustAdopt(p) && !l.acked && l.flying > 0 {
+				return nil, time.Time{} // one that has expired is still in flight: as for new ones, see admitsNew
+			}
 			return p, time.Time{}
 		case inFlight:
 			if l.cfg.idempotent {
