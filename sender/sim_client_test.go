@@ -233,7 +233,12 @@ func (c *simClient) failed(r *simRequest, sent bool) {
 		if sent {
 			l.ledger.reasons++
 		}
-		c.finish(l, l.lane.disconnected(part.batch.parcel, sent, errors.New("reset"), c.s.now))
+		had := part.batch.parcel.sequence
+		actions := l.lane.disconnected(part.batch.parcel, sent, errors.New("reset"), c.s.now)
+		if had != noSequence && part.batch.parcel.sequence == noSequence {
+			l.ledger.given--
+		}
+		c.finish(l, actions)
 	}
 }
 

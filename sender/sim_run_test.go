@@ -308,6 +308,9 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 		c.limit = []int{1, 2, 3, 1 << 30}[s.rng.IntN(4)]
 	case f == faultRemake && once:
 		c.remakeTopic(c.slots[slot].topic)
+		for _, l := range s.client.lanes {
+			l.ledger.reasons++
+		}
 	case f == faultForget && s.quiet():
 		s.pass(2 * brokerForgets)
 		c.forget()
