@@ -183,7 +183,7 @@ func (c *simClient) next(l *simLane) *simBatch {
 func (c *simClient) write(e *simEndpoint, r *simRequest) {
 	conn := e.conn
 	e.inFlight++
-	if c.s.hits(faultUnsent, 20) {
+	if c.s.hits(faultUnsent, 8) {
 		c.s.note("the connection to broker %d breaks before a byte of it leaves", e.id)
 		c.close(e)
 		e.inFlight--
@@ -191,7 +191,7 @@ func (c *simClient) write(e *simEndpoint, r *simRequest) {
 		return
 	}
 	conn.pending = append(conn.pending, r)
-	if c.s.hits(faultTorn, 20) {
+	if c.s.hits(faultTorn, 12) {
 		c.s.note("the connection to broker %d breaks in the middle of it", e.id)
 		c.close(e)
 		return
@@ -266,7 +266,7 @@ func (c *simClient) receive(e *simEndpoint) {
 		}
 	}
 	for _, part := range r.parts {
-		if part.silent = c.s.hits(faultSilent, 40); !part.silent {
+		if part.silent = c.s.hits(faultSilent, 15); !part.silent {
 			c.s.note("%s: answer of %v arrives: %s", c.s.cluster.slots[part.slot], part, part.answer.code.Name())
 			c.answered(part, *part.answer)
 		}

@@ -292,7 +292,7 @@ func (c *simCluster) learn(b *simBroker, slot int) {
 // fetch lets a follower copy from its leader. What it has is said first, and counts for the leader from then on.
 func (c *simCluster) fetch(b *simBroker, slot int) {
 	v := b.views[slot]
-	if v.life == nil || v.leader == noLeader || v.leader == b.id {
+	if v.life == nil || v.leader == noLeader || v.leader == b.id || !v.life.replicas.has(b.id) {
 		return
 	}
 	leader := c.brokers[v.leader]

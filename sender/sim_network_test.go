@@ -156,7 +156,7 @@ func (c *simCluster) append(b *simBroker, part *simPart, stray bool) {
 			v.life.appended[record] = e.base + int64(i)
 		}
 	}
-	if part.answer == nil && c.s.hits(faultServerError, 40) {
+	if part.answer == nil && c.s.hits(faultServerError, 20) {
 		part.answer = refusal(protocol.UnknownServerError) // it is in the log all the same
 	}
 }
@@ -185,7 +185,7 @@ func (c *simCluster) invalid(part *simPart) *answer {
 	case c.s.hits(faultRetriable, 15):
 		codes := []protocol.ErrorCode{protocol.CorruptMessage, protocol.KafkaStorageError, protocol.NotLeaderOrFollower, protocol.RequestTimedOut}
 		return refusal(codes[c.s.rng.IntN(len(codes))])
-	case c.s.cfg.idempotent && c.s.hits(faultIdentityRefused, 40):
+	case c.s.cfg.idempotent && c.s.hits(faultIdentityRefused, 25):
 		codes := []protocol.ErrorCode{protocol.InvalidProducerEpoch, protocol.InvalidProducerIDMapping, protocol.ProducerFenced}
 		return refusal(codes[c.s.rng.IntN(len(codes))])
 	}

@@ -233,7 +233,7 @@ func (s *sim) step() {
 		s.client.ids.answer(s)
 	case choice < 81:
 		s.client.rebuildOne(l)
-	case choice < 92:
+	case choice < 89:
 		s.pass(time.Duration(1+rng.IntN(100)) * time.Millisecond)
 	default:
 		s.trouble(b, e, slot)
@@ -306,7 +306,7 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 		s.bad[s.rng.IntN(len(s.outcomes))] = true // the broker's rules have changed
 	case f == faultTooLarge:
 		c.limit = []int{1, 2, 3, 1 << 30}[s.rng.IntN(4)]
-	case f == faultRemake && once:
+	case f == faultRemake && s.rng.IntN(2) == 0:
 		c.remakeTopic(c.slots[slot].topic)
 		for _, l := range s.client.lanes {
 			l.ledger.reasons++
