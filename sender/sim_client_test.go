@@ -121,7 +121,8 @@ func (c *simClient) work(e *simEndpoint) {
 	}
 }
 
-// connect dials a broker. One that hangs lets nobody in; the attempt is given up at once here.
+// connect dials a broker. One that hangs lets nobody in; the attempt is given up at once here. One that turns out to be too old is refused
+// what waits for it.
 func (c *simClient) connect(e *simEndpoint) bool {
 	if e.conn != nil {
 		return true
@@ -130,6 +131,16 @@ func (c *simClient) connect(e *simEndpoint) bool {
 	if !b.alive || b.hung {
 		e.notUntil = c.s.now.Add(50 * time.Millisecond)
 		c.s.note("broker %d cannot be reached", e.id)
+		return false
+	}
+	if c.s.hits(faultTooOld, 10) {
+		c.s.note("broker %d is too old", e.id)
+		e.notUntil = c.s.now.Add(50 * time.Millisecond)
+		for _, l := range c.lanes {
+			if l.leader == e.id && c.sendable(l) {
+				c.refuse(l, &record.Error{Err: errors.New("too old")})
+			}
+		}
 		return false
 	}
 	e.conn = &simConn{broker: e.id, open: true}

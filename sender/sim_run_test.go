@@ -35,13 +35,14 @@ const (
 	faultForget
 	faultNoIdentity
 	faultRebuild
+	faultTooOld
 	faultClose
 	faultKinds
 )
 
 var faultNames = [...]string{
 	"reset", "torn", "unsent", "hang", "kill", "stop", "move", "lag", "reassign", "stale metadata", "server error", "refusal", "retriable",
-	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild", "close",
+	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild", "too old", "close",
 }
 
 // simLimits are what the shrinker takes from a run to make its story shorter. The zero value takes nothing.
