@@ -178,7 +178,8 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 		return l.tryAgain(p, cause, now)
 	}
 	forgot := code == protocol.OutOfOrderSequenceNumber || code == protocol.UnknownProducerID
-	if forgot && l.proves(p) {
+	// A broker that does not know the producer has deleted its records with what it knew: p's may have been among them.
+	if code == protocol.OutOfOrderSequenceNumber && l.proves(p) {
 		p.bygone = p.bygone || p.doubtful && p.life != l.life
 		p.doubtful = false
 	}
