@@ -125,7 +125,7 @@ const (
 
 func newIsolation(t *testing.T) *isolation {
 	c := wholeCluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	require.NoError(t, c.CreateTopics(ctx, oneReplica("main", 1, 2, 3, 1, 2, 3), oneReplica("control", 1, 3, 1, 3),
 		oneReplica("fill", victim), oneReplica("burst", 1, 3)))
@@ -212,7 +212,7 @@ func TestAHungBrokerLeavesTheOthersTheirLatencyAndHalfOfTheMemory(t *testing.T) 
 
 func TestRecordsOfSeveralHungBrokersLeaveByTheirDeliveryTimeout(t *testing.T) {
 	c := wholeCluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	topic := oneReplica("several", 1, 2, 3)
 	require.NoError(t, c.CreateTopics(ctx, topic))

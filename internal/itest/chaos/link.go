@@ -19,7 +19,6 @@ type link struct {
 	cutting     bool
 	left        int // while cutting: how many bytes still pass on to the broker
 	losing      bool
-	closeAfter  time.Duration
 	loseAnswers chan struct{} // closed when the first answer was lost
 	lost        bool
 }

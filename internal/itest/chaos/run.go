@@ -43,14 +43,14 @@ const nodes = 3
 
 // LaunchCluster starts the cluster that runs need: three nodes, three replicas, min.insync.replicas 2.
 func LaunchCluster(ctx context.Context) (*realkafka.Cluster, error) {
-	return realkafka.Launch(ctx, realkafka.Options{Nodes: nodes})
+	return realkafka.Launch(ctx, realkafka.Options{Nodes: nodes, StartTimeout: healLimit})
 }
 
 // limits of waiting for what must come. They are long: they end a run that hangs, and judge nothing else.
 const (
-	progressLimit = 3 * time.Minute
+	progressLimit = 5 * time.Minute
 	finishLimit   = 5 * time.Minute
-	healLimit     = 4 * time.Minute
+	healLimit     = 10 * time.Minute
 )
 
 // Run does one run on a cluster that is whole, and leaves it so. An error means that the run could not be done: the cluster did not do as

@@ -14,7 +14,7 @@ import (
 func chaos(t *testing.T, o Options) {
 	t.Helper()
 	c := wholeCluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	o.Client, o.Topic, o.Say = Samsa, t.Name(), t.Logf
 	if o.Seed == 0 {

@@ -25,7 +25,7 @@ type bench struct {
 func startBench(t *testing.T, topic realkafka.Topic, change func(*producer.Config)) *bench {
 	t.Helper()
 	c := wholeCluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	topic.Name = t.Name()
 	require.NoError(t, c.CreateTopics(ctx, topic))
