@@ -132,6 +132,7 @@ func newIsolation(t *testing.T) *isolation {
 	i := &isolation{t: t, ctx: ctx, cluster: c}
 	cfg := producer.DefaultConfig(c.Bootstrap()...)
 	cfg.BufferMemory = bufferMemory
+	cfg.DeliveryTimeout = time.Hour // what fills the hanging broker's share stays, however long the test takes
 	var err error
 	i.p, err = producer.New(cfg)
 	require.NoError(t, err)
