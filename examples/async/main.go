@@ -23,8 +23,8 @@ func main() { lab.Main(run) }
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags, bootstrap := lab.Flags("async", about, out)
 	topic := flags.String("topic", "samsa-async", "`name` of the topic; created if it is not there")
-	count := flags.Int("records", 20000, "how many records are sent in each of the two ways")
-	if err := flags.Parse(args); err != nil {
+	count := lab.Count(flags, "records", 20000, "how `many` records are sent in each of the two ways")
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
 	l, err := lab.Open(ctx, *bootstrap, 3, *topic)

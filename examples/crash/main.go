@@ -31,8 +31,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags, bootstrap := lab.Flags("crash", about, out)
 	topic := flags.String("topic", "samsa-crash", "`name` of the topic; created if it is not there")
-	after := flags.Int("after", 10000, "after how many `acknowledgements` the child kills itself")
-	if err := flags.Parse(args); err != nil {
+	after := lab.Count(flags, "after", 10000, "after how many `acknowledgements` the child kills itself")
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
 	l, err := lab.Open(ctx, *bootstrap, 3, *topic)

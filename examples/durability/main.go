@@ -41,18 +41,16 @@ type demo struct {
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	d := demo{out: out}
 	flags := lab.FlagsAlone("durability", about, out)
-	flags.IntVar(&d.records, "records", 100000, "how many records each profile sends for its speed")
-	flags.IntVar(&d.waits, "waits", 200, "how many records each profile sends one after the other for its latency")
-	flags.IntVar(&d.rate, "rate", 5000, "records a `second` that each profile sends while brokers die")
-	flags.IntVar(&d.size, "size", 100, "`bytes` of each value")
-	flags.DurationVar(&d.pause, "pause", 700*time.Millisecond, "how long the followers are behind in part 3; more than 2s and they count as dead")
+	records := lab.Count(flags, "records", 100000, "how `many` records each profile sends for its speed")
+	waits := lab.Count(flags, "waits", 200, "how `many` records each profile sends one after the other for its latency")
+	rate := lab.Count(flags, "rate", 5000, "records a `second` that each profile sends while brokers die")
+	size := lab.Count(flags, "size", 100, "`bytes` of each value")
+	flags.DurationVar(&d.pause, "pause", 700*time.Millisecond, "how long the followers are behind in part 3; more than 2s, and they may be taken for dead")
 	version := flags.String("kafka", realkafka.DefaultVersion, "`version` of Kafka")
-	if err := flags.Parse(args); err != nil {
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
-	if d.records < 1 || d.rate < 1 || d.size < 1 || d.waits < 1 {
-		return errors.New("-records, -waits, -rate and -size must be above 0")
-	}
+	d.records, d.waits, d.rate, d.size = *records, *waits, *rate, *size
 	fmt.Fprintf(out, "Three brokers, Kafka %s, start on this machine. Topics have one partition with three replicas and min.insync.replicas=2.\n\n", *version)
 	d.cluster, err = realkafka.Launch(ctx, realkafka.Options{Version: *version, Nodes: 3, MinInSync: 2})
 	if err != nil {

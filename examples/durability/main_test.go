@@ -80,5 +80,5 @@ func TestItBringsItsBrokersAndSaysWhy(t *testing.T) {
 	require.ErrorIs(t, run(t.Context(), []string{"-h"}, &out), flag.ErrHelp)
 	require.Contains(t, out.String(), "takes no -bootstrap")
 	require.ErrorContains(t, run(t.Context(), []string{"-bootstrap", "localhost:9092"}, &out), "-bootstrap")
-	require.ErrorContains(t, run(t.Context(), []string{"-rate", "0"}, &out), "above 0")
+	require.ErrorContains(t, run(t.Context(), []string{"-rate", "0"}, &out), "from 1 on")
 }

@@ -31,7 +31,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags, bootstrap := lab.Flags("http", about, out)
 	topic := flags.String("topic", "samsa-http", "`name` of the topic; created if it is not there")
 	listen := flags.String("listen", "127.0.0.1:8080", "`address` to serve on")
-	if err := flags.Parse(args); err != nil {
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
 	l, err := lab.Open(ctx, *bootstrap, 3, *topic)

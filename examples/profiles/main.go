@@ -60,10 +60,10 @@ func main() { lab.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags, bootstrap := lab.Flags("profiles", about, out)
-	count := flags.Int("records", 100000, "how many records are sent in each profile for the rate")
-	size := flags.Int("size", 100, "`bytes` of each value")
-	waits := flags.Int("waits", 200, "how many records are sent one after the other for the latency")
-	if err := flags.Parse(args); err != nil {
+	count := lab.Count(flags, "records", 100000, "how `many` records are sent in each profile for the rate")
+	size := lab.Count(flags, "size", 100, "`bytes` of each value")
+	waits := lab.Count(flags, "waits", 200, "how `many` records are sent one after the other for the latency")
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
 	topics := make([]string, 0, len(profiles))

@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags, bootstrap := lab.Flags("properties", about, out)
 	topic := flags.String("topic", "samsa-properties", "`name` of the topic; created if it is not there")
 	file := flags.String("file", "", "`path` of a properties file; empty shows two that were brought along")
-	if err := flags.Parse(args); err != nil {
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
 	if *file != "" {

@@ -26,8 +26,8 @@ func main() { lab.Main(run) }
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags, bootstrap := lab.Flags("quickstart", about, out)
 	topic := flags.String("topic", "samsa-quickstart", "`name` of the topic; created if it is not there")
-	count := flags.Int("records", 10000, "how many records are sent asynchronously")
-	if err := flags.Parse(args); err != nil {
+	count := lab.Count(flags, "records", 10000, "how `many` records are sent asynchronously")
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
 

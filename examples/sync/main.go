@@ -23,9 +23,9 @@ func main() { lab.Main(run) }
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags, bootstrap := lab.Flags("sync", about, out)
 	topic := flags.String("topic", "samsa-sync", "`name` of the topic; created if it is not there")
-	count := flags.Int("records", 1000, "how many records are sent, in all")
-	goroutines := flags.Int("goroutines", 16, "how many goroutines send together")
-	if err := flags.Parse(args); err != nil {
+	count := lab.Count(flags, "records", 1000, "how `many` records are sent, in all")
+	goroutines := lab.Count(flags, "goroutines", 16, "how `many` goroutines send together")
+	if err := lab.Parse(flags, args); err != nil {
 		return err
 	}
 	l, err := lab.Open(ctx, *bootstrap, 3, *topic)

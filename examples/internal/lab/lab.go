@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -53,6 +54,37 @@ func FlagsAlone(name, about string, out io.Writer) *flag.FlagSet {
 		flags.PrintDefaults()
 	}
 	return flags
+}
+
+// Count adds a flag that takes a whole number from 1 on.
+func Count(flags *flag.FlagSet, name string, value int, usage string) *int {
+	c := count(value)
+	flags.Var(&c, name, usage)
+	return (*int)(&c)
+}
+
+type count int
+
+func (c *count) String() string { return strconv.Itoa(int(*c)) }
+
+func (c *count) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return errors.New("it must be a whole number from 1 on")
+	}
+	*c = count(n)
+	return nil
+}
+
+// Parse parses the flags. What is no flag is refused, so that an address without -bootstrap is not passed over.
+func Parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q belongs to no flag; -h shows the flags", flags.Arg(0))
+	}
+	return nil
 }
 
 // Lab is a broker with topics, and how far each topic's log has been read.
