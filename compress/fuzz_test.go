@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/golang/snappy"
@@ -13,6 +14,16 @@ import (
 
 // fuzzLimit is small, so that small inputs pass it.
 const fuzzLimit = 1 << 16
+
+// codecMemory is what a codec takes for itself, whatever it reads.
+const codecMemory = 4 << 20
+
+// allocatedByAll returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
+func allocatedByAll() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
 
 // fuzzDecompress feeds bytes from anywhere to one codec. What is read must be within the limit, the same again behind other
 // bytes, the same through the reference, and what is compressed of it must come back.
@@ -26,7 +37,9 @@ func fuzzDecompress(f *testing.F, codec Codec, reference func(src []byte) ([]byt
 		f.Add(packed[:len(packed)/2])
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
+		before := allocatedByAll()
 		got, err := Decompress(nil, int8(codec), src, fuzzLimit)
+		require.LessOrEqual(t, allocatedByAll()-before, uint64(8*(len(src)+fuzzLimit)+codecMemory))
 		require.LessOrEqual(t, len(got), fuzzLimit)
 		if err != nil {
 			require.Empty(t, got)

@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"net"
 	"sync"
@@ -55,9 +54,6 @@ func (x *exchange) body(b []byte) error {
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 	return x.write(frame)
 }
-
-// errEnough ends a connection.
-var errEnough = errors.New("the connection is to be closed")
 
 func newMeddler(t *testing.T, tamper func(x *exchange) error) *meddler {
 	c := testbroker.New(t, testbroker.Config{Network: testbroker.TCP, Topics: map[string]int32{"t": 2}})

@@ -82,7 +82,7 @@ func TestMetadataThatMakesNoSense(t *testing.T) {
 		}), check: acknowledged},
 		{name: "no cluster id", servers: described(func(r *protocol.MetadataResponse) { r.ClusterID = nil }), check: acknowledged},
 		{name: "another cluster id each time, of 30 kB", servers: described(func(r *protocol.MetadataResponse) {
-			id := strings.Repeat(string(rune('a'+clusters.Add(1)%26)), 30_000)
+			id := strings.Repeat(string('a'+clusters.Add(1)%26), 30_000)
 			r.ClusterID = &id
 			r.Brokers[0].Port = 1
 		}), check: undelivered(false, "127.0.0.1:1")},

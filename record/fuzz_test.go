@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,10 @@ func FuzzReadBatch(f *testing.F) {
 			binary.BigEndian.PutUint32(b[atLength:], uint32(len(b)-BatchLengthOverhead))
 			SetChecksum(b)
 		}
+		before := allocated()
 		got, rest, err := ReadBatch(b, readGzip, 10000)
+		// Behind a codec stand up to 10,000 bytes of records.
+		require.LessOrEqual(t, allocated()-before, uint64(40*(len(b)+10000)+1<<20))
 		if err != nil {
 			return
 		}
@@ -39,11 +43,19 @@ func FuzzReadBatch(f *testing.F) {
 	})
 }
 
+// allocated returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
 func FuzzNextRaw(f *testing.F) {
 	f.Add(testBatch()[BatchHeaderSize:])
 	f.Add(varints(math.MaxInt32))
 	f.Add([]byte{0x90, 0x00, 0, 0, 0x82, 0x80, 0x00, 1, 1, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		// Each record is taken off b, so there is an end.
 		for len(b) > 0 {
 			raw, rest, err := NextRaw(b)
 			if err != nil {

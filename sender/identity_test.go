@@ -173,7 +173,7 @@ func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 		require.Equal(t, int64(0), r.send(0, "under 7").acked())
 		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Fail(protocol.UnknownProducerID))
 		began := time.Now()
-		r.send(0, "needs another").failed(false)
+		_ = r.send(0, "needs another").failed(false)
 		require.Equal(t, 40*time.Second, time.Since(began))
 		failure := r.send(0, "has none yet").failed(false)
 		require.ErrorIs(t, failure, record.ErrDeliveryTimeout)

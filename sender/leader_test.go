@@ -128,7 +128,7 @@ func TestOneInFlightKeepsItsPlaceWhenItExpires(t *testing.T) {
 		first := r.send(0, "first")
 		r.c.WaitProduces(r.ctx, 1+8)
 		synctest.Wait() // it is answered
-		r.c.Hang(1) // the next try is under way for longer than the record has
+		r.c.Hang(1)     // the next try is under way for longer than the record has
 		_ = first.failed(true)
 		second := r.send(0, "second")
 		r.c.MoveLeader("t", 0, 2)

@@ -57,7 +57,7 @@ func TestABufferThatIsGivenBackTooEarlyIsRefusedByTheBroker(t *testing.T) {
 	}, func(rig *rig) {
 		r = rig
 		r.send(0, "warm").acked()
-		r.append(0, &record.Record{Topic: "t", Value: []byte(mark)}).failed(false)
+		_ = r.append(0, &record.Record{Topic: "t", Value: []byte(mark)}).failed(false)
 		violations := r.c.Violations()
 		require.NotEmpty(t, violations)
 		require.Contains(t, violations[0], "malformed record batch")

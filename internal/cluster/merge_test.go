@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
@@ -314,7 +315,11 @@ func FuzzMerge(f *testing.F) {
 				}
 			}
 			before := s
+			spentBefore := allocated()
 			m := merge(s, resp, int16(version%14), asked, nil)
+			if grown := allocated() - spentBefore; grown > uint64(100*(len(first)+len(second))+1<<20) {
+				t.Fatalf("%d bytes were allocated for answers of %d and %d", grown, len(first), len(second))
+			}
 			s = m.snapshot
 			if len(m.codes) == 0 || s.Generation != before.Generation+1 {
 				t.Fatal("no answer for what was asked")
@@ -325,6 +330,13 @@ func FuzzMerge(f *testing.F) {
 			holdsTogether(t, s, 2*(len(first)+len(second)))
 		}
 	})
+}
+
+// allocated returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // holdsTogether checks what users of a snapshot rely on.

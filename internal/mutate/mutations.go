@@ -17,8 +17,8 @@ type simulation struct {
 }
 
 var simulations = map[string]simulation{
-	"core":  {"./sender", "TestSimulatedBrokerAgreesWithOutcomes", 20_000},
-	"whole": {"./sender", "TestSimulation", 1_000},
+	"core":  {"./sender", "TestSimulatedClusterAgreesWithOutcomes", 20_000},
+	"whole": {"./sender", "TestTheWholeProducerKeepsItsWord", 1_000},
 }
 
 const (

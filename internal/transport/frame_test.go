@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/metrics"
 	"testing"
 	"testing/iotest"
 
@@ -114,12 +115,20 @@ func FuzzFrameReader(f *testing.F) {
 		src := &pieces{rest: stream, size: int(piece)*16 + 1}
 		var r frameReader
 		want := stream
-		for {
+		before := allocated()
+		for calls := 0; ; calls++ {
 			frame, err := r.next(src, limit)
+			// Each frame takes eight bytes at the least, and each read but the last gives one.
+			if calls > len(stream)/8 || src.reads > len(stream)+1 {
+				t.Fatalf("%d calls and %d reads for %d bytes", calls, src.reads, len(stream))
+			}
 			if len(r.buf) > 2*len(stream)+initialBuffer {
 				t.Fatalf("a buffer of %d bytes for %d", len(r.buf), len(stream))
 			}
 			if err != nil {
+				if grown := allocated() - before; grown > uint64(4*len(stream)+1<<20) {
+					t.Fatalf("%d bytes were allocated for %d", grown, len(stream))
+				}
 				if len(want) >= 4 && !errors.Is(err, ErrNotKafka) {
 					n := int32(binary.BigEndian.Uint32(want))
 					if n >= shortestFrame && n <= limit && int(n) <= len(want)-4 {
@@ -137,13 +146,22 @@ func FuzzFrameReader(f *testing.F) {
 	})
 }
 
+// allocated returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
 // pieces gives a stream in pieces of one size.
 type pieces struct {
-	rest []byte
-	size int
+	rest  []byte
+	size  int
+	reads int
 }
 
 func (p *pieces) Read(b []byte) (int, error) {
+	p.reads++
 	if len(p.rest) == 0 {
 		return 0, io.EOF
 	}
