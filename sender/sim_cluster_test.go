@@ -200,8 +200,8 @@ func (c *simCluster) electable(life *simLife) (set brokerSet) {
 // elect gives the partition a new leader, but not the one that it has, if another can lead.
 func (c *simCluster) elect(life *simLife) {
 	can := c.electable(life)
-	if others := can; life.leader != noLeader {
-		if others = can.without(life.leader); others != 0 {
+	if life.leader != noLeader {
+		if others := can.without(life.leader); others != 0 {
 			can = others
 		}
 	}
