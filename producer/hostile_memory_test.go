@@ -19,7 +19,7 @@ import (
 
 // factor and slack bound what is allocated end to end: so many times the bytes that came, and what a producer and its connections
 // take anyway.
-const factor, slack = 60, 4 << 20
+const factor, slack = 30, 4 << 20
 
 // flood is a server that answers ApiVersions as it should and everything else with one prepared frame.
 type flood struct {

@@ -232,7 +232,7 @@ func ask(ctx context.Context, conn *transport.Conn, q question) (*protocol.Metad
 		return nil, 0, errRebootstrap
 	case resp.ErrorCode != protocol.None:
 		return nil, 0, &protocol.Error{Code: resp.ErrorCode}
-	case len(brokersOf(resp)) == 0:
+	case !namesBroker(resp):
 		return nil, 0, ErrNoBrokers
 	}
 	return resp, version, nil

@@ -71,23 +71,27 @@ func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked 
 	return m.merged
 }
 
-// brokersOf returns the usable brokers of an answer.
-func brokersOf(resp *protocol.MetadataResponse) map[int32]Broker {
-	brokers := make(map[int32]Broker, len(resp.Brokers))
-	for _, b := range resp.Brokers {
-		broker := Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
-		if b.Rack != nil {
-			broker.Rack = *b.Rack
-		}
-		if broker.valid() {
-			brokers[broker.ID] = broker
-		}
+// brokerOf makes a broker of what an answer says of it.
+func brokerOf(b *protocol.MetadataBroker) Broker {
+	broker := Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
+	if b.Rack != nil {
+		broker.Rack = *b.Rack
 	}
-	return brokers
+	return broker
+}
+
+// namesBroker tells whether an answer names a broker that can be connected to.
+func namesBroker(resp *protocol.MetadataResponse) bool {
+	return slices.ContainsFunc(resp.Brokers, func(b protocol.MetadataBroker) bool { return brokerOf(&b).valid() })
 }
 
 func (m *merger) brokers(resp *protocol.MetadataResponse) {
-	brokers := brokersOf(resp)
+	brokers := make(map[int32]Broker, len(resp.Brokers))
+	for i := range resp.Brokers {
+		if broker := brokerOf(&resp.Brokers[i]); broker.valid() {
+			brokers[broker.ID] = broker
+		}
+	}
 	if maps.Equal(brokers, m.old.Brokers) {
 		return
 	}

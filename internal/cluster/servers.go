@@ -101,8 +101,10 @@ type candidate struct {
 // candidates returns whom to ask, the best first: the connection that there is, the brokers, the bootstrap servers. It
 // needs mu.
 func (c *Client) candidates(rebootstrap bool) []candidate {
-	var brokers, bootstrap []candidate
-	for _, b := range c.Snapshot().Brokers {
+	known := c.Snapshot().Brokers
+	brokers := make([]candidate, 0, len(known)+1) // the connection's own may come again
+	bootstrap := make([]candidate, 0, len(c.cfg.Bootstrap))
+	for _, b := range known {
 		brokers = append(brokers, candidate{address: b.Address()})
 	}
 	for _, address := range c.cfg.Bootstrap {
@@ -151,8 +153,12 @@ func (s servers) wait(address string, now time.Time) time.Time {
 
 // unique joins lists and leaves out what comes twice. There may be as many brokers as it pleases a server to name.
 func unique(lists ...[]candidate) []candidate {
-	var all []candidate
-	there := make(map[candidate]bool)
+	n := 0
+	for _, list := range lists {
+		n += len(list)
+	}
+	all := make([]candidate, 0, n)
+	there := make(map[candidate]bool, n)
 	for _, list := range lists {
 		for _, v := range list {
 			if !there[v] {
