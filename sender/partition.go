@@ -3,9 +3,7 @@ package sender
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
@@ -13,50 +11,6 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
-
-// cargo is a sealed batch on its way: what the core knows of it, and its bytes.
-type cargo struct {
-	parcel parcel
-	part   *partition
-	batch  *accumulator.Batch
-	packed bool // its bytes are final: compressed, or not to be
-	summed bool // it has its checksum
-
-	try  uint32  // counts its trips; the answer to an earlier one than the last means nothing any more
-	sent *broker // where it was sent last
-
-	inTheWay atomic.Bool // a connection's write was in the way of its next trip
-
-	abandoned *record.Error // it failed while a worker had it, which settles it then
-	name      int           // in the trace
-}
-
-// trip is one journey of a batch to a broker, in a request.
-type trip struct {
-	*cargo
-	try     uint32
-	topicID protocol.UUID // what the topic was then
-}
-
-// isWritten tells whether a connection that was given up still writes the batch under its old sequence, so that it cannot
-// get another one yet. The partition is kicked when that is over.
-func (c *cargo) isWritten() bool {
-	c.inTheWay.Store(true) // first said, then looked; letGo does it the other way round
-	return c.batch.Held()
-}
-
-// letGo is called when a connection has written the batch, or has failed to.
-func (t trip) letGo() {
-	t.batch.Release()
-	if t.inTheWay.Swap(false) {
-		t.part.mu.Lock()
-		t.part.kickLocked(time.Now())
-		t.part.mu.Unlock()
-	}
-}
-
-// packAhead is how many full batches of one partition are compressed before they can be sent.
-const packAhead = 4
 
 // partition joins the accumulator's queue, the core and a broker. mu guards all below it.
 type partition struct {
@@ -152,113 +106,6 @@ func (p *partition) sendableLocked(now time.Time) bool {
 		p.armLocked(wait)
 	}
 	return again != nil || fresh && p.lane.admitsNew(now)
-}
-
-// packFullLocked lets the workers compress full batches ahead of their turn.
-func (p *partition) packFullLocked() {
-	if p.s.cfg.Accumulator.Compressor == nil {
-		return
-	}
-	for len(p.pack) < packAhead && p.acc.Full() {
-		if !p.sealLocked() {
-			return
-		}
-	}
-}
-
-// takeLocked seals the accumulator's next batch and puts it at the end of pack; nil when there is none.
-func (p *partition) takeLocked() *cargo {
-	b := p.acc.Take()
-	if b == nil {
-		return nil
-	}
-	c := p.newCargo(b)
-	p.pack = append(p.pack, c)
-	return c
-}
-
-// sealLocked takes the next batch and sees to it that it is packed; it reports false when there is none.
-func (p *partition) sealLocked() bool {
-	c := p.takeLocked()
-	if c == nil {
-		return false
-	}
-	if p.s.cfg.Accumulator.Compressor == nil && p.acc.TooLarge(c.batch) == 0 {
-		c.packed = true
-	} else {
-		p.s.workers.submit(func() { p.prepare(c) })
-	}
-	return true
-}
-
-func (p *partition) newCargo(b *accumulator.Batch) *cargo {
-	c := &cargo{part: p, batch: b}
-	c.parcel = parcel{count: b.Count, created: b.Created, sequence: noSequence, cargo: c}
-	return c
-}
-
-// prepare compresses a batch, and cuts it where it was made before the broker refused one of its size. It runs on a worker, or on the
-// goroutine that has filled one of a topic's first batches.
-func (p *partition) prepare(c *cargo) {
-	p.mu.Lock()
-	abandoned := c.abandoned
-	p.mu.Unlock()
-	if abandoned != nil {
-		p.settleUnsent(c, abandoned) // nobody wants its bytes any more
-		return
-	}
-	p.compress(c.batch)
-	done := []*cargo{c}
-	if target := p.acc.TooLarge(c.batch); target > 0 {
-		if batches, err := p.acc.Split(c.batch, target); err == nil {
-			done = p.packed(batches)
-		} // else it goes as it is; the broker's answer decides
-	}
-	p.mu.Lock()
-	for i := range done {
-		done[i].packed = true
-	}
-	abandoned = c.abandoned
-	if i := slices.Index(p.pack, c); i >= 0 {
-		p.pack = slices.Replace(p.pack, i, i+1, done...)
-	}
-	if !p.stopped {
-		p.kickLocked(time.Now())
-		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
-	}
-	p.mu.Unlock()
-	if abandoned != nil {
-		for _, c := range done {
-			p.settleUnsent(c, abandoned)
-		}
-	}
-}
-
-// compress compresses a batch, if that is wanted.
-func (p *partition) compress(b *accumulator.Batch) {
-	if p.s.cfg.Accumulator.Compressor == nil {
-		return
-	}
-	if err := b.Compress(); err != nil {
-		// The codec failed; the batch goes as it is, which every broker takes.
-		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", err)
-	}
-}
-
-// packed makes cargos of batches that stand in another one's place.
-func (p *partition) packed(batches []*accumulator.Batch) []*cargo {
-	parts := make([]*cargo, 0, len(batches))
-	for _, b := range batches {
-		p.compress(b)
-		part := p.newCargo(b)
-		part.packed = true
-		parts = append(parts, part)
-	}
-	return parts
-}
-
-func (p *partition) settleUnsent(c *cargo, err *record.Error) {
-	p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err})
 }
 
 // next gives broker b the batch that goes now, if it has at most room bytes and the partition gave none to the same fill
@@ -471,56 +318,6 @@ func (p *partition) carryOut(a action) {
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})
 	case actReject, actSplit: // a worker has it
 	}
-}
-
-// rebuild replaces a batch by what is left of it, or by smaller ones. It runs on a worker.
-func (p *partition) rebuild(c *cargo, a action) {
-	p.mu.Lock()
-	if p.stopped {
-		p.trace.replaced(&c.parcel, nil, p.lane.replace(&c.parcel, nil))
-		p.mu.Unlock()
-		p.settleUnsent(c, p.closedError())
-		return
-	}
-	p.mu.Unlock()
-	var batches []*accumulator.Batch
-	var err error
-	if a.kind == actSplit {
-		target := max(min(p.s.cfg.Accumulator.BatchSize, len(c.batch.Wire())/2), 1)
-		batches, err = p.acc.Split(c.batch, target)
-	} else {
-		var rest *accumulator.Batch
-		if rest, err = p.acc.Reject(c.batch, a.blamed); rest != nil {
-			batches = append(batches, rest)
-		}
-	}
-	if err != nil {
-		failure := a.err
-		if failure == nil {
-			failure = &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrNeighbourRejected, Detail: err.Error()}
-		}
-		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: failure})
-		batches = nil
-	}
-	parts := make([]*parcel, 0, len(batches))
-	for _, part := range p.packed(batches) {
-		parts = append(parts, &part.parcel)
-	}
-	now := time.Now()
-	p.mu.Lock()
-	actions := p.lane.replace(&c.parcel, parts)
-	p.trace.replaced(&c.parcel, parts, actions)
-	if p.stopped {
-		ended := p.lane.abort(record.ErrClosed)
-		p.trace.aborted(record.ErrClosed, ended)
-		actions = append(actions, ended...)
-	} else {
-		ended := p.lane.tick(now) // its time may have passed meanwhile
-		p.trace.ticked(now, ended)
-		actions = append(actions, ended...)
-		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
-	}
-	p.finishLocked(actions, now)
 }
 
 // armLocked lets the timer fire at t, unless it fires earlier anyway.

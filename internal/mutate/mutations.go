@@ -90,7 +90,7 @@ var mutations = []mutation{
 		name: "a buffer is reused early", file: "accumulator/batch.go", by: "whole", daily: true,
 		right: "func (b *Batch) Hold() { b.holds.Add(1) }", wrong: "func (b *Batch) Hold() {}",
 	}, {
-		name: "the neighbours of a blamed record are forgotten", file: glue, by: "whole",
+		name: "the neighbours of a blamed record are forgotten", file: "sender/packing.go", by: "whole",
 		right: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); rest != nil {\n", wrong: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); false {\n",
 	}, {
 		name: "the epoch goes on past its end", file: "sender/identity.go", by: "whole",
