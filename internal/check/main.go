@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/gosamsa/samsa/internal/repo"
 )
 
 func main() {
@@ -74,7 +76,7 @@ func (c *checker) prepare(only, fuzz string) ([]stage, error) {
 	if c.fuzz, err = regexp.Compile(fuzz); err != nil {
 		return nil, fmt.Errorf("-fuzz: %w", err)
 	}
-	if c.root, err = findRoot(); err != nil {
+	if c.root, err = repo.Root(); err != nil {
 		return nil, err
 	}
 	if c.modules, err = findModules(c.root); err != nil {

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gosamsa/samsa/internal/repo"
 )
 
 func main() {
@@ -43,7 +45,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 		_, _ = fmt.Fprintf(out, "mutate: no mutation is named like %q\n", *only)
 		return 2
 	}
-	root, err := findRoot()
+	root, err := repo.Root()
 	if err != nil {
 		_, _ = fmt.Fprintln(out, "mutate:", err)
 		return 2
@@ -162,23 +164,4 @@ func verdict(said string) string {
 		line = line[:most] + "…"
 	}
 	return line
-}
-
-// findRoot returns the repository's folder, here or above.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.HasPrefix(string(mod), "module github.com/gosamsa/samsa\n") {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("run it inside the repository")
-		}
-		dir = parent
-	}
 }

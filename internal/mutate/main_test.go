@@ -8,13 +8,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/gosamsa/samsa/internal/repo"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The table follows the code: each mutation finds its place, and changes it.
 func TestEveryMutationFindsItsPlace(t *testing.T) {
-	root, err := findRoot()
+	root, err := repo.Root()
 	require.NoError(t, err)
 	names := map[string]bool{}
 	for _, m := range mutations {
