@@ -153,13 +153,20 @@ func (m mutation) apply(text string) (string, error) {
 	return strings.Replace(text, m.right, m.wrong, 1), nil
 }
 
-// complaint finds what a simulation says of its first run that went wrong.
-var complaint = regexp.MustCompile(`seed \d+: [^\n]*|panic: [^\n]*|WARNING: DATA RACE|--- FAIL: [^\n]*`)
+// complaint finds what a simulation says of its first run that went wrong; failure is what the test says of itself before that.
+var (
+	complaint = regexp.MustCompile(`seed \d+:\s[^\n]*|panic: [^\n]*|WARNING: DATA RACE`)
+	failure   = regexp.MustCompile(`--- FAIL: [^\n]*`)
+)
 
 // verdict is the simulation's complaint in a line.
 func verdict(said string) string {
 	const most = 160
 	line := complaint.FindString(said)
+	if line == "" {
+		line = failure.FindString(said)
+	}
+	line = strings.Join(strings.Fields(line), " ")
 	if len(line) > most {
 		line = line[:most] + "…"
 	}
