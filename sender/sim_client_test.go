@@ -43,6 +43,8 @@ type simBatch struct {
 	records []int
 	fresh   bool // sealed, in no request yet; parts of others are not
 	number  int  // counts the sequences that its partition gave
+	sends   int  // requests it was in
+	failed  int  // those that count as tries, and failed
 }
 
 // simEndpoint is a broker for the client.
@@ -162,6 +164,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 		b := c.next(l)
 		ids[topic] = l.topicID
 		had := b.parcel.sequence
+		c.s.checkTries(b)
 		l.lane.sent(b.parcel)
 		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.parcel.sequence, records: b.records}
 		if c.s.cfg.idempotent {
@@ -243,6 +246,7 @@ func (c *simClient) failed(r *simRequest, sent bool) {
 		l := part.batch.lane
 		if sent {
 			l.ledger.reasons++
+			part.batch.failed++
 		}
 		had := part.batch.parcel.sequence
 		actions := l.lane.disconnected(part.batch.parcel, sent, errors.New("reset"), c.s.now)
@@ -286,6 +290,7 @@ func (c *simClient) receive(e *simEndpoint) {
 		if l := part.batch.lane; part.silent {
 			c.s.note("%s: no answer for %v", c.s.cluster.slots[part.slot], part)
 			l.ledger.reasons++
+			part.batch.failed++
 			c.finish(l, l.lane.disconnected(part.batch.parcel, true, errors.New("not a word"), c.s.now))
 		}
 	}
@@ -355,6 +360,7 @@ func (c *simClient) finish(l *simLane, actions []action) {
 		case a.kind == actComplete:
 			c.s.acked(b, a.offset)
 		case a.kind == actFail:
+			c.s.checkExhausted(b, a.err)
 			c.s.fails(b.records, a.err)
 		case c.stopped:
 			l.lane.replace(a.parcel, nil)
@@ -400,7 +406,9 @@ func (c *simClient) rebuildOne(l *simLane) {
 	}
 	var parts []*parcel
 	for _, g := range groups {
-		parts = append(parts, c.batch(l, g, a.parcel.created).parcel)
+		part := c.batch(l, g, a.parcel.created)
+		part.sends, part.failed = b.sends, b.failed
+		parts = append(parts, part.parcel)
 	}
 	c.s.note("%s: rebuild %v as %v", c.s.cluster.slots[l.slot], b.records, groups)
 	actions := l.lane.replace(a.parcel, parts)

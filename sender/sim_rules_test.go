@@ -1,9 +1,11 @@
 package sender
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
 )
 
 // This file checks the core's rules when they matter. A broker forgives much: it refuses a sequence with a hole before it and the core mends
@@ -43,6 +45,9 @@ func (g *simLedger) adopts(id identity) {
 // hears notes an answer.
 func (l *simLane) hears(part *simPart, a answer, acks int16) {
 	g := &l.ledger
+	if a.code.Retriable() {
+		part.batch.failed++
+	}
 	switch {
 	case a.code == protocol.None || a.code == protocol.DuplicateSequenceNumber:
 		if part.id != g.id {
@@ -55,6 +60,21 @@ func (l *simLane) hears(part *simPart, a answer, acks int16) {
 	case a.code.WrittenWith(acks) == protocol.MaybeWritten, a.code == protocol.UnknownProducerID, a.code == protocol.InvalidProducerEpoch,
 		a.code == protocol.InvalidProducerIDMapping, a.code == protocol.ProducerFenced:
 		g.reasons++
+	}
+}
+
+// checkTries: a batch goes once, and again as often as retries says. What was split, not sent, or out of its turn costs none.
+func (s *sim) checkTries(b *simBatch) {
+	if b.failed > s.cfg.retries {
+		panic(fmt.Sprintf("%v goes again after %d failed tries, and retries is %d", b.records, b.failed, s.cfg.retries))
+	}
+	b.sends++
+}
+
+// checkExhausted: who is told that the retries are used up has had them.
+func (s *sim) checkExhausted(b *simBatch, err *record.Error) {
+	if errors.Is(err, record.ErrRetriesExhausted) && b.sends <= s.cfg.retries {
+		panic(fmt.Sprintf("%v was sent %d times, retries is %d, and they are said to be used up", b.records, b.sends, s.cfg.retries))
 	}
 }
 

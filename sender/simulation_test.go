@@ -137,6 +137,7 @@ func newWorld(t *testing.T, seed int64) *world {
 	if d.oneIn(5) {
 		cfg.Versions = testbroker.KafkaVersions(choose(d, "2.1", "2.8", "3.3"))
 	}
+	cfg.FirstEpoch = choose[int16](d, 0, 0, 32766, 32767)
 	for name := range w.plan.topics {
 		s := testbroker.TopicSettings{LogAppendTime: d.oneIn(5), Compacted: d.oneIn(12)}
 		if d.oneIn(5) {

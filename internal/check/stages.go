@@ -31,6 +31,7 @@ func (c *checker) stages() []stage {
 		{name: "build", about: "the library builds without cgo for " + strings.Join(targets, ", "), run: c.build},
 		{name: "unit", about: "the library's tests with the race detector", needs: []tool{cCompiler}, run: c.unit},
 		{name: "unit-386", about: "the library's tests on 32 bits", run: c.unit386},
+		{name: "mutate", about: "five faults put into the sender, each of which the simulations must find", run: c.mutate},
 		{name: "fuzz", about: "every fuzz target for some seconds", run: c.fuzzAll},
 	}
 	for _, module := range c.modules[1:] {
@@ -125,6 +126,10 @@ func (c *checker) race(module string) error {
 }
 
 func (c *checker) unit() error { return c.race(".") }
+
+func (c *checker) mutate() error {
+	return c.run(goTool(".", "run", "./internal/mutate", "-only", "five"))
+}
 
 func (c *checker) unit386() error {
 	cmd := goTool(".", "test", "-count=1", "-timeout=10m", "./...").with("CGO_ENABLED=0", "GOARCH=386")

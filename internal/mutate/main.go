@@ -100,9 +100,6 @@ func (m mutation) try(ctx context.Context, root string, seed int64) (said string
 	}
 	sim := simulations[m.by]
 	args := []string{"test", "-overlay=" + overlay, "-count=1", "-timeout=15m", "-run=^" + sim.test + "$", sim.folder}
-	if m.race {
-		args = append(args[:1], append([]string{"-race"}, args[1:]...)...)
-	}
 	args = append(args, "-args", "-seed="+strconv.FormatInt(seed, 10), "-count="+strconv.Itoa(sim.runs))
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOWORK=off")

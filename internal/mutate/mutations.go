@@ -6,7 +6,6 @@ type mutation struct {
 	file         string
 	right, wrong string
 	by           string // the simulation that must notice
-	race         bool   // it takes the race detector to notice
 	daily        bool   // is one of the five of the test command
 }
 

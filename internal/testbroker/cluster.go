@@ -45,6 +45,8 @@ type Cluster struct {
 	running sync.WaitGroup
 }
 
+const firstProducerID = 1000
+
 // New starts a cluster, which lives until the test ends. It fails the test then if a client did what no correct client does;
 // see Violations.
 func New(t testing.TB, cfg Config) *Cluster {
@@ -52,7 +54,7 @@ func New(t testing.TB, cfg Config) *Cluster {
 	c := &Cluster{
 		t: t, cfg: cfg.withDefaults(), aliases: make(map[string]int32), topics: make(map[string]*topic),
 		byID: make(map[protocol.UUID]*topic), denied: make(map[string]bool), claims: make(map[claim]*claimed),
-		strangers: make(map[string]func(net.Conn)), counts: make(map[protocol.APIKey]int), nextProducerID: 1000, changed: make(chan struct{}),
+		strangers: make(map[string]func(net.Conn)), counts: make(map[protocol.APIKey]int), nextProducerID: firstProducerID, changed: make(chan struct{}),
 	}
 	t.Cleanup(c.finish)
 	for range c.cfg.Brokers {

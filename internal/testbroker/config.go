@@ -46,6 +46,9 @@ type Config struct {
 	AutoCreate bool
 	// DefaultPartitions is how many partitions such a topic has (num.partitions). Default 1.
 	DefaultPartitions int32
+	// FirstEpoch is the epoch of the first producer id that is given. Kafka begins with 0; a later one brings the end of the
+	// epochs, 32767, near.
+	FirstEpoch int16
 	// Versions are the ranges that the brokers speak, instead of what Kafka 4.3 speaks; see KafkaVersions. A range whose
 	// Max is below its Min means that the API is not there. Without ApiVersions the broker closes the connection upon it,
 	// as those before 0.10 did.

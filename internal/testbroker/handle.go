@@ -85,6 +85,9 @@ func (c *Cluster) initProducerID(m *protocol.InitProducerIDRequest, a *Action) *
 		r.ErrorCode = protocol.TransactionalIDAuthorizationFailed
 	default:
 		r.ProducerID, r.ProducerEpoch = c.nextProducerID, 0
+		if c.nextProducerID == firstProducerID {
+			r.ProducerEpoch = c.cfg.FirstEpoch
+		}
 		c.nextProducerID++
 	}
 	return r
