@@ -95,8 +95,7 @@ func (p *Proxy) Address() string { return p.listener.Addr().String() }
 func (p *Proxy) close() error {
 	err := p.listener.Close()
 	p.mu.Lock()
-	p.closed = true
-	p.setPaceLocked(pace{})
+	p.closed = true // what is held stays held: each link's end lets go of its bytes
 	links, unused := p.linksLocked(), p.brokers
 	p.brokers = nil
 	p.mu.Unlock()
@@ -212,10 +211,6 @@ func (p *Proxy) Heal() { p.setPace(pace{}) }
 func (p *Proxy) setPace(to pace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.setPaceLocked(to)
-}
-
-func (p *Proxy) setPaceLocked(to pace) {
 	p.pace = to
 	close(p.changed)
 	p.changed = make(chan struct{})
