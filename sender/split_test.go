@@ -63,7 +63,7 @@ func TestOfAThousandBatchesFewAreSplit(t *testing.T) {
 					require.Equal(t, fmt.Sprintf("%06d", i), value[:6])
 				}
 				require.Positive(t, r.refused(protocol.MessageTooLarge))
-				require.Less(t, r.refused(protocol.MessageTooLarge), 40)
+				require.Less(t, r.refused(protocol.MessageTooLarge), 15)
 			})
 		})
 	}
