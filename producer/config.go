@@ -175,7 +175,8 @@ type Config struct {
 	Partitioner Partitioner
 	// Interceptors see every record before it is sent and every outcome, in this order.
 	Interceptors []Interceptor
-	// Logger gets what the producer has to say; never a record's content. Nil is silence.
+	// Logger gets what the producer has to say; never a record's content. Nil is silence. At level -8 (slog.LevelDebug-4) it gets every event
+	// of each partition's delivery, too, which is much; such a log can be replayed (see CONTRIBUTING.md). A handler must not call the producer.
 	Logger *slog.Logger
 	// CompressionWorkers is how many goroutines compress batches. 0 is as many as GOMAXPROCS.
 	CompressionWorkers int
