@@ -41,7 +41,8 @@ type sendPiece struct {
 	parts   [pieceSize]*accumulator.Partition
 	futures [pieceSize]Future
 	waiting [pieceSize]bool // its topic's partitions are not known
-	behind  [pieceSize]bool // stands behind a record of its partition that did not fit
+	behind  [pieceSize]bool // did not fit, or stands behind a record of its partition that did not
+	full    bool            // some are behind
 }
 
 func (s *sendPiece) hook(k int) accumulator.Hook {
@@ -66,7 +67,12 @@ func (s *sendPiece) send(out []Future) []Future {
 		}
 	}
 	s.admitAll()
-	// What did not fit waits, one record at a time, holding nothing for those behind it.
+	s.admitOneByOne()
+	return append(out, s.futures[:len(s.rs)]...)
+}
+
+// admitOneByOne lets what did not fit wait, one record at a time, holding nothing for those behind it.
+func (s *sendPiece) admitOneByOne() {
 	for k := range s.rs {
 		if s.records[k] == nil {
 			continue
@@ -76,16 +82,31 @@ func (s *sendPiece) send(out []Future) []Future {
 			continue
 		}
 		s.futures[k] = s.p.append(s.wait, s.topics[k], s.parts[k], s.records[k], s.hook(k))
+		s.records[k] = nil
 	}
-	return append(out, s.futures[:len(s.rs)]...)
 }
 
+// admitAll appends what is placed and not behind others, as far as there is room. A record that was placed later, because its topic had
+// disappeared for a moment, may stand behind one that did not fit before.
 func (s *sendPiece) admitAll() {
 	for k := range s.rs {
-		if s.records[k] != nil && !s.behind[k] {
+		switch {
+		case s.records[k] == nil || s.behind[k]:
+		case s.full && s.isBehind(k):
+			s.behind[k] = true
+		default:
 			s.admit(k)
 		}
 	}
+}
+
+func (s *sendPiece) isBehind(k int) bool {
+	for j := range k {
+		if s.behind[j] && s.parts[j] == s.parts[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // stopped says that the producer was closed or ctx has ended.
@@ -145,7 +166,7 @@ func (s *sendPiece) admit(k int) {
 	for i := range n {
 		j := group[i]
 		if i >= admitted {
-			s.behind[j] = true
+			s.behind[j], s.full = true, true
 			continue
 		}
 		s.futures[j] = Future{result: came[i].Result, index: came[i].Index}

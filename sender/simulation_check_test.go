@@ -28,13 +28,19 @@ type found struct {
 	offset int64
 }
 
+// entry is a record in its log, with the producer id that it was written under.
+type entry struct {
+	*item
+	producer int64
+}
+
 // verdict compares a run with its logs.
 type verdict struct {
 	*world
 	items   map[string]*item
 	present map[*item][]found // in the logs of all topics, the deleted ones too
 	ever    map[*item]int     // how often it was appended, also if it was lost with a leader
-	logs    map[log][]*item   // in order
+	logs    map[log][]entry   // in order
 	// final is what each record's Future says at the end.
 	final map[*item]outcome
 	maybe int // records that were told ErrClosed and maybe written
@@ -42,7 +48,7 @@ type verdict struct {
 
 func (w *world) check() {
 	v := &verdict{
-		world: w, items: map[string]*item{}, present: map[*item][]found{}, ever: map[*item]int{}, logs: map[log][]*item{},
+		world: w, items: map[string]*item{}, present: map[*item][]found{}, ever: map[*item]int{}, logs: map[log][]entry{},
 		final: map[*item]outcome{},
 	}
 	for _, it := range w.items {
@@ -104,7 +110,7 @@ func (v *verdict) readLogs() {
 			for i := range b.Records {
 				if it := v.item(&b.Records[i], l.name); it != nil {
 					v.present[it] = append(v.present[it], found{l, b.Records[i].Offset})
-					v.logs[l] = append(v.logs[l], it)
+					v.logs[l] = append(v.logs[l], entry{it, b.Header.ProducerID})
 				}
 			}
 		}
@@ -217,19 +223,23 @@ func (v *verdict) acknowledged(it *item, m producer.Metadata, where []found) {
 
 // order checks that each sender's records are in the logs, and were told, in the order of sending. Without idempotence, and with one
 // request in flight, that is promised of those that a broker acknowledged, whose retries may be there twice. With acks=0 a broker may
-// find the requests of a connection that broke after those of the next one.
+// find the requests of a connection that broke after those of the next one. With idempotence all keep their order, but for those of unknown
+// fate when the epochs of their producer id were used up: a broker lets nothing of an older epoch in, but knows nothing of older ids.
 func (v *verdict) order() {
-	for l, items := range v.logs {
-		last := map[int]*item{}
-		for _, it := range items {
+	for l, entries := range v.logs {
+		last := map[int]entry{}
+		for _, it := range entries {
 			before := last[it.sender]
 			switch {
 			case v.cfg.EnableIdempotence:
-			case v.cfg.MaxInFlight > 1 || v.cfg.Acks == producer.AcksNone || v.final[it].err != nil || len(v.present[it]) > 1:
+				if before.item != nil && before.producer != it.producer && v.final[it.item].err != nil {
+					continue
+				}
+			case v.cfg.MaxInFlight > 1 || v.cfg.Acks == producer.AcksNone || v.final[it.item].err != nil || len(v.present[it.item]) > 1:
 				continue
 			}
-			if before != nil && before.number > it.number {
-				v.fail("%v stands behind %v in %v", it, before, l)
+			if before.item != nil && before.number > it.number {
+				v.fail("%v stands behind %v in %v", it.item, before.item, l)
 			}
 			last[it.sender] = it
 		}
