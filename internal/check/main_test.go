@@ -30,12 +30,12 @@ func TestEveryModuleHasItsStages(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		names = append(names, strings.Fields(line)[0])
 	}
-	require.Equal(t, []string{"format", "docs", "vet", "tidy", "lint", "build", "unit", "unit-386", "mutate", "fuzz", "examples", "itest"}, names)
+	require.Equal(t, []string{"format", "docs", "vet", "tidy", "lint", "build", "unit", "unit-386", "mutate", "fuzz", "bench", "examples", "itest"}, names)
 
 	c := checker{}
 	_, err := c.prepare("", "")
 	require.NoError(t, err)
-	require.Equal(t, []string{".", "examples", "internal/itest"}, c.modules)
+	require.Equal(t, []string{".", "bench", "examples", "internal/itest"}, c.modules)
 }
 
 func TestEveryStageIsExplainedToContributors(t *testing.T) {

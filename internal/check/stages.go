@@ -40,23 +40,17 @@ func (c *checker) stages() []stage {
 	return all
 }
 
-// realKafka is the module whose tests start many real Kafka clusters; one program of examples starts one, too.
-const (
-	realKafka = "internal/itest"
-	examples  = "examples"
-)
+// realKafka is the module whose tests start many real Kafka clusters; the others start one each.
+const realKafka = "internal/itest"
 
 // nested returns the stage that tests a module beside the library's.
 func (c *checker) nested(module string) stage {
 	s := stage{
-		name: path.Base(module), about: "the tests of " + module + " with the race detector", needs: []tool{cCompiler},
+		name: path.Base(module), about: "the tests of " + module + " with the race detector", needs: []tool{cCompiler, java, maven},
 		run: func() error { return c.race(module) },
 	}
 	if module == realKafka {
 		s.about = "the tests beside other clients, old brokers and a real Apache Kafka, with the race detector"
-	}
-	if module == realKafka || module == examples {
-		s.needs = append(s.needs, java, maven)
 	}
 	return s
 }

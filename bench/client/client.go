@@ -1,0 +1,116 @@
+// Package client has one small adapter for each Kafka client that is measured, so that all run the same workloads. Each is
+// configured as its own documentation advises; Settings says how.
+package client
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Config is what a workload asks of a client.
+type Config struct {
+	Servers     []string `json:"servers"`
+	Topic       string   `json:"topic"`
+	Partitions  int      `json:"partitions"`  // that the topic has
+	Compression string   `json:"compression"` // none, gzip, snappy, lz4 or zstd
+	Tuned       bool     `json:"tuned"`       // for throughput, instead of the client's own defaults
+	Sync        bool     `json:"sync"`        // each record is waited for
+	Keyed       bool     `json:"keyed"`       // records have keys, which choose the partition
+	Batch       int      `json:"batch"`       // batch.size, where the workload sets it for all; else 0
+}
+
+// Message is a record that is sent. Nobody changes its bytes.
+type Message struct{ Key, Value []byte }
+
+// Client is a client under measurement. Done is called once for each record that Send was given, from any goroutine.
+type Client interface {
+	// Sender returns what one goroutine sends with.
+	Sender() Sender
+	// Flush waits until each record that was sent is done.
+	Flush(ctx context.Context) error
+	// Close ends the client.
+	Close() error
+	// Settings are those that differ from the client's defaults, in its own words.
+	Settings() []string
+}
+
+// Sender sends for one goroutine.
+type Sender interface {
+	// Send hands a record over, and lets outcomes know when it is acknowledged. It waits where the client's buffer is full.
+	Send(m Message, at int64, i int)
+	// Wait sends a record and returns when it is acknowledged.
+	Wait(ctx context.Context, m Message) error
+}
+
+// SliceSender sends many records in one call.
+type SliceSender interface {
+	SendSlice(ms []Message, at int64, first int)
+}
+
+// Outcomes is told what becomes of the records that were sent.
+type Outcomes interface {
+	// Done is told that record i, which was handed over at a time of [Now], has its outcome.
+	Done(i int, at int64, err error)
+	// Count is told that so many records of which nobody keeps the time have their outcome.
+	Count(err error)
+}
+
+var start = time.Now()
+
+// Now is a time in nanoseconds since the program began.
+func Now() int64 { return int64(time.Since(start)) }
+
+// opener makes a client.
+type opener struct {
+	name, module string
+	open         func(cfg Config, outcomes Outcomes) (Client, error)
+}
+
+// The order is that of the tables.
+var openers = []opener{
+	{"samsa", "github.com/gosamsa/samsa", openSamsa},
+	{"franz-go", "github.com/twmb/franz-go", openFranz},
+	{"sarama", "github.com/IBM/sarama", openSarama},
+	{"kafka-go", "github.com/segmentio/kafka-go", openKafkaGo},
+	{"confluent-kafka-go", "github.com/confluentinc/confluent-kafka-go/v2", openConfluent},
+	{"floor", "", openFloor},
+}
+
+// Names are the clients that there are.
+func Names() (names []string) {
+	for _, o := range openers {
+		if o.open != nil {
+			names = append(names, o.name)
+		}
+	}
+	return names
+}
+
+// Module returns the module path of a client, or "".
+func Module(name string) string {
+	for _, o := range openers {
+		if o.name == name {
+			return o.module
+		}
+	}
+	return ""
+}
+
+// Open makes a client by its name.
+func Open(name string, cfg Config, outcomes Outcomes) (Client, error) {
+	i := slices.IndexFunc(openers, func(o opener) bool { return o.name == name })
+	switch {
+	case i < 0:
+		return nil, fmt.Errorf("no client is named %q; there are %v", name, Names())
+	case openers[i].open == nil:
+		return nil, fmt.Errorf("%s needs cgo", name)
+	}
+	return openers[i].open(cfg, outcomes)
+}
+
+const (
+	tunedBatch  = 1_000_000
+	tunedLinger = 10 * time.Millisecond
+)

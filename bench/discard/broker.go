@@ -1,0 +1,312 @@
+// Package discard is a Kafka broker that takes every record and keeps none. It checks nothing but what it counts, so that as much of the
+// machine as possible is left to the client that is measured. It is for benchmarks only; the strict broker of the tests is
+// another one.
+package discard
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// Counts is what a broker has taken so far.
+type Counts struct {
+	Requests int64 `json:"requests"`
+	Batches  int64 `json:"batches"`
+	Records  int64 `json:"records"`
+	Bytes    int64 `json:"bytes"` // of batches, as they were on the wire
+}
+
+// Minus returns what was taken since before.
+func (c Counts) Minus(before Counts) Counts {
+	return Counts{c.Requests - before.Requests, c.Batches - before.Batches, c.Records - before.Records, c.Bytes - before.Bytes}
+}
+
+// Topic is the one that the broker names when it is asked for all. Each other one is there, too, as soon as somebody asks for it.
+const Topic = "bench"
+
+// Broker is a running broker.
+type Broker struct {
+	listener   net.Listener
+	host       string
+	port       int32
+	partitions int32
+
+	requests, batches, records, bytes atomic.Int64
+	lastID                            atomic.Int64 // the last producer id
+
+	running sync.WaitGroup
+	mu      sync.Mutex
+	closed  bool
+	wrong   error
+	conns   map[net.Conn]bool
+	names   map[protocol.UUID]string // topics by id
+}
+
+// Listen starts a broker on a free port of the loopback interface. Its topics have so many partitions.
+func Listen(partitions int32) (*Broker, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	b := &Broker{listener: l, host: host, port: int32(n), partitions: partitions, conns: map[net.Conn]bool{}, names: map[protocol.UUID]string{idOf(Topic): Topic}}
+	b.running.Go(b.accept)
+	return b, nil
+}
+
+// Address is where the broker listens.
+func (b *Broker) Address() string { return b.listener.Addr().String() }
+
+// Counts returns what the broker has taken so far.
+func (b *Broker) Counts() Counts {
+	return Counts{b.requests.Load(), b.batches.Load(), b.records.Load(), b.bytes.Load()}
+}
+
+// Close ends the broker and its connections, and returns when its goroutines have ended.
+func (b *Broker) Close() error {
+	err := b.listener.Close()
+	b.mu.Lock()
+	b.closed = true
+	for c := range b.conns {
+		_ = c.Close()
+	}
+	b.mu.Unlock()
+	b.running.Wait()
+	return err
+}
+
+func (b *Broker) accept() {
+	for {
+		c, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		b.mu.Lock()
+		if b.closed {
+			_ = c.Close()
+		} else {
+			b.conns[c] = true
+			b.running.Go(func() { b.serve(c) })
+		}
+		b.mu.Unlock()
+	}
+}
+
+// serve answers a connection's requests, one after the other, until it ends.
+func (b *Broker) serve(c net.Conn) {
+	defer func() {
+		_ = c.Close()
+		b.mu.Lock()
+		delete(b.conns, c)
+		b.mu.Unlock()
+	}()
+	s := session{b: b, in: bufio.NewReaderSize(c, 64<<10)}
+	for {
+		answer, err := s.next()
+		if err == nil && answer != nil {
+			_, err = c.Write(answer)
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+				b.trouble(err)
+			}
+			return
+		}
+	}
+}
+
+// trouble keeps the first thing that went wrong with a connection.
+func (b *Broker) trouble(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.wrong == nil && !b.closed {
+		b.wrong = err
+	}
+}
+
+// Trouble is the first thing that went wrong with a connection, other than that the client closed it.
+func (b *Broker) Trouble() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.wrong
+}
+
+// session is one connection, with what it uses again and again.
+type session struct {
+	b       *Broker
+	in      *bufio.Reader
+	frame   []byte
+	out     []byte
+	produce protocol.ProduceRequest
+	answer  protocol.ProduceResponse
+}
+
+const largestRequest = 100 << 20
+
+// next reads a request and returns its answer, or nil for one that wants none.
+func (s *session) next() ([]byte, error) {
+	var length [4]byte
+	if _, err := io.ReadFull(s.in, length[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(length[:])
+	if n > largestRequest {
+		return nil, fmt.Errorf("a request of %d bytes", n)
+	}
+	if int(n) > cap(s.frame) {
+		s.frame = make([]byte, n+n/4)
+	}
+	s.frame = s.frame[:n]
+	if _, err := io.ReadFull(s.in, s.frame); err != nil {
+		return nil, err
+	}
+	h, body, err := protocol.DecodeRequestHeader(s.frame)
+	if err != nil {
+		return nil, err
+	}
+	response, err := s.handle(&h, body)
+	if err != nil || response == nil {
+		return nil, err
+	}
+	version := h.Version
+	if h.Key == protocol.ApiVersions && !contains(spoken[h.Key], version) {
+		version = 0 // what every client can read; the error in it says which to take
+	}
+	s.out = protocol.AppendResponseHeader(append(s.out[:0], 0, 0, 0, 0), h.Key, version, h.CorrelationID)
+	if s.out, err = response.Append(s.out, version); err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint32(s.out, uint32(len(s.out)-4))
+	return s.out, nil
+}
+
+// spoken are the requests that the broker understands.
+var spoken = map[protocol.APIKey]protocol.VersionRange{
+	protocol.Produce: {Min: 3, Max: 13}, protocol.Metadata: {Min: 0, Max: 13}, protocol.ApiVersions: {Min: 0, Max: 4},
+	protocol.InitProducerID: {Min: 0, Max: 5},
+}
+
+// claimed are requests that no producer sends. librdkafka sees from them which batches and codecs a broker takes: Fetch, and FindCoordinator.
+var claimed = map[protocol.APIKey]protocol.VersionRange{1: {Min: 4, Max: 17}, 10: {Min: 0, Max: 6}}
+
+func contains(r protocol.VersionRange, version int16) bool {
+	return r.Min <= version && version <= r.Max
+}
+
+func (s *session) handle(h *protocol.RequestHeader, body []byte) (protocol.Response, error) {
+	switch h.Key {
+	case protocol.ApiVersions:
+		r := &protocol.ApiVersionsResponse{}
+		if !contains(spoken[h.Key], h.Version) {
+			r.ErrorCode = protocol.UnsupportedVersion
+		}
+		for _, those := range []map[protocol.APIKey]protocol.VersionRange{spoken, claimed} {
+			for key, v := range those {
+				r.APIs = append(r.APIs, protocol.APIVersion{Key: key, Min: v.Min, Max: v.Max})
+			}
+		}
+		return r, nil
+	case protocol.Metadata:
+		var m protocol.MetadataRequest
+		if err := m.Decode(body, h.Version); err != nil {
+			return nil, err
+		}
+		return s.b.metadata(&m), nil
+	case protocol.InitProducerID:
+		return &protocol.InitProducerIDResponse{ProducerID: s.b.lastID.Add(1)}, nil
+	case protocol.Produce:
+		if err := s.produce.Decode(body, h.Version); err != nil {
+			return nil, err
+		}
+		return s.take()
+	}
+	return nil, fmt.Errorf("a request of kind %d", h.Key)
+}
+
+// metadata describes the topics that are asked for: this broker leads them all.
+func (b *Broker) metadata(m *protocol.MetadataRequest) *protocol.MetadataResponse {
+	cluster := "discard"
+	r := &protocol.MetadataResponse{
+		ClusterID: &cluster, ControllerID: 1, Brokers: []protocol.MetadataBroker{{NodeID: 1, Host: b.host, Port: b.port}},
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	topics := m.Topics
+	if topics == nil {
+		for id := range b.names {
+			topics = append(topics, protocol.MetadataRequestTopic{ID: id})
+		}
+	}
+	for _, asked := range topics {
+		name := b.names[asked.ID]
+		if asked.Name != nil {
+			name = *asked.Name
+		}
+		topic := protocol.MetadataTopic{Name: &name, ID: idOf(name)}
+		b.names[topic.ID] = name
+		for i := range b.partitions {
+			topic.Partitions = append(topic.Partitions, protocol.MetadataPartition{
+				Index: i, LeaderID: 1, Replicas: []int32{1}, ISR: []int32{1},
+			})
+		}
+		r.Topics = append(r.Topics, topic)
+	}
+	return r
+}
+
+// idOf makes a topic's id from its name.
+func idOf(name string) protocol.UUID {
+	sum := sha256.Sum256([]byte(name))
+	return protocol.UUID(sum[:16])
+}
+
+// take counts what a request brings, and answers it.
+func (s *session) take() (protocol.Response, error) {
+	var batches, records, bytes int64
+	r := &s.answer
+	r.Topics = r.Topics[:0]
+	for i := range s.produce.Topics {
+		t := &s.produce.Topics[i]
+		if i == cap(r.Topics) {
+			r.Topics = append(r.Topics, protocol.ProduceTopicResponse{})
+		}
+		r.Topics = r.Topics[:i+1]
+		a := &r.Topics[i]
+		a.Name, a.ID, a.Partitions = t.Name, t.ID, a.Partitions[:0]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			h, err := record.ReadBatchHeader(p.Records)
+			if err != nil {
+				return nil, err
+			}
+			batches, records, bytes = batches+1, records+int64(h.Count), bytes+int64(len(p.Records))
+			a.Partitions = append(a.Partitions, protocol.ProducePartitionResponse{Index: p.Index, LogAppendTimeMs: -1})
+		}
+	}
+	s.b.requests.Add(1)
+	s.b.batches.Add(batches)
+	s.b.records.Add(records)
+	s.b.bytes.Add(bytes)
+	if s.produce.Acks == 0 {
+		return nil, nil
+	}
+	return r, nil
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/gosamsa/samsa/bench/load"
+)
+
+// goal is a figure that we want to reach, as a ratio or as it is.
+type goal struct {
+	name   string
+	most   bool // the figure may be at most this, else it must be at least this
+	target float64
+	unit   string
+	figure func(r *report) (float64, bool)
+}
+
+// figures of a result.
+func rate(r load.Result) float64    { return r.Rate }
+func cpu(r load.Result) float64     { return r.CPU }
+func p50(r load.Result) float64     { return r.P50 }
+func p99(r load.Result) float64     { return r.P99 }
+func p999(r load.Result) float64    { return r.P999 }
+func wire(r load.Result) float64    { return r.Wire }
+func allocs(r load.Result) float64  { return r.Allocs }
+func alloced(r load.Result) float64 { return r.Alloced }
+
+// of returns the median result of a client in a workload.
+func (r *report) of(section, workload, client string) (load.Result, bool) {
+	for _, s := range r.Sections {
+		if s.ID != section {
+			continue
+		}
+		for _, w := range s.Workloads {
+			if w.Name == workload && len(w.Results[client]) > 0 {
+				return median(w.Results[client]), true
+			}
+		}
+	}
+	return load.Result{}, false
+}
+
+// ratio compares ours with another client's in the same workload. To the best of all where client is empty: the one with the most of
+// the figure, or with the least where less is better.
+func ratio(section, workload, client string, pick func(load.Result) float64) func(r *report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		us, ok := r.of(section, workload, "samsa")
+		them, there := r.of(section, workload, client)
+		return pick(us) / pick(them), ok && there
+	}
+}
+
+// best compares our rate, or another figure, with the best peer's.
+func best(section, workload string, pick func(load.Result) float64, less bool) func(r *report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		us, ok := r.of(section, workload, "samsa")
+		var peer float64
+		for _, name := range []string{"franz-go", "sarama", "kafka-go", "confluent-kafka-go"} {
+			them, there := r.of(section, workload, name)
+			if v := pick(them); there && (peer == 0 || less && v < peer || !less && v > peer) {
+				peer = v
+			}
+		}
+		return pick(us) / peer, ok && peer > 0
+	}
+}
+
+// own compares two workloads of ours.
+func own(section, workload, section2, workload2 string, pick func(load.Result) float64) func(r *report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		a, ok := r.of(section, workload, "samsa")
+		b, there := r.of(section2, workload2, "samsa")
+		return pick(a) / pick(b), ok && there
+	}
+}
+
+func plain(section, workload string, pick func(load.Result) float64) func(r *report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		us, ok := r.of(section, workload, "samsa")
+		return pick(us), ok
+	}
+}
+
+// goals are what the project wants to reach.
+func goals() []goal {
+	const franz = "franz-go"
+	gs := []goal{
+		{"async 100 B: CPU a record, of franz-go's", true, 0.50, "×", ratio("defaults", "100 B", franz, cpu)},
+		{"async 100 B, tuned: CPU a record, of the floor's", true, 1.15, "×", ratio("tuned", "100 B", "floor", cpu)},
+		{"async 100 B: rate, of franz-go's", false, 1.9, "×", ratio("defaults", "100 B", franz, rate)},
+		{"async 100 B: p99 of the latency while saturated, of franz-go's", true, 0.25, "×", ratio("defaults", "100 B", franz, p99)},
+		{"allocations a record, one callback", true, 0.05, "", plain("own", "100 B, one callback", allocs)},
+		{"bytes allocated a record, one callback", true, 20, "B", plain("own", "100 B, one callback", alloced)},
+		{"8 goroutines: rate, of franz-go's", false, 1.9, "×", ratio("defaults", "100 B, 8 goroutines", franz, rate)},
+		{"8 goroutines: CPU, of franz-go's", true, 0.5, "×", ratio("defaults", "100 B, 8 goroutines", franz, cpu)},
+		{"8 goroutines: rate, of our own with one", false, 0.9, "×", own("defaults", "100 B, 8 goroutines", "defaults", "100 B", rate)},
+		{"100,000 keys: rate, of franz-go's", false, 2.2, "×", ratio("defaults", "100 B, 100,000 keys", franz, rate)},
+		{"1,000 B: CPU, of franz-go's", true, 0.67, "×", ratio("defaults", "1,000 B", franz, cpu)},
+		{"1,000 B: rate, of franz-go's", false, 1.25, "×", ratio("defaults", "1,000 B", franz, rate)},
+		{"sync, 1 goroutine: CPU, of franz-go's", true, 0.5, "×", ratio("pinned", "sync, 1 goroutine", franz, cpu)},
+		{"sync, 1 goroutine: p50, of franz-go's", true, 0.8, "×", ratio("pinned", "sync, 1 goroutine", franz, p50)},
+		{"sync, 1 goroutine: allocations", true, 4, "", plain("pinned", "sync, 1 goroutine", allocs)},
+		{"sync, 64 goroutines: rate, of franz-go's", false, 1.9, "×", ratio("defaults", "sync, 64 goroutines", franz, rate)},
+	}
+	for _, c := range []struct {
+		name string
+		most float64
+	}{{"lz4", 2.2}, {"zstd", 1.8}, {"snappy", 1.5}, {"gzip", 1.8}} {
+		w := "1,000 B, " + c.name
+		gs = append(gs, goal{w + ": rate, of franz-go's", false, c.most, "×", ratio("defaults", w, franz, rate)},
+			goal{w + ": rate, of the best peer's", false, 1, "×", best("defaults", w, rate, false)},
+			goal{w + ": bytes on the wire at the same batch size, of franz-go's", true, 1.02, "×", ratio("wire", w, franz, wire)})
+	}
+	gs = append(gs,
+		goal{"1,000 partitions: CPU, of that with 12", true, 1.3, "×", own("partitions-1000", "1000 partitions", "partitions-12", "12 partitions", cpu)},
+		goal{"10,000 partitions: CPU, of that with 12", true, 1.6, "×", own("partitions-10000", "10000 partitions", "partitions-12", "12 partitions", cpu)},
+		goal{"SendAll of 100: rate, of our own Send", false, 1.3, "×", own("own", "100 B, SendAll", "own", "100 B, Send", rate)},
+		goal{"real Kafka, sync, 1 goroutine: p50, of franz-go's", true, 1, "×", ratio("kafka-1", "sync, 1 goroutine", franz, p50)},
+		goal{"real Kafka, sync, 1 goroutine: CPU, of franz-go's", true, 0.6, "×", ratio("kafka-1", "sync, 1 goroutine", franz, cpu)},
+		goal{"real Kafka, sync, 64 goroutines: p50, of franz-go's", true, 1, "×", ratio("kafka-1", "sync, 64 goroutines", franz, p50)},
+		goal{"real Kafka, sync, 64 goroutines: CPU, of franz-go's", true, 0.6, "×", ratio("kafka-1", "sync, 64 goroutines", franz, cpu)},
+	)
+	for _, place := range []struct{ id, name string }{{"kafka-1", "one node"}, {"kafka-3", "three nodes"}} {
+		for _, w := range []string{"100 B", "1,000 B", "100 B, tuned"} {
+			gs = append(gs, goal{fmt.Sprintf("real Kafka, %s, %s: rate, of the best peer's", place.name, w), false, 0.97, "×", best(place.id, w, rate, false)})
+		}
+	}
+	return append(gs,
+		goal{"real Kafka, 50,000 records/s: p99, of franz-go's", true, 1.1, "×", ratio("kafka-1-open", "100 B", franz, p99)},
+		goal{"real Kafka, 50,000 records/s: p99.9, of franz-go's", true, 1.1, "×", ratio("kafka-1-open", "100 B", franz, p999)},
+	)
+}

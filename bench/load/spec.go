@@ -1,0 +1,117 @@
+// Package load runs one workload with one client and measures it: rate, processor time, allocations and latency of this
+// process. Each measurement is made in a process of its own, so that clients do not share a heap.
+package load
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gosamsa/samsa/bench/client"
+)
+
+// Mode is how records are sent.
+type Mode string
+
+// The modes.
+const (
+	Async Mode = "async" // Send with a closure and a clock reading for each record
+	Plain Mode = "plain" // Send with one callback for all and no clock: what the client itself costs
+	Sync  Mode = "sync"  // each goroutine waits for each of its records
+	Slice Mode = "slice" // 100 records a call
+	Open  Mode = "open"  // records at a steady rate, timed from when they were due
+)
+
+// Spec is one measurement.
+type Spec struct {
+	Client     string  `json:"client"`
+	Mode       Mode    `json:"mode"`
+	Size       int     `json:"size"`       // bytes of a value
+	Keys       int     `json:"keys"`       // how many keys there are; 0 is none
+	Goroutines int     `json:"goroutines"` // that send
+	Partitions int     `json:"partitions"`
+	Codec      string  `json:"codec"`
+	Tuned      bool    `json:"tuned"` // for throughput, instead of with each client's defaults
+	Batch      int     `json:"batch"` // batch.size for all who can, or 0
+	Rate       int     `json:"rate"`  // records a second of Open
+	Seconds    float64 `json:"seconds"`
+	Warm       float64 `json:"warm"` // seconds of sending before the measurement
+
+	Servers []string `json:"servers"`
+	Topic   string   `json:"topic"`
+}
+
+func (s Spec) config() client.Config {
+	return client.Config{
+		Servers: s.Servers, Topic: s.Topic, Partitions: s.Partitions, Compression: s.Codec, Tuned: s.Tuned, Sync: s.Mode == Sync,
+		Keyed: s.Keys > 0, Batch: s.Batch,
+	}
+}
+
+// Result is what was measured.
+type Result struct {
+	Client  string   `json:"client"`
+	Records int64    `json:"records"`
+	Total   int64    `json:"total"`   // records with those before the measurement
+	Seconds float64  `json:"seconds"` // until the last outcome
+	Rate    float64  `json:"rate"`    // records a second
+	CPU     float64  `json:"cpu"`     // user and system time of the process, ns a record
+	Allocs  float64  `json:"allocs"`  // a record
+	Alloced float64  `json:"alloced"` // bytes a record
+	P50     float64  `json:"p50"`     // ns until the acknowledgement
+	P99     float64  `json:"p99"`
+	P999    float64  `json:"p999"`
+	RSS     int64    `json:"rss"` // the most memory that the process had, bytes
+	Failed  int64    `json:"failed"`
+	Failure string   `json:"failure,omitempty"`
+	Setting []string `json:"settings"`
+
+	// What the broker saw, filled in by who runs it.
+	Wire     float64 `json:"wire,omitempty"`     // bytes of batches a record
+	PerBatch float64 `json:"perBatch,omitempty"` // records a batch
+}
+
+// The same values for everybody: JSON-like text, so that codecs find in it about what they find in events and orders.
+const seed = 20261125
+
+// messages makes the records of a workload. There are enough different values that no codec sees one twice in a batch of usual size.
+func messages(s Spec) []client.Message {
+	rng := rand.New(rand.NewPCG(seed, uint64(s.Size)))
+	n := max(4096, s.Keys)
+	values := make([][]byte, 4096)
+	for i := range values {
+		values[i] = value(rng, s.Size)
+	}
+	ms := make([]client.Message, n)
+	for i := range ms {
+		ms[i].Value = values[i%len(values)]
+		if s.Keys > 0 {
+			ms[i].Key = fmt.Appendf(nil, "user-%d", rng.IntN(s.Keys))
+		}
+	}
+	return ms
+}
+
+var (
+	fields = []string{"id", "user", "amount", "currency", "status", "created_at", "note", "items", "country", "device", "session", "price"}
+	words  = []string{"pending", "paid", "shipped", "EUR", "USD", "web", "ios", "android", "DE", "FR", "US", "gift", "express", "standard"}
+)
+
+// value makes a text of so many bytes that looks like JSON.
+func value(rng *rand.Rand, size int) []byte {
+	b := make([]byte, 0, size+64)
+	b = append(b, '{')
+	for len(b) < size {
+		b = fmt.Appendf(b, "%q:", fields[rng.IntN(len(fields))])
+		switch rng.IntN(3) {
+		case 0:
+			b = fmt.Appendf(b, "%d,", rng.IntN(1_000_000_000))
+		case 1:
+			b = fmt.Appendf(b, "%q,", words[rng.IntN(len(words))])
+		default:
+			b = fmt.Appendf(b, "\"%x\",", rng.Uint32())
+		}
+	}
+	b = b[:max(size, 1)]
+	b[len(b)-1] = '}'
+	return b
+}

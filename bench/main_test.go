@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/bench/client"
+	"github.com/gosamsa/samsa/bench/load"
+	"github.com/gosamsa/samsa/internal/itest/realkafka"
+)
+
+// The test binary is its own worker and broker, as the program is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "broker") {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// short are flags for a run that takes no time.
+func short(args ...string) []string {
+	return append([]string{"-seconds", "0.05", "-warm", "0.05", "-runs", "1"}, args...)
+}
+
+func measuredWith(t *testing.T, args ...string) measured {
+	t.Helper()
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), short(append(args, "-json")...), nil, &out), out.String())
+	var m measured
+	require.NoError(t, json.Unmarshal(out.Bytes(), &m), out.String())
+	return m
+}
+
+// Every client delivers everything: the broker has counted the records, or the run would have failed.
+func TestEveryClientRunsEveryWorkload(t *testing.T) {
+	all := strings.Join(client.Names(), ",")
+	var peers []string
+	for _, name := range client.Names() {
+		if name != "floor" {
+			peers = append(peers, name)
+		}
+	}
+	for name, args := range map[string][]string{
+		"async":         {"-clients", all},
+		"one callback":  {"-clients", all, "-mode", "plain"},
+		"sync":          {"-clients", all, "-mode", "sync"},
+		"at a rate":     {"-clients", all, "-mode", "open", "-rate", "20000"},
+		"keys":          {"-clients", all, "-keys", "1000"},
+		"tuned":         {"-clients", all, "-tuned"},
+		"goroutines":    {"-clients", strings.Join(peers, ","), "-goroutines", "4"},
+		"lz4":           {"-clients", strings.Join(peers, ","), "-codec", "lz4", "-size", "1000"},
+		"gzip":          {"-clients", strings.Join(peers, ","), "-codec", "gzip", "-size", "1000"},
+		"snappy":        {"-clients", strings.Join(peers, ","), "-codec", "snappy", "-size", "1000"},
+		"zstd":          {"-clients", strings.Join(peers, ","), "-codec", "zstd", "-size", "1000"},
+		"slices":        {"-clients", "samsa", "-mode", "slice"},
+		"one batchsize": {"-clients", "samsa,franz-go", "-batch", "200000"},
+		"pinned broker": {"-clients", "samsa", "-mode", "sync", "-pinned"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := measuredWith(t, args...)
+			require.NotEmpty(t, m.Results)
+			for name, rs := range m.Results {
+				for _, r := range rs {
+					require.Zero(t, r.Failed, "%s: %s", name, r.Failure)
+					require.Positive(t, r.Rate)
+					require.Positive(t, r.Wire)
+				}
+			}
+		})
+	}
+}
+
+func TestARealKafkaIsStartedForTheMeasurement(t *testing.T) {
+	m := measuredWith(t, "-clients", "samsa,franz-go", "-kafka", realkafka.DefaultVersion)
+	for name, rs := range m.Results {
+		require.Zero(t, rs[0].Failed, "%s: %s", name, rs[0].Failure)
+		require.Positive(t, rs[0].P50)
+	}
+}
+
+func TestWrongFlagsSayWhatIsWrong(t *testing.T) {
+	for want, args := range map[string][]string{
+		`no client is named "nobody"`:           short("-clients", "nobody"),
+		`no mode is named "never"`:              short("-clients", "samsa", "-mode", "never"),
+		`compression "brotli"`:                  short("-clients", "samsa", "-codec", "brotli"),
+		`no command is named "juggle"`:          {"juggle"},
+		`"more" is no flag`:                     short("more"),
+		"floor has no call for a slice":         short("-clients", "floor", "-mode", "slice"),
+		"wants goroutines, seconds":             short("-clients", "samsa", "-goroutines", "0"),
+		"the floor does not compress":           short("-clients", "floor", "-codec", "lz4"),
+		"invalid value \"x\" for flag -seconds": {"-seconds", "x"},
+	} {
+		err := run(t.Context(), args, nil, &bytes.Buffer{})
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
+	folder := t.TempDir()
+	data, page := filepath.Join(folder, "results.json"), filepath.Join(folder, "BENCHMARKS.md")
+	r := &report{Date: "2026-01-02", Machine: "a machine", Go: "go1.26", Runs: 1, Versions: map[string]string{"samsa": "this one", "franz-go": "v1"}}
+	for _, s := range sections() {
+		done := sectionReport{ID: s.ID, Title: s.Title, About: s.About}
+		for _, w := range s.Workloads {
+			m := measured{workload: w, Results: map[string][]load.Result{}}
+			for i, name := range w.Clients {
+				v := float64(i + 1)
+				m.Results[name] = []load.Result{{Client: name, Rate: 1e6 / v, CPU: 100 * v, P50: 1e6 * v, P99: 1e7 * v, P999: 1e8 * v, Wire: 100, Allocs: v, Alloced: v}}
+			}
+			done.Workloads = append(done.Workloads, m)
+		}
+		r.put(done)
+	}
+	require.NoError(t, writeJSON(data, r))
+	again, err := readReport(data)
+	require.NoError(t, err)
+	require.Equal(t, r.Sections, again.Sections)
+	require.NoError(t, writePage(page, filepath.Join(folder, "plots"), again))
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, g := range goals() {
+		require.Contains(t, string(text), g.name)
+	}
+	require.Contains(t, string(text), "| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.5× | reached |")
+	require.Contains(t, string(text), "**missed**")
+	plots, err := filepath.Glob(filepath.Join(folder, "plots", "*.svg"))
+	require.NoError(t, err)
+	require.Len(t, plots, 2*len(sections()))
+}
+
+func TestAMedianIsOfEachFigureAlone(t *testing.T) {
+	m := median([]load.Result{{Rate: 1, CPU: 9}, {Rate: 3, CPU: 5}, {Rate: 2, CPU: 7}})
+	require.Equal(t, 2.0, m.Rate)
+	require.Equal(t, 7.0, m.CPU)
+	require.Equal(t, 1.5, median([]load.Result{{Rate: 1}, {Rate: 2}}).Rate)
+	require.Zero(t, median(nil).Rate)
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gosamsa/samsa/bench/client"
+	"github.com/gosamsa/samsa/bench/load"
+)
+
+const intro = `# Benchmarks
+
+Samsa beside the other Kafka clients for Go, all with the same workload through one small adapter each. This page is written by a program from what
+it measured; nothing in it is written by hand. To repeat it:
+
+%s
+
+Each measurement is a process of its own, so that clients share no heap; they take turns, and who begins changes. Figures are medians. CPU is
+user and system time of the client's process, with what the measuring costs: a clock reading before and after each record, and a closure. The values are
+JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios.
+
+Measured on %s, %s, %s, medians of %d.
+`
+
+// writePage writes the report as Markdown, and its plots.
+func writePage(name, plots string, r *report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", r.Date, r.Machine, r.Go, r.Runs)
+	b.WriteString("\n| client | version |\n|---|---|\n")
+	for _, c := range client.Names() {
+		if v := r.Versions[c]; v != "" {
+			fmt.Fprintf(&b, "| %s | %s |\n", c, v)
+		}
+	}
+	b.WriteString("\nThe floor is no client: it is one goroutine that encodes, checksums, writes, reads answers and calls back, without locks, timers, retries or " +
+		"care for errors. It tells how little a client could do at best.\n")
+	writeGoals(&b, r)
+	if err := os.MkdirAll(plots, 0o755); err != nil {
+		return err
+	}
+	for _, s := range r.Sections {
+		writeSection(&b, s)
+		for _, f := range []struct {
+			name, title string
+			pick        func(load.Result) float64
+		}{{"rate", "records a second (more is better)", rate}, {"cpu", "CPU, ns a record (less is better)", cpu}} {
+			file := fmt.Sprintf("%s-%s.svg", s.ID, f.name)
+			if err := os.WriteFile(filepath.Join(plots, file), []byte(plot(s, f.title, f.pick)), 0o644); err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, "\n![%s: %s](%s/%s)\n", s.Title, f.title, filepath.ToSlash(relative(name, plots)), file)
+		}
+	}
+	writeSettings(&b, r)
+	return os.WriteFile(name, []byte(b.String()), 0o644)
+}
+
+func relative(page, folder string) string {
+	if rel, err := filepath.Rel(filepath.Dir(page), folder); err == nil {
+		return rel
+	}
+	return folder
+}
+
+// writeGoals says what was reached, and where we lose.
+func writeGoals(b *strings.Builder, r *report) {
+	b.WriteString("\n## What we want to reach, and where we lose\n\n| figure | goal | measured | |\n|---|---|---|---|\n")
+	for _, g := range goals() {
+		v, ok := g.figure(r)
+		if !ok {
+			continue
+		}
+		word, reached := "at least", v >= g.target
+		if g.most {
+			word, reached = "at most", v <= g.target
+		}
+		verdict := "reached"
+		if !reached {
+			verdict = "**missed**"
+		}
+		fmt.Fprintf(b, "| %s | %s %.4g%s | %.3g%s | %s |\n", g.name, word, g.target, g.unit, v, g.unit, verdict)
+	}
+}
+
+func writeSection(b *strings.Builder, s sectionReport) {
+	fmt.Fprintf(b, "\n## %s\n\n%s\n", s.Title, s.About)
+	for _, w := range s.Workloads {
+		fmt.Fprintf(b, "\n### %s\n\n| client | records/s | CPU, ns | allocations | bytes allocated | p50 | p99 | p99.9 | wire, B | records a batch | RSS, MiB |\n", w.Name)
+		b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
+		for _, name := range w.Clients {
+			r := median(w.Results[name])
+			fmt.Fprintf(b, "| %s | %s | %.0f | %.2f | %.0f | %s | %s | %s | %s | %s | %d |\n", name, thousands(r.Rate), r.CPU, r.Allocs, r.Alloced,
+				latency(r.P50), latency(r.P99), latency(r.P999), number(r.Wire), number(r.PerBatch), r.RSS>>20)
+			if r.Failed > 0 {
+				fmt.Fprintf(b, "\n%d records of %s failed, the first with: %s\n", r.Failed, name, r.Failure)
+			}
+		}
+	}
+}
+
+// writeSettings tells how each client was configured, once for each way.
+func writeSettings(b *strings.Builder, r *report) {
+	said := map[string][]string{}
+	for _, s := range r.Sections {
+		for _, w := range s.Workloads {
+			for name, rs := range w.Results {
+				for _, text := range median(rs).Setting {
+					if !slices.Contains(said[name], text) {
+						said[name] = append(said[name], text)
+					}
+				}
+			}
+		}
+	}
+	b.WriteString("\n## Settings\n\nAll that is not named is each client's default.\n\n")
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		slices.Sort(said[name])
+		fmt.Fprintf(b, "- %s: %s\n", name, strings.Join(said[name], "; "))
+	}
+}
+
+func thousands(v float64) string {
+	text := fmt.Sprintf("%.0f", v)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func latency(ns float64) string {
+	if ns == 0 {
+		return "–"
+	}
+	return nice(ns).String()
+}
+
+func number(v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+// plot draws bars as SVG: a group for each workload, a bar for each client.
+func plot(s sectionReport, title string, pick func(load.Result) float64) string {
+	const bar, gap, left, width, right = 16, 14, 190, 460, 110
+	colours := map[string]string{
+		"samsa": "#1a7f5a", "franz-go": "#4c72b0", "sarama": "#dd8452", "kafka-go": "#937860", "confluent-kafka-go": "#8172b3", "floor": "#999999",
+	}
+	var most float64
+	rows := 0
+	for _, w := range s.Workloads {
+		for _, name := range w.Clients {
+			most = max(most, pick(median(w.Results[name])))
+			rows++
+		}
+	}
+	height := 40 + rows*bar + len(s.Workloads)*(gap+bar)
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">`+"\n", left+width+right, height)
+	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="8" y="20" font-size="13">%s: %s</text>`+"\n", s.Title, title)
+	y := 34
+	for _, w := range s.Workloads {
+		y += gap
+		fmt.Fprintf(&b, `<text x="8" y="%d" font-weight="bold">%s</text>`+"\n", y, w.Name)
+		y += 5
+		for _, name := range w.Clients {
+			v := pick(median(w.Results[name]))
+			length := 0.0
+			if most > 0 {
+				length = v / most * width
+			}
+			fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d">%s</text>`+"\n",
+				left-6, y+12, name, left, y+2, length, bar-4, colours[name], left+length+5, y+12, thousands(v))
+			y += bar
+		}
+		y += bar - 5
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package main
+
+import "errors"
+
+func pin() error { return errors.New("-pinned works on Linux only") }

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gosamsa/samsa/bench/discard"
+	"github.com/gosamsa/samsa/bench/load"
+	"github.com/gosamsa/samsa/internal/itest/realkafka"
+)
+
+// place says what is sent to.
+type place struct {
+	bootstrap string
+	kafka     string
+	nodes     int
+	pinned    bool
+}
+
+// stage is what is sent to, running.
+type stage struct {
+	servers []string
+	broker  *brokerProcess // nil with a real Kafka
+	cluster *realkafka.Cluster
+	nodes   int
+	topics  int
+}
+
+func (p place) open(ctx context.Context, partitions int) (*stage, error) {
+	switch {
+	case p.bootstrap != "":
+		return &stage{servers: strings.Split(p.bootstrap, ",")}, nil
+	case p.kafka != "":
+		o := realkafka.Options{Version: p.kafka, Nodes: p.nodes, MinInSync: min(2, p.nodes)}
+		c, err := realkafka.Launch(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return &stage{servers: c.Bootstrap(), cluster: c, nodes: p.nodes}, nil
+	}
+	b, err := startBroker(ctx, partitions, p.pinned)
+	if err != nil {
+		return nil, err
+	}
+	return &stage{servers: []string{b.address}, broker: b}, nil
+}
+
+func (s *stage) close() error {
+	switch {
+	case s.cluster != nil:
+		return s.cluster.Close()
+	case s.broker != nil:
+		return s.broker.close()
+	}
+	return nil
+}
+
+// topic makes a new topic for each measurement in a real Kafka, so that none begins with what another has left.
+func (s *stage) topic(ctx context.Context, partitions int) (string, error) {
+	if s.cluster == nil {
+		return discard.Topic, nil
+	}
+	s.topics++
+	name := fmt.Sprintf("bench-%d", s.topics)
+	return name, s.cluster.CreateTopics(ctx, realkafka.Topic{Name: name, Partitions: partitions, Replicas: min(3, s.nodes)})
+}
+
+// workload is a row of a table: what is measured with which clients.
+type workload struct {
+	Name    string    `json:"name"`
+	Spec    load.Spec `json:"spec"`
+	Clients []string  `json:"clients"`
+}
+
+// measured is a workload with what came of it.
+type measured struct {
+	workload
+	Results map[string][]load.Result `json:"results"`
+}
+
+// measure lets the clients take turns. Who begins changes from turn to turn.
+func (s *stage) measure(ctx context.Context, w workload, runs int, tell func(load.Result)) (measured, error) {
+	m := measured{workload: w, Results: map[string][]load.Result{}}
+	for i := range runs {
+		for k := range w.Clients {
+			name := w.Clients[(k+i)%len(w.Clients)]
+			r, err := s.one(ctx, w.Spec, name)
+			if err != nil {
+				return m, fmt.Errorf("%s, %s: %w", w.Name, name, err)
+			}
+			m.Results[name] = append(m.Results[name], r)
+			tell(r)
+		}
+	}
+	return m, nil
+}
+
+// one makes one measurement, in a process of its own.
+func (s *stage) one(ctx context.Context, spec load.Spec, name string) (load.Result, error) {
+	var err error
+	if spec.Topic, err = s.topic(ctx, spec.Partitions); err != nil {
+		return load.Result{}, err
+	}
+	spec.Client, spec.Servers = name, s.servers
+	var before, after discard.Counts
+	if s.broker != nil {
+		if before, err = s.broker.counts(); err != nil {
+			return load.Result{}, err
+		}
+	}
+	r, err := measureInProcess(ctx, spec)
+	if err != nil || s.broker == nil {
+		return r, err
+	}
+	if after, err = s.broker.counts(); err != nil {
+		return r, err
+	}
+	seen := after.Minus(before)
+	if r.Failed == 0 && seen.Records != r.Total {
+		return r, fmt.Errorf("%d records were acknowledged, and the broker has got %d", r.Total, seen.Records)
+	}
+	r.Wire, r.PerBatch = float64(seen.Bytes)/float64(seen.Records), float64(seen.Records)/float64(seen.Batches)
+	return r, nil
+}
+
+// measureInProcess runs a worker.
+func measureInProcess(ctx context.Context, spec load.Spec) (r load.Result, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return r, err
+	}
+	task, err := json.Marshal(spec)
+	if err != nil {
+		return r, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, self, "worker")
+	var said bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(task), &said
+	printed, err := cmd.Output()
+	if err != nil {
+		return r, fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	}
+	return r, json.Unmarshal(printed, &r)
+}
+
+// brokerProcess is a discarding broker in a process of its own, so that its work is not counted as the client's.
+type brokerProcess struct {
+	cmd     *exec.Cmd
+	ask     io.WriteCloser
+	answers *bufio.Scanner
+	address string
+}
+
+func startBroker(ctx context.Context, partitions int, pinned bool) (*brokerProcess, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	b := &brokerProcess{cmd: exec.CommandContext(ctx, self, "broker", "-partitions", fmt.Sprint(partitions), fmt.Sprint("-pinned=", pinned))}
+	b.cmd.Stderr = os.Stderr
+	if b.ask, err = b.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	answers, err := b.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.cmd.Start(); err != nil {
+		return nil, err
+	}
+	b.answers = bufio.NewScanner(answers)
+	if !b.answers.Scan() {
+		return nil, errors.Join(errors.New("the broker has not started"), b.close())
+	}
+	b.address = b.answers.Text()
+	return b, nil
+}
+
+func (b *brokerProcess) counts() (c discard.Counts, err error) {
+	if _, err := fmt.Fprintln(b.ask, "counts"); err != nil {
+		return c, err
+	}
+	if !b.answers.Scan() {
+		return c, errors.New("the broker has ended")
+	}
+	return c, json.Unmarshal(b.answers.Bytes(), &c)
+}
+
+// close ends the broker: its input ends.
+func (b *brokerProcess) close() error { return errors.Join(b.ask.Close(), b.cmd.Wait()) }
+
+// serve is the broker's process: it prints its address, and its counts for each line that it reads, until there are no more.
+func serve(args []string, in io.Reader, out io.Writer) error {
+	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
+	partitions := flags.Int("partitions", 12, "of each topic")
+	pinned := flags.Bool("pinned", false, "stay on one processor")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *pinned {
+		if err := pin(); err != nil {
+			return err
+		}
+	}
+	b, err := discard.Listen(int32(*partitions))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, b.Address())
+	for lines := bufio.NewScanner(in); lines.Scan(); {
+		if err := json.NewEncoder(out).Encode(b.Counts()); err != nil {
+			return errors.Join(err, b.Close())
+		}
+	}
+	return errors.Join(b.Trouble(), b.Close())
+}
+
+// median returns the median of each figure of several measurements.
+func median(rs []load.Result) load.Result {
+	if len(rs) == 0 {
+		return load.Result{}
+	}
+	of := func(pick func(load.Result) float64) float64 {
+		values := make([]float64, len(rs))
+		for i, r := range rs {
+			values[i] = pick(r)
+		}
+		slices.Sort(values)
+		n := len(values)
+		return (values[(n-1)/2] + values[n/2]) / 2
+	}
+	m := rs[0]
+	m.Rate = of(func(r load.Result) float64 { return r.Rate })
+	m.CPU = of(func(r load.Result) float64 { return r.CPU })
+	m.Allocs = of(func(r load.Result) float64 { return r.Allocs })
+	m.Alloced = of(func(r load.Result) float64 { return r.Alloced })
+	m.P50 = of(func(r load.Result) float64 { return r.P50 })
+	m.P99 = of(func(r load.Result) float64 { return r.P99 })
+	m.P999 = of(func(r load.Result) float64 { return r.P999 })
+	m.Wire = of(func(r load.Result) float64 { return r.Wire })
+	m.PerBatch = of(func(r load.Result) float64 { return r.PerBatch })
+	m.RSS = int64(of(func(r load.Result) float64 { return float64(r.RSS) }))
+	for _, r := range rs[1:] {
+		m.Failed += r.Failed
+	}
+	return m
+}
+
+// nice is a time in nanoseconds, rounded so that a person can read it.
+func nice(ns float64) time.Duration {
+	d := time.Duration(ns)
+	switch {
+	case d < 10*time.Microsecond:
+		return d.Round(100 * time.Nanosecond)
+	case d < 10*time.Millisecond:
+		return d.Round(time.Microsecond)
+	default:
+		return d.Round(100 * time.Microsecond)
+	}
+}

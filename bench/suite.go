@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gosamsa/samsa/bench/client"
+	"github.com/gosamsa/samsa/bench/load"
+	"github.com/gosamsa/samsa/internal/itest/realkafka"
+)
+
+// section is a table of the report: workloads that are sent to the same place.
+type section struct {
+	ID        string
+	Title     string
+	About     string
+	Place     place
+	Workloads []workload
+}
+
+// spec is what most workloads have in common.
+func spec(mode load.Mode, size int) load.Spec {
+	return load.Spec{Mode: mode, Size: size, Goroutines: 1, Partitions: 12, Codec: "none", Seconds: 3, Warm: 1}
+}
+
+func with(s load.Spec, change func(*load.Spec)) load.Spec {
+	change(&s)
+	return s
+}
+
+// sections are all measurements. peers are those that everybody is compared with; franz-go is the one that the goals name.
+func sections() []section {
+	all, both, us := client.Names(), []string{"samsa", "franz-go"}, []string{"samsa"}
+	var peers []string
+	for _, name := range all {
+		if name != "floor" {
+			peers = append(peers, name)
+		}
+	}
+	async := spec(load.Async, 100)
+	sync := spec(load.Sync, 100)
+	codec := func(name string) workload {
+		return workload{"1,000 B, " + name, with(spec(load.Async, 1000), func(s *load.Spec) { s.Codec = name }), peers}
+	}
+	sameBatch := func(name string) workload {
+		return workload{"1,000 B, " + name, with(spec(load.Async, 1000), func(s *load.Spec) { s.Codec, s.Batch = name, 1_000_000 }), both}
+	}
+	manyPartitions := func(n int) section {
+		return section{fmt.Sprintf("partitions-%d", n), fmt.Sprintf("%d partitions", n), "100 B without a key, batches full.", place{}, []workload{
+			{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both},
+		}}
+	}
+	tuned := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Tuned = true }) }
+	goroutines := func(s load.Spec, n int) load.Spec { return with(s, func(s *load.Spec) { s.Goroutines = n }) }
+	real := []workload{
+		{"100 B", async, peers}, {"1,000 B", spec(load.Async, 1000), peers}, {"100 B, tuned", tuned(async), peers},
+	}
+	return []section{
+		{"defaults", "Each with its own defaults", "A broker that takes everything and keeps nothing; acknowledgements by all replicas, idempotent where the client can.", place{}, []workload{
+			{"100 B", async, all}, {"100 B, 8 goroutines", goroutines(async, 8), peers},
+			{"100 B, 100,000 keys", with(async, func(s *load.Spec) { s.Keys = 100_000 }), peers}, {"1,000 B", spec(load.Async, 1000), all},
+			{"sync, 64 goroutines", goroutines(sync, 64), peers},
+			codec("lz4"), codec("zstd"), codec("snappy"), codec("gzip"),
+		}},
+		{"pinned", "One record at a time", "The same broker, kept on one processor: where it runs decides more than what the client does.", place{pinned: true}, []workload{
+			{"sync, 1 goroutine", sync, all},
+		}},
+		{"tuned", "Each tuned for throughput", "Batches of up to 1 MB, 10 ms of linger, and what else each client's documentation advises.", place{}, []workload{
+			{"100 B", tuned(async), all}, {"1,000 B", tuned(spec(load.Async, 1000)), all},
+		}},
+		{"wire", "Compression at the same batch size", "1,000,000 bytes of records a batch, before compression.", place{}, []workload{
+			sameBatch("none"), sameBatch("lz4"), sameBatch("zstd"), sameBatch("snappy"), sameBatch("gzip"),
+		}},
+		{"own", "What the client itself allocates", "One callback for all records, no clock; and a slice of 100 records a call.", place{}, []workload{
+			{"100 B, one callback", spec(load.Plain, 100), both}, {"100 B, Send", async, us}, {"100 B, SendAll", spec(load.Slice, 100), us},
+		}},
+		manyPartitions(12), manyPartitions(1000), manyPartitions(10_000),
+		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion + " on the same machine, 12 partitions.",
+			place{kafka: realkafka.DefaultVersion, nodes: 1}, append(real[:len(real):len(real)], workload{"sync, 1 goroutine", sync, peers},
+				workload{"sync, 64 goroutines", goroutines(sync, 64), peers})},
+		{"kafka-1-open", "50,000 records a second for 30 s, one node", "Times count from when a record was due, not from when it was sent.",
+			place{kafka: realkafka.DefaultVersion, nodes: 1}, []workload{
+				{"100 B", with(spec(load.Open, 100), func(s *load.Spec) { s.Rate, s.Seconds = 50_000, 30 }), both},
+			}},
+		{"kafka-3", "A real Kafka, three nodes", "Replication factor 3, min.insync.replicas=2, all on the same machine.",
+			place{kafka: realkafka.DefaultVersion, nodes: 3}, real},
+	}
+}
+
+// report is what a run of the suite found.
+type report struct {
+	Date     string            `json:"date"`
+	Machine  string            `json:"machine"`
+	Go       string            `json:"go"`
+	Versions map[string]string `json:"versions"`
+	Runs     int               `json:"runs"`
+	Sections []sectionReport   `json:"sections"`
+}
+
+type sectionReport struct {
+	ID        string     `json:"id"`
+	Title     string     `json:"title"`
+	About     string     `json:"about"`
+	Workloads []measured `json:"workloads"`
+}
+
+// runSuite makes all measurements, or some of them, and writes the report.
+func runSuite(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("suite", flag.ContinueOnError)
+	flags.SetOutput(out)
+	runs := flags.Int("runs", 5, "how `many` measurements of each client and workload")
+	only := flags.String("only", "", "sections with this `text` in their name; the others keep what -data has")
+	clients := flags.String("clients", "", "only these `names`, with commas between")
+	data := flags.String("data", "results.json", "`file` of all figures; it is read first and written after each section")
+	page := flags.String("out", "", "`file` for the page; none if empty")
+	plots := flags.String("plots", "plots", "`folder` for the plots, beside the page")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	r, err := readReport(*data)
+	if err != nil {
+		return err
+	}
+	r.Date, r.Machine, r.Go, r.Versions, r.Runs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs
+	for _, s := range sections() {
+		if !strings.Contains(s.ID, *only) {
+			continue
+		}
+		fmt.Fprintf(out, "== %s\n", s.Title)
+		done, err := s.run(ctx, *runs, *clients, out)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Title, err)
+		}
+		r.put(done)
+		if err := writeJSON(*data, r); err != nil {
+			return err
+		}
+	}
+	if *page == "" {
+		return nil
+	}
+	return writePage(*page, filepath.Join(filepath.Dir(*page), *plots), r)
+}
+
+func (s section) run(ctx context.Context, runs int, clients string, out io.Writer) (done sectionReport, err error) {
+	done = sectionReport{ID: s.ID, Title: s.Title, About: s.About}
+	stage, err := s.Place.open(ctx, s.Workloads[0].Spec.Partitions)
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, stage.close()) }()
+	for _, w := range s.Workloads {
+		w.Clients = among(w.Clients, clients)
+		fmt.Fprintf(out, "-- %s\n", w.Name)
+		m, err := stage.measure(ctx, w, runs, func(r load.Result) { fmt.Fprintln(out, line(r)) })
+		if err != nil {
+			return done, err
+		}
+		done.Workloads = append(done.Workloads, m)
+	}
+	return done, nil
+}
+
+// among keeps the names that are in a list with commas between; all, if the list is empty.
+func among(names []string, list string) (kept []string) {
+	for _, name := range names {
+		if list == "" || strings.Contains(","+list+",", ","+name+",") {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+// put replaces a section, or adds it in its place.
+func (r *report) put(s sectionReport) {
+	old := map[string]sectionReport{s.ID: s}
+	for _, have := range r.Sections {
+		if have.ID != s.ID {
+			old[have.ID] = have
+		}
+	}
+	r.Sections = nil
+	for _, known := range sections() {
+		if have, ok := old[known.ID]; ok {
+			r.Sections = append(r.Sections, have)
+		}
+	}
+}
+
+func readReport(name string) (*report, error) {
+	r := &report{}
+	text, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return r, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, r)
+	}
+	return r, err
+}
+
+func writeJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(text, '\n'), 0o644)
+}
+
+// versions are those of the clients, as this program was built with them.
+func versions() map[string]string {
+	v := map[string]string{}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	for _, d := range info.Deps {
+		for _, name := range client.Names() {
+			if d.Path == client.Module(name) {
+				v[name] = d.Version
+			}
+		}
+	}
+	v["samsa"] = "this one"
+	return v
+}
+
+// machine says what the figures were measured on.
+func machine() string {
+	text := fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return text
+	}
+	for l := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return text + " (" + strings.TrimSpace(value) + ")"
+		}
+	}
+	return text
+}
