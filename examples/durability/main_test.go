@@ -67,6 +67,7 @@ func TestSafeLosesNothingAndNobodyIsToldWrong(t *testing.T) {
 	require.Contains(t, out, "NOT_ENOUGH_REPLICAS")
 	require.Regexp(t, `(?s): 0 acknowledged, 0 failed, 500 wait\n.*broker 3 is started\n.*the records that waited: 500 acknowledged\n`, out)
 	require.Contains(t, out, "nothing is there twice.\n")
+	requireReadmeShows(t, out)
 }
 
 func TestWithoutJavaItSaysWhatIsMissing(t *testing.T) {
