@@ -1,0 +1,163 @@
+package producer_test
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/producer"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// module is what the names of all our functions begin with.
+const module = "github.com/gosamsa/samsa/"
+
+// goroutines are the library's that live at one time, by what they are for.
+type goroutines struct {
+	readers   int // of connections
+	callbacks int // run the callbacks of a partition
+	others    int
+	all       string // what each of them began with, for the failure
+}
+
+// goroutinesNow counts by the function that a goroutine began with: the outermost one of the module. The test's own and the fake brokers'
+// are left out.
+func goroutinesNow() (g goroutines) {
+	buf := make([]byte, 64<<10)
+	n := runtime.Stack(buf, true)
+	for n == len(buf) {
+		buf = make([]byte, 2*len(buf))
+		n = runtime.Stack(buf, true)
+	}
+	for stack := range strings.SplitSeq(string(buf[:n]), "\n\n") {
+		first := ""
+		for line := range strings.Lines(stack) {
+			if name, is := strings.CutPrefix(line, module); is {
+				first = name
+			}
+		}
+		switch {
+		case first == "", strings.HasPrefix(first, "producer_test."), strings.HasPrefix(first, "producer.TestMain"),
+			strings.HasPrefix(first, "internal/testbroker."):
+			continue
+		case strings.HasPrefix(first, "internal/transport."):
+			g.readers++
+		case strings.HasPrefix(first, "accumulator.(*Partition).deliver"):
+			g.callbacks++
+		default:
+			g.others++
+		}
+		g.all += first
+	}
+	return g
+}
+
+// handful is what a producer may have beside two goroutines a connection: two workers that compress, and one that asks for a producer id.
+const handful = 3
+
+// requireTwoAConnection checks that the library's goroutines are no more than its connections need, whatever the number of partitions.
+func requireTwoAConnection(t *testing.T, c *testbroker.Cluster, brokers int) {
+	t.Helper()
+	connections := 0
+	for b := range brokers {
+		connections += c.Connections(int32(b + 1))
+	}
+	require.Equal(t, brokers+1, connections, "one to each broker and one for metadata")
+	g := goroutinesNow()
+	require.Equal(t, connections, g.readers, g.all)
+	require.LessOrEqual(t, g.readers+g.others, 2*connections+handful, g.all)
+	require.Zero(t, g.callbacks, g.all)
+}
+
+// peak has the most goroutines that were seen at one time.
+type peak struct {
+	requests atomic.Int64
+	mu       sync.Mutex
+	seen     goroutines
+}
+
+// look is a hook of the cluster, which runs while the library works. To look at every request would take long.
+func (p *peak) look(*testbroker.Request) testbroker.Action {
+	if p.requests.Add(1)%20 != 1 {
+		return testbroker.Pass()
+	}
+	g := goroutinesNow()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g.others > p.seen.others {
+		p.seen.others, p.seen.all = g.others, g.all
+	}
+	p.seen.readers, p.seen.callbacks = max(p.seen.readers, g.readers), max(p.seen.callbacks, g.callbacks)
+	return testbroker.Pass()
+}
+
+// TestAProducerHasTwoGoroutinesAConnection: and none for a topic, a partition, a batch, a request or a record. While callbacks run, there
+// is one more for each of their partitions.
+func TestAProducerHasTwoGoroutinesAConnection(t *testing.T) {
+	const partitions = 1000
+	for _, brokers := range []int{3, 9} {
+		scene(t, fmt.Sprintf("%d brokers", brokers), topics(brokers, partitions), func(t *testing.T, c *testbroker.Cluster) {
+			p := sentToAll(t, c, partitions, func(cfg *producer.Config) {
+				// Without linger: its timers would all fire at one time, and each starts a goroutine for a moment.
+				cfg.Compression, cfg.CompressionWorkers, cfg.Linger = producer.CompressionSnappy, 2, 0
+			})
+			requireTwoAConnection(t, c, brokers)
+
+			most := new(peak)
+			c.Hook(most.look)
+			release := make(chan struct{})
+			held := c.On(protocol.Produce).Do(testbroker.HoldAnswer(release))
+			for range 6 { // a request or more to each broker, until five are unanswered
+				for i := range int32(partitions) {
+					p.Send(t.Context(), to(i, strings.Repeat("x", 200)), nil)
+				}
+				synctest.Wait()
+			}
+			deepest := 0
+			for _, r := range c.Produces() {
+				deepest = max(deepest, r.InFlight)
+			}
+			require.Equal(t, 5, deepest, "it is as busy as it can be")
+			requireTwoAConnection(t, c, brokers)
+			held.End()
+			close(release)
+			require.NoError(t, p.Flush(t.Context()))
+			synctest.Wait()
+			requireTwoAConnection(t, c, brokers)
+
+			// On its way, a connection may have another reader for the time that an answer is dealt with.
+			t.Logf("at most %d readers, %d others", most.seen.readers, most.seen.others)
+			require.LessOrEqual(t, most.seen.others, brokers+1+handful, most.seen.all)
+			require.Zero(t, most.seen.callbacks, "nobody wants to be called")
+		})
+	}
+}
+
+func TestCallbacksThatBlockHaveAGoroutineAPartition(t *testing.T) {
+	const partitions = 100
+	bubble(t, topics(3, partitions), func(t *testing.T, c *testbroker.Cluster) {
+		p := sentToAll(t, c, partitions, nil)
+		release := make(chan struct{})
+		for range 10 {
+			for i := range int32(partitions) {
+				p.Send(t.Context(), to(i, "x"), func(producer.Metadata, error) { <-release })
+			}
+			time.Sleep(time.Second)
+		}
+		g := goroutinesNow()
+		require.Equal(t, partitions, g.callbacks, g.all)
+		require.LessOrEqual(t, g.readers+g.others, 2*4+handful, g.all)
+		close(release)
+		require.NoError(t, p.Flush(t.Context()))
+		synctest.Wait()
+		requireTwoAConnection(t, c, 3)
+	})
+}
