@@ -1,0 +1,212 @@
+package producer_test
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// sink is a broker with one topic of one partition that takes everything and, unlike the test broker, allocates nothing for
+// it: what is counted beside it is the client's.
+type sink struct {
+	listener net.Listener // nil where it is reached by shortcut only
+}
+
+// sinkVersions are versions in which a Produce answer is always the same: topics go by their name.
+var sinkVersions = []protocol.APIVersion{
+	{Key: protocol.Produce, Min: 3, Max: 12}, {Key: protocol.Metadata, Min: 0, Max: 12},
+	{Key: protocol.ApiVersions, Min: 0, Max: 4}, {Key: protocol.InitProducerID, Min: 0, Max: 5},
+}
+
+func startSink(t testing.TB) *sink {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &sink{listener: listener}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(conn)
+		}
+	}()
+	return s
+}
+
+func (s *sink) serve(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	var frame, produced []byte // produced is the answer to every Produce request
+	for {
+		var err error
+		if frame, err = readFrame(conn, frame); err != nil {
+			return
+		}
+		key, version := protocol.APIKey(binary.BigEndian.Uint16(frame)), int16(binary.BigEndian.Uint16(frame[2:]))
+		id := int32(binary.BigEndian.Uint32(frame[4:]))
+		answer := produced
+		if key != protocol.Produce || produced == nil {
+			if answer, err = s.answer(key, version); err != nil {
+				return
+			}
+		}
+		if key == protocol.Produce {
+			produced = answer
+		}
+		binary.BigEndian.PutUint32(answer[4:], uint32(id))
+		if _, err := conn.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+func readFrame(conn net.Conn, frame []byte) ([]byte, error) {
+	if cap(frame) < 4 {
+		frame = make([]byte, 4, 2<<20)
+	}
+	frame = frame[:4]
+	if _, err := io.ReadFull(conn, frame); err != nil {
+		return frame, err
+	}
+	frame = frame[:binary.BigEndian.Uint32(frame)]
+	_, err := io.ReadFull(conn, frame)
+	return frame, err
+}
+
+func (s *sink) answer(key protocol.APIKey, version int16) ([]byte, error) {
+	name := "t"
+	host, port := "sink", int32(9092)
+	if s.listener != nil {
+		addr := s.listener.Addr().(*net.TCPAddr)
+		host, port = addr.IP.String(), int32(addr.Port)
+	}
+	var response protocol.Response
+	switch key {
+	case protocol.ApiVersions:
+		response = &protocol.ApiVersionsResponse{APIs: sinkVersions}
+	case protocol.InitProducerID:
+		response = &protocol.InitProducerIDResponse{ProducerID: 1}
+	case protocol.Metadata:
+		response = &protocol.MetadataResponse{
+			Brokers: []protocol.MetadataBroker{{NodeID: 1, Host: host, Port: port}},
+			Topics: []protocol.MetadataTopic{{
+				Name: &name, Partitions: []protocol.MetadataPartition{{LeaderID: 1, Replicas: []int32{1}, ISR: []int32{1}}},
+			}},
+		}
+	default:
+		response = &protocol.ProduceResponse{Topics: []protocol.ProduceTopicResponse{{
+			Name: name, Partitions: []protocol.ProducePartitionResponse{{LogAppendTimeMs: -1}},
+		}}}
+	}
+	answer := protocol.AppendResponseHeader(make([]byte, 4), key, version, 0)
+	answer, err := response.Append(answer, version)
+	if err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
+	return answer, nil
+}
+
+// shortcut is a connection to a sink without anything between: a Write looks at what a request asks, drops the rest, and puts the answer
+// where Read finds it. There is no system call and no copy of the records, so that what is measured is the library.
+type shortcut struct {
+	net.Conn // nil; the methods that the library uses are below
+	sink     *sink
+
+	mu       sync.Mutex
+	readable sync.Cond
+	head     [12]byte // length, API key, version and correlation id of the request that comes
+	have     int      // bytes of head
+	rest     int      // bytes of the request behind it
+	produced []byte   // the answer to every Produce request
+	answers  []byte
+	closed   bool
+}
+
+// dial is for Config.Dialer.
+func (s *sink) dial(context.Context, string, string) (net.Conn, error) {
+	c := &shortcut{sink: s}
+	c.readable.L = &c.mu
+	return c, nil
+}
+
+func (c *shortcut) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for left := b; len(left) > 0; {
+		if c.closed {
+			return 0, net.ErrClosed
+		}
+		if c.have < len(c.head) {
+			n := copy(c.head[c.have:], left)
+			left, c.have = left[n:], c.have+n
+			c.rest = int(binary.BigEndian.Uint32(c.head[:])) - 8
+			continue
+		}
+		n := min(c.rest, len(left))
+		left, c.rest = left[n:], c.rest-n
+		if c.rest == 0 {
+			if err := c.answerLocked(); err != nil {
+				return 0, err
+			}
+			c.have = 0
+		}
+	}
+	return len(b), nil
+}
+
+func (c *shortcut) answerLocked() error {
+	key, version := protocol.APIKey(binary.BigEndian.Uint16(c.head[4:])), int16(binary.BigEndian.Uint16(c.head[6:]))
+	answer := c.produced
+	if key != protocol.Produce || answer == nil {
+		var err error
+		if answer, err = c.sink.answer(key, version); err != nil {
+			return err
+		}
+	}
+	if key == protocol.Produce {
+		c.produced = answer
+	}
+	copy(answer[4:8], c.head[8:12])
+	c.answers = append(c.answers, answer...)
+	c.readable.Signal()
+	return nil
+}
+
+func (c *shortcut) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.answers) == 0 && !c.closed {
+		c.readable.Wait()
+	}
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	n := copy(b, c.answers)
+	c.answers = c.answers[:copy(c.answers, c.answers[n:])]
+	return n, nil
+}
+
+func (c *shortcut) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.readable.Broadcast()
+	return nil
+}
+
+// Nothing is ever late here.
+func (c *shortcut) SetDeadline(time.Time) error      { return nil }
+func (c *shortcut) SetReadDeadline(time.Time) error  { return nil }
+func (c *shortcut) SetWriteDeadline(time.Time) error { return nil }
+func (c *shortcut) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
