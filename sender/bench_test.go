@@ -1,0 +1,136 @@
+package sender
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// loaded is a sender that reaches nobody, its broker, and a sealed batch of each of so many partitions of topic t.
+func loaded(tb testing.TB, partitions int) (*broker, []trip) {
+	tb.Helper()
+	client := cluster.New(cluster.Config{Transport: &transport.Options{}})
+	s := New(Config{
+		Cluster: client, Transport: &transport.Options{ClientID: "bench"}, RequestTimeout: 30 * time.Second, DeliveryTimeout: time.Hour, Acks: -1,
+		Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 1 << 30, Linger: time.Hour},
+	})
+	var trips []trip
+	for i := range int32(partitions) {
+		acc := s.Accumulator().Topic("t").Partition(i)
+		p := acc.Owner().(*partition)
+		for !acc.Full() {
+			require.NotNil(tb, acc.Append(time.Now(), &record.Record{Topic: "t", Value: make([]byte, 1000)}, accumulator.Hook{}, nil).Result)
+		}
+		p.mu.Lock()
+		c := p.takeLocked()
+		p.mu.Unlock()
+		trips = append(trips, trip{cargo: c, topicID: protocol.UUID{1}})
+	}
+	tb.Cleanup(func() {
+		s.Abort(record.ErrClosed)
+		s.Stop()
+		client.Close()
+	})
+	return newBroker(s, 1), trips
+}
+
+// build makes a request of the batches, as fill and write do, and returns it.
+func build(b *broker, trips []trip) *request {
+	r := b.newRequest(nil)
+	for _, t := range trips {
+		r.add(t)
+	}
+	if err := r.encode(13); err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// read decodes an answer and finds the batch that each part of it is for, and returns how many those were.
+func read(r *request, body []byte) (found int) {
+	if err := r.answer.Decode(body, r.call.Version); err != nil {
+		panic(err)
+	}
+	next := 0
+	for i := range r.found {
+		r.found[i] = false
+	}
+	for i := range r.answer.Topics {
+		t := &r.answer.Topics[i]
+		for k := range t.Partitions {
+			if _, ok := r.find(&next, t, t.Partitions[k].Index); ok {
+				found++
+			}
+		}
+	}
+	return found
+}
+
+// answerTo is the body of a broker's answer to a request.
+func answerTo(tb testing.TB, r *request) []byte {
+	tb.Helper()
+	var m protocol.ProduceResponse
+	for i := range r.body.Topics {
+		t := protocol.ProduceTopicResponse{Name: r.body.Topics[i].Name, ID: r.body.Topics[i].ID}
+		for _, p := range r.body.Topics[i].Partitions {
+			t.Partitions = append(t.Partitions, protocol.ProducePartitionResponse{Index: p.Index, BaseOffset: 1000, LogAppendTimeMs: -1})
+		}
+		m.Topics = append(m.Topics, t)
+	}
+	body, err := m.Append(nil, r.call.Version)
+	require.NoError(tb, err)
+	r.found = make([]bool, len(r.trips))
+	return body
+}
+
+func BenchmarkBuildRequest(b *testing.B) {
+	for _, partitions := range []int{1, 12, 1000} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			to, trips := loaded(b, partitions)
+			b.ReportAllocs()
+			for b.Loop() {
+				to.recycle(build(to, trips))
+			}
+		})
+	}
+}
+
+func BenchmarkReadAnswer(b *testing.B) {
+	for _, partitions := range []int{1, 12, 1000} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			to, trips := loaded(b, partitions)
+			r := build(to, trips)
+			body := answerTo(b, r)
+			b.ReportAllocs()
+			for b.Loop() {
+				if read(r, body) != partitions {
+					b.Fatal("not all are found")
+				}
+			}
+		})
+	}
+}
+
+func TestBuildingARequestAllocatesNothingOnceOneWasBuilt(t *testing.T) {
+	to, trips := loaded(t, 12)
+	require.Zero(t, testing.AllocsPerRun(100, func() { to.recycle(build(to, trips)) }))
+}
+
+func TestReadingAnAnswerAllocatesNothingOnceOneWasRead(t *testing.T) {
+	to, trips := loaded(t, 12)
+	r := build(to, trips)
+	body := answerTo(t, r)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if read(r, body) != 12 {
+			t.Error("not all are found")
+		}
+	}))
+}
