@@ -2,11 +2,13 @@ package accumulator
 
 import (
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/compress"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -59,4 +61,33 @@ func TestAppendTakeAndSettleKeepToTheirAllocationBudget(t *testing.T) {
 	}
 	require.Equal(t, 4*records, appended)
 	requireEmpty(t, a)
+}
+
+func TestSealingAllocatesNothingOnceItRuns(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties the pools
+	for _, codec := range sealed {
+		t.Run(codec.String(), func(t *testing.T) {
+			b, raw := fullBatch(t, codec)
+			for range 10 {
+				sealAgain(t, b, raw) // the codec learns what it needs, and the pools fill
+			}
+			const rounds = 100
+			allocations := testing.AllocsPerRun(1, func() {
+				for range rounds {
+					sealAgain(t, b, raw)
+				}
+			}) / rounds
+			if !raceEnabled { // the detector makes the pools forget at random
+				require.LessOrEqual(t, allocations, 0.05)
+			}
+			if codec != compress.None {
+				require.Less(t, len(b.buf), len(raw))
+			}
+			require.Greater(t, len(parse(t, b).Records), 100)
+			b.part.Settle(b, acked(0))
+			b.part.acc.expediteAll() // the record that did not fit has begun another batch
+			settleAll(b.part)
+			requireEmpty(t, b.part.acc)
+		})
+	}
 }
