@@ -76,7 +76,8 @@ func TestACallCostsNoAllocation(t *testing.T) {
 	require.Less(t, allocs/calls, 0.01)
 }
 
-// BenchmarkCalls measures one request and its answer over loopback, both ends in this process.
+// BenchmarkCalls measures one request and its answer over loopback, both ends in this process. One goroutine sends, whenever one of the
+// calls is free.
 func BenchmarkCalls(b *testing.B) {
 	for _, bench := range []struct {
 		name     string
@@ -88,12 +89,34 @@ func BenchmarkCalls(b *testing.B) {
 			require.NoError(b, err)
 			defer c.Close(nil)
 			body := make([]byte, bench.body/2)
+			free := make(chan *Call, bench.inFlight)
+			for range bench.inFlight {
+				call := benchCall(body)
+				call.Done = func(_ []byte, err error) {
+					if err != nil {
+						b.Error(err)
+					}
+					free <- call
+				}
+				free <- call
+			}
 			b.SetBytes(int64(bench.body))
 			b.ReportAllocs()
-			b.ResetTimer()
-			require.NoError(b, window(c, bench.inFlight, max(b.N, bench.inFlight), body, body))
+			for b.Loop() {
+				_ = c.Send(<-free) // Done is told
+			}
+			for range bench.inFlight {
+				<-free
+			}
 		})
 	}
+}
+
+// benchCall is a request with a body of two buffers.
+func benchCall(body []byte) *Call {
+	call := &Call{Key: protocol.Produce, Version: 9}
+	call.Buffers = [][]byte{protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0, "bench"), body, body}
+	return call
 }
 
 // BenchmarkSendInsideDone is the way of a busy sender: the answer's Done sends the next request.
@@ -106,32 +129,42 @@ func BenchmarkSendInsideDone(b *testing.B) {
 			c, err := Dial(b.Context(), &Options{SendBuffer: 128 << 10, ReceiveBuffer: 32 << 10}, listen(b, sink))
 			require.NoError(b, err)
 			defer c.Close(nil)
+			const inFlight = 4
 			body := make([]byte, bench.body/2)
-			var left atomic.Int64
-			left.Store(int64(b.N))
-			finished := make(chan error, 4)
+			var enough atomic.Bool
+			answered, finished := make(chan struct{}, inFlight), make(chan error, inFlight)
 			b.SetBytes(int64(bench.body))
 			b.ReportAllocs()
-			b.ResetTimer()
-			for range 4 {
+			for range inFlight {
 				// Two calls that take turns, for one is not free before its Send has returned.
-				pair := [2]*Call{}
-				for i := range pair {
-					call := &Call{Key: protocol.Produce, Version: 9}
-					call.Buffers = [][]byte{protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0, "bench"), body, body}
+				pair := [2]*Call{benchCall(body), benchCall(body)}
+				for i, call := range pair {
 					call.Done = func(_ []byte, err error) {
-						if left.Add(-1) < 0 || err != nil {
+						if err != nil || enough.Load() {
 							finished <- err
 							return
 						}
+						answered <- struct{}{}
 						_ = c.Send(pair[1-i])
 					}
-					pair[i] = call
 				}
 				require.NoError(b, c.Send(pair[0]))
 			}
-			for range 4 {
-				require.NoError(b, <-finished)
+			for b.Loop() {
+				select {
+				case <-answered:
+				case err := <-finished:
+					b.Fatal(err)
+				}
+			}
+			enough.Store(true)
+			for left := inFlight; left > 0; {
+				select {
+				case <-answered:
+				case err := <-finished:
+					require.NoError(b, err)
+					left--
+				}
 			}
 		})
 	}
