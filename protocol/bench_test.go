@@ -27,18 +27,28 @@ func usualResponse(partitions int) *ProduceResponse {
 	return m
 }
 
+// perRound returns how many allocations a round costs. AllocsPerRun rounds down, so that one run has many.
+func perRound(round func()) float64 {
+	const rounds = 1000
+	return testing.AllocsPerRun(1, func() {
+		for range rounds {
+			round()
+		}
+	}) / rounds
+}
+
 func TestFramesAllocateNothingWithRoom(t *testing.T) {
 	for _, version := range produceVersions() {
 		m := usualRequest(12)
 		hdr, bufs := make([]byte, 0, 1024), make([][]byte, 0, 32)
-		allocs := testing.AllocsPerRun(100, func() {
+		allocs := perRound(func() {
 			h := AppendRequestHeader(append(hdr[:0], 0, 0, 0, 0), Produce, version, 1, "client")
 			var err error
 			if _, bufs, err = m.AppendFrames(h, bufs[:0], version); err != nil {
 				panic(err)
 			}
 		})
-		require.Zero(t, allocs, version)
+		require.Less(t, allocs, 0.01, version)
 	}
 }
 
@@ -48,7 +58,7 @@ func TestDecodingUsualAnswersAllocatesNothing(t *testing.T) {
 		answer, err := usualResponse(12).Append(answer, version)
 		require.NoError(t, err)
 		var m ProduceResponse
-		allocs := testing.AllocsPerRun(100, func() {
+		allocs := perRound(func() {
 			_, body, err := DecodeResponseHeader(answer, Produce, version)
 			if err != nil {
 				panic(err)
@@ -57,7 +67,7 @@ func TestDecodingUsualAnswersAllocatesNothing(t *testing.T) {
 				panic(err)
 			}
 		})
-		require.Zero(t, allocs, version)
+		require.Less(t, allocs, 0.01, version)
 	}
 }
 
@@ -66,11 +76,11 @@ func TestDecodingMetadataThatHasNotChangedAllocatesNothing(t *testing.T) {
 		body, err := goldenMetadataResponse().Append(nil, version)
 		require.NoError(t, err)
 		var m MetadataResponse
-		require.Zero(t, testing.AllocsPerRun(100, func() {
+		require.Less(t, perRound(func() {
 			if err := m.Decode(body, version); err != nil {
 				panic(err)
 			}
-		}), version)
+		}), 0.01, version)
 	}
 }
 

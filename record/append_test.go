@@ -159,6 +159,23 @@ func TestAppendingDoesNotAllocateWhereThereIsRoom(t *testing.T) {
 	}
 }
 
+// Batch after batch, for AllocsPerRun rounds down: one run has many records.
+func TestEncodingRecordsAllocatesNothing(t *testing.T) {
+	const records = 10_000
+	headers := []Header{{"trace", noise[:16]}, {"tenant", nil}}
+	buf := make([]byte, 0, 16<<10)
+	require.Less(t, testing.AllocsPerRun(1, func() {
+		buf = buf[:BatchHeaderSize]
+		for i := range int32(records) {
+			if cap(buf)-len(buf) < RecordSize(i, int64(i), noise[:10], noise[:100], headers) {
+				SetChecksum(buf)
+				buf = buf[:BatchHeaderSize]
+			}
+			buf = AppendRecord(buf, i, int64(i), noise[:10], noise[:100], headers)
+		}
+	})/records, 0.001)
+}
+
 func TestNullAndEmptyAreEncodedDifferently(t *testing.T) {
 	null := AppendRecord(nil, 0, 0, nil, nil, nil)
 	empty := AppendRecord(nil, 0, 0, []byte{}, []byte{}, nil)
