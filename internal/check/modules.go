@@ -27,6 +27,8 @@ func walk(root string, fn func(name string) error) error {
 		switch {
 		case err != nil:
 			return err
+		case name == ".git" && !e.IsDir(): // in a work tree of git's
+			return nil
 		case !e.IsDir():
 			return fn(name)
 		case name == ".git" || name == ".cache" || name == "bin": // git's own, and what .gitignore names
