@@ -43,7 +43,6 @@ type run struct {
 	messages []client.Message
 
 	latencies []uint32 // of record i, in ticks; 0 is not done yet
-	done      atomic.Int64
 	failed    atomic.Int64
 	failure   atomic.Pointer[string]
 }
