@@ -158,7 +158,9 @@ func (p *Partition) beginLocked(now time.Time, size, limit int, grant *int64, a 
 		p.completeLocked(then)
 	}
 	p.ordinals++
-	b := p.newBatch(now, &Result{acc: p.acc, part: p, ordinal: p.ordinals}, capacity)
+	both := &opened{result: Result{acc: p.acc, part: p, ordinal: p.ordinals}}
+	b := &both.batch
+	p.initBatch(b, now, &both.result, capacity)
 	b.until = now.Add(p.acc.cfg.MaxSpan)
 	p.open = b
 	if !p.active {
@@ -166,6 +168,13 @@ func (p *Partition) beginLocked(now time.Time, size, limit int, grant *int64, a 
 		p.acc.activate(p)
 	}
 	return b
+}
+
+// opened is a batch and its result, which begin at the same time: one allocation instead of two. A future that outlives its batch
+// keeps both, without the batch's buffer.
+type opened struct {
+	result Result
+	batch  Batch
 }
 
 // firstCapacityLocked returns with what capacity a batch begins. The batch before tells how large it will be, but it gets

@@ -33,12 +33,11 @@ type Batch struct {
 	maxTime  int64
 }
 
-// newBatch returns a batch with room for size bytes behind the header. Its buffer is reserved already.
-func (p *Partition) newBatch(created time.Time, root *Result, capacity int) *Batch {
-	b := &Batch{Created: created, part: p, root: root, box: p.acc.buffers.get(capacity)}
+// initBatch makes a new batch ready, with a buffer of that capacity, which is reserved already.
+func (p *Partition) initBatch(b *Batch, created time.Time, root *Result, capacity int) {
+	b.Created, b.part, b.root, b.box = created, p, root, p.acc.buffers.get(capacity)
 	b.buf = (*b.box)[:record.BatchHeaderSize]
 	b.holds.Store(1)
-	return b
 }
 
 // Wire returns the batch's bytes as they go over the wire, from the batch header on.
@@ -56,8 +55,9 @@ func (b *Batch) Held() bool { return b.holds.Load() > 1 }
 // Release ends a Hold. The buffer goes back when the batch has its outcome and no connection holds it.
 func (b *Batch) Release() {
 	if b.holds.Add(-1) == 0 {
-		b.buf = nil
-		b.part.giveBack(b.box)
+		box := b.box
+		b.buf, b.box = nil, nil
+		b.part.giveBack(box)
 	}
 }
 

@@ -53,8 +53,8 @@ func (p *Partition) unsealedLocked(r *Result) *Batch {
 	if p.open != nil && p.open.root == r {
 		return p.open
 	}
-	for k := range p.complete.len() {
-		if b := p.complete.at(k); b.root == r {
+	for k := range p.complete.Len() {
+		if b := p.complete.At(k); b.root == r {
 			return b
 		}
 	}

@@ -1,11 +1,14 @@
 package accumulator
 
-import "github.com/gosamsa/samsa/record"
+import (
+	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/record"
+)
 
 // delivery keeps a partition's sealed batches in the order of sending until their callbacks have run. It is guarded by
 // Partition.mu. While a batch at its head has callbacks to run, one transient goroutine runs them.
 type delivery struct {
-	queue    queue[*Result]
+	queue    fifo.Queue[*Result]
 	running  bool
 	finished uint64 // every batch up to this ordinal is done, its callbacks included
 	flushes  []flush
@@ -119,10 +122,10 @@ func (p *Partition) deliverLocked() (flushed []chan struct{}) {
 
 // settledHead returns the oldest batch if it is settled and its futures are released.
 func (d *delivery) settledHead() *Result {
-	if d.queue.len() == 0 || !d.queue.at(0).told {
+	if d.queue.Len() == 0 || !d.queue.At(0).told {
 		return nil
 	}
-	return d.queue.at(0)
+	return d.queue.At(0)
 }
 
 // deliver runs the callbacks of settled batches until the head of the queue is not settled.
@@ -174,7 +177,7 @@ func (p *Partition) runHooks(r *Result) {
 
 // finishLocked notes that the batch at the head is done, callbacks included, and returns the flushes that end with it.
 func (p *Partition) finishLocked() (flushed []chan struct{}) {
-	r := p.delivery.queue.pop()
+	r := p.delivery.queue.Pop()
 	r.hooks = hooks{}
 	p.delivery.finished = r.ordinal
 	return p.quietLocked()

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/fifo"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -27,8 +28,8 @@ type Partition struct {
 
 	mu        sync.Mutex
 	open      *Batch
-	openReady bool          // the open batch may be taken: its linger is over, or somebody waits for it
-	complete  queue[*Batch] // take no more records
+	openReady bool               // the open batch may be taken: its linger is over, or somebody waits for it
+	complete  fifo.Queue[*Batch] // take no more records
 	linger    *time.Timer
 	lingering bool // linger will fire
 	closed    *record.Error
@@ -93,7 +94,7 @@ func (p *Partition) begunLocked(then *afterwards) {
 // completeLocked ends the open batch: it takes no more records and waits to be taken.
 func (p *Partition) completeLocked(then *afterwards) {
 	p.lastBytes, p.lastCount = len(p.open.buf), int(p.open.appended)
-	p.complete.push(p.open)
+	p.complete.Push(p.open)
 	p.open, p.openReady = nil, false
 	then.ready = true
 }
@@ -163,14 +164,14 @@ func (p *Partition) expediteListed() {
 func (p *Partition) Ready() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.complete.len() > 0 || p.openReady
+	return p.complete.Len() > 0 || p.openReady
 }
 
 // Full tells whether a batch is complete, so that waiting for its place in a request would add no record to it.
 func (p *Partition) Full() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.complete.len() > 0
+	return p.complete.Len() > 0
 }
 
 // Take seals the oldest ready batch and returns it, or nil. A batch whose records were all cancelled is passed over.
@@ -192,22 +193,22 @@ func (p *Partition) Take() *Batch {
 
 // takeLocked removes the oldest complete batch, or the open one if it may be taken, and gives it its place in the order.
 func (p *Partition) takeLocked(open bool) *Batch {
-	if p.complete.len() == 0 {
+	if p.complete.Len() == 0 {
 		if p.open == nil || !open {
 			return nil
 		}
 		p.completeLocked(&afterwards{}) // who takes it need not be told
 	}
-	b := p.complete.pop()
+	b := p.complete.Pop()
 	b.root.count = b.appended
-	p.delivery.queue.push(b.root)
+	p.delivery.queue.Push(b.root)
 	return b
 }
 
 // oldestLocked returns the oldest batch that was not taken, or nil.
 func (p *Partition) oldestLocked() *Batch {
-	if p.complete.len() > 0 {
-		return p.complete.at(0)
+	if p.complete.Len() > 0 {
+		return p.complete.At(0)
 	}
 	return p.open
 }
@@ -227,9 +228,9 @@ func (p *Partition) Waiting() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open != nil {
-		return p.complete.len() + 1
+		return p.complete.Len() + 1
 	}
-	return p.complete.len()
+	return p.complete.Len()
 }
 
 // FailWaiting settles the batches that were created up to until and never taken with err, and returns how many records that

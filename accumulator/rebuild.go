@@ -165,7 +165,8 @@ func (b *Batch) rebuild(raw []byte, place []int32) (parts []*Batch, err error) {
 func (b *Batch) newPart(size int) *Batch {
 	capacity := b.part.acc.capacityFor(size)
 	b.part.acc.memory.force(&b.part.holder, int64(capacity))
-	part := b.part.newBatch(b.Created, b.root, capacity)
+	part := &Batch{}
+	b.part.initBatch(part, b.Created, b.root, capacity)
 	part.baseTime = b.baseTime
 	return part
 }

@@ -338,32 +338,6 @@ func TestRecordSetHoldsWhatWasAdded(t *testing.T) {
 	}
 }
 
-func TestQueueIsFirstInFirstOut(t *testing.T) {
-	var q queue[int]
-	in, out := 0, 0
-	for round := range 500 {
-		for range round % 7 {
-			q.push(in)
-			in++
-		}
-		for range round % 6 {
-			if q.len() > 0 {
-				require.Equal(t, out, q.at(0))
-				require.Equal(t, in-1, q.at(q.len()-1))
-				require.Equal(t, out, q.pop())
-				out++
-			}
-		}
-		require.Equal(t, in-out, q.len())
-	}
-	for q.len() > 0 {
-		require.Equal(t, out, q.pop())
-		out++
-	}
-	require.Equal(t, in, out)
-	require.LessOrEqual(t, cap(q.items), queueKeeps, "an empty queue gives back what a burst took")
-}
-
 func TestBuffersComeInClassesOfExactCapacity(t *testing.T) {
 	var pool bufferPool
 	for _, c := range []struct{ n, size int }{

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/fifo"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -20,14 +22,15 @@ type broker struct {
 	wake chan struct{} // holds one token: there may be something to do
 
 	mu        sync.Mutex
-	ready     []place
+	ready     fifo.Queue[place]
 	inFlight  int
 	conn      *transport.Conn
-	failures  int       // dials in a row that failed
-	connected time.Time // when conn was made
-	breaks    int       // connections in a row that broke without an answer
-	notUntil  time.Time // no dial, or while throttled no request, before this
-	lastErr   error     // why the last dial failed
+	at        cluster.Broker // what conn was dialled as
+	failures  int            // dials in a row that failed
+	connected time.Time      // when conn was made
+	breaks    int            // connections in a row that broke without an answer
+	notUntil  time.Time      // no dial, or while throttled no request, before this
+	lastErr   error          // why the last dial failed
 	alarm     *time.Timer
 	alarmAt   time.Time // when alarm fires; zero when it is not set
 	heard     time.Time // when it last answered, or got a request while it owed none
@@ -50,7 +53,7 @@ func newBroker(s *Sender, id int32) *broker {
 // push puts a partition at the end of the ready queue.
 func (b *broker) push(p place) {
 	b.mu.Lock()
-	b.ready = append(b.ready, p)
+	b.ready.Push(p)
 	b.mu.Unlock()
 	b.signal()
 }
@@ -58,21 +61,17 @@ func (b *broker) push(p place) {
 // pushFront puts a partition whose batch did not fit where it is served first.
 func (b *broker) pushFront(p place) {
 	b.mu.Lock()
-	b.ready = append([]place{p}, b.ready...)
+	b.ready.Unpop(p)
 	b.mu.Unlock()
 }
 
 func (b *broker) pop() (p place, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.ready) == 0 {
-		b.ready = nil
+	if b.ready.Len() == 0 {
 		return place{}, false
 	}
-	p = b.ready[0]
-	b.ready[0] = place{}
-	b.ready = b.ready[1:]
-	return p, true
+	return b.ready.Pop(), true
 }
 
 func (b *broker) signal() {
@@ -140,7 +139,7 @@ func (b *broker) work() {
 func (b *broker) mayWork() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.ready) == 0 || b.inFlight >= b.s.cfg.MaxInFlight || b.s.ctx.Err() != nil {
+	if b.ready.Len() == 0 || b.inFlight >= b.s.cfg.MaxInFlight || b.s.ctx.Err() != nil {
 		return false
 	}
 	if time.Until(b.notUntil) > 0 {
@@ -175,7 +174,7 @@ func (b *broker) connect() *transport.Conn {
 			b.forget(conn)
 			return nil
 		default:
-			if !known || conn.Address() == info.Address() {
+			if !known || b.at.Host == info.Host && b.at.Port == info.Port {
 				return conn
 			}
 			conn.Close(errors.New("the broker's address has changed"))
@@ -200,7 +199,7 @@ func (b *broker) connect() *transport.Conn {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.conn, b.connected, b.failures, b.lastErr = conn, time.Now(), 0, nil
+	b.conn, b.at, b.connected, b.failures, b.lastErr = conn, info, time.Now(), 0, nil
 	if b.s.ctx.Err() != nil {
 		conn.Close(record.ErrClosed)
 	}
@@ -239,9 +238,10 @@ func (b *broker) dialFailed(err error) {
 func (b *broker) refuseAll(err error) {
 	b.mu.Lock()
 	waiting := b.ready
-	b.ready = nil
+	b.ready = fifo.Queue[place]{}
 	b.mu.Unlock()
-	for _, at := range waiting {
+	for waiting.Len() > 0 {
+		at := waiting.Pop()
 		p := at.part
 		p.mu.Lock()
 		mine := p.standsAtLocked(b, at.ticket)

@@ -116,7 +116,7 @@ type laneConfig struct {
 }
 
 // lane is the delivery state of one partition: a pure state machine. Methods named after events change it and return
-// what is to be done.
+// what is to be done, in a slice that is good until the next event.
 type lane struct {
 	cfg *laneConfig
 
@@ -133,6 +133,8 @@ type lane struct {
 	leader   int32 // leader epoch as last told
 	needBump bool  // the identity is used up for this partition
 	life     int   // how often the topic was made again
+
+	one [1]action // what most answers give
 }
 
 // action tells the glue to give a batch its outcome.

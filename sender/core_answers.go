@@ -76,7 +76,8 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 	if late {
 		return nil
 	}
-	return []action{{parcel: p, kind: actComplete, offset: offset, time: a.logAppendTime}}
+	l.one = [1]action{{parcel: p, kind: actComplete, offset: offset, time: a.logAppendTime}}
+	return l.one[:]
 }
 
 // resolveBefore: a broker takes sequences without holes, so an acknowledged batch proves every earlier one of its identity.

@@ -142,8 +142,7 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 		return trip{}, true
 	}
 	if again == nil {
-		p.pack[0] = nil
-		p.pack = p.pack[1:]
+		p.pack = dropFirst(p.pack)
 	}
 	p.fill = fill
 	p.stampLocked(c)
@@ -273,6 +272,12 @@ func (p *partition) disconnectedLocked(q *parcel, sent bool, cause error, now ti
 
 // finishLocked goes on with the partition, unlocks it and carries out actions.
 func (p *partition) finishLocked(actions []action, now time.Time) {
+	var one [1]action
+	if len(actions) == 1 {
+		// It may lie in the lane, which is others' when the lock is gone.
+		one[0] = actions[0]
+		actions = one[:]
+	}
 	p.kickLocked(now)
 	if p.lane.idle() && len(p.pack) == 0 && !p.due.IsZero() {
 		if _, waiting := p.acc.OldestWaiting(); !waiting {
@@ -380,7 +385,7 @@ func (p *partition) onTimer() {
 func (p *partition) expiredPackLocked(over time.Time) (expired []*cargo) {
 	for len(p.pack) > 0 && p.pack[0].packed && !p.pack[0].batch.Created.After(over) {
 		expired = append(expired, p.pack[0])
-		p.pack = p.pack[1:]
+		p.pack = dropFirst(p.pack)
 	}
 	return expired
 }
@@ -414,7 +419,7 @@ func (p *partition) refuse(err *record.Error) {
 	var waiting []*cargo
 	for len(p.pack) > 0 && p.pack[0].packed {
 		waiting = append(waiting, p.pack[0])
-		p.pack = p.pack[1:]
+		p.pack = dropFirst(p.pack)
 	}
 	actions := p.lane.refuse(&mine)
 	p.trace.refused(&mine, actions)

@@ -1,0 +1,58 @@
+// Package fifo is a queue.
+package fifo
+
+// Queue is first in, first out. It uses its memory again, so that a steady flow through it allocates nothing. The zero Queue
+// is empty. It has no lock.
+type Queue[T any] struct {
+	items []T // from head on; what lies before was popped
+	head  int
+}
+
+// keeps is how many items' room an empty queue keeps.
+const keeps = 64
+
+// Len returns how many items there are.
+func (q *Queue[T]) Len() int { return len(q.items) - q.head }
+
+// At returns item i, counted from the oldest on.
+func (q *Queue[T]) At(i int) T { return q.items[q.head+i] }
+
+// Push puts an item at the end.
+func (q *Queue[T]) Push(v T) {
+	// Moving costs no more than the pops that made the room.
+	if len(q.items) == cap(q.items) && q.head > len(q.items)/2 {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, v)
+}
+
+// Pop takes the oldest item off. There must be one.
+func (q *Queue[T]) Pop() T {
+	var none T
+	v := q.items[q.head]
+	q.items[q.head] = none
+	q.head++
+	if q.head < len(q.items) {
+		return v
+	}
+	q.items, q.head = q.items[:0], 0
+	if cap(q.items) > keeps {
+		q.items = nil
+	}
+	return v
+}
+
+// Unpop puts an item before the oldest one, as if it had not been popped.
+func (q *Queue[T]) Unpop(v T) {
+	switch {
+	case q.head > 0:
+		q.head--
+		q.items[q.head] = v
+	case len(q.items) == 0:
+		q.items = append(q.items, v)
+	default:
+		q.items = append([]T{v}, q.items...)
+	}
+}
