@@ -24,7 +24,8 @@ type Appended struct {
 }
 
 // Append encodes r into the open batch. It never blocks: where there is no room it says how much must be reserved first
-// (see [Partition.Reserve]). grant is a reservation made so, or nil; what the append uses of it is taken off.
+// (see [Partition.Reserve]). grant is a reservation made so, or nil; what the append uses of it is taken off. A zero now is the present, as
+// the partition's clock has it.
 func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *int64) (a Appended) {
 	var then afterwards
 	p.mu.Lock()
@@ -74,6 +75,10 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 		a.Err = p.closed
 		return
 	}
+	present := now.IsZero()
+	if present {
+		now = p.nowLocked()
+	}
 	stamp := now
 	if !r.Timestamp.IsZero() {
 		stamp = r.Timestamp
@@ -87,6 +92,12 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 		}
 	}
 	if b == nil {
+		if present && p.clock.used > 0 {
+			// A batch's age begins when it begins, not some records before.
+			if now = p.readClockLocked(); r.Timestamp.IsZero() {
+				ms = now.UnixMilli()
+			}
+		}
 		size = record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
 		if b = p.beginLocked(now, size, limit, grant, a, then); b == nil {
 			return

@@ -35,7 +35,8 @@ type Partition struct {
 	closed    *record.Error
 	active    bool // is in the accumulator's active list
 	listed    bool // is in its list of lingering ones, or is being expedited
-	lastBytes int  // raw size and record count of the batch before: what the next one will probably need
+	clock     clock
+	lastBytes int // raw size and record count of the batch before: what the next one will probably need
 	lastCount int
 	records   int // accepted and without an outcome
 

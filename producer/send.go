@@ -158,7 +158,7 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 
 // append encodes the record into its partition's batch, waiting for room within the budget.
 func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, hook accumulator.Hook) Future {
-	a := part.Append(time.Now(), r, hook, nil)
+	a := part.Append(time.Time{}, r, hook, nil)
 	if a.Need > 0 && wait != nil {
 		var grant int64
 		for a.Need > 0 {
@@ -168,7 +168,7 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 				return p.failed(r, hook, p.bufferError(wait, part, err))
 			}
 			grant += more
-			a = part.Append(time.Now(), r, hook, &grant)
+			a = part.Append(time.Time{}, r, hook, &grant)
 		}
 		part.Unreserve(grant)
 	}

@@ -1,0 +1,42 @@
+package accumulator
+
+import "time"
+
+// A reading of the clock costs as much as encoding a small record. So records that come fast share one: timestamps have milliseconds anyway.
+
+const (
+	// sharers is how many records share a reading.
+	sharers = 16
+	// sharedFor is the time within which so many records must have come for the next ones to share.
+	sharedFor = time.Millisecond
+)
+
+// clock is a partition's, guarded by Partition.mu.
+type clock struct {
+	last time.Time // when it was read
+	used int       // records that have shared that reading
+	free int       // records that may still share that reading
+}
+
+// nowLocked is the present for a record that is appended. It may be old only while records come fast and the open batch is within its
+// linger, which is what a timestamp can be off: a batch that may be taken or is long overdue gets exact ones.
+func (p *Partition) nowLocked() time.Time {
+	c := &p.clock
+	c.used++
+	if c.free > 0 && p.open != nil && !p.openReady {
+		c.free--
+		return c.last
+	}
+	return p.readClockLocked()
+}
+
+func (p *Partition) readClockLocked() time.Time {
+	c := &p.clock
+	now := time.Now()
+	c.free = 0
+	if now.Sub(c.last) < sharedFor*time.Duration(c.used)/sharers {
+		c.free = sharers - 1
+	}
+	c.last, c.used = now, 0
+	return now
+}
