@@ -19,6 +19,7 @@ type confluent struct {
 	outcomes Outcomes
 	settings []string
 	reading  sync.WaitGroup
+	open     sync.WaitGroup // records without an outcome: its own Flush does not wait for who reads the events
 }
 
 func openConfluent(cfg Config, outcomes Outcomes) (Client, error) {
@@ -53,6 +54,7 @@ func (c *confluent) done(m *kafka.Message) {
 	} else {
 		c.outcomes.Count(m.TopicPartition.Error)
 	}
+	c.open.Done()
 }
 
 func (c *confluent) Sender() Sender     { return c }
@@ -61,6 +63,7 @@ func (c *confluent) Settings() []string { return []string{strings.Join(c.setting
 func (c *confluent) Flush(context.Context) error {
 	for c.p.Flush(1000) > 0 {
 	}
+	c.open.Wait()
 	return nil
 }
 
@@ -77,6 +80,7 @@ func (c *confluent) message(m Message) *kafka.Message {
 func (c *confluent) Send(m Message, at int64, i int) {
 	message := c.message(m)
 	message.Opaque = ticket{i, at}
+	c.open.Add(1)
 	for {
 		err := c.p.Produce(message, nil)
 		var full kafka.Error
@@ -86,6 +90,7 @@ func (c *confluent) Send(m Message, at int64, i int) {
 		}
 		if err != nil {
 			c.outcomes.Count(err)
+			c.open.Done()
 		}
 		return
 	}
