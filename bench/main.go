@@ -82,6 +82,7 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&s.Rate, "rate", 50_000, "records a `second` of the mode open")
 	flags.Float64Var(&s.Seconds, "seconds", 3, "how many `seconds` a measurement takes, about")
 	flags.Float64Var(&s.Warm, "warm", 1, "how many `seconds` are sent before it")
+	flags.StringVar(&s.Profile, "cpuprofile", "", "`file` for the profile of the last measurement; for go tool pprof")
 	flags.StringVar(&where.bootstrap, "bootstrap", "", "`host:port` of a broker that is there already")
 	flags.StringVar(&where.kafka, "kafka", "", "`version` of a real Kafka to start, such as 4.3.1")
 	flags.IntVar(&where.nodes, "nodes", 1, "how `many` nodes it has")

@@ -56,8 +56,6 @@ func TestEveryClientRunsEveryWorkload(t *testing.T) {
 		"tuned":         {"-clients", all, "-tuned"},
 		"goroutines":    {"-clients", strings.Join(peers, ","), "-goroutines", "4"},
 		"lz4":           {"-clients", strings.Join(peers, ","), "-codec", "lz4", "-size", "1000"},
-		"gzip":          {"-clients", strings.Join(peers, ","), "-codec", "gzip", "-size", "1000"},
-		"snappy":        {"-clients", strings.Join(peers, ","), "-codec", "snappy", "-size", "1000"},
 		"zstd":          {"-clients", strings.Join(peers, ","), "-codec", "zstd", "-size", "1000"},
 		"slices":        {"-clients", "samsa", "-mode", "slice"},
 		"one batchsize": {"-clients", "samsa,franz-go", "-batch", "200000"},

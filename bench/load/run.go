@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -78,6 +80,10 @@ func (r *run) measure(ctx context.Context) (Result, error) {
 	if r.spec.Mode != Plain {
 		r.latencies = make([]uint32, n)
 	}
+	stop, err := startProfile(r.spec.Profile)
+	if err != nil {
+		return Result{}, err
+	}
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -87,6 +93,9 @@ func (r *run) measure(ctx context.Context) (Result, error) {
 	}
 	seconds := time.Since(began).Seconds()
 	cpu = processorTime() - cpu
+	if err := stop(); err != nil {
+		return Result{}, err
+	}
 	runtime.ReadMemStats(&after)
 	records := float64(n)
 	result := Result{
@@ -98,6 +107,24 @@ func (r *run) measure(ctx context.Context) (Result, error) {
 		result.Failure = *text
 	}
 	return result, r.percentiles(&result)
+}
+
+// startProfile writes where the processor's time goes into a file, until it is stopped. Without a name it does nothing.
+func startProfile(name string) (stop func() error, err error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // percentiles fills in the latencies, and finds what was never told.

@@ -36,6 +36,8 @@ type Spec struct {
 	Seconds    float64 `json:"seconds"`
 	Warm       float64 `json:"warm"` // seconds of sending before the measurement
 
+	Profile string `json:"profile,omitempty"` // file for the processor's profile of the measurement
+
 	Servers []string `json:"servers"`
 	Topic   string   `json:"topic"`
 }
