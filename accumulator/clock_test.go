@@ -63,7 +63,7 @@ func TestRecordsThatComeFastShareAReadingOfTheClock(t *testing.T) {
 		shared := 0
 		for range 1600 {
 			stamps(t, p, 10*time.Microsecond)
-			if p.clock.last == read {
+			if p.clock.last.Equal(read) {
 				shared++
 			}
 			read = p.clock.last
