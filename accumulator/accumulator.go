@@ -48,6 +48,7 @@ type Accumulator struct {
 	unheard      atomic.Int64
 	suspects     suspects
 	inUse        atomic.Int64 // the length of active
+	pace         pace
 
 	topicsMu sync.Mutex
 	topics   map[string]*Topic
@@ -74,7 +75,8 @@ func New(cfg Config) *Accumulator {
 		inside = l.InCallback
 	}
 	return &Accumulator{
-		cfg: cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.Acknowledges(),
+		pace: pace{limit: max(paceBytes, 2*int64(cfg.BatchSize))},
+		cfg:  cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.Acknowledges(),
 		maxRaw: int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
 		topics: make(map[string]*Topic), active: make(map[*Partition]struct{}), lingering: make(map[*Partition]struct{}),
 	}

@@ -21,6 +21,7 @@ type Batch struct {
 	buf   []byte       // header and records, raw until Compress
 	box   *[]byte      // what buf came in from the pool; buffer.memory is charged with its capacity
 	raw   int          // bytes of the records before Compress
+	ahead atomic.Int64 // bytes that count as ahead of the network, see pace
 	holds atomic.Int32 // the outcome that is missing, and each write under way
 	ended atomic.Bool  // it has its outcome, or others stand in its place
 
@@ -66,6 +67,7 @@ func (b *Batch) end() {
 	if b.ended.Swap(true) {
 		panic("samsa: a batch was settled twice")
 	}
+	b.Depart()
 }
 
 // forcedBuffer returns a buffer of that capacity which counts in buffer.memory, whether there is room or not.

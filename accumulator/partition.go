@@ -95,6 +95,7 @@ func (p *Partition) begunLocked(then *afterwards) {
 // completeLocked ends the open batch: it takes no more records and waits to be taken.
 func (p *Partition) completeLocked(then *afterwards) {
 	p.lastBytes, p.lastCount = len(p.open.buf), int(p.open.appended)
+	p.open.begin()
 	p.complete.Push(p.open)
 	p.open, p.openReady = nil, false
 	then.ready = true

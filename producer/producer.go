@@ -29,9 +29,11 @@ type Producer struct {
 
 	topicsMu sync.Mutex
 	topics   atomic.Pointer[map[string]*topic] // copied on write
+	newest   atomic.Pointer[topic]             // of these: most producers have one, which is found without a look into the map
 	snapshot atomic.Pointer[chan struct{}]     // closed when there is a newer one
 
 	closing context.Context // ends when Close begins
+	closed  atomic.Bool     // the same, for who only looks
 	close   context.CancelCauseFunc
 	closer  closer
 }
@@ -206,6 +208,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		ctx = context.Background()
 	}
 	p.closer.begin.Do(func() {
+		p.closed.Store(true)
 		p.close(record.ErrClosed)
 		p.acc.Close(&record.Error{Partition: -1, Err: record.ErrClosed})
 	})

@@ -49,7 +49,7 @@ func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partitio
 	if r == nil {
 		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "the *Record is nil"}
 	}
-	if p.closing.Err() != nil {
+	if p.closed.Load() {
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrClosed}
 	}
 	if !p.listener.chain.empty() {
@@ -182,6 +182,9 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 		})
 	}
 	p.appended(t, part.Index(), r, a)
+	if wait != nil && (a.Index == 0 || a.Complete) {
+		p.acc.Pace(p.cfg.BatchSize) // a batch may have been filled
+	}
 	return Future{result: a.Result, index: a.Index}
 }
 

@@ -60,7 +60,10 @@ func (t *topic) load(partition int32) stickyLoad {
 
 // topicFor returns a topic whose metadata is known, waiting for it within the budget; without a budget it does not wait.
 func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
-	t := (*p.topics.Load())[name]
+	t := p.newest.Load()
+	if t == nil || t.name != name {
+		t = (*p.topics.Load())[name]
+	}
 	if t != nil && t.meta.Load() != nil {
 		return t, nil
 	}
@@ -109,6 +112,7 @@ func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
 	}
 	topics[name] = t
 	p.topics.Store(&topics)
+	p.newest.Store(t)
 	return t
 }
 

@@ -93,6 +93,7 @@ func (b *broker) recycle(r *request) {
 
 // add puts a batch into the request's body, under its topic.
 func (r *request) add(one trip) {
+	one.batch.Depart()
 	name := one.part.acc.Topic()
 	i, ok := r.topics[name]
 	if !ok {

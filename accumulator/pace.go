@@ -1,0 +1,120 @@
+package accumulator
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A sender that is faster than the network fills the whole of buffer.memory. Then every record waits for all that is before it, and every
+// byte has left the processor's caches before it is written. So a Send that has filled a batch waits for a moment while a few megabytes are
+// ready that have not left, as long as they leave fast. What leaves slowly is not waited for: buffer.memory is the bound, and a burst that
+// fits into it is taken.
+
+const (
+	// paceBytes is how many bytes of full batches may be ahead of the network.
+	paceBytes = 2 << 20
+	// paceWait is the longest that a Send is held.
+	paceWait = 2 * time.Millisecond
+	// paceRate is how many bytes a second must leave for waiting to be worth it.
+	paceRate = 128 << 20
+	// paceLook is how often that is looked at.
+	paceLook = 4 * time.Millisecond
+)
+
+// pace is what leaves, and who waits for it. A batch is ahead from the time that it is full until it is put into a request or has its outcome
+// without that.
+type pace struct {
+	limit   int64
+	ahead   atomic.Int64 // bytes
+	left    atomic.Int64 // bytes that were ahead once
+	fast    atomic.Bool  // bytes leave fast
+	waiters atomic.Int64
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when bytes have left; made by who waits
+	since   time.Time     // of the last look
+	then    int64         // what had left by then
+}
+
+// begin counts a batch that is full.
+func (b *Batch) begin() {
+	n := int64(len(b.buf))
+	b.ahead.Store(n)
+	b.part.acc.pace.ahead.Add(n)
+}
+
+// Depart says that the batch is in a request. It wakes who waits, so no lock is held. Only its first call counts.
+func (b *Batch) Depart() {
+	n := b.ahead.Swap(0)
+	if n == 0 {
+		return
+	}
+	p := &b.part.acc.pace
+	left := p.left.Add(n)
+	if p.ahead.Add(-n) < p.limit/2 {
+		return // nobody waits, and how fast it is shows when there is more
+	}
+	p.look(time.Now(), left)
+	if p.waiters.Load() > 0 {
+		p.wake()
+	}
+}
+
+// look finds out now and then how fast bytes leave.
+func (p *pace) look(now time.Time, left int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	took := now.Sub(p.since)
+	if took < paceLook {
+		return
+	}
+	if took < 2*paceLook { // else there was little to send
+		p.fast.Store(float64(left-p.then) >= paceRate*took.Seconds())
+	}
+	p.since, p.then = now, left
+}
+
+func (p *pace) wake() {
+	p.mu.Lock()
+	changed := p.changed
+	p.changed = nil
+	p.mu.Unlock()
+	if changed != nil {
+		close(changed)
+	}
+}
+
+// Pace waits, when much is ahead of the network, until twice as much has left as the caller has added, but for no longer than a moment. It
+// is called without a lock.
+func (a *Accumulator) Pace(added int) {
+	p := &a.pace
+	if p.ahead.Load() < p.limit || !p.fast.Load() {
+		return
+	}
+	before := p.left.Load()
+	timer := time.NewTimer(paceWait)
+	defer timer.Stop()
+	p.waiters.Add(1)
+	defer p.waiters.Add(-1)
+	for {
+		p.mu.Lock()
+		if p.changed == nil {
+			p.changed = make(chan struct{})
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		gained := p.left.Load() - before
+		if gained >= 2*int64(added) || p.ahead.Load() < p.limit {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			if float64(gained) < paceRate*paceWait.Seconds() {
+				p.fast.Store(false)
+			}
+			return
+		}
+	}
+}
