@@ -12,7 +12,8 @@ type Appended struct {
 	// Result and Index are the record's place in its batch.
 	Result *Result
 	Index  int32
-	// Bytes is how much the partition's batches have grown.
+	// Bytes is how much the partition's batches have grown since this was told last. It is told in pieces of some records: who counts
+	// them all in one place would make many goroutines wait for each other at every record.
 	Bytes int
 	// Complete says that the record's batch takes no more.
 	Complete bool
@@ -103,7 +104,7 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 			return
 		}
 		b.baseTime, b.maxTime = ms, ms
-		a.Bytes = record.BatchHeaderSize
+		p.untold += record.BatchHeaderSize
 	}
 	i := b.appended
 	b.buf = record.AppendRecord(b.buf, i, ms-b.baseTime, r.Key, r.Value, r.Headers)
@@ -113,14 +114,20 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 	b.root.hooks.add(i, hook, p.lastCount)
 	p.records++
 	a.Result, a.Index = b.root, i
-	a.Bytes += size
+	p.untold += size
 	if len(b.buf) >= limit {
 		p.completeLocked(then)
 		a.Complete = true
 	} else if i == 0 {
 		p.begunLocked(then)
 	}
+	if a.Complete || i == 0 || p.untold >= p.acc.cfg.BatchSize/untoldPart {
+		a.Bytes, p.untold = p.untold, 0
+	}
 }
+
+// untoldPart of a batch is what Appended.Bytes may be late.
+const untoldPart = 16
 
 // takesLocked tells whether the open batch takes size more bytes. One that cannot, whatever comes free, is completed.
 func (p *Partition) takesLocked(size, limit int, now time.Time, grant *int64, then *afterwards) bool {

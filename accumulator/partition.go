@@ -38,6 +38,7 @@ type Partition struct {
 	clock     clock
 	lastBytes int // raw size and record count of the batch before: what the next one will probably need
 	lastCount int
+	untold    int // bytes appended since Appended.Bytes was told
 	records   int // accepted and without an outcome
 
 	ordinals uint64 // batches ever opened; a batch's ordinal is its place in the order

@@ -190,6 +190,9 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 
 // appended tells those who count: the sticky partitioner, and the metadata that the topic is in use.
 func (p *Producer) appended(t *topic, partition int32, r *Record, a accumulator.Appended) {
+	if a.Bytes == 0 {
+		return
+	}
 	if _, named := r.Partition.Number(); !named && (r.Key == nil || p.cfg.PartitionerIgnoreKeys) && p.cfg.Partitioner == nil {
 		t.sticky.appended(partition, a.Bytes, a.Complete)
 	}
