@@ -17,7 +17,7 @@ type simulation struct {
 
 var simulations = map[string]simulation{
 	"core":  {"./sender", "TestSimulatedClusterAgreesWithOutcomes", 20_000},
-	"whole": {"./sender", "TestTheWholeProducerKeepsItsWord", 1_000},
+	"whole": {"./sender", "TestTheWholeProducerKeepsItsWord", 4_000},
 }
 
 const (
