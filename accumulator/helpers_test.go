@@ -132,6 +132,7 @@ func requireEmpty(t testing.TB, a *Accumulator) {
 	defer a.activeMu.Unlock()
 	require.Empty(t, a.active)
 	require.Empty(t, a.lingering)
+	require.Zero(t, a.pace.ahead.Load(), "bytes ahead of the network")
 	checkMemory(t, a.memory)
 }
 
