@@ -26,6 +26,7 @@ func (l log) String() string { return fmt.Sprintf("%s/%d", l.name, l.partition) 
 type found struct {
 	log
 	offset int64
+	stamp  int64
 }
 
 // entry is a record in its log, with the producer id that it was written under.
@@ -109,7 +110,7 @@ func (v *verdict) readLogs() {
 		for _, b := range v.c.BatchesOf(l.topic, l.partition) {
 			for i := range b.Records {
 				if it := v.item(&b.Records[i], l.name); it != nil {
-					v.present[it] = append(v.present[it], found{l, b.Records[i].Offset})
+					v.present[it] = append(v.present[it], found{l, b.Records[i].Offset, b.Records[i].Timestamp})
 					v.logs[l] = append(v.logs[l], entry{it, b.Header.ProducerID})
 				}
 			}
@@ -213,6 +214,9 @@ func (v *verdict) acknowledged(it *item, m producer.Metadata, where []found) {
 	}
 	for _, f := range where {
 		if f.partition == m.Partition && f.offset == m.Offset {
+			if m.Timestamp.UnixMilli() != f.stamp {
+				v.fail("%v was acknowledged with timestamp %d, and the log says %d", it, m.Timestamp.UnixMilli(), f.stamp)
+			}
 			return
 		}
 	}
