@@ -25,11 +25,10 @@ const (
 // pace is what leaves, and who waits for it. A batch is ahead from the time that it is full until it is put into a request or has its outcome
 // without that.
 type pace struct {
-	limit   int64
-	ahead   atomic.Int64 // bytes
-	left    atomic.Int64 // bytes that were ahead once
-	fast    atomic.Bool  // bytes leave fast
-	waiters atomic.Int64
+	limit int64
+	ahead atomic.Int64 // bytes
+	left  atomic.Int64 // bytes that were ahead once
+	fast  atomic.Bool  // bytes leave fast
 
 	mu      sync.Mutex
 	changed chan struct{} // closed when bytes have left; made by who waits
@@ -52,42 +51,31 @@ func (b *Batch) Depart() {
 	}
 	p := &b.part.acc.pace
 	left := p.left.Add(n)
-	if p.ahead.Add(-n) < p.limit/2 {
+	if p.ahead.Add(-n)+n < p.limit/2 {
 		return // nobody waits, and how fast it is shows when there is more
 	}
-	p.look(time.Now(), left)
-	if p.waiters.Load() > 0 {
-		p.wake()
-	}
-}
-
-// look finds out now and then how fast bytes leave.
-func (p *pace) look(now time.Time, left int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	took := now.Sub(p.since)
-	if took < paceLook {
-		return
-	}
-	if took < 2*paceLook { // else there was little to send
-		p.fast.Store(float64(left-p.then) >= paceRate*took.Seconds())
-	}
-	p.since, p.then = now, left
-}
-
-func (p *pace) wake() {
-	p.mu.Lock()
-	changed := p.changed
-	p.changed = nil
-	p.mu.Unlock()
-	if changed != nil {
+	if changed := p.depart(time.Now(), left); changed != nil {
 		close(changed)
 	}
 }
 
-// Pace waits, when much is ahead of the network, until twice as much has left as the caller has added, but for no longer than a moment. It
-// is called without a lock.
-func (a *Accumulator) Pace(added int) {
+// depart finds out now and then how fast bytes leave, and returns what is to be closed to wake who waits.
+func (p *pace) depart(now time.Time, left int64) (changed chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if took := now.Sub(p.since); took >= paceLook {
+		if took < 2*paceLook { // else there was little to send
+			p.fast.Store(float64(left-p.then) >= paceRate*took.Seconds())
+		}
+		p.since, p.then = now, left
+	}
+	changed, p.changed = p.changed, nil
+	return changed
+}
+
+// Pace is for who may have filled a batch. It waits, when much is ahead of the network, until twice as much has left, but for no longer than
+// a moment. It is called without a lock.
+func (a *Accumulator) Pace() {
 	p := &a.pace
 	if p.ahead.Load() < p.limit || !p.fast.Load() {
 		return
@@ -95,8 +83,6 @@ func (a *Accumulator) Pace(added int) {
 	before := p.left.Load()
 	timer := time.NewTimer(paceWait)
 	defer timer.Stop()
-	p.waiters.Add(1)
-	defer p.waiters.Add(-1)
 	for {
 		p.mu.Lock()
 		if p.changed == nil {
@@ -105,7 +91,7 @@ func (a *Accumulator) Pace(added int) {
 		changed := p.changed
 		p.mu.Unlock()
 		gained := p.left.Load() - before
-		if gained >= 2*int64(added) || p.ahead.Load() < p.limit {
+		if gained >= 2*int64(a.cfg.BatchSize) || p.ahead.Load() < p.limit {
 			return
 		}
 		select {

@@ -40,7 +40,7 @@ func flow(t *testing.T, n int, every time.Duration) (longest, all time.Duration,
 		time.Sleep(step)
 		require.NotNil(t, p.Append(time.Time{}, r, Hook{}, nil).Result)
 		before := time.Now()
-		a.Pace(16384)
+		a.Pace()
 		longest = max(longest, time.Since(before))
 	}
 	all, ahead = time.Since(began), a.pace.ahead.Load()
@@ -81,11 +81,32 @@ func TestANetworkThatStopsHoldsOneSendForAMoment(t *testing.T) {
 		began := time.Now()
 		for range 1000 {
 			require.NotNil(t, p.Append(time.Time{}, sizedRecord(t, 16384-61), Hook{}, nil).Result)
-			a.Pace(16384)
+			a.Pace()
 		}
 		require.Equal(t, paceWait, time.Since(began))
 		settleAll(p)
 		requireEmpty(t, a)
 		require.Zero(t, a.pace.ahead.Load(), "what never left is not ahead any more")
+	})
+}
+
+// A single batch can take all with it that was too much ahead. Who waits need not wait for its time to end then.
+func TestALargeBatchThatLeavesWakesWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Linger: time.Hour, Memory: 64 << 20, MaxRequestSize: 4 << 20})
+		p := a.Topic("t").Partition(0)
+		a.pace.fast.Store(true)
+		require.NotNil(t, p.Append(time.Time{}, sizedRecord(t, 3<<20), Hook{}, nil).Result)
+		go func() {
+			time.Sleep(time.Microsecond)
+			b := p.Take()
+			b.Depart()
+			p.Settle(b, acked(0))
+		}()
+		began := time.Now()
+		a.Pace()
+		require.Equal(t, time.Microsecond, time.Since(began))
+		synctest.Wait()
+		requireEmpty(t, a)
 	})
 }

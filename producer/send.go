@@ -183,7 +183,7 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 	}
 	p.appended(t, part.Index(), r, a)
 	if wait != nil && (a.Index == 0 || a.Complete) {
-		p.acc.Pace(p.cfg.BatchSize) // a batch may have been filled
+		p.acc.Pace() // a batch may have been filled
 	}
 	return Future{result: a.Result, index: a.Index}
 }

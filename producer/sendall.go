@@ -24,7 +24,7 @@ func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Me
 	for from := 0; from < len(rs); from += pieceSize {
 		piece := sendPiece{p: p, wait: wait, from: from, rs: rs[from:min(from+pieceSize, len(rs))], cb: cb}
 		out = piece.send(out)
-		p.acc.Pace(p.cfg.BatchSize)
+		p.acc.Pace()
 	}
 	return out
 }
