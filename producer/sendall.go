@@ -54,7 +54,7 @@ func (s *sendPiece) send(out []Future) []Future {
 	// What needs no wait for metadata goes first; the rest of a topic stays behind its first record that does.
 	var later []string
 	for k := range s.rs {
-		if name := s.rs[k].Topic; s.p.isKnown(name) && !slices.Contains(later, name) {
+		if name := s.rs[k].Topic; s.p.topic(name).isKnown() && !slices.Contains(later, name) {
 			s.place(k)
 		} else {
 			later = append(later, name)
@@ -112,7 +112,7 @@ func (s *sendPiece) isBehind(k int) bool {
 
 // stopped says that the producer was closed or ctx has ended.
 func (s *sendPiece) stopped() *record.Error {
-	if s.p.closing.Err() != nil {
+	if s.p.closed.Load() {
 		return &record.Error{Partition: -1, Err: record.ErrClosed}
 	}
 	if user := s.wait.user; user != nil && user.Err() != nil {

@@ -60,11 +60,8 @@ func (t *topic) load(partition int32) stickyLoad {
 
 // topicFor returns a topic whose metadata is known, waiting for it within the budget; without a budget it does not wait.
 func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
-	t := p.newest.Load()
-	if t == nil || t.name != name {
-		t = (*p.topics.Load())[name]
-	}
-	if t != nil && t.meta.Load() != nil {
+	t := p.topic(name)
+	if t.isKnown() {
 		return t, nil
 	}
 	if t == nil {
@@ -85,11 +82,16 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 	return p.addTopic(name, meta), nil
 }
 
-// isKnown tells whether a topic's partitions are known now.
-func (p *Producer) isKnown(name string) bool {
-	t := (*p.topics.Load())[name]
-	return t != nil && t.meta.Load() != nil
+// topic returns the topic of that name, or nil.
+func (p *Producer) topic(name string) *topic {
+	if t := p.newest.Load(); t != nil && t.name == name {
+		return t
+	}
+	return (*p.topics.Load())[name]
 }
+
+// isKnown tells whether the topic's partitions are known now. A nil topic's are not.
+func (t *topic) isKnown() bool { return t != nil && t.meta.Load() != nil }
 
 // addTopic returns the topic of that name, made if there is none, with the newest metadata or else with meta.
 func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
@@ -122,7 +124,7 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 	var broker *protocol.Error
 	var unreachable *cluster.UnreachableError
 	switch {
-	case p.closing.Err() != nil:
+	case p.closed.Load():
 		failed.Err, failed.Retriable, failed.Detail = record.ErrClosed, false, ""
 	case wait != nil && wait.user.Err() != nil:
 		failed.Err = contextError(wait.user)

@@ -14,16 +14,6 @@ import (
 // packAhead is how many full batches of one partition are compressed before they can be sent.
 const packAhead = 4
 
-// dropFirst takes the first element off a slice that is a queue. One that is emptied so keeps its memory for the next one.
-func dropFirst[T any](q []T) []T {
-	var zero T
-	q[0] = zero
-	if len(q) == 1 {
-		return q[:0]
-	}
-	return q[1:]
-}
-
 // packFullLocked lets the workers compress full batches ahead of their turn.
 func (p *partition) packFullLocked() {
 	if p.s.cfg.Accumulator.Compressor == nil {

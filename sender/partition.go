@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 		return trip{}, true
 	}
 	if again == nil {
-		p.pack = dropFirst(p.pack)
+		p.pack = slices.Delete(p.pack, 0, 1)
 	}
 	p.fill = fill
 	p.stampLocked(c)
@@ -385,7 +386,7 @@ func (p *partition) onTimer() {
 func (p *partition) expiredPackLocked(over time.Time) (expired []*cargo) {
 	for len(p.pack) > 0 && p.pack[0].packed && !p.pack[0].batch.Created.After(over) {
 		expired = append(expired, p.pack[0])
-		p.pack = dropFirst(p.pack)
+		p.pack = slices.Delete(p.pack, 0, 1)
 	}
 	return expired
 }
@@ -419,7 +420,7 @@ func (p *partition) refuse(err *record.Error) {
 	var waiting []*cargo
 	for len(p.pack) > 0 && p.pack[0].packed {
 		waiting = append(waiting, p.pack[0])
-		p.pack = dropFirst(p.pack)
+		p.pack = slices.Delete(p.pack, 0, 1)
 	}
 	actions := p.lane.refuse(&mine)
 	p.trace.refused(&mine, actions)
