@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/gosamsa/samsa/bench/client"
 	"github.com/gosamsa/samsa/bench/load"
 )
 
@@ -55,9 +56,9 @@ func best(section, workload string, pick func(load.Result) float64, less bool) f
 	return func(r *report) (float64, bool) {
 		us, ok := r.of(section, workload, "samsa")
 		var peer float64
-		for _, name := range []string{"franz-go", "sarama", "kafka-go", "confluent-kafka-go"} {
+		for _, name := range client.Libraries() {
 			them, there := r.of(section, workload, name)
-			if v := pick(them); there && (peer == 0 || less && v < peer || !less && v > peer) {
+			if v := pick(them); there && name != "samsa" && (peer == 0 || less && v < peer || !less && v > peer) {
 				peer = v
 			}
 		}

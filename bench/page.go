@@ -108,7 +108,7 @@ func writeSettings(b *strings.Builder, r *report) {
 	for _, s := range r.Sections {
 		for _, w := range s.Workloads {
 			for name, rs := range w.Results {
-				for _, text := range median(rs).Setting {
+				for _, text := range rs[0].Setting {
 					if !slices.Contains(said[name], text) {
 						said[name] = append(said[name], text)
 					}

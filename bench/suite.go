@@ -40,13 +40,7 @@ func with(s load.Spec, change func(*load.Spec)) load.Spec {
 
 // sections are all measurements. peers are those that everybody is compared with; franz-go is the one that the goals name.
 func sections() []section {
-	all, both, us := client.Names(), []string{"samsa", "franz-go"}, []string{"samsa"}
-	var peers []string
-	for _, name := range all {
-		if name != "floor" {
-			peers = append(peers, name)
-		}
-	}
+	all, peers, both, us := client.Names(), client.Libraries(), []string{"samsa", "franz-go"}, []string{"samsa"}
 	async := spec(load.Async, 100)
 	sync := spec(load.Sync, 100)
 	codec := func(name string) workload {

@@ -51,10 +51,17 @@ type SliceSender interface {
 
 // Outcomes is told what becomes of the records that were sent.
 type Outcomes interface {
-	// Done is told that record i, which was handed over at a time of [Now], has its outcome.
+	// Done is told that record i, which was handed over at a time of [Now], has its outcome. Of one with a negative time only err counts.
 	Done(i int, at int64, err error)
-	// Count is told that so many records of which nobody keeps the time have their outcome.
-	Count(err error)
+}
+
+// codec returns a client's own value for a codec.
+func codec[T any](name string, all map[string]T) (T, error) {
+	c, ok := all[name]
+	if !ok {
+		return c, fmt.Errorf("compression %q", name)
+	}
+	return c, nil
 }
 
 var start = time.Now()
@@ -86,6 +93,11 @@ func Names() (names []string) {
 		}
 	}
 	return names
+}
+
+// Libraries are the clients without the floor.
+func Libraries() []string {
+	return slices.DeleteFunc(Names(), func(name string) bool { return name == "floor" })
 }
 
 // Module returns the module path of a client, or "".

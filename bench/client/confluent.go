@@ -49,11 +49,8 @@ func openConfluent(cfg Config, outcomes Outcomes) (Client, error) {
 }
 
 func (c *confluent) done(m *kafka.Message) {
-	if t, ok := m.Opaque.(ticket); ok && t.at >= 0 {
-		c.outcomes.Done(t.i, t.at, m.TopicPartition.Error)
-	} else {
-		c.outcomes.Count(m.TopicPartition.Error)
-	}
+	t := m.Opaque.(ticket)
+	c.outcomes.Done(t.i, t.at, m.TopicPartition.Error)
 	c.open.Done()
 }
 
@@ -89,7 +86,7 @@ func (c *confluent) Send(m Message, at int64, i int) {
 			continue
 		}
 		if err != nil {
-			c.outcomes.Count(err)
+			c.outcomes.Done(i, -1, err)
 			c.open.Done()
 		}
 		return

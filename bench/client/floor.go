@@ -172,11 +172,7 @@ func (f *floor) read() error {
 	c := f.flying[0]
 	f.flying = append(f.flying[:0], f.flying[1:]...)
 	for _, t := range c.tickets {
-		if t.at >= 0 {
-			f.outcomes.Done(t.i, t.at, failed)
-		} else {
-			f.outcomes.Count(failed)
-		}
+		f.outcomes.Done(t.i, t.at, failed)
 	}
 	f.free = append(f.free, c)
 	return nil

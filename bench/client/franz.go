@@ -16,14 +16,14 @@ type franz struct {
 func openFranz(cfg Config, outcomes Outcomes) (Client, error) {
 	f := &franz{outcomes: outcomes}
 	set := func(name string) { f.settings = append(f.settings, name) }
-	codec, ok := map[string]kgo.CompressionCodec{
+	compression, err := codec(cfg.Compression, map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(),
 		"zstd": kgo.ZstdCompression(),
-	}[cfg.Compression]
-	if !ok {
-		return nil, fmt.Errorf("compression %q", cfg.Compression)
+	})
+	if err != nil {
+		return nil, err
 	}
-	options := []kgo.Opt{kgo.SeedBrokers(cfg.Servers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerBatchCompression(codec)}
+	options := []kgo.Opt{kgo.SeedBrokers(cfg.Servers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerBatchCompression(compression)}
 	set("ProducerBatchCompression(" + cfg.Compression + ")")
 	if cfg.Tuned {
 		// Its own advice for throughput: linger, and enough buffered records to fill the batches while others are in flight.
@@ -34,7 +34,6 @@ func openFranz(cfg Config, outcomes Outcomes) (Client, error) {
 		options = append(options, kgo.ProducerBatchMaxBytes(int32(cfg.Batch)))
 		set(fmt.Sprintf("ProducerBatchMaxBytes(%d)", cfg.Batch))
 	}
-	var err error
 	f.c, err = kgo.NewClient(options...)
 	return f, err
 }
@@ -50,11 +49,7 @@ func (f *franz) Close() error {
 
 func (f *franz) Send(m Message, at int64, i int) {
 	f.c.Produce(context.Background(), &kgo.Record{Key: m.Key, Value: m.Value}, func(_ *kgo.Record, err error) {
-		if at >= 0 {
-			f.outcomes.Done(i, at, err)
-		} else {
-			f.outcomes.Count(err)
-		}
+		f.outcomes.Done(i, at, err)
 	})
 }
 

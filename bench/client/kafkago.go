@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -31,11 +30,13 @@ func openKafkaGo(cfg Config, outcomes Outcomes) (Client, error) {
 		k.w.BatchTimeout = time.Millisecond
 		k.settings = []string{"RequiredAcks=RequireAll Async=false BatchTimeout=1ms; it has no idempotence"}
 	}
-	codec, ok := map[string]kafka.Compression{"none": 0, "gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd}[cfg.Compression]
-	if !ok {
-		return nil, fmt.Errorf("compression %q", cfg.Compression)
+	compression, err := codec(cfg.Compression, map[string]kafka.Compression{
+		"none": 0, "gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd,
+	})
+	if err != nil {
+		return nil, err
 	}
-	if k.w.Compression = codec; codec != 0 {
+	if k.w.Compression = compression; compression != 0 {
 		k.settings = append(k.settings, "Compression="+cfg.Compression)
 	}
 	if cfg.Tuned {
@@ -51,11 +52,7 @@ func (k *kafkaGo) completed(ms []kafka.Message, err error) {
 		if !ok {
 			return // who sent it waits for it
 		}
-		if t.at >= 0 {
-			k.outcomes.Done(t.i, t.at, err)
-		} else {
-			k.outcomes.Count(err)
-		}
+		k.outcomes.Done(t.i, t.at, err)
 		k.open.Done()
 	}
 }
@@ -78,7 +75,7 @@ func (k *kafkaGoSender) Send(m Message, at int64, i int) {
 	k.open.Add(1)
 	k.one[0] = kafka.Message{Key: m.Key, Value: m.Value, WriterData: ticket{i, at}}
 	if err := k.w.WriteMessages(context.Background(), k.one...); err != nil {
-		k.outcomes.Count(err)
+		k.outcomes.Done(i, -1, err)
 		k.open.Done()
 	}
 }

@@ -18,14 +18,14 @@ func openSamsa(cfg Config, outcomes Outcomes) (Client, error) {
 	c := producer.DefaultConfig(cfg.Servers...)
 	s := &samsa{topic: cfg.Topic, outcomes: outcomes}
 	set := func(format string, args ...any) { s.settings = append(s.settings, fmt.Sprintf(format, args...)) }
-	codec, ok := map[string]producer.Compression{
+	compression, err := codec(cfg.Compression, map[string]producer.Compression{
 		"none": producer.CompressionNone, "gzip": producer.CompressionGzip, "snappy": producer.CompressionSnappy,
 		"lz4": producer.CompressionLZ4, "zstd": producer.CompressionZstd,
-	}[cfg.Compression]
-	if !ok {
-		return nil, fmt.Errorf("compression %q", cfg.Compression)
+	})
+	if err != nil {
+		return nil, err
 	}
-	if c.Compression = codec; codec != producer.CompressionNone {
+	if c.Compression = compression; compression != producer.CompressionNone {
 		set("compression.type=%s", cfg.Compression)
 	}
 	if cfg.Tuned {
@@ -36,7 +36,6 @@ func openSamsa(cfg Config, outcomes Outcomes) (Client, error) {
 		c.BatchSize, c.MaxRequestSize = cfg.Batch, max(c.MaxRequestSize, cfg.Batch)
 		set("batch.size=%d", cfg.Batch)
 	}
-	var err error
 	s.p, err = producer.New(c)
 	return s, err
 }
@@ -47,7 +46,7 @@ func (s *samsa) Close() error                    { return s.p.Close(context.Back
 
 func (s *samsa) Sender() Sender {
 	g := &samsaSender{samsa: s, record: producer.Record{Topic: s.topic}}
-	g.shared = func(_ producer.Metadata, err error) { s.outcomes.Count(err) }
+	g.shared = func(_ producer.Metadata, err error) { s.outcomes.Done(0, -1, err) }
 	return g
 }
 

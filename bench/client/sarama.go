@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -34,21 +33,20 @@ func openSarama(cfg Config, outcomes Outcomes) (Client, error) {
 	c.Producer.RequiredAcks, c.Producer.Idempotent, c.Net.MaxOpenRequests = sarama.WaitForAll, true, 1
 	c.Producer.Return.Successes, c.Producer.Return.Errors = true, true
 	s.settings = append(s.settings, "RequiredAcks=WaitForAll Idempotent=true Net.MaxOpenRequests=1 (which it demands)")
-	codec, ok := map[string]sarama.CompressionCodec{
+	compression, err := codec(cfg.Compression, map[string]sarama.CompressionCodec{
 		"none": sarama.CompressionNone, "gzip": sarama.CompressionGZIP, "snappy": sarama.CompressionSnappy, "lz4": sarama.CompressionLZ4,
 		"zstd": sarama.CompressionZSTD,
-	}[cfg.Compression]
-	if !ok {
-		return nil, fmt.Errorf("compression %q", cfg.Compression)
+	})
+	if err != nil {
+		return nil, err
 	}
-	if c.Producer.Compression = codec; codec != sarama.CompressionNone {
+	if c.Producer.Compression = compression; compression != sarama.CompressionNone {
 		s.settings = append(s.settings, "Compression="+cfg.Compression)
 	}
 	if cfg.Tuned {
 		c.Producer.Flush.Bytes, c.Producer.Flush.Frequency, c.ChannelBufferSize = tunedBatch, tunedLinger, 4096
 		s.settings = append(s.settings, "Flush.Bytes=1000000 Flush.Frequency=10ms ChannelBufferSize=4096")
 	}
-	var err error
 	if cfg.Sync {
 		s.sync, err = sarama.NewSyncProducer(cfg.Servers, c)
 		return s, err
@@ -70,11 +68,8 @@ func openSarama(cfg Config, outcomes Outcomes) (Client, error) {
 }
 
 func (s *saramaClient) done(m *sarama.ProducerMessage, err error) {
-	if t, ok := m.Metadata.(ticket); ok && t.at >= 0 {
-		s.outcomes.Done(t.i, t.at, err)
-	} else {
-		s.outcomes.Count(err)
-	}
+	t := m.Metadata.(ticket)
+	s.outcomes.Done(t.i, t.at, err)
 	s.open.Done()
 }
 

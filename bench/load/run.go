@@ -54,12 +54,9 @@ const tick = 100 * time.Nanosecond
 
 // Done notes an outcome. Each record has its own place, so that those who call it do not wait for each other.
 func (r *run) Done(i int, at int64, err error) {
-	r.latencies[i] = uint32(max(1, (client.Now()-at)/int64(tick)))
-	r.Count(err)
-}
-
-// Count notes an outcome of which nobody wants the time.
-func (r *run) Count(err error) {
+	if at >= 0 {
+		r.latencies[i] = uint32(max(1, (client.Now()-at)/int64(tick)))
+	}
 	if err != nil {
 		r.failed.Add(1)
 		text := err.Error()
