@@ -1,6 +1,7 @@
 package accumulator
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,28 +23,21 @@ func stamps(t *testing.T, p *Partition, gaps ...time.Duration) (off []time.Durat
 	return off
 }
 
-func repeat(gap time.Duration, n int) (gaps []time.Duration) {
-	for range n {
-		gaps = append(gaps, gap)
-	}
-	return gaps
-}
-
 // Records that come slowly have the time of their own append. After a burst a few may have that of its end, but within linger.
 func TestTimestampsAreOffByNoMoreThanLinger(t *testing.T) {
 	const linger = 20 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 1 << 20, Memory: 8 << 20, Linger: linger})
 		p := a.Topic("t").Partition(0)
-		for _, off := range stamps(t, p, repeat(2*time.Millisecond, 100)...) {
+		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{2*time.Millisecond}, 100)...) {
 			require.Zero(t, off)
 		}
-		stamps(t, p, repeat(10*time.Microsecond, 200)...)
-		for _, off := range stamps(t, p, repeat(5*time.Millisecond, 100)...) {
+		stamps(t, p, slices.Repeat([]time.Duration{10*time.Microsecond}, 200)...)
+		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{5*time.Millisecond}, 100)...) {
 			require.LessOrEqual(t, off, linger)
 		}
 		settleAll(p)
-		stamps(t, p, repeat(10*time.Microsecond, 200)...)
+		stamps(t, p, slices.Repeat([]time.Duration{10*time.Microsecond}, 200)...)
 		for _, off := range stamps(t, p, time.Hour, 0, time.Hour) {
 			require.Zero(t, off, "the open batch is over its linger")
 		}

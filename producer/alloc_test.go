@@ -47,7 +47,7 @@ func onSink(t *testing.T, linger time.Duration) *producer.Producer {
 	return p
 }
 
-// Of a record nothing stays on the heap, and of a batch little: 8 to 10 allocations, which 120 records share.
+// Of a record nothing stays on the heap, and of a batch little: 2 to 4 allocations, which 120 records share.
 func TestARecordCostsAtMostATwentiethOfAnAllocation(t *testing.T) {
 	const records = 10_000
 	var delivered atomic.Int64

@@ -46,24 +46,17 @@ func startSink(t testing.TB) *sink {
 
 func (s *sink) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	var frame, produced []byte // produced is the answer to every Produce request
+	var frame []byte
+	answers := answers{sink: s}
 	for {
 		var err error
 		if frame, err = readFrame(conn, frame); err != nil {
 			return
 		}
-		key, version := protocol.APIKey(binary.BigEndian.Uint16(frame)), int16(binary.BigEndian.Uint16(frame[2:]))
-		id := int32(binary.BigEndian.Uint32(frame[4:]))
-		answer := produced
-		if key != protocol.Produce || produced == nil {
-			if answer, err = s.answer(key, version); err != nil {
-				return
-			}
+		answer, err := answers.to(frame)
+		if err != nil {
+			return
 		}
-		if key == protocol.Produce {
-			produced = answer
-		}
-		binary.BigEndian.PutUint32(answer[4:], uint32(id))
 		if _, err := conn.Write(answer); err != nil {
 			return
 		}
@@ -81,6 +74,29 @@ func readFrame(conn net.Conn, frame []byte) ([]byte, error) {
 	frame = frame[:binary.BigEndian.Uint32(frame)]
 	_, err := io.ReadFull(conn, frame)
 	return frame, err
+}
+
+// answers are those of one connection.
+type answers struct {
+	sink     *sink
+	produced []byte // the answer to every Produce request
+}
+
+// to is the answer to a request, which begins with API key, version and correlation id. It is good until the next one.
+func (a *answers) to(request []byte) ([]byte, error) {
+	key, version := protocol.APIKey(binary.BigEndian.Uint16(request)), int16(binary.BigEndian.Uint16(request[2:]))
+	answer := a.produced
+	if key != protocol.Produce || answer == nil {
+		var err error
+		if answer, err = a.sink.answer(key, version); err != nil {
+			return nil, err
+		}
+	}
+	if key == protocol.Produce {
+		a.produced = answer
+	}
+	copy(answer[4:8], request[4:8])
+	return answer, nil
 }
 
 func (s *sink) answer(key protocol.APIKey, version int16) ([]byte, error) {
@@ -121,21 +137,20 @@ func (s *sink) answer(key protocol.APIKey, version int16) ([]byte, error) {
 // where Read finds it. There is no system call and no copy of the records, so that what is measured is the library.
 type shortcut struct {
 	net.Conn // nil; the methods that the library uses are below
-	sink     *sink
+	answer   answers
 
 	mu       sync.Mutex
 	readable sync.Cond
 	head     [12]byte // length, API key, version and correlation id of the request that comes
 	have     int      // bytes of head
 	rest     int      // bytes of the request behind it
-	produced []byte   // the answer to every Produce request
 	answers  []byte
 	closed   bool
 }
 
 // dial is for Config.Dialer.
 func (s *sink) dial(context.Context, string, string) (net.Conn, error) {
-	c := &shortcut{sink: s}
+	c := &shortcut{answer: answers{sink: s}}
 	c.readable.L = &c.mu
 	return c, nil
 }
@@ -166,18 +181,10 @@ func (c *shortcut) Write(b []byte) (int, error) {
 }
 
 func (c *shortcut) answerLocked() error {
-	key, version := protocol.APIKey(binary.BigEndian.Uint16(c.head[4:])), int16(binary.BigEndian.Uint16(c.head[6:]))
-	answer := c.produced
-	if key != protocol.Produce || answer == nil {
-		var err error
-		if answer, err = c.sink.answer(key, version); err != nil {
-			return err
-		}
+	answer, err := c.answer.to(c.head[4:])
+	if err != nil {
+		return err
 	}
-	if key == protocol.Produce {
-		c.produced = answer
-	}
-	copy(answer[4:8], c.head[8:12])
 	c.answers = append(c.answers, answer...)
 	c.readable.Signal()
 	return nil
