@@ -29,15 +29,15 @@ func TestTimestampsAreOffByNoMoreThanLinger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 1 << 20, Memory: 8 << 20, Linger: linger})
 		p := a.Topic("t").Partition(0)
-		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{2*time.Millisecond}, 100)...) {
+		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{2 * time.Millisecond}, 100)...) {
 			require.Zero(t, off)
 		}
-		stamps(t, p, slices.Repeat([]time.Duration{10*time.Microsecond}, 200)...)
-		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{5*time.Millisecond}, 100)...) {
+		stamps(t, p, slices.Repeat([]time.Duration{10 * time.Microsecond}, 200)...)
+		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{5 * time.Millisecond}, 100)...) {
 			require.LessOrEqual(t, off, linger)
 		}
 		settleAll(p)
-		stamps(t, p, slices.Repeat([]time.Duration{10*time.Microsecond}, 200)...)
+		stamps(t, p, slices.Repeat([]time.Duration{10 * time.Microsecond}, 200)...)
 		for _, off := range stamps(t, p, time.Hour, 0, time.Hour) {
 			require.Zero(t, off, "the open batch is over its linger")
 		}
