@@ -217,15 +217,20 @@ func (a *Accumulator) call(hook Hook, md *record.Metadata, err *record.Error) {
 	if a.acknowledges {
 		a.listener.OnAcknowledgement(*md, plain(err))
 	}
-	if hook.empty() {
-		return
+	defer a.recovered()
+	switch {
+	case hook.One != nil:
+		hook.One(*md, plain(err))
+	case hook.All != nil:
+		hook.All(hook.I, *md, plain(err))
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			a.listener.Panicked(v)
-		}
-	}()
-	hook.call(md, err)
+}
+
+// recovered is deferred around callbacks.
+func (a *Accumulator) recovered() {
+	if v := recover(); v != nil {
+		a.listener.Panicked(v)
+	}
 }
 
 // plain turns a nil *record.Error into a nil error.
@@ -241,8 +246,7 @@ type nobody struct{}
 
 func (nobody) BatchReady() {}
 
-func (nobody) Enter() any                               { return nil }
-func (nobody) Leave(any)                                {}
+func (nobody) Run(work func())                          { work() }
 func (nobody) Acknowledges() bool                       { return false }
 func (nobody) OnAcknowledgement(record.Metadata, error) {}
 func (nobody) Panicked(any)                             {}

@@ -26,19 +26,22 @@ type Appended struct {
 
 // Append encodes r into the open batch. It never blocks: where there is no room it says how much must be reserved first
 // (see [Partition.Reserve]). grant is a reservation made so, or nil; what the append uses of it is taken off. A zero now is the present, as
-// the partition's clock has it.
-func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *int64) (a Appended) {
+// the partition's clock has it. What came of it is put into a: to return so large a value and to copy it costs as much as to encode a
+// small record.
+func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *int64, a *Appended) {
 	var then afterwards
+	*a = Appended{}
 	p.mu.Lock()
-	p.appendLocked(now, r, hook, grant, &a, &then)
+	p.appendLocked(now, r, hook, grant, a, &then)
 	p.mu.Unlock()
-	p.do(then)
-	return a
+	if then.ready || then.free > 0 {
+		p.do(then)
+	}
 }
 
 // AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done is told
 // what came of it. Both run under the lock, and must not call back. It returns how many were appended.
-func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Record, Hook), done func(k int, a Appended)) (appended int) {
+func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Record, Hook), done func(k int, a *Appended)) (appended int) {
 	var then afterwards
 	p.mu.Lock()
 	for appended < n {
@@ -48,7 +51,7 @@ func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Re
 		if a.Result == nil {
 			break
 		}
-		done(appended, a)
+		done(appended, &a)
 		appended++
 	}
 	p.mu.Unlock()
@@ -76,37 +79,38 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 		a.Err = p.closed
 		return
 	}
-	present := now.IsZero()
+	var ms int64
+	present, shared := now.IsZero(), false
 	if present {
-		now = p.nowLocked()
+		shared = p.tickLocked()
+		now, ms = p.clock.last, p.clock.ms
+	} else {
+		ms = now.UnixMilli()
 	}
-	stamp := now
 	if !r.Timestamp.IsZero() {
-		stamp = r.Timestamp
+		ms = r.Timestamp.UnixMilli()
 	}
-	ms := stamp.UnixMilli()
-	b, size, limit := p.open, 0, p.topic.rawLimit()
-	if b != nil {
-		size = record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
-		if !p.takesLocked(size, limit, now, grant, then) {
-			b = nil
-		}
+	b, limit := p.open, p.topic.rawLimit()
+	// A shared reading of the clock was compared with the end of the batch's time when it was made.
+	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, now, grant, then) {
+		b = nil
 	}
 	if b == nil {
 		if present && p.clock.used > 0 {
 			// A batch's age begins when it begins, not some records before.
-			if now = p.readClockLocked(); r.Timestamp.IsZero() {
-				ms = now.UnixMilli()
+			p.readClockLocked()
+			if now = p.clock.last; r.Timestamp.IsZero() {
+				ms = p.clock.ms
 			}
 		}
-		size = record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
+		size := record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
 		if b = p.beginLocked(now, size, limit, grant, a, then); b == nil {
 			return
 		}
 		b.baseTime, b.maxTime = ms, ms
 		p.untold += record.BatchHeaderSize
 	}
-	i := b.appended
+	i, before := b.appended, len(b.buf)
 	b.buf = record.AppendRecord(b.buf, i, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	b.appended++
 	b.maxTime = max(b.maxTime, ms)
@@ -114,7 +118,7 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 	b.root.hooks.add(i, hook, p.lastCount)
 	p.records++
 	a.Result, a.Index = b.root, i
-	p.untold += size
+	p.untold += len(b.buf) - before
 	if len(b.buf) >= limit {
 		p.completeLocked(then)
 		a.Complete = true
@@ -129,10 +133,15 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 // untoldPart of a batch is what Appended.Bytes may be late.
 const untoldPart = 16
 
-// takesLocked tells whether the open batch takes size more bytes. One that cannot, whatever comes free, is completed.
-func (p *Partition) takesLocked(size, limit int, now time.Time, grant *int64, then *afterwards) bool {
+// surelyTakes tells that the open batch has room for a record, however its lengths are encoded. Where it says no, takesLocked knows.
+func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
+	return len(r.Headers) == 0 && len(b.buf)+len(r.Key)+len(r.Value)+record.MaxOverhead <= min(limit, cap(b.buf))
+}
+
+// takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed.
+func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, now time.Time, grant *int64, then *afterwards) bool {
 	b := p.open
-	n := len(b.buf) + size
+	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	if n > limit || now.After(b.until) {
 		p.completeLocked(then)
 		return false

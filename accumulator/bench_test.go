@@ -30,7 +30,7 @@ func BenchmarkAppend(b *testing.B) {
 			now := time.Now()
 			b.ReportAllocs()
 			for b.Loop() {
-				for p.Append(now, r, c.hook, nil).Result == nil {
+				for add(p, now, r, c.hook, nil).Result == nil {
 					waitForRoom(b, p)
 				}
 			}
@@ -55,7 +55,7 @@ func BenchmarkAppendParallel(b *testing.B) {
 		r := &record.Record{Value: make([]byte, 100)}
 		now := time.Now()
 		for pb.Next() {
-			for p.Append(now, r, Hook{}, nil).Result == nil {
+			for add(p, now, r, Hook{}, nil).Result == nil {
 				waitForRoom(b, p)
 			}
 		}
@@ -72,7 +72,7 @@ func BenchmarkAppendParallelOwnPartition(b *testing.B) {
 		r := &record.Record{Value: make([]byte, 100)}
 		now := time.Now()
 		for pb.Next() {
-			for p.Append(now, r, Hook{}, nil).Result == nil {
+			for add(p, now, r, Hook{}, nil).Result == nil {
 				waitForRoom(b, p)
 			}
 		}
@@ -86,7 +86,7 @@ func BenchmarkOneRecordBatch(b *testing.B) {
 	r := &record.Record{Value: make([]byte, 100)}
 	b.ReportAllocs()
 	for b.Loop() {
-		f := p.Append(time.Now(), r, Hook{}, nil)
+		f := add(p, time.Now(), r, Hook{}, nil)
 		p.expedite(f.Result)
 		settleAll(p)
 		_, _ = f.Result.Wait(b.Context(), f.Index)
@@ -99,7 +99,7 @@ func BenchmarkAppendAll(b *testing.B) {
 	p := a.Topic("t").Partition(0)
 	r := &record.Record{Value: make([]byte, 100)}
 	pick := func(int) (*record.Record, Hook) { return r, Hook{} }
-	done := func(int, Appended) {}
+	done := func(int, *Appended) {}
 	b.ReportAllocs()
 	for b.Loop() {
 		p.AppendAll(time.Now(), n, pick, done)
@@ -138,7 +138,7 @@ func fullBatch(tb testing.TB, codec compress.Codec) (b *Batch, raw []byte) {
 	p := newTest(cfg).Topic("t").Partition(0)
 	for i := 0; !p.Full(); i++ {
 		r := &record.Record{Value: fmt.Appendf(nil, `{"request":"payment","status":"accepted","latency":%d,"region":"eu-west","session":%d}`, i%90, i*7919)}
-		p.Append(time.Now(), r, Hook{}, nil)
+		add(p, time.Now(), r, Hook{}, nil)
 	}
 	b = take(tb, p)
 	return b, bytes.Clone(b.buf)

@@ -40,7 +40,7 @@ func TestAppendTakeAndSettleKeepToTheirAllocationBudget(t *testing.T) {
 	appended := 0
 	run := func() {
 		for range records {
-			if p.Append(now, r, Hook{}, nil).Result != nil {
+			if add(p, now, r, Hook{}, nil).Result != nil {
 				appended++
 			}
 		}

@@ -22,10 +22,10 @@ func (r *Result) Cancel(i int32) bool {
 	defer p.cancelled(r.ordinal)
 	woken.call()
 	if !hook.empty() || p.acc.acknowledges {
-		token := p.acc.listener.Enter()
-		defer p.acc.listener.Leave(token)
-		md, err := r.get(i)
-		p.acc.call(hook, &md, err)
+		p.acc.listener.Run(func() {
+			md, err := r.get(i)
+			p.acc.call(hook, &md, err)
+		})
 	}
 	return true
 }

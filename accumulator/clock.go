@@ -14,29 +14,31 @@ const (
 // clock is a partition's, guarded by Partition.mu.
 type clock struct {
 	last time.Time // when it was read
+	ms   int64     // the same as a record's timestamp has it
 	used int       // records that have shared that reading
 	free int       // records that may still share that reading
 }
 
-// nowLocked is the present for a record that is appended. It may be old only while records come fast and the open batch is within its
-// linger, which is what a timestamp can be off: a batch that may be taken or is long overdue gets exact ones.
-func (p *Partition) nowLocked() time.Time {
+// tickLocked makes clock.last the present for a record that is appended. It may be old only while records come fast and the open batch
+// is within its linger, which is what a timestamp can be off: a batch that may be taken or is long overdue gets exact ones.
+// It tells whether the record shares the reading with others.
+func (p *Partition) tickLocked() (shared bool) {
 	c := &p.clock
 	c.used++
 	if c.free > 0 && p.open != nil && !p.openReady {
 		c.free--
-		return c.last
+		return true
 	}
-	return p.readClockLocked()
+	p.readClockLocked()
+	return false
 }
 
-func (p *Partition) readClockLocked() time.Time {
+func (p *Partition) readClockLocked() {
 	c := &p.clock
 	now := time.Now()
 	c.free = 0
 	if now.Sub(c.last) < sharedFor*time.Duration(c.used)/sharers {
 		c.free = sharers - 1
 	}
-	c.last, c.used = now, 0
-	return now
+	c.last, c.ms, c.used = now, now.UnixMilli(), 0
 }

@@ -1,6 +1,8 @@
 package accumulator
 
 import (
+	"time"
+
 	"github.com/gosamsa/samsa/internal/fifo"
 	"github.com/gosamsa/samsa/record"
 )
@@ -9,6 +11,7 @@ import (
 // Partition.mu. While a batch at its head has callbacks to run, one transient goroutine runs them.
 type delivery struct {
 	queue    fifo.Queue[*Result]
+	work     func() // the partition's deliverAll, which would be an allocation each time
 	running  bool
 	finished uint64 // every batch up to this ordinal is done, its callbacks included
 	flushes  []flush
@@ -128,12 +131,13 @@ func (d *delivery) settledHead() *Result {
 	return d.queue.At(0)
 }
 
-// deliver runs the callbacks of settled batches until the head of the queue is not settled.
-func (p *Partition) deliver() {
-	token := p.acc.listener.Enter()
+// deliver is the goroutine that runs a partition's callbacks.
+func (p *Partition) deliver() { p.acc.listener.Run(p.delivery.work) }
+
+// deliverAll runs the callbacks of settled batches until the head of the queue is not settled.
+func (p *Partition) deliverAll() {
 	returned := false
 	defer func() {
-		p.acc.listener.Leave(token)
 		if !returned {
 			// A callback has ended its goroutine with runtime.Goexit, as FailNow in a test does. The rest is not its to lose.
 			go p.deliver()
@@ -161,16 +165,37 @@ func (p *Partition) nextDelivery() *Result {
 	return r
 }
 
-// runHooks runs the interceptors and callbacks of a settled batch in the order of its records.
+// runHooks runs the interceptors and callbacks of a settled batch in the order of its records. A panic ends one callback; the others
+// follow.
 func (p *Partition) runHooks(r *Result) {
-	var md record.Metadata
+	for r.called < r.count {
+		p.runHooksUntilPanic(r)
+	}
+}
+
+func (p *Partition) runHooksUntilPanic(r *Result) {
+	defer p.acc.recovered()
+	ms, at := int64(-1), time.Time{}
 	for r.called < r.count {
 		i := r.called
 		r.called++
 		hook := r.hooks.next(i)
-		if !hook.empty() || p.acc.acknowledges && !r.isCancelled(i) {
-			err := r.read(i, &md)
-			p.acc.call(hook, &md, err)
+		acknowledged := p.acc.acknowledges && !r.isCancelled(i)
+		if hook.empty() && !acknowledged {
+			continue
+		}
+		offset, stamp, err := r.place(i)
+		if stamp != ms { // neighbours mostly share it
+			ms, at = stamp, time.UnixMilli(stamp)
+		}
+		// Metadata is large: to fill it in here, for each call, is cheaper than to copy it from where it was filled in.
+		if acknowledged {
+			p.acc.listener.OnAcknowledgement(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+		}
+		if hook.One != nil {
+			hook.One(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+		} else if hook.All != nil {
+			hook.All(hook.I, record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		}
 	}
 }

@@ -34,7 +34,7 @@ func Example() {
 
 	var last accumulator.Appended
 	for _, text := range []string{"one", "two", "three"} {
-		last = p.Append(time.Now(), &record.Record{Value: []byte(text)}, accumulator.Hook{}, nil)
+		p.Append(time.Now(), &record.Record{Value: []byte(text)}, accumulator.Hook{}, nil, &last)
 	}
 	md, err := last.Result.Wait(context.Background(), last.Index)
 	fmt.Println(md.Topic, md.Partition, md.Offset, err)
@@ -48,9 +48,10 @@ func ExamplePartition_Reserve() {
 	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 1024})
 	p := acc.Topic("events").Partition(0)
 	big := record.Record{Value: make([]byte, 900)}
-	p.Append(time.Now(), &big, accumulator.Hook{}, nil)
+	var a accumulator.Appended
+	p.Append(time.Now(), &big, accumulator.Hook{}, nil, &a)
 
-	a := p.Append(time.Now(), &big, accumulator.Hook{}, nil)
+	p.Append(time.Now(), &big, accumulator.Hook{}, nil, &a)
 	fmt.Println("needs", a.Need)
 	go func() {
 		b := p.Take()
@@ -61,7 +62,7 @@ func ExamplePartition_Reserve() {
 		fmt.Println(err)
 		return
 	}
-	a = p.Append(time.Now(), &big, accumulator.Hook{}, &grant)
+	p.Append(time.Now(), &big, accumulator.Hook{}, &grant, &a)
 	p.Unreserve(grant)
 	fmt.Println("appended:", a.Result != nil)
 	// Output:
@@ -73,8 +74,9 @@ func ExamplePartition_Reserve() {
 func ExampleResult_Cancel() {
 	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 32 << 20})
 	p := acc.Topic("events").Partition(0)
-	first := p.Append(time.Now(), &record.Record{Value: []byte("one")}, accumulator.Hook{}, nil)
-	second := p.Append(time.Now(), &record.Record{Value: []byte("two")}, accumulator.Hook{}, nil)
+	var first, second accumulator.Appended
+	p.Append(time.Now(), &record.Record{Value: []byte("one")}, accumulator.Hook{}, nil, &first)
+	p.Append(time.Now(), &record.Record{Value: []byte("two")}, accumulator.Hook{}, nil, &second)
 	fmt.Println(first.Result.Cancel(first.Index))
 	b := p.Take()
 	fmt.Println(second.Result.Cancel(second.Index))

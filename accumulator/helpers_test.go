@@ -47,6 +47,12 @@ func readies(p *Partition) int { return int(p.Owner().(*testOwner).ready.Load())
 
 func value(s string) *record.Record { return &record.Record{Value: []byte(s)} }
 
+// add is Append with what came of it as its result.
+func add(p *Partition, now time.Time, r *record.Record, hook Hook, grant *int64) (a Appended) {
+	p.Append(now, r, hook, grant, &a)
+	return a
+}
+
 // put appends a record that must find room.
 func put(t testing.TB, p *Partition, s string, hook ...Hook) Appended {
 	t.Helper()
@@ -54,7 +60,7 @@ func put(t testing.TB, p *Partition, s string, hook ...Hook) Appended {
 	if len(hook) > 0 {
 		h = hook[0]
 	}
-	a := p.Append(time.Now(), value(s), h, nil)
+	a := add(p, time.Now(), value(s), h, nil)
 	require.Nil(t, a.Err)
 	require.Zero(t, a.Need)
 	require.NotNil(t, a.Result)
@@ -179,11 +185,16 @@ type spy struct {
 	problems []string
 }
 
-func (s *spy) Enter() any {
+func (s *spy) Run(work func()) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.inside++
-	return s
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.inside--
+		s.mu.Unlock()
+	}()
+	work()
 }
 
 func (s *spy) InCallback() bool {
@@ -192,21 +203,13 @@ func (s *spy) InCallback() bool {
 	return s.inside > 0 // of this goroutine, where a test has no other
 }
 
-func (s *spy) Leave(token any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inside--; token != s || s.inside < 0 {
-		s.problems = append(s.problems, "Leave without Enter")
-	}
-}
-
 func (s *spy) Acknowledges() bool { return s.acknowledges }
 
 func (s *spy) OnAcknowledgement(md record.Metadata, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inside == 0 {
-		s.problems = append(s.problems, "OnAcknowledgement outside of Enter and Leave")
+		s.problems = append(s.problems, "OnAcknowledgement outside of Run")
 	}
 	s.acks = append(s.acks, outcomeText(md, err))
 }

@@ -16,14 +16,6 @@ type Hook struct {
 
 func (h Hook) empty() bool { return h.One == nil && h.All == nil }
 
-func (h *Hook) call(md *record.Metadata, err *record.Error) {
-	if h.All != nil {
-		h.All(h.I, *md, plain(err))
-		return
-	}
-	h.One(*md, plain(err))
-}
-
 // hooks are the callbacks of one batch: dense where plain callbacks are used, sparse for those of slices.
 type hooks struct {
 	one []func(record.Metadata, error) // by record index; shorter than the batch when the last records have none
@@ -108,9 +100,8 @@ func (h *hooks) take(i int32) Hook {
 
 // Listener is the producer's side of delivery: the interceptors on acknowledgement, and what surrounds users' code.
 type Listener interface {
-	// Enter and Leave surround a stretch of users' callbacks on one goroutine.
-	Enter() (token any)
-	Leave(token any)
+	// Run runs work, which calls users' code, on the caller's goroutine. A callback may end it with runtime.Goexit.
+	Run(work func())
 	// Acknowledges tells whether OnAcknowledgement wants to be called at all.
 	Acknowledges() bool
 	// OnAcknowledgement runs for every record that has its outcome, before the record's callback. It must not panic.
@@ -121,7 +112,7 @@ type Listener interface {
 	Unheard(n int, err *record.Error)
 }
 
-// InsideListener is a Listener that can tell whether the calling goroutine is between Enter and Leave. Where the Listener is one, a
+// InsideListener is a Listener that can tell whether the calling goroutine is inside Run. Where the Listener is one, a
 // Send from inside a callback does not wait for memory that other callbacks hold while they wait to run: they could be
 // waiting for this one to return.
 type InsideListener interface {

@@ -31,8 +31,8 @@ func TestKeyHeadersAndNullsAreKept(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	key := []byte("key")
 	r := record.Record{Key: key, Headers: []record.Header{{Key: "h", Value: []byte("v")}, {Key: "null"}}}
-	require.NotNil(t, p.Append(time.Now(), &r, Hook{}, nil).Result)
-	require.NotNil(t, p.Append(time.Now(), &record.Record{Key: []byte{}, Value: []byte{}}, Hook{}, nil).Result)
+	require.NotNil(t, add(p, time.Now(), &r, Hook{}, nil).Result)
+	require.NotNil(t, add(p, time.Now(), &record.Record{Key: []byte{}, Value: []byte{}}, Hook{}, nil).Result)
 	copy(key, "xxx") // the caller may use its bytes again
 	b := take(t, p)
 	records := parse(t, b).Records
@@ -61,8 +61,8 @@ func TestBatchSizeIsReachedExactlyAndNotPassed(t *testing.T) {
 			a := newTest(Config{BatchSize: batchSize, Linger: time.Hour})
 			p := a.Topic("t").Partition(0)
 			now := time.Now()
-			require.False(t, p.Append(now, sizedRecord(t, first), Hook{}, nil).Complete)
-			came := p.Append(now, sizedRecord(t, c.rest), Hook{}, nil)
+			require.False(t, add(p, now, sizedRecord(t, first), Hook{}, nil).Complete)
+			came := add(p, now, sizedRecord(t, c.rest), Hook{}, nil)
 			require.Equal(t, c.complete, came.Complete)
 			require.Equal(t, c.complete || !c.together, p.Full())
 			require.Equal(t, p.Full(), p.Ready())
@@ -83,7 +83,7 @@ func TestRecordLargerThanBatchSizeGoesAlone(t *testing.T) {
 	a := newTest(Config{BatchSize: 1000, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	put(t, p, "before")
-	came := p.Append(time.Now(), &record.Record{Value: make([]byte, 5000)}, Hook{}, nil)
+	came := add(p, time.Now(), &record.Record{Value: make([]byte, 5000)}, Hook{}, nil)
 	require.True(t, came.Complete)
 	put(t, p, "after")
 	require.Equal(t, 3, p.Waiting())
@@ -101,7 +101,7 @@ func TestBatchSizeZeroSendsEveryRecordAlone(t *testing.T) {
 	a := New(Config{Memory: 1 << 20, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	for i := range 3 {
-		require.True(t, p.Append(time.Now(), value(fmt.Sprint(i)), Hook{}, nil).Complete)
+		require.True(t, add(p, time.Now(), value(fmt.Sprint(i)), Hook{}, nil).Complete)
 	}
 	require.Equal(t, 3, p.Waiting())
 	for range 3 {
@@ -167,7 +167,7 @@ func TestLingerOfTheNextBatchIsItsOwn(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		put(t, p, "a")
 		time.Sleep(3 * time.Millisecond)
-		require.True(t, p.Append(time.Now(), sizedRecord(t, 200), Hook{}, nil).Complete)
+		require.True(t, add(p, time.Now(), sizedRecord(t, 200), Hook{}, nil).Complete)
 		put(t, p, "b") // the timer still runs for the first batch
 		p.Settle(take(t, p), acked(0))
 		p.Settle(take(t, p), acked(1))
@@ -193,7 +193,7 @@ func TestFullBatchDoesNotLinger(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	put(t, p, "a")
 	require.Zero(t, readies(p))
-	require.True(t, p.Append(time.Now(), sizedRecord(t, 131), Hook{}, nil).Complete)
+	require.True(t, add(p, time.Now(), sizedRecord(t, 131), Hook{}, nil).Complete)
 	require.Equal(t, 1, readies(p))
 	p.Settle(take(t, p), acked(0))
 	requireEmpty(t, a)
@@ -203,7 +203,7 @@ func TestRecordsOfOneBatchAreAtMostMaxSpanApart(t *testing.T) {
 	a := newTest(Config{Linger: time.Minute, MaxSpan: time.Minute})
 	p := a.Topic("t").Partition(0)
 	start := time.Now()
-	add := func(after time.Duration) { p.Append(start.Add(after), value("x"), Hook{}, nil) }
+	add := func(after time.Duration) { add(p, start.Add(after), value("x"), Hook{}, nil) }
 	add(0)
 	add(time.Minute)
 	require.Equal(t, 1, p.Waiting())
@@ -234,7 +234,7 @@ func TestTimestampIsTheRecordsOwnOrTheTimeOfTheSend(t *testing.T) {
 	stamps := []time.Time{{}, now.Add(time.Hour), now.Add(-time.Hour), {}, now.Add(time.Second)}
 	var all []Appended
 	for _, at := range stamps {
-		all = append(all, p.Append(now, &record.Record{Timestamp: at}, Hook{}, nil))
+		all = append(all, add(p, now, &record.Record{Timestamp: at}, Hook{}, nil))
 	}
 	b := take(t, p)
 	batch := parse(t, b)
@@ -257,8 +257,8 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 		a := newTest(Config{Memory: 1024, BatchSize: 128, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		big := &record.Record{Value: make([]byte, 900)}
-		require.NotNil(t, p.Append(time.Now(), big, Hook{}, nil).Result)
-		came := p.Append(time.Now(), big, Hook{}, nil)
+		require.NotNil(t, add(p, time.Now(), big, Hook{}, nil).Result)
+		came := add(p, time.Now(), big, Hook{}, nil)
 		require.Nil(t, came.Result)
 		require.Nil(t, came.Err)
 		require.EqualValues(t, 1024, came.Need)
@@ -271,7 +271,7 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 		requireEmpty(t, a)
 		require.NoError(t, p.Reserve(t.Context(), came.Need))
 		grant := came.Need
-		require.NotNil(t, p.Append(time.Now(), big, Hook{}, &grant).Result)
+		require.NotNil(t, add(p, time.Now(), big, Hook{}, &grant).Result)
 		require.Zero(t, grant)
 		p.Settle(take(t, p), acked(1))
 		requireEmpty(t, a)
@@ -286,13 +286,13 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 	r := &record.Record{Value: make([]byte, 300)}
 	put(t, p, "x")                                     // 512 bytes
 	require.True(t, a.memory.try(&p.holder, 2048-512)) // all the rest
-	require.NotNil(t, p.Append(time.Now(), r, Hook{}, nil).Result)
-	came := p.Append(time.Now(), r, Hook{}, nil)
+	require.NotNil(t, add(p, time.Now(), r, Hook{}, nil).Result)
+	came := add(p, time.Now(), r, Hook{}, nil)
 	require.EqualValues(t, 512, came.Need, "growing would need 1024")
 	require.False(t, p.Full())
 
 	grant := came.Need // of the rest, which somebody has given back
-	require.NotNil(t, p.Append(time.Now(), r, Hook{}, &grant).Result)
+	require.NotNil(t, add(p, time.Now(), r, Hook{}, &grant).Result)
 	require.Zero(t, grant)
 	require.True(t, p.Full(), "the batch that could not grow is complete")
 	p.Unreserve(2048 - 512 - 512)
@@ -328,7 +328,7 @@ func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 	put(t, p, "x")
 	p.completeLocked(&afterwards{})
 	p.lastBytes = 4000
-	require.EqualValues(t, 4096, p.Append(time.Now(), value("x"), Hook{}, nil).Need, "who waits anyway waits for a whole batch")
+	require.EqualValues(t, 4096, add(p, time.Now(), value("x"), Hook{}, nil).Need, "who waits anyway waits for a whole batch")
 	p.Unreserve(64<<10 - bytes - 1024)
 	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
@@ -339,7 +339,7 @@ func TestGrantThatIsNotUsedIsLeft(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	require.NoError(t, p.Reserve(t.Context(), 2048))
 	grant := int64(2048)
-	require.NotNil(t, p.Append(time.Now(), value("x"), Hook{}, &grant).Result)
+	require.NotNil(t, add(p, time.Now(), value("x"), Hook{}, &grant).Result)
 	require.EqualValues(t, 2048-512, grant)
 	p.Unreserve(grant)
 	_, bytes := a.Buffered()
@@ -351,12 +351,12 @@ func TestGrantThatIsNotUsedIsLeft(t *testing.T) {
 func TestRecordThatCanNeverFitFailsAtOnce(t *testing.T) {
 	a := newTest(Config{Memory: 1000})
 	p := a.Topic("t").Partition(0)
-	came := p.Append(time.Now(), sizedRecord(t, 1000-record.BatchHeaderSize+1), Hook{}, nil)
+	came := add(p, time.Now(), sizedRecord(t, 1000-record.BatchHeaderSize+1), Hook{}, nil)
 	require.Nil(t, came.Result)
 	require.Zero(t, came.Need)
 	require.ErrorIs(t, came.Err, record.ErrRecordTooLarge)
 
-	came = p.Append(time.Now(), sizedRecord(t, 1000-record.BatchHeaderSize), Hook{}, nil)
+	came = add(p, time.Now(), sizedRecord(t, 1000-record.BatchHeaderSize), Hook{}, nil)
 	require.NotNil(t, came.Result, "one that takes all of it fits")
 	_, bytes := a.Buffered()
 	require.EqualValues(t, 1000, bytes)
@@ -406,12 +406,12 @@ func TestTinyMemoryStillPassesEverything(t *testing.T) {
 				text += "x"
 			}
 			want = append(want, text)
-			came := p.Append(time.Now(), value(text), Hook{}, nil)
+			came := add(p, time.Now(), value(text), Hook{}, nil)
 			if came.Need > 0 {
 				settle() // as it would while Send waits
 				require.NoError(t, p.Reserve(t.Context(), came.Need))
 				grant := came.Need
-				came = p.Append(time.Now(), value(text), Hook{}, &grant)
+				came = add(p, time.Now(), value(text), Hook{}, &grant)
 				p.Unreserve(grant)
 			}
 			require.NotNil(t, came.Result, "buffer.memory %d", memory)
@@ -433,7 +433,7 @@ func TestTenThousandPartitionsWithASmallRecordEachFitInto32MiB(t *testing.T) {
 		p := topic.Partition(n)
 		p.SetBroker(n % 3)
 		for !p.Full() {
-			require.NotNil(t, p.Append(time.Now(), &record.Record{Value: make([]byte, 4000)}, Hook{}, nil).Result)
+			require.NotNil(t, add(p, time.Now(), &record.Record{Value: make([]byte, 4000)}, Hook{}, nil).Result)
 		}
 		p.Settle(take(t, p), acked(0))
 		if n%2 == 0 {
@@ -462,7 +462,7 @@ func TestAppendAllKeepsTheOrderAndStopsAtTheFirstThatDoesNotFit(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	var done []int
 	pick := func(k int) (*record.Record, Hook) { return value(fmt.Sprint("record ", k)), Hook{} }
-	n := p.AppendAll(time.Now(), 5, pick, func(k int, came Appended) {
+	n := p.AppendAll(time.Now(), 5, pick, func(k int, came *Appended) {
 		require.NotNil(t, came.Result)
 		done = append(done, k)
 	})
@@ -474,10 +474,10 @@ func TestAppendAllKeepsTheOrderAndStopsAtTheFirstThatDoesNotFit(t *testing.T) {
 		require.Equal(t, numbered(i, i+1), valuesOf(t, b))
 		p.Settle(b, acked(0))
 	}
-	require.Equal(t, 2, p.AppendAll(time.Now(), 2, pick, func(int, Appended) {}))
+	require.Equal(t, 2, p.AppendAll(time.Now(), 2, pick, func(int, *Appended) {}))
 	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
 	p.Close(&record.Error{Err: record.ErrClosed})
-	require.Zero(t, p.AppendAll(time.Now(), 2, pick, func(int, Appended) {}))
+	require.Zero(t, p.AppendAll(time.Now(), 2, pick, func(int, *Appended) {}))
 	requireEmpty(t, a)
 }
 
@@ -492,16 +492,16 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 		synctest.Wait()
 		p.Settle(take(t, p), acked(0))
 		require.NoError(t, <-waiting)
-		put2 := p.Append(time.Now(), value("b"), Hook{}, nil)
+		put2 := add(p, time.Now(), value("b"), Hook{}, nil)
 		require.EqualValues(t, 512, put2.Need)
 		p.Unreserve(1024)
 		put(t, p, "c")
 
 		closed := &record.Error{Err: record.ErrClosed}
 		a.Close(closed)
-		require.Same(t, closed, p.Append(time.Now(), value("d"), Hook{}, nil).Err)
-		require.Same(t, closed, a.Topic("t").Partition(1).Append(time.Now(), value("d"), Hook{}, nil).Err, "a new partition is closed too")
-		require.Same(t, closed, a.Topic("new").Partition(1).Append(time.Now(), value("d"), Hook{}, nil).Err)
+		require.Same(t, closed, add(p, time.Now(), value("d"), Hook{}, nil).Err)
+		require.Same(t, closed, add(a.Topic("t").Partition(1), time.Now(), value("d"), Hook{}, nil).Err, "a new partition is closed too")
+		require.Same(t, closed, add(a.Topic("new").Partition(1), time.Now(), value("d"), Hook{}, nil).Err)
 		require.ErrorIs(t, p.Reserve(t.Context(), 1), record.ErrClosed)
 
 		time.Sleep(5 * time.Millisecond)
@@ -522,7 +522,7 @@ func TestFailWaitingFailsWhatIsOldEnoughAndWasNotTaken(t *testing.T) {
 	start := time.Now()
 	var all []Appended
 	for i := range 4 {
-		all = append(all, p.Append(start.Add(time.Duration(i)*time.Second), value(fmt.Sprint("record ", i)), Hook{}, nil))
+		all = append(all, add(p, start.Add(time.Duration(i)*time.Second), value(fmt.Sprint("record ", i)), Hook{}, nil))
 	}
 	inFlight := take(t, p)
 	expired := &record.Error{Err: record.ErrDeliveryTimeout}
@@ -544,7 +544,7 @@ func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{BatchSize: 64, Linger: time.Hour, Listener: &refill{spy: s, more: func() {
 		if p != nil {
-			p.Append(time.Now(), value("another"), Hook{}, nil)
+			add(p, time.Now(), value("another"), Hook{}, nil)
 		}
 	}}})
 	a.ReportUnheard() // from now on at once

@@ -67,10 +67,10 @@ func (a *Accumulator) Fail(err *record.Error, hook Hook) *Result {
 		a.suspect(r, 1, err)
 	}
 	if !hook.empty() || a.acknowledges {
-		token := a.listener.Enter()
-		defer a.listener.Leave(token)
-		md := r.unplaced()
-		a.call(hook, &md, err)
+		a.listener.Run(func() {
+			md := r.unplaced()
+			a.call(hook, &md, err)
+		})
 	}
 	return r
 }
@@ -157,35 +157,37 @@ func (r *Result) knownLocked(i int32) bool { return r.settled.Load() || r.specia
 // get returns the outcome of record i, which must be known.
 func (r *Result) get(i int32) (md record.Metadata, err *record.Error) {
 	if r.settled.Load() {
-		err = r.read(i, &md)
-		return md, err
+		return r.read(i)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err = r.read(i, &md)
-	return md, err
+	return r.read(i)
 }
 
-// read puts the place of record i into md, which is large to be handed on by value, and returns why it has none.
-func (r *Result) read(i int32, md *record.Metadata) *record.Error {
+// read returns the place of record i, and why it has none.
+func (r *Result) read(i int32) (record.Metadata, *record.Error) {
 	if r.part == nil {
-		*md = r.unplaced()
-		return r.outcome.Err
+		return r.unplaced(), r.outcome.Err
 	}
-	offset, appendTime, err := r.outcome.BaseOffset, r.outcome.LogAppendTime, r.outcome.Err
+	offset, ms, err := r.place(i)
+	return record.Metadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: offset, Timestamp: time.UnixMilli(ms)}, err
+}
+
+// place returns the offset and timestamp of record i, which was in a batch, and its error.
+func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
+	offset, ms, err = r.outcome.BaseOffset, r.outcome.LogAppendTime, r.outcome.Err
 	if x := r.special[i]; x != nil {
-		offset, appendTime, err = x.offset, x.appendTime, x.err
+		offset, ms, err = x.offset, x.appendTime, x.err
 	} else if err != nil {
 		offset = -1
 	} else if offset >= 0 {
 		before, _ := slices.BinarySearch(r.dropped, i)
 		offset += int64(i) - int64(before)
 	}
-	if appendTime < 0 {
-		appendTime = r.times.at(i)
+	if ms < 0 {
+		ms = r.times.at(i)
 	}
-	md.Topic, md.Partition, md.Offset, md.Timestamp = r.part.topic.name, r.part.index, offset, time.UnixMilli(appendTime)
-	return err
+	return offset, ms, err
 }
 
 // unplaced is the metadata of a record of which no more than the partition is known.
@@ -298,7 +300,7 @@ func (t *timestamps) add(i int32, ms int64) {
 }
 
 func (t *timestamps) at(i int32) int64 {
-	if len(t.runs) == 1 {
+	if len(t.runs) == 1 || i < t.runs[1].from {
 		return t.runs[0].ms
 	}
 	k, found := slices.BinarySearchFunc(t.runs, i, func(run timeRun, i int32) int { return int(run.from - i) })

@@ -16,6 +16,7 @@ type Topic struct {
 	learnt atomic.Int32  // how many batches it was learnt from at once; see Partition.Learn
 	most   atomic.Int64  // bytes that a batch of several records may have on the wire: batch.size, or what the broker takes
 	passed atomic.Int64  // batches acknowledged since most was changed, while it is below batch.size
+	limit  atomic.Int64  // rawLimit, kept because every record asks for it
 
 	mu    sync.Mutex                                  // held while a partition is made
 	slots atomic.Pointer[[]atomic.Pointer[Partition]] // by number, empty where nothing was sent yet; copied on growth
@@ -34,6 +35,7 @@ func newTopic(a *Accumulator, name string) *Topic {
 	t.ratio.Store(math.Float64bits(1))
 	t.most.Store(int64(a.cfg.BatchSize))
 	t.slots.Store(&[]atomic.Pointer[Partition]{})
+	t.limited()
 	return t
 }
 
@@ -60,6 +62,7 @@ func (t *Topic) Partition(n int32) *Partition {
 	}
 	p := &Partition{acc: t.acc, topic: t, index: n, owner: nobody{}}
 	p.closed = t.acc.isClosed()
+	p.delivery.work = p.deliverAll
 	t.acc.memory.move(&p.holder, NoLeader)
 	if t.acc.cfg.NewOwner != nil {
 		p.owner = t.acc.cfg.NewOwner(p)
@@ -106,13 +109,26 @@ func (t *Topic) Partitions() []*Partition {
 // rawLimit returns how many bytes, header included, a batch of several records may have before compression, as far as is
 // known now. However wrong the estimate is, it breaks no limit: raw bytes keep within max.request.size, a small multiple of
 // batch.size, and a small part of buffer.memory.
-func (t *Topic) rawLimit() int {
+func (t *Topic) rawLimit() int { return int(t.limit.Load()) }
+
+// limited follows a change of what the limit depends on. Who was overtaken by another change finds that out, and follows that one.
+func (t *Topic) limited() {
+	for {
+		limit := t.limitNow()
+		t.limit.Store(limit)
+		if t.limitNow() == limit {
+			return
+		}
+	}
+}
+
+func (t *Topic) limitNow() int64 {
 	most := t.most.Load()
 	if t.acc.cfg.Compressor != nil {
 		ratio := math.Float64frombits(t.ratio.Load())
 		most = record.BatchHeaderSize + int64(float64(most-record.BatchHeaderSize)/ratio)
 	}
-	return int(min(most, int64(t.acc.maxRaw)))
+	return min(most, int64(t.acc.maxRaw))
 }
 
 // learnFrom is how many full batches of a topic are measured before the next one is filled, so that the estimate is near the
@@ -140,6 +156,7 @@ func (t *Topic) observe(raw, compressed int) {
 		old := t.ratio.Load()
 		ratio := max(seen, (math.Float64frombits(old)+seen)/2)
 		if t.ratio.CompareAndSwap(old, math.Float64bits(ratio)) {
+			t.limited()
 			return
 		}
 	}
@@ -154,6 +171,7 @@ func (t *Topic) lower(size int) {
 		}
 		if t.most.CompareAndSwap(most, int64(size)) {
 			t.passed.Store(0)
+			t.limited()
 			return
 		}
 	}
@@ -169,5 +187,7 @@ func (t *Topic) raise() {
 	if most >= full || t.passed.Add(1)%raiseEvery != 0 {
 		return
 	}
-	t.most.CompareAndSwap(most, min(most+most/16+1, full))
+	if t.most.CompareAndSwap(most, min(most+most/16+1, full)) {
+		t.limited()
+	}
 }

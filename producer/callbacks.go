@@ -1,9 +1,7 @@
 package producer
 
 import (
-	"bytes"
 	"log/slog"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -19,49 +17,27 @@ import (
 // recovered and logged.
 type Callback func(Metadata, error)
 
-// listener is what the accumulator tells of users' code. mu guards the two maps.
+// listener is what the accumulator tells of users' code. mu guards what is logged.
 type listener struct {
 	chain  interceptorChain
 	logger *slog.Logger
+	mark   stackMark
 
 	mu     sync.Mutex
-	inside map[uint64]int // goroutines that run callbacks now, by how many deep
 	logged map[string]time.Time
 }
 
 func newListener(cfg *Config) *listener {
 	return &listener{
-		chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger),
-		inside: make(map[uint64]int), logged: make(map[string]time.Time),
+		chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark(), logged: make(map[string]time.Time),
 	}
 }
 
-// Enter marks this goroutine as one that runs callbacks, so that Flush and Close can tell.
-func (l *listener) Enter() any {
-	id := goroutineID()
-	l.mu.Lock()
-	l.inside[id]++
-	l.mu.Unlock()
-	return id
-}
-
-// Leave ends what Enter began.
-func (l *listener) Leave(token any) {
-	id := token.(uint64)
-	l.mu.Lock()
-	if l.inside[id]--; l.inside[id] == 0 {
-		delete(l.inside, id)
-	}
-	l.mu.Unlock()
-}
+// Run runs what calls users' code so that Flush and Close can tell whether they are called from there.
+func (l *listener) Run(work func()) { l.mark.run(work) }
 
 // InCallback tells whether the calling goroutine runs a callback of this producer.
-func (l *listener) InCallback() bool {
-	id := goroutineID()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.inside[id] > 0
-}
+func (l *listener) InCallback() bool { return l.mark.isOnStack() }
 
 // Acknowledges tells whether there are interceptors.
 func (l *listener) Acknowledges() bool { return !l.chain.empty() }
@@ -94,19 +70,6 @@ func (l *listener) Unheard(n int, err *record.Error) {
 	if fresh {
 		l.logger.Error("records failed with no callback and nobody asking", "topic", err.Topic, "records", n, "error", err)
 	}
-}
-
-// goroutineID returns the number of the calling goroutine, from the head of its stack trace. Go has no other way to ask
-// whether Flush was called from inside a callback, where it would wait for its own caller. It is read once for a run of
-// callbacks, not for each.
-func goroutineID() uint64 {
-	var buf [64]byte
-	head := bytes.TrimPrefix(buf[:runtime.Stack(buf[:], false)], []byte("goroutine "))
-	if i := bytes.IndexByte(head, ' '); i > 0 {
-		head = head[:i]
-	}
-	id, _ := strconv.ParseUint(string(head), 10, 64)
-	return id
 }
 
 // plural returns "1 thing" or "n things"; without a thing only the number, with a space after it.

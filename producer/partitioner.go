@@ -74,14 +74,14 @@ func newPartitionChooser(c *Config) partitionChooser {
 // choose returns the partition of r: the one that it names, which the topic may not have (yet); the one that the user's
 // partitioner says; the one of its key; or stickyChoice. An error is the user's partitioner's fault; it is not nil only
 // where there is one. Without a user's partitioner r does not escape and nothing is allocated.
-func (c *partitionChooser) choose(r *Record, topic TopicView) (int32, *record.Error) {
+func (c *partitionChooser) choose(r *Record, topic *TopicView) (int32, *record.Error) {
 	if n, named := r.Partition.Number(); named {
 		return n, nil
 	}
 	if c.custom != nil {
 		// The copy keeps the caller's record from escaping to the heap in every Send, with or without a partitioner.
 		clone := *r
-		return c.ask(&clone, topic)
+		return c.ask(&clone, *topic)
 	}
 	if r.Key != nil && !c.ignoreKeys {
 		return PartitionForKey(r.Key, topic.partitions), nil
@@ -237,11 +237,11 @@ func (s *stickyTopic) choose(view *TopicView) int32 {
 	return s.currentTable(view).choose(&s.random)
 }
 
-// currentTable returns the table of weights, made anew when it is used up. With few partitions it is for every choice; with
-// many it serves for some, so that a choice does not cost time in proportion to the topic's partitions.
+// currentTable returns the table of weights, made anew when it is used up. With very few partitions it is for every choice;
+// with more it serves for some, so that a choice does not cost time in proportion to the topic's partitions.
 func (s *stickyTopic) currentTable(view *TopicView) *stickyTable {
 	const (
-		share = 16          // partitions asked for their load, for each choice
+		share = 4           // partitions asked for their load, for each choice
 		most  = time.Second // after which a table is too old
 	)
 	now := time.Now()

@@ -70,7 +70,7 @@ func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partitio
 		// It was forgotten between two lines of this function.
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true}
 	}
-	n, failed := p.chooser.choose(r, meta.view)
+	n, failed := p.chooser.choose(r, &meta.view)
 	if failed == nil && n >= meta.view.partitions || n < stickyChoice {
 		failed = p.awaitPartition(wait, t, n)
 	}
@@ -158,38 +158,47 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 
 // append encodes the record into its partition's batch, waiting for room within the budget.
 func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, hook accumulator.Hook) Future {
-	a := part.Append(time.Time{}, r, hook, nil)
-	if a.Need > 0 && wait != nil {
-		var grant int64
-		for a.Need > 0 {
-			more := a.Need - grant
-			if err := part.Reserve(wait.context(), more); err != nil {
-				part.Unreserve(grant)
-				return p.failed(r, hook, p.bufferError(wait, part, err))
-			}
-			grant += more
-			a = part.Append(time.Time{}, r, hook, &grant)
+	var a accumulator.Appended
+	part.Append(time.Time{}, r, hook, nil, &a)
+	if a.Result == nil {
+		if failed := p.appendLater(wait, part, r, hook, &a); failed != nil {
+			return p.failed(r, hook, failed)
 		}
-		part.Unreserve(grant)
 	}
-	switch {
-	case a.Err != nil:
-		return p.failed(r, hook, &record.Error{Topic: t.name, Partition: part.Index(), Err: a.Err.Err, Detail: a.Err.Detail})
-	case a.Need > 0:
-		return p.failed(r, hook, &record.Error{
-			Topic: t.name, Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true,
-			Detail: fmt.Sprintf("buffer.memory is %d", p.cfg.BufferMemory),
-		})
-	}
-	p.appended(t, part.Index(), r, a)
+	p.appended(t, part.Index(), r, &a)
 	if wait != nil && (a.Index == 0 || a.Complete) {
 		p.acc.Pace() // a batch may have been filled
 	}
 	return Future{result: a.Result, index: a.Index}
 }
 
+// appendLater goes on where an append could not be made at once: it waits for room, or says why there is none.
+func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, hook accumulator.Hook, a *accumulator.Appended) *record.Error {
+	var grant int64
+	for wait != nil && a.Need > 0 {
+		more := a.Need - grant
+		if err := part.Reserve(wait.context(), more); err != nil {
+			part.Unreserve(grant)
+			return p.bufferError(wait, part, err)
+		}
+		grant += more
+		part.Append(time.Time{}, r, hook, &grant, a)
+	}
+	part.Unreserve(grant)
+	switch {
+	case a.Err != nil:
+		return &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: a.Err.Err, Detail: a.Err.Detail}
+	case a.Need > 0:
+		return &record.Error{
+			Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true,
+			Detail: fmt.Sprintf("buffer.memory is %d", p.cfg.BufferMemory),
+		}
+	}
+	return nil
+}
+
 // appended tells those who count: the sticky partitioner, and the metadata that the topic is in use.
-func (p *Producer) appended(t *topic, partition int32, r *Record, a accumulator.Appended) {
+func (p *Producer) appended(t *topic, partition int32, r *Record, a *accumulator.Appended) {
 	if a.Bytes == 0 {
 		return
 	}

@@ -163,7 +163,7 @@ func (s *sendPiece) admit(k int) {
 	var came [pieceSize]accumulator.Appended
 	admitted := part.AppendAll(time.Now(), n, func(i int) (*record.Record, accumulator.Hook) {
 		return s.records[group[i]], s.hook(group[i])
-	}, func(i int, a accumulator.Appended) { came[i] = a })
+	}, func(i int, a *accumulator.Appended) { came[i] = *a })
 	for i := range n {
 		j := group[i]
 		if i >= admitted {
@@ -171,7 +171,7 @@ func (s *sendPiece) admit(k int) {
 			continue
 		}
 		s.futures[j] = Future{result: came[i].Result, index: came[i].Index}
-		s.p.appended(s.topics[j], part.Index(), s.records[j], came[i])
+		s.p.appended(s.topics[j], part.Index(), s.records[j], &came[i])
 		s.records[j] = nil
 	}
 }

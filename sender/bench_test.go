@@ -28,7 +28,9 @@ func loaded(tb testing.TB, partitions int) (*broker, []trip) {
 		acc := s.Accumulator().Topic("t").Partition(i)
 		p := acc.Owner().(*partition)
 		for !acc.Full() {
-			require.NotNil(tb, acc.Append(time.Now(), &record.Record{Topic: "t", Value: make([]byte, 1000)}, accumulator.Hook{}, nil).Result)
+			var a accumulator.Appended
+			acc.Append(time.Now(), &record.Record{Topic: "t", Value: make([]byte, 1000)}, accumulator.Hook{}, nil, &a)
+			require.NotNil(tb, a.Result)
 		}
 		p.mu.Lock()
 		c := p.takeLocked()

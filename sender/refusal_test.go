@@ -60,7 +60,8 @@ func TestConnectionsThatBreakAtOnceAreNotMadeWithoutEnd(t *testing.T) {
 		dials.Store(0)
 		r.c.On(protocol.Produce).Do(testbroker.DropRequest())
 		for range 1000 {
-			r.part(0).Append(time.Now(), &record.Record{Topic: "t", Value: []byte("v")}, accumulator.Hook{}, nil)
+			var a accumulator.Appended
+			r.part(0).Append(time.Now(), &record.Record{Topic: "t", Value: []byte("v")}, accumulator.Hook{}, nil, &a)
 			time.Sleep(time.Millisecond)
 		}
 		// reconnect.backoff.ms grows from 50 to 1000; the metadata client may dial as well.
