@@ -244,7 +244,7 @@ func plain(err *record.Error) error {
 // nobody is the Listener, and the Owner of each partition, of an accumulator without one.
 type nobody struct{}
 
-func (nobody) BatchReady() {}
+func (nobody) BatchReady(<-chan struct{}) {}
 
 func (nobody) Run(work func())                          { work() }
 func (nobody) Acknowledges() bool                       { return false }

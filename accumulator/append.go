@@ -61,8 +61,9 @@ func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Re
 
 // afterwards is what is left to do when Partition.mu is free again.
 type afterwards struct {
-	ready bool  // there is a batch to take
-	free  int64 // bytes to give back
+	ready   bool            // there is a batch to take
+	awaited <-chan struct{} // the caller waits for it
+	free    int64           // bytes to give back
 }
 
 func (p *Partition) do(then afterwards) {
@@ -70,7 +71,7 @@ func (p *Partition) do(then afterwards) {
 		p.acc.memory.release(&p.holder, then.free)
 	}
 	if then.ready {
-		p.owner.BatchReady()
+		p.owner.BatchReady(then.awaited)
 	}
 }
 

@@ -87,7 +87,7 @@ func BenchmarkOneRecordBatch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f := add(p, time.Now(), r, Hook{}, nil)
-		p.expedite(f.Result)
+		p.expedite(f.Result, nil)
 		settleAll(p)
 		_, _ = f.Result.Wait(b.Context(), f.Index)
 	}

@@ -15,7 +15,7 @@ import (
 // settler is an owner that takes and settles on the goroutine that makes a batch ready.
 type settler struct{ p *Partition }
 
-func (s *settler) BatchReady() { settleAll(s.p) }
+func (s *settler) BatchReady(<-chan struct{}) { settleAll(s.p) }
 
 func settleAll(p *Partition) {
 	for b := p.Take(); b != nil; b = p.Take() {

@@ -215,7 +215,6 @@ func (p *Partition) quietLocked() (flushed []chan struct{}) {
 	if p.active && d.finished == p.ordinals && len(d.cancelling) == 0 {
 		p.active, p.listed = false, false
 		p.acc.deactivate(p)
-		p.stopLingerLocked()
 	}
 	stay := d.flushes[:0]
 	for _, f := range d.flushes {
@@ -266,7 +265,7 @@ func (p *Partition) startFlush() <-chan struct{} {
 	done := d.flushes[len(d.flushes)-1].done
 	p.mu.Unlock()
 	if ready {
-		p.owner.BatchReady()
+		p.owner.BatchReady(nil)
 	}
 	return done
 }

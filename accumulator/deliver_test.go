@@ -19,7 +19,7 @@ func batches(t *testing.T, p *Partition, n int, l *log) (taken []*Batch, all []A
 	t.Helper()
 	for i := range n {
 		all = append(all, put(t, p, "x", l.hook(fmt.Sprint(i))))
-		p.expedite(all[i].Result)
+		p.expedite(all[i].Result, nil)
 		taken = append(taken, take(t, p))
 	}
 	return taken, all
@@ -285,7 +285,7 @@ func TestPartitionIsActiveExactlyWhileSomethingIsOutstanding(t *testing.T) {
 		hold := make(chan struct{})
 		f := put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold }})
 		require.True(t, active(), "open")
-		p.expedite(f.Result)
+		p.expedite(f.Result, nil)
 		b := take(t, p)
 		require.True(t, active(), "taken")
 		p.Settle(b, acked(0))

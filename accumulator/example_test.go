@@ -15,7 +15,7 @@ type deliverer struct {
 	next int64
 }
 
-func (d *deliverer) BatchReady() {
+func (d *deliverer) BatchReady(<-chan struct{}) {
 	for b := d.p.Take(); b != nil; b = d.p.Take() {
 		fmt.Printf("%s/%d: %d records in one batch\n", d.p.Topic(), d.p.Index(), b.Count)
 		// Here b.Wire() would go to a broker, which answers with the offset of the first record.

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // testOwner counts how often it was told that there is a batch.
 type testOwner struct{ ready atomic.Int64 }
 
-func (o *testOwner) BatchReady() { o.ready.Add(1) }
+func (o *testOwner) BatchReady(<-chan struct{}) { o.ready.Add(1) }
 
 // newTest returns an accumulator with the modern defaults where cfg says nothing. Linger is cfg's: zero makes batches ready at
 // once. Records may be an hour apart: a slow machine must not change what a test finds.

@@ -13,7 +13,7 @@ import (
 
 const (
 	// paceBytes is how many bytes of full batches may be ahead of the network.
-	paceBytes = 2 << 20
+	paceBytes = 1 << 20
 	// paceWait is the longest that a Send is held.
 	paceWait = 2 * time.Millisecond
 	// paceRate is how many bytes a second must leave for waiting to be worth it.

@@ -11,8 +11,9 @@ import (
 
 // Owner is told what happens to a partition's batches. Its methods are called without any lock held.
 type Owner interface {
-	// BatchReady says that there is a batch to take. It may be called when there is none any more.
-	BatchReady()
+	// BatchReady says that there is a batch to take. It may be called when there is none any more. Where awaited is not nil, the caller has
+	// nothing to do but to wait until that is closed: the owner may use its goroutine for so long.
+	BatchReady(awaited <-chan struct{})
 }
 
 // Partition is one partition's queue: an open batch that takes records, complete batches that wait to be taken, and
@@ -103,7 +104,8 @@ func (p *Partition) completeLocked(then *afterwards) {
 }
 
 // lingerLocked lets the open batch be ready after d. A timer that runs for an earlier batch is left alone: it will find this
-// one and wait for the rest of its linger.
+// one and wait for the rest of its linger, or find none. To stop it with each batch that is sent before its time would cost who waits
+// for each record more than one that fires for nothing.
 func (p *Partition) lingerLocked(d time.Duration) {
 	if p.lingering {
 		return
@@ -131,12 +133,6 @@ func (p *Partition) lingerOver() {
 	p.do(afterwards{ready: ready})
 }
 
-func (p *Partition) stopLingerLocked() {
-	if p.lingering && p.linger.Stop() {
-		p.lingering = false
-	}
-}
-
 // expediteLocked readies the open batch, and tells whether it was not ready before.
 func (p *Partition) expediteLocked() bool {
 	if p.open == nil || p.openReady {
@@ -146,12 +142,12 @@ func (p *Partition) expediteLocked() bool {
 	return true
 }
 
-// expedite readies the batch that r belongs to, if it is still open.
-func (p *Partition) expedite(r *Result) {
+// expedite readies the batch that r belongs to, if it is still open, for one who waits until awaited is closed.
+func (p *Partition) expedite(r *Result, awaited <-chan struct{}) {
 	p.mu.Lock()
 	ready := p.open != nil && p.open.root == r && p.expediteLocked()
 	p.mu.Unlock()
-	p.do(afterwards{ready: ready})
+	p.do(afterwards{ready: ready, awaited: awaited})
 }
 
 // expediteListed readies the open batch, whichever it is, of a partition that was taken off the list of lingering ones.

@@ -181,8 +181,10 @@ func TestLingerOfTheNextBatchIsItsOwn(t *testing.T) {
 		requireEmpty(t, a)
 
 		// Nothing is left that would wake an idle producer.
-		p.expedite(put(t, p, "c").Result)
+		p.expedite(put(t, p, "c").Result, nil)
 		p.Settle(take(t, p), acked(3))
+		time.Sleep(5 * time.Millisecond)
+		synctest.Wait()
 		require.False(t, p.lingering)
 		requireEmpty(t, a)
 	})

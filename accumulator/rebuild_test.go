@@ -506,7 +506,7 @@ func TestSmallBatchesDoNotSpoilTheEstimate(t *testing.T) {
 	a.expediteAll()
 	for range 3 {
 		f := add(p, time.Now(), &record.Record{Value: noise(rnd, 50)}, Hook{}, nil)
-		p.expedite(f.Result)
+		p.expedite(f.Result, nil)
 		b := take(t, p)
 		require.NoError(t, b.Compress())
 		p.Settle(b, acked(0))
@@ -520,7 +520,7 @@ func TestCompressedBatchHoldsNoMoreThanItNeeds(t *testing.T) {
 		a := newTest(Config{Compressor: compressorFor(t, codec), BatchSize: 1 << 20, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		f := put(t, p, string(make([]byte, 200_000)))
-		p.expedite(f.Result)
+		p.expedite(f.Result, nil)
 		b := take(t, p)
 		_, before := a.Buffered()
 		require.EqualValues(t, 256<<10, before)

@@ -85,7 +85,7 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {
 		}
 		if !expedited {
 			// Only who must wait readies the batch: its neighbours may have longer to linger.
-			r.part.expedite(r)
+			r.part.expedite(r, changed)
 			expedited = true
 		}
 		select {

@@ -30,7 +30,7 @@ type broker struct {
 	log []string // by offset
 }
 
-func (m *broker) BatchReady() {
+func (m *broker) BatchReady(<-chan struct{}) {
 	select {
 	case m.wake <- struct{}{}:
 	default:

@@ -323,7 +323,7 @@ func TestAdaptiveAsksOfManyPartitionsOnlyNowAndThen(t *testing.T) {
 		require.Equal(t, 3*1600, asked, "a table serves for 401 choices")
 		<-time.After(time.Second)
 		switches(s, 1)
-		require.Equal(t, 11*1600, asked, "a table is used for a second at most")
+		require.Equal(t, 4*1600, asked, "a table is used for a second at most")
 	})
 }
 

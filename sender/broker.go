@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type broker struct {
 
 	mu        sync.Mutex
 	ready     fifo.Queue[place]
+	busy      bool // somebody makes requests: its goroutine, or another one, see workFor
+	missed    bool // its goroutine was woken while another one was busy
 	inFlight  int
 	conn      *transport.Conn
 	at        cluster.Broker // what conn was dialled as
@@ -34,9 +37,11 @@ type broker struct {
 	alarm     *time.Timer
 	alarmAt   time.Time // when alarm fires; zero when it is not set
 	heard     time.Time // when it last answered, or got a request while it owed none
-	watch     *time.Timer
-	watching  bool // watch will fire
-	free      []*request
+
+	answersSoon bool // its last answer came soon
+	watch       *time.Timer
+	watching    bool // watch will fire
+	free        []*request
 }
 
 // place is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away
@@ -55,7 +60,6 @@ func (b *broker) push(p place) {
 	b.mu.Lock()
 	b.ready.Push(p)
 	b.mu.Unlock()
-	b.signal()
 }
 
 // pushFront puts a partition whose batch did not fit where it is served first.
@@ -122,23 +126,34 @@ func (b *broker) forget(conn *transport.Conn) {
 
 // work sends requests until nothing is ready, the connection has its fill, or the broker cannot be reached.
 func (b *broker) work() {
+	b.mu.Lock()
+	busy := b.busy
+	b.busy, b.missed = true, busy
+	b.mu.Unlock()
+	if busy {
+		return // whoever is at it wakes the broker again
+	}
 	for b.mayWork() {
 		conn := b.connect()
 		if conn == nil {
 			continue // mayWork sees to it that there is a pause
 		}
-		r := b.fill(conn)
-		if r == nil {
-			continue
+		// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
+		if r := b.fill(conn, math.MaxInt, b.s.cfg.MaxRequestSize); r != nil {
+			b.write(conn, r, false)
 		}
-		b.write(conn, r)
 	}
 }
 
-// mayWork tells whether a request could be made now. Where time alone is missing, a timer wakes the broker.
+// mayWork tells whether a request could be made now. If not, the broker is busy no more. Where time alone is missing, a timer wakes it.
 func (b *broker) mayWork() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.busy = b.mayWorkLocked()
+	return b.busy
+}
+
+func (b *broker) mayWorkLocked() bool {
 	if b.ready.Len() == 0 || b.inFlight >= b.s.cfg.MaxInFlight || b.s.ctx.Err() != nil {
 		return false
 	}
@@ -174,7 +189,7 @@ func (b *broker) connect() *transport.Conn {
 			b.forget(conn)
 			return nil
 		default:
-			if !known || b.at.Host == info.Host && b.at.Port == info.Port {
+			if !known || !b.isElsewhere(&info) {
 				return conn
 			}
 			conn.Close(errors.New("the broker's address has changed"))
@@ -204,6 +219,11 @@ func (b *broker) connect() *transport.Conn {
 		conn.Close(record.ErrClosed)
 	}
 	return conn
+}
+
+// isElsewhere tells whether the broker's address is another one than that which conn was dialled at.
+func (b *broker) isElsewhere(now *cluster.Broker) bool {
+	return b.at.Host != now.Host || b.at.Port != now.Port
 }
 
 // canProduce tells why a broker is too old to be produced to.

@@ -65,7 +65,7 @@ func TestAHintLoopDoesNotBurnTheRetries(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) { c.Retries = 5 }, func(r *rig) {
 		r.send(0, "warm").acked()
 		rounds, end := hintLoop(r, 1, func(asked int32) int32 { return 3 - asked })
-		time.AfterFunc(time.Second, func() {
+		time.AfterFunc(500*time.Millisecond, func() { // two tries are left by then, the first of which asks who leads
 			end()
 			for range 200 { // a true leader under an epoch beyond the false ones
 				r.c.MoveLeader("t", 0, 1)

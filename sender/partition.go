@@ -39,42 +39,53 @@ type partition struct {
 }
 
 // BatchReady is the accumulator's call: there is something to take.
-func (p *partition) BatchReady() {
+func (p *partition) BatchReady(awaited <-chan struct{}) {
 	now := time.Now()
 	p.mu.Lock()
 	var lesson *cargo
 	if !p.stopped && p.acc.Learn() {
 		lesson = p.takeLocked()
 	}
-	p.kickLocked(now)
+	b := p.enqueueLocked(now)
 	if created, ok := p.acc.OldestWaiting(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.mu.Unlock()
+	if b != nil {
+		b.workFor(awaited)
+	}
 	if lesson != nil {
 		// Left to a worker, a topic's first batches would be filled by a fast sender before the first one is measured.
 		p.prepare(lesson)
 	}
 }
 
-// kickLocked puts the partition into its broker's ready queue if it has something that may go now.
+// kickLocked puts the partition into its broker's ready queue if it has something that may go now, and wakes the broker.
 func (p *partition) kickLocked(now time.Time) {
+	if b := p.enqueueLocked(now); b != nil {
+		b.signal()
+	}
+}
+
+// enqueueLocked puts the partition into its broker's ready queue if it has something that may go now. It returns that broker then.
+func (p *partition) enqueueLocked(now time.Time) *broker {
 	if p.queued || p.stopped {
-		return
+		return nil
 	}
 	p.packFullLocked()
 	if p.broker == nil {
 		if p.acc.Ready() || p.lane.hasRetrying() || len(p.pack) > 0 {
 			p.askLeaderLocked(now)
 		}
-		return
+		return nil
 	}
 	if !p.sendableLocked(now) {
-		return
+		return nil
 	}
 	p.queued, p.queuedAt = true, now
 	p.ticket++
 	p.broker.push(place{p, p.ticket})
+	return p.broker
 }
 
 // askLeaderLocked asks for metadata until the partition has a leader. A topic that was forgotten, because nobody has sent to it

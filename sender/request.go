@@ -21,24 +21,23 @@ type request struct {
 	head    []byte
 	call    transport.Call
 	holders atomic.Int32
+	began   time.Time
 }
 
-// fill makes a request of the partitions that are ready: one batch of each, up to max.request.size. It returns nil when
-// none had anything to send after all.
-func (b *broker) fill(conn *transport.Conn) *request {
+// fill makes a request of the partitions that are ready: one batch of each, up to room bytes, and for the first up to first. It returns
+// nil when none had anything to send after all, or nothing as small as that.
+func (b *broker) fill(conn *transport.Conn, first, room int) *request {
 	r := b.newRequest(conn)
 	now := time.Now()
-	room := b.s.cfg.MaxRequestSize
 	fill := b.s.fills.Add(1)
 	for {
 		p, ok := b.pop()
 		if !ok {
 			break
 		}
-		// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
 		limit := room
 		if len(r.trips) == 0 {
-			limit = int(^uint(0) >> 1)
+			limit = first
 		}
 		t, full := p.part.next(b, p.ticket, now, limit, fill)
 		if full {
@@ -114,9 +113,11 @@ func (r *request) add(one trip) {
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Wire()})
 }
 
-// write sends the request. Its outcome comes through done, on whatever goroutine.
-func (b *broker) write(conn *transport.Conn, r *request) {
-	b.began()
+// write sends the request. Its outcome comes through done, on whatever goroutine. Where it is awaited, the caller calls Conn.Await next.
+func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
+	r.began = time.Now()
+	b.began(r.began)
+	r.call.Awaited = awaited
 	// One for the bytes, one for the answer.
 	r.holders.Store(2)
 	version, err := conn.Version(protocol.Produce)
@@ -136,11 +137,11 @@ func (b *broker) write(conn *transport.Conn, r *request) {
 	r.release()
 }
 
-func (b *broker) began() {
+func (b *broker) began(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.inFlight++; b.inFlight == 1 {
-		b.heard = time.Now()
+		b.heard = now
 		b.watchLocked(suspectAfter)
 	}
 }
@@ -167,32 +168,35 @@ func (r *request) encode(version int16) error {
 
 // done takes the answer, or the failure.
 func (r *request) done(body []byte, err error) {
-	b := r.b
+	b, now := r.b, time.Now()
 	b.mu.Lock()
 	b.inFlight--
-	b.heard = time.Now()
+	b.heard = now
+	b.answersSoon = err == nil && now.Sub(r.began) < soon
 	if err == nil && !r.call.NoResponse {
 		b.breaks = 0
 	}
+	more := b.ready.Len() > 0 // what is pushed later wakes the broker by itself, or found that this was under way
 	b.mu.Unlock()
 	switch {
 	case err != nil:
-		r.failed(err)
+		r.failed(err, now)
 	case r.call.NoResponse:
-		now := time.Now()
 		for _, t := range r.trips {
 			t.part.answered(t, answer{offset: -1, logAppendTime: -1}, now)
 		}
 	default:
 		if err := r.answer.Decode(body, r.call.Version); err != nil {
 			conn := r.conn
-			r.failed(&transport.Error{Address: conn.Address(), Sent: true, Err: err})
+			r.failed(&transport.Error{Address: conn.Address(), Sent: true, Err: err}, now)
 			conn.Close(err)
 		} else {
-			r.answered()
+			r.answered(now)
 		}
 	}
-	b.signal()
+	if more {
+		b.workOn()
+	}
 	r.release()
 }
 

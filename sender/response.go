@@ -12,13 +12,12 @@ import (
 )
 
 // failed tells every partition that the request got no answer.
-func (r *request) failed(err error) {
+func (r *request) failed(err error, now time.Time) {
 	sent := true
 	var broken *transport.Error
 	if errors.As(err, &broken) {
 		sent = broken.Sent
 	}
-	now := time.Now()
 	for _, t := range r.trips {
 		t.part.disconnected(t, sent, err, now)
 	}
@@ -27,8 +26,7 @@ func (r *request) failed(err error) {
 }
 
 // answered hands every partition its part of the answer.
-func (r *request) answered() {
-	now := time.Now()
+func (r *request) answered(now time.Time) {
 	if r.answer.ThrottleMs > 0 {
 		r.b.throttle(time.Duration(r.answer.ThrottleMs)*time.Millisecond, now)
 	}

@@ -70,7 +70,9 @@ func (k *worker) act() {
 		it := k.item(false)
 		k.sent(it, k.p.Send(k.t.Context(), &it.record, nil))
 	case 1:
-		k.get()
+		for range 1 + k.IntN(6) { // one after the other, as who reads answers by itself does
+			k.get()
+		}
 	case 2:
 		it := k.item(true)
 		k.sent(it, k.p.TrySend(&it.record, k.callback(it)))

@@ -48,6 +48,10 @@ func (p *pipe) Write(b []byte) (int, error) {
 	return n, p.explain("write", err)
 }
 
+// WriteBuffer tells up to how many bytes under way a Write cannot wait, which a client may make use of as it does of what it knows
+// about sockets. It is less than the truth, so that tests see both sides.
+func (p *pipe) WriteBuffer() int { return socketBuffer / 32 }
+
 // Close ends both directions. The other end reads what was written before, then io.EOF, or ECONNRESET if this end had not
 // read all that it got, as with TCP.
 func (p *pipe) Close() error {

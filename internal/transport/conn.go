@@ -29,8 +29,10 @@ type Call struct {
 	Timeout time.Duration
 	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.
 	NoResponse bool
+	// Awaited: whoever sends the call waits for its answer, and calls Conn.Await as soon as Send has returned.
+	Awaited bool
 	// Done gets the outcome, exactly once: the answer's body (what follows the response header), or an error that is an
-	// *Error. The body is valid only during the call. Done runs on the connection's reading goroutine, or inside Send
+	// *Error. The body is valid only during the call. Done runs on the connection's reading goroutine, inside Await, or inside Send
 	// when the write failed or no answer is due. It never runs under a lock of this package. It must not block, apart from
 	// calling Send. The Dones of one connection start in the order of the requests, but while one of them waits inside
 	// Send, the next may start.
@@ -46,7 +48,8 @@ type Call struct {
 const frameHead = 12
 
 // Conn is one connection to a broker. Requests are written by the goroutines that call Send, one at a time; answers are
-// read by one goroutine of the connection's own, and belong to the requests in their order. It is safe for many goroutines.
+// read by one goroutine of the connection's own, or in its stead by one that waits for an answer (see Await), and belong to the
+// requests in their order. It is safe for many goroutines.
 type Conn struct {
 	nc      net.Conn
 	address string
@@ -80,6 +83,7 @@ type Conn struct {
 	// makes somebody else the reader.
 	delivering *frameReader
 	spare      *frameReader
+	rest       rest
 	// err is why the connection ended. Once it is set, no call is added.
 	err error
 }
@@ -133,6 +137,7 @@ func (c *Conn) end(cause error) {
 	first := c.err == nil
 	if first {
 		c.err = cause
+		c.rest.stopLocked()
 	}
 	c.mu.Unlock()
 	if !first {
@@ -163,7 +168,7 @@ func (c *Conn) Send(call *Call) error {
 		<-c.turn
 		return c.finish(call, false, err)
 	}
-	n, err := c.out.write(c.nc, call.Buffers, timeout, now)
+	n, err := c.out.write(c.nc, call.Buffers, size, timeout, now)
 	if err != nil {
 		c.end(writeError(err))
 	}
@@ -206,7 +211,14 @@ func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Dura
 	if c.armed.IsZero() || call.deadline.Before(c.armed) {
 		c.arm(call.deadline)
 	}
+	var r *frameReader
+	if !call.Awaited {
+		r = c.rest.takeLocked()
+	}
 	c.mu.Unlock()
+	if r != nil {
+		go c.read(r, nil)
+	}
 	c.keepReading()
 	return nil
 }

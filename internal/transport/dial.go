@@ -170,7 +170,7 @@ func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Co
 		}
 	}
 	c.log.Debug("connected", "address", address, "remote", nc.RemoteAddr(), "apis", len(apis))
-	go c.read(h.reader)
+	go c.read(h.reader, nil)
 	return c, nil
 }
 

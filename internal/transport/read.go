@@ -9,13 +9,18 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// read is the reader's goroutine: it takes answers from the stream and gives them to their calls, until the connection
-// ends or another goroutine has taken over. Whoever is the reader at the end fails the calls that are left.
-func (c *Conn) read(r *frameReader) {
+// read takes answers from the stream and gives them to their calls, until the connection ends or another goroutine has taken over.
+// It is the reader's goroutine, and Await with what it waits for. Whoever is the reader at the end fails the calls that are left.
+func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 	for {
 		frame, err := r.next(c.nc, c.opts.MaxResponse)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			if err = c.overdue(); err == nil {
+				if awaited != nil {
+					c.tooLong()
+					go c.read(r, nil)
+					return
+				}
 				continue
 			}
 		} else if err != nil {
@@ -30,8 +35,13 @@ func (c *Conn) read(r *frameReader) {
 			c.end(err)
 			break
 		}
+		mayRest := call.Awaited // the call may be used again when it is done
 		call.Done(body, nil)
-		if !c.resume(r) {
+		if !c.resume(r, mayRest) {
+			return
+		}
+		if awaited != nil && isClosed(awaited) {
+			c.handOver(r)
 			return
 		}
 	}
@@ -67,13 +77,14 @@ func (c *Conn) match(frame []byte, r *frameReader) (*Call, []byte, error) {
 	return call, body, nil
 }
 
-// resume makes the goroutine read again after a Done. It returns false when another one has become the reader meanwhile.
-func (c *Conn) resume(r *frameReader) bool {
+// resume makes the goroutine read again after a Done. It returns false when another one has become the reader meanwhile, or nobody, which
+// may be so after a call that was awaited.
+func (c *Conn) resume(r *frameReader, mayRest bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.delivering == r {
 		c.delivering = nil
-		return true
+		return !mayRest || !c.restLocked(r)
 	}
 	c.spare = r
 	return false
@@ -100,7 +111,7 @@ func (c *Conn) keepReading() {
 	// The body that Done is looking at lies in r's buffer, so only the bytes behind it move.
 	other.takeRest(r)
 	c.mu.Unlock()
-	go c.read(other)
+	go c.read(other, nil)
 }
 
 // overdue is called when the read deadline has passed. It sets the next one if nothing is late, and else says what is.

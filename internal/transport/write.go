@@ -8,8 +8,10 @@ import (
 const (
 	// packed is how many bytes of small buffers go out in one piece on connections without vectored writes.
 	packed = 16 << 10
+	// copied is up to how many bytes it is cheaper to copy them together than to write them from several places.
+	copied = 2 << 10
 	// smallestSendBuffer is what every system gives a socket, at the least, before a write blocks.
-	smallestSendBuffer = 8 << 10
+	smallestSendBuffer = 16 << 10
 )
 
 // writer puts frames on the wire. It belongs to the goroutine that has the turn.
@@ -27,17 +29,24 @@ type writer struct {
 // newWriter finds out what the connection can do, and up to how many bytes under way a write to it cannot block. sendBuffer
 // is the socket's buffer as it was set, or less than 1.
 func newWriter(nc net.Conn, sendBuffer int) (w writer, roomy int64) {
-	if _, ok := nc.(*net.TCPConn); !ok {
-		return writer{}, 0
+	_, w.vectored = nc.(*net.TCPConn)
+	if tls, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = tls.NetConn() // its records are a little longer than what is written
 	}
-	if sendBuffer <= 0 {
-		return writer{vectored: true}, smallestSendBuffer
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		if sendBuffer <= 0 {
+			return w, smallestSendBuffer
+		}
+		return w, int64(min(sendBuffer/2, 32<<10))
+	case interface{ WriteBuffer() int }: // a test's
+		return w, int64(nc.WriteBuffer())
 	}
-	return writer{vectored: true}, int64(min(sendBuffer/2, 32<<10))
+	return w, 0
 }
 
-// write writes the buffers and returns how many bytes the connection took.
-func (w *writer) write(nc net.Conn, buffers [][]byte, timeout time.Duration, now time.Time) (int64, error) {
+// write writes the buffers, which have size bytes, and returns how many bytes the connection took.
+func (w *writer) write(nc net.Conn, buffers [][]byte, size int64, timeout time.Duration, now time.Time) (int64, error) {
 	if left := w.bound.Sub(now); left < timeout || left > 4*timeout {
 		w.bound = now.Add(2 * timeout)
 		if err := nc.SetWriteDeadline(w.bound); err != nil {
@@ -48,7 +57,7 @@ func (w *writer) write(nc net.Conn, buffers [][]byte, timeout time.Duration, now
 		n, err := nc.Write(buffers[0])
 		return int64(n), err
 	}
-	if !w.vectored {
+	if !w.vectored || size <= copied {
 		return w.pack(nc, buffers)
 	}
 	// WriteTo empties the slice that it is given, so it gets a copy, kept here to cost no allocation.

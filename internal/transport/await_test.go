@@ -1,0 +1,323 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// awaitedCall is a call whose sender waits: ended is closed when it is done.
+func awaitedCall(body string) (one *Call, ended chan struct{}, result *outcome) {
+	one, _ = call(body)
+	ended, result = make(chan struct{}), new(outcome)
+	one.Awaited = true
+	one.Done = func(body []byte, err error) {
+		*result = outcome{string(body), err, time.Now()}
+		close(ended)
+	}
+	return one, ended, result
+}
+
+// ask sends an awaited call and waits for its answer.
+func ask(c *Conn, body string) outcome {
+	one, ended, result := awaitedCall(body)
+	if c.Send(one) == nil {
+		c.Await(ended)
+	}
+	<-ended
+	return *result
+}
+
+// readers counts the goroutines that read connections.
+func readers() int {
+	buf := make([]byte, 1<<20)
+	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "transport.(*Conn).read(")
+}
+
+func (c *Conn) rests() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rest.reader != nil
+}
+
+func TestWhoAwaitsReadsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, Options{}, echo)
+		synctest.Wait()
+		require.Equal(t, 1, readers())
+		require.Equal(t, "one", ask(c, "one").body)
+		synctest.Wait()
+		require.True(t, c.rests())
+		require.Zero(t, readers(), "nobody reads where nothing is to be read")
+
+		// The next one's Done runs on its own goroutine.
+		one, ended, _ := awaitedCall("two")
+		mine, where := "TestWhoAwaitsReadsByItself", ""
+		done := one.Done
+		one.Done = func(body []byte, err error) {
+			buf := make([]byte, 1<<16)
+			where = string(buf[:runtime.Stack(buf, false)])
+			done(body, err)
+		}
+		require.NoError(t, c.Send(one))
+		c.Await(ended)
+		require.True(t, isClosed(ended))
+		require.Contains(t, where, mine)
+		require.True(t, c.rests())
+	})
+}
+
+func TestACallThatNobodyAwaitsIsAnsweredToAConnectionThatRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, Options{}, echo)
+		for range 3 {
+			require.NoError(t, ask(c, "x").err)
+			one, done := call("y")
+			require.NoError(t, c.Send(one))
+			require.Equal(t, "y", (<-done).body)
+			synctest.Wait()
+			require.Equal(t, 1, readers(), "after a call that nobody awaits a goroutine goes on reading")
+		}
+	})
+}
+
+func TestAConnectionThatRestsSeesThatTheBrokerHasClosedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, Options{}, func(p *peer) {
+			if r, err := p.next(); err == nil {
+				p.answer(r, string(r.body))
+			}
+		})
+		require.NoError(t, ask(c, "x").err)
+		began := time.Now()
+		<-c.Closed()
+		require.ErrorIs(t, c.Err(), ErrDisconnected)
+		require.LessOrEqual(t, time.Since(began), restFor)
+	})
+}
+
+func TestAConnectionThatHasRestedEndsWhenItIsIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, Options{MaxIdle: time.Minute}, echo)
+		began := time.Now()
+		require.NoError(t, ask(c, "x").err)
+		<-c.Closed()
+		require.ErrorIs(t, c.Err(), ErrIdle)
+		require.Equal(t, time.Minute, time.Since(began))
+	})
+}
+
+// slowEcho answers each request after a while, which the test may change.
+func slowEcho(after *atomic.Int64) func(p *peer) {
+	return func(p *peer) {
+		for {
+			r, err := p.next()
+			if err != nil {
+				return
+			}
+			time.Sleep(time.Duration(after.Load()))
+			p.answer(r, string(r.body))
+		}
+	}
+}
+
+func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after atomic.Int64
+		c := connect(t, Options{}, slowEcho(&after))
+		require.NoError(t, ask(c, "x").err)
+		require.True(t, c.rests())
+
+		after.Store(int64(time.Second))
+		began := time.Now()
+		one, ended, result := awaitedCall("slow")
+		require.NoError(t, c.Send(one))
+		c.Await(ended)
+		require.LessOrEqual(t, time.Since(began), patience)
+		require.False(t, isClosed(ended))
+		<-ended
+		require.Equal(t, "slow", result.body)
+		require.Equal(t, time.Second, time.Since(began))
+
+		// Such a connection keeps its reader for a while, and then tries again.
+		after.Store(0)
+		require.NoError(t, ask(c, "y").err)
+		require.True(t, c.rests(), "the answer has come long after it was found to be slow")
+		after.Store(int64(4 * time.Millisecond))
+		require.NoError(t, ask(c, "y").err)
+		require.False(t, c.rests())
+		after.Store(0)
+		require.NoError(t, ask(c, "y").err)
+		require.False(t, c.rests())
+		time.Sleep(restlessFor)
+		require.NoError(t, ask(c, "y").err)
+		require.True(t, c.rests())
+	})
+}
+
+func TestAwaitEndsWhenWhatItWaitsForHappensWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after atomic.Int64
+		c := connect(t, Options{}, slowEcho(&after))
+		require.NoError(t, ask(c, "x").err)
+
+		after.Store(int64(time.Minute / 10))
+		one, done := call("y")
+		one.Awaited = true
+		elsewhere := make(chan struct{})
+		time.AfterFunc(patience/2, func() { close(elsewhere) })
+		require.NoError(t, c.Send(one))
+		began := time.Now()
+		c.Await(elsewhere)
+		require.LessOrEqual(t, time.Since(began), patience)
+		require.Equal(t, "y", (<-done).body)
+
+		happened := make(chan struct{})
+		close(happened)
+		time.Sleep(restlessFor)
+		after.Store(0)
+		require.NoError(t, ask(c, "z").err)
+		require.True(t, c.rests())
+		c.Await(happened)
+		require.True(t, c.rests(), "there was nothing to read")
+	})
+}
+
+func TestOthersAnswersComeWhileOneAwaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after atomic.Int64
+		c := connect(t, Options{}, slowEcho(&after))
+		require.NoError(t, ask(c, "x").err)
+		after.Store(int64(time.Millisecond / 2))
+		one, ended, result := awaitedCall("first")
+		var wait sync.WaitGroup
+		for i := range 10 {
+			wait.Go(func() {
+				time.Sleep(time.Duration(i+1) * 100 * time.Microsecond)
+				two, done := call(fmt.Sprint(i))
+				if c.Send(two) != nil || (<-done).body != fmt.Sprint(i) {
+					t.Error("no answer for ", i)
+				}
+			})
+		}
+		require.NoError(t, c.Send(one))
+		c.Await(ended)
+		require.True(t, isClosed(ended))
+		require.Equal(t, "first", result.body)
+		wait.Wait()
+	})
+}
+
+func TestCloseBetweenSendAndAwaitFailsTheCallOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop := make(chan struct{})
+		defer close(stop)
+		c := connect(t, Options{}, func(p *peer) {
+			if r, err := p.next(); err == nil {
+				p.answer(r, string(r.body))
+			}
+			_, _ = p.next()
+			<-stop
+		})
+		require.NoError(t, ask(c, "x").err)
+		one, ended, result := awaitedCall("y")
+		require.NoError(t, c.Send(one))
+		require.True(t, c.rests())
+		c.Close(errors.New("enough"))
+		c.Await(ended)
+		<-ended // a second Done would close it again
+		require.ErrorContains(t, result.err, "enough")
+		require.True(t, failure(t, result.err).Sent)
+		require.ErrorContains(t, ask(c, "z").err, "enough")
+		require.Zero(t, c.InFlight())
+	})
+}
+
+func TestAConnectionThatIsClosedWhileItRestsLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, Options{}, echo)
+		require.NoError(t, ask(c, "x").err)
+		require.True(t, c.rests())
+		c.Close(nil)
+		time.Sleep(2 * restFor)
+		synctest.Wait()
+		require.Zero(t, readers())
+	})
+}
+
+func TestDeadlinesAreSetRarelyWhereAnswersAreAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counting := new(countingConn)
+		pipe := dialer(func(p *peer) { p.greet(); echo(p) })
+		o := Options{RequestTimeout: 30 * time.Second, Dialer: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
+			counting.Conn, err = pipe(ctx, network, address)
+			return counting, err
+		}}
+		c, err := Dial(t.Context(), &o, "broker:9092")
+		require.NoError(t, err)
+		defer c.Close(nil)
+		const n, pause = 10_000, 50 * time.Microsecond
+		for range n {
+			require.NoError(t, ask(c, "x").err)
+			time.Sleep(pause)
+		}
+		require.LessOrEqual(t, counting.reads.Load(), int64(n*pause/(patience/2))+10)
+		require.LessOrEqual(t, counting.writes.Load(), int64(6))
+	})
+}
+
+// TestEveryAwaitedCallHasOneOutcome: over sockets, with calls that nobody awaits between them, and connections that end at any time.
+func TestEveryAwaitedCallHasOneOutcome(t *testing.T) {
+	for seed := range 20 {
+		address := listen(t, func(p *peer) {
+			p.greet()
+			for n := 0; n < 100+seed*30; n++ {
+				r, err := p.next()
+				if err != nil {
+					return
+				}
+				if n%97 == 96 {
+					time.Sleep(2 * patience)
+				}
+				p.answer(r, string(r.body))
+			}
+		})
+		c, err := Dial(t.Context(), &Options{}, address)
+		require.NoError(t, err)
+		var wait sync.WaitGroup
+		var wrong atomic.Int64
+		for g := range 3 {
+			wait.Go(func() {
+				for i := range 200 {
+					body := fmt.Sprint(g, " ", i)
+					if (i+g)%3 == 0 {
+						one, done := call(body)
+						_ = c.Send(one)
+						if o := <-done; o.err == nil && o.body != body {
+							wrong.Add(1)
+						}
+					} else if o := ask(c, body); o.err == nil && o.body != body {
+						wrong.Add(1)
+					}
+					if seed%4 == 3 && i == 150 {
+						c.Close(nil)
+					}
+				}
+			})
+		}
+		wait.Wait()
+		c.Close(nil)
+		require.Zero(t, wrong.Load())
+		require.Zero(t, c.InFlight())
+	}
+}

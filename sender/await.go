@@ -1,0 +1,85 @@
+package sender
+
+import (
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+)
+
+// Somebody who sends a record and waits for it has nothing else to do. So where the broker is idle, that goroutine makes the request,
+// writes it, and reads the answer (see transport.Conn.Await), which spares it two switches to other goroutines. It does nothing that could
+// take longer than what it waits for: it does not dial, and it writes only what fits into the socket's buffer.
+//
+// While a request is under way, others who wait leave their batches open to each other: a broker handles the requests of a connection one
+// after the other, so theirs would wait there. Whoever handles the answer makes the next request of all that has come meanwhile. That holds
+// for a broker that answers soon; a slow one gets requests as they come.
+
+const (
+	// headRoom is what a request may have beside its batches.
+	headRoom = 1 << 10
+	// soon is how long an answer may take for others to wait for it.
+	soon = 2 * time.Millisecond
+)
+
+// workFor sees to it that what is ready is sent. Where the caller waits until awaited is closed, and the broker is idle and connected, it
+// does that itself, and reads answers until awaited is closed. It may return before. If awaited is nil, the broker's goroutine does it.
+func (b *broker) workFor(awaited <-chan struct{}) {
+	if awaited == nil {
+		b.signal()
+		return
+	}
+	conn, room, later := b.borrow()
+	if conn == nil {
+		if !later {
+			b.signal()
+		}
+		return
+	}
+	if b.workOnce(conn, room, true) {
+		conn.Await(awaited)
+	}
+}
+
+// workOn makes the next request after an answer, on whatever goroutine has read that.
+func (b *broker) workOn() {
+	if conn, room, _ := b.borrow(); conn != nil {
+		b.workOnce(conn, room, false)
+	} else {
+		b.signal()
+	}
+}
+
+// workOnce makes one request of at most room bytes, and tells whether there was one. The caller has borrowed the broker.
+func (b *broker) workOnce(conn *transport.Conn, room int, awaited bool) bool {
+	r := b.fill(conn, room, room)
+	if r != nil {
+		b.write(conn, r, awaited)
+	}
+	b.mu.Lock()
+	more := b.missed || b.ready.Len() > 0 && b.inFlight == 0 // else the answer's goroutine sees to it
+	b.busy, b.missed = false, false
+	b.mu.Unlock()
+	if more {
+		b.signal()
+	}
+	return r != nil
+}
+
+// borrow makes the caller the one who makes requests, if a small one can be written at once. It returns the connection and how much may be
+// written; nil if not. later says that nobody needs to be told, because the answer to what is under way will come soon.
+func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
+	info, known := b.s.cfg.Cluster.Snapshot().Brokers[b.id]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inFlight > 0 && b.answersSoon {
+		return nil, 0, true
+	}
+	if b.busy || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 || known && b.isElsewhere(&info) || !b.mayWorkLocked() {
+		return nil, 0, false
+	}
+	if room = b.conn.Roomy() - headRoom; room <= 0 || b.conn.Err() != nil {
+		return nil, 0, false
+	}
+	b.busy = true
+	return b.conn, room, false
+}

@@ -1,0 +1,191 @@
+package sender
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// lingering makes batches wait, so that who waits for a record readies it.
+func lingering(c *Config) { c.Accumulator.Linger = time.Second }
+
+// writes tells on whose goroutine requests are written.
+type writes struct {
+	mu    sync.Mutex
+	stack []string
+}
+
+type watchedConn struct {
+	net.Conn
+	w *writes
+}
+
+func (c watchedConn) Write(b []byte) (int, error) {
+	buf := make([]byte, 1<<16)
+	c.w.mu.Lock()
+	c.w.stack = append(c.w.stack, string(buf[:runtime.Stack(buf, false)]))
+	c.w.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+func (c watchedConn) WriteBuffer() int { return c.Conn.(interface{ WriteBuffer() int }).WriteBuffer() }
+
+// watch makes the connections of a configuration tell.
+func (w *writes) watch(c *Config) {
+	lingering(c)
+	dial := c.Transport.Dialer
+	c.Transport.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return watchedConn{nc, w}, nil
+	}
+}
+
+// byWaiter tells whether the last write was on the goroutine of who waits, and not on the broker's.
+func (w *writes) byWaiter() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last := w.stack[len(w.stack)-1]
+	return strings.Contains(last, "accumulator.(*Result).Wait(") && !strings.Contains(last, "sender.(*broker).run(")
+}
+
+func TestWhoWaitsWritesByItself(t *testing.T) {
+	var w writes
+	onRig(t, topicT(1, 1), w.watch, func(r *rig) {
+		require.Equal(t, int64(0), r.send(0, "first").acked())
+		require.False(t, w.byWaiter(), "to dial is not for who waits")
+		for i := range int64(5) {
+			require.Equal(t, i+1, r.send(0, fmt.Sprint(i)).acked())
+			require.True(t, w.byWaiter())
+		}
+		require.Len(t, r.c.Produces(), 6)
+	})
+}
+
+func TestWhoWaitsWritesNothingThatCouldBlock(t *testing.T) {
+	var w writes
+	onRig(t, topicT(1, 1), w.watch, func(r *rig) {
+		r.send(0, "first").acked()
+		require.Equal(t, int64(1), r.send(0, strings.Repeat("x", 10_000)).acked(), "it is sent all the same")
+		require.False(t, w.byWaiter())
+		require.Equal(t, int64(2), r.send(0, "small").acked())
+		require.True(t, w.byWaiter())
+	})
+}
+
+func TestWithoutAcknowledgementsNobodyWaitsInAWrite(t *testing.T) {
+	var w writes
+	onRig(t, topicT(1, 1), func(c *Config) { w.watch(c); c.Acks, c.Idempotent = 0, false }, func(r *rig) {
+		for range 3 {
+			r.send(0, "x").acked()
+			require.False(t, w.byWaiter())
+		}
+	})
+}
+
+func TestWhoeverHandlesAnAnswerSendsWhatOthersWaitFor(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		takes    time.Duration
+		requests int
+	}{{"soon", soon / 2, 3}, {"slow", 2 * soon, 10}} {
+		t.Run(c.name, func(t *testing.T) {
+			onRig(t, topicT(1, 4), func(c *Config) { lingering(c); c.MaxInFlight = 100 }, func(r *rig) {
+				for p := range int32(4) { // a first acknowledgement under the identity
+					r.send(p, "warm").acked()
+				}
+				r.c.On(protocol.Produce).Do(testbroker.DelayAnswer(c.takes))
+				r.send(0, "warm").acked()
+				before := len(r.c.Produces())
+				var wait sync.WaitGroup
+				for i := range 8 {
+					wait.Go(func() {
+						time.Sleep(time.Duration(i+1) * 10 * time.Microsecond)
+						r.send(int32(i%4), fmt.Sprint(i)).acked()
+					})
+				}
+				wait.Wait()
+				synctest.Wait()
+				n := len(r.c.Produces()) - before
+				if c.takes < soon {
+					// One record; all that came while that was under way, one batch a partition; what is left of those.
+					require.LessOrEqual(t, n, c.requests)
+				} else {
+					require.Greater(t, n, 4, "requests do not wait for a slow broker's answers")
+				}
+			})
+		})
+	}
+}
+
+func TestRecordsThatWaitForAnAnswerAreSentWhenItDoesNotCome(t *testing.T) {
+	onRig(t, topicT(1, 2), lingering, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.send(1, "warm").acked()
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.DropRequest())
+		one := r.send(0, "lost")
+		var wait sync.WaitGroup
+		wait.Go(func() { one.acked() })
+		wait.Go(func() {
+			time.Sleep(time.Nanosecond)
+			r.send(1, "later").acked()
+		})
+		wait.Wait()
+		require.Equal(t, []string{"warm", "lost"}, r.values(0))
+		require.Equal(t, []string{"warm", "later"}, r.values(1))
+	})
+}
+
+// TestABrokerThatHasMovedIsFollowed: its old address may still answer for a while, or be another broker's soon.
+func TestABrokerThatHasMovedIsFollowed(t *testing.T) {
+	const elsewhere = "elsewhere.test:9092"
+	for name, change := range map[string]func(*Config){"by its goroutine": nil, "by who waits": lingering} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			dialled := make(map[string]int)
+			onRig(t, topicT(1, 1), func(c *Config) {
+				if change != nil {
+					change(c)
+				}
+				dial := c.Transport.Dialer
+				c.Transport.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+					mu.Lock()
+					dialled[address]++
+					mu.Unlock()
+					return dial(ctx, network, address)
+				}
+			}, func(r *rig) {
+				for range 3 {
+					r.send(0, "x").acked()
+				}
+				require.Zero(t, dialled[elsewhere])
+				r.c.Alias(elsewhere, 1)
+				r.c.On(protocol.Metadata).Do(testbroker.Edit(func(m *protocol.MetadataResponse) {
+					m.Brokers[0].Host, m.Brokers[0].Port = "elsewhere.test", 9092
+				}))
+				r.client.Refresh()
+				time.Sleep(time.Minute)
+				for range 3 {
+					r.send(0, "y").acked()
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				require.Equal(t, 1, dialled[elsewhere])
+				require.Equal(t, []string{"x", "x", "x", "y", "y", "y"}, r.values(0))
+			})
+		})
+	}
+}
