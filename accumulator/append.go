@@ -17,6 +17,9 @@ type Appended struct {
 	Bytes int
 	// Complete says that the record's batch takes no more.
 	Complete bool
+	// Crowded says that of the last records many had to wait for others that were appended to the same partition. It is told once,
+	// with Bytes.
+	Crowded bool
 	// Need is, where there was no room, how many bytes must be reserved first; nothing was appended. An Append with a grant of
 	// as much succeeds, unless the partition was closed.
 	Need int64
@@ -31,7 +34,11 @@ type Appended struct {
 func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *int64, a *Appended) {
 	var then afterwards
 	*a = Appended{}
-	p.mu.Lock()
+	waited := !p.mu.TryLock()
+	if waited {
+		p.mu.Lock()
+	}
+	p.crowd.count(waited)
 	p.appendLocked(now, r, hook, grant, a, &then)
 	p.mu.Unlock()
 	if then.ready || then.free > 0 {
@@ -128,6 +135,7 @@ func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, gra
 	}
 	if a.Complete || i == 0 || p.untold >= p.acc.cfg.BatchSize/untoldPart {
 		a.Bytes, p.untold = p.untold, 0
+		a.Crowded, p.crowd.much = p.crowd.much, false
 	}
 }
 

@@ -37,6 +37,7 @@ type Partition struct {
 	active    bool // is in the accumulator's active list
 	listed    bool // is in its list of lingering ones, or is being expedited
 	clock     clock
+	crowd     crowd
 	lastBytes int // raw size and record count of the batch before: what the next one will probably need
 	lastCount int
 	untold    int // bytes appended since Appended.Bytes was told

@@ -108,12 +108,12 @@ func partitionerError(topic TopicView, detail string) *record.Error {
 	return &record.Error{Topic: topic.name, Partition: -1, Detail: detail, Err: record.ErrPartitioner}
 }
 
-// stickyTopic is the built-in choice for a topic's records without a key (KIP-794): all go to one partition until it got
+// stickyLane is the built-in choice for a topic's records without a key (KIP-794): all go to one partition until it got
 // about batch.size bytes, then to another one at random. So batches fill, and in the long run every partition gets as many
 // bytes; where queues are known, partitions with long ones get fewer.
 //
 // All methods may be called from many goroutines. None takes a lock: pick is one atomic load.
-type stickyTopic struct {
+type stickyLane struct {
 	batchSize    uint32
 	availability time.Duration                    // leave out partitions that are stalled for longer; 0: none
 	load         func(partition int32) stickyLoad // nil: choose uniformly
@@ -132,10 +132,9 @@ type stickyLoad struct {
 	stalled time.Duration // for how long its broker could have taken a batch and has not
 }
 
-// newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held, now
-// and then for every available partition, and not at all if the configuration is not adaptive. Equal seeds choose equally.
-func newStickyTopic(c *Config, view TopicView, load func(partition int32) stickyLoad, seed uint64) *stickyTopic {
-	s := &stickyTopic{batchSize: uint32(max(c.BatchSize, 1))}
+// newStickyLane makes a lane; see newStickyTopic.
+func newStickyLane(c *Config, view TopicView, load func(partition int32) stickyLoad, seed uint64) *stickyLane {
+	s := &stickyLane{batchSize: uint32(max(c.BatchSize, 1))}
 	if c.PartitionerAdaptive {
 		s.load, s.availability = load, c.PartitionerAvailabilityTimeout
 	}
@@ -146,14 +145,14 @@ func newStickyTopic(c *Config, view TopicView, load func(partition int32) sticky
 }
 
 // pick returns the current partition; stickyChoice only while the view has no partitions.
-func (s *stickyTopic) pick() int32 {
+func (s *stickyLane) pick() int32 {
 	if p := stickyPartition(s.state.Load()); p != stickyChoice {
 		return p
 	}
 	return s.pickFirst()
 }
 
-func (s *stickyTopic) pickFirst() int32 {
+func (s *stickyLane) pickFirst() int32 {
 	for {
 		state := s.state.Load()
 		if p := stickyPartition(state); p != stickyChoice || s.view.Load().partitions <= 0 {
@@ -165,7 +164,7 @@ func (s *stickyTopic) pickFirst() int32 {
 
 // current tells whether the partition is still the one to use. Asked under the partition's lock before a record is
 // appended, it keeps Sends that were late from starting a new small batch in the partition before.
-func (s *stickyTopic) current(partition int32) bool {
+func (s *stickyLane) current(partition int32) bool {
 	return stickyPartition(s.state.Load()) == partition
 }
 
@@ -173,7 +172,7 @@ func (s *stickyTopic) current(partition int32) bool {
 // records: it is full, sealed, or not there. The partition is left after batch.size bytes when that is so, and after twice as
 // many in any case; so no small rest of a batch is left to linger. Bytes may be counted for each record, or once for a batch
 // when it is sealed, which touches the shared word less. They do not count when the partition has been left already.
-func (s *stickyTopic) appended(partition int32, bytes int, complete bool) {
+func (s *stickyLane) appended(partition int32, bytes int, complete bool) {
 	for {
 		state := s.state.Load()
 		if partition == stickyChoice || stickyPartition(state) != partition {
@@ -191,7 +190,7 @@ func (s *stickyTopic) appended(partition int32, bytes int, complete bool) {
 }
 
 // move goes on to a next partition, unless the state has changed meanwhile.
-func (s *stickyTopic) move(state uint64) bool {
+func (s *stickyLane) move(state uint64) bool {
 	view := s.view.Load()
 	if !s.state.CompareAndSwap(state, stickyState(s.choose(view), 0)) {
 		return false
@@ -203,12 +202,12 @@ func (s *stickyTopic) move(state uint64) bool {
 }
 
 // update makes a new view of the topic count. A current partition that has lost its leader is left, if another one has one.
-func (s *stickyTopic) update(view TopicView) {
+func (s *stickyLane) update(view TopicView) {
 	s.view.Store(&view)
 	s.leaveUnavailable()
 }
 
-func (s *stickyTopic) leaveUnavailable() {
+func (s *stickyLane) leaveUnavailable() {
 	view, state := s.view.Load(), s.state.Load()
 	p := stickyPartition(state)
 	if p == stickyChoice || view.IsAvailable(p) || p < view.partitions && len(view.available) == 0 {
@@ -225,7 +224,7 @@ func stickyPartition(state uint64) int32 { return int32(state >> 32) }
 
 // choose returns the next partition: by the table where queues are known, else uniformly among those with a leader, or
 // among all if none has one.
-func (s *stickyTopic) choose(view *TopicView) int32 {
+func (s *stickyLane) choose(view *TopicView) int32 {
 	switch {
 	case view.partitions <= 0:
 		return stickyChoice
@@ -239,7 +238,7 @@ func (s *stickyTopic) choose(view *TopicView) int32 {
 
 // currentTable returns the table of weights, made anew when it is used up. With very few partitions it is for every choice;
 // with more it serves for some, so that a choice does not cost time in proportion to the topic's partitions.
-func (s *stickyTopic) currentTable(view *TopicView) *stickyTable {
+func (s *stickyLane) currentTable(view *TopicView) *stickyTable {
 	const (
 		share = 4           // partitions asked for their load, for each choice
 		most  = time.Second // after which a table is too old

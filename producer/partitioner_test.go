@@ -127,7 +127,7 @@ func TestTheBuiltInChoiceAllocatesNothing(t *testing.T) {
 	c := DefaultConfig()
 	chooser := newPartitionChooser(&c)
 	view := allOf(12)
-	s := newStickyTopic(&c, view, nil, 1)
+	s := newStickyLane(&c, view, nil, 1)
 	key := []byte("k")
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		r := Record{Topic: "t", Key: key}
@@ -147,15 +147,15 @@ func TestTheBuiltInChoiceAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func stickyOf(batchSize int, view TopicView, load func(int32) stickyLoad) *stickyTopic {
+func stickyOf(batchSize int, view TopicView, load func(int32) stickyLoad) *stickyLane {
 	c := DefaultConfig()
 	c.BatchSize = batchSize
 	c.PartitionerAvailabilityTimeout = 100 * time.Millisecond
-	return newStickyTopic(&c, view, load, 42)
+	return newStickyLane(&c, view, load, 42)
 }
 
 // switches counts what a run of choices gives each partition: it fills batches and moves on.
-func switches(s *stickyTopic, n int) map[int32]int {
+func switches(s *stickyLane, n int) map[int32]int {
 	counts := map[int32]int{}
 	for range n {
 		p := s.pick()
@@ -294,11 +294,11 @@ func TestAllPartitionsStalledIsNoReasonToChooseNone(t *testing.T) {
 func TestStallsCountOnlyWithATimeoutAndQueuesOnlyWhenAdaptive(t *testing.T) {
 	load := func(p int32) stickyLoad { return stickyLoad{queued: 100 * p, stalled: time.Duration(p) * time.Hour} }
 	c := DefaultConfig()
-	s := newStickyTopic(&c, allOf(2), load, 42)
+	s := newStickyLane(&c, allOf(2), load, 42)
 	require.NotZero(t, switches(s, 10000)[1], "a weight of 1 in 102, but not left out")
 	c.PartitionerAdaptive = false
 	c.PartitionerAvailabilityTimeout = time.Millisecond
-	s = newStickyTopic(&c, allOf(2), load, 42)
+	s = newStickyLane(&c, allOf(2), load, 42)
 	require.InDelta(t, 5000, switches(s, 10000)[1], 500)
 }
 
@@ -330,7 +330,7 @@ func TestAdaptiveAsksOfManyPartitionsOnlyNowAndThen(t *testing.T) {
 func TestEqualSeedsChooseEquallyAndOthersDoNot(t *testing.T) {
 	run := func(seed uint64) string {
 		c := DefaultConfig()
-		s := newStickyTopic(&c, allOf(100), nil, seed)
+		s := newStickyLane(&c, allOf(100), nil, seed)
 		var b strings.Builder
 		for range 20 {
 			p := s.pick()

@@ -203,7 +203,7 @@ func (p *Producer) appended(t *topic, partition int32, r *Record, a *accumulator
 		return
 	}
 	if _, named := r.Partition.Number(); !named && (r.Key == nil || p.cfg.PartitionerIgnoreKeys) && p.cfg.Partitioner == nil {
-		t.sticky.appended(partition, a.Bytes, a.Complete)
+		t.sticky.appended(partition, a.Bytes, a.Complete, a.Crowded)
 	}
 	if a.Index == 0 {
 		if meta := t.meta.Load(); meta != nil {

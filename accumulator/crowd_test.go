@@ -1,0 +1,36 @@
+package accumulator
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestItIsCrowdedWhereAQuarterWaits(t *testing.T) {
+	var c crowd
+	round := func(waits int) bool {
+		for i := range crowdOf {
+			c.count(i < waits)
+		}
+		return c.much
+	}
+	require.False(t, round(0))
+	require.False(t, round(crowdWaits-1))
+	require.True(t, round(crowdWaits))
+	require.True(t, round(crowdOf))
+	require.False(t, round(crowdWaits-1), "each round counts for itself")
+}
+
+func TestCrowdedIsToldWithBytes(t *testing.T) {
+	a := newTest(Config{Linger: time.Hour})
+	p := a.Topic("t").Partition(0)
+	p.crowd.much = true
+	require.True(t, put(t, p, "first").Crowded)
+	second := put(t, p, "second")
+	require.Zero(t, second.Bytes)
+	require.False(t, second.Crowded)
+	big := add(p, time.Now(), sizedRecord(t, 5000), Hook{}, nil)
+	require.NotZero(t, big.Bytes)
+	require.False(t, big.Crowded, "it is told once")
+}
