@@ -40,7 +40,7 @@ func (b *broker) workFor(awaited <-chan struct{}) {
 	}
 }
 
-// workOn makes the next request after an answer, on whatever goroutine has read that.
+// workOn makes the next request after an answer that others have waited for, on whatever goroutine has read it.
 func (b *broker) workOn() {
 	if conn, room, _ := b.borrow(); conn != nil {
 		b.workOnce(conn, room, false)
@@ -52,11 +52,14 @@ func (b *broker) workOn() {
 // workOnce makes one request of at most room bytes, and tells whether there was one. The caller has borrowed the broker.
 func (b *broker) workOnce(conn *transport.Conn, room int, awaited bool) bool {
 	r := b.fill(conn, room, room)
+	full := false
 	if r != nil {
+		full = r.full
 		b.write(conn, r, awaited)
 	}
 	b.mu.Lock()
-	more := b.missed || b.ready.Len() > 0 && b.inFlight == 0 // else the answer's goroutine sees to it
+	// What is small waits for the answer; what did not fit is worth a request of its own.
+	more := b.missed || b.ready.Len() > 0 && (full || b.inFlight == 0)
 	b.busy, b.missed = false, false
 	b.mu.Unlock()
 	if more {
@@ -72,6 +75,7 @@ func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.inFlight > 0 && b.answersSoon {
+		b.waiting = true
 		return nil, 0, true
 	}
 	if b.busy || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 || known && b.isElsewhere(&info) || !b.mayWorkLocked() {

@@ -39,6 +39,7 @@ type broker struct {
 	heard     time.Time // when it last answered, or got a request while it owed none
 
 	answersSoon bool // its last answer came soon
+	waiting     bool // somebody waits for an answer to send after it
 	watch       *time.Timer
 	watching    bool // watch will fire
 	free        []*request

@@ -22,6 +22,7 @@ type request struct {
 	call    transport.Call
 	holders atomic.Int32
 	began   time.Time
+	full    bool // there was more than it had room for
 }
 
 // fill makes a request of the partitions that are ready: one batch of each, up to room bytes, and for the first up to first. It returns
@@ -42,6 +43,7 @@ func (b *broker) fill(conn *transport.Conn, first, room int) *request {
 		t, full := p.part.next(b, p.ticket, now, limit, fill)
 		if full {
 			b.pushFront(p)
+			r.full = true
 			break
 		}
 		if t.cargo == nil {
@@ -84,7 +86,7 @@ func (b *broker) recycle(r *request) {
 	r.body.Topics = r.body.Topics[:0]
 	clear(r.topics)
 	clear(r.call.Buffers)
-	r.conn = nil
+	r.conn, r.full = nil, false
 	b.mu.Lock()
 	b.free = append(b.free, r)
 	b.mu.Unlock()
@@ -140,6 +142,7 @@ func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 func (b *broker) began(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.waiting = false
 	if b.inFlight++; b.inFlight == 1 {
 		b.heard = now
 		b.watchLocked(suspectAfter)
@@ -176,7 +179,8 @@ func (r *request) done(body []byte, err error) {
 	if err == nil && !r.call.NoResponse {
 		b.breaks = 0
 	}
-	more := b.ready.Len() > 0 // what is pushed later wakes the broker by itself, or found that this was under way
+	// What is pushed later wakes the broker by itself, or found that this was under way.
+	more, waiting := b.ready.Len() > 0, b.waiting
 	b.mu.Unlock()
 	switch {
 	case err != nil:
@@ -194,8 +198,11 @@ func (r *request) done(body []byte, err error) {
 			r.answered(now)
 		}
 	}
-	if more {
+	switch {
+	case more && waiting:
 		b.workOn()
+	case more:
+		b.signal()
 	}
 	r.release()
 }
