@@ -47,12 +47,13 @@ func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *in
 }
 
 // AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done is told
-// what came of it. Both run under the lock, and must not call back. It returns how many were appended.
+// what came of it, which is valid during the call. Both run under the lock, and must not call back. It returns how many were appended.
 func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Record, Hook), done func(k int, a *Appended)) (appended int) {
 	var then afterwards
+	var a Appended
 	p.mu.Lock()
 	for appended < n {
-		var a Appended
+		a = Appended{}
 		r, hook := pick(appended)
 		p.appendLocked(now, r, hook, nil, &a, &then)
 		if a.Result == nil {

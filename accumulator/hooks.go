@@ -36,6 +36,9 @@ const hookBytes = 64
 func (h *hooks) add(i int32, hook Hook, expect int) {
 	switch {
 	case hook.All != nil:
+		if h.all == nil {
+			h.all = make([]sliceHook, 0, max(expect, int(i)+1))
+		}
 		h.all = append(h.all, sliceHook{record: i, i: hook.I, fn: hook.All})
 	case hook.One != nil:
 		if h.one == nil {

@@ -160,18 +160,26 @@ func (s *sendPiece) admit(k int) {
 			n++
 		}
 	}
-	var came [pieceSize]accumulator.Appended
-	admitted := part.AppendAll(time.Now(), n, func(i int) (*record.Record, accumulator.Hook) {
+	// Of most records there is nothing to tell: bytes are counted some records at a time.
+	var told [pieceSize]int
+	counts := make([]accumulator.Appended, 0, 16)
+	admitted := part.AppendAll(time.Time{}, n, func(i int) (*record.Record, accumulator.Hook) {
 		return s.records[group[i]], s.hook(group[i])
-	}, func(i int, a *accumulator.Appended) { came[i] = *a })
-	for i := range n {
-		j := group[i]
-		if i >= admitted {
-			s.behind[j], s.full = true, true
-			continue
+	}, func(i int, a *accumulator.Appended) {
+		s.futures[group[i]] = Future{result: a.Result, index: a.Index}
+		if a.Bytes != 0 {
+			told[len(counts)] = group[i]
+			counts = append(counts, *a)
 		}
-		s.futures[j] = Future{result: came[i].Result, index: came[i].Index}
-		s.p.appended(s.topics[j], part.Index(), s.records[j], &came[i])
-		s.records[j] = nil
+	})
+	for i := range counts {
+		s.p.appended(s.topics[told[i]], part.Index(), s.records[told[i]], &counts[i])
+	}
+	for i, j := range group[:n] {
+		if i < admitted {
+			s.records[j] = nil
+		} else {
+			s.behind[j], s.full = true, true
+		}
 	}
 }

@@ -75,11 +75,13 @@ func (s *samsaSender) Wait(ctx context.Context, m Message) error {
 }
 
 func (s *samsaSender) SendSlice(ms []Message, at int64, first int) {
-	s.records = s.records[:0]
-	for _, m := range ms {
-		s.records = append(s.records, producer.Record{Topic: s.topic, Key: m.Key, Value: m.Value})
+	for len(s.records) < len(ms) {
+		s.records = append(s.records, producer.Record{Topic: s.topic})
 	}
-	s.futures = s.p.SendAll(context.Background(), s.records, func(i int, _ producer.Metadata, err error) {
+	for k, m := range ms {
+		s.records[k].Key, s.records[k].Value = m.Key, m.Value
+	}
+	s.futures = s.p.SendAll(context.Background(), s.records[:len(ms)], func(i int, _ producer.Metadata, err error) {
 		s.outcomes.Done(first+i, at, err)
 	}, s.futures[:0])
 }
