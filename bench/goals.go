@@ -23,6 +23,7 @@ func p50(r load.Result) float64     { return r.P50 }
 func p99(r load.Result) float64     { return r.P99 }
 func p999(r load.Result) float64    { return r.P999 }
 func wire(r load.Result) float64    { return r.Wire }
+func rss(r load.Result) float64     { return float64(r.RSS >> 20) }
 func allocs(r load.Result) float64  { return r.Allocs }
 func alloced(r load.Result) float64 { return r.Alloced }
 
@@ -56,7 +57,7 @@ func best(section, workload string, pick func(load.Result) float64, less bool) f
 	return func(r *report) (float64, bool) {
 		us, ok := r.of(section, workload, "samsa")
 		var peer float64
-		for _, name := range client.Libraries() {
+		for _, name := range append(client.Libraries(), javaClient) {
 			them, there := r.of(section, workload, name)
 			if v := pick(them); there && name != "samsa" && (peer == 0 || less && v < peer || !less && v > peer) {
 				peer = v
@@ -115,6 +116,8 @@ func goals() []goal {
 	gs = append(gs,
 		goal{"1,000 partitions: CPU, of that with 12", true, 1.3, "×", own("partitions-1000", "1000 partitions", "partitions-12", "12 partitions", cpu)},
 		goal{"10,000 partitions: CPU, of that with 12", true, 1.6, "×", own("partitions-10000", "10000 partitions", "partitions-12", "12 partitions", cpu)},
+		goal{"memory of the process with a full buffer of 32 MiB and a dead broker, 1,000 B", true, 80, "MiB", plain("full", "1,000 B", rss)},
+		goal{"the same, 100 B", true, 80, "MiB", plain("full", "100 B", rss)},
 		goal{"SendAll of 100: rate, of our own Send", false, 1.3, "×", own("own", "100 B, SendAll", "own", "100 B, Send", rate)},
 		goal{"real Kafka, sync, 1 goroutine: p50, of franz-go's", true, 1, "×", ratio("kafka-1", "sync, 1 goroutine", franz, p50)},
 		goal{"real Kafka, sync, 1 goroutine: CPU, of franz-go's", true, 0.6, "×", ratio("kafka-1", "sync, 1 goroutine", franz, cpu)},
@@ -122,7 +125,7 @@ func goals() []goal {
 		goal{"real Kafka, sync, 64 goroutines: CPU, of franz-go's", true, 0.6, "×", ratio("kafka-1", "sync, 64 goroutines", franz, cpu)},
 	)
 	for _, place := range []struct{ id, name string }{{"kafka-1", "one node"}, {"kafka-3", "three nodes"}} {
-		for _, w := range []string{"100 B", "1,000 B", "100 B, tuned"} {
+		for _, w := range []string{"100 B", "1,000 B", "100 B, tuned", "1,000 B, tuned"} {
 			gs = append(gs, goal{fmt.Sprintf("real Kafka, %s, %s: rate, of the best peer's", place.name, w), false, 0.97, "×", best(place.id, w, rate, false)})
 		}
 	}

@@ -71,7 +71,7 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	var s load.Spec
 	var where place
 	clients := flags.String("clients", "samsa,franz-go", "`names` of those to measure, of "+strings.Join(client.Names(), ", "))
-	mode := flags.String("mode", string(load.Async), "`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate)")
+	mode := flags.String("mode", string(load.Async), "`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate), full (memory of a full buffer, with -deaf)")
 	flags.IntVar(&s.Size, "size", 100, "`bytes` of a value")
 	flags.IntVar(&s.Keys, "keys", 0, "how many different `keys`; 0 is records without one")
 	flags.IntVar(&s.Goroutines, "goroutines", 1, "how `many` send")
@@ -87,6 +87,8 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&where.kafka, "kafka", "", "`version` of a real Kafka to start, such as 4.3.1")
 	flags.IntVar(&where.nodes, "nodes", 1, "how `many` nodes it has")
 	flags.BoolVar(&where.pinned, "pinned", false, "keep the discarding broker on one processor")
+	flags.Float64Var(&where.warm, "warm-kafka", 20, "how many `seconds` a real Kafka that was started here is sent to before the measurements")
+	flags.BoolVar(&where.deaf, "deaf", false, "the discarding broker reads no records, for the mode full")
 	runs := flags.Int("runs", 5, "how `many` measurements of each client")
 	asJSON := flags.Bool("json", false, "print every measurement as JSON")
 	if err := flags.Parse(args); err != nil {

@@ -70,7 +70,7 @@ func TestEveryClientRunsEveryWorkload(t *testing.T) {
 }
 
 func TestARealKafkaIsStartedForTheMeasurement(t *testing.T) {
-	m := measuredWith(t, "-clients", "samsa,franz-go", "-kafka", realkafka.DefaultVersion)
+	m := measuredWith(t, "-clients", "samsa,franz-go", "-kafka", realkafka.DefaultVersion, "-warm-kafka", "0")
 	for name, rs := range m.Results {
 		require.Zero(t, rs[0].Failed, "%s: %s", name, rs[0].Failure)
 		require.Positive(t, rs[0].P50)
@@ -133,4 +133,29 @@ func TestAMedianIsOfEachFigureAlone(t *testing.T) {
 	require.Equal(t, 7.0, m.CPU)
 	require.Equal(t, 1.5, median([]load.Result{{Rate: 1}, {Rate: 2}}).Rate)
 	require.Zero(t, median(nil).Rate)
+}
+
+func TestTheJavaProducersFiguresAreRead(t *testing.T) {
+	r, err := readPerformance(`Warmup first 2000000 records. Steady state results will print after the complete test summary.
+5000000 records sent, 558035.714286 records/sec (53.22 MB/sec), 3.45 ms avg latency, 505.00 ms max latency, 3 ms 50th, 10 ms 95th, 18 ms 99th, 33 ms 99.9th.
+3000000 steady state records sent, 679963.735267 records/sec (64.85 MB/sec), 2.73 ms avg latency, 28.00 ms max latency, 2 ms 50th, 8 ms 95th, 14 ms 99th, 24 ms 99.9th.
+`)
+	require.NoError(t, err)
+	require.EqualValues(t, 3_000_000, r.Records)
+	require.InDelta(t, 679963.735, r.Rate, 0.01)
+	require.Equal(t, []float64{2e6, 14e6, 24e6}, []float64{r.P50, r.P99, r.P999})
+	_, err = readPerformance("Exception in thread main")
+	require.ErrorContains(t, err, "Exception in thread main")
+}
+
+func TestTheJavaProducerNeedsARealKafka(t *testing.T) {
+	err := run(t.Context(), short("-clients", "java"), nil, &bytes.Buffer{})
+	require.ErrorContains(t, err, "-kafka")
+}
+
+func TestMemoryIsMeasuredWithAFullBuffer(t *testing.T) {
+	m := measuredWith(t, "-clients", "samsa", "-mode", "full", "-deaf", "-size", "1000", "-seconds", "2")
+	r := m.Results["samsa"][0]
+	require.Greater(t, r.Records, int64(24_000))
+	require.Greater(t, r.RSS, int64(24<<20))
 }

@@ -149,7 +149,7 @@ func number(v float64) string {
 func plot(s sectionReport, title string, pick func(load.Result) float64) string {
 	const bar, gap, left, width, right = 16, 14, 190, 460, 110
 	colours := map[string]string{
-		"samsa": "#1a7f5a", "franz-go": "#4c72b0", "sarama": "#dd8452", "kafka-go": "#937860", "confluent-kafka-go": "#8172b3", "floor": "#999999",
+		javaClient: "#c44e52", "samsa": "#1a7f5a", "franz-go": "#4c72b0", "sarama": "#dd8452", "kafka-go": "#937860", "confluent-kafka-go": "#8172b3", "floor": "#999999",
 	}
 	var most float64
 	rows := 0

@@ -26,6 +26,8 @@ type place struct {
 	kafka     string
 	nodes     int
 	pinned    bool
+	deaf      bool    // the discarding broker reads no records
+	warm      float64 // seconds for which a real Kafka is sent to before the measurements
 }
 
 // stage is what is sent to, running.
@@ -42,18 +44,43 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 	case p.bootstrap != "":
 		return &stage{servers: strings.Split(p.bootstrap, ",")}, nil
 	case p.kafka != "":
-		o := realkafka.Options{Version: p.kafka, Nodes: p.nodes, MinInSync: min(2, p.nodes)}
+		o := realkafka.Options{
+			Version: p.kafka, Nodes: p.nodes, MinInSync: min(2, p.nodes),
+			// As Kafka's own start script has it. What was measured is deleted at once: else the disk would be what is measured next.
+			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"},
+		}
 		c, err := realkafka.Launch(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		return &stage{servers: c.Bootstrap(), cluster: c, nodes: p.nodes}, nil
+		s := &stage{servers: c.Bootstrap(), cluster: c, nodes: p.nodes}
+		if err := s.warm(ctx, partitions, p.warm); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		return s, nil
 	}
-	b, err := startBroker(ctx, partitions, p.pinned)
+	b, err := startBroker(ctx, partitions, p.pinned, p.deaf)
 	if err != nil {
 		return nil, err
 	}
 	return &stage{servers: []string{b.address}, broker: b}, nil
+}
+
+// warm sends to a new cluster for some seconds before anything is measured: a Java broker is several times as fast when what it does often was
+// compiled, and the first to be measured would be the slowest.
+func (s *stage) warm(ctx context.Context, partitions int, seconds float64) error {
+	if seconds <= 0 {
+		return nil
+	}
+	for _, size := range []int{100, 1000} {
+		for _, name := range []string{"franz-go", "samsa"} {
+			spec := load.Spec{Mode: load.Async, Size: size, Goroutines: 1, Partitions: partitions, Codec: "none", Seconds: seconds / 4, Warm: 1}
+			if _, err := s.one(ctx, spec, name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *stage) close() error {
@@ -119,8 +146,15 @@ func (s *stage) one(ctx context.Context, spec load.Spec, name string) (load.Resu
 			return load.Result{}, err
 		}
 	}
-	r, err := measureInProcess(ctx, spec)
-	if err != nil || s.broker == nil {
+	measure := measureInProcess
+	if name == javaClient {
+		measure = s.java
+	}
+	r, err := measure(ctx, spec)
+	if s.cluster != nil {
+		err = errors.Join(err, s.cluster.DeleteTopics(ctx, spec.Topic))
+	}
+	if err != nil || s.broker == nil || spec.Mode == load.Full {
 		return r, err
 	}
 	if after, err = s.broker.counts(); err != nil {
@@ -164,12 +198,12 @@ type brokerProcess struct {
 	address string
 }
 
-func startBroker(ctx context.Context, partitions int, pinned bool) (*brokerProcess, error) {
+func startBroker(ctx context.Context, partitions int, pinned, deaf bool) (*brokerProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	b := &brokerProcess{cmd: exec.CommandContext(ctx, self, "broker", "-partitions", fmt.Sprint(partitions), fmt.Sprint("-pinned=", pinned))}
+	b := &brokerProcess{cmd: exec.CommandContext(ctx, self, "broker", "-partitions", fmt.Sprint(partitions), fmt.Sprint("-pinned=", pinned), fmt.Sprint("-deaf=", deaf))}
 	b.cmd.Stderr = os.Stderr
 	if b.ask, err = b.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -207,6 +241,7 @@ func serve(args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
 	partitions := flags.Int("partitions", 12, "of each topic")
 	pinned := flags.Bool("pinned", false, "stay on one processor")
+	deaf := flags.Bool("deaf", false, "read no records")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -218,6 +253,9 @@ func serve(args []string, in io.Reader, out io.Writer) error {
 	b, err := discard.Listen(int32(*partitions))
 	if err != nil {
 		return err
+	}
+	if *deaf {
+		b.GoDeaf()
 	}
 	fmt.Fprintln(out, b.Address())
 	for lines := bufio.NewScanner(in); lines.Scan(); {

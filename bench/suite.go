@@ -30,13 +30,16 @@ type section struct {
 
 // spec is what most workloads have in common.
 func spec(mode load.Mode, size int) load.Spec {
-	return load.Spec{Mode: mode, Size: size, Goroutines: 1, Partitions: 12, Codec: "none", Seconds: 3, Warm: 1}
+	return load.Spec{Mode: mode, Size: size, Goroutines: 1, Partitions: 12, Codec: "none", Seconds: 1.5, Warm: 0.5}
 }
 
 func with(s load.Spec, change func(*load.Spec)) load.Spec {
 	change(&s)
 	return s
 }
+
+// warmKafka is how many seconds a real Kafka is sent to before it is measured with.
+const warmKafka = 20
 
 // sections are all measurements. peers are those that everybody is compared with; franz-go is the one that the goals name.
 func sections() []section {
@@ -56,8 +59,9 @@ func sections() []section {
 	}
 	tuned := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Tuned = true }) }
 	goroutines := func(s load.Spec, n int) load.Spec { return with(s, func(s *load.Spec) { s.Goroutines = n }) }
+	withJava := append(peers[:len(peers):len(peers)], javaClient)
 	real := []workload{
-		{"100 B", async, peers}, {"1,000 B", spec(load.Async, 1000), peers}, {"100 B, tuned", tuned(async), peers},
+		{"100 B", async, withJava}, {"1,000 B", spec(load.Async, 1000), withJava}, {"100 B, tuned", tuned(async), withJava}, {"1,000 B, tuned", tuned(spec(load.Async, 1000)), withJava},
 	}
 	return []section{
 		{"defaults", "Each with its own defaults", "A broker that takes everything and keeps nothing; acknowledgements by all replicas, idempotent where the client can.", place{}, []workload{
@@ -78,16 +82,20 @@ func sections() []section {
 		{"own", "What the client itself allocates", "One callback for all records, no clock; and a slice of 100 records a call.", place{}, []workload{
 			{"100 B, one callback", spec(load.Plain, 100), both}, {"100 B, Send", async, us}, {"100 B, SendAll", spec(load.Slice, 100), us},
 		}},
+		{"full", "A full buffer and a dead broker", "32 MiB of buffer.memory, and a broker that reads nothing: how much memory the process takes.", place{deaf: true}, []workload{
+			{"1,000 B", with(spec(load.Full, 1000), func(s *load.Spec) { s.Seconds = 5 }), us},
+			{"100 B", with(spec(load.Full, 100), func(s *load.Spec) { s.Seconds = 5 }), us},
+		}},
 		manyPartitions(12), manyPartitions(1000), manyPartitions(10_000),
 		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion + " on the same machine, 12 partitions.",
-			place{kafka: realkafka.DefaultVersion, nodes: 1}, append(real[:len(real):len(real)], workload{"sync, 1 goroutine", sync, peers},
+			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, append(real[:len(real):len(real)], workload{"sync, 1 goroutine", sync, peers},
 				workload{"sync, 64 goroutines", goroutines(sync, 64), peers})},
 		{"kafka-1-open", "50,000 records a second for 30 s, one node", "Times count from when a record was due, not from when it was sent.",
-			place{kafka: realkafka.DefaultVersion, nodes: 1}, []workload{
+			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, []workload{
 				{"100 B", with(spec(load.Open, 100), func(s *load.Spec) { s.Rate, s.Seconds = 50_000, 30 }), both},
 			}},
 		{"kafka-3", "A real Kafka, three nodes", "Replication factor 3, min.insync.replicas=2, all on the same machine.",
-			place{kafka: realkafka.DefaultVersion, nodes: 3}, real},
+			place{kafka: realkafka.DefaultVersion, nodes: 3, warm: warmKafka}, real},
 	}
 }
 

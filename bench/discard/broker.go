@@ -45,6 +45,9 @@ type Broker struct {
 	requests, batches, records, bytes atomic.Int64
 	lastID                            atomic.Int64 // the last producer id
 
+	deaf  atomic.Bool
+	ended chan struct{} // closed by Close
+
 	running sync.WaitGroup
 	mu      sync.Mutex
 	closed  bool
@@ -67,7 +70,7 @@ func Listen(partitions int32) (*Broker, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	b := &Broker{listener: l, host: host, port: int32(n), partitions: partitions, conns: map[net.Conn]bool{}, names: map[protocol.UUID]string{idOf(Topic): Topic}}
+	b := &Broker{listener: l, host: host, port: int32(n), partitions: partitions, conns: map[net.Conn]bool{}, ended: make(chan struct{}), names: map[protocol.UUID]string{idOf(Topic): Topic}}
 	b.running.Go(b.accept)
 	return b, nil
 }
@@ -80,10 +83,16 @@ func (b *Broker) Counts() Counts {
 	return Counts{b.requests.Load(), b.batches.Load(), b.records.Load(), b.bytes.Load()}
 }
 
+// GoDeaf makes the broker read nothing more from a connection that brings records.
+func (b *Broker) GoDeaf() { b.deaf.Store(true) }
+
 // Close ends the broker and its connections, and returns when its goroutines have ended.
 func (b *Broker) Close() error {
 	err := b.listener.Close()
 	b.mu.Lock()
+	if !b.closed {
+		close(b.ended)
+	}
 	b.closed = true
 	for c := range b.conns {
 		_ = c.Close()
@@ -233,6 +242,10 @@ func (s *session) handle(h *protocol.RequestHeader, body []byte) (protocol.Respo
 	case protocol.InitProducerID:
 		return &protocol.InitProducerIDResponse{ProducerID: s.b.lastID.Add(1)}, nil
 	case protocol.Produce:
+		if s.b.deaf.Load() {
+			<-s.b.ended
+			return nil, net.ErrClosed
+		}
 		if err := s.produce.Decode(body, h.Version); err != nil {
 			return nil, err
 		}

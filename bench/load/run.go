@@ -33,9 +33,36 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	if _, ok := r.senders[0].(client.SliceSender); s.Mode == Slice && !ok {
 		return Result{}, fmt.Errorf("%s has no call for a slice", s.Client)
 	}
+	if s.Mode == Full {
+		return r.fill(ctx) // the client is left: its records will not go for minutes
+	}
 	result, err := r.measure(ctx)
 	return result, errors.Join(err, c.Close())
 }
+
+// fill sends until nothing goes any more, and for a while longer.
+func (r *run) fill(ctx context.Context) (Result, error) {
+	var sent atomic.Int64
+	go func() {
+		for i := 0; ; i++ {
+			r.senders[0].Send(r.messages[i%len(r.messages)], -1, 0)
+			sent.Add(1)
+		}
+	}()
+	select {
+	case <-time.After(time.Duration(r.spec.Seconds * float64(time.Second))):
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+	n := sent.Load()
+	if n*int64(r.spec.Size) < minFull {
+		return Result{}, fmt.Errorf("only %d records of %d bytes went into the buffer", n, r.spec.Size)
+	}
+	return Result{Client: r.spec.Client, Records: n, Total: n, Seconds: r.spec.Seconds, RSS: peakMemory(), Failed: r.failed.Load(), Setting: r.client.Settings()}, nil
+}
+
+// minFull is what a full buffer of 32 MiB holds at the least.
+const minFull = 24 << 20
 
 // run is one measurement under way.
 type run struct {

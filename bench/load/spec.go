@@ -19,6 +19,7 @@ const (
 	Sync  Mode = "sync"  // each goroutine waits for each of its records
 	Slice Mode = "slice" // 100 records a call
 	Open  Mode = "open"  // records at a steady rate, timed from when they were due
+	Full  Mode = "full"  // more than the client's buffer holds, to a broker that reads nothing: only memory is measured
 )
 
 // Spec is one measurement.
@@ -91,6 +92,14 @@ func messages(s Spec) []client.Message {
 		}
 	}
 	return ms
+}
+
+// Payload is the values of a workload, one a line.
+func Payload(s Spec) (text []byte) {
+	for _, m := range messages(s) {
+		text = append(append(text, m.Value...), '\n')
+	}
+	return text
 }
 
 var (

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"time"
 )
 
 //go:embed maven/pom.xml
@@ -113,6 +114,19 @@ func (c *Cluster) runTool(ctx context.Context, stdin []byte, args ...string) ([]
 		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Base(args[0]), err), errors.New(tail(stderr.Bytes(), 40)))
 	}
 	return stdout.Bytes(), nil
+}
+
+// ProducerPerformance runs Kafka's own measuring program with the Java producer against the cluster, in a virtual machine as it comes. It
+// returns what the program printed, and the processor time that it took with its start.
+func (c *Cluster) ProducerPerformance(ctx context.Context, args ...string) (printed string, cpu time.Duration, err error) {
+	line := append([]string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", filepath.Join(c.jars, "*"), "org.apache.kafka.tools.ProducerPerformance"}, args...)
+	cmd := exec.CommandContext(ctx, c.java, line...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := run(cmd); err != nil {
+		return "", 0, errors.Join(fmt.Errorf("ProducerPerformance: %w", err), errors.New(tail(stderr.Bytes(), 40)))
+	}
+	return stdout.String(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
 // run runs a program to its end. It keeps the thread for so long: on Linux the end of the thread would end the program (setChildAttributes).
