@@ -52,6 +52,7 @@ func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Re
 	var then afterwards
 	var a Appended
 	p.mu.Lock()
+	p.clock.free = 0 // the first of them does not share a reading with records before
 	for appended < n {
 		a = Appended{}
 		r, hook := pick(appended)

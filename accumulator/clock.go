@@ -19,7 +19,7 @@ type clock struct {
 	free int       // records that may still share that reading
 }
 
-// tickLocked makes clock.last the present for a record that is appended. It may be old only while records come fast and the open batch
+// tickLocked makes clock.last the present for a record that is appended. It is old only where records came fast a moment ago and the open batch
 // is within its linger, which is what a timestamp can be off: a batch that may be taken or is long overdue gets exact ones.
 // It tells whether the record shares the reading with others.
 func (p *Partition) tickLocked() (shared bool) {

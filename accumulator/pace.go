@@ -7,7 +7,7 @@ import (
 )
 
 // A sender that is faster than the network fills the whole of buffer.memory. Then every record waits for all that is before it, and every
-// byte has left the processor's caches before it is written. So a Send that has filled a batch waits for a moment while a few megabytes are
+// byte has left the processor's caches before it is written. So a Send that has filled a batch waits for a moment while a megabyte or more is
 // ready that have not left, as long as they leave fast. What leaves slowly is not waited for: buffer.memory is the bound, and a burst that
 // fits into it is taken.
 

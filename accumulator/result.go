@@ -85,7 +85,7 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {
 		}
 		if !expedited {
 			// Only who must wait readies the batch: its neighbours may have longer to linger.
-			r.part.expedite(r, changed)
+			r.part.expedite(r, lent(ctx, changed))
 			expedited = true
 		}
 		select {
@@ -100,6 +100,15 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {
 			}
 		}
 	}
+}
+
+// lent returns changed if the caller may be made use of until that is closed: not if it is about to go.
+func lent(ctx context.Context, changed <-chan struct{}) <-chan struct{} {
+	const soon = 5 * time.Millisecond
+	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < soon {
+		return nil
+	}
+	return changed
 }
 
 // watch returns a channel that is closed at the next change, or nil when the outcome of record i is known.

@@ -359,3 +359,30 @@ func TestBuffersComeInClassesOfExactCapacity(t *testing.T) {
 	pool.put(odd)
 	require.Equal(t, 1024, cap(*pool.get(1024)))
 }
+
+// lender is an Owner that notes whether it may make use of who waits.
+type lender struct{ lent []bool }
+
+func (l *lender) BatchReady(awaited <-chan struct{}) { l.lent = append(l.lent, awaited != nil) }
+
+func TestWhoIsAboutToGoIsNotMadeUseOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		owner := new(lender)
+		a := newTest(Config{Linger: time.Hour, NewOwner: func(*Partition) Owner { return owner }})
+		p := a.Topic("t").Partition(0)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		near, cancelNear := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancelNear()
+		far, cancelFar := context.WithTimeout(t.Context(), time.Second)
+		defer cancelFar()
+		for i, ctx := range []context.Context{over, near, far} {
+			f := put(t, p, "x")
+			_, err := f.Result.Wait(ctx, f.Index)
+			require.Error(t, err)
+			p.Settle(take(t, p), acked(int64(i)))
+		}
+		require.Equal(t, []bool{false, false, true}, owner.lent)
+		requireEmpty(t, a)
+	})
+}

@@ -162,8 +162,7 @@ func (s *stickyLane) pickFirst() int32 {
 	}
 }
 
-// current tells whether the partition is still the one to use. Asked under the partition's lock before a record is
-// appended, it keeps Sends that were late from starting a new small batch in the partition before.
+// current tells whether the partition is the one that the lane fills.
 func (s *stickyLane) current(partition int32) bool {
 	return stickyPartition(s.state.Load()) == partition
 }

@@ -165,7 +165,7 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 			return p.failed(r, hook, failed)
 		}
 	}
-	p.appended(t, part.Index(), r, &a)
+	p.appended(t, part.Index(), &a)
 	if wait != nil && (a.Index == 0 || a.Complete) {
 		p.acc.Pace() // a batch may have been filled
 	}
@@ -198,13 +198,12 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 }
 
 // appended tells those who count: the sticky partitioner, and the metadata that the topic is in use.
-func (p *Producer) appended(t *topic, partition int32, r *Record, a *accumulator.Appended) {
+func (p *Producer) appended(t *topic, partition int32, a *accumulator.Appended) {
 	if a.Bytes == 0 {
 		return
 	}
-	if _, named := r.Partition.Number(); !named && (r.Key == nil || p.cfg.PartitionerIgnoreKeys) && p.cfg.Partitioner == nil {
-		t.sticky.appended(partition, a.Bytes, a.Complete, a.Crowded)
-	}
+	// Whatever record it is that tells: it speaks of others before it, too.
+	t.sticky.appended(partition, a.Bytes, a.Complete, a.Crowded)
 	if a.Index == 0 {
 		if meta := t.meta.Load(); meta != nil {
 			meta.topic.Touch(time.Now())

@@ -161,19 +161,17 @@ func (s *sendPiece) admit(k int) {
 		}
 	}
 	// Of most records there is nothing to tell: bytes are counted some records at a time.
-	var told [pieceSize]int
 	counts := make([]accumulator.Appended, 0, 16)
 	admitted := part.AppendAll(time.Time{}, n, func(i int) (*record.Record, accumulator.Hook) {
 		return s.records[group[i]], s.hook(group[i])
 	}, func(i int, a *accumulator.Appended) {
 		s.futures[group[i]] = Future{result: a.Result, index: a.Index}
 		if a.Bytes != 0 {
-			told[len(counts)] = group[i]
 			counts = append(counts, *a)
 		}
 	})
 	for i := range counts {
-		s.p.appended(s.topics[told[i]], part.Index(), s.records[told[i]], &counts[i])
+		s.p.appended(s.topics[k], part.Index(), &counts[i])
 	}
 	for i, j := range group[:n] {
 		if i < admitted {

@@ -25,6 +25,8 @@ func newStackMark() stackMark { return stackMark(lastStackMark.Add(1)) }
 func (m stackMark) run(work func()) { spell(uint64(m), work) }
 
 // spell spells n to the base of four, beginning with the last digit.
+//
+//go:noinline
 func spell(n uint64, work func()) {
 	if n == 0 {
 		work()
@@ -74,12 +76,13 @@ func (m stackMark) isOnStack() bool {
 	var number stackMark // what was read of the mark around the calls so far: the innermost call is the first digit
 	for {
 		frame, more := frames.Next()
+		own := frame.Func != nil // what was inlined has its host's entry
 		for digit, entry := range spellers {
-			if frame.Entry == entry {
+			if own && frame.Entry == entry {
 				number = 4*number + stackMark(digit)
 			}
 		}
-		if frame.Entry == marker {
+		if own && frame.Entry == marker {
 			if number == m {
 				return true
 			}

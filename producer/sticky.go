@@ -16,12 +16,12 @@ const crowdedFor = 100 * time.Millisecond
 
 // stickyTopic chooses the partitions of a topic's records without a key. As a rule it fills one partition at a time, which makes the largest
 // batches. Where many goroutines send, they would wait for each other at that partition's lock; so while it is crowded, each processor
-// fills one of its own.
+// chooses for itself, and mostly fills another one than the others.
 //
 // All methods may be called from many goroutines.
 type stickyTopic struct {
 	lanes   []*stickyLane
-	wide    atomic.Int32 // how many of them may be used: no more than the topic has partitions
+	wide    atomic.Int32 // how many of them may be used: no more than the topic has partitions to choose from
 	crowded atomic.Int64 // until when each processor has its own, as nanoseconds of a clock that begins with began; 0: no
 	began   time.Time
 
@@ -44,7 +44,11 @@ func newStickyTopic(c *Config, view TopicView, load func(partition int32) sticky
 }
 
 func (s *stickyTopic) widen(view TopicView) {
-	s.wide.Store(max(1, min(view.partitions, int32(len(s.lanes)))))
+	choices := len(view.available)
+	if choices == 0 {
+		choices = int(view.partitions)
+	}
+	s.wide.Store(int32(max(1, min(choices, len(s.lanes)))))
 }
 
 // pick returns the partition for a record; stickyChoice only while the view has no partitions.
@@ -88,7 +92,7 @@ func (s *stickyTopic) part(crowded bool) {
 	switch {
 	case crowded && s.wide.Load() > 1:
 		if until != 0 {
-			s.own(true) // two processors have the same lane: garbage collections mix them up
+			s.own(true) // two processors have the same lane, as after garbage collections, or their lanes the same partition
 		}
 		s.crowded.Store(int64(now + crowdedFor))
 	case until != 0 && int64(now) > until:

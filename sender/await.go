@@ -15,8 +15,8 @@ import (
 // for a broker that answers soon; a slow one gets requests as they come.
 
 const (
-	// headRoom is what a request may have beside its batches.
-	headRoom = 1 << 10
+	// headRoom is what a request has beside its batches and names, at the most, and partRoom what it has for each batch.
+	headRoom, partRoom = 256, 64
 	// soon is how long an answer may take for others to wait for it.
 	soon = 2 * time.Millisecond
 )
@@ -51,7 +51,7 @@ func (b *broker) workOn() {
 
 // workOnce makes one request of at most room bytes, and tells whether there was one. The caller has borrowed the broker.
 func (b *broker) workOnce(conn *transport.Conn, room int, awaited bool) bool {
-	r := b.fill(conn, room, room)
+	r := b.fill(conn, room)
 	full := false
 	if r != nil {
 		full = r.full
@@ -74,14 +74,14 @@ func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
 	info, known := b.s.cfg.Cluster.Snapshot().Brokers[b.id]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.inFlight > 0 && b.answersSoon {
+	if b.inFlight > 0 && b.answersSoon && time.Since(b.heard) < soon {
 		b.waiting = true
 		return nil, 0, true
 	}
 	if b.busy || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 || known && b.isElsewhere(&info) || !b.mayWorkLocked() {
 		return nil, 0, false
 	}
-	if room = b.conn.Roomy() - headRoom; room <= 0 || b.conn.Err() != nil {
+	if room = b.conn.Roomy(); room == 0 || b.conn.Err() != nil {
 		return nil, 0, false
 	}
 	b.busy = true

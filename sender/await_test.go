@@ -189,3 +189,59 @@ func TestABrokerThatHasMovedIsFollowed(t *testing.T) {
 		})
 	}
 }
+
+// hungAnswer lets the broker answer soon, and then not answer one request for a while.
+func hungAnswer(r *rig) (requests func() int) {
+	for p := range int32(2) {
+		r.send(p, "warm").acked()
+		r.send(p, "warm").acked()
+	}
+	before := len(r.c.Produces())
+	r.c.On(protocol.Produce).Nth(1).Do(testbroker.DelayAnswer(20 * time.Second))
+	r.send(0, "hangs").await()
+	synctest.Wait()
+	return func() int {
+		synctest.Wait()
+		return len(r.c.Produces()) - before
+	}
+}
+
+func TestAnAnswerThatDoesNotComeSoonIsNotWaitedFor(t *testing.T) {
+	onRig(t, topicT(1, 2), lingering, func(r *rig) {
+		requests := hungAnswer(r)
+		require.Equal(t, 1, requests())
+		time.Sleep(soon)
+		r.send(1, "later").await()
+		require.Equal(t, 2, requests(), "what came soon before says nothing of this one")
+		time.Sleep(30 * time.Second)
+		require.Equal(t, []string{"warm", "warm", "later"}, r.values(1))
+	})
+}
+
+func TestWhoWaitsForAnAnswerThatDoesNotComeIsNotForgotten(t *testing.T) {
+	onRig(t, topicT(1, 2), lingering, func(r *rig) {
+		requests := hungAnswer(r)
+		r.send(1, "at once").await()
+		require.Equal(t, 1, requests())
+		time.Sleep(suspectAfter)
+		require.Equal(t, 2, requests())
+		time.Sleep(30 * time.Second)
+	})
+}
+
+func TestAFullBatchDoesNotWaitForAnAnswer(t *testing.T) {
+	onRig(t, topicT(1, 2), lingering, func(r *rig) {
+		requests := hungAnswer(r)
+		r.send(1, "at once").await()
+		require.Equal(t, 1, requests())
+		r.send(1, strings.Repeat("x", 10_000))
+		r.send(1, strings.Repeat("y", 10_000)) // completes the batch before
+		require.GreaterOrEqual(t, requests(), 2)
+		time.Sleep(30 * time.Second)
+	})
+}
+
+// await lets somebody wait for the record.
+func (s sent) await() {
+	go func() { _, _ = s.get() }()
+}

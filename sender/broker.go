@@ -3,7 +3,6 @@ package sender
 import (
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -139,8 +138,7 @@ func (b *broker) work() {
 		if conn == nil {
 			continue // mayWork sees to it that there is a pause
 		}
-		// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
-		if r := b.fill(conn, math.MaxInt, b.s.cfg.MaxRequestSize); r != nil {
+		if r := b.fill(conn, 0); r != nil {
 			b.write(conn, r, false)
 		}
 	}
@@ -297,7 +295,7 @@ func (b *broker) watchLocked(d time.Duration) {
 func (b *broker) look() {
 	b.mu.Lock()
 	b.watching = false
-	silent := false
+	silent, waiting := false, b.waiting && b.ready.Len() > 0
 	if b.inFlight > 0 {
 		rest := suspectAfter - time.Since(b.heard)
 		if silent = rest <= 0; silent {
@@ -308,6 +306,9 @@ func (b *broker) look() {
 	b.mu.Unlock()
 	if silent {
 		b.s.cfg.Cluster.Refresh()
+	}
+	if waiting {
+		b.signal() // the answer that was waited for has not come soon after all
 	}
 }
 

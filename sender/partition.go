@@ -31,6 +31,7 @@ type partition struct {
 	queued   bool      // stands in a broker's ready queue
 	ticket   uint64    // its place there, counted up with each
 	queuedAt time.Time
+	quiet    bool     // it was put there by one who waits, who may not have woken the broker: see workFor
 	fill     uint64   // the newest request that took a batch
 	pack     []*cargo // sealed, in order: being compressed, or held back because the last request was full
 	timer    *time.Timer
@@ -46,7 +47,16 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	if !p.stopped && p.acc.Learn() {
 		lesson = p.takeLocked()
 	}
+	if lesson != nil {
+		awaited = nil // it may stand before what is waited for
+	}
 	b := p.enqueueLocked(now)
+	switch {
+	case b != nil:
+		p.quiet = awaited != nil
+	case awaited == nil && p.queued && p.quiet:
+		b, p.quiet = p.broker, false // a full batch does not wait for the answer that others wait for
+	}
 	if created, ok := p.acc.OldestWaiting(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 	}

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -25,9 +26,15 @@ type request struct {
 	full    bool // there was more than it had room for
 }
 
-// fill makes a request of the partitions that are ready: one batch of each, up to room bytes, and for the first up to first. It returns
-// nil when none had anything to send after all, or nothing as small as that.
-func (b *broker) fill(conn *transport.Conn, first, room int) *request {
+// fill makes a request of the partitions that are ready: one batch of each, up to max.request.size, or, if bound is not 0, so many bytes
+// with all that is around the batches. It returns nil when none had anything to send after all, or nothing as small as that.
+func (b *broker) fill(conn *transport.Conn, bound int) *request {
+	// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
+	first, room := math.MaxInt, b.s.cfg.MaxRequestSize
+	if bound > 0 {
+		room = bound - headRoom - len(b.s.cfg.Transport.ClientID)
+		first = room
+	}
 	r := b.newRequest(conn)
 	now := time.Now()
 	fill := b.s.fills.Add(1)
@@ -50,7 +57,11 @@ func (b *broker) fill(conn *transport.Conn, first, room int) *request {
 			continue
 		}
 		r.add(t)
-		if room -= len(t.batch.Wire()); room <= 0 {
+		room -= len(t.batch.Wire())
+		if bound > 0 {
+			room -= len(t.part.acc.Topic()) + partRoom
+		}
+		if room <= 0 {
 			break
 		}
 	}

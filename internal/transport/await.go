@@ -6,8 +6,8 @@ import "time"
 // is a switch between goroutines, often between processors, and together they are a third of what a synchronous send costs. So one that waits
 // reads its answer by itself:
 //
-//   - After the answer to an awaited call, when nothing else is in flight, nobody reads: the connection rests. The reader's state
-//     lies in rest.reader, and whoever takes it away is the reader.
+//   - After the answer to an awaited call, or when Await ends, nobody reads if nothing is in flight: the connection rests. The reader's
+//     state lies in rest.reader, and whoever takes it away is the reader.
 //   - The next awaited call finds it there. Await takes it, and reads until what it waits for has happened. If something is in flight
 //     then, a new goroutine goes on reading; else the connection rests again.
 //   - Any other call that is sent while the connection rests starts a goroutine that reads.
@@ -65,7 +65,7 @@ func (c *Conn) Await(awaited <-chan struct{}) {
 		c.drain()
 		return
 	}
-	if isClosed(awaited) {
+	if c.head == nil || isClosed(awaited) {
 		c.mu.Unlock()
 		c.handOver(r)
 		return

@@ -123,7 +123,7 @@ func (c *Conn) Version(key protocol.APIKey) (int16, error) {
 }
 
 // Close ends the connection and fails everything in flight with cause, or with ErrClosed if that is nil. It waits for nothing:
-// the Dones run on the connection's own goroutine. Only the first Close counts.
+// the Dones run on the reader's goroutine. Only the first Close counts.
 func (c *Conn) Close(cause error) {
 	if cause == nil {
 		cause = ErrClosed
@@ -131,7 +131,8 @@ func (c *Conn) Close(cause error) {
 	c.end(cause)
 }
 
-// end makes cause the reason of the connection's end, unless it has one. The reader wakes up and fails the calls.
+// end makes cause the reason of the connection's end, unless it has one. The reader wakes up and fails the calls; where the connection
+// rests, nothing is in flight but calls whose Await is to come, and that fails them.
 func (c *Conn) end(cause error) {
 	c.mu.Lock()
 	first := c.err == nil

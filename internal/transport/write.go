@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// packed is how many bytes of small buffers go out in one piece on connections without vectored writes.
+	// packed is how many bytes of small buffers go out in one piece where they are not written from several places.
 	packed = 16 << 10
 	// copied is up to how many bytes it is cheaper to copy them together than to write them from several places.
 	copied = 2 << 10
@@ -31,7 +31,8 @@ type writer struct {
 func newWriter(nc net.Conn, sendBuffer int) (w writer, roomy int64) {
 	_, w.vectored = nc.(*net.TCPConn)
 	if tls, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = tls.NetConn() // its records are a little longer than what is written
+		// Its records are a little longer than what is written, and its socket's buffer was not set.
+		nc, sendBuffer = tls.NetConn(), 0
 	}
 	switch nc := nc.(type) {
 	case *net.TCPConn:
