@@ -115,6 +115,18 @@ func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, r.Sections, again.Sections)
 	require.NoError(t, writePage(page, filepath.Join(folder, "plots"), again))
+	readme := filepath.Join(folder, "README.md")
+	require.NoError(t, os.WriteFile(readme, []byte("before\n"+summaryBegin+"old\n"+summaryEnd+"\nafter\n"), 0o644))
+	require.NoError(t, writeSummary(readme, again))
+	summed, err := os.ReadFile(readme)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(summed), "before\n"+summaryBegin+"| records a second"))
+	require.True(t, strings.HasSuffix(string(summed), "|\n"+summaryEnd+"\nafter\n"))
+	require.NotContains(t, string(summed), "old")
+	for _, row := range summary {
+		require.Contains(t, string(summed), "| "+row.title+" | ")
+	}
+	require.ErrorContains(t, writeSummary(page, again), "bench:begin")
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	for _, g := range goals() {

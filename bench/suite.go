@@ -126,6 +126,7 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 	data := flags.String("data", "results.json", "`file` of all figures; it is read first and written after each section")
 	page := flags.String("out", "", "`file` for the page; none if empty")
 	plots := flags.String("plots", "plots", "`folder` for the plots, beside the page")
+	readme := flags.String("readme", "", "`file` that gets the summary between its two marks; none if empty")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -145,6 +146,11 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 		}
 		r.put(done)
 		if err := writeJSON(*data, r); err != nil {
+			return err
+		}
+	}
+	if *readme != "" {
+		if err := writeSummary(*readme, r); err != nil {
 			return err
 		}
 	}

@@ -207,9 +207,10 @@ func (s *session) next() ([]byte, error) {
 	return s.out, nil
 }
 
-// spoken are the requests that the broker understands.
+// spoken are the requests that the broker understands. Produce claims to begin at 0, as it does in Kafka 4 (KIP-896): librdkafka compresses
+// nothing for a broker that does not.
 var spoken = map[protocol.APIKey]protocol.VersionRange{
-	protocol.Produce: {Min: 3, Max: 13}, protocol.Metadata: {Min: 0, Max: 13}, protocol.ApiVersions: {Min: 0, Max: 4},
+	protocol.Produce: {Min: 0, Max: 13}, protocol.Metadata: {Min: 0, Max: 13}, protocol.ApiVersions: {Min: 0, Max: 4},
 	protocol.InitProducerID: {Min: 0, Max: 5},
 }
 
