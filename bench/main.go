@@ -87,7 +87,7 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&where.kafka, "kafka", "", "`version` of a real Kafka to start, such as 4.3.1")
 	flags.IntVar(&where.nodes, "nodes", 1, "how `many` nodes it has")
 	flags.BoolVar(&where.pinned, "pinned", false, "keep the discarding broker on one processor")
-	flags.Float64Var(&where.warm, "warm-kafka", 20, "how many `seconds` a real Kafka that was started here is sent to before the measurements")
+	flags.Float64Var(&where.warm, "warm-kafka", warmKafka, "how many `seconds` a real Kafka that was started here is sent to before the measurements")
 	flags.BoolVar(&where.deaf, "deaf", false, "the discarding broker reads no records, for the mode full")
 	runs := flags.Int("runs", 5, "how `many` measurements of each client")
 	asJSON := flags.Bool("json", false, "print every measurement as JSON")

@@ -1,10 +1,8 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -257,15 +255,7 @@ func TestAConnectionThatIsClosedWhileItRestsLeavesNothing(t *testing.T) {
 
 func TestDeadlinesAreSetRarelyWhereAnswersAreAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		counting := new(countingConn)
-		pipe := dialer(func(p *peer) { p.greet(); echo(p) })
-		o := Options{RequestTimeout: 30 * time.Second, Dialer: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
-			counting.Conn, err = pipe(ctx, network, address)
-			return counting, err
-		}}
-		c, err := Dial(t.Context(), &o, "broker:9092")
-		require.NoError(t, err)
-		defer c.Close(nil)
+		c, counting := counted(t)
 		const n, pause = 10_000, 50 * time.Microsecond
 		for range n {
 			require.NoError(t, ask(c, "x").err)

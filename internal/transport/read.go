@@ -115,8 +115,7 @@ func (c *Conn) keepReading() {
 }
 
 // overdue is called when the read deadline has passed. It sets the next one if nothing is late, and else says what is.
-// Deadlines are mostly set here and not per request: one that is too early costs one
-// wake-up.
+// Deadlines are mostly set here and not per request: one that is too early costs one wake-up.
 func (c *Conn) overdue() error {
 	now := time.Now()
 	c.mu.Lock()

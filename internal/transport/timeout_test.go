@@ -177,17 +177,23 @@ func (c *countingConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
+// counted makes a connection to a broker that answers with what it is asked, and counts its deadlines.
+func counted(t *testing.T) (*Conn, *countingConn) {
+	counting := new(countingConn)
+	pipe := dialer(func(p *peer) { p.greet(); echo(p) })
+	o := Options{RequestTimeout: 30 * time.Second, Dialer: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
+		counting.Conn, err = pipe(ctx, network, address)
+		return counting, err
+	}}
+	c, err := Dial(t.Context(), &o, "broker:9092")
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close(nil) })
+	return c, counting
+}
+
 func TestDeadlinesAreSetRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		counting := new(countingConn)
-		pipe := dialer(func(p *peer) { p.greet(); echo(p) })
-		o := Options{RequestTimeout: 30 * time.Second, Dialer: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
-			counting.Conn, err = pipe(ctx, network, address)
-			return counting, err
-		}}
-		c, err := Dial(t.Context(), &o, "broker:9092")
-		require.NoError(t, err)
-		defer c.Close(nil)
+		c, counting := counted(t)
 		began := time.Now()
 		for range 10_000 {
 			one, done := call("x")

@@ -105,28 +105,29 @@ var toolJVM = []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx768m"
 
 // runTool runs a class or a source file with the cluster's jars. It returns what it printed; a failure's error holds stderr.
 func (c *Cluster) runTool(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
-	line := append(append([]string{}, toolJVM...), "-cp", filepath.Join(c.jars, "*"))
-	cmd := exec.CommandContext(ctx, c.java, append(line, args...)...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := run(cmd); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Base(args[0]), err), errors.New(tail(stderr.Bytes(), 40)))
-	}
-	return stdout.Bytes(), nil
+	printed, _, err := c.runJava(ctx, toolJVM, stdin, args...)
+	return printed, err
 }
 
 // ProducerPerformance runs Kafka's own measuring program with the Java producer against the cluster, in a virtual machine as it comes. It
 // returns what the program printed, and the processor time that it took with its start.
 func (c *Cluster) ProducerPerformance(ctx context.Context, args ...string) (printed string, cpu time.Duration, err error) {
-	line := append([]string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", filepath.Join(c.jars, "*"), "org.apache.kafka.tools.ProducerPerformance"}, args...)
-	cmd := exec.CommandContext(ctx, c.java, line...)
+	line := append([]string{"org.apache.kafka.tools.ProducerPerformance"}, args...)
+	out, cpu, err := c.runJava(ctx, []string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=error"}, nil, line...)
+	return string(out), cpu, err
+}
+
+// runJava is runTool with a choice of the virtual machine's options. It also returns the processor time that the program took.
+func (c *Cluster) runJava(ctx context.Context, jvm []string, stdin []byte, args ...string) (printed []byte, cpu time.Duration, err error) {
+	line := append(append([]string{}, jvm...), "-cp", filepath.Join(c.jars, "*"))
+	cmd := exec.CommandContext(ctx, c.java, append(line, args...)...)
+	cmd.Stdin = bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := run(cmd); err != nil {
-		return "", 0, errors.Join(fmt.Errorf("ProducerPerformance: %w", err), errors.New(tail(stderr.Bytes(), 40)))
+		return nil, 0, errors.Join(fmt.Errorf("%s: %w", filepath.Base(args[0]), err), errors.New(tail(stderr.Bytes(), 40)))
 	}
-	return stdout.String(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+	return stdout.Bytes(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
 // run runs a program to its end. It keeps the thread for so long: on Linux the end of the thread would end the program (setChildAttributes).
