@@ -2,7 +2,6 @@ package accumulator
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/gosamsa/samsa/record"
 )
@@ -28,10 +27,9 @@ type Appended struct {
 }
 
 // Append encodes r into the open batch. It never blocks: where there is no room it says how much must be reserved first
-// (see [Partition.Reserve]). grant is a reservation made so, or nil; what the append uses of it is taken off. A zero now is the present, as
-// the partition's clock has it. What came of it is put into a: to return so large a value and to copy it costs as much as to encode a
-// small record.
-func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *int64, a *Appended) {
+// (see [Partition.Reserve]). grant is a reservation made so, or nil; what the append uses of it is taken off. What came of it is put into a:
+// to return so large a value and to copy it costs as much as to encode a small record.
+func (p *Partition) Append(r *record.Record, hook Hook, grant *int64, a *Appended) {
 	var then afterwards
 	*a = Appended{}
 	waited := !p.mu.TryLock()
@@ -39,7 +37,7 @@ func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *in
 		p.mu.Lock()
 	}
 	p.crowd.count(waited)
-	p.appendLocked(now, r, hook, grant, a, &then)
+	p.appendLocked(r, hook, grant, a, &then)
 	p.mu.Unlock()
 	if then.ready || then.free > 0 {
 		p.do(then)
@@ -48,7 +46,7 @@ func (p *Partition) Append(now time.Time, r *record.Record, hook Hook, grant *in
 
 // AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done is told
 // what came of it, which is valid during the call. Both run under the lock, and must not call back. It returns how many were appended.
-func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Record, Hook), done func(k int, a *Appended)) (appended int) {
+func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Hook), done func(k int, a *Appended)) (appended int) {
 	var then afterwards
 	var a Appended
 	p.mu.Lock()
@@ -56,7 +54,7 @@ func (p *Partition) AppendAll(now time.Time, n int, pick func(k int) (*record.Re
 	for appended < n {
 		a = Appended{}
 		r, hook := pick(appended)
-		p.appendLocked(now, r, hook, nil, &a, &then)
+		p.appendLocked(r, hook, nil, &a, &then)
 		if a.Result == nil {
 			break
 		}
@@ -84,37 +82,25 @@ func (p *Partition) do(then afterwards) {
 	}
 }
 
-func (p *Partition) appendLocked(now time.Time, r *record.Record, hook Hook, grant *int64, a *Appended, then *afterwards) {
+func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *Appended, then *afterwards) {
 	if p.closed != nil {
 		a.Err = p.closed
 		return
 	}
-	var ms int64
-	present, shared := now.IsZero(), false
-	if present {
-		shared = p.tickLocked()
-		now, ms = p.clock.last, p.clock.ms
-	} else {
-		ms = now.UnixMilli()
-	}
-	if !r.Timestamp.IsZero() {
-		ms = r.Timestamp.UnixMilli()
-	}
-	b, limit := p.open, p.topic.rawLimit()
+	shared := p.tickLocked()
+	ms, b, limit := p.timestampLocked(r), p.open, p.topic.rawLimit()
 	// A shared reading of the clock was compared with the end of the batch's time when it was made.
-	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, now, grant, then) {
+	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, grant, then) {
 		b = nil
 	}
 	if b == nil {
-		if present && p.clock.used > 0 {
+		if p.clock.used > 0 {
 			// A batch's age begins when it begins, not some records before.
 			p.readClockLocked()
-			if now = p.clock.last; r.Timestamp.IsZero() {
-				ms = p.clock.ms
-			}
+			ms = p.timestampLocked(r)
 		}
 		size := record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
-		if b = p.beginLocked(now, size, limit, grant, a, then); b == nil {
+		if b = p.beginLocked(size, limit, grant, a, then); b == nil {
 			return
 		}
 		b.baseTime, b.maxTime = ms, ms
@@ -150,10 +136,10 @@ func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
 }
 
 // takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed.
-func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, now time.Time, grant *int64, then *afterwards) bool {
+func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, grant *int64, then *afterwards) bool {
 	b := p.open
 	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
-	if n > limit || now.After(b.until) {
+	if n > limit || p.clock.last.After(b.until) {
 		p.completeLocked(then)
 		return false
 	}
@@ -178,7 +164,7 @@ func (p *Partition) growLocked(n, limit int, grant *int64, then *afterwards) boo
 }
 
 // beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
-func (p *Partition) beginLocked(now time.Time, size, limit int, grant *int64, a *Appended, then *afterwards) *Batch {
+func (p *Partition) beginLocked(size, limit int, grant *int64, a *Appended, then *afterwards) *Batch {
 	least := p.acc.capacityFor(size + record.BatchHeaderSize)
 	if int64(least) > p.acc.cfg.Memory {
 		a.Err = p.tooLarge(int64(least))
@@ -198,8 +184,8 @@ func (p *Partition) beginLocked(now time.Time, size, limit int, grant *int64, a 
 	p.ordinals++
 	both := &opened{result: Result{acc: p.acc, part: p, ordinal: p.ordinals}}
 	b := &both.batch
-	p.initBatch(b, now, &both.result, capacity)
-	b.until = now.Add(p.acc.cfg.MaxSpan)
+	p.initBatch(b, p.clock.last, &both.result, capacity)
+	b.until = p.clock.last.Add(p.acc.cfg.MaxSpan)
 	p.open = b
 	if !p.active {
 		p.active = true

@@ -27,10 +27,9 @@ func BenchmarkAppend(b *testing.B) {
 			a := newSettling(c.cfg)
 			p := a.Topic("t").Partition(0)
 			r := &record.Record{Value: make([]byte, 100)}
-			now := time.Now()
 			b.ReportAllocs()
 			for b.Loop() {
-				for add(p, now, r, c.hook, nil).Result == nil {
+				for add(p, r, c.hook, nil).Result == nil {
 					waitForRoom(b, p)
 				}
 			}
@@ -53,9 +52,8 @@ func BenchmarkAppendParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		r := &record.Record{Value: make([]byte, 100)}
-		now := time.Now()
 		for pb.Next() {
-			for add(p, now, r, Hook{}, nil).Result == nil {
+			for add(p, r, Hook{}, nil).Result == nil {
 				waitForRoom(b, p)
 			}
 		}
@@ -70,9 +68,8 @@ func BenchmarkAppendParallelOwnPartition(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		p := a.Topic("t").Partition(next.Add(1))
 		r := &record.Record{Value: make([]byte, 100)}
-		now := time.Now()
 		for pb.Next() {
-			for add(p, now, r, Hook{}, nil).Result == nil {
+			for add(p, r, Hook{}, nil).Result == nil {
 				waitForRoom(b, p)
 			}
 		}
@@ -86,7 +83,7 @@ func BenchmarkOneRecordBatch(b *testing.B) {
 	r := &record.Record{Value: make([]byte, 100)}
 	b.ReportAllocs()
 	for b.Loop() {
-		f := add(p, time.Now(), r, Hook{}, nil)
+		f := add(p, r, Hook{}, nil)
 		p.expedite(f.Result, nil)
 		settleAll(p)
 		_, _ = f.Result.Wait(b.Context(), f.Index)
@@ -102,7 +99,7 @@ func BenchmarkAppendAll(b *testing.B) {
 	done := func(int, *Appended) {}
 	b.ReportAllocs()
 	for b.Loop() {
-		p.AppendAll(time.Now(), n, pick, done)
+		p.AppendAll(n, pick, done)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
 }
@@ -138,7 +135,7 @@ func fullBatch(tb testing.TB, codec compress.Codec) (b *Batch, raw []byte) {
 	p := newTest(cfg).Topic("t").Partition(0)
 	for i := 0; !p.Full(); i++ {
 		r := &record.Record{Value: fmt.Appendf(nil, `{"request":"payment","status":"accepted","latency":%d,"region":"eu-west","session":%d}`, i%90, i*7919)}
-		add(p, time.Now(), r, Hook{}, nil)
+		add(p, r, Hook{}, nil)
 	}
 	b = take(tb, p)
 	return b, bytes.Clone(b.buf)

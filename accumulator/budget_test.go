@@ -36,11 +36,10 @@ func TestAppendTakeAndSettleKeepToTheirAllocationBudget(t *testing.T) {
 	a := newSettling(Config{})
 	p := a.Topic("t").Partition(0)
 	r := &record.Record{Key: make([]byte, 10), Value: make([]byte, 100)}
-	now := time.Now()
 	appended := 0
 	run := func() {
 		for range records {
-			if add(p, now, r, Hook{}, nil).Result != nil {
+			if add(p, r, Hook{}, nil).Result != nil {
 				appended++
 			}
 		}

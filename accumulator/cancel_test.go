@@ -25,7 +25,7 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			done := f.Result.Done(f.Index)
 			neighbour := put(t, p, "neighbour")
 			if complete {
-				add(p, time.Now(), &record.Record{Value: make([]byte, 20000)}, Hook{}, nil)
+				add(p, &record.Record{Value: make([]byte, 20000)}, Hook{}, nil)
 				require.True(t, p.Full())
 			}
 			before, _ := a.Buffered()
@@ -116,7 +116,7 @@ func TestCancelledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
 	base := time.UnixMilli(1_700_000_000_000)
 	var all []Appended
 	for _, after := range []time.Duration{0, -5 * time.Second, -2 * time.Second, 7 * time.Second} {
-		all = append(all, add(p, base, &record.Record{Timestamp: base.Add(after)}, Hook{}, nil))
+		all = append(all, add(p, &record.Record{Timestamp: base.Add(after)}, Hook{}, nil))
 	}
 	require.True(t, cancelOf(all[0]))
 	require.True(t, cancelOf(all[3]))
@@ -136,7 +136,7 @@ func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
 		for _, f := range []Appended{put(t, p, "a"), put(t, p, "b")} {
 			require.True(t, cancelOf(f))
 		}
-		add(p, time.Now(), sizedRecord(t, 300), Hook{}, nil)
+		add(p, sizedRecord(t, 300), Hook{}, nil)
 		b := take(t, p)
 		require.EqualValues(t, 1, b.Count)
 		require.Len(t, b.Wire(), 361, "it is the one behind them")

@@ -1,6 +1,10 @@
 package accumulator
 
-import "time"
+import (
+	"time"
+
+	"github.com/gosamsa/samsa/record"
+)
 
 // A reading of the clock costs as much as encoding a small record. So records that come fast share one: timestamps have milliseconds anyway.
 
@@ -41,4 +45,12 @@ func (p *Partition) readClockLocked() {
 		c.free = sharers - 1
 	}
 	c.last, c.ms, c.used = now, now.UnixMilli(), 0
+}
+
+// timestampLocked returns a record's own timestamp, or the present as the clock has it, in milliseconds.
+func (p *Partition) timestampLocked(r *record.Record) int64 {
+	if r.Timestamp.IsZero() {
+		return p.clock.ms
+	}
+	return r.Timestamp.UnixMilli()
 }

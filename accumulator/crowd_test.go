@@ -30,7 +30,7 @@ func TestCrowdedIsToldWithBytes(t *testing.T) {
 	second := put(t, p, "second")
 	require.Zero(t, second.Bytes)
 	require.False(t, second.Crowded)
-	big := add(p, time.Now(), sizedRecord(t, 5000), Hook{}, nil)
+	big := add(p, sizedRecord(t, 5000), Hook{}, nil)
 	require.NotZero(t, big.Bytes)
 	require.False(t, big.Crowded, "it is told once")
 }

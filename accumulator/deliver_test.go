@@ -123,18 +123,18 @@ func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
 			hook := l.hook(fmt.Sprint(i))
 			if i == 0 {
 				hook = Hook{One: func(record.Metadata, error) {
-					came := add(p, time.Now(), value("from inside"), Hook{}, nil)
+					came := add(p, value("from inside"), Hook{}, nil)
 					require.NoError(t, p.Reserve(context.Background(), came.Need))
 					grant := came.Need
-					l.add(fmt.Sprint("inside ", add(p, time.Now(), value("from inside"), Hook{}, &grant).Result != nil))
+					l.add(fmt.Sprint("inside ", add(p, value("from inside"), Hook{}, &grant).Result != nil))
 					p.Unreserve(grant)
 				}}
 			}
-			came := add(p, time.Now(), value("x"), hook, nil)
+			came := add(p, value("x"), hook, nil)
 			if came.Result == nil { // as in a Send from outside, but it need not wait
 				p.acc.memory.force(&p.holder, came.Need)
 				grant := came.Need
-				add(p, time.Now(), value("x"), hook, &grant)
+				add(p, value("x"), hook, &grant)
 				p.Unreserve(grant)
 			}
 		}

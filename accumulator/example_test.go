@@ -34,7 +34,7 @@ func Example() {
 
 	var last accumulator.Appended
 	for _, text := range []string{"one", "two", "three"} {
-		p.Append(time.Now(), &record.Record{Value: []byte(text)}, accumulator.Hook{}, nil, &last)
+		p.Append(&record.Record{Value: []byte(text)}, accumulator.Hook{}, nil, &last)
 	}
 	md, err := last.Result.Wait(context.Background(), last.Index)
 	fmt.Println(md.Topic, md.Partition, md.Offset, err)
@@ -49,9 +49,9 @@ func ExamplePartition_Reserve() {
 	p := acc.Topic("events").Partition(0)
 	big := record.Record{Value: make([]byte, 900)}
 	var a accumulator.Appended
-	p.Append(time.Now(), &big, accumulator.Hook{}, nil, &a)
+	p.Append(&big, accumulator.Hook{}, nil, &a)
 
-	p.Append(time.Now(), &big, accumulator.Hook{}, nil, &a)
+	p.Append(&big, accumulator.Hook{}, nil, &a)
 	fmt.Println("needs", a.Need)
 	go func() {
 		b := p.Take()
@@ -62,7 +62,7 @@ func ExamplePartition_Reserve() {
 		fmt.Println(err)
 		return
 	}
-	p.Append(time.Now(), &big, accumulator.Hook{}, &grant, &a)
+	p.Append(&big, accumulator.Hook{}, &grant, &a)
 	p.Unreserve(grant)
 	fmt.Println("appended:", a.Result != nil)
 	// Output:
@@ -75,8 +75,8 @@ func ExampleResult_Cancel() {
 	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 32 << 20})
 	p := acc.Topic("events").Partition(0)
 	var first, second accumulator.Appended
-	p.Append(time.Now(), &record.Record{Value: []byte("one")}, accumulator.Hook{}, nil, &first)
-	p.Append(time.Now(), &record.Record{Value: []byte("two")}, accumulator.Hook{}, nil, &second)
+	p.Append(&record.Record{Value: []byte("one")}, accumulator.Hook{}, nil, &first)
+	p.Append(&record.Record{Value: []byte("two")}, accumulator.Hook{}, nil, &second)
 	fmt.Println(first.Result.Cancel(first.Index))
 	b := p.Take()
 	fmt.Println(second.Result.Cancel(second.Index))

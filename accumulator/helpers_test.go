@@ -48,8 +48,8 @@ func readies(p *Partition) int { return int(p.Owner().(*testOwner).ready.Load())
 func value(s string) *record.Record { return &record.Record{Value: []byte(s)} }
 
 // add is Append with what came of it as its result.
-func add(p *Partition, now time.Time, r *record.Record, hook Hook, grant *int64) (a Appended) {
-	p.Append(now, r, hook, grant, &a)
+func add(p *Partition, r *record.Record, hook Hook, grant *int64) (a Appended) {
+	p.Append(r, hook, grant, &a)
 	return a
 }
 
@@ -60,7 +60,7 @@ func put(t testing.TB, p *Partition, s string, hook ...Hook) Appended {
 	if len(hook) > 0 {
 		h = hook[0]
 	}
-	a := add(p, time.Now(), value(s), h, nil)
+	a := add(p, value(s), h, nil)
 	require.Nil(t, a.Err)
 	require.Zero(t, a.Need)
 	require.NotNil(t, a.Result)

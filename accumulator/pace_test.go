@@ -38,7 +38,7 @@ func flow(t *testing.T, n int, every time.Duration) (longest, all time.Duration,
 	began := time.Now()
 	for range n {
 		time.Sleep(step)
-		require.NotNil(t, add(p, time.Time{}, r, Hook{}, nil).Result)
+		require.NotNil(t, add(p, r, Hook{}, nil).Result)
 		before := time.Now()
 		a.Pace()
 		longest = max(longest, time.Since(before))
@@ -80,7 +80,7 @@ func TestANetworkThatStopsHoldsOneSendForAMoment(t *testing.T) {
 		a.pace.fast.Store(true)
 		began := time.Now()
 		for range 1000 {
-			require.NotNil(t, add(p, time.Time{}, sizedRecord(t, 16384-61), Hook{}, nil).Result)
+			require.NotNil(t, add(p, sizedRecord(t, 16384-61), Hook{}, nil).Result)
 			a.Pace()
 		}
 		require.Equal(t, paceWait, time.Since(began))
@@ -96,7 +96,7 @@ func TestALargeBatchThatLeavesWakesWhoWaits(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour, Memory: 64 << 20, MaxRequestSize: 4 << 20})
 		p := a.Topic("t").Partition(0)
 		a.pace.fast.Store(true)
-		require.NotNil(t, add(p, time.Time{}, sizedRecord(t, 3<<20), Hook{}, nil).Result)
+		require.NotNil(t, add(p, sizedRecord(t, 3<<20), Hook{}, nil).Result)
 		go func() {
 			time.Sleep(time.Microsecond)
 			b := p.Take()

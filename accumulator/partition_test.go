@@ -31,8 +31,8 @@ func TestKeyHeadersAndNullsAreKept(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	key := []byte("key")
 	r := record.Record{Key: key, Headers: []record.Header{{Key: "h", Value: []byte("v")}, {Key: "null"}}}
-	require.NotNil(t, add(p, time.Now(), &r, Hook{}, nil).Result)
-	require.NotNil(t, add(p, time.Now(), &record.Record{Key: []byte{}, Value: []byte{}}, Hook{}, nil).Result)
+	require.NotNil(t, add(p, &r, Hook{}, nil).Result)
+	require.NotNil(t, add(p, &record.Record{Key: []byte{}, Value: []byte{}}, Hook{}, nil).Result)
 	copy(key, "xxx") // the caller may use its bytes again
 	b := take(t, p)
 	records := parse(t, b).Records
@@ -60,9 +60,8 @@ func TestBatchSizeIsReachedExactlyAndNotPassed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := newTest(Config{BatchSize: batchSize, Linger: time.Hour})
 			p := a.Topic("t").Partition(0)
-			now := time.Now()
-			require.False(t, add(p, now, sizedRecord(t, first), Hook{}, nil).Complete)
-			came := add(p, now, sizedRecord(t, c.rest), Hook{}, nil)
+			require.False(t, add(p, sizedRecord(t, first), Hook{}, nil).Complete)
+			came := add(p, sizedRecord(t, c.rest), Hook{}, nil)
 			require.Equal(t, c.complete, came.Complete)
 			require.Equal(t, c.complete || !c.together, p.Full())
 			require.Equal(t, p.Full(), p.Ready())
@@ -83,7 +82,7 @@ func TestRecordLargerThanBatchSizeGoesAlone(t *testing.T) {
 	a := newTest(Config{BatchSize: 1000, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	put(t, p, "before")
-	came := add(p, time.Now(), &record.Record{Value: make([]byte, 5000)}, Hook{}, nil)
+	came := add(p, &record.Record{Value: make([]byte, 5000)}, Hook{}, nil)
 	require.True(t, came.Complete)
 	put(t, p, "after")
 	require.Equal(t, 3, p.Waiting())
@@ -101,7 +100,7 @@ func TestBatchSizeZeroSendsEveryRecordAlone(t *testing.T) {
 	a := New(Config{Memory: 1 << 20, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	for i := range 3 {
-		require.True(t, add(p, time.Now(), value(fmt.Sprint(i)), Hook{}, nil).Complete)
+		require.True(t, add(p, value(fmt.Sprint(i)), Hook{}, nil).Complete)
 	}
 	require.Equal(t, 3, p.Waiting())
 	for range 3 {
@@ -167,7 +166,7 @@ func TestLingerOfTheNextBatchIsItsOwn(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		put(t, p, "a")
 		time.Sleep(3 * time.Millisecond)
-		require.True(t, add(p, time.Now(), sizedRecord(t, 200), Hook{}, nil).Complete)
+		require.True(t, add(p, sizedRecord(t, 200), Hook{}, nil).Complete)
 		put(t, p, "b") // the timer still runs for the first batch
 		p.Settle(take(t, p), acked(0))
 		p.Settle(take(t, p), acked(1))
@@ -195,33 +194,36 @@ func TestFullBatchDoesNotLinger(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	put(t, p, "a")
 	require.Zero(t, readies(p))
-	require.True(t, add(p, time.Now(), sizedRecord(t, 131), Hook{}, nil).Complete)
+	require.True(t, add(p, sizedRecord(t, 131), Hook{}, nil).Complete)
 	require.Equal(t, 1, readies(p))
 	p.Settle(take(t, p), acked(0))
 	requireEmpty(t, a)
 }
 
 func TestRecordsOfOneBatchAreAtMostMaxSpanApart(t *testing.T) {
-	a := newTest(Config{Linger: time.Minute, MaxSpan: time.Minute})
-	p := a.Topic("t").Partition(0)
-	start := time.Now()
-	add := func(after time.Duration) { add(p, start.Add(after), value("x"), Hook{}, nil) }
-	add(0)
-	add(time.Minute)
-	require.Equal(t, 1, p.Waiting())
-	add(time.Minute + 1)
-	require.Equal(t, 2, p.Waiting())
-	b := take(t, p)
-	require.EqualValues(t, 2, b.Count)
-	require.True(t, b.Created.Equal(start), "it expires by its first record")
-	p.Settle(b, acked(0))
-	created, ok := p.OldestWaiting()
-	require.True(t, ok)
-	require.True(t, created.Equal(start.Add(time.Minute+1)))
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
-	_, ok = p.OldestWaiting()
-	require.False(t, ok)
-	requireEmpty(t, a)
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Linger: time.Hour, MaxSpan: time.Minute})
+		p := a.Topic("t").Partition(0)
+		start := time.Now()
+		put(t, p, "at first")
+		time.Sleep(time.Minute)
+		put(t, p, "a minute later")
+		require.Equal(t, 1, p.Waiting())
+		time.Sleep(time.Nanosecond)
+		put(t, p, "more than a minute later")
+		require.Equal(t, 2, p.Waiting())
+		b := take(t, p)
+		require.EqualValues(t, 2, b.Count)
+		require.True(t, b.Created.Equal(start), "it expires by its first record")
+		p.Settle(b, acked(0))
+		created, ok := p.OldestWaiting()
+		require.True(t, ok)
+		require.True(t, created.Equal(start.Add(time.Minute+1)))
+		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		_, ok = p.OldestWaiting()
+		require.False(t, ok)
+		requireEmpty(t, a)
+	})
 }
 
 func TestMaxSpanIsASecondOrLinger(t *testing.T) {
@@ -230,28 +232,31 @@ func TestMaxSpanIsASecondOrLinger(t *testing.T) {
 }
 
 func TestTimestampIsTheRecordsOwnOrTheTimeOfTheSend(t *testing.T) {
-	a := newTest(Config{})
-	p := a.Topic("t").Partition(0)
-	now := time.UnixMilli(1_700_000_000_123)
-	stamps := []time.Time{{}, now.Add(time.Hour), now.Add(-time.Hour), {}, now.Add(time.Second)}
-	var all []Appended
-	for _, at := range stamps {
-		all = append(all, add(p, now, &record.Record{Timestamp: at}, Hook{}, nil))
-	}
-	b := take(t, p)
-	batch := parse(t, b)
-	require.Equal(t, now.Add(time.Hour).UnixMilli(), batch.Header.MaxTimestamp)
-	p.Settle(b, acked(10))
-	for i, at := range stamps {
-		if at.IsZero() {
-			at = now
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		p := a.Topic("t").Partition(0)
+		time.Sleep(123 * time.Millisecond)
+		now := time.Now()
+		stamps := []time.Time{{}, now.Add(time.Hour), now.Add(-time.Hour), {}, now.Add(time.Second)}
+		var all []Appended
+		for _, at := range stamps {
+			all = append(all, add(p, &record.Record{Timestamp: at}, Hook{}, nil))
 		}
-		require.Equal(t, at.UnixMilli(), batch.Records[i].Timestamp)
-		md, err := all[i].Result.Wait(t.Context(), all[i].Index)
-		require.NoError(t, err)
-		require.True(t, md.Timestamp.Equal(at))
-	}
-	requireEmpty(t, a)
+		b := take(t, p)
+		batch := parse(t, b)
+		require.Equal(t, now.Add(time.Hour).UnixMilli(), batch.Header.MaxTimestamp)
+		p.Settle(b, acked(10))
+		for i, at := range stamps {
+			if at.IsZero() {
+				at = now
+			}
+			require.Equal(t, at.UnixMilli(), batch.Records[i].Timestamp)
+			md, err := all[i].Result.Wait(t.Context(), all[i].Index)
+			require.NoError(t, err)
+			require.True(t, md.Timestamp.Equal(at))
+		}
+		requireEmpty(t, a)
+	})
 }
 
 func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
@@ -259,8 +264,8 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 		a := newTest(Config{Memory: 1024, BatchSize: 128, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		big := &record.Record{Value: make([]byte, 900)}
-		require.NotNil(t, add(p, time.Now(), big, Hook{}, nil).Result)
-		came := add(p, time.Now(), big, Hook{}, nil)
+		require.NotNil(t, add(p, big, Hook{}, nil).Result)
+		came := add(p, big, Hook{}, nil)
 		require.Nil(t, came.Result)
 		require.Nil(t, came.Err)
 		require.EqualValues(t, 1024, came.Need)
@@ -273,7 +278,7 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 		requireEmpty(t, a)
 		require.NoError(t, p.Reserve(t.Context(), came.Need))
 		grant := came.Need
-		require.NotNil(t, add(p, time.Now(), big, Hook{}, &grant).Result)
+		require.NotNil(t, add(p, big, Hook{}, &grant).Result)
 		require.Zero(t, grant)
 		p.Settle(take(t, p), acked(1))
 		requireEmpty(t, a)
@@ -288,13 +293,13 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 	r := &record.Record{Value: make([]byte, 300)}
 	put(t, p, "x")                                     // 512 bytes
 	require.True(t, a.memory.try(&p.holder, 2048-512)) // all the rest
-	require.NotNil(t, add(p, time.Now(), r, Hook{}, nil).Result)
-	came := add(p, time.Now(), r, Hook{}, nil)
+	require.NotNil(t, add(p, r, Hook{}, nil).Result)
+	came := add(p, r, Hook{}, nil)
 	require.EqualValues(t, 512, came.Need, "growing would need 1024")
 	require.False(t, p.Full())
 
 	grant := came.Need // of the rest, which somebody has given back
-	require.NotNil(t, add(p, time.Now(), r, Hook{}, &grant).Result)
+	require.NotNil(t, add(p, r, Hook{}, &grant).Result)
 	require.Zero(t, grant)
 	require.True(t, p.Full(), "the batch that could not grow is complete")
 	p.Unreserve(2048 - 512 - 512)
@@ -330,7 +335,7 @@ func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 	put(t, p, "x")
 	p.completeLocked(&afterwards{})
 	p.lastBytes = 4000
-	require.EqualValues(t, 4096, add(p, time.Now(), value("x"), Hook{}, nil).Need, "who waits anyway waits for a whole batch")
+	require.EqualValues(t, 4096, add(p, value("x"), Hook{}, nil).Need, "who waits anyway waits for a whole batch")
 	p.Unreserve(64<<10 - bytes - 1024)
 	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
@@ -341,7 +346,7 @@ func TestGrantThatIsNotUsedIsLeft(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	require.NoError(t, p.Reserve(t.Context(), 2048))
 	grant := int64(2048)
-	require.NotNil(t, add(p, time.Now(), value("x"), Hook{}, &grant).Result)
+	require.NotNil(t, add(p, value("x"), Hook{}, &grant).Result)
 	require.EqualValues(t, 2048-512, grant)
 	p.Unreserve(grant)
 	_, bytes := a.Buffered()
@@ -353,12 +358,12 @@ func TestGrantThatIsNotUsedIsLeft(t *testing.T) {
 func TestRecordThatCanNeverFitFailsAtOnce(t *testing.T) {
 	a := newTest(Config{Memory: 1000})
 	p := a.Topic("t").Partition(0)
-	came := add(p, time.Now(), sizedRecord(t, 1000-record.BatchHeaderSize+1), Hook{}, nil)
+	came := add(p, sizedRecord(t, 1000-record.BatchHeaderSize+1), Hook{}, nil)
 	require.Nil(t, came.Result)
 	require.Zero(t, came.Need)
 	require.ErrorIs(t, came.Err, record.ErrRecordTooLarge)
 
-	came = add(p, time.Now(), sizedRecord(t, 1000-record.BatchHeaderSize), Hook{}, nil)
+	came = add(p, sizedRecord(t, 1000-record.BatchHeaderSize), Hook{}, nil)
 	require.NotNil(t, came.Result, "one that takes all of it fits")
 	_, bytes := a.Buffered()
 	require.EqualValues(t, 1000, bytes)
@@ -408,12 +413,12 @@ func TestTinyMemoryStillPassesEverything(t *testing.T) {
 				text += "x"
 			}
 			want = append(want, text)
-			came := add(p, time.Now(), value(text), Hook{}, nil)
+			came := add(p, value(text), Hook{}, nil)
 			if came.Need > 0 {
 				settle() // as it would while Send waits
 				require.NoError(t, p.Reserve(t.Context(), came.Need))
 				grant := came.Need
-				came = add(p, time.Now(), value(text), Hook{}, &grant)
+				came = add(p, value(text), Hook{}, &grant)
 				p.Unreserve(grant)
 			}
 			require.NotNil(t, came.Result, "buffer.memory %d", memory)
@@ -435,7 +440,7 @@ func TestTenThousandPartitionsWithASmallRecordEachFitInto32MiB(t *testing.T) {
 		p := topic.Partition(n)
 		p.SetBroker(n % 3)
 		for !p.Full() {
-			require.NotNil(t, add(p, time.Now(), &record.Record{Value: make([]byte, 4000)}, Hook{}, nil).Result)
+			require.NotNil(t, add(p, &record.Record{Value: make([]byte, 4000)}, Hook{}, nil).Result)
 		}
 		p.Settle(take(t, p), acked(0))
 		if n%2 == 0 {
@@ -464,7 +469,7 @@ func TestAppendAllKeepsTheOrderAndStopsAtTheFirstThatDoesNotFit(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	var done []int
 	pick := func(k int) (*record.Record, Hook) { return value(fmt.Sprint("record ", k)), Hook{} }
-	n := p.AppendAll(time.Now(), 5, pick, func(k int, came *Appended) {
+	n := p.AppendAll(5, pick, func(k int, came *Appended) {
 		require.NotNil(t, came.Result)
 		done = append(done, k)
 	})
@@ -476,10 +481,10 @@ func TestAppendAllKeepsTheOrderAndStopsAtTheFirstThatDoesNotFit(t *testing.T) {
 		require.Equal(t, numbered(i, i+1), valuesOf(t, b))
 		p.Settle(b, acked(0))
 	}
-	require.Equal(t, 2, p.AppendAll(time.Now(), 2, pick, func(int, *Appended) {}))
+	require.Equal(t, 2, p.AppendAll(2, pick, func(int, *Appended) {}))
 	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
 	p.Close(&record.Error{Err: record.ErrClosed})
-	require.Zero(t, p.AppendAll(time.Now(), 2, pick, func(int, *Appended) {}))
+	require.Zero(t, p.AppendAll(2, pick, func(int, *Appended) {}))
 	requireEmpty(t, a)
 }
 
@@ -494,16 +499,16 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 		synctest.Wait()
 		p.Settle(take(t, p), acked(0))
 		require.NoError(t, <-waiting)
-		put2 := add(p, time.Now(), value("b"), Hook{}, nil)
+		put2 := add(p, value("b"), Hook{}, nil)
 		require.EqualValues(t, 512, put2.Need)
 		p.Unreserve(1024)
 		put(t, p, "c")
 
 		closed := &record.Error{Err: record.ErrClosed}
 		a.Close(closed)
-		require.Same(t, closed, add(p, time.Now(), value("d"), Hook{}, nil).Err)
-		require.Same(t, closed, add(a.Topic("t").Partition(1), time.Now(), value("d"), Hook{}, nil).Err, "a new partition is closed too")
-		require.Same(t, closed, add(a.Topic("new").Partition(1), time.Now(), value("d"), Hook{}, nil).Err)
+		require.Same(t, closed, add(p, value("d"), Hook{}, nil).Err)
+		require.Same(t, closed, add(a.Topic("t").Partition(1), value("d"), Hook{}, nil).Err, "a new partition is closed too")
+		require.Same(t, closed, add(a.Topic("new").Partition(1), value("d"), Hook{}, nil).Err)
 		require.ErrorIs(t, p.Reserve(t.Context(), 1), record.ErrClosed)
 
 		time.Sleep(5 * time.Millisecond)
@@ -519,25 +524,28 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 }
 
 func TestFailWaitingFailsWhatIsOldEnoughAndWasNotTaken(t *testing.T) {
-	a := newTest(Config{BatchSize: 64, Linger: time.Hour})
-	p := a.Topic("t").Partition(0)
-	start := time.Now()
-	var all []Appended
-	for i := range 4 {
-		all = append(all, add(p, start.Add(time.Duration(i)*time.Second), value(fmt.Sprint("record ", i)), Hook{}, nil))
-	}
-	inFlight := take(t, p)
-	expired := &record.Error{Err: record.ErrDeliveryTimeout}
-	require.Equal(t, 2, p.FailWaiting(start.Add(2*time.Second), expired))
-	require.Zero(t, p.FailWaiting(start.Add(2*time.Second), expired))
-	require.Equal(t, 1, p.Waiting())
-	for i := 1; i <= 2; i++ {
-		_, err := all[i].Result.Wait(t.Context(), all[i].Index)
-		require.Same(t, expired, err)
-	}
-	p.Settle(inFlight, acked(0))
-	require.Equal(t, 1, p.FailWaiting(time.Time{}, expired))
-	requireEmpty(t, a)
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{BatchSize: 64, Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		start := time.Now()
+		var all []Appended
+		for i := range 4 {
+			time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second)))
+			all = append(all, add(p, value(fmt.Sprint("record ", i)), Hook{}, nil))
+		}
+		inFlight := take(t, p)
+		expired := &record.Error{Err: record.ErrDeliveryTimeout}
+		require.Equal(t, 2, p.FailWaiting(start.Add(2*time.Second), expired))
+		require.Zero(t, p.FailWaiting(start.Add(2*time.Second), expired))
+		require.Equal(t, 1, p.Waiting())
+		for i := 1; i <= 2; i++ {
+			_, err := all[i].Result.Wait(t.Context(), all[i].Index)
+			require.Same(t, expired, err)
+		}
+		p.Settle(inFlight, acked(0))
+		require.Equal(t, 1, p.FailWaiting(time.Time{}, expired))
+		requireEmpty(t, a)
+	})
 }
 
 // Records that come while everything is being failed are not failed with it: there would be no end.
@@ -546,7 +554,7 @@ func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{BatchSize: 64, Linger: time.Hour, Listener: &refill{spy: s, more: func() {
 		if p != nil {
-			add(p, time.Now(), value("another"), Hook{}, nil)
+			add(p, value("another"), Hook{}, nil)
 		}
 	}}})
 	a.ReportUnheard() // from now on at once

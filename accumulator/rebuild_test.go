@@ -253,7 +253,7 @@ func TestSplitPartsHaveTheTimestampsOfTheirRecords(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	base := time.UnixMilli(-1_000) // also before 1970, which the accumulator does not care about
 	for i := range 20 {
-		add(p, base, &record.Record{Timestamp: base.Add(-time.Duration(i*i) * time.Second)}, Hook{}, nil)
+		add(p, &record.Record{Timestamp: base.Add(-time.Duration(i*i) * time.Second)}, Hook{}, nil)
 	}
 	parts, err := p.Split(take(t, p), 120)
 	require.NoError(t, err)
@@ -269,7 +269,7 @@ func TestSplitCountsWhatThePartsHold(t *testing.T) {
 	a := newTest(Config{BatchSize: 1 << 20, MaxRequestSize: 1 << 20})
 	p := a.Topic("t").Partition(0)
 	for range 1000 {
-		require.NotNil(t, add(p, time.Now(), &record.Record{Value: make([]byte, 1000)}, Hook{}, nil).Result)
+		require.NotNil(t, add(p, &record.Record{Value: make([]byte, 1000)}, Hook{}, nil).Result)
 	}
 	parts, err := p.Split(take(t, p), 10_000)
 	require.NoError(t, err)
@@ -407,7 +407,7 @@ func noise(rnd *rand.Rand, n int) []byte {
 func fillBatch(t testing.TB, p *Partition, make func() []byte) *Batch {
 	t.Helper()
 	for !p.Full() {
-		came := add(p, time.Now(), &record.Record{Value: make()}, Hook{}, nil)
+		came := add(p, &record.Record{Value: make()}, Hook{}, nil)
 		require.NotNil(t, came.Result)
 	}
 	b := take(t, p)
@@ -505,7 +505,7 @@ func TestSmallBatchesDoNotSpoilTheEstimate(t *testing.T) {
 	learnt := a.Topic("t").ratio.Load()
 	a.expediteAll()
 	for range 3 {
-		f := add(p, time.Now(), &record.Record{Value: noise(rnd, 50)}, Hook{}, nil)
+		f := add(p, &record.Record{Value: noise(rnd, 50)}, Hook{}, nil)
 		p.expedite(f.Result, nil)
 		b := take(t, p)
 		require.NoError(t, b.Compress())
@@ -544,7 +544,7 @@ func TestLargestConfigurationDoesNotOverflow(t *testing.T) {
 	put(t, p, "x")
 	sizes := map[int]bool{}
 	for range 100 {
-		require.NotNil(t, add(p, time.Now(), &record.Record{Value: make([]byte, 50_000)}, Hook{}, nil).Result)
+		require.NotNil(t, add(p, &record.Record{Value: make([]byte, 50_000)}, Hook{}, nil).Result)
 		sizes[cap(p.oldestLocked().buf)] = true
 	}
 	require.Equal(t, 1, p.Waiting())

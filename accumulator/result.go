@@ -185,13 +185,13 @@ func (r *Result) read(i int32) (record.Metadata, *record.Error) {
 // place returns the offset and timestamp of record i, which was in a batch, and its error.
 func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
 	offset, ms, err = r.outcome.BaseOffset, r.outcome.LogAppendTime, r.outcome.Err
-	if x := r.special[i]; x != nil {
+	if len(r.special) > 0 && r.special[i] != nil {
+		x := r.special[i]
 		offset, ms, err = x.offset, x.appendTime, x.err
 	} else if err != nil {
 		offset = -1
 	} else if offset >= 0 {
-		before, _ := slices.BinarySearch(r.dropped, i)
-		offset += int64(i) - int64(before)
+		offset += int64(i) - r.droppedBefore(i)
 	}
 	if ms < 0 {
 		ms = r.times.at(i)
@@ -257,6 +257,15 @@ func (r *Result) settle(o Outcome) wakeup {
 	r.remaining = 0
 	r.settled.Store(true)
 	return w
+}
+
+// droppedBefore returns how many records before i were taken back. The result is settled.
+func (r *Result) droppedBefore(i int32) int64 {
+	if len(r.dropped) == 0 {
+		return 0 // as nearly always, and it is asked for every record
+	}
+	n, _ := slices.BinarySearch(r.dropped, i)
+	return int64(n)
 }
 
 // isCancelled tells whether record i was taken back, so that its callback has run. The result is settled.

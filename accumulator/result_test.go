@@ -72,7 +72,7 @@ func TestWaitReadiesItsBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 200, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
-		old := add(p, time.Now(), sizedRecord(t, 139), Hook{}, nil)
+		old := add(p, sizedRecord(t, 139), Hook{}, nil)
 		require.True(t, old.Complete)
 		f := put(t, p, "x")
 		before := readies(p)

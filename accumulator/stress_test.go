@@ -157,7 +157,7 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 	}
 	p := s.a.Topic("t").Partition(r.part)
 	rec := &record.Record{Value: []byte(value)}
-	came := add(p, time.Now(), rec, hook, nil)
+	came := add(p, rec, hook, nil)
 	if came.Need > 0 {
 		ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 		if rnd.IntN(10) == 0 {
@@ -169,7 +169,7 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 			return nil
 		}
 		grant := came.Need
-		came = add(p, time.Now(), rec, hook, &grant)
+		came = add(p, rec, hook, &grant)
 		p.Unreserve(grant)
 	}
 	if came.Result == nil {

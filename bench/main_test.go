@@ -87,6 +87,7 @@ func TestWrongFlagsSayWhatIsWrong(t *testing.T) {
 		"floor has no call for a slice":         short("-clients", "floor", "-mode", "slice"),
 		"wants goroutines, seconds":             short("-clients", "samsa", "-goroutines", "0"),
 		"the floor does not compress":           short("-clients", "floor", "-codec", "lz4"),
+		"the floor is one goroutine":            short("-clients", "floor", "-goroutines", "2"),
 		"invalid value \"x\" for flag -seconds": {"-seconds", "x"},
 	} {
 		err := run(t.Context(), args, nil, &bytes.Buffer{})

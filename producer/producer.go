@@ -27,6 +27,9 @@ type Producer struct {
 	sender   *sender.Sender
 	acc      *accumulator.Accumulator
 
+	asksUser    bool // a partitioner or interceptor of the user's decides on records
+	smallRecord uint // bytes of key and value that are far from every limit
+
 	topicsMu sync.Mutex
 	topics   atomic.Pointer[map[string]*topic] // copied on write
 	newest   atomic.Pointer[topic]             // of these: most producers have one, which is found without a look into the map
@@ -52,6 +55,8 @@ func New(cfg Config) (*Producer, error) {
 	}
 	cfg.logNotices(cfg.Logger)
 	p := &Producer{cfg: cfg, chooser: newPartitionChooser(&cfg), listener: newListener(&cfg)}
+	p.asksUser = cfg.Partitioner != nil || !p.listener.chain.empty()
+	p.smallRecord = smallRecordOf(&cfg)
 	p.topics.Store(&map[string]*topic{})
 	changed := make(chan struct{})
 	p.snapshot.Store(&changed)

@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/record"
@@ -162,7 +161,7 @@ func (s *sendPiece) admit(k int) {
 	}
 	// Of most records there is nothing to tell: bytes are counted some records at a time.
 	counts := make([]accumulator.Appended, 0, 16)
-	admitted := part.AppendAll(time.Time{}, n, func(i int) (*record.Record, accumulator.Hook) {
+	admitted := part.AppendAll(n, func(i int) (*record.Record, accumulator.Hook) {
 		return s.records[group[i]], s.hook(group[i])
 	}, func(i int, a *accumulator.Appended) {
 		s.futures[group[i]] = Future{result: a.Result, index: a.Index}

@@ -29,7 +29,7 @@ func loaded(tb testing.TB, partitions int) (*broker, []trip) {
 		p := acc.Owner().(*partition)
 		for !acc.Full() {
 			var a accumulator.Appended
-			acc.Append(time.Now(), &record.Record{Topic: "t", Value: make([]byte, 1000)}, accumulator.Hook{}, nil, &a)
+			acc.Append(&record.Record{Topic: "t", Value: make([]byte, 1000)}, accumulator.Hook{}, nil, &a)
 			require.NotNil(tb, a.Result)
 		}
 		p.mu.Lock()

@@ -88,7 +88,7 @@ func (r *rig) send(partition int32, value string) sent {
 func (r *rig) append(partition int32, rec *record.Record) sent {
 	r.t.Helper()
 	var a accumulator.Appended
-	r.part(partition).Append(time.Now(), rec, accumulator.Hook{}, nil, &a)
+	r.part(partition).Append(rec, accumulator.Hook{}, nil, &a)
 	require.Nil(r.t, a.Err)
 	require.Zero(r.t, a.Need)
 	return sent{r, a.Result, a.Index}

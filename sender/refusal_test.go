@@ -61,7 +61,7 @@ func TestConnectionsThatBreakAtOnceAreNotMadeWithoutEnd(t *testing.T) {
 		r.c.On(protocol.Produce).Do(testbroker.DropRequest())
 		for range 1000 {
 			var a accumulator.Appended
-			r.part(0).Append(time.Now(), &record.Record{Topic: "t", Value: []byte("v")}, accumulator.Hook{}, nil, &a)
+			r.part(0).Append(&record.Record{Topic: "t", Value: []byte("v")}, accumulator.Hook{}, nil, &a)
 			time.Sleep(time.Millisecond)
 		}
 		// reconnect.backoff.ms grows from 50 to 1000; the metadata client may dial as well.

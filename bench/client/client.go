@@ -17,6 +17,7 @@ type Config struct {
 	Compression string   `json:"compression"` // none, gzip, snappy, lz4 or zstd
 	Tuned       bool     `json:"tuned"`       // for throughput, instead of the client's own defaults
 	Sync        bool     `json:"sync"`        // each record is waited for
+	Goroutines  int      `json:"goroutines"`  // that send
 	Keyed       bool     `json:"keyed"`       // records have keys, which choose the partition
 	Batch       int      `json:"batch"`       // batch.size, where the workload sets it for all; else 0
 }

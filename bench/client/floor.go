@@ -24,6 +24,7 @@ type floor struct {
 	partitions int
 	limit      int // bytes of a batch
 	outcomes   Outcomes
+	shared     func(error) // for records that nobody measures
 
 	open     *cargo
 	flying   []*cargo // in the order of their requests
@@ -40,9 +41,9 @@ type floor struct {
 
 // cargo is a batch and who waits for it.
 type cargo struct {
-	buf     []byte
-	began   int64 // base timestamp in milliseconds
-	tickets []ticket
+	buf       []byte
+	began     int64 // base timestamp in milliseconds
+	callbacks []func(error)
 }
 
 const (
@@ -55,6 +56,9 @@ func openFloor(cfg Config, outcomes Outcomes) (Client, error) {
 	if cfg.Compression != "none" {
 		return nil, errors.New("the floor does not compress")
 	}
+	if cfg.Goroutines > 1 {
+		return nil, errors.New("the floor is one goroutine")
+	}
 	conn, err := net.Dial("tcp", cfg.Servers[0])
 	if err != nil {
 		return nil, err
@@ -63,6 +67,7 @@ func openFloor(cfg Config, outcomes Outcomes) (Client, error) {
 		conn: conn, in: bufio.NewReader(conn), topic: cfg.Topic, partitions: cfg.Partitions, limit: floorBatch, outcomes: outcomes,
 		sequence: make([]int32, cfg.Partitions),
 	}
+	f.shared = func(err error) { outcomes.Done(0, -1, err) }
 	if cfg.Tuned {
 		f.limit = tunedBatch
 	}
@@ -86,12 +91,16 @@ func (f *floor) Settings() []string {
 func (f *floor) Close() error { return f.conn.Close() }
 
 func (f *floor) Send(m Message, at int64, i int) {
-	if err := f.send(m, at, i); err != nil {
-		f.outcomes.Done(i, at, err)
+	callback := f.shared
+	if at >= 0 {
+		callback = func(err error) { f.outcomes.Done(i, at, err) } // as for every other client
+	}
+	if err := f.send(m, callback); err != nil {
+		callback(err)
 	}
 }
 
-func (f *floor) send(m Message, at int64, i int) error {
+func (f *floor) send(m Message, callback func(error)) error {
 	c := f.open
 	if c != nil && len(c.buf)+len(m.Key)+len(m.Value)+32 > f.limit {
 		if err := f.write(); err != nil {
@@ -102,11 +111,11 @@ func (f *floor) send(m Message, at int64, i int) error {
 	if c == nil {
 		c = f.free[len(f.free)-1]
 		f.free = f.free[:len(f.free)-1]
-		c.buf, c.tickets, c.began = c.buf[:record.BatchHeaderSize], c.tickets[:0], time.Now().UnixMilli()
+		c.buf, c.callbacks, c.began = c.buf[:record.BatchHeaderSize], c.callbacks[:0], time.Now().UnixMilli()
 		f.open = c
 	}
-	c.buf = record.AppendRecord(c.buf, int32(len(c.tickets)), 0, m.Key, m.Value, nil)
-	c.tickets = append(c.tickets, ticket{i, at})
+	c.buf = record.AppendRecord(c.buf, int32(len(c.callbacks)), 0, m.Key, m.Value, nil)
+	c.callbacks = append(c.callbacks, callback)
 	return nil
 }
 
@@ -119,7 +128,7 @@ func (f *floor) write() error {
 	}
 	c := f.open
 	f.open = nil
-	count := int32(len(c.tickets))
+	count := int32(len(c.callbacks))
 	h := record.BatchHeader{
 		Length: int32(len(c.buf) - record.BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: 2, LastOffsetDelta: count - 1,
 		BaseTimestamp: c.began, MaxTimestamp: c.began, ProducerID: 1, BaseSequence: f.sequence[f.next], Count: count,
@@ -171,8 +180,8 @@ func (f *floor) read() error {
 	}
 	c := f.flying[0]
 	f.flying = append(f.flying[:0], f.flying[1:]...)
-	for _, t := range c.tickets {
-		f.outcomes.Done(t.i, t.at, failed)
+	for _, callback := range c.callbacks {
+		callback(failed)
 	}
 	f.free = append(f.free, c)
 	return nil
@@ -193,7 +202,7 @@ func (f *floor) Flush(context.Context) error {
 }
 
 func (f *floor) Wait(ctx context.Context, m Message) error {
-	if err := f.send(m, -1, 0); err != nil {
+	if err := f.send(m, f.shared); err != nil {
 		return err
 	}
 	return f.Flush(ctx)

@@ -46,7 +46,7 @@ type Spec struct {
 func (s Spec) config() client.Config {
 	return client.Config{
 		Servers: s.Servers, Topic: s.Topic, Partitions: s.Partitions, Compression: s.Codec, Tuned: s.Tuned, Sync: s.Mode == Sync,
-		Keyed: s.Keys > 0, Batch: s.Batch,
+		Goroutines: s.Goroutines, Keyed: s.Keys > 0, Batch: s.Batch,
 	}
 }
 
