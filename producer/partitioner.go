@@ -115,8 +115,8 @@ func partitionerError(topic TopicView, detail string) *record.Error {
 // All methods may be called from many goroutines. None takes a lock: pick is one atomic load.
 type stickyLane struct {
 	batchSize    uint32
-	availability time.Duration                    // leave out partitions that are stalled for longer; 0: none
-	load         func(partition int32) stickyLoad // nil: choose uniformly
+	availability time.Duration                                   // leave out partitions that are stalled for longer; 0: none
+	load         func(partition int32, now time.Time) stickyLoad // nil: choose uniformly
 	random       stickyRandom
 
 	// state is the current partition in the upper half, its bytes since it was chosen in the lower: one word, so that bytes
@@ -133,7 +133,7 @@ type stickyLoad struct {
 }
 
 // newStickyLane makes a lane; see newStickyTopic.
-func newStickyLane(c *Config, view TopicView, load func(partition int32) stickyLoad, seed uint64) *stickyLane {
+func newStickyLane(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad, seed uint64) *stickyLane {
 	s := &stickyLane{batchSize: uint32(max(c.BatchSize, 1))}
 	if c.PartitionerAdaptive {
 		s.load, s.availability = load, c.PartitionerAvailabilityTimeout
@@ -246,8 +246,7 @@ func (s *stickyLane) currentTable(view *TopicView) *stickyTable {
 	if t := s.table.Load(); t != nil && t.view == view && t.uses.Add(-1) >= 0 && now.Sub(t.made) < most {
 		return t
 	}
-	t := newStickyTable(view, s.load, s.availability)
-	t.made = now
+	t := newStickyTable(view, s.load, s.availability, now)
 	t.uses.Store(int32(len(view.available) / share))
 	s.table.Store(t)
 	return t
@@ -264,11 +263,11 @@ type stickyTable struct {
 
 // newStickyTable weighs a partition with the longest queue + 1 - its own queue: of queues of 0, 3 and 1 batches the weights
 // are 4, 1 and 3.
-func newStickyTable(view *TopicView, load func(int32) stickyLoad, availability time.Duration) *stickyTable {
-	t := &stickyTable{view: view, partitions: make([]int32, 0, len(view.available))}
+func newStickyTable(view *TopicView, load func(int32, time.Time) stickyLoad, availability time.Duration, now time.Time) *stickyTable {
+	t := &stickyTable{view: view, made: now, partitions: make([]int32, 0, len(view.available))}
 	queues := make([]int32, 0, len(view.available))
 	for _, p := range view.available {
-		l := load(p)
+		l := load(p, now)
 		if availability > 0 && l.stalled > availability {
 			continue
 		}

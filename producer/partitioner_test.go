@@ -147,7 +147,7 @@ func TestTheBuiltInChoiceAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func stickyOf(batchSize int, view TopicView, load func(int32) stickyLoad) *stickyLane {
+func stickyOf(batchSize int, view TopicView, load func(int32, time.Time) stickyLoad) *stickyLane {
 	c := DefaultConfig()
 	c.BatchSize = batchSize
 	c.PartitionerAvailabilityTimeout = 100 * time.Millisecond
@@ -268,7 +268,7 @@ func TestStickyUsesPartitionsThatWereAdded(t *testing.T) {
 
 func TestAdaptiveWeighsPartitionsByTheirQueues(t *testing.T) {
 	queues := []int32{0, 3, 1}
-	s := stickyOf(1000, allOf(3), func(p int32) stickyLoad { return stickyLoad{queued: queues[p]} })
+	s := stickyOf(1000, allOf(3), func(p int32, _ time.Time) stickyLoad { return stickyLoad{queued: queues[p]} })
 	const n = 80000
 	counts := switches(s, n)
 	for p, weight := range []int{4, 1, 3} {
@@ -278,7 +278,7 @@ func TestAdaptiveWeighsPartitionsByTheirQueues(t *testing.T) {
 
 func TestAdaptiveLeavesOutStalledPartitions(t *testing.T) {
 	stalled := map[int32]time.Duration{0: 101 * time.Millisecond, 1: 100 * time.Millisecond}
-	s := stickyOf(1000, allOf(4), func(p int32) stickyLoad { return stickyLoad{stalled: stalled[p]} })
+	s := stickyOf(1000, allOf(4), func(p int32, _ time.Time) stickyLoad { return stickyLoad{stalled: stalled[p]} })
 	counts := switches(s, 9000)
 	require.Zero(t, counts[0])
 	for _, p := range []int32{1, 2, 3} {
@@ -287,12 +287,12 @@ func TestAdaptiveLeavesOutStalledPartitions(t *testing.T) {
 }
 
 func TestAllPartitionsStalledIsNoReasonToChooseNone(t *testing.T) {
-	s := stickyOf(1000, allOf(3), func(p int32) stickyLoad { return stickyLoad{queued: p, stalled: time.Hour} })
+	s := stickyOf(1000, allOf(3), func(p int32, _ time.Time) stickyLoad { return stickyLoad{queued: p, stalled: time.Hour} })
 	require.Len(t, switches(s, 1000), 3)
 }
 
 func TestStallsCountOnlyWithATimeoutAndQueuesOnlyWhenAdaptive(t *testing.T) {
-	load := func(p int32) stickyLoad { return stickyLoad{queued: 100 * p, stalled: time.Duration(p) * time.Hour} }
+	load := func(p int32, _ time.Time) stickyLoad { return stickyLoad{queued: 100 * p, stalled: time.Duration(p) * time.Hour} }
 	c := DefaultConfig()
 	s := newStickyLane(&c, allOf(2), load, 42)
 	require.NotZero(t, switches(s, 10000)[1], "a weight of 1 in 102, but not left out")
@@ -304,7 +304,7 @@ func TestStallsCountOnlyWithATimeoutAndQueuesOnlyWhenAdaptive(t *testing.T) {
 
 func TestAdaptiveFollowsQueuesAsTheyChange(t *testing.T) {
 	long := int32(0)
-	s := stickyOf(1000, allOf(2), func(p int32) stickyLoad {
+	s := stickyOf(1000, allOf(2), func(p int32, _ time.Time) stickyLoad {
 		if p == long {
 			return stickyLoad{queued: 1000}
 		}
@@ -318,7 +318,7 @@ func TestAdaptiveFollowsQueuesAsTheyChange(t *testing.T) {
 func TestAdaptiveAsksOfManyPartitionsOnlyNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		s := stickyOf(1000, allOf(1600), func(int32) stickyLoad { asked++; return stickyLoad{} })
+		s := stickyOf(1000, allOf(1600), func(int32, time.Time) stickyLoad { asked++; return stickyLoad{} })
 		switches(s, 1009) // and a first choice
 		require.Equal(t, 3*1600, asked, "a table serves for 401 choices")
 		<-time.After(time.Second)
@@ -344,7 +344,7 @@ func TestEqualSeedsChooseEquallyAndOthersDoNot(t *testing.T) {
 }
 
 func TestStickyServesManyGoroutines(t *testing.T) {
-	s := stickyOf(1000, allOf(8), func(p int32) stickyLoad { return stickyLoad{queued: p} })
+	s := stickyOf(1000, allOf(8), func(p int32, _ time.Time) stickyLoad { return stickyLoad{queued: p} })
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {

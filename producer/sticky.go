@@ -34,7 +34,7 @@ type laneToken struct{ lane uint32 }
 
 // newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held, now
 // and then for every available partition, and not at all if the configuration is not adaptive. Equal seeds choose equally.
-func newStickyTopic(c *Config, view TopicView, load func(partition int32) stickyLoad, seed uint64) *stickyTopic {
+func newStickyTopic(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad, seed uint64) *stickyTopic {
 	s := &stickyTopic{began: time.Now()}
 	for i := range min(runtime.GOMAXPROCS(0), mostLanes) {
 		s.lanes = append(s.lanes, newStickyLane(c, view, load, seed+uint64(i)))

@@ -49,12 +49,12 @@ func (t *topic) update(meta *cluster.Topic) {
 }
 
 // load tells the sticky partitioner how busy a partition is.
-func (t *topic) load(partition int32) stickyLoad {
+func (t *topic) load(partition int32, now time.Time) stickyLoad {
 	part := t.acc.Lookup(partition)
 	if part == nil {
 		return stickyLoad{}
 	}
-	queued, stalled := sender.Load(part, time.Now())
+	queued, stalled := sender.Load(part, now)
 	return stickyLoad{queued: int32(queued), stalled: stalled}
 }
 
