@@ -292,7 +292,9 @@ func TestAllPartitionsStalledIsNoReasonToChooseNone(t *testing.T) {
 }
 
 func TestStallsCountOnlyWithATimeoutAndQueuesOnlyWhenAdaptive(t *testing.T) {
-	load := func(p int32, _ time.Time) stickyLoad { return stickyLoad{queued: 100 * p, stalled: time.Duration(p) * time.Hour} }
+	load := func(p int32, _ time.Time) stickyLoad {
+		return stickyLoad{queued: 100 * p, stalled: time.Duration(p) * time.Hour}
+	}
 	c := DefaultConfig()
 	s := newStickyLane(&c, allOf(2), load, 42)
 	require.NotZero(t, switches(s, 10000)[1], "a weight of 1 in 102, but not left out")
