@@ -3,56 +3,40 @@ package compress
 import (
 	"encoding/binary"
 	"slices"
-	"sync"
 
 	"github.com/golang/snappy"
 	"github.com/klauspost/compress/s2"
 )
 
-// Java's clients write snappy through xerial's SnappyOutputStream: a header, and blocks of 32 KiB, each with its compressed
-// length as a big-endian integer. Brokers and consumers expect that framing.
+// Java's clients write snappy through xerial's SnappyOutputStream: a header, and blocks, each with its compressed length as a big-endian
+// integer. Brokers and consumers expect that framing, with blocks of any size. Java's have 32 KiB; ours are larger, since no block can
+// refer to one before: of 1 MB of JSON's 32 KiB blocks are 1.04 times as large as one block, those of 256 KiB 1.015 times. Still
+// larger ones gain little and outgrow the processor's caches.
 const (
 	xerialMagic     = "\x82SNAPPY\x00"
 	xerialHeader    = xerialMagic + "\x00\x00\x00\x01" + "\x00\x00\x00\x01" // version, oldest compatible version
-	xerialBlockSize = 32 << 10
+	xerialBlockSize = 256 << 10
 	xerialLength    = 4 // the size of a block's length
 )
 
-// snappyEngine has no state but scratch room, for an encoder that wants more than what it writes in the end.
+// snappyEngine has no state.
 //
 // The encoder is klauspost's. Measured against golang/snappy on JSON, logs and source text, it takes 0.7 to 1.0 of the time, and
 // its output has 0.99 to 1.07 of the size (1.2 where a text repeats itself all over). The decoder is golang/snappy's: it is
 // not slower, and it refuses the elements that klauspost's format added, which no other reader would understand.
-type snappyEngine struct {
-	scratch sync.Pool // of *snappyScratch
-}
+type snappyEngine struct{}
 
-// snappyScratch has room for any block: 32 bytes and a sixth more than the block.
-type snappyScratch [32 + xerialBlockSize + xerialBlockSize/6]byte
-
-func (e *snappyEngine) compress(dst, src []byte) ([]byte, error) {
-	var scratch *snappyScratch
+func (snappyEngine) compress(dst, src []byte) ([]byte, error) {
 	dst = append(dst, xerialHeader...)
 	for len(src) > 0 {
 		block := src[:min(len(src), xerialBlockSize)]
 		src = src[len(block):]
-		at := len(dst)
-		dst = append(dst, 0, 0, 0, 0)
-		if most := s2.MaxEncodedLen(len(block)); cap(dst)-len(dst) >= most {
-			packed := s2.EncodeSnappy(dst[len(dst):len(dst)+most], block)
-			dst = dst[:len(dst)+len(packed)]
-		} else {
-			if scratch == nil {
-				if scratch, _ = e.scratch.Get().(*snappyScratch); scratch == nil {
-					scratch = new(snappyScratch)
-				}
-			}
-			dst = append(dst, s2.EncodeSnappy(scratch[:], block)...)
-		}
-		binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-xerialLength))
-	}
-	if scratch != nil {
-		e.scratch.Put(scratch)
+		at := len(dst) + xerialLength
+		most := s2.MaxEncodedLen(len(block))
+		dst = slices.Grow(dst, xerialLength+most)
+		packed := s2.EncodeSnappy(dst[at:at+most], block)
+		binary.BigEndian.PutUint32(dst[at-xerialLength:at], uint32(len(packed)))
+		dst = dst[:at+len(packed)]
 	}
 	return dst, nil
 }

@@ -31,6 +31,7 @@ func TestSnappyOfTheJavaClientIsRead(t *testing.T) {
 	requireEqual(t, javaRandom(33000), got)
 }
 
+// The frames are as Java's, but for the size of the blocks.
 func TestSnappyIsFramedAsTheJavaClientFramesIt(t *testing.T) {
 	c := newCompressor(t, Snappy)
 	for _, f := range []struct {
@@ -39,19 +40,36 @@ func TestSnappyIsFramedAsTheJavaClientFramesIt(t *testing.T) {
 	}{{"snappy-text.bin", text(140000)}, {"snappy-random.bin", javaRandom(33000)}} {
 		packed, err := c.Compress(nil, f.data)
 		require.NoError(t, err)
-		theirs, ours := xerialBlocks(t, testdata(t, f.file)), xerialBlocks(t, packed)
-		require.Len(t, ours, len(theirs))
-		for i := range theirs {
-			want, err := snappy.DecodedLen(theirs[i])
-			require.NoError(t, err)
-			got, err := snappy.DecodedLen(ours[i])
-			require.NoError(t, err)
-			require.Equal(t, want, got)
-		}
+		theirs := testdata(t, f.file)
+		require.Equal(t, theirs[:len(xerialHeader)], packed[:len(xerialHeader)])
+		require.Equal(t, []int{len(f.data)}, unpackedSizes(t, packed))
+		require.Equal(t, len(f.data), sum(unpackedSizes(t, theirs)))
 	}
-	packed, err := c.Compress(nil, nil)
+	packed, err := c.Compress(nil, text(xerialBlockSize+1))
+	require.NoError(t, err)
+	require.Equal(t, []int{xerialBlockSize, 1}, unpackedSizes(t, packed))
+
+	packed, err = c.Compress(nil, nil)
 	require.NoError(t, err)
 	require.Len(t, packed, 16, "nothing is the header alone")
+}
+
+// unpackedSizes returns how large the blocks of a framed text are when they are decoded.
+func unpackedSizes(t *testing.T, packed []byte) (sizes []int) {
+	t.Helper()
+	for _, block := range xerialBlocks(t, packed) {
+		n, err := snappy.DecodedLen(block)
+		require.NoError(t, err)
+		sizes = append(sizes, n)
+	}
+	return sizes
+}
+
+func sum(all []int) (n int) {
+	for _, one := range all {
+		n += one
+	}
+	return n
 }
 
 func TestSnappyAgreesWithTheReference(t *testing.T) {

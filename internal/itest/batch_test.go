@@ -203,8 +203,8 @@ func produceWithKgo(t *testing.T, records []record.ParsedRecord, opts ...kgo.Opt
 
 func TestCodecsAndFranzGosReadEachOther(t *testing.T) {
 	f := newFiller(8, 0)
-	// Nothing at all does not occur, since batches have records. The rest is around the blocks of the codecs: 32 KiB for xerial snappy, 64 KiB and more for lz4, 128 KiB for zstd.
-	sizes := []int{1, 2, 100, 1 << 10, 1<<15 - 1, 1 << 15, 1<<15 + 1, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<17 + 1, 300_000}
+	// Nothing at all does not occur, since batches have records. The rest is around the blocks of the codecs: 64 KiB and more for lz4, 128 KiB for zstd, 256 KiB for xerial snappy, of which others write 32.
+	sizes := []int{1, 2, 100, 1 << 10, 1<<15 - 1, 1 << 15, 1<<15 + 1, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<17 + 1, 1<<18 - 1, 1 << 18, 1<<18 + 1, 300_000}
 	decompressor := kgo.DefaultDecompressor()
 	eachLevel(t, func(t *testing.T, codec compress.Codec, c *compress.Compressor) {
 		if c == nil {
