@@ -222,7 +222,7 @@ func (a *Accumulator) call(hook Hook, md *record.Metadata, err *record.Error) {
 	case hook.One != nil:
 		hook.One(*md, plain(err))
 	case hook.All != nil:
-		hook.All(hook.I, *md, plain(err))
+		(*hook.All)(hook.I, *md, plain(err))
 	}
 }
 

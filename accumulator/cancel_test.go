@@ -309,7 +309,7 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 		var l log
 		var all []Appended
 		for i := range 5 {
-			hook := Hook{I: 10 + i, All: func(i int, md record.Metadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) }}
+			hook := Hook{I: 10 + i, All: sliceCallback(func(i int, md record.Metadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
 			all = append(all, put(t, p, "x", hook))
 		}
 		require.True(t, cancelOf(all[2]))

@@ -195,7 +195,7 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 		if hook.One != nil {
 			hook.One(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		} else if hook.All != nil {
-			hook.All(hook.I, record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+			(*hook.All)(hook.I, record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		}
 	}
 }

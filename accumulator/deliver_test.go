@@ -203,7 +203,7 @@ func TestInterceptorsSeeEveryOutcomeOnceAndBeforeTheCallback(t *testing.T) {
 			put(t, p, "x"),
 			put(t, p, "x", Hook{One: func(record.Metadata, error) { seen = append(seen, len(s.acks)) }}),
 			put(t, p, "x"),
-			put(t, p, "x", Hook{I: 5, All: func(i int, _ record.Metadata, _ error) { seen = append(seen, i) }}),
+			put(t, p, "x", Hook{I: 5, All: sliceCallback(func(i int, _ record.Metadata, _ error) { seen = append(seen, i) })}),
 		}
 		require.True(t, cancelOf(all[2]))
 		p.Settle(take(t, p), acked(0))

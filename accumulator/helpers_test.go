@@ -47,6 +47,8 @@ func readies(p *Partition) int { return int(p.Owner().(*testOwner).ready.Load())
 
 func value(s string) *record.Record { return &record.Record{Value: []byte(s)} }
 
+func sliceCallback(fn SliceCallback) *SliceCallback { return &fn }
+
 // add is Append with what came of it as its result.
 func add(p *Partition, r *record.Record, hook Hook, grant *int64) (a Appended) {
 	p.Append(r, hook, grant, &a)

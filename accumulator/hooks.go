@@ -10,24 +10,36 @@ import (
 // slice, or nothing.
 type Hook struct {
 	One func(record.Metadata, error)
-	All func(int, record.Metadata, error)
+	All *SliceCallback
 	I   int
 }
 
+// SliceCallback is called for each record of a slice, with its index. A Hook points at it, so that the records of one call can be seen to
+// share it.
+type SliceCallback func(int, record.Metadata, error)
+
 func (h Hook) empty() bool { return h.One == nil && h.All == nil }
 
-// hooks are the callbacks of one batch: dense where plain callbacks are used, sparse for those of slices.
+// hooks are the callbacks of one batch: one by one where plain callbacks are used, in runs where slices are sent.
 type hooks struct {
 	one []func(record.Metadata, error) // by record index; shorter than the batch when the last records have none
-	all []sliceHook                    // ascending by record index
+	all []sliceRun                     // ascending by record index
 	n   int
-	ran int // how many of all next has given
+	ran int // the run of all that next has come to
 }
 
-type sliceHook struct {
-	record int32
-	i      int
-	fn     func(int, record.Metadata, error)
+// sliceRun is a row of records that are neighbours in their batch, as they were in a slice.
+type sliceRun struct {
+	fn     *SliceCallback
+	record int32 // the first one's index in the batch
+	n      int32
+	i      int // the first one's index in the slice
+}
+
+func (s *sliceRun) end() int32 { return s.record + s.n }
+
+func (s *sliceRun) hook(record int32) Hook {
+	return Hook{All: s.fn, I: s.i + int(record-s.record)}
 }
 
 // hookBytes is what a waiting callback counts in buffer.memory, so that slow callbacks become backpressure, not growth.
@@ -36,10 +48,7 @@ const hookBytes = 64
 func (h *hooks) add(i int32, hook Hook, expect int) {
 	switch {
 	case hook.All != nil:
-		if h.all == nil {
-			h.all = make([]sliceHook, 0, max(expect, int(i)+1))
-		}
-		h.all = append(h.all, sliceHook{record: i, i: hook.I, fn: hook.All})
+		h.addToSlice(i, hook)
 	case hook.One != nil:
 		if h.one == nil {
 			h.one = make([]func(record.Metadata, error), 0, max(expect, int(i)+1))
@@ -54,9 +63,27 @@ func (h *hooks) add(i int32, hook Hook, expect int) {
 	h.n++
 }
 
-// find returns the place of record i in all, or where it would be.
+func (h *hooks) addToSlice(i int32, hook Hook) {
+	if n := len(h.all); n > 0 {
+		if last := &h.all[n-1]; last.end() == i && last.fn == hook.All && last.hook(i).I == hook.I {
+			last.n++
+			return
+		}
+	}
+	h.all = append(h.all, sliceRun{fn: hook.All, record: i, n: 1, i: hook.I})
+}
+
+// find returns the run of record i, or where it would be.
 func (h *hooks) find(i int32) (at int, found bool) {
-	return slices.BinarySearchFunc(h.all, i, func(s sliceHook, i int32) int { return int(s.record - i) })
+	return slices.BinarySearchFunc(h.all, i, func(s sliceRun, i int32) int {
+		switch {
+		case s.end() <= i:
+			return -1
+		case s.record > i:
+			return 1
+		}
+		return 0
+	})
 }
 
 // at returns the hook of record i.
@@ -65,7 +92,7 @@ func (h *hooks) at(i int32) Hook {
 		return Hook{One: h.one[i]}
 	}
 	if at, found := h.find(i); found {
-		return Hook{All: h.all[at].fn, I: h.all[at].i}
+		return h.all[at].hook(i)
 	}
 	return Hook{}
 }
@@ -75,9 +102,11 @@ func (h *hooks) next(i int32) Hook {
 	if int(i) < len(h.one) && h.one[i] != nil {
 		return Hook{One: h.one[i]}
 	}
-	if h.ran < len(h.all) && h.all[h.ran].record == i {
+	for h.ran < len(h.all) && h.all[h.ran].end() <= i {
 		h.ran++
-		return Hook{All: h.all[h.ran-1].fn, I: h.all[h.ran-1].i}
+	}
+	if h.ran < len(h.all) && h.all[h.ran].record <= i {
+		return h.all[h.ran].hook(i)
 	}
 	return Hook{}
 }
@@ -92,13 +121,26 @@ func (h *hooks) take(i int32) Hook {
 	case hook.One != nil:
 		h.one[i] = nil
 	case hook.All != nil:
-		at, _ := h.find(i)
-		h.all = slices.Delete(h.all, at, at+1)
+		h.takeFromSlice(i)
 	default:
 		return hook
 	}
 	h.n--
 	return hook
+}
+
+// takeFromSlice leaves what was before record i of its run, and what was behind it.
+func (h *hooks) takeFromSlice(i int32) {
+	at, _ := h.find(i)
+	run := h.all[at]
+	var rest []sliceRun
+	if i > run.record {
+		rest = append(rest, sliceRun{fn: run.fn, record: run.record, n: i - run.record, i: run.i})
+	}
+	if i+1 < run.end() {
+		rest = append(rest, sliceRun{fn: run.fn, record: i + 1, n: run.end() - i - 1, i: run.hook(i + 1).I})
+	}
+	h.all = slices.Replace(h.all, at, at+1, rest...)
 }
 
 // Listener is the producer's side of delivery: the interceptors on acknowledgement, and what surrounds users' code.

@@ -152,7 +152,7 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 		}
 		if rnd.IntN(4) == 0 {
 			one := hook.One
-			hook = Hook{I: 42, All: func(i int, md record.Metadata, err error) { one(md, err) }}
+			hook = Hook{I: 42, All: sliceCallback(func(i int, md record.Metadata, err error) { one(md, err) })}
 		}
 	}
 	p := s.a.Topic("t").Partition(r.part)

@@ -20,21 +20,96 @@ const pieceSize = 128
 func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Metadata, err error), out []Future) []Future {
 	wait := p.newBudget(ctx)
 	defer wait.end()
-	for from := 0; from < len(rs); from += pieceSize {
-		piece := sendPiece{p: p, wait: wait, from: from, rs: rs[from:min(from+pieceSize, len(rs))], cb: cb}
-		out = piece.send(out)
-		p.acc.Pace()
+	call := sendAll{p: p, wait: wait}
+	if cb != nil {
+		call.cb = (*accumulator.SliceCallback)(&cb)
+	}
+	out = slices.Grow(out, len(rs))
+	for from := 0; from < len(rs); p.acc.Pace() {
+		rest, sent := rs[from:min(from+pieceSize, len(rs))], len(out)
+		if out = call.sendRun(rest, from, out); len(out) == sent {
+			piece := sendPiece{sendAll: call, from: from, rs: rest}
+			out = piece.send(out)
+		}
+		from += len(out) - sent
 	}
 	return out
 }
 
-// sendPiece is a part of a slice, small enough to be placed as a whole before any of it is appended.
-type sendPiece struct {
+// sendAll is one call of SendAll.
+type sendAll struct {
 	p    *Producer
 	wait *budget
+	cb   *accumulator.SliceCallback // nil where the caller has none
+}
+
+// hook is the callback of the slice's record i.
+func (s *sendAll) hook(i int) accumulator.Hook {
+	if s.cb == nil {
+		return accumulator.Hook{}
+	}
+	return accumulator.Hook{All: s.cb, I: i}
+}
+
+// shortRun is up to how many records are not worth the lock that a run is appended under.
+const shortRun = 8
+
+// sendRun appends the first of rs as far as they are usual records of one partition and there is room, which is all that most slices need.
+// The first one is the slice's record number from.
+func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
+	t, part := s.p.usualPlace(&rs[0])
+	n := 1
+	for part != nil && n < len(rs) {
+		if _, other := s.p.usualPlace(&rs[n]); other != part {
+			break
+		}
+		n++
+	}
+	if part == nil || n <= shortRun || s.stopped() != nil {
+		return out
+	}
+	counts := make([]accumulator.Appended, 0, 16)
+	part.AppendAll(n, func(k int) (*Record, accumulator.Hook) {
+		return &rs[k], s.hook(from + k)
+	}, func(_ int, a *accumulator.Appended) {
+		out = append(out, Future{result: a.Result, index: a.Index})
+		if a.Bytes != 0 { // of most records there is nothing to tell: bytes are counted some records at a time
+			counts = append(counts, *a)
+		}
+	})
+	for i := range counts {
+		s.p.appended(t, part.Index(), &counts[i])
+	}
+	return out
+}
+
+// stopped says that the producer was closed or ctx has ended.
+func (s *sendAll) stopped() *record.Error {
+	if s.p.closed.Load() {
+		return &record.Error{Partition: -1, Err: record.ErrClosed}
+	}
+	if user := s.wait.user; user != nil && user.Err() != nil {
+		return &record.Error{Partition: -1, Err: contextError(user)}
+	}
+	return nil
+}
+
+// over says why no more records are admitted: they were stopped, or MaxBlock has ended.
+func (s *sendAll) over() *record.Error {
+	if err := s.stopped(); err != nil {
+		return err
+	}
+	if s.wait.ctx != nil && s.wait.ctx.Err() != nil {
+		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: "max.block.ms has passed for this call"}
+	}
+	return nil
+}
+
+// sendPiece is a part of a slice, small enough to be placed as a whole before any of it is appended.
+type sendPiece struct {
+	sendAll
 	from int
 	rs   []Record
-	cb   func(i int, m Metadata, err error)
 
 	records [pieceSize]*Record // as the interceptors made them; nil when the record is dealt with
 	topics  [pieceSize]*topic
@@ -43,10 +118,6 @@ type sendPiece struct {
 	waiting [pieceSize]bool // its topic's partitions are not known
 	behind  [pieceSize]bool // did not fit, or stands behind a record of its partition that did not
 	full    bool            // some are behind
-}
-
-func (s *sendPiece) hook(k int) accumulator.Hook {
-	return accumulator.Hook{All: s.cb, I: s.from + k}
 }
 
 func (s *sendPiece) send(out []Future) []Future {
@@ -78,10 +149,10 @@ func (s *sendPiece) admitOneByOne() {
 			continue
 		}
 		if err := s.over(); err != nil {
-			s.futures[k] = s.p.failed(s.records[k], s.hook(k), err)
+			s.futures[k] = s.p.failed(s.records[k], s.hook(s.from+k), err)
 			continue
 		}
-		s.futures[k] = s.p.append(s.wait, s.topics[k], s.parts[k], s.records[k], s.hook(k))
+		s.futures[k] = s.p.append(s.wait, s.topics[k], s.parts[k], s.records[k], s.hook(s.from+k))
 		s.records[k] = nil
 	}
 }
@@ -109,28 +180,6 @@ func (s *sendPiece) isBehind(k int) bool {
 	return false
 }
 
-// stopped says that the producer was closed or ctx has ended.
-func (s *sendPiece) stopped() *record.Error {
-	if s.p.closed.Load() {
-		return &record.Error{Partition: -1, Err: record.ErrClosed}
-	}
-	if user := s.wait.user; user != nil && user.Err() != nil {
-		return &record.Error{Partition: -1, Err: contextError(user)}
-	}
-	return nil
-}
-
-// over says why no more records are admitted: they were stopped, or MaxBlock has ended.
-func (s *sendPiece) over() *record.Error {
-	if err := s.stopped(); err != nil {
-		return err
-	}
-	if s.wait.ctx != nil && s.wait.ctx.Err() != nil {
-		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: "max.block.ms has passed for this call"}
-	}
-	return nil
-}
-
 // place chooses the partition of record k, or settles it with what is wrong with it.
 func (s *sendPiece) place(k int) {
 	r := &s.rs[k]
@@ -142,7 +191,7 @@ func (s *sendPiece) place(k int) {
 		failed = s.over()
 	}
 	if failed != nil {
-		s.futures[k] = s.p.failed(r, s.hook(k), failed)
+		s.futures[k] = s.p.failed(r, s.hook(s.from+k), failed)
 		return
 	}
 	s.records[k] = r
@@ -162,7 +211,7 @@ func (s *sendPiece) admit(k int) {
 	// Of most records there is nothing to tell: bytes are counted some records at a time.
 	counts := make([]accumulator.Appended, 0, 16)
 	admitted := part.AppendAll(n, func(i int) (*record.Record, accumulator.Hook) {
-		return s.records[group[i]], s.hook(group[i])
+		return s.records[group[i]], s.hook(s.from + group[i])
 	}, func(i int, a *accumulator.Appended) {
 		s.futures[group[i]] = Future{result: a.Result, index: a.Index}
 		if a.Bytes != 0 {

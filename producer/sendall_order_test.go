@@ -23,7 +23,7 @@ func TestARecordOfASliceThatIsPlacedLaterPassesNoneThatDidNotFit(t *testing.T) {
 		filler := to(1, 9000) // takes half of the buffer
 		filled := p.TrySend(&filler, nil)
 
-		s := sendPiece{p: p, wait: p.newBudget(t.Context()), rs: []Record{to(0, 20_000), to(0, 100)}}
+		s := sendPiece{sendAll: sendAll{p: p, wait: p.newBudget(t.Context())}, rs: []Record{to(0, 20_000), to(0, 100)}}
 		defer s.wait.end()
 		s.place(0)
 		s.admitAll()

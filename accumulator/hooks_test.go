@@ -1,0 +1,77 @@
+package accumulator
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+// hookModel is what hooks are to be like: a hook for each record.
+type hookModel struct {
+	hooks hooks
+	want  []Hook
+	slice [2]*SliceCallback
+}
+
+// add appends a record as some sender may have sent it: alone or in a slice, whose records come one after the other or with others between.
+func (m *hookModel) add(rng *rand.Rand) {
+	i := len(m.want)
+	var hook Hook
+	switch rng.IntN(8) {
+	case 0:
+	case 1:
+		hook = Hook{One: func(record.Metadata, error) {}}
+	case 2:
+		hook = Hook{All: m.slice[rng.IntN(2)], I: rng.IntN(10)}
+	default:
+		hook = Hook{All: m.slice[0], I: 100 + i}
+	}
+	m.want = append(m.want, hook)
+	m.hooks.add(int32(i), hook, 0)
+}
+
+func requireSameHook(t *testing.T, want, got Hook) {
+	t.Helper()
+	require.Equal(t, want.One == nil, got.One == nil)
+	require.Same(t, want.All, got.All)
+	require.Equal(t, want.I, got.I)
+}
+
+func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		m := hookModel{slice: [2]*SliceCallback{sliceCallback(nil), sliceCallback(nil)}}
+		for range rng.IntN(40) {
+			m.add(rng)
+		}
+		for i := range m.want {
+			if rng.IntN(4) == 0 {
+				requireSameHook(t, m.want[i], m.hooks.take(int32(i)))
+				m.want[i] = Hook{}
+			}
+		}
+		count := 0
+		for i, want := range m.want {
+			requireSameHook(t, want, m.hooks.at(int32(i)))
+			requireSameHook(t, want, m.hooks.next(int32(i)))
+			require.Equal(t, !want.empty(), m.hooks.has(int32(i)))
+			if !want.empty() {
+				count++
+			}
+		}
+		require.Equal(t, count, m.hooks.n, "seed %d", seed)
+	}
+}
+
+// A slice's records need no memory of their own for their hooks.
+func TestHooksOfASliceAreOneRun(t *testing.T) {
+	var h hooks
+	fn := sliceCallback(nil)
+	for i := range int32(1000) {
+		h.add(i, Hook{All: fn, I: 7 + int(i)}, 0)
+	}
+	require.Equal(t, []sliceRun{{fn: fn, n: 1000, i: 7}}, h.all)
+}
