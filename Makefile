@@ -1,4 +1,5 @@
-# Measures everything and writes BENCHMARKS.md. It takes about two hours, and wants a quiet machine.
+# Measures everything and writes BENCHMARKS.md. It takes most of an hour, and wants a quiet machine. The page
+# shows the figures of the last three runs beside each other.
 bench:
 	cd bench && GOWORK=off go run . suite -data results.json -out ../BENCHMARKS.md -plots docs/bench -readme ../README.md
 

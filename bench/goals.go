@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/gosamsa/samsa/bench/client"
 	"github.com/gosamsa/samsa/bench/load"
@@ -14,6 +16,40 @@ type goal struct {
 	target float64
 	unit   string
 	figure func(r *report) (float64, bool)
+}
+
+func (g goal) reached(v float64) bool {
+	if g.most {
+		return v <= g.target
+	}
+	return v >= g.target
+}
+
+// figures are the goal's in several runs of the suite, the oldest first.
+func (g goal) figures(runs []*report) (found []float64) {
+	for _, r := range slices.Backward(runs) {
+		if v, ok := g.figure(r); ok {
+			found = append(found, v)
+		}
+	}
+	return found
+}
+
+// middle is the median.
+func middle(all []float64) float64 {
+	sorted := slices.Sorted(slices.Values(all))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// reason tells why a goal is missed, from what was found out about it.
+func (g goal) reason() string {
+	for _, r := range reasons {
+		if strings.HasPrefix(g.name, r.goal) {
+			return r.text
+		}
+	}
+	return "not looked into yet."
 }
 
 // figures of a result.

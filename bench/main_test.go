@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,11 +135,59 @@ func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 	for _, g := range goals() {
 		require.Contains(t, string(text), g.name)
 	}
-	require.Contains(t, string(text), "| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.5× | reached |")
+	require.Contains(t, string(text), "| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.5× | 0.5 | reached |")
 	require.Contains(t, string(text), "**missed**")
 	plots, err := filepath.Glob(filepath.Join(folder, "plots", "*.svg"))
 	require.NoError(t, err)
 	require.Len(t, plots, 2*len(sections()))
+}
+
+// aReport is a whole one in which we take so much CPU where franz-go takes 100, and are quicker.
+func aReport(date string, ours float64) *report {
+	r := &report{Date: date}
+	for _, s := range sections() {
+		r.put(sectionReport{ID: s.ID})
+	}
+	r.put(sectionReport{ID: "defaults", Workloads: []measured{{workload: workload{Name: "100 B"}, Results: map[string][]load.Result{
+		"samsa": {{CPU: ours, Rate: 2, P99: 1}}, "franz-go": {{CPU: 100, Rate: 1, P99: 10}},
+	}}}})
+	return r
+}
+
+func TestThreeRunsOfTheSuiteStandBesideEachOther(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "results.json")
+	for day, ours := range []float64{90, 60, 45, 40} {
+		require.NoError(t, keepEarlier(data))
+		require.NoFileExists(t, data)
+		require.NoError(t, writeJSON(data, aReport(fmt.Sprint("day ", day), ours)))
+	}
+	r, err := readReports(data)
+	require.NoError(t, err)
+	var b strings.Builder
+	writeGoals(&b, r)
+	require.Contains(t, b.String(), "run 3 times (day 1, day 2, day 3)")
+	require.Contains(t, b.String(), "| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.45× | 0.6, 0.45, 0.4 | reached |")
+	require.NotContains(t, b.String(), "## Why")
+
+	broken := aReport("day 4", 80)
+	broken.Sections = broken.Sections[:3]
+	require.NoError(t, writeJSON(data, broken))
+	require.NoError(t, keepEarlier(data))
+	r, err = readReports(data)
+	require.NoError(t, err)
+	require.Empty(t, r.Sections)
+	require.Len(t, r.earlier, 2, "a run that was broken off takes no other's place")
+}
+
+func TestAMissIsExplainedAsFarAsItIsUnderstood(t *testing.T) {
+	var b strings.Builder
+	writeGoals(&b, aReport("today", 70))
+	require.Contains(t, b.String(), "| 0.7× | 0.7 | **missed** |")
+	_, why, _ := strings.Cut(b.String(), "## Why")
+	require.Contains(t, why, "**async 100 B: CPU a record, of franz-go's**: ")
+	for _, r := range reasons {
+		require.True(t, slices.ContainsFunc(goals(), func(g goal) bool { return strings.HasPrefix(g.name, r.goal) }), r.goal)
+	}
 }
 
 func TestAMedianIsOfEachFigureAlone(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -276,9 +275,7 @@ func median(rs []load.Result) load.Result {
 		for i, r := range rs {
 			values[i] = pick(r)
 		}
-		slices.Sort(values)
-		n := len(values)
-		return (values[(n-1)/2] + values[n/2]) / 2
+		return middle(values)
 	}
 	m := rs[0]
 	m.Rate = of(func(r load.Result) float64 { return r.Rate })

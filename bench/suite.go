@@ -30,7 +30,7 @@ type section struct {
 
 // spec is what most workloads have in common.
 func spec(mode load.Mode, size int) load.Spec {
-	return load.Spec{Mode: mode, Size: size, Goroutines: 1, Partitions: 12, Codec: "none", Seconds: 1.5, Warm: 0.5}
+	return load.Spec{Mode: mode, Size: size, Goroutines: 1, Partitions: 12, Codec: "none", Seconds: 1, Warm: 0.5}
 }
 
 func with(s load.Spec, change func(*load.Spec)) load.Spec {
@@ -38,8 +38,8 @@ func with(s load.Spec, change func(*load.Spec)) load.Spec {
 	return s
 }
 
-// warmKafka is how many seconds a real Kafka is sent to before it is measured with.
-const warmKafka = 20
+// warmKafka is how many seconds a real Kafka is sent to before it is measured with: until then Java has compiled what it does often.
+const warmKafka = 60
 
 // sections are all measurements. peers are those that everybody is compared with; franz-go is the one that the goals name.
 func sections() []section {
@@ -88,8 +88,9 @@ func sections() []section {
 		}},
 		manyPartitions(12), manyPartitions(1000), manyPartitions(10_000),
 		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion + " on the same machine, 12 partitions.",
-			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, append(real[:len(real):len(real)], workload{"sync, 1 goroutine", sync, peers},
-				workload{"sync, 64 goroutines", goroutines(sync, 64), peers})},
+			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, append(real[:len(real):len(real)],
+				workload{"1,000 B, batches of 16 KiB for both", with(spec(load.Async, 1000), func(s *load.Spec) { s.Batch = 16384 }), both},
+				workload{"sync, 1 goroutine", sync, peers}, workload{"sync, 64 goroutines", goroutines(sync, 64), peers})},
 		{"kafka-1-open", "50,000 records a second for 30 s, one node", "Times count from when a record was due, not from when it was sent.",
 			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, []workload{
 				{"100 B", with(spec(load.Open, 100), func(s *load.Spec) { s.Rate, s.Seconds = 50_000, 30 }), both},
@@ -107,6 +108,8 @@ type report struct {
 	Versions map[string]string `json:"versions"`
 	Runs     int               `json:"runs"`
 	Sections []sectionReport   `json:"sections"`
+
+	earlier []*report // of the whole suite, the newest first
 }
 
 type sectionReport struct {
@@ -123,22 +126,27 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 	runs := flags.Int("runs", 5, "how `many` measurements of each client and workload")
 	only := flags.String("only", "", "sections with this `text` in their name; the others keep what -data has")
 	clients := flags.String("clients", "", "only these `names`, with commas between")
-	data := flags.String("data", "results.json", "`file` of all figures; it is read first and written after each section")
+	data := flags.String("data", "results.json", "`file` of all figures; it is read first and written after each section. A run of the whole suite begins a new one, and keeps the two before beside it")
 	page := flags.String("out", "", "`file` for the page; none if empty")
 	plots := flags.String("plots", "plots", "`folder` for the plots, beside the page")
 	readme := flags.String("readme", "", "`file` that gets the summary between its two marks; none if empty")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	r, err := readReport(*data)
+	if *only == "" && *clients == "" {
+		if err := keepEarlier(*data); err != nil {
+			return err
+		}
+	}
+	r, err := readReports(*data)
 	if err != nil {
 		return err
 	}
-	r.Date, r.Machine, r.Go, r.Versions, r.Runs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs
 	for _, s := range sections() {
 		if !strings.Contains(s.ID, *only) {
 			continue
 		}
+		r.Date, r.Machine, r.Go, r.Versions, r.Runs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs
 		fmt.Fprintf(out, "== %s\n", s.Title)
 		done, err := s.run(ctx, *runs, *clients, out)
 		if err != nil {
@@ -203,6 +211,54 @@ func (r *report) put(s sectionReport) {
 			r.Sections = append(r.Sections, have)
 		}
 	}
+}
+
+// earlierRuns are how many runs of the suite are kept beside the last one.
+const earlierRuns = 2
+
+// earlierName is where the run that many runs ago is kept: results.json is followed by results.1.json.
+func earlierName(data string, ago int) string {
+	extension := filepath.Ext(data)
+	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(data, extension), ago, extension)
+}
+
+// keepEarlier makes place for a new run, and forgets the last one if it was broken off.
+func keepEarlier(data string) error {
+	last, err := readReport(data)
+	if err != nil {
+		return err
+	}
+	if len(last.Sections) < len(sections()) {
+		return os.RemoveAll(data)
+	}
+	for ago := earlierRuns; ago > 0; ago-- {
+		from := data
+		if ago > 1 {
+			from = earlierName(data, ago-1)
+		}
+		if err := os.Rename(from, earlierName(data, ago)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// readReports reads a report, and those of the runs before it.
+func readReports(data string) (*report, error) {
+	r, err := readReport(data)
+	if err != nil {
+		return nil, err
+	}
+	for ago := range earlierRuns {
+		before, err := readReport(earlierName(data, ago+1))
+		if err != nil {
+			return nil, err
+		}
+		if len(before.Sections) > 0 {
+			r.earlier = append(r.earlier, before)
+		}
+	}
+	return r, nil
 }
 
 func readReport(name string) (*report, error) {

@@ -71,7 +71,7 @@ func (p *Producer) usualPlace(r *Record) (*topic, *accumulator.Partition) {
 	if meta == nil {
 		return nil, nil
 	}
-	n := stickyChoice
+	var n int32
 	if r.Key == nil || p.chooser.ignoreKeys {
 		n = t.sticky.pick()
 	} else {

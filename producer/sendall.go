@@ -65,7 +65,7 @@ func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 		}
 		n++
 	}
-	if part == nil || n <= shortRun || s.stopped() != nil {
+	if part == nil || n <= shortRun || s.over() != nil {
 		return out
 	}
 	counts := make([]accumulator.Appended, 0, 16)

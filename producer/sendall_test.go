@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,6 +208,82 @@ func TestSendAllWithoutMetadataWaitsOnce(t *testing.T) {
 			require.False(t, producer.MaybeWritten(err))
 			require.True(t, producer.Retriable(err))
 			require.ErrorIs(t, err, producer.ErrMetadataTimeout)
+		}
+	})
+}
+
+// unnamed are n records of topic t that name no partition.
+func unnamed(n int) []producer.Record {
+	rs := make([]producer.Record, n)
+	for i := range rs {
+		rs[i] = producer.Record{Topic: "t", Value: fmt.Appendf(nil, "record %d", i)}
+	}
+	return rs
+}
+
+// Records that name no partition go in runs. They have the order of the slice also where many do not fit into the buffer at once.
+func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		for name, change := range map[string]func(*producer.Config){
+			"room for all":    nil,
+			"room for some":   func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 2048, 600 },
+			"as in a mixture": func(cfg *producer.Config) { cfg.BatchSize = 300 },
+		} {
+			p := warm(t, c, 1, change)
+			rs := unnamed(1000)
+			if name == "as in a mixture" {
+				for i := 0; i < len(rs); i += 37 {
+					rs[i].Partition = producer.PartitionOf(0) // not a usual one
+				}
+			}
+			called := make([]int, len(rs))
+			futures := p.SendAll(t.Context(), rs, func(i int, m producer.Metadata, err error) {
+				if err == nil {
+					called[i]++
+				}
+			}, nil)
+			require.Len(t, futures, len(rs))
+			first, err := futures[0].Get(t.Context())
+			require.NoError(t, err)
+			for i, f := range futures {
+				md, err := f.Get(t.Context())
+				require.NoError(t, err, name)
+				require.Equal(t, first.Offset+int64(i), md.Offset, name)
+			}
+			require.NoError(t, p.Flush(t.Context()))
+			require.Equal(t, slices.Repeat([]int{1}, len(rs)), called, name)
+		}
+	})
+}
+
+func TestSendAllCancelledInTheMiddleOfARun(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = time.Minute })
+		outcome := make([]error, 100)
+		futures := p.SendAll(t.Context(), unnamed(100), func(i int, _ producer.Metadata, err error) { outcome[i] = err }, nil)
+		for _, i := range []int{0, 50, 51, 99} {
+			require.True(t, futures[i].Cancel())
+			require.ErrorIs(t, outcome[i], producer.ErrCancelled)
+			outcome[i] = nil
+		}
+		require.NoError(t, p.Flush(t.Context()))
+		require.Equal(t, make([]error, 100), outcome)
+	})
+}
+
+// max.block.ms is for the whole call: when it has passed, what would fit is not sent either.
+func TestSendAllSendsNothingMoreWhenItsTimeHasPassed(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.MaxBlock = time.Second })
+		rs := append(slices.Repeat([]producer.Record{{Topic: "nowhere"}}, 128), unnamed(100)...)
+		for i, f := range p.SendAll(t.Context(), rs, nil, nil) {
+			_, err := f.Get(t.Context())
+			if i < 128 {
+				require.ErrorIs(t, err, producer.ErrMetadataTimeout)
+			} else {
+				require.ErrorIs(t, err, producer.ErrBufferFull)
+				require.False(t, producer.MaybeWritten(err))
+			}
 		}
 	})
 }
