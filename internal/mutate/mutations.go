@@ -105,6 +105,6 @@ var mutations = []mutation{
 		right: "\tif len(b.cancelled) > 0 {\n\t\tb.leaveOut()\n\t}\n", wrong: "",
 	}, {
 		name: "offsets ignore the records that were left out", file: "accumulator/result.go", by: "whole",
-		right: "offset += int64(i) - int64(before)", wrong: "offset += int64(i) - int64(before-before)",
+		right: "offset += int64(i) - r.droppedBefore(i)", wrong: "offset += int64(i)",
 	},
 }
