@@ -27,8 +27,10 @@ type Appended struct {
 }
 
 // Append encodes r into the open batch. It never blocks: where there is no room it says how much must be reserved first
-// (see [Partition.Reserve]). grant is a reservation made so, or nil; what the append uses of it is taken off. What came of it is put into a:
-// to return so large a value and to copy it costs as much as to encode a small record.
+// (see [Partition.Reserve]). grant is a reservation made so, and what the append uses of it is taken off. Without one, nil, Append wants room for
+// a batch as large as they have been: where memory is scarce, to use its crumbs would make many small batches, which are what makes
+// brokers slow and memory scarce. With one, be it of nothing, it takes what there is. What came of it is put into a: to return so large a
+// value and to copy it costs as much as to encode a small record.
 func (p *Partition) Append(r *record.Record, hook Hook, grant *int64, a *Appended) {
 	var then afterwards
 	*a = Appended{}
@@ -90,7 +92,10 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 	shared := p.tickLocked()
 	ms, b, limit := p.timestampLocked(r), p.open, p.topic.rawLimit()
 	// A shared reading of the clock was compared with the end of the batch's time when it was made.
-	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, grant, then) {
+	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, grant, a, then) {
+		if a.Need > 0 {
+			return
+		}
 		b = nil
 	}
 	if b == nil {
@@ -135,24 +140,28 @@ func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
 	return len(r.Headers) == 0 && len(b.buf)+len(r.Key)+len(r.Value)+record.MaxOverhead <= min(limit, cap(b.buf))
 }
 
-// takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed.
-func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, grant *int64, then *afterwards) bool {
+// takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed. Where the batch had to grow, and
+// the caller has no grant, a tells what is missing.
+func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, grant *int64, a *Appended, then *afterwards) bool {
 	b := p.open
 	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	if n > limit || p.clock.last.After(b.until) {
 		p.completeLocked(then)
 		return false
 	}
-	return n <= cap(b.buf) || p.growLocked(n, limit, grant, then)
+	return n <= cap(b.buf) || p.growLocked(n, limit, grant, a, then)
 }
 
 // growLocked replaces the open batch's buffer by one for n bytes, if there is room for it.
-func (p *Partition) growLocked(n, limit int, grant *int64, then *afterwards) bool {
+func (p *Partition) growLocked(n, limit int, grant *int64, a *Appended, then *afterwards) bool {
 	b := p.open
 	twice := min(2*int64(cap(b.buf)), int64(limit))
 	capacity := p.acc.capacityFor(int(max(int64(n), twice)))
 	// The old buffer stays counted until its bytes are copied.
 	if !p.reserveLocked(int64(capacity), grant) {
+		if grant == nil {
+			a.Need = int64(capacity)
+		}
 		return false
 	}
 	box := p.acc.buffers.get(capacity)
@@ -173,10 +182,13 @@ func (p *Partition) beginLocked(size, limit int, grant *int64, a *Appended, then
 	capacity := p.firstCapacityLocked(least, limit)
 	if !p.reserveLocked(int64(capacity), grant) {
 		a.Need = int64(capacity)
-		if capacity == least || !p.reserveLocked(int64(least), grant) {
+		if grant == nil {
 			return nil
 		}
-		a.Need, capacity = 0, least
+		if capacity = max(least, int(*grant)); !p.reserveLocked(int64(capacity), grant) {
+			return nil
+		}
+		a.Need = 0
 	}
 	if p.open != nil {
 		p.completeLocked(then)

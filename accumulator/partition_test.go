@@ -285,24 +285,59 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 	})
 }
 
-// A grant for a new batch is enough whatever has become of the open one, so nobody waits for more while holding some.
+// A grant is enough whatever has become of the open batch meanwhile, so nobody waits for more while holding some.
 func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
-	a := newTest(Config{Memory: 2048, BatchSize: 2048, MaxRequestSize: 2048, Linger: time.Hour})
-	a.maxRaw = 2048
-	p := a.Topic("t").Partition(0)
-	r := &record.Record{Value: make([]byte, 300)}
-	put(t, p, "x")                                     // 512 bytes
-	require.True(t, a.memory.try(&p.holder, 2048-512)) // all the rest
-	require.NotNil(t, add(p, r, Hook{}, nil).Result)
-	came := add(p, r, Hook{}, nil)
-	require.EqualValues(t, 512, came.Need, "growing would need 1024")
-	require.False(t, p.Full())
+	for name, meanwhile := range map[string]func(p *Partition){
+		"the batch is still there": func(*Partition) {},
+		"the batch was completed":  func(p *Partition) { p.completeLocked(&afterwards{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newTest(Config{Memory: 2048, BatchSize: 2048, MaxRequestSize: 2048, Linger: time.Hour})
+			a.maxRaw = 2048
+			p := a.Topic("t").Partition(0)
+			r := &record.Record{Value: make([]byte, 300)}
+			put(t, p, "x")                                     // 512 bytes
+			require.True(t, a.memory.try(&p.holder, 2048-512)) // all the rest
+			require.NotNil(t, add(p, r, Hook{}, nil).Result)
+			came := add(p, r, Hook{}, nil)
+			require.EqualValues(t, 1024, came.Need, "to grow")
+			require.Nil(t, came.Result)
+			require.False(t, p.Full())
 
-	grant := came.Need // of the rest, which somebody has given back
-	require.NotNil(t, add(p, r, Hook{}, &grant).Result)
-	require.Zero(t, grant)
-	require.True(t, p.Full(), "the batch that could not grow is complete")
-	p.Unreserve(2048 - 512 - 512)
+			meanwhile(p)
+			grant := came.Need // of the rest, which somebody has given back
+			require.NotNil(t, add(p, r, Hook{}, &grant).Result)
+			p.Unreserve(2048 - 512 - 1024 + grant)
+			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			requireEmpty(t, a)
+		})
+	}
+}
+
+// Where memory is scarce, its crumbs are left until somebody takes what there is: small batches would make brokers slow, and memory scarcer.
+func TestBatchesStayLargeWhereMemoryIsScarce(t *testing.T) {
+	const memory, batch = 64<<10 + 1100, 4 << 10
+	a := newTest(Config{Memory: memory, BatchSize: batch, Linger: time.Hour})
+	p := a.Topic("t").Partition(0)
+	var sealed []*Batch
+	records := 0
+	for settled := 0; settled < 100; {
+		for add(p, sizedRecord(t, 500), Hook{}, nil).Result != nil {
+			records++
+		}
+		for b := p.Take(); b != nil; b = p.Take() {
+			sealed = append(sealed, b)
+		}
+		require.NotEmpty(t, sealed, "memory is full of batches that can be sent")
+		require.Greater(t, len(sealed[0].Wire()), batch/2)
+		p.Settle(sealed[0], acked(0))
+		sealed = sealed[1:]
+		settled++
+	}
+	require.Greater(t, records, 90*batch/500)
+	for _, b := range sealed {
+		p.Settle(b, acked(0))
+	}
 	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
@@ -327,15 +362,16 @@ func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 	p.lastBytes = 4000
 	_, bytes := a.Buffered()
 	require.True(t, a.memory.try(&p.holder, 64<<10-bytes-1024))
-	came := put(t, p, "x")
-	require.Zero(t, came.Need)
-	require.Equal(t, 512, cap(p.open.buf), "there is no room for more")
-	p.completeLocked(&afterwards{})
-	p.lastBytes = 4000
-	put(t, p, "x")
-	p.completeLocked(&afterwards{})
-	p.lastBytes = 4000
-	require.EqualValues(t, 4096, add(p, value("x"), Hook{}, nil).Need, "who waits anyway waits for a whole batch")
+	require.EqualValues(t, 4096, add(p, value("x"), Hook{}, nil).Need, "who can wait waits for a whole batch")
+	for range 2 {
+		var none int64
+		require.NotNil(t, add(p, value("x"), Hook{}, &none).Result)
+		require.Equal(t, 512, cap(p.open.buf), "who cannot wait takes what there is")
+		p.completeLocked(&afterwards{})
+		p.lastBytes = 4000
+	}
+	var none int64
+	require.EqualValues(t, 4096, add(p, value("x"), Hook{}, &none).Need)
 	p.Unreserve(64<<10 - bytes - 1024)
 	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)

@@ -103,7 +103,7 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	measured, err := stage.measure(ctx, w, *runs, func(r load.Result) {
+	all, err := stage.measure(ctx, []workload{w}, *runs, func(_ workload, r load.Result) {
 		if !*asJSON {
 			fmt.Fprintln(out, line(r))
 		}
@@ -111,6 +111,7 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	if err = errors.Join(err, stage.close()); err != nil {
 		return err
 	}
+	measured := all[0]
 	if *asJSON {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")

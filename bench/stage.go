@@ -115,21 +115,27 @@ type measured struct {
 	Results map[string][]load.Result `json:"results"`
 }
 
-// measure lets the clients take turns. Who begins changes from turn to turn.
-func (s *stage) measure(ctx context.Context, w workload, runs int, tell func(load.Result)) (measured, error) {
-	m := measured{workload: w, Results: map[string][]load.Result{}}
-	for i := range runs {
-		for k := range w.Clients {
-			name := w.Clients[(k+i)%len(w.Clients)]
-			r, err := s.one(ctx, w.Spec, name)
-			if err != nil {
-				return m, fmt.Errorf("%s, %s: %w", w.Name, name, err)
+// measure goes through the workloads again and again, so that a machine's bad minutes are shared by all. The clients of a workload follow
+// each other, and who begins changes from round to round.
+func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, tell func(w workload, r load.Result)) ([]measured, error) {
+	all := make([]measured, len(workloads))
+	for i, w := range workloads {
+		all[i] = measured{workload: w, Results: map[string][]load.Result{}}
+	}
+	for round := range rounds {
+		for i, w := range workloads {
+			for k := range w.Clients {
+				name := w.Clients[(k+round)%len(w.Clients)]
+				r, err := s.one(ctx, w.Spec, name)
+				if err != nil {
+					return all, fmt.Errorf("%s, %s: %w", w.Name, name, err)
+				}
+				all[i].Results[name] = append(all[i].Results[name], r)
+				tell(w, r)
 			}
-			m.Results[name] = append(m.Results[name], r)
-			tell(r)
 		}
 	}
-	return m, nil
+	return all, nil
 }
 
 // one makes one measurement, in a process of its own.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,16 +176,19 @@ func (s section) run(ctx context.Context, runs int, clients string, out io.Write
 		return done, err
 	}
 	defer func() { err = errors.Join(err, stage.close()) }()
-	for _, w := range s.Workloads {
-		w.Clients = among(w.Clients, clients)
-		fmt.Fprintf(out, "-- %s\n", w.Name)
-		m, err := stage.measure(ctx, w, runs, func(r load.Result) { fmt.Fprintln(out, line(r)) })
-		if err != nil {
-			return done, err
-		}
-		done.Workloads = append(done.Workloads, m)
+	workloads := slices.Clone(s.Workloads)
+	for i := range workloads {
+		workloads[i].Clients = among(workloads[i].Clients, clients)
 	}
-	return done, nil
+	last := ""
+	done.Workloads, err = stage.measure(ctx, workloads, runs, func(w workload, r load.Result) {
+		if w.Name != last {
+			last = w.Name
+			fmt.Fprintf(out, "-- %s\n", w.Name)
+		}
+		fmt.Fprintln(out, line(r))
+	})
+	return done, err
 }
 
 // among keeps the names that are in a list with commas between; all, if the list is empty.

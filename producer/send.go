@@ -230,14 +230,24 @@ func (p *Producer) pace(a *accumulator.Appended) {
 	}
 }
 
-// appendLater goes on where an append could not be made at once: it waits for room, or says why there is none.
+// appendLater goes on where an append could not be made at once: it waits for room, or uses what there is, or says why there is none.
 func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, hook accumulator.Hook, a *accumulator.Appended) *record.Error {
 	var grant int64
+	if wait == nil && a.Need > 0 {
+		part.Append(r, hook, &grant, a)
+	}
 	for wait != nil && a.Need > 0 {
 		more := a.Need - grant
 		if err := part.Reserve(wait.context(), more); err != nil {
+			failed := p.bufferError(wait, part, err)
+			if errors.Is(failed, record.ErrBufferFull) {
+				part.Append(r, hook, &grant, a) // there may be room for less than was waited for
+			}
 			part.Unreserve(grant)
-			return p.bufferError(wait, part, err)
+			if a.Result != nil {
+				return nil
+			}
+			return failed
 		}
 		grant += more
 		part.Append(r, hook, &grant, a)

@@ -426,3 +426,34 @@ func TestAPartitionerThatPanicsFailsTheRecord(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// A Send waits for room for a large batch, but when its time is over it takes what there is: then there is no room for a TrySend either.
+func TestABufferIsFullWhenThereIsNoRoomForTheRecord(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			cfg.BufferMemory, cfg.BatchSize, cfg.MaxBlock = 64<<10+1100, 4<<10, time.Second
+		})
+		c.Hang(1)
+		var all []producer.Future
+		waited := 0
+		for {
+			began := time.Now()
+			f := p.Send(t.Context(), sized(400), nil)
+			if time.Since(began) > 0 {
+				waited++
+			}
+			if isOver(f) {
+				notWritten(t, f, producer.ErrBufferFull)
+				break
+			}
+			all = append(all, f)
+		}
+		require.Greater(t, waited, 1, "one that waited has found room for itself")
+		notWritten(t, p.TrySend(sized(400), nil), producer.ErrBufferFull)
+		c.Unhang(1)
+		for _, f := range all {
+			_, err := f.Get(t.Context())
+			require.NoError(t, err)
+		}
+	})
+}

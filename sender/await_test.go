@@ -67,6 +67,7 @@ func TestWhoWaitsWritesByItself(t *testing.T) {
 	onRig(t, topicT(1, 1), w.watch, func(r *rig) {
 		require.Equal(t, int64(0), r.send(0, "first").acked())
 		require.False(t, w.byWaiter(), "to dial is not for who waits")
+		synctest.Wait() // the broker's goroutine is done
 		for i := range int64(5) {
 			require.Equal(t, i+1, r.send(0, fmt.Sprint(i)).acked())
 			require.True(t, w.byWaiter())
@@ -81,6 +82,7 @@ func TestWhoWaitsWritesNothingThatCouldBlock(t *testing.T) {
 		r.send(0, "first").acked()
 		require.Equal(t, int64(1), r.send(0, strings.Repeat("x", 10_000)).acked(), "it is sent all the same")
 		require.False(t, w.byWaiter())
+		synctest.Wait() // the broker's goroutine is done
 		require.Equal(t, int64(2), r.send(0, "small").acked())
 		require.True(t, w.byWaiter())
 	})

@@ -40,8 +40,8 @@ func (e event) String() string {
 	return [...]string{"sent", "unsent", "retry", "succeed", "fail", "doubt", "overdue", "resolved"}[e]
 }
 
-// transitions is the one table of what may follow what. A pair that is not in it is a bug.
-var transitions = map[state]map[event]state{
+// transitions is the one table of what may follow what. A pair that is not in it is a bug: nothing becomes sealed, the zero state.
+var transitions = [settled + 1][evResolved + 1]state{
 	sealed:     {evSent: inFlight, evFail: settled},
 	inFlight:   {evUnsent: retrying, evRetry: retrying, evSucceed: settled, evFail: settled, evDoubt: unresolved, evOverdue: unresolved},
 	retrying:   {evSent: inFlight, evFail: settled, evDoubt: unresolved},
@@ -96,8 +96,8 @@ type parcel struct {
 func (p *parcel) maybeWritten() bool { return p.doubtful || p.bygone }
 
 func (p *parcel) step(e event) {
-	next, ok := transitions[p.state][e]
-	if !ok {
+	next := transitions[p.state][e]
+	if next == sealed {
 		panic(fmt.Sprintf("samsa: a batch that is %v cannot be %v", p.state, e))
 	}
 	p.state = next

@@ -41,7 +41,6 @@ type partition struct {
 
 // BatchReady is the accumulator's call: there is something to take.
 func (p *partition) BatchReady(awaited <-chan struct{}) {
-	now := time.Now()
 	p.mu.Lock()
 	var lesson *cargo
 	if !p.stopped && p.acc.Learn() {
@@ -50,7 +49,10 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	if lesson != nil {
 		awaited = nil // it may stand before what is waited for
 	}
-	b := p.enqueueLocked(now)
+	var b *broker
+	if !p.queued { // else there is no need to know the time
+		b = p.enqueueLocked(time.Now())
+	}
 	switch {
 	case b != nil:
 		p.quiet = awaited != nil
