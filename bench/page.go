@@ -19,7 +19,7 @@ it measured, but for the reasons where we lose. To repeat it:
 
 %s
 
-Each measurement is a process of its own, so that clients share no heap; they take turns, in rounds through all workloads of a table. Figures are medians. CPU is
+Each measurement is a process of its own, so that clients share no heap; they take turns in rounds through all workloads of a table, in changing orders. Figures are medians. CPU is
 user and system time of the client's process, with what the measuring costs: a clock reading before and after each record, and a closure. The values are
 JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios.
 

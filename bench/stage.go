@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strings"
@@ -116,7 +117,7 @@ type measured struct {
 }
 
 // measure goes through the workloads again and again, so that a machine's bad minutes are shared by all. The clients of a workload follow
-// each other, and who begins changes from round to round.
+// each other, in another order in each round: who comes behind one that leaves a broker much to clear away must not always do so.
 func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, tell func(w workload, r load.Result)) ([]measured, error) {
 	all := make([]measured, len(workloads))
 	for i, w := range workloads {
@@ -124,8 +125,8 @@ func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, t
 	}
 	for round := range rounds {
 		for i, w := range workloads {
-			for k := range w.Clients {
-				name := w.Clients[(k+round)%len(w.Clients)]
+			for _, k := range order(len(w.Clients), round) {
+				name := w.Clients[k]
 				r, err := s.one(ctx, w.Spec, name)
 				if err != nil {
 					return all, fmt.Errorf("%s, %s: %w", w.Name, name, err)
@@ -137,6 +138,9 @@ func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, t
 	}
 	return all, nil
 }
+
+// order is that of n clients in a round: always the same one, and random.
+func order(n, round int) []int { return rand.New(rand.NewPCG(uint64(n), uint64(round))).Perm(n) }
 
 // one makes one measurement, in a process of its own.
 func (s *stage) one(ctx context.Context, spec load.Spec, name string) (load.Result, error) {
