@@ -91,6 +91,7 @@ func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partitio
 	return p.choosePlace(wait, r)
 }
 
+// choosePlace is place for any record.
 func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
 	if r == nil {
 		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "the *Record is nil"}

@@ -68,19 +68,26 @@ func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 	if part == nil || n <= shortRun || s.over() != nil {
 		return out
 	}
-	counts := make([]accumulator.Appended, 0, 16)
-	part.AppendAll(n, func(k int) (*Record, accumulator.Hook) {
+	s.appendAll(t, part, n, func(k int) (*Record, accumulator.Hook) {
 		return &rs[k], s.hook(from + k)
-	}, func(_ int, a *accumulator.Appended) {
-		out = append(out, Future{result: a.Result, index: a.Index})
-		if a.Bytes != 0 { // of most records there is nothing to tell: bytes are counted some records at a time
+	}, func(_ int, f Future) { out = append(out, f) })
+	return out
+}
+
+// appendAll appends n records as far as there is room, and returns how many; pick gives record k, and took its future.
+func (s *sendAll) appendAll(t *topic, part *accumulator.Partition, n int, pick func(k int) (*Record, accumulator.Hook), took func(k int, f Future)) int {
+	// Of most records there is nothing to tell: bytes are counted some records at a time.
+	counts := make([]accumulator.Appended, 0, 16)
+	appended := part.AppendAll(n, pick, func(k int, a *accumulator.Appended) {
+		took(k, Future{result: a.Result, index: a.Index})
+		if a.Bytes != 0 {
 			counts = append(counts, *a)
 		}
 	})
 	for i := range counts {
 		s.p.appended(t, part.Index(), &counts[i])
 	}
-	return out
+	return appended
 }
 
 // stopped says that the producer was closed or ctx has ended.
@@ -208,19 +215,9 @@ func (s *sendPiece) admit(k int) {
 			n++
 		}
 	}
-	// Of most records there is nothing to tell: bytes are counted some records at a time.
-	counts := make([]accumulator.Appended, 0, 16)
-	admitted := part.AppendAll(n, func(i int) (*record.Record, accumulator.Hook) {
+	admitted := s.appendAll(s.topics[k], part, n, func(i int) (*Record, accumulator.Hook) {
 		return s.records[group[i]], s.hook(s.from + group[i])
-	}, func(i int, a *accumulator.Appended) {
-		s.futures[group[i]] = Future{result: a.Result, index: a.Index}
-		if a.Bytes != 0 {
-			counts = append(counts, *a)
-		}
-	})
-	for i := range counts {
-		s.p.appended(s.topics[k], part.Index(), &counts[i])
-	}
+	}, func(i int, f Future) { s.futures[group[i]] = f })
 	for i, j := range group[:n] {
 		if i < admitted {
 			s.records[j] = nil
