@@ -175,7 +175,7 @@ func (p *Partition) runHooks(r *Result) {
 
 func (p *Partition) runHooksUntilPanic(r *Result) {
 	defer p.acc.recovered()
-	ms, at := int64(-1), time.Time{}
+	ms, at, run := int64(-1), time.Time{}, 0
 	for r.called < r.count {
 		i := r.called
 		r.called++
@@ -185,6 +185,9 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 			continue
 		}
 		offset, stamp, err := r.place(i)
+		if stamp < 0 {
+			stamp = r.times.next(i, &run)
+		}
 		if stamp != ms { // neighbours mostly share it
 			ms, at = stamp, time.UnixMilli(stamp)
 		}
@@ -203,7 +206,7 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 // finishLocked notes that the batch at the head is done, callbacks included, and returns the flushes that end with it.
 func (p *Partition) finishLocked() (flushed []chan struct{}) {
 	r := p.delivery.queue.Pop()
-	r.hooks = hooks{}
+	r.hooks.release()
 	p.delivery.finished = r.ordinal
 	return p.quietLocked()
 }

@@ -2,6 +2,7 @@ package accumulator
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/gosamsa/samsa/record"
 )
@@ -22,10 +23,34 @@ func (h Hook) empty() bool { return h.One == nil && h.All == nil }
 
 // hooks are the callbacks of one batch: one by one where plain callbacks are used, in runs where slices are sent.
 type hooks struct {
-	one []func(record.Metadata, error) // by record index; shorter than the batch when the last records have none
-	all []sliceRun                     // ascending by record index
-	n   int
-	ran int // the run of all that next has come to
+	one []func(record.Metadata, error)  // by record index; shorter than the batch when the last records have none
+	box *[]func(record.Metadata, error) // what one came in from callbackLists
+	all []sliceRun                      // ascending by record index
+	n   int32
+	ran int32 // the run of all that next has come to
+}
+
+// callbackLists holds empty lists for hooks.one: for batches of many small records these are much of what is allocated at all. They travel
+// as pointers, so that giving one back allocates nothing.
+var callbackLists sync.Pool
+
+// newCallbackList returns an empty list, which will probably have n elements.
+func newCallbackList(n int) *[]func(record.Metadata, error) {
+	if list, _ := callbackLists.Get().(*[]func(record.Metadata, error)); list != nil {
+		return list
+	}
+	list := make([]func(record.Metadata, error), 0, n)
+	return &list
+}
+
+// release forgets all hooks. The list of them is used again, unless it was made for many more.
+func (h *hooks) release() {
+	if h.box != nil && cap(h.one) <= 4*len(h.one) {
+		clear(h.one)
+		*h.box = h.one[:0]
+		callbackLists.Put(h.box)
+	}
+	*h = hooks{}
 }
 
 // sliceRun is a row of records that are neighbours in their batch, as they were in a slice.
@@ -51,7 +76,8 @@ func (h *hooks) add(i int32, hook Hook, expect int) {
 		h.addToSlice(i, hook)
 	case hook.One != nil:
 		if h.one == nil {
-			h.one = make([]func(record.Metadata, error), 0, max(expect, int(i)+1))
+			h.box = newCallbackList(max(expect, int(i)+1))
+			h.one = *h.box
 		}
 		for len(h.one) < int(i) {
 			h.one = append(h.one, nil)
@@ -86,10 +112,18 @@ func (h *hooks) find(i int32) (at int, found bool) {
 	})
 }
 
+// single returns the plain callback of record i, or nil.
+func (h *hooks) single(i int32) func(record.Metadata, error) {
+	if int(i) >= len(h.one) {
+		return nil
+	}
+	return h.one[i]
+}
+
 // at returns the hook of record i.
 func (h *hooks) at(i int32) Hook {
-	if int(i) < len(h.one) && h.one[i] != nil {
-		return Hook{One: h.one[i]}
+	if one := h.single(i); one != nil {
+		return Hook{One: one}
 	}
 	if at, found := h.find(i); found {
 		return h.all[at].hook(i)
@@ -99,13 +133,13 @@ func (h *hooks) at(i int32) Hook {
 
 // next returns the hook of record i, when it is asked for every record in order.
 func (h *hooks) next(i int32) Hook {
-	if int(i) < len(h.one) && h.one[i] != nil {
-		return Hook{One: h.one[i]}
+	if one := h.single(i); one != nil {
+		return Hook{One: one}
 	}
-	for h.ran < len(h.all) && h.all[h.ran].end() <= i {
+	for int(h.ran) < len(h.all) && h.all[h.ran].end() <= i {
 		h.ran++
 	}
-	if h.ran < len(h.all) && h.all[h.ran].record <= i {
+	if int(h.ran) < len(h.all) && h.all[h.ran].record <= i {
 		return h.all[h.ran].hook(i)
 	}
 	return Hook{}

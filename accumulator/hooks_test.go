@@ -62,7 +62,7 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 				count++
 			}
 		}
-		require.Equal(t, count, m.hooks.n, "seed %d", seed)
+		require.EqualValues(t, count, m.hooks.n, "seed %d", seed)
 	}
 }
 

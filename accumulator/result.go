@@ -179,10 +179,14 @@ func (r *Result) read(i int32) (record.Metadata, *record.Error) {
 		return r.unplaced(), r.outcome.Err
 	}
 	offset, ms, err := r.place(i)
+	if ms < 0 {
+		ms = r.times.at(i)
+	}
 	return record.Metadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: offset, Timestamp: time.UnixMilli(ms)}, err
 }
 
-// place returns the offset and timestamp of record i, which was in a batch, and its error.
+// place returns the offset of record i, which was in a batch, the timestamp that the broker gave it, or -1 where its own counts, and its
+// error.
 func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
 	offset, ms, err = r.outcome.BaseOffset, r.outcome.LogAppendTime, r.outcome.Err
 	if len(r.special) > 0 && r.special[i] != nil {
@@ -192,9 +196,6 @@ func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
 		offset = -1
 	} else if offset >= 0 {
 		offset += int64(i) - r.droppedBefore(i)
-	}
-	if ms < 0 {
-		ms = r.times.at(i)
 	}
 	return offset, ms, err
 }
@@ -326,4 +327,12 @@ func (t *timestamps) at(i int32) int64 {
 		k--
 	}
 	return t.runs[k].ms
+}
+
+// next is like at, for records that are asked for in order: run is where the last one was, at first 0.
+func (t *timestamps) next(i int32, run *int) int64 {
+	for *run+1 < len(t.runs) && t.runs[*run+1].from <= i {
+		*run++
+	}
+	return t.runs[*run].ms
 }
