@@ -14,7 +14,7 @@ import "time"
 //   - A connection that has rested for restFor is read again by a goroutine: only a reader sees that the broker has closed it, or that it
 //     was idle for too long.
 //   - Await reads for no longer than patience. Then a goroutine goes on, for what is waited for can happen without an answer: a
-//     deadline, or the end of a context. Where answers take longer, the connection does not rest for a while.
+//     deadline, or the end of a context. Where answers take longer, the connection does not rest for a while, which doubles while that goes on.
 //
 // The read deadline is what ends Await's patience. It may be too early for whoever reads next, as it may be anyway: see overdue.
 
@@ -23,8 +23,9 @@ const (
 	patience = 2 * time.Millisecond
 	// restFor is how long a connection may have no reader.
 	restFor = 10 * time.Millisecond
-	// restlessFor is how long it does not rest after an answer that took longer than Await's patience.
-	restlessFor = 100 * time.Millisecond
+	// restlessFor is how long it does not rest after an answer that took longer than Await's patience: at first, for a single one may
+	// be late for any reason, and at the most, where they are late again and again.
+	restlessFor, restlessForLong = 4 * time.Millisecond, 128 * time.Millisecond
 )
 
 // rest is a connection's state of having no reader. Conn.mu guards it.
@@ -32,8 +33,9 @@ type rest struct {
 	reader *frameReader // not nil while nobody reads
 	since  time.Time
 	timer  *time.Timer
-	armed  bool // timer will fire
-	not    time.Time
+	armed  bool          // timer will fire
+	not    time.Time     // before this it does not rest
+	pause  time.Duration // how long before not that was
 }
 
 // takeLocked makes the caller the reader if nobody is.
@@ -132,7 +134,12 @@ func (c *Conn) handOver(r *frameReader) {
 // tooLong notes that an answer took longer than Await's patience.
 func (c *Conn) tooLong() {
 	c.mu.Lock()
-	c.rest.not = time.Now().Add(restlessFor)
+	w, now := &c.rest, time.Now()
+	if now.Sub(w.not) > restlessForLong {
+		w.pause = 0 // that was another time
+	}
+	w.pause = min(max(restlessFor, 2*w.pause), restlessForLong)
+	w.not = now.Add(w.pause)
 	c.mu.Unlock()
 }
 

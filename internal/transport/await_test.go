@@ -48,6 +48,12 @@ func (c *Conn) rests() bool {
 	return c.rest.reader != nil
 }
 
+func (c *Conn) restless() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rest.not
+}
+
 func TestWhoAwaitsReadsByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{}, echo)
@@ -151,7 +157,7 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 		after.Store(0)
 		require.NoError(t, ask(c, "y").err)
 		require.True(t, c.rests(), "the answer has come long after it was found to be slow")
-		after.Store(int64(4 * time.Millisecond))
+		after.Store(int64(patience + time.Millisecond))
 		require.NoError(t, ask(c, "y").err)
 		require.False(t, c.rests())
 		after.Store(0)
@@ -160,6 +166,41 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 		time.Sleep(restlessFor)
 		require.NoError(t, ask(c, "y").err)
 		require.True(t, c.rests())
+	})
+}
+
+// lateAgain asks until an answer was read by one who awaited it in vain, and returns for how long the connection does not rest then.
+func lateAgain(t *testing.T, c *Conn) time.Duration {
+	for before := c.restless(); c.restless() == before; {
+		require.NoError(t, ask(c, "x").err)
+	}
+	return time.Until(c.restless())
+}
+
+func TestAConnectionThatIsLateAgainAndAgainRestsEverLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var after atomic.Int64
+		c := connect(t, Options{}, slowEcho(&after))
+		const late = patience + time.Millisecond
+		after.Store(int64(late))
+		pause := lateAgain(t, c)
+		for range 10 {
+			next := lateAgain(t, c)
+			require.LessOrEqual(t, next, restlessForLong)
+			require.True(t, next > pause || pause > restlessForLong/2, "%v after %v", next, pause)
+			pause = next
+		}
+		require.Greater(t, pause, restlessForLong/2)
+
+		// One late answer now and then is no reason to give up resting for long.
+		for range 10 {
+			after.Store(0)
+			time.Sleep(2 * restlessForLong)
+			require.NoError(t, ask(c, "x").err)
+			require.True(t, c.rests())
+			after.Store(int64(late))
+			require.LessOrEqual(t, lateAgain(t, c), restlessFor)
+		}
 	})
 }
 
