@@ -87,6 +87,9 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {
 			// Only who must wait readies the batch: its neighbours may have longer to linger.
 			r.part.expedite(r, lent(ctx, changed))
 			expedited = true
+			if r.settled.Load() {
+				continue // who has lent the goroutine mostly has the outcome by then
+			}
 		}
 		select {
 		case <-changed:

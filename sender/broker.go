@@ -27,6 +27,7 @@ type broker struct {
 	missed    bool // its goroutine was woken while another one was busy
 	inFlight  int
 	conn      *transport.Conn
+	version   int16          // of Produce requests to conn
 	at        cluster.Broker // what conn was dialled as
 	failures  int            // dials in a row that failed
 	connected time.Time      // when conn was made
@@ -205,7 +206,8 @@ func (b *broker) connect() *transport.Conn {
 		b.dialFailed(err)
 		return nil
 	}
-	if err := b.canProduce(conn); err != nil {
+	version, err := b.produceVersion(conn)
+	if err != nil {
 		conn.Close(err)
 		b.dialFailed(err)
 		b.refuseAll(err)
@@ -213,7 +215,7 @@ func (b *broker) connect() *transport.Conn {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.conn, b.at, b.connected, b.failures, b.lastErr = conn, info, time.Now(), 0, nil
+	b.conn, b.version, b.at, b.connected, b.failures, b.lastErr = conn, version, info, time.Now(), 0, nil
 	if b.s.ctx.Err() != nil {
 		conn.Close(record.ErrClosed)
 	}
@@ -225,18 +227,18 @@ func (b *broker) isElsewhere(now *cluster.Broker) bool {
 	return b.at.Host != now.Host || b.at.Port != now.Port
 }
 
-// canProduce tells why a broker is too old to be produced to.
-func (b *broker) canProduce(conn *transport.Conn) error {
+// produceVersion returns the version of Produce requests, or why the broker is too old for them.
+func (b *broker) produceVersion(conn *transport.Conn) (int16, error) {
 	version, err := conn.Version(protocol.Produce)
 	if err != nil {
-		return fmt.Errorf("%w; Kafka 0.11 or newer is needed", err)
+		return 0, fmt.Errorf("%w; Kafka 0.11 or newer is needed", err)
 	}
 	const zstdFrom = 7
 	codec := b.s.cfg.Accumulator.Compressor
 	if version < zstdFrom && codec != nil && codec.Codec() == compress.Zstd {
-		return fmt.Errorf("broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())
+		return 0, fmt.Errorf("broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())
 	}
-	return nil
+	return version, nil
 }
 
 // dialFailed keeps the broker from being dialled again for reconnect.backoff.ms, and asks where the partitions are now.

@@ -107,36 +107,42 @@ func (b *broker) recycle(r *request) {
 func (r *request) add(one trip) {
 	one.batch.Depart()
 	name := one.part.acc.Topic()
-	i, ok := r.topics[name]
-	if !ok {
-		i = len(r.body.Topics)
-		r.topics[name] = i
-		if i < cap(r.body.Topics) {
-			r.body.Topics = r.body.Topics[:i+1]
-		} else {
-			r.body.Topics = append(r.body.Topics, protocol.ProduceTopic{})
-		}
-		t := &r.body.Topics[i]
-		t.Name, t.ID, t.Partitions = name, one.topicID, t.Partitions[:0]
+	t := r.topic(name)
+	if len(t.Partitions) == 0 {
+		t.Name, t.ID = name, one.topicID
 	}
-	t := &r.body.Topics[i]
 	// A topic that is being made again has two ids for a moment; the request, and so its answer, has one.
 	one.topicID = t.ID
 	r.trips = append(r.trips, one)
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Wire()})
 }
 
+// topic returns the topic of that name in the request's body, made if there is none. Mostly it is the one that was asked for last.
+func (r *request) topic(name string) *protocol.ProduceTopic {
+	n := len(r.body.Topics)
+	if n > 0 && r.body.Topics[n-1].Name == name {
+		return &r.body.Topics[n-1]
+	}
+	if i, ok := r.topics[name]; ok {
+		return &r.body.Topics[i]
+	}
+	r.topics[name] = n
+	if n < cap(r.body.Topics) {
+		r.body.Topics = r.body.Topics[:n+1] // with the list of partitions that it had in an earlier request
+	} else {
+		r.body.Topics = append(r.body.Topics, protocol.ProduceTopic{})
+	}
+	return &r.body.Topics[n]
+}
+
 // write sends the request. Its outcome comes through done, on whatever goroutine. Where it is awaited, the caller calls Conn.Await next.
 func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.began = time.Now()
-	b.began(r.began)
+	version := b.began(r.began)
 	r.call.Awaited = awaited
 	// One for the bytes, one for the answer.
 	r.holders.Store(2)
-	version, err := conn.Version(protocol.Produce)
-	if err == nil {
-		err = r.encode(version)
-	}
+	err := r.encode(version)
 	if err == nil {
 		_ = conn.Send(&r.call) // done is told
 	} else {
@@ -150,7 +156,8 @@ func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.release()
 }
 
-func (b *broker) began(now time.Time) {
+// began counts a request, and returns in which version it is to be written.
+func (b *broker) began(now time.Time) (version int16) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waiting = false
@@ -158,6 +165,7 @@ func (b *broker) began(now time.Time) {
 		b.heard = now
 		b.watchLocked(suspectAfter)
 	}
+	return b.version
 }
 
 func (r *request) encode(version int16) error {
