@@ -131,7 +131,7 @@ func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, t
 				if err != nil {
 					return all, fmt.Errorf("%s, %s: %w", w.Name, name, err)
 				}
-				all[i].Results[name] = append(all[i].Results[name], r)
+				all[i].Results[name] = append(all[i].Results[name], r.Rounded())
 				tell(w, r)
 			}
 		}

@@ -5,6 +5,7 @@ package load
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 
 	"github.com/gosamsa/samsa/bench/client"
 )
@@ -71,6 +72,14 @@ type Result struct {
 	// What the broker saw, filled in by who runs it.
 	Wire     float64 `json:"wire,omitempty"`     // bytes of batches a record
 	PerBatch float64 `json:"perBatch,omitempty"` // records a batch
+}
+
+// Rounded returns r with no more digits than a measurement is worth, so that what is kept of it is short.
+func (r Result) Rounded() Result {
+	for _, v := range []*float64{&r.Seconds, &r.Rate, &r.CPU, &r.Allocs, &r.Alloced, &r.P50, &r.P99, &r.P999, &r.Wire, &r.PerBatch} {
+		*v, _ = strconv.ParseFloat(strconv.FormatFloat(*v, 'g', 5, 64), 64)
+	}
+	return r
 }
 
 // The same values for everybody: JSON-like text, so that codecs find in it about what they find in events and orders.
