@@ -150,8 +150,8 @@ func goals() []goal {
 			goal{w + ": bytes on the wire at the same batch size, of franz-go's", true, 1.02, "×", ratio("wire", w, franz, wire)})
 	}
 	gs = append(gs,
-		goal{"1,000 partitions: CPU, of that with 12", true, 1.3, "×", own("partitions-1000", "1000 partitions", "partitions-12", "12 partitions", cpu)},
-		goal{"10,000 partitions: CPU, of that with 12", true, 1.6, "×", own("partitions-10000", "10000 partitions", "partitions-12", "12 partitions", cpu)},
+		goal{"1,000 partitions: CPU, of that with 12", true, 1.3, "×", own("partitions", "1000 partitions", "partitions", "12 partitions", cpu)},
+		goal{"10,000 partitions: CPU, of that with 12", true, 1.6, "×", own("partitions", "10000 partitions", "partitions", "12 partitions", cpu)},
 		goal{"memory of the process with a full buffer of 32 MiB and a dead broker, 1,000 B", true, 80, "MiB", plain("full", "1,000 B", rss)},
 		goal{"the same, 100 B", true, 80, "MiB", plain("full", "100 B", rss)},
 		goal{"SendAll of 100: rate, of our own Send", false, 1.3, "×", own("own", "100 B, SendAll", "own", "100 B, Send", rate)},

@@ -21,7 +21,8 @@ it measured, but for the reasons where we lose. To repeat it:
 
 Each measurement is a process of its own, so that clients share no heap; they take turns in rounds through all workloads of a table, in changing orders. Figures are medians. CPU is
 user and system time of the client's process, with what the measuring costs: a clock reading before and after each record, and a closure. The values are
-JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios.
+JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every
+single figure is in bench/results.json, and those of the runs before in its neighbours.
 
 Measured on %s, %s, %s, medians of %d.
 `

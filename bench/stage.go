@@ -59,7 +59,7 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 		}
 		return s, nil
 	}
-	b, err := startBroker(ctx, partitions, p.pinned, p.deaf)
+	b, err := startBroker(ctx, p.pinned, p.deaf)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s *stage) close() error {
 // topic makes a new topic for each measurement in a real Kafka, so that none begins with what another has left.
 func (s *stage) topic(ctx context.Context, partitions int) (string, error) {
 	if s.cluster == nil {
-		return discard.Topic, nil
+		return discard.Topic(partitions), nil
 	}
 	s.topics++
 	name := fmt.Sprintf("bench-%d", s.topics)
@@ -207,12 +207,12 @@ type brokerProcess struct {
 	address string
 }
 
-func startBroker(ctx context.Context, partitions int, pinned, deaf bool) (*brokerProcess, error) {
+func startBroker(ctx context.Context, pinned, deaf bool) (*brokerProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	b := &brokerProcess{cmd: exec.CommandContext(ctx, self, "broker", "-partitions", fmt.Sprint(partitions), fmt.Sprint("-pinned=", pinned), fmt.Sprint("-deaf=", deaf))}
+	b := &brokerProcess{cmd: exec.CommandContext(ctx, self, "broker", fmt.Sprint("-pinned=", pinned), fmt.Sprint("-deaf=", deaf))}
 	b.cmd.Stderr = os.Stderr
 	if b.ask, err = b.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -248,7 +248,6 @@ func (b *brokerProcess) close() error { return errors.Join(b.ask.Close(), b.cmd.
 // serve is the broker's process: it prints its address, and its counts for each line that it reads, until there are no more.
 func serve(args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
-	partitions := flags.Int("partitions", 12, "of each topic")
 	pinned := flags.Bool("pinned", false, "stay on one processor")
 	deaf := flags.Bool("deaf", false, "read no records")
 	if err := flags.Parse(args); err != nil {
@@ -259,7 +258,7 @@ func serve(args []string, in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
-	b, err := discard.Listen(int32(*partitions))
+	b, err := discard.Listen()
 	if err != nil {
 		return err
 	}

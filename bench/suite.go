@@ -53,10 +53,8 @@ func sections() []section {
 	sameBatch := func(name string) workload {
 		return workload{"1,000 B, " + name, with(spec(load.Async, 1000), func(s *load.Spec) { s.Codec, s.Batch = name, 1_000_000 }), both}
 	}
-	manyPartitions := func(n int) section {
-		return section{fmt.Sprintf("partitions-%d", n), fmt.Sprintf("%d partitions", n), "100 B without a key, batches full.", place{}, []workload{
-			{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both},
-		}}
+	partitions := func(n int) workload {
+		return workload{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both}
 	}
 	tuned := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Tuned = true }) }
 	// Where tens of thousands of records wait for an answer at any time, a second would be much beginning and end.
@@ -89,7 +87,7 @@ func sections() []section {
 			{"1,000 B", with(spec(load.Full, 1000), func(s *load.Spec) { s.Seconds = 5 }), us},
 			{"100 B", with(spec(load.Full, 100), func(s *load.Spec) { s.Seconds = 5 }), us},
 		}},
-		manyPartitions(12), manyPartitions(1000), manyPartitions(10_000),
+		{"partitions", "Many partitions", "100 B without a key.", place{}, []workload{partitions(12), partitions(1000), partitions(10_000)}},
 		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion + " on the same machine, 12 partitions.",
 			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, append(real[:len(real):len(real)],
 				workload{"1,000 B, batches of 16 KiB for both", with(spec(load.Async, 1000), func(s *load.Spec) { s.Batch = 16384 }), both},

@@ -1,12 +1,17 @@
 package compress
 
 import (
+	stdgzip "compress/gzip"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/golang/snappy"
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // orders is JSON as services send it: the same names in each record, a few words, identifiers that never repeat.
@@ -46,21 +51,11 @@ func BenchmarkCompress(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				data := orders(4 * batch.size)
 				dst := make([]byte, 0, batch.size+batch.size/1000+64)
-				b.SetBytes(int64(batch.size))
-				b.ReportAllocs()
-				packed, i := 0, 0
-				for b.Loop() {
-					src := data[i%4*batch.size:][:batch.size]
+				benchEncoder(b, batch.size, func(src []byte) (int, error) {
 					out, err := c.Compress(dst, src)
-					if err != nil {
-						b.Fatal(err)
-					}
-					packed += len(out)
-					i++
-				}
-				b.ReportMetric(float64(packed)/float64(i)/float64(batch.size), "ratio")
+					return len(out), err
+				})
 			})
 		}
 	}
@@ -135,4 +130,96 @@ func BenchmarkSnappyDecoders(b *testing.B) {
 			}
 		})
 	}
+}
+
+// gzipWriter is what both libraries' encoders are.
+type gzipWriter interface {
+	io.WriteCloser
+	Reset(w io.Writer)
+}
+
+// BenchmarkGzipEncoders is why klauspost's encoder was chosen and not the standard library's.
+func BenchmarkGzipEncoders(b *testing.B) {
+	for _, e := range []struct {
+		name string
+		open func(w io.Writer, level int) (gzipWriter, error)
+	}{
+		{"standard", func(w io.Writer, level int) (gzipWriter, error) { return stdgzip.NewWriterLevel(w, level) }},
+		{"klauspost", func(w io.Writer, level int) (gzipWriter, error) { return gzip.NewWriterLevel(w, level) }},
+	} {
+		for _, level := range []int{1, -1, 9} {
+			for _, batch := range batches {
+				b.Run(fmt.Sprintf("%s/level=%d/%s", e.name, level, batch.name), func(b *testing.B) {
+					out := appender{b: make([]byte, 0, batch.size)}
+					w, err := e.open(&out, level)
+					if err != nil {
+						b.Fatal(err)
+					}
+					benchEncoder(b, batch.size, func(src []byte) (n int, err error) {
+						out.b = out.b[:0]
+						w.Reset(&out)
+						if _, err := w.Write(src); err != nil {
+							return 0, err
+						}
+						err = w.Close()
+						return len(out.b), err
+					})
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkZstdWindows is why the window has 256 KiB.
+func BenchmarkZstdWindows(b *testing.B) {
+	for _, window := range []int{64 << 10, zstdWindow, 1 << 20} {
+		for _, batch := range batches {
+			b.Run(fmt.Sprintf("%dKiB/%s", window>>10, batch.name), func(b *testing.B) {
+				e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window),
+					zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
+				if err != nil {
+					b.Fatal(err)
+				}
+				out := make([]byte, 0, batch.size)
+				benchEncoder(b, batch.size, func(src []byte) (int, error) { return len(e.EncodeAll(src, out)), nil })
+			})
+		}
+	}
+}
+
+// BenchmarkLZ4Blocks is how much a block of another size than 64 KiB would change.
+func BenchmarkLZ4Blocks(b *testing.B) {
+	for _, block := range []int{16 << 10, lz4BlockSize, 256 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB/1MiB", block>>10), func(b *testing.B) {
+			c := new(lz4.Compressor)
+			out := make([]byte, lz4.CompressBlockBound(block))
+			benchEncoder(b, 1<<20, func(src []byte) (n int, err error) {
+				for len(src) > 0 {
+					k, err := c.CompressBlock(src[:min(block, len(src))], out)
+					if err != nil {
+						return 0, err
+					}
+					n, src = n+lz4Length+k, src[min(block, len(src)):]
+				}
+				return n, nil
+			})
+		})
+	}
+}
+
+// benchEncoder gives encode pieces of that size, another one in each round, and reports what its results have of theirs.
+func benchEncoder(b *testing.B, size int, encode func(src []byte) (int, error)) {
+	data := orders(4 * size)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	packed, i := 0, 0
+	for b.Loop() {
+		n, err := encode(data[i%4*size:][:size])
+		if err != nil {
+			b.Fatal(err)
+		}
+		packed += n
+		i++
+	}
+	b.ReportMetric(float64(packed)/float64(i*size), "ratio")
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -32,15 +33,23 @@ func (c Counts) Minus(before Counts) Counts {
 	return Counts{c.Requests - before.Requests, c.Batches - before.Batches, c.Records - before.Records, c.Bytes - before.Bytes}
 }
 
-// Topic is the one that the broker names when it is asked for all. Each other one is there, too, as soon as somebody asks for it.
-const Topic = "bench"
+// Topic is the name of a topic with so many partitions. The broker has any topic, as soon as somebody asks for it; one whose name says no such
+// number has one partition.
+func Topic(partitions int) string { return fmt.Sprintf("bench-%d", partitions) }
+
+// partitionsOf returns how many partitions a topic has.
+func partitionsOf(name string) int32 {
+	if n, err := strconv.ParseInt(name[strings.LastIndex(name, "-")+1:], 10, 32); err == nil && n > 0 {
+		return int32(n)
+	}
+	return 1
+}
 
 // Broker is a running broker.
 type Broker struct {
-	listener   net.Listener
-	host       string
-	port       int32
-	partitions int32
+	listener net.Listener
+	host     string
+	port     int32
 
 	requests, batches, records, bytes atomic.Int64
 	lastID                            atomic.Int64 // the last producer id
@@ -56,8 +65,8 @@ type Broker struct {
 	names   map[protocol.UUID]string // topics by id
 }
 
-// Listen starts a broker on a free port of the loopback interface. Its topics have so many partitions.
-func Listen(partitions int32) (*Broker, error) {
+// Listen starts a broker on a free port of the loopback interface.
+func Listen() (*Broker, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -70,7 +79,7 @@ func Listen(partitions int32) (*Broker, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	b := &Broker{listener: l, host: host, port: int32(n), partitions: partitions, conns: map[net.Conn]bool{}, ended: make(chan struct{}), names: map[protocol.UUID]string{idOf(Topic): Topic}}
+	b := &Broker{listener: l, host: host, port: int32(n), conns: map[net.Conn]bool{}, ended: make(chan struct{}), names: map[protocol.UUID]string{}}
 	b.running.Go(b.accept)
 	return b, nil
 }
@@ -276,7 +285,7 @@ func (b *Broker) metadata(m *protocol.MetadataRequest) *protocol.MetadataRespons
 		}
 		topic := protocol.MetadataTopic{Name: &name, ID: idOf(name)}
 		b.names[topic.ID] = name
-		for i := range b.partitions {
+		for i := range partitionsOf(name) {
 			topic.Partitions = append(topic.Partitions, protocol.MetadataPartition{
 				Index: i, LeaderID: 1, Replicas: []int32{1}, ISR: []int32{1},
 			})

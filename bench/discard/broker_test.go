@@ -13,13 +13,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEverythingIsTakenAndCounted(t *testing.T) {
-	b, err := Listen(3)
+	b, err := Listen()
 	require.NoError(t, err)
 	p, err := producer.New(producer.DefaultConfig(b.Address()))
 	require.NoError(t, err)
 	ctx := t.Context()
 	for part := range int32(3) {
-		m, err := p.Send(ctx, &producer.Record{Topic: "any", Partition: producer.PartitionOf(part), Value: []byte("x")}, nil).Get(ctx)
+		m, err := p.Send(ctx, &producer.Record{Topic: Topic(3), Partition: producer.PartitionOf(part), Value: []byte("x")}, nil).Get(ctx)
 		require.NoError(t, err)
 		require.Equal(t, part, m.Partition)
 	}
