@@ -10,7 +10,11 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// gzipEngine writes one gzip member a call. Levels go to the library as they are; -1 is its own default, near zlib's 6.
+// gzipEngine writes one gzip member a call. Levels go to the library as they are; -1 is its own default.
+//
+// The encoder is klauspost's. Measured against the standard library's on JSON (BenchmarkGzipEncoders), it takes a fifth of the time at
+// the default level for 11 to 17 % more bytes, under half of it at level 1 for 5 % fewer, and is the same at level 9: who wants fewer
+// bytes and has the time for them names a level.
 type gzipEngine struct {
 	level  int
 	states sync.Pool // of *gzipState

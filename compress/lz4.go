@@ -9,7 +9,8 @@ import (
 )
 
 // The frame that Kafka writes: version 1, independent blocks of at most 64 KiB, no checksums, no content size. The frame is
-// written here and only the blocks by the library, whose own frame writer would copy more and keep buffers of its own.
+// written here and only the blocks by the library, whose own frame writer would copy more and keep buffers of its own. Blocks of 256 KiB
+// would make a batch of 1 MiB 3 % smaller and take a fifth more time (BenchmarkLZ4Blocks); a batch of 16 KiB is one block anyway.
 const (
 	lz4Magic = 0x184d2204
 	// Magic, flags, block size, and the checksum byte of those two.
