@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -24,13 +25,13 @@ user and system time of the client's process, with what the measuring costs: a c
 JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every
 single figure is in bench/results.json, and those of the runs before in its neighbours.
 
-Measured on %s, %s, %s, medians of %d.
+Measured on %s, %s, %s, medians of %d. Kafka's logs were %s.
 `
 
 // writePage writes the report as Markdown, and its plots.
 func writePage(name, plots string, r *report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", r.Date, r.Machine, r.Go, r.Runs)
+	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", r.Date, r.Machine, r.Go, r.Runs, cmp.Or(r.Logs, "on disk"))
 	b.WriteString("\n| client | version |\n|---|---|\n")
 	for _, c := range client.Names() {
 		if v := r.Versions[c]; v != "" {

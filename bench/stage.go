@@ -47,7 +47,7 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 		o := realkafka.Options{
 			Version: p.kafka, Nodes: p.nodes, MinInSync: min(2, p.nodes),
 			// As Kafka's own start script has it. What was measured is deleted at once: else the disk would be what is measured next.
-			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"},
+			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"}, Dir: memoryFolder(),
 		}
 		c, err := realkafka.Launch(ctx, o)
 		if err != nil {
@@ -69,14 +69,14 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 // warm sends to a new cluster for some seconds before anything is measured: a Java broker is several times as fast when what it does often was
 // compiled, and the first to be measured would be the slowest.
 func (s *stage) warm(ctx context.Context, partitions int, seconds float64) error {
-	if seconds <= 0 {
-		return nil
-	}
-	for _, size := range []int{100, 1000} {
-		for _, name := range []string{"franz-go", "samsa"} {
-			spec := load.Spec{Mode: load.Async, Size: size, Goroutines: 1, Partitions: partitions, Codec: "none", Seconds: seconds / 4, Warm: 1}
-			if _, err := s.one(ctx, spec, name); err != nil {
-				return err
+	// In many short pieces, each with a topic of its own, so that the logs do not grow beyond what a measurement makes them.
+	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); time.Now().Before(end); {
+		for _, size := range []int{100, 1000} {
+			for _, name := range []string{"franz-go", "samsa"} {
+				spec := load.Spec{Mode: load.Async, Size: size, Goroutines: 1, Partitions: partitions, Codec: "none", Seconds: 1.5, Warm: 0.5}
+				if _, err := s.one(ctx, spec, name); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -108,6 +108,7 @@ type report struct {
 	Go       string            `json:"go"`
 	Versions map[string]string `json:"versions"`
 	Runs     int               `json:"runs"`
+	Logs     string            `json:"logs"` // where a real Kafka's were
 	Sections []sectionReport   `json:"sections"`
 
 	earlier []*report // of the whole suite, the newest first
@@ -147,7 +148,10 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 		if !strings.Contains(s.ID, *only) {
 			continue
 		}
-		r.Date, r.Machine, r.Go, r.Versions, r.Runs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs
+		r.Date, r.Machine, r.Go, r.Versions, r.Runs, r.Logs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs, "on disk"
+		if memoryFolder() != "" {
+			r.Logs = "in memory"
+		}
 		fmt.Fprintf(out, "== %s\n", s.Title)
 		done, err := s.run(ctx, *runs, *clients, out)
 		if err != nil {

@@ -24,7 +24,10 @@ var summary = []struct {
 	{"pinned", "sync, 1 goroutine", "one after the other: median, CPU", true},
 	{"defaults", "sync, 64 goroutines", "64 goroutines that wait", false},
 	{"kafka-1", "100 B", "a real Kafka, 100 bytes", false},
-	{"kafka-1", "100 B, tuned", "a real Kafka, 100 bytes, large batches", false},
+	{"kafka-1", "1,000 B", "a real Kafka, 1,000 bytes", false},
+	{"kafka-1", "100 B, tuned", "each tuned for throughput: a real Kafka, 100 bytes", false},
+	{"kafka-1", "1,000 B, tuned", "the same with 1,000 bytes", false},
+	{"kafka-3", "1,000 B, tuned", "the same with three nodes", false},
 }
 
 // writeSummary puts the summary between the marks of a file.

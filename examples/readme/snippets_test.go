@@ -107,6 +107,27 @@ func TestReadmeShutsDown(t *testing.T) {
 	require.Zero(t, bytes)
 }
 
+func TestReadmeIsTunedForThroughput(t *testing.T) {
+	l, _ := open(t, "many")
+	servers := l.Servers
+	// README
+	cfg := producer.DefaultConfig(servers...)
+	cfg.BatchSize = 1_000_000
+	cfg.Linger = 10 * time.Millisecond // how long a batch that is not full waits
+	cfg.MaxRequestSize = 16 << 20      // for batches of several partitions
+	cfg.MaxInFlight = 2                // larger requests; to brokers that are far away leave the default
+	cfg.SendBuffer = -1                // the system's own, which grows
+	// end
+	require.Empty(t, cfg.Notices())
+	p, err := producer.New(cfg)
+	require.NoError(t, err)
+	for range 3000 {
+		p.Send(t.Context(), &producer.Record{Topic: "many", Value: make([]byte, 1000)}, nil)
+	}
+	require.NoError(t, p.Close(t.Context()))
+	requireRead(t, l, "many", 3000)
+}
+
 func TestReadmeLoadsProperties(t *testing.T) {
 	text := blocks(t, "properties")
 	require.Len(t, text, 1)

@@ -74,7 +74,7 @@ func Launch(ctx context.Context, o Options) (*Cluster, error) {
 
 func (c *Cluster) launch(ctx context.Context) error {
 	var err error
-	if c.dir, err = os.MkdirTemp("", "samsa-kafka-"); err != nil {
+	if c.dir, err = os.MkdirTemp(c.opts.Dir, "samsa-kafka-"); err != nil {
 		return err
 	}
 	ports, err := freePorts(2 * c.opts.Nodes)

@@ -28,6 +28,8 @@ type Options struct {
 	// JVM are the Java options of each node. The default makes it small and quick to start: -Xmx512m, the serial collector, and
 	// the first of the two compilers only. Where a broker's speed matters, give at least the heap.
 	JVM []string
+	// Dir is the folder in which the cluster makes its own. Default: the system's temporary folder.
+	Dir string
 	// StartTimeout bounds the start and each restart. Default two minutes.
 	StartTimeout time.Duration
 }
