@@ -171,7 +171,7 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 
 // lateAgain asks until an answer was read by one who awaited it in vain, and returns for how long the connection does not rest then.
 func lateAgain(t *testing.T, c *Conn) time.Duration {
-	for before := c.restless(); c.restless() == before; {
+	for before := c.restless(); c.restless().Equal(before); {
 		require.NoError(t, ask(c, "x").err)
 	}
 	return time.Until(c.restless())
