@@ -148,9 +148,11 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 		if !strings.Contains(s.ID, *only) {
 			continue
 		}
-		r.Date, r.Machine, r.Go, r.Versions, r.Runs, r.Logs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs, "on disk"
-		if memoryFolder() != "" {
-			r.Logs = "in memory"
+		r.Date, r.Machine, r.Go, r.Versions, r.Runs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs
+		if s.Place.kafka != "" {
+			if r.Logs = "on disk"; memoryFolder() != "" {
+				r.Logs = "in memory"
+			}
 		}
 		fmt.Fprintf(out, "== %s\n", s.Title)
 		done, err := s.run(ctx, *runs, *clients, out)
