@@ -53,7 +53,7 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 				m.want[i] = Hook{}
 			}
 		}
-		count := 0
+		count := int32(0)
 		for i, want := range m.want {
 			requireSameHook(t, want, m.hooks.at(int32(i)))
 			requireSameHook(t, want, m.hooks.next(int32(i)))
@@ -62,7 +62,7 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 				count++
 			}
 		}
-		require.EqualValues(t, count, m.hooks.n, "seed %d", seed)
+		require.Equal(t, count, m.hooks.n, "seed %d", seed)
 	}
 }
 

@@ -52,7 +52,7 @@ func BenchmarkCompress(b *testing.B) {
 					b.Fatal(err)
 				}
 				dst := make([]byte, 0, batch.size+batch.size/1000+64)
-				benchEncoder(b, batch.size, func(src []byte) (int, error) {
+				benchEncoder(b, orders(4*batch.size), batch.size, func(src []byte) (int, error) {
 					out, err := c.Compress(dst, src)
 					return len(out), err
 				})
@@ -100,15 +100,7 @@ func BenchmarkSnappyEncoders(b *testing.B) {
 		} {
 			b.Run(e.name+"/"+data.name, func(b *testing.B) {
 				dst := make([]byte, snappy.MaxEncodedLen(data.size))
-				b.SetBytes(int64(data.size))
-				b.ReportAllocs()
-				n, i := 0, 0
-				for b.Loop() {
-					at := i * data.size % len(data.data)
-					n += len(e.encode(dst, data.data[at:at+data.size]))
-					i++
-				}
-				b.ReportMetric(float64(n)/float64(i*data.size), "ratio")
+				benchEncoder(b, data.data, data.size, func(src []byte) (int, error) { return len(e.encode(dst, src)), nil })
 			})
 		}
 	}
@@ -155,7 +147,7 @@ func BenchmarkGzipEncoders(b *testing.B) {
 					if err != nil {
 						b.Fatal(err)
 					}
-					benchEncoder(b, batch.size, func(src []byte) (n int, err error) {
+					benchEncoder(b, orders(4*batch.size), batch.size, func(src []byte) (n int, err error) {
 						out.b = out.b[:0]
 						w.Reset(&out)
 						if _, err := w.Write(src); err != nil {
@@ -181,7 +173,7 @@ func BenchmarkZstdWindows(b *testing.B) {
 					b.Fatal(err)
 				}
 				out := make([]byte, 0, batch.size)
-				benchEncoder(b, batch.size, func(src []byte) (int, error) { return len(e.EncodeAll(src, out)), nil })
+				benchEncoder(b, orders(4*batch.size), batch.size, func(src []byte) (int, error) { return len(e.EncodeAll(src, out)), nil })
 			})
 		}
 	}
@@ -193,7 +185,7 @@ func BenchmarkLZ4Blocks(b *testing.B) {
 		b.Run(fmt.Sprintf("%dKiB/1MiB", block>>10), func(b *testing.B) {
 			c := new(lz4.Compressor)
 			out := make([]byte, lz4.CompressBlockBound(block))
-			benchEncoder(b, 1<<20, func(src []byte) (n int, err error) {
+			benchEncoder(b, orders(4<<20), 1<<20, func(src []byte) (n int, err error) {
 				for len(src) > 0 {
 					k, err := c.CompressBlock(src[:min(block, len(src))], out)
 					if err != nil {
@@ -207,14 +199,13 @@ func BenchmarkLZ4Blocks(b *testing.B) {
 	}
 }
 
-// benchEncoder gives encode pieces of that size, another one in each round, and reports what its results have of theirs.
-func benchEncoder(b *testing.B, size int, encode func(src []byte) (int, error)) {
-	data := orders(4 * size)
+// benchEncoder gives encode pieces of data of that size, another one in each round, and reports what its results have of theirs.
+func benchEncoder(b *testing.B, data []byte, size int, encode func(src []byte) (int, error)) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	packed, i := 0, 0
 	for b.Loop() {
-		n, err := encode(data[i%4*size:][:size])
+		n, err := encode(data[i*size%len(data):][:size])
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -106,19 +106,15 @@ func (b *broker) recycle(r *request) {
 // add puts a batch into the request's body, under its topic.
 func (r *request) add(one trip) {
 	one.batch.Depart()
-	name := one.part.acc.Topic()
-	t := r.topic(name)
-	if len(t.Partitions) == 0 {
-		t.Name, t.ID = name, one.topicID
-	}
+	t := r.topic(one.part.acc.Topic(), one.topicID)
 	// A topic that is being made again has two ids for a moment; the request, and so its answer, has one.
 	one.topicID = t.ID
 	r.trips = append(r.trips, one)
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Wire()})
 }
 
-// topic returns the topic of that name in the request's body, made if there is none. Mostly it is the one that was asked for last.
-func (r *request) topic(name string) *protocol.ProduceTopic {
+// topic returns the topic of that name in the request's body, made with that id if there is none. Mostly it is the one that was asked for last.
+func (r *request) topic(name string, id protocol.UUID) *protocol.ProduceTopic {
 	n := len(r.body.Topics)
 	if n > 0 && r.body.Topics[n-1].Name == name {
 		return &r.body.Topics[n-1]
@@ -132,7 +128,9 @@ func (r *request) topic(name string) *protocol.ProduceTopic {
 	} else {
 		r.body.Topics = append(r.body.Topics, protocol.ProduceTopic{})
 	}
-	return &r.body.Topics[n]
+	t := &r.body.Topics[n]
+	t.Name, t.ID = name, id
+	return t
 }
 
 // write sends the request. Its outcome comes through done, on whatever goroutine. Where it is awaited, the caller calls Conn.Await next.
