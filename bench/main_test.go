@@ -164,10 +164,11 @@ func TestThreeRunsOfTheSuiteStandBesideEachOther(t *testing.T) {
 	r, err := readReports(data)
 	require.NoError(t, err)
 	var b strings.Builder
-	writeGoals(&b, r)
-	require.Contains(t, b.String(), "run 3 times (day 1, day 2, day 3)")
+	writeGoals(&b, r.runs())
 	require.Contains(t, b.String(), "| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.45× | 0.6, 0.45, 0.4 | reached |")
 	require.NotContains(t, b.String(), "## Why")
+	require.Equal(t, []string{"day 1", "day 2", "day 3"}, datesOf(r.runs()))
+	require.Len(t, r.pooled().rounds("defaults", "100 B", "samsa"), 3)
 
 	broken := aReport("day 4", 80)
 	broken.Sections = broken.Sections[:3]
@@ -181,13 +182,27 @@ func TestThreeRunsOfTheSuiteStandBesideEachOther(t *testing.T) {
 
 func TestAMissIsExplainedAsFarAsItIsUnderstood(t *testing.T) {
 	var b strings.Builder
-	writeGoals(&b, aReport("today", 70))
+	writeGoals(&b, []*report{aReport("today", 70)})
 	require.Contains(t, b.String(), "| 0.7× | 0.7 | **missed** |")
 	_, why, _ := strings.Cut(b.String(), "## Why")
 	require.Contains(t, why, "**async 100 B: CPU a record, of franz-go's**: ")
 	for _, r := range reasons {
 		require.True(t, slices.ContainsFunc(goals(), func(g goal) bool { return strings.HasPrefix(g.name, r.goal) }), r.goal)
 	}
+}
+
+// A minute in which everything takes four times as long moves two medians apart, but no ratio.
+func TestClientsAreComparedRoundByRound(t *testing.T) {
+	r := aReport("today", 0)
+	results := r.Sections[0].Workloads[0].Results
+	results["samsa"] = []load.Result{{CPU: 40}, {CPU: 160}, {CPU: 160}}
+	results["franz-go"] = []load.Result{{CPU: 100}, {CPU: 400}, {CPU: 100}}
+	require.Equal(t, []float64{0.4, 0.4, 1.6}, ratio("defaults", "100 B", "franz-go", cpu)(r))
+	results["sarama"] = []load.Result{{Rate: 5}, {Rate: 1}, {Rate: 5}}
+	results["samsa"] = []load.Result{{Rate: 10}, {Rate: 10}, {Rate: 10}}
+	results["franz-go"] = []load.Result{{Rate: 4}, {Rate: 4}, {Rate: 4}}
+	require.Equal(t, []float64{2, 10, 2}, best("defaults", "100 B")(r))
+	require.Empty(t, ratio("defaults", "100 B", "floor", cpu)(r))
 }
 
 func TestAMedianIsOfEachFigureAlone(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -20,18 +19,19 @@ it measured, but for the reasons where we lose. To repeat it:
 
 %s
 
-Each measurement is a process of its own, so that clients share no heap; they take turns in rounds through all workloads of a table, in changing orders. Figures are medians. CPU is
+Each measurement is a process of its own, so that clients share no heap; they take turns in rounds through all workloads of a table, in changing orders. CPU is
 user and system time of the client's process, with what the measuring costs: a clock reading before and after each record, and a closure. The values are
 JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every
 single figure is in bench/results.json, and those of the runs before in its neighbours.
 
-Measured on %s, %s, %s, medians of %d. Kafka's logs were %s.
+Measured on %s, %s, %s, in runs of the whole suite with %d rounds each. Figures are medians of all rounds.
 `
 
 // writePage writes the report as Markdown, and its plots.
 func writePage(name, plots string, r *report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", r.Date, r.Machine, r.Go, r.Runs, cmp.Or(r.Logs, "on disk"))
+	runs := r.runs()
+	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", strings.Join(datesOf(runs), ", "), r.Machine, r.Go, r.Runs)
 	b.WriteString("\n| client | version |\n|---|---|\n")
 	for _, c := range client.Names() {
 		if v := r.Versions[c]; v != "" {
@@ -40,11 +40,12 @@ func writePage(name, plots string, r *report) error {
 	}
 	b.WriteString("\nThe floor is no client: it is one goroutine that encodes, checksums, writes, reads answers and calls back, without locks, timers, retries or " +
 		"care for errors. It tells how little a client could do at best.\n")
-	writeGoals(&b, r)
+	writeGoals(&b, runs)
+	all := r.pooled()
 	if err := os.MkdirAll(plots, 0o755); err != nil {
 		return err
 	}
-	for _, s := range r.Sections {
+	for _, s := range all.Sections {
 		writeSection(&b, s)
 		for _, f := range []struct {
 			name, title string
@@ -57,7 +58,7 @@ func writePage(name, plots string, r *report) error {
 			fmt.Fprintf(&b, "\n![%s: %s](%s/%s)\n", s.Title, f.title, filepath.ToSlash(relative(name, plots)), file)
 		}
 	}
-	writeSettings(&b, r)
+	writeSettings(&b, all)
 	return os.WriteFile(name, []byte(b.String()), 0o644)
 }
 
@@ -68,22 +69,23 @@ func relative(page, folder string) string {
 	return folder
 }
 
-// writeGoals says what was reached, and where we lose. With several runs of the suite the median decides.
-func writeGoals(b *strings.Builder, r *report) {
-	b.WriteString("\n## What we want to reach, and where we lose\n\n")
-	runs := append([]*report{r}, r.earlier...)
-	if len(runs) > 1 {
-		fmt.Fprintf(b, "The whole suite was run %d times (%s); the median of the figures counts. All other tables are of the last run.\n\n",
-			len(runs), strings.Join(datesOf(runs), ", "))
-	}
+// writeGoals says what was reached, and where we lose. The rounds of all runs count.
+func writeGoals(b *strings.Builder, runs []*report) {
+	b.WriteString("\n## What we want to reach, and where we lose\n\nThe ratios are those of clients in the same round, and the median of all rounds counts.\n\n")
 	b.WriteString("| figure | goal | measured | in each run | |\n|---|---|---|---|---|\n")
 	var missed []goal
 	for _, g := range goals() {
-		found := g.figures(runs)
-		if len(found) == 0 {
+		var all []float64
+		var each []string
+		for _, r := range slices.Backward(runs) {
+			if found := g.figures(r); len(found) > 0 {
+				all, each = append(all, found...), append(each, fmt.Sprintf("%.3g", middle(found)))
+			}
+		}
+		if len(all) == 0 {
 			continue
 		}
-		v := middle(found)
+		v := middle(all)
 		word, verdict := "at least", "reached"
 		if g.most {
 			word = "at most"
@@ -91,10 +93,6 @@ func writeGoals(b *strings.Builder, r *report) {
 		if !g.reached(v) {
 			verdict = "**missed**"
 			missed = append(missed, g)
-		}
-		each := make([]string, len(found))
-		for i, one := range found {
-			each[i] = fmt.Sprintf("%.3g", one)
 		}
 		fmt.Fprintf(b, "| %s | %s %.4g%s | %.3g%s | %s | %s |\n", g.name, word, g.target, g.unit, v, g.unit, strings.Join(each, ", "), verdict)
 	}
@@ -115,7 +113,11 @@ func datesOf(runs []*report) (dates []string) {
 }
 
 func writeSection(b *strings.Builder, s sectionReport) {
-	fmt.Fprintf(b, "\n## %s\n\n%s\n", s.Title, s.About)
+	fmt.Fprintf(b, "\n## %s\n\n%s", s.Title, s.About)
+	if s.Logs != "" {
+		fmt.Fprintf(b, " Its logs were %s.", s.Logs)
+	}
+	b.WriteString("\n")
 	for _, w := range s.Workloads {
 		fmt.Fprintf(b, "\n### %s\n\n| client | records/s | CPU, ns | allocations | bytes allocated | p50 | p99 | p99.9 | wire, B | records a batch | RSS, MiB |\n", w.Name)
 		b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")

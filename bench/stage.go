@@ -35,6 +35,7 @@ type stage struct {
 	servers []string
 	broker  *brokerProcess // nil with a real Kafka
 	cluster *realkafka.Cluster
+	logs    string // where the cluster's are
 	nodes   int
 	topics  int
 }
@@ -44,16 +45,20 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 	case p.bootstrap != "":
 		return &stage{servers: strings.Split(p.bootstrap, ",")}, nil
 	case p.kafka != "":
+		folder, logs := memoryFolder(), "in memory"
+		if folder == "" {
+			logs = "on disk"
+		}
 		o := realkafka.Options{
 			Version: p.kafka, Nodes: p.nodes, MinInSync: min(2, p.nodes),
 			// As Kafka's own start script has it. What was measured is deleted at once: else the disk would be what is measured next.
-			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"}, Dir: memoryFolder(),
+			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"}, Dir: folder,
 		}
 		c, err := realkafka.Launch(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		s := &stage{servers: c.Bootstrap(), cluster: c, nodes: p.nodes}
+		s := &stage{servers: c.Bootstrap(), cluster: c, logs: logs, nodes: p.nodes}
 		if err := s.warm(ctx, partitions, p.warm); err != nil {
 			return nil, errors.Join(err, s.close())
 		}

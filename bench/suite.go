@@ -108,7 +108,6 @@ type report struct {
 	Go       string            `json:"go"`
 	Versions map[string]string `json:"versions"`
 	Runs     int               `json:"runs"`
-	Logs     string            `json:"logs"` // where a real Kafka's were
 	Sections []sectionReport   `json:"sections"`
 
 	earlier []*report // of the whole suite, the newest first
@@ -118,7 +117,31 @@ type sectionReport struct {
 	ID        string     `json:"id"`
 	Title     string     `json:"title"`
 	About     string     `json:"about"`
+	Logs      string     `json:"logs,omitempty"` // where a real Kafka's were
 	Workloads []measured `json:"workloads"`
+}
+
+// runs are this one and those before, the newest first.
+func (r *report) runs() []*report { return append([]*report{r}, r.earlier...) }
+
+// pooled is a report of this run's tables, with what all runs have measured.
+func (r *report) pooled() *report {
+	all := *r
+	all.Sections = nil
+	for _, s := range r.Sections {
+		workloads := make([]measured, len(s.Workloads))
+		for i, w := range s.Workloads {
+			workloads[i] = measured{workload: w.workload, Results: map[string][]load.Result{}}
+			for name := range w.Results {
+				for _, run := range r.runs() {
+					workloads[i].Results[name] = append(workloads[i].Results[name], run.rounds(s.ID, w.Name, name)...)
+				}
+			}
+		}
+		s.Workloads = workloads
+		all.Sections = append(all.Sections, s)
+	}
+	return &all
 }
 
 // runSuite makes all measurements, or some of them, and writes the report.
@@ -149,11 +172,6 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 			continue
 		}
 		r.Date, r.Machine, r.Go, r.Versions, r.Runs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs
-		if s.Place.kafka != "" {
-			if r.Logs = "on disk"; memoryFolder() != "" {
-				r.Logs = "in memory"
-			}
-		}
 		fmt.Fprintf(out, "== %s\n", s.Title)
 		done, err := s.run(ctx, *runs, *clients, out)
 		if err != nil {
@@ -182,6 +200,7 @@ func (s section) run(ctx context.Context, runs int, clients string, out io.Write
 		return done, err
 	}
 	defer func() { err = errors.Join(err, stage.close()) }()
+	done.Logs = stage.logs
 	workloads := slices.Clone(s.Workloads)
 	for i := range workloads {
 		workloads[i].Clients = among(workloads[i].Clients, clients)

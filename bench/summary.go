@@ -46,6 +46,7 @@ func writeSummary(name string, r *report) error {
 
 func summaryTable(r *report) string {
 	var b strings.Builder
+	all := r.pooled()
 	b.WriteString("| records a second, CPU a record |")
 	for _, name := range client.Libraries() {
 		fmt.Fprintf(&b, " %s |", name)
@@ -54,9 +55,10 @@ func summaryTable(r *report) string {
 	for _, row := range summary {
 		fmt.Fprintf(&b, "| %s |", row.title)
 		for _, name := range client.Libraries() {
-			v, ok := r.of(row.section, row.workload, name)
+			found := all.rounds(row.section, row.workload, name)
+			v := median(found)
 			switch {
-			case !ok:
+			case len(found) == 0:
 				b.WriteString(" – |")
 			case row.latency:
 				fmt.Fprintf(&b, " %s, %s |", nice(v.P50), cpuTime(v.CPU))
