@@ -152,8 +152,8 @@ var configOptions = [...]configOption{
 		meaning: "after which time an unused connection is closed; -1 keeps it open",
 	}, {
 		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
-		modern: "131072", min: -1, max: configMaxInt,
-		meaning: "the socket's send buffer; -1 leaves it to the operating system",
+		modern: "-1", classic: "131072", min: -1, max: configMaxInt,
+		meaning: "the socket's send buffer; -1 leaves it to the operating system, which lets it grow with the connection",
 	}, {
 		property: "receive.buffer.bytes", field: "ReceiveBuffer", ptr: func(c *Config) any { return &c.ReceiveBuffer },
 		modern: "32768", min: -1, max: configMaxInt,

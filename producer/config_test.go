@@ -32,6 +32,7 @@ func TestDefaultConfigIsTheModernColumn(t *testing.T) {
 	require.Equal(t, 2*time.Minute, c.DeliveryTimeout)
 	require.Equal(t, MetadataRecoveryRebootstrap, c.MetadataRecoveryStrategy)
 	require.True(t, c.AllowAutoCreateTopics)
+	require.Equal(t, -1, c.SendBuffer, "Kafka has 131072; see the field's comment")
 	require.NoError(t, c.Validate())
 }
 
@@ -43,6 +44,7 @@ func TestClassicConfigIsTheClassicColumn(t *testing.T) {
 	want.Linger = 0
 	want.EnableIdempotence = false
 	want.MetadataRecoveryStrategy = MetadataRecoveryNone
+	want.SendBuffer = 131072
 	require.Equal(t, want, c)
 	require.NoError(t, c.Validate())
 }

@@ -29,9 +29,9 @@ func openSamsa(cfg Config, outcomes Outcomes) (Client, error) {
 		set("compression.type=%s", cfg.Compression)
 	}
 	if cfg.Tuned {
-		c.BatchSize, c.Linger, c.MaxRequestSize, c.MaxInFlight, c.SendBuffer = tunedBatch, tunedLinger, 16<<20, 2, -1
+		c.BatchSize, c.Linger, c.MaxRequestSize, c.MaxInFlight = tunedBatch, tunedLinger, 16<<20, 2
 		set("batch.size=%d linger.ms=%d max.request.size=%d", c.BatchSize, c.Linger.Milliseconds(), c.MaxRequestSize)
-		set("max.in.flight.requests.per.connection=%d send.buffer.bytes=%d", c.MaxInFlight, c.SendBuffer)
+		set("max.in.flight.requests.per.connection=%d", c.MaxInFlight)
 	}
 	if cfg.Batch > 0 {
 		c.BatchSize, c.MaxRequestSize = cfg.Batch, max(c.MaxRequestSize, cfg.Batch)

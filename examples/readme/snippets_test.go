@@ -116,7 +116,6 @@ func TestReadmeIsTunedForThroughput(t *testing.T) {
 	cfg.Linger = 10 * time.Millisecond // how long a batch that is not full waits
 	cfg.MaxRequestSize = 16 << 20      // for batches of several partitions
 	cfg.MaxInFlight = 2                // larger requests; to brokers that are far away leave the default
-	cfg.SendBuffer = -1                // the system's own, which grows
 	// end
 	require.Empty(t, cfg.Notices())
 	p, err := producer.New(cfg)
