@@ -24,14 +24,13 @@ user and system time of the client's process, with what the measuring costs: a c
 JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every
 single figure is in bench/results.json, and those of the runs before in its neighbours.
 
-Measured on %s, %s, %s, in runs of the whole suite with %d rounds each. Figures are medians of all rounds.
+Measured on %s, %s, %s, in %d rounds. Figures are medians of the rounds.
 `
 
 // writePage writes the report as Markdown, and its plots.
 func writePage(name, plots string, r *report) error {
 	var b strings.Builder
-	runs := r.runs()
-	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", strings.Join(datesOf(runs), ", "), r.Machine, r.Go, r.Runs)
+	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", r.Date, r.Machine, r.Go, r.Runs)
 	b.WriteString("\n| client | version |\n|---|---|\n")
 	for _, c := range client.Names() {
 		if v := r.Versions[c]; v != "" {
@@ -40,12 +39,11 @@ func writePage(name, plots string, r *report) error {
 	}
 	b.WriteString("\nThe floor is no client: it is one goroutine that encodes, checksums, writes, reads answers and calls back, without locks, timers, retries or " +
 		"care for errors. It tells how little a client could do at best.\n")
-	writeGoals(&b, runs)
-	all := r.pooled()
+	writeGoals(&b, r)
 	if err := os.MkdirAll(plots, 0o755); err != nil {
 		return err
 	}
-	for _, s := range all.Sections {
+	for _, s := range r.pooled().Sections {
 		writeSection(&b, s)
 		for _, f := range []struct {
 			name, title string
@@ -58,7 +56,7 @@ func writePage(name, plots string, r *report) error {
 			fmt.Fprintf(&b, "\n![%s: %s](%s/%s)\n", s.Title, f.title, filepath.ToSlash(relative(name, plots)), file)
 		}
 	}
-	writeSettings(&b, all)
+	writeSettings(&b, r)
 	return os.WriteFile(name, []byte(b.String()), 0o644)
 }
 
@@ -70,8 +68,13 @@ func relative(page, folder string) string {
 }
 
 // writeGoals says what was reached, and where we lose. The rounds of all runs count.
-func writeGoals(b *strings.Builder, runs []*report) {
-	b.WriteString("\n## What we want to reach, and where we lose\n\nThe ratios are those of clients in the same round, and the median of all rounds counts.\n\n")
+func writeGoals(b *strings.Builder, r *report) {
+	b.WriteString("\n## What we want to reach, and where we lose\n\n")
+	runs := r.runs()
+	if len(runs) > 1 {
+		fmt.Fprintf(b, "The whole suite was run %d times (%s); every table has the rounds of all runs.\n\n", len(runs), strings.Join(datesOf(runs), ", "))
+	}
+	b.WriteString("The ratios are those of clients in the same round, and the median of all rounds counts.\n\n")
 	b.WriteString("| figure | goal | measured | in each run | |\n|---|---|---|---|---|\n")
 	var missed []goal
 	for _, g := range goals() {
@@ -115,7 +118,7 @@ func datesOf(runs []*report) (dates []string) {
 func writeSection(b *strings.Builder, s sectionReport) {
 	fmt.Fprintf(b, "\n## %s\n\n%s", s.Title, s.About)
 	if s.Logs != "" {
-		fmt.Fprintf(b, " Its logs were %s.", s.Logs)
+		fmt.Fprintf(b, " Kafka's logs were %s.", s.Logs)
 	}
 	b.WriteString("\n")
 	for _, w := range s.Workloads {
