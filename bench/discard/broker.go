@@ -143,7 +143,9 @@ func (b *Broker) serve(c net.Conn) {
 			_, err = c.Write(answer)
 		}
 		if err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			// What a client does to its connection is its own affair: one that closes while an answer is on its way resets it. Whether
+			// records were lost by that, the counts tell.
+			if broken := (*net.OpError)(nil); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.As(err, &broken) {
 				b.trouble(err)
 			}
 			return
@@ -151,7 +153,7 @@ func (b *Broker) serve(c net.Conn) {
 	}
 }
 
-// trouble keeps the first thing that went wrong with a connection.
+// trouble keeps the first thing that a client has sent and the broker has not understood.
 func (b *Broker) trouble(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -160,7 +162,7 @@ func (b *Broker) trouble(err error) {
 	}
 }
 
-// Trouble is the first thing that went wrong with a connection, other than that the client closed it.
+// Trouble is the first thing that a client has sent and the broker has not understood, or only in part.
 func (b *Broker) Trouble() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,7 +2,10 @@ package discard
 
 import (
 	"context"
+	"io"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -29,4 +32,38 @@ func TestEverythingIsTakenAndCounted(t *testing.T) {
 	c := b.Counts()
 	require.Equal(t, Counts{Requests: 3, Batches: 3, Records: 3, Bytes: c.Bytes}, c)
 	require.Greater(t, c.Bytes, int64(3*61))
+}
+
+// hangsUp connects, sends some bytes, and hangs up as told; it returns when the broker has noticed.
+func hangsUp(t *testing.T, b *Broker, sent []byte, how func(*net.TCPConn)) {
+	t.Helper()
+	c, err := net.Dial("tcp", b.Address())
+	require.NoError(t, err)
+	_, err = c.Write(sent)
+	require.NoError(t, err)
+	open := func() int {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.conns)
+	}
+	require.Eventually(t, func() bool { return open() == 1 }, time.Minute, time.Millisecond)
+	how(c.(*net.TCPConn))
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return open() == 0 }, time.Minute, time.Millisecond)
+}
+
+func TestAClientMayResetItsConnection(t *testing.T) {
+	b, err := Listen()
+	require.NoError(t, err)
+	hangsUp(t, b, nil, func(c *net.TCPConn) { require.NoError(t, c.SetLinger(0)) })
+	require.NoError(t, b.Trouble())
+	require.NoError(t, b.Close())
+}
+
+func TestHalfARequestIsTrouble(t *testing.T) {
+	b, err := Listen()
+	require.NoError(t, err)
+	hangsUp(t, b, []byte{0, 0, 0, 9, 1}, func(*net.TCPConn) {})
+	require.ErrorIs(t, b.Trouble(), io.ErrUnexpectedEOF)
+	require.NoError(t, b.Close())
 }
