@@ -108,6 +108,9 @@ func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 			for i, name := range w.Clients {
 				v := float64(i + 1)
 				m.Results[name] = []load.Result{{Client: name, Rate: 1e6 / v, CPU: 100 * v, P50: 1e6 * v, P99: 1e7 * v, P999: 1e8 * v, Wire: 100, Allocs: v, Alloced: v}}
+				if w.Spec.Mode == load.Full {
+					m.Results[name] = []load.Result{{Client: name, RSS: 50 << 20}}
+				}
 			}
 			done.Workloads = append(done.Workloads, m)
 		}
@@ -139,7 +142,8 @@ func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 	require.Contains(t, string(text), "**missed**")
 	plots, err := filepath.Glob(filepath.Join(folder, "plots", "*.svg"))
 	require.NoError(t, err)
-	require.Len(t, plots, 2*len(sections()))
+	require.Len(t, plots, 2*(len(sections())-1), "nothing is drawn of the full buffer, which has no rate and no CPU")
+	require.Contains(t, string(text), "| samsa | – | – | – | – | – | – | – | – | – | 50 |\n", "what was not measured is no zero")
 }
 
 // aReport is a whole one in which we take so much CPU where franz-go takes 100, and are quicker.

@@ -49,6 +49,9 @@ func writePage(name, plots string, r *report) error {
 			name, title string
 			pick        func(load.Result) float64
 		}{{"rate", "records a second (more is better)", rate}, {"cpu", "CPU, ns a record (less is better)", cpu}} {
+			if largest(s, f.pick) == 0 {
+				continue
+			}
 			file := fmt.Sprintf("%s-%s.svg", s.ID, f.name)
 			if err := os.WriteFile(filepath.Join(plots, file), []byte(plot(s, f.title, f.pick)), 0o644); err != nil {
 				return err
@@ -126,8 +129,8 @@ func writeSection(b *strings.Builder, s sectionReport) {
 		b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, name := range w.Clients {
 			r := median(w.Results[name])
-			fmt.Fprintf(b, "| %s | %s | %.0f | %.2f | %.0f | %s | %s | %s | %s | %s | %d |\n", name, thousands(r.Rate), r.CPU, r.Allocs, r.Alloced,
-				latency(r.P50), latency(r.P99), latency(r.P999), number(r.Wire), number(r.PerBatch), r.RSS>>20)
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, measuredAs(thousands, r.Rate), figure("%.0f", r.CPU), figure("%.2f", r.Allocs),
+				figure("%.0f", r.Alloced), latency(r.P50), latency(r.P99), latency(r.P999), figure("%.4g", r.Wire), figure("%.4g", r.PerBatch), figure("%.0f", float64(r.RSS>>20)))
 			if r.Failed > 0 {
 				fmt.Fprintf(b, "\n%d records of %s failed, the first with: %s\n", r.Failed, name, r.Failure)
 			}
@@ -164,33 +167,42 @@ func thousands(v float64) string {
 	return text
 }
 
-func latency(ns float64) string {
-	if ns == 0 {
-		return "–"
-	}
-	return nice(ns).String()
-}
-
-func number(v float64) string {
+// measuredAs is how a figure is written. A zero is one that was not measured: Java's producer tells of no allocations, and with a dead broker
+// there is no rate.
+func measuredAs(how func(float64) string, v float64) string {
 	if v == 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.4g", v)
+	return how(v)
 }
 
-// plot draws bars as SVG: a group for each workload, a bar for each client.
+func figure(format string, v float64) string {
+	return measuredAs(func(v float64) string { return fmt.Sprintf(format, v) }, v)
+}
+
+func latency(ns float64) string {
+	return measuredAs(func(v float64) string { return nice(v).String() }, ns)
+}
+
+// largest returns the longest bar of a plot: 0 where nothing of that kind was measured, and there is nothing to draw.
+func largest(s sectionReport, pick func(load.Result) float64) (most float64) {
+	for _, w := range s.Workloads {
+		for _, name := range w.Clients {
+			most = max(most, pick(median(w.Results[name])))
+		}
+	}
+	return most
+}
+
+// plot draws bars as SVG: a group for each workload, a bar for each client. There must be something to draw; see largest.
 func plot(s sectionReport, title string, pick func(load.Result) float64) string {
 	const bar, gap, left, width, right = 16, 14, 190, 460, 110
 	colours := map[string]string{
 		javaClient: "#c44e52", "samsa": "#1a7f5a", "franz-go": "#4c72b0", "sarama": "#dd8452", "kafka-go": "#937860", "confluent-kafka-go": "#8172b3", "floor": "#999999",
 	}
-	var most float64
-	rows := 0
+	most, rows := largest(s, pick), 0
 	for _, w := range s.Workloads {
-		for _, name := range w.Clients {
-			most = max(most, pick(median(w.Results[name])))
-			rows++
-		}
+		rows += len(w.Clients)
 	}
 	height := 40 + rows*bar + len(s.Workloads)*(gap+bar)
 	var b strings.Builder
@@ -203,10 +215,7 @@ func plot(s sectionReport, title string, pick func(load.Result) float64) string 
 		y += 5
 		for _, name := range w.Clients {
 			v := pick(median(w.Results[name]))
-			length := 0.0
-			if most > 0 {
-				length = v / most * width
-			}
+			length := v / most * width
 			fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d">%s</text>`+"\n",
 				left-6, y+12, name, left, y+2, length, bar-4, colours[name], left+length+5, y+12, thousands(v))
 			y += bar
