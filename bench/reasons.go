@@ -10,7 +10,7 @@ var reasons = []struct{ goal, text string }{
 	{"1,000 B: CPU, of franz-go's", sixteenRecords},
 	{"1,000 B: rate, of franz-go's", sixteenRecords},
 	{"sync, 1 goroutine: CPU, of franz-go's", "In a profile of 44 µs a record the write was 46 %, waiting in the scheduler and epoll 15 %, and two reads 11 %: 32 µs, as for the floor, which does nothing but this and takes " +
-		"nearly half of franz-go's CPU (see its row). That leaves some 4 µs for all else, and Samsa needs 12: the record goes into a batch and its place is noted down, the batch into a request, the answer to the core and to " +
+		"half of franz-go's CPU (see its row). That leaves some 4 µs for all else, and Samsa needs 12: the record goes into a batch and its place is noted down, the batch into a request, the answer to the core and to " +
 		"who waits, over some forty functions that are cold in the processor's caches after each wait, as the kernel's are."},
 	{"sync, 1 goroutine: p50, of franz-go's", "The floor is no quicker (see its row)."},
 	{"sync, 64 goroutines: rate, of franz-go's", "One request is under way at a time, with what some 40 goroutines have sent meanwhile; two at a time were tried, and were 9 % slower. In a profile of 2.3 µs a record the write and " +
