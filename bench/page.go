@@ -49,11 +49,12 @@ func writePage(name, plots string, r *report) error {
 			name, title string
 			pick        func(load.Result) float64
 		}{{"rate", "records a second (more is better)", rate}, {"cpu", "CPU, ns a record (less is better)", cpu}} {
-			if largest(s, f.pick) == 0 {
+			drawn := plot(s, f.title, f.pick)
+			if drawn == "" {
 				continue
 			}
 			file := fmt.Sprintf("%s-%s.svg", s.ID, f.name)
-			if err := os.WriteFile(filepath.Join(plots, file), []byte(plot(s, f.title, f.pick)), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(plots, file), []byte(drawn), 0o644); err != nil {
 				return err
 			}
 			fmt.Fprintf(&b, "\n![%s: %s](%s/%s)\n", s.Title, f.title, filepath.ToSlash(relative(name, plots)), file)
@@ -129,8 +130,8 @@ func writeSection(b *strings.Builder, s sectionReport) {
 		b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, name := range w.Clients {
 			r := median(w.Results[name])
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, measuredAs(thousands, r.Rate), figure("%.0f", r.CPU), figure("%.2f", r.Allocs),
-				figure("%.0f", r.Alloced), latency(r.P50), latency(r.P99), latency(r.P999), figure("%.4g", r.Wire), figure("%.4g", r.PerBatch), figure("%.0f", float64(r.RSS>>20)))
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, unlessZero(r.Rate, thousands(r.Rate)), number("%.0f", r.CPU), number("%.2f", r.Allocs),
+				number("%.0f", r.Alloced), latency(r.P50), latency(r.P99), latency(r.P999), number("%.4g", r.Wire), number("%.4g", r.PerBatch), number("%.0f", float64(r.RSS>>20)))
 			if r.Failed > 0 {
 				fmt.Fprintf(b, "\n%d records of %s failed, the first with: %s\n", r.Failed, name, r.Failure)
 			}
@@ -167,42 +168,36 @@ func thousands(v float64) string {
 	return text
 }
 
-// measuredAs is how a figure is written. A zero is one that was not measured: Java's producer tells of no allocations, and with a dead broker
-// there is no rate.
-func measuredAs(how func(float64) string, v float64) string {
+// unlessZero is how a figure is written. A zero is one that was not measured: Java's producer tells of no allocations, and with a dead
+// broker there is no rate.
+func unlessZero(v float64, text string) string {
 	if v == 0 {
 		return "–"
 	}
-	return how(v)
+	return text
 }
 
-func figure(format string, v float64) string {
-	return measuredAs(func(v float64) string { return fmt.Sprintf(format, v) }, v)
-}
+func number(format string, v float64) string { return unlessZero(v, fmt.Sprintf(format, v)) }
 
-func latency(ns float64) string {
-	return measuredAs(func(v float64) string { return nice(v).String() }, ns)
-}
+func latency(ns float64) string { return unlessZero(ns, nice(ns).String()) }
 
-// largest returns the longest bar of a plot: 0 where nothing of that kind was measured, and there is nothing to draw.
-func largest(s sectionReport, pick func(load.Result) float64) (most float64) {
-	for _, w := range s.Workloads {
-		for _, name := range w.Clients {
-			most = max(most, pick(median(w.Results[name])))
-		}
-	}
-	return most
-}
-
-// plot draws bars as SVG: a group for each workload, a bar for each client. There must be something to draw; see largest.
+// plot draws bars as SVG: a group for each workload, a bar for each client. Of what was not measured there is nothing to draw, and it
+// returns nothing.
 func plot(s sectionReport, title string, pick func(load.Result) float64) string {
 	const bar, gap, left, width, right = 16, 14, 190, 460, 110
 	colours := map[string]string{
 		javaClient: "#c44e52", "samsa": "#1a7f5a", "franz-go": "#4c72b0", "sarama": "#dd8452", "kafka-go": "#937860", "confluent-kafka-go": "#8172b3", "floor": "#999999",
 	}
-	most, rows := largest(s, pick), 0
+	var most float64
+	rows := 0
 	for _, w := range s.Workloads {
-		rows += len(w.Clients)
+		for _, name := range w.Clients {
+			most = max(most, pick(median(w.Results[name])))
+			rows++
+		}
+	}
+	if most == 0 {
+		return ""
 	}
 	height := 40 + rows*bar + len(s.Workloads)*(gap+bar)
 	var b strings.Builder

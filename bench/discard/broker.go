@@ -145,7 +145,8 @@ func (b *Broker) serve(c net.Conn) {
 		if err != nil {
 			// What a client does to its connection is its own affair: one that closes while an answer is on its way resets it. Whether
 			// records were lost by that, the counts tell.
-			if broken := (*net.OpError)(nil); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.As(err, &broken) {
+			var broken *net.OpError
+			if !errors.Is(err, io.EOF) && !errors.As(err, &broken) {
 				b.trouble(err)
 			}
 			return
