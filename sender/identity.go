@@ -102,7 +102,7 @@ func (d *identities) request() (identity, error) {
 	defer cancel()
 	req := &protocol.InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: -1, ProducerEpoch: -1}
 	var resp protocol.InitProducerIDResponse
-	if err := d.s.cfg.Cluster.Do(ctx, req, &resp); err != nil {
+	if _, err := d.s.cfg.Cluster.Do(ctx, req, &resp); err != nil {
 		return identity{}, err
 	}
 	if resp.ErrorCode != protocol.None {

@@ -38,6 +38,8 @@ type Client struct {
 	searching time.Time
 	// turnAway: another broker than the present one shall be asked next time, for this one may not be up to date.
 	turnAway bool
+	// startOver: the next fetch asks the bootstrap servers first, over new connections. See Rebootstrap.
+	startOver bool
 }
 
 // connection is what waits for a connection get.

@@ -326,7 +326,8 @@ func TestCloseWakesEverybodyWhoWaits(t *testing.T) {
 			})
 		}
 		wg.Go(func() {
-			require.ErrorIs(t, c.Do(t.Context(), new(protocol.InitProducerIDRequest), new(protocol.InitProducerIDResponse)), ErrClosed)
+			_, err := c.Do(t.Context(), new(protocol.InitProducerIDRequest), new(protocol.InitProducerIDResponse))
+			require.ErrorIs(t, err, ErrClosed)
 		})
 		time.Sleep(time.Second)
 		c.Close()
@@ -336,7 +337,8 @@ func TestCloseWakesEverybodyWhoWaits(t *testing.T) {
 		require.ErrorIs(t, err, ErrClosed)
 		_, err = c.Topic(t.Context(), "x")
 		require.ErrorIs(t, err, ErrClosed)
-		require.ErrorIs(t, c.Do(t.Context(), new(protocol.InitProducerIDRequest), new(protocol.InitProducerIDResponse)), ErrClosed)
+		_, err = c.Do(t.Context(), new(protocol.InitProducerIDRequest), new(protocol.InitProducerIDResponse))
+		require.ErrorIs(t, err, ErrClosed)
 		c.Refresh()
 		synctest.Wait()
 		require.Empty(t, w.open, "no connection is left")
@@ -388,7 +390,8 @@ func TestDoGoesOverTheClientsConnection(t *testing.T) {
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
 		var resp protocol.InitProducerIDResponse
-		require.NoError(t, c.Do(t.Context(), &protocol.InitProducerIDRequest{}, &resp))
+		_, err := c.Do(t.Context(), &protocol.InitProducerIDRequest{}, &resp)
+		require.NoError(t, err)
 		require.EqualValues(t, 4711, resp.ProducerID)
 		require.Len(t, w.dialled, 1)
 	})
@@ -405,7 +408,8 @@ func TestDoMakesAConnectionIfThereIsNone(t *testing.T) {
 				for range 5 {
 					wg.Go(func() {
 						var resp protocol.InitProducerIDResponse
-						require.NoError(t, c.Do(t.Context(), &protocol.InitProducerIDRequest{}, &resp))
+						_, err := c.Do(t.Context(), &protocol.InitProducerIDRequest{}, &resp)
+						require.NoError(t, err)
 						require.EqualValues(t, 4711, resp.ProducerID)
 					})
 				}
@@ -424,7 +428,7 @@ func TestDoTriesOnceAndSaysWhatEachServerDid(t *testing.T) {
 	w.become(nil, "a:1", "b:2", "c:3")
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		took(t, 0, func() {
-			err := c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+			_, err := c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
 			var unreachable *UnreachableError
 			require.ErrorAs(t, err, &unreachable)
 			require.Len(t, unreachable.Servers, 3)
@@ -441,7 +445,7 @@ func TestDoAfterATimeoutGoesToAnotherServer(t *testing.T) {
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		took(t, 62*time.Second, func() {
 			for range 3 {
-				err := c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+				_, err := c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
 				if err == nil {
 					return
 				}

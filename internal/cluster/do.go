@@ -10,11 +10,12 @@ import (
 )
 
 // Do sends a request that any broker can answer, InitProducerId for one, over the client's connection, and makes one first if
-// there is none. It tries once: whether to try again is for the caller to say.
-func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Response) error {
+// there is none. It tries once: whether to try again is for the caller to say. It returns the id of the cluster that the
+// answering server belongs to, as in Snapshot.ClusterID; a caller that keeps a part of the answer keeps the id with it.
+func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Response) (clusterID string, err error) {
 	conn, err := c.connection(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	err = conn.Do(ctx, req, resp)
 	if errors.Is(err, transport.ErrRequestTimeout) {
@@ -23,7 +24,25 @@ func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Res
 		c.servers.failed(conn.Address(), err, c.cfg.reconnect())
 		c.mu.Unlock()
 	}
-	return err
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != conn {
+		return "", errReplaced // its server may belong to a former cluster
+	}
+	return c.Snapshot().ClusterID, nil
+}
+
+// Rebootstrap requests new metadata from the bootstrap servers, over new connections: the caller has met a server of another
+// cluster at the address of a broker. With metadata.recovery.strategy=none it is a Refresh.
+func (c *Client) Rebootstrap() {
+	c.mu.Lock()
+	c.refresh = true
+	c.startOver = c.cfg.Rebootstrap
+	c.mu.Unlock()
+	c.poke()
 }
 
 // connection returns the client's connection, and has one made if it has ended.

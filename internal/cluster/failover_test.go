@@ -442,7 +442,7 @@ func TestWithoutServersNothingIsKnownAndTheErrorSaysSo(t *testing.T) {
 	run(t, newWorld(), func(cfg *Config) { cfg.Bootstrap = nil }, func(t *testing.T, c *Client) {
 		_, err := c.Topic(within(t, time.Second), "a")
 		require.ErrorIs(t, err, ErrNoServers)
-		err = c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+		_, err = c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
 		require.ErrorIs(t, err, ErrNoServers)
 	})
 }
@@ -452,7 +452,7 @@ func TestDoEndsWithItsContext(t *testing.T) {
 	w.become(hang, "a:1", "b:2", "c:3")
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		took(t, time.Second, func() {
-			err := c.Do(within(t, time.Second), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+			_, err := c.Do(within(t, time.Second), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorIs(t, err, ErrNoAnswer)
 		})
@@ -489,5 +489,6 @@ func TestFailoverOverRealSockets(t *testing.T) {
 	c := New(cfg)
 	defer c.Close()
 	require.Len(t, known(t, c, "a").Partitions, 1)
-	require.NoError(t, c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse)))
+	_, err = c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+	require.NoError(t, err)
 }

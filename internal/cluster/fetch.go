@@ -86,6 +86,8 @@ func (f *fetching) begin(now time.Time) {
 	} else {
 		f.rebootstrapped = c.overdue(now)
 	}
+	f.rebootstrapped = f.rebootstrapped || c.startOver
+	c.startOver = false
 	f.candidates = c.candidates(f.rebootstrapped)
 }
 
