@@ -20,6 +20,8 @@ type broker struct {
 	port     int32
 	rack     string
 	versions map[protocol.APIKey]protocol.VersionRange
+	// clusterID is the cluster id that the broker gives instead of its cluster's, empty for none.
+	clusterID string
 	// stopped: nothing listens. isolated: Dial hangs.
 	stopped, isolated bool
 	// hung and mute are not nil while the broker hangs or is mute, and closed at the end of that.

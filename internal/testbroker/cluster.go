@@ -32,6 +32,7 @@ type Cluster struct {
 	strangers map[string]func(net.Conn)
 	guests    []*pipe
 
+	id             string
 	nextTopicID    uint64
 	nextProducerID int64
 	claims         map[claim]*claimed
@@ -51,8 +52,9 @@ const firstProducerID = 1000
 // see Violations.
 func New(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
+	cfg = cfg.withDefaults()
 	c := &Cluster{
-		t: t, cfg: cfg.withDefaults(), aliases: make(map[string]int32), topics: make(map[string]*topic),
+		t: t, cfg: cfg, id: cfg.ClusterID, aliases: make(map[string]int32), topics: make(map[string]*topic),
 		byID: make(map[protocol.UUID]*topic), denied: make(map[string]bool), claims: make(map[claim]*claimed),
 		strangers: make(map[string]func(net.Conn)), counts: make(map[protocol.APIKey]int), nextProducerID: firstProducerID, changed: make(chan struct{}),
 	}

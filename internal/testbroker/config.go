@@ -19,6 +19,8 @@ const (
 
 // Config says what cluster New starts. The zero value is one recent broker without topics on the in-memory network.
 type Config struct {
+	// ClusterID is the cluster's id. Default ClusterID.
+	ClusterID string
 	// Network is Memory or TCP.
 	Network Network
 	// Brokers is how many brokers start, with ids from 1 on. Default 1.
@@ -72,6 +74,9 @@ type TopicSettings struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.ClusterID == "" {
+		c.ClusterID = ClusterID
+	}
 	if c.Brokers <= 0 {
 		c.Brokers = 1
 	}

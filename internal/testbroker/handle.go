@@ -9,9 +9,6 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// ClusterID is the cluster's id.
-const ClusterID = "testbroker-cluster-id_"
-
 // handle does what a request asks for and returns the answer, nil where there is none. An error ends the connection.
 func (c *Cluster) handle(k *conn, s *seen, a *Action) (protocol.Response, error) {
 	c.mu.Lock()
@@ -95,6 +92,7 @@ func (c *Cluster) initProducerID(m *protocol.InitProducerIDRequest, a *Action) *
 
 // view is what a broker says to Metadata requests.
 type view struct {
+	clusterID  string
 	brokers    []protocol.MetadataBroker
 	controller int32
 	topics     map[string]protocol.MetadataTopic
@@ -121,7 +119,7 @@ func (c *Cluster) ThawMetadata(brokers ...int32) {
 
 // view returns what is true now, sharing nothing with it. c.mu is held.
 func (c *Cluster) view() *view {
-	v := &view{controller: -1, topics: make(map[string]protocol.MetadataTopic)}
+	v := &view{clusterID: c.id, controller: -1, topics: make(map[string]protocol.MetadataTopic)}
 	for _, b := range c.brokers {
 		if b.stopped {
 			continue
@@ -163,7 +161,10 @@ func (c *Cluster) metadata(k *conn, version int16, m *protocol.MetadataRequest, 
 	if v == nil {
 		v = c.view()
 	}
-	id := ClusterID
+	id := v.clusterID
+	if k.b.clusterID != "" {
+		id = k.b.clusterID
+	}
 	r := &protocol.MetadataResponse{
 		Brokers: slices.Clone(v.brokers), ClusterID: &id, ControllerID: v.controller, ClusterAuthorizedOperations: protocol.OperationsUnknown,
 	}

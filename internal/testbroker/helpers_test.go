@@ -19,9 +19,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // client is the other end of a connection, driven by hand.
 type client struct {
-	t  *testing.T
-	nc net.Conn
-	id int32
+	t    *testing.T
+	nc   net.Conn
+	id   int32
+	name string // client.id
 }
 
 // connect dials a broker.
@@ -30,14 +31,14 @@ func connect(t *testing.T, c *Cluster, broker int32) *client {
 	nc, err := c.Dial(context.Background(), "tcp", c.Address(broker))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = nc.Close() })
-	return &client{t: t, nc: nc}
+	return &client{t: t, nc: nc, name: "test"}
 }
 
 // send writes a request.
 func (k *client) send(version int16, m protocol.Request) {
 	k.t.Helper()
 	k.id++
-	frame := protocol.AppendRequestHeader(make([]byte, 4), m.Key(), version, k.id, "test")
+	frame := protocol.AppendRequestHeader(make([]byte, 4), m.Key(), version, k.id, k.name)
 	frame, err := m.Append(frame, version)
 	require.NoError(k.t, err)
 	k.write(frame)

@@ -69,8 +69,10 @@ type seen struct {
 	topic []*topic // of each part; nil when there was none
 }
 
-// claim is a sequence of a producer in a partition.
+// claim is a sequence of a producer in a partition. Two clients with the same producer id, as after Replace, are told apart by
+// their client.id: neither is to blame for the other's batches.
 type claim struct {
+	client   string
 	topic    protocol.UUID
 	part     int32
 	producer int64
@@ -262,7 +264,11 @@ func (c *Cluster) inspect(s *seen, m *protocol.ProduceRequest) {
 		if p.refusal != protocol.None {
 			c.violationLocked("%s: %s", place, p.reason)
 		} else if t := s.topic[i]; t != nil && p.Batch.Header.ProducerID >= 0 {
-			c.claim(p, t, place)
+			client := ""
+			if s.Header.ClientID != nil {
+				client = *s.Header.ClientID
+			}
+			c.claim(client, p, t, place)
 		}
 	}
 }
@@ -288,9 +294,9 @@ func (c *Cluster) resolve(p *Part, version int16) *topic {
 }
 
 // claim notes that a batch has come under its sequence. c.mu is held.
-func (c *Cluster) claim(p *Part, t *topic, place string) {
+func (c *Cluster) claim(client string, p *Part, t *topic, place string) {
 	h := &p.Batch.Header
-	key := claim{t.id, p.Partition, h.ProducerID, h.ProducerEpoch, h.BaseSequence}
+	key := claim{client, t.id, p.Partition, h.ProducerID, h.ProducerEpoch, h.BaseSequence}
 	old := c.claims[key]
 	if old == nil || old.crc != h.CRC || old.length != h.Length {
 		if old != nil && old.open > 0 {

@@ -3,6 +3,7 @@ package testbroker
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -45,7 +46,10 @@ func (c *Cluster) CreateTopic(name string, partitions int32) {
 func (c *Cluster) createTopic(name string, partitions int32) {
 	c.nextTopicID++
 	t := &topic{name: name, settings: c.cfg.settings(name)}
-	copy(t.id[:], "topic id")
+	// The ids of two clusters differ.
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(c.id))
+	binary.BigEndian.PutUint64(t.id[:8], h.Sum64())
 	binary.BigEndian.PutUint64(t.id[8:], c.nextTopicID)
 	c.topics[name], c.byID[t.id] = t, t
 	c.addPartitions(t, partitions)
