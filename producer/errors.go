@@ -44,6 +44,12 @@ var (
 	ErrDisconnected = record.ErrDisconnected
 	// ErrPartitioner: the user's partitioner panicked or chose a partition that the topic does not have.
 	ErrPartitioner = record.ErrPartitioner
+	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record: it is in
+	// that cluster's log or in none.
+	ErrClusterReplaced = record.ErrClusterReplaced
+	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same
+	// producer id, or the log is another one, so the record may be missing.
+	ErrForeignAcknowledgement = record.ErrForeignAcknowledgement
 	// ErrInCallback: Flush or Close was called from inside a callback, where waiting for callbacks could never end.
 	ErrInCallback = record.ErrInCallback
 )

@@ -36,6 +36,11 @@ var (
 	ErrPartitioner = errors.New("partitioner failed")
 	// ErrNeighbourRejected: the broker rejected another record of the same batch and the rest could not be sent again.
 	ErrNeighbourRejected = errors.New("another record of the batch was rejected")
+	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record.
+	ErrClusterReplaced = errors.New("the servers belong to another cluster now")
+	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same
+	// producer id, or the log is another one.
+	ErrForeignAcknowledgement = errors.New("the acknowledgement is of another producer's records")
 	// ErrInCallback: Flush or Close was called from inside a callback, where waiting for callbacks could never end.
 	ErrInCallback = errors.New("called from inside a callback")
 )

@@ -71,7 +71,8 @@ func (b *broker) workOnce(conn *transport.Conn, room int, awaited bool) bool {
 // borrow makes the caller the one who makes requests, if a small one can be written at once. It returns the connection and how much may be
 // written; nil if not. later says that nobody needs to be told, because the answer to what is under way will come soon.
 func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
-	info, known := b.s.cfg.Cluster.Snapshot().Brokers[b.id]
+	snapshot := b.s.cfg.Cluster.Snapshot()
+	info, known := snapshot.Brokers[b.id]
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.inFlight > 0 && b.answersSoon && time.Since(b.heard) < soon {
@@ -80,6 +81,9 @@ func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
 	}
 	if b.busy || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 || known && b.isElsewhere(&info) || !b.mayWorkLocked() {
 		return nil, 0, false
+	}
+	if !sameCluster(b.cluster, snapshot.ClusterID) {
+		return nil, 0, false // the broker's goroutine replaces the connection
 	}
 	if room = b.conn.Roomy(); room == 0 || b.conn.Err() != nil {
 		return nil, 0, false

@@ -28,12 +28,14 @@ type broker struct {
 	inFlight  int
 	conn      *transport.Conn
 	version   int16          // of Produce requests to conn
+	cluster   string         // the cluster id of the server behind conn; empty where it is not known
 	at        cluster.Broker // what conn was dialled as
 	failures  int            // dials in a row that failed
 	connected time.Time      // when conn was made
 	breaks    int            // connections in a row that broke without an answer
 	notUntil  time.Time      // no dial, or while throttled no request, before this
 	lastErr   error          // why the last dial failed
+	strangers int            // dials in a row that reached another cluster
 	alarm     *time.Timer
 	alarmAt   time.Time // when alarm fires; zero when it is not set
 	heard     time.Time // when it last answered, or got a request while it owed none
@@ -179,7 +181,8 @@ func (b *broker) wakeAtLocked(t time.Time) {
 
 // connect returns the connection, dialling if there is none; nil when that failed.
 func (b *broker) connect() *transport.Conn {
-	info, known := b.s.cfg.Cluster.Snapshot().Brokers[b.id]
+	snapshot := b.s.cfg.Cluster.Snapshot()
+	info, known := snapshot.Brokers[b.id]
 	b.mu.Lock()
 	conn, failures := b.conn, b.failures
 	b.mu.Unlock()
@@ -189,10 +192,14 @@ func (b *broker) connect() *transport.Conn {
 			b.forget(conn)
 			return nil
 		default:
-			if !known || !b.isElsewhere(&info) {
+			switch {
+			case !sameCluster(b.cluster, snapshot.ClusterID):
+				conn.Close(record.ErrClusterReplaced)
+			case known && b.isElsewhere(&info):
+				conn.Close(errors.New("the broker's address has changed"))
+			default:
 				return conn
 			}
-			conn.Close(errors.New("the broker's address has changed"))
 		}
 	}
 	if !known {
@@ -213,9 +220,16 @@ func (b *broker) connect() *transport.Conn {
 		b.refuseAll(err)
 		return nil
 	}
+	clusterID, err := b.clusterOf(conn, options.SetupTimeout)
+	if err != nil {
+		conn.Close(err)
+		b.dialFailed(err)
+		return nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.conn, b.version, b.at, b.connected, b.failures, b.lastErr = conn, version, info, time.Now(), 0, nil
+	b.cluster, b.strangers = clusterID, 0
 	if b.s.ctx.Err() != nil {
 		conn.Close(record.ErrClosed)
 	}

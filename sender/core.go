@@ -48,12 +48,17 @@ var transitions = [settled + 1][evResolved + 1]state{
 	unresolved: {evResolved: settled},
 }
 
-// identity is a producer id with its epoch; the zero value is none.
+// identity is a producer id with its epoch, and the cluster that gave it; the zero value is none. Clusters assign ids from the
+// same start value, so the same numbers from two clusters are two identities.
 type identity struct {
-	id    int64
-	epoch int16
-	valid bool
+	id      int64
+	epoch   int16
+	valid   bool
+	cluster string // the cluster id; empty where the servers do not report one
 }
+
+// sameCluster reports whether two cluster ids can belong to one cluster. A missing id proves nothing.
+func sameCluster(a, b string) bool { return a == b || a == "" || b == "" }
 
 // maxHops is how many tries in a row may go without a backoff because a newer leader is known. A partition whose leadership moves
 // needs one, two if it moves again meanwhile; brokers that go on naming each other under newer epochs must not use up the
@@ -83,6 +88,7 @@ type parcel struct {
 	life     int    // how often the topic had been made again when it got its sequence
 	bygone   bool   // not in this topic's log for certain, but maybe in that of the topic before it was made again
 	awaiting bool   // an answer may still come for it
+	corrupt  int    // attempts that the broker refused with CORRUPT_MESSAGE
 
 	notBefore  time.Time // when it may be tried again
 	epochSeen  int32     // the leader epoch of its last try
@@ -132,7 +138,16 @@ type lane struct {
 	gapAt    int32
 	leader   int32 // leader epoch as last told
 	needBump bool  // the identity is used up for this partition
+	newID    bool  // and another epoch of the same producer id cannot replace it
+	proven   bool  // some batch was acknowledged under id
 	life     int   // how often the topic was made again
+
+	cluster    string // the id of the cluster that leads the partition; empty while it is not known
+	shared     bool   // another producer writes under id: its acknowledgements prove nothing
+	hasOffset  bool   // the next three are known of this log
+	growing    bool   // acknowledged offsets have grown; a server that discards records may answer with a constant
+	lastOffset int64  // the offset of the last acknowledged record
+	lastEpoch  int32  // the leader epoch under which its batch was sent
 
 	one [1]action // what most answers give
 }
@@ -289,6 +304,10 @@ func (l *lane) sent(p *parcel) {
 // adopt starts anew under another identity: sequences from 0, and one batch in flight until the first acknowledgement.
 func (l *lane) adopt(id identity) {
 	l.id, l.next, l.acked, l.needBump, l.gap = id, 0, false, false, false
+	if l.shared {
+		l.forgetOffset() // it may be another log
+	}
+	l.newID, l.proven, l.shared = false, false, false
 }
 
 // landed takes p out of flight. late is true when its records were told before: only its sequence matters now.

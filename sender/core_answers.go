@@ -17,6 +17,7 @@ type answer struct {
 	message       string
 	offset        int64
 	logAppendTime int64
+	byID          bool             // the request named the topic by its id, so the answer is of this very topic
 	blamed        map[int32]string // records that the broker names, with its words
 }
 
@@ -52,7 +53,12 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 	if a.code == protocol.DuplicateSequenceNumber {
 		offset = -1
 	}
+	if l.wentBack(p, a, offset) {
+		return l.disbelieve(p, offset, late)
+	}
 	if p.id == l.id {
+		l.proven = true
+		l.noteOffset(p, offset)
 		if p.life == l.life {
 			l.acked, l.heard = true, now // else it may be the topic that is no more that has acknowledged it
 		}
@@ -78,6 +84,49 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 	}
 	l.one = [1]action{{parcel: p, kind: actComplete, offset: offset, time: a.logAppendTime}}
 	return l.one[:]
+}
+
+// wentBack reports whether an acknowledged offset is at or below one that the same leader acknowledged for earlier batches. A log grows
+// while its leader stays, so another producer that sends under the same identity wrote the batch with this sequence, or this is
+// another log. The offset proves nothing in two cases: after a leader change, for an unclean election may have truncated the log; and
+// where the request named the topic by its name, as before Kafka 4.0, for the topic may have been recreated.
+func (l *lane) wentBack(p *parcel, a answer, offset int64) bool {
+	switch {
+	case !l.cfg.idempotent, p.life != l.life, !sameCluster(p.id.cluster, l.cluster):
+		return false
+	case l.shared && p.id == l.id:
+		return true
+	case !a.byID, offset < 0, p.followed: // of followed batches, a later one was acknowledged first
+		return false
+	}
+	return l.growing && l.lastEpoch == p.epochSeen && offset <= l.lastOffset
+}
+
+// noteOffset records where p ends in the log, for wentBack.
+func (l *lane) noteOffset(p *parcel, offset int64) {
+	if offset < 0 || p.followed || p.life != l.life {
+		return
+	}
+	same := l.hasOffset && l.lastEpoch == p.epochSeen
+	l.growing = same && offset > l.lastOffset
+	l.hasOffset, l.lastOffset, l.lastEpoch = p.epochSeen >= 0, offset+int64(p.count)-1, p.epochSeen
+}
+
+// forgetOffset is for a log that may be another one.
+func (l *lane) forgetOffset() { l.hasOffset, l.growing = false, false }
+
+// disbelieve takes an acknowledgement at an offset that went back. Whether p is in the log is not known, and the identity is
+// shared with another producer.
+func (l *lane) disbelieve(p *parcel, offset int64, late bool) []action {
+	if p.id == l.id {
+		l.needBump, l.newID, l.shared = true, true, true
+	}
+	p.doubtful = true
+	if late {
+		return nil // its records were reported as maybe written before
+	}
+	cause := fmt.Errorf("%w: offset %d, after offset %d was acknowledged", record.ErrForeignAcknowledgement, offset, l.lastOffset)
+	return l.giveUp(p, cause, false)
 }
 
 // resolveBefore: a broker takes sequences without holes, so an acknowledged batch proves every earlier one of its identity.
@@ -165,11 +214,19 @@ func (l *lane) failedTry(p *parcel, a answer, now time.Time) []action {
 	if a.code.WrittenWith(l.cfg.acks) == protocol.MaybeWritten {
 		p.doubtful = true
 	}
-	if !a.code.Retriable() {
+	if a.code == protocol.CorruptMessage {
+		p.corrupt++
+	}
+	if !a.code.Retriable() || p.corrupt >= maxCorrupt {
 		return l.giveUp(p, cause, false)
 	}
 	return l.tryAgain(p, cause, now)
 }
+
+// maxCorrupt is how many times a broker may refuse a batch with CORRUPT_MESSAGE. Bytes that were damaged on the way arrive intact
+// with the next attempt. A record that the topic does not take, such as one without a key where the topic is compacted, never does:
+// brokers before 2.4 refuse it with this code.
+const maxCorrupt = 2
 
 // sequenceTrouble takes an answer about p's sequence or identity. None of these was written by this try.
 func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, now time.Time) []action {
@@ -186,6 +243,7 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 	}
 	if p.doubtful {
 		// Its identity is refused, and an earlier try may have been written: under a new one it could be there twice.
+		l.refusedFirst(p)
 		return l.giveUp(p, cause, false)
 	}
 	if forgot && l.gap && p.id == l.id {
@@ -194,9 +252,19 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 		// The broker has forgotten what it acknowledged, or an unresolved batch before p was not written, or the
 		// identity is refused. The partition goes on under another one.
 		l.needBump = true
+		l.refusedFirst(p)
 	}
 	l.takeBack(p)
 	return l.tryAgain(p, cause, now)
+}
+
+// refusedFirst notes a refusal of an identity under which the broker has acknowledged nothing yet. The refused batch is the first one
+// under this identity, so the client's own sequences cannot be the reason: the broker takes no epochs that a client chose, or
+// another producer uses the same id. The next epoch would meet the same, so the partition needs a new producer id.
+func (l *lane) refusedFirst(p *parcel) {
+	if p.id == l.id && !l.proven {
+		l.newID = true
+	}
 }
 
 // takeBack takes p's sequence away: it is certain that nothing was written under it.

@@ -35,6 +35,7 @@ type story struct {
 	names   map[string]*parcel // every batch by its name
 	nameOf  map[*parcel]string
 	current identity // the producer's newest
+	cluster string   // the cluster id of the metadata
 }
 
 func newStory() *story {
@@ -75,11 +76,12 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 		s.now = s.now.Add(after)
 		return s.done(s.lane.tick(s.now))
 	case "leader":
-		s.lane.leaderMoved(int32(integer(t, d, "epoch", 0)), s.now)
-		return s.done(nil)
+		return s.done(s.lane.leaderMoved(int32(integer(t, d, "epoch", 0)), s.now))
 	case "made-again":
-		s.lane.madeAgain()
-		return s.done(nil)
+		return s.done(s.lane.madeAgain())
+	case "cluster":
+		s.cluster = d.CmdArgs[0].Key
+		return s.done(s.lane.clusterIs(s.cluster))
 	case "sequence":
 		s.lane.next = int32(integer(t, d, "next", 0))
 		return s.done(nil)
@@ -87,7 +89,7 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 		s.current.epoch = int16(integer(t, d, "now", 0))
 		return s.done(nil)
 	case "id":
-		s.current = identity{id: int64(integer(t, d, "now", 0)), valid: true}
+		s.current = identity{id: int64(integer(t, d, "now", 0)), valid: true, cluster: s.cluster}
 		return s.done(nil)
 	case "abort":
 		return s.done(s.lane.abort(fmt.Errorf("producer is closed")))
@@ -140,10 +142,7 @@ func (s *story) send() string {
 	var sent []string
 	for {
 		if used, wants := s.lane.wantsIdentity(); wants && (len(s.queue) > 0 || s.lane.hasRetrying()) {
-			if s.current == used {
-				s.current.epoch++
-			}
-			s.lane.adopt(s.current)
+			s.lane.adopt(s.identityAfter(used))
 		}
 		p, wait := s.lane.retryDue(s.now)
 		if p == nil && !wait.IsZero() {
@@ -169,10 +168,24 @@ func (s *story) send() string {
 	return strings.Join(sent, "\n") + "\n" + s.state()
 }
 
+// identityAfter does what the producer's identities do: the next epoch, or a new producer id.
+func (s *story) identityAfter(used identity) identity {
+	switch {
+	case !sameCluster(s.current.cluster, s.cluster):
+		s.current = identity{id: 0, valid: true, cluster: s.cluster} // each cluster assigns from 0 on
+	case s.lane.newID && s.current.id == used.id:
+		s.current = identity{id: used.id + 1, valid: true, cluster: s.cluster}
+	case s.current == used:
+		s.current.epoch++
+	}
+	return s.current
+}
+
 func (s *story) answer(t *testing.T, d *datadriven.TestData) string {
 	p := s.names[d.CmdArgs[0].Key]
 	require.NotNil(t, p, "no batch %q", d.CmdArgs[0].Key)
 	a := answer{code: codeNamed(t, d.CmdArgs[1].Key), offset: int64(integer(t, d, "offset", -1)), logAppendTime: -1}
+	a.byID = d.HasArg("by-id")
 	for _, arg := range d.CmdArgs[2:] {
 		if arg.Key == "blamed" {
 			a.blamed = map[int32]string{}

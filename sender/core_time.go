@@ -2,6 +2,7 @@ package sender
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gosamsa/samsa/record"
@@ -60,12 +61,12 @@ func (l *lane) expiryDetail(p *parcel) string {
 }
 
 // leaderMoved notes a newer leader: what waits to be tried again goes there at once.
-func (l *lane) leaderMoved(epoch int32, now time.Time) {
+func (l *lane) leaderMoved(epoch int32, now time.Time) (out []action) {
 	if epoch < 0 || epoch == l.leader {
-		return
+		return nil
 	}
 	if epoch < l.leader {
-		l.madeAgain() // epochs are counted anew then; brokers before 2.8 tell it in no other way
+		out = l.madeAgain() // epochs are counted anew then; brokers before 2.8 tell it in no other way
 	}
 	l.leader = epoch
 	for _, p := range l.window {
@@ -73,12 +74,62 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) {
 			p.notBefore = now
 		}
 	}
+	return out
 }
 
-// madeAgain: the topic was deleted and made again. Its log holds no state for the identity, and takes any first sequence.
-func (l *lane) madeAgain() {
+// madeAgain: the topic was deleted and recreated. Its log holds no state for the identity, and takes any first sequence. The whole cluster
+// may have been recreated under its former cluster id; then it may give the identity's id to another producer. So new batches
+// get another producer id.
+func (l *lane) madeAgain() []action {
 	l.acked = false
+	l.forgetOffset()
 	l.life++
+	if l.id.valid {
+		l.needBump, l.newID = true, true
+	}
+	return l.tidy()
+}
+
+// clusterIs takes the id of the cluster that the metadata is of; an empty one is not known. When the cluster is replaced, nothing that was known
+// of its log is true any more, and no batch is sent under its identity again: the new cluster may have given the same producer
+// id to another producer, and its "duplicate" would be a lie. What the former cluster may have written fails as maybe written;
+// the rest gets a new identity.
+func (l *lane) clusterIs(id string) []action {
+	before := l.cluster
+	if id == "" || id == before {
+		return nil
+	}
+	l.cluster = id
+	if before == "" && sameCluster(l.id.cluster, id) {
+		return nil
+	}
+	l.acked, l.leader = false, -1
+	l.forgetOffset()
+	for _, p := range l.window {
+		p.epochSeen, p.hops = -1, 0
+	}
+	if l.id.valid {
+		l.needBump, l.newID = true, true
+	}
+	return l.tidy()
+}
+
+// leaveFormerCluster fails the batches that a former cluster may have written. What was not written loses its sequence.
+func (l *lane) leaveFormerCluster() (out []action) {
+	if sameCluster(l.id.cluster, l.cluster) {
+		return nil
+	}
+	for _, p := range slices.Clone(l.window) {
+		if p.state != retrying || !p.doubtful || sameCluster(p.id.cluster, l.cluster) {
+			continue
+		}
+		ended := l.giveUp(p, record.ErrClusterReplaced, false)
+		if p.lastErr != nil {
+			ended[0].err.Detail = "before that: " + p.lastErr.Error()
+		}
+		out = append(out, ended...)
+	}
+	return out
 }
 
 // outlived ends batches that may be in the log of a topic that is gone, and have others before them that wait for new sequences. They
@@ -140,7 +191,7 @@ func (l *lane) tidy() []action {
 	if !l.cfg.idempotent {
 		return nil
 	}
-	out := l.outlived()
+	out := append(l.leaveFormerCluster(), l.outlived()...)
 	ghosts := false
 	for _, p := range l.window {
 		if (l.gap || l.needBump) && p.state == retrying && !p.doubtful {

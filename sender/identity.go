@@ -14,31 +14,38 @@ import (
 )
 
 // identities gives the partitions the producer id and epoch that they send under. A partition keeps its own until it needs
-// another; then it gets the epoch after the one it used, or whatever is newer. After epoch 32767 a new id is asked for.
+// another; then it gets the epoch after the one it used, or whatever is newer. A new id is requested after epoch 32767, when
+// brokers refuse the epochs of the present one, and when the cluster was replaced: an identity belongs to the cluster that gave it.
 type identities struct {
 	s *Sender
 
 	mu      sync.Mutex
 	current identity
-	spent   identity // the one before, whose epochs were used up
+	spent   identity // the one before, which no partition gets any more
 	asking  bool
 	waiting []*partition // to be kicked when there is one
 	failed  int          // requests in a row that failed
 	lastErr error
 }
 
-// after returns an identity that is newer than used. If there is none yet it is asked for, and p is kicked when it is there.
-func (d *identities) after(used identity, p *partition) (identity, bool) {
+// after returns an identity of p's cluster that is newer than used; with newID one with another producer id. If there is none yet it is
+// requested, and p is kicked when it is there. The caller holds p.mu.
+func (d *identities) after(used identity, newID bool, p *partition) (identity, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.current.valid && d.current != used {
-		return d.current, true
-	}
-	if d.current.valid && d.current.epoch < math.MaxInt16 {
-		d.current.epoch++
-		return d.current, true
-	}
 	if d.current.valid {
+		switch {
+		case !sameCluster(d.current.cluster, p.cluster):
+			if !sameCluster(p.cluster, d.s.cfg.Cluster.Snapshot().ClusterID) {
+				return identity{}, false // p has not followed to the present cluster yet, and is kicked when it does
+			}
+		case newID && d.current.id == used.id && d.current.cluster == used.cluster:
+		case d.current != used:
+			return d.current, true
+		case d.current.epoch < math.MaxInt16:
+			d.current.epoch++
+			return d.current, true
+		}
 		d.spent, d.current = d.current, identity{}
 	}
 	if p.asksID {
@@ -102,7 +109,8 @@ func (d *identities) request() (identity, error) {
 	defer cancel()
 	req := &protocol.InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: -1, ProducerEpoch: -1}
 	var resp protocol.InitProducerIDResponse
-	if _, err := d.s.cfg.Cluster.Do(ctx, req, &resp); err != nil {
+	clusterID, err := d.s.cfg.Cluster.Do(ctx, req, &resp)
+	if err != nil {
 		return identity{}, err
 	}
 	if resp.ErrorCode != protocol.None {
@@ -112,13 +120,13 @@ func (d *identities) request() (identity, error) {
 		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, epoch %d", resp.ProducerID, resp.ProducerEpoch)
 	}
 	d.mu.Lock()
-	again := d.spent.valid && d.spent.id == resp.ProducerID
+	again := d.spent.valid && d.spent.id == resp.ProducerID && sameCluster(d.spent.cluster, clusterID)
 	d.mu.Unlock()
 	if again {
 		// Its sequences were used: a broker that remembers them would take new records for old ones.
-		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, whose epochs are used up", resp.ProducerID)
+		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, which this producer has given up", resp.ProducerID)
 	}
-	return identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true}, nil
+	return identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true, cluster: clusterID}, nil
 }
 
 // finish ends asking: those who wait go on, or their records fail with the reason. Later sends ask again, after a backoff.

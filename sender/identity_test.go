@@ -177,7 +177,7 @@ func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 		require.Equal(t, 40*time.Second, time.Since(began))
 		failure := r.send(0, "has none yet").failed(false)
 		require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
-		require.Contains(t, failure.Error(), "no producer id: the broker gave an invalid producer id: 7, whose epochs are used up")
+		require.Contains(t, failure.Error(), "no producer id: the broker gave an invalid producer id: 7, which this producer has given up")
 		require.Less(t, rule.Hits(), 150, "in 80 seconds with up to a second between them")
 
 		rule.End()

@@ -24,6 +24,7 @@ type partition struct {
 	mu       sync.Mutex
 	lane     lane
 	followed uint64  // the generation of the snapshot that the leader is from
+	cluster  string  // the cluster id of that snapshot; empty while it is not known
 	broker   *broker // of the current leader; nil while there is none
 	leader   int32
 	topicID  protocol.UUID
@@ -118,7 +119,7 @@ func (p *partition) sendableLocked(now time.Time) bool {
 		return false
 	}
 	if used, wants := p.lane.wantsIdentity(); wants {
-		id, ok := p.s.ids.after(used, p)
+		id, ok := p.s.ids.after(used, p.lane.newID, p)
 		if !ok {
 			return false
 		}
@@ -135,7 +136,7 @@ func (p *partition) sendableLocked(now time.Time) bool {
 // next gives broker b the batch that goes now, if it has at most room bytes and the partition gave none to the same fill
 // before: a request takes one batch a partition. full says that there is one that must wait for the next request; the
 // partition counts as queued then. It is queued again by itself when it has more to send.
-func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64) (t trip, full bool) {
+func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64, cluster string) (t trip, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped || !p.standsAtLocked(b, ticket) {
@@ -144,6 +145,9 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 	if p.fill >= fill {
 		// Perhaps this request has one, and the partition has been at another broker's request since.
 		return trip{}, true
+	}
+	if !sameCluster(p.cluster, cluster) {
+		return trip{}, p.awaitsConnectionLocked()
 	}
 	p.queued = false
 	if !p.sendableLocked(now) {
@@ -173,6 +177,14 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 	p.trace.sent(&c.parcel, now)
 	p.kickLocked(now)
 	return trip{c, c.try, p.topicID}, false
+}
+
+// awaitsConnectionLocked decides about a partition whose cluster is not that of the connection: no batch may go over it. It reports
+// whether the partition stays queued, for the connection is to be replaced. If the partition has not followed the newest snapshot
+// yet, it leaves the queue, and is queued again when it follows.
+func (p *partition) awaitsConnectionLocked() bool {
+	p.queued = p.followed >= p.s.cfg.Cluster.Snapshot().Generation
+	return p.queued
 }
 
 // standsAtLocked tells whether that place in b's ready queue is the partition's, or whether it has moved away since.
@@ -217,20 +229,24 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		b = p.s.broker(leader)
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if snapshot.Generation < p.followed {
+		p.mu.Unlock()
 		return // a newer one overtook it
 	}
 	p.followed = snapshot.Generation
+	actions := p.clusterIsLocked(snapshot.ClusterID)
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
-			p.lane.madeAgain()
-			p.trace.madeAgain()
+			again := p.lane.madeAgain()
+			p.trace.madeAgain(again)
+			actions = append(actions, again...)
 		}
 		p.topicID = id
 	}
-	p.trace.leaderMoved(p.lane.leader, epoch, now)
-	p.lane.leaderMoved(epoch, now)
+	before := p.lane.leader
+	moved := p.lane.leaderMoved(epoch, now)
+	p.trace.leaderMoved(before, epoch, now, moved)
+	actions = append(actions, moved...)
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
 		p.broker, p.leader, p.queued = b, leader, false
@@ -240,7 +256,21 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 			p.armLocked(now.Add(answerGrace))
 		}
 	}
-	p.kickLocked(now)
+	p.finishLocked(actions, now)
+}
+
+// clusterIsLocked takes the cluster id of a snapshot. The topic of another cluster has nothing to do with the former one's.
+func (p *partition) clusterIsLocked(id string) []action {
+	if id == "" || id == p.cluster {
+		return nil
+	}
+	if p.cluster != "" {
+		p.topicID = protocol.UUID{}
+	}
+	p.cluster = id
+	actions := p.lane.clusterIs(id)
+	p.trace.clusterIs(id, actions)
+	return actions
 }
 
 // answerGrace is how long a former leader's answers are waited for. One that lives says at once that it is not the leader.

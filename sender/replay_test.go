@@ -219,13 +219,15 @@ func (r *replayed) event(f fields) (err error) {
 	case "new":
 		return nil
 	case "identity":
-		err = r.identity(identity{id: f.number("producer"), epoch: int16(f.number("epoch")), valid: true})
+		err = r.identity(identity{id: f.number("producer"), epoch: int16(f.number("epoch")), valid: true, cluster: f["cluster"]})
 	case "sent":
 		err = r.sent(f)
 	case "leader":
-		r.lane.leaderMoved(int32(f.number("leaderEpoch")), f.time("at"))
+		actions = r.lane.leaderMoved(int32(f.number("leaderEpoch")), f.time("at"))
 	case "madeAgain":
-		r.lane.madeAgain()
+		actions = r.lane.madeAgain()
+	case "cluster":
+		actions = r.lane.clusterIs(f["id"])
 	default:
 		actions, err = r.decide(f)
 	}
@@ -251,7 +253,8 @@ func (r *replayed) decide(f fields) ([]action, error) {
 	}
 	switch f["event"] {
 	case "answered":
-		a := answer{code: protocol.ErrorCode(f.number("code")), message: f["message"], offset: f.number("offset"), logAppendTime: f.number("time")}
+		a := answer{code: protocol.ErrorCode(f.number("code")), message: f["message"], offset: f.number("offset"), logAppendTime: f.number("time"),
+			byID: f.yes("byID")}
 		if f["blamed"] != "" {
 			if err := json.Unmarshal([]byte(f["blamed"]), &a.blamed); err != nil {
 				return nil, err

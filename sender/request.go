@@ -14,6 +14,7 @@ import (
 type request struct {
 	b       *broker
 	conn    *transport.Conn
+	cluster string // the cluster id of conn's server; empty where it is not known
 	trips   []trip // not changed between fill and recycle
 	found   []bool // which of trips the answer spoke of
 	body    protocol.ProduceRequest
@@ -47,7 +48,7 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 		if len(r.trips) == 0 {
 			limit = first
 		}
-		t, full := p.part.next(b, p.ticket, now, limit, fill)
+		t, full := p.part.next(b, p.ticket, now, limit, fill, r.cluster)
 		if full {
 			b.pushFront(p)
 			r.full = true
@@ -78,10 +79,10 @@ func (b *broker) newRequest(conn *transport.Conn) *request {
 	if n := len(b.free); n > 0 {
 		r := b.free[n-1]
 		b.free = b.free[:n-1]
-		r.conn = conn
+		r.conn, r.cluster = conn, b.cluster
 		return r
 	}
-	r := &request{b: b, conn: conn, topics: make(map[string]int)}
+	r := &request{b: b, conn: conn, cluster: b.cluster, topics: make(map[string]int)}
 	r.call.Done = r.done
 	return r
 }

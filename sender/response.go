@@ -48,7 +48,9 @@ func (r *request) answered(now time.Time) {
 				continue
 			}
 			refresh = refresh || part.ErrorCode.RefreshMetadata()
-			one.part.answered(one, toAnswer(part), now)
+			a := toAnswer(part)
+			a.byID = r.call.Version >= 13 && !one.topicID.IsZero()
+			one.part.answered(one, a, now)
 		}
 	}
 	r.unanswered(now)

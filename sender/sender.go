@@ -3,7 +3,9 @@ package sender
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +57,7 @@ type Sender struct {
 
 	mu      sync.Mutex
 	brokers map[int32]*broker
+	cluster string       // the cluster id of the newest snapshot that was followed
 	parts   []*partition // all that were ever sent to
 	stopped bool
 }
@@ -112,10 +115,18 @@ func jittered(base, most time.Duration, try int) time.Duration {
 func (s *Sender) clusterChanged(snapshot *cluster.Snapshot) {
 	s.mu.Lock()
 	parts := s.parts[:len(s.parts):len(s.parts)]
+	var brokers []*broker
+	if snapshot.ClusterID != s.cluster {
+		s.cluster = snapshot.ClusterID
+		brokers = slices.Collect(maps.Values(s.brokers))
+	}
 	s.mu.Unlock()
 	now := time.Now()
 	for _, p := range parts {
 		p.follow(snapshot, now)
+	}
+	for _, b := range brokers {
+		b.leaveFormerCluster()
 	}
 }
 

@@ -18,6 +18,7 @@ type simClient struct {
 	lanes   []*simLane
 	brokers []*simEndpoint
 	ids     simIdentities
+	cluster string // the cluster id of the newest metadata
 	stopped bool
 }
 
@@ -32,6 +33,7 @@ type simLane struct {
 	leader  int
 	epoch   int32
 	topicID int
+	cluster string
 
 	ledger simLedger
 }
@@ -93,7 +95,7 @@ func (c *simClient) sendable(l *simLane) bool {
 		return false
 	}
 	if used, wants := l.lane.wantsIdentity(); wants {
-		id, ok := c.ids.after(c.s, used, l)
+		id, ok := c.ids.after(c.s, used, l.lane.newID, l)
 		if !ok {
 			return false
 		}
@@ -126,6 +128,9 @@ func (c *simClient) work(e *simEndpoint) {
 // connect dials a broker. One that hangs lets nobody in; the attempt is given up at once here. One that turns out to be too old is refused
 // what waits for it.
 func (c *simClient) connect(e *simEndpoint) bool {
+	if e.conn != nil && !sameCluster(e.conn.cluster, c.cluster) {
+		c.close(e)
+	}
 	if e.conn != nil {
 		return true
 	}
@@ -145,7 +150,12 @@ func (c *simClient) connect(e *simEndpoint) bool {
 		}
 		return false
 	}
-	e.conn = &simConn{broker: e.id, open: true}
+	if c.s.cfg.idempotent && !sameCluster(c.s.cluster.id, c.cluster) {
+		c.s.note("broker %d belongs to %s, the metadata is of %s", e.id, c.s.cluster.id, c.cluster)
+		e.notUntil = c.s.now.Add(50 * time.Millisecond)
+		return false
+	}
+	e.conn = &simConn{broker: e.id, cluster: c.s.cluster.id, open: true}
 	b.conns = append(b.conns, e.conn)
 	return true
 }
@@ -158,6 +168,9 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 	for i := range c.lanes {
 		l := c.lanes[(first+i)%len(c.lanes)]
 		topic := c.s.cluster.slots[l.slot].topic
+		if !sameCluster(l.cluster, e.conn.cluster) && c.s.cfg.idempotent {
+			continue // it has not followed to the connection's cluster yet
+		}
 		if id, there := ids[topic]; l.leader != e.id || there && id != l.topicID || !c.sendable(l) {
 			continue // a topic that is being made again has two ids for a moment: not in one request
 		}
@@ -276,14 +289,16 @@ func (c *simClient) receive(e *simEndpoint) {
 		e.notUntil = c.s.now.Add(r.throttle)
 	}
 	for _, part := range r.parts {
-		if part.hint != nil {
-			c.hear(c.lanes[part.slot], part.topicID, part.hint.leader, part.hint.epoch, true)
+		if l := c.lanes[part.slot]; part.hint != nil && sameCluster(r.conn.cluster, l.cluster) {
+			c.hear(l, part.topicID, part.hint.leader, part.hint.epoch, true)
 		}
 	}
 	for _, part := range r.parts {
 		if part.silent = c.s.hits(faultSilent, 15); !part.silent {
 			c.s.note("%s: answer of %v arrives: %s", c.s.cluster.slots[part.slot], part, part.answer.code.Name())
-			c.answered(part, *part.answer)
+			a := *part.answer
+			a.byID = c.s.cluster.kind.topicIDs
+			c.answered(part, a)
 		}
 	}
 	for _, part := range r.parts {
@@ -308,6 +323,17 @@ func (c *simClient) answered(part *simPart, a answer) {
 // hear is what the metadata client and partition.follow make of news about a leader.
 func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool) {
 	same := l.topicID == topicID
+	if l.cluster != c.cluster && !hint {
+		if l.cluster != "" || !sameCluster(l.ledger.id.cluster, c.cluster) {
+			l.ledger.acked = false
+			l.ledger.reasons++
+			l.topicID, l.epoch = 0, -1
+			same = false
+		}
+		l.cluster = c.cluster
+		c.s.note("%s: follows to %s", c.s.cluster.slots[l.slot], l.cluster)
+		c.finish(l, l.lane.clusterIs(l.cluster))
+	}
 	switch {
 	case hint && (!same || epoch <= l.epoch):
 		return
@@ -319,10 +345,10 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 	if l.topicID != 0 && !same {
 		l.ledger.acked = false
 		l.ledger.reasons++
-		l.lane.madeAgain()
+		c.finish(l, l.lane.madeAgain())
 	}
 	l.leader, l.epoch, l.topicID = leader, epoch, topicID
-	l.lane.leaderMoved(epoch, c.s.now)
+	c.finish(l, l.lane.leaderMoved(epoch, c.s.now))
 }
 
 // refresh asks a broker for metadata: what it believes, which may be old.
@@ -336,6 +362,7 @@ func (c *simClient) refresh(l *simLane) {
 	if len(can) == 0 {
 		return
 	}
+	c.followTo(c.s.cluster.id)
 	life := c.s.cluster.slots[l.slot].life
 	topicID, leader, epoch := life.topicID, life.leader, life.epoch
 	if c.s.hits(faultStaleMetadata, 2) {
@@ -350,6 +377,19 @@ func (c *simClient) refresh(l *simLane) {
 		c.s.note("%s: metadata says leader %d, epoch %d", c.s.cluster.slots[l.slot], leader, epoch)
 	}
 	c.hear(l, topicID, leader, epoch, false)
+}
+
+// followTo takes the cluster id of an answer with metadata. Connections to a former cluster end soon.
+func (c *simClient) followTo(id string) {
+	if id == c.cluster {
+		return
+	}
+	c.cluster = id
+	for _, e := range c.brokers {
+		if e.conn != nil && !sameCluster(e.conn.cluster, id) && c.s.rng.IntN(3) != 0 {
+			c.close(e)
+		}
+	}
 }
 
 // finish is partition.finishLocked.
@@ -465,17 +505,23 @@ type simIdentities struct {
 	current identity
 	asking  bool
 	waiting []*simLane
-	given   int64
 	epoch   int16 // of the next id, to be near the end now and then
 }
 
-func (d *simIdentities) after(s *sim, used identity, l *simLane) (identity, bool) {
-	if d.current.valid && d.current != used {
-		return d.current, true
-	}
-	if d.current.valid && d.current.epoch < math.MaxInt16 {
-		d.current.epoch++
-		return d.current, true
+func (d *simIdentities) after(s *sim, used identity, newID bool, l *simLane) (identity, bool) {
+	if d.current.valid {
+		switch {
+		case !sameCluster(d.current.cluster, l.cluster):
+			if !sameCluster(l.cluster, s.client.cluster) {
+				return identity{}, false
+			}
+		case newID && d.current.id == used.id && d.current.cluster == used.cluster:
+		case d.current != used:
+			return d.current, true
+		case d.current.epoch < math.MaxInt16:
+			d.current.epoch++
+			return d.current, true
+		}
 	}
 	d.current = identity{}
 	if !slices.Contains(d.waiting, l) {
@@ -493,6 +539,12 @@ func (d *simIdentities) answer(s *sim) {
 	if !d.asking {
 		return
 	}
+	if s.client.cluster == "" {
+		s.client.followTo(s.cluster.id)
+	}
+	if s.client.cluster != s.cluster.id {
+		return // its connection broke with the former cluster
+	}
 	waiting := d.waiting
 	d.waiting, d.asking = nil, false
 	if s.hits(faultNoIdentity, 3) {
@@ -502,8 +554,8 @@ func (d *simIdentities) answer(s *sim) {
 		}
 		return
 	}
-	d.given++
-	d.current = identity{id: d.given, epoch: d.epoch, valid: true}
+	s.cluster.given++
+	d.current = identity{id: s.cluster.given, epoch: d.epoch, valid: true, cluster: s.cluster.id}
 	d.epoch = 0
-	s.note("the producer has id=%d epoch=%d", d.given, d.current.epoch)
+	s.note("the producer has id=%d epoch=%d of %s", d.current.id, d.current.epoch, d.current.cluster)
 }

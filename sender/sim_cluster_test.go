@@ -48,7 +48,10 @@ type simCluster struct {
 	brokers []*simBroker
 	slots   []*simSlot
 	topicID int // the newest
-	limit   int // records that a batch may have: max.message.bytes
+	id      string
+	given   int64 // the newest producer id; each cluster starts at 0
+	former  int   // how many clusters were discarded
+	limit   int   // records that a batch may have: max.message.bytes
 }
 
 // simSlot is one partition of one topic name. The topic may be deleted and made again, which begins a new life.
@@ -104,7 +107,7 @@ type simView struct {
 }
 
 func newSimCluster(s *sim, brokers, topics, partitions int) *simCluster {
-	c := &simCluster{s: s, limit: 1 << 30, minISR: 1 + s.rng.IntN(2)}
+	c := &simCluster{s: s, id: "cluster-0", limit: 1 << 30, minISR: 1 + s.rng.IntN(2)}
 	for id := range brokers {
 		c.brokers = append(c.brokers, &simBroker{id: id, alive: true})
 	}

@@ -12,6 +12,8 @@ type simEntry struct {
 	base     int64
 	stray    bool // the client had given its connection up when the broker found it
 	lapsed   bool // and has another producer id since, which fences nothing of the former
+
+	strangers bool // another producer wrote it; its records are not ours
 }
 
 func (e *simEntry) end() int64  { return e.base + int64(len(e.records)) }

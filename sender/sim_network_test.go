@@ -14,6 +14,7 @@ import (
 // simConn is a connection, seen from both ends. Either end may have given it up without the other knowing.
 type simConn struct {
 	broker  int
+	cluster string        // that the broker belonged to when the connection was made
 	open    bool          // for the client
 	broken  bool          // the broker's end is gone: what is written leads nowhere
 	pending []*simRequest // the client waits for their answers
@@ -45,6 +46,7 @@ type simPart struct {
 	appended *simLife // where the broker put it, or has it as a duplicate
 	required int64    // the high watermark that it waits for
 	silent   bool     // the answer does not speak of it
+	foreign  bool     // what it takes for a duplicate is another producer's batch
 }
 
 // simHint is a leader that an answer names.
@@ -147,9 +149,12 @@ func (c *simCluster) append(b *simBroker, part *simPart, stray bool) {
 		part.answer = refusal(refused)
 	case duplicate != nil:
 		part.appended, part.required = v.life, duplicate.end()
+		if duplicate.strangers {
+			part.foreign = true
+		}
 	default:
 		e := &simEntry{records: part.records, id: part.id, sequence: part.sequence, base: log.end(), stray: stray}
-		e.lapsed = stray && part.id.valid && part.id.id != c.s.client.ids.current.id
+		e.lapsed = stray && part.id.valid && (part.id.id != c.s.client.ids.current.id || part.id.cluster != c.s.client.ids.current.cluster)
 		log.add(e)
 		part.appended, part.required = v.life, e.end()
 		for i, record := range part.records {

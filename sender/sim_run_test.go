@@ -37,12 +37,13 @@ const (
 	faultRebuild
 	faultTooOld
 	faultClose
+	faultReplace
 	faultKinds
 )
 
 var faultNames = [...]string{
 	"reset", "torn", "unsent", "hang", "kill", "stop", "move", "lag", "reassign", "stale metadata", "server error", "refusal", "retriable",
-	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild", "too old", "close",
+	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild", "too old", "close", "replace",
 }
 
 // simLimits are what the shrinker takes from a run to make its story shorter. The zero value takes nothing.
@@ -151,8 +152,8 @@ func (s *sim) populate(l *simLane, n int) {
 	}
 	if s.rng.IntN(3) == 0 && s.cfg.idempotent && !s.cluster.kind.unknownProducers {
 		if !s.client.ids.current.valid {
-			s.client.ids.given++
-			s.client.ids.current = identity{id: s.client.ids.given, epoch: s.client.ids.epoch, valid: true}
+			s.cluster.given++
+			s.client.ids.current = identity{id: s.cluster.given, epoch: s.client.ids.epoch, valid: true, cluster: s.cluster.id}
 			s.client.ids.epoch = 0
 		}
 		l.lane.id, l.lane.next = s.client.ids.current, 1<<31-1-int32(s.rng.IntN(30))
@@ -312,6 +313,10 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 		for _, l := range s.client.lanes {
 			l.ledger.reasons++
 		}
+	case f == faultReplace && once:
+		c.replace()
+	case f == faultReplace:
+		c.strangerWrites(slot)
 	case f == faultForget && s.quiet():
 		s.pass(2 * brokerForgets)
 		c.forget()

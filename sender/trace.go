@@ -70,7 +70,7 @@ func (t *trace) name(p *parcel) int {
 
 func (t *trace) adopted(id identity) {
 	if t != nil {
-		t.line("identity", "producer", id.id, "epoch", id.epoch)
+		t.line("identity", "producer", id.id, "epoch", id.epoch, "cluster", id.cluster)
 	}
 }
 
@@ -86,6 +86,9 @@ func (t *trace) answered(p *parcel, a answer, now time.Time, does []action) {
 		return
 	}
 	args := []any{"at", t.since(now), "batch", t.name(p), "code", int16(a.code), "offset", a.offset, "time", a.logAppendTime}
+	if a.byID {
+		args = append(args, "byID", true)
+	}
 	if a.message != "" {
 		args = append(args, "message", a.message)
 	}
@@ -108,15 +111,21 @@ func (t *trace) ticked(now time.Time, does []action) {
 	}
 }
 
-func (t *trace) leaderMoved(from, epoch int32, now time.Time) {
+func (t *trace) leaderMoved(from, epoch int32, now time.Time, does []action) {
 	if t != nil && epoch >= 0 && epoch != from { // all else is no news to the lane
-		t.line("leader", "at", t.since(now), "leaderEpoch", epoch)
+		t.line("leader", "at", t.since(now), "leaderEpoch", epoch, "does", t.does(does))
 	}
 }
 
-func (t *trace) madeAgain() {
+func (t *trace) madeAgain(does []action) {
 	if t != nil {
-		t.line("madeAgain")
+		t.line("madeAgain", "does", t.does(does))
+	}
+}
+
+func (t *trace) clusterIs(id string, does []action) {
+	if t != nil {
+		t.line("cluster", "id", id, "does", t.does(does))
 	}
 }
 

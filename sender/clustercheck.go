@@ -1,0 +1,71 @@
+package sender
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
+)
+
+// A producer identity means nothing outside the cluster that gave it: another cluster may have given the same producer id to another
+// producer, and would answer "duplicate" for batches that it never got. The metadata tells too late that a cluster was replaced, for the
+// sender may have reached a server of the new one before. So each connection that carries identities is checked once, when it is
+// made: its server names its cluster, and a request takes only batches of that cluster (see partition.next). Kafka 4.4 has the
+// same check in ApiVersions (KIP-1242); a Metadata request for no topics does it with all versions.
+
+// patientStrangers is how many times in a row a broker's address may lead to another cluster before the client starts again from the
+// bootstrap servers. At first the client asks the servers that it knows: the broker may just have another address now.
+const patientStrangers = 2
+
+// clusterOf returns the id of the cluster that the server of a new connection belongs to, or an error if that is not the cluster of the
+// metadata. The id is empty where the server reports none, and without idempotence, where nobody needs it.
+func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string, error) {
+	if !b.s.cfg.Idempotent {
+		return "", nil
+	}
+	const namesCluster = 2
+	if version, err := conn.Version(protocol.Metadata); err != nil || version < namesCluster {
+		return "", nil // the server cannot say
+	}
+	ctx, cancel := context.WithTimeout(b.s.ctx, timeout)
+	defer cancel()
+	var resp protocol.MetadataResponse
+	if err := conn.Do(ctx, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{}}, &resp); err != nil {
+		return "", err
+	}
+	if resp.ErrorCode != protocol.None {
+		return "", &transport.Error{Address: conn.Address(), Err: &protocol.Error{Code: resp.ErrorCode}}
+	}
+	if resp.ClusterID == nil {
+		return "", nil
+	}
+	if expected := b.s.cfg.Cluster.Snapshot().ClusterID; !sameCluster(*resp.ClusterID, expected) {
+		return "", b.stranger(conn, *resp.ClusterID, expected)
+	}
+	return *resp.ClusterID, nil
+}
+
+// stranger takes in that the broker's address leads to another cluster. The error says so.
+func (b *broker) stranger(conn *transport.Conn, found, expected string) error {
+	b.mu.Lock()
+	b.strangers++
+	again := b.strangers >= patientStrangers
+	b.mu.Unlock()
+	if again {
+		b.s.cfg.Cluster.Rebootstrap()
+	}
+	return fmt.Errorf("server %s belongs to cluster %.64q, and the metadata is of cluster %.64q", conn.Address(), found, expected)
+}
+
+// leaveFormerCluster closes the connection if its server does not belong to the cluster of the metadata any more.
+func (b *broker) leaveFormerCluster() {
+	b.mu.Lock()
+	conn, clusterID := b.conn, b.cluster
+	b.mu.Unlock()
+	if conn != nil && !sameCluster(clusterID, b.s.cfg.Cluster.Snapshot().ClusterID) {
+		conn.Close(record.ErrClusterReplaced)
+	}
+}
