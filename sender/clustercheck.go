@@ -16,10 +16,6 @@ import (
 // made: its server names its cluster, and a request takes only batches of that cluster (see partition.next). Kafka 4.4 has the
 // same check in ApiVersions (KIP-1242); a Metadata request for no topics does it with all versions.
 
-// patientStrangers is how many times in a row a broker's address may lead to another cluster before the client starts again from the
-// bootstrap servers. At first the client asks the servers that it knows: the broker may just have another address now.
-const patientStrangers = 2
-
 // clusterOf returns the id of the cluster that the server of a new connection belongs to, or an error if that is not the cluster of the
 // metadata. The id is empty where the server reports none, and without idempotence, where nobody needs it.
 func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string, error) {
@@ -48,13 +44,16 @@ func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string,
 	return *resp.ClusterID, nil
 }
 
-// stranger takes in that the broker's address leads to another cluster. The error says so.
+// stranger takes in that the broker's address leads to another cluster. The error says so. After the second time in a row, the fourth, the
+// eighth and so on, the client starts again from the bootstrap servers. After the others it only requests metadata from the servers that
+// it knows: the broker may have another address, or its address may lead to both clusters in turn, where the next attempt can
+// meet the right one.
 func (b *broker) stranger(conn *transport.Conn, found, expected string) error {
 	b.mu.Lock()
 	b.strangers++
-	again := b.strangers >= patientStrangers
+	startOver := b.strangers >= 2 && b.strangers&(b.strangers-1) == 0
 	b.mu.Unlock()
-	if again {
+	if startOver {
 		b.s.cfg.Cluster.Rebootstrap()
 	}
 	return fmt.Errorf("server %s belongs to cluster %.64q, and the metadata is of cluster %.64q", conn.Address(), found, expected)

@@ -241,3 +241,49 @@ func TestABrokerThatHangsWithTheProducerIDIsLeftForAnother(t *testing.T) {
 		require.Less(t, time.Since(began), 5*time.Second)
 	})
 }
+
+// A server accepts no epoch that a client chose. The first batch under a bumped epoch was certainly not written, and the producer gets a new
+// id, at once and whatever the code of the refusal.
+func TestABrokerThatRefusesBumpedEpochsGetsANewProducerID(t *testing.T) {
+	for _, code := range []protocol.ErrorCode{
+		protocol.InvalidProducerEpoch, protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID, protocol.InvalidProducerIDMapping,
+		protocol.ProducerFenced,
+	} {
+		t.Run(code.Name(), func(t *testing.T) {
+			onRig(t, topicT(1, 2), nil, func(r *rig) {
+				r.send(0, "a").acked()
+				r.send(1, "a").acked()
+				bumped := func(q *testbroker.Request) bool { return q.Parts[0].Batch.Header.ProducerEpoch > 0 }
+				r.c.On(protocol.Produce).When(bumped).Do(testbroker.Fail(code))
+				for range 3 {
+					r.c.On(protocol.Produce).Partition("t", 0).Nth(1).Do(testbroker.Fail(protocol.UnknownProducerID))
+					began := time.Now()
+					r.send(0, "b").acked()
+					require.Less(t, time.Since(began), time.Second)
+				}
+				require.Len(t, r.c.RequestsOf(protocol.InitProducerID), 4)
+				r.send(1, "b").acked()
+				require.Equal(t, int64(1000), r.c.Batches("t", 1)[1].Header.ProducerID, "another partition keeps its identity")
+			})
+		})
+	}
+}
+
+// A record without a key in a compacted topic: brokers before 2.4 refuse its batch as CORRUPT_MESSAGE, which a retry does not change.
+func TestACorruptMessageIsFinalAtTheSecondAttempt(t *testing.T) {
+	onRig(t, topicT(1, 1), nil, func(r *rig) {
+		rule := r.c.On(protocol.Produce).Do(testbroker.Fail(protocol.CorruptMessage))
+		failure := r.send(0, "x").failed(false)
+		require.ErrorIs(t, failure, &protocol.Error{Code: protocol.CorruptMessage})
+		require.False(t, failure.Retriable)
+		require.Contains(t, failure.Error(), "compacted")
+		require.Equal(t, 2, rule.Hits())
+		rule.End()
+		r.send(0, "y").acked()
+
+		// Bytes that were damaged on their way arrive with the next attempt.
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Fail(protocol.CorruptMessage))
+		r.send(0, "z").acked()
+		require.Equal(t, []string{"y", "z"}, r.values(0))
+	})
+}

@@ -28,6 +28,7 @@ type partition struct {
 	broker   *broker // of the current leader; nil while there is none
 	leader   int32
 	topicID  protocol.UUID
+	refusals refusals
 	left     time.Time // when the leader moved away from a broker that owes answers; zero when none is owed
 	queued   bool      // stands in a broker's ready queue
 	ticket   uint64    // its place there, counted up with each
@@ -249,7 +250,7 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	actions = append(actions, moved...)
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
-		p.broker, p.leader, p.queued = b, leader, false
+		p.broker, p.leader, p.queued, p.refusals = b, leader, false, refusals{}
 		p.acc.SetBroker(leader)
 		if b != nil && p.s.cfg.Idempotent && p.lane.flying > 0 {
 			p.left = now
@@ -302,11 +303,16 @@ var errFormerLeader = errors.New("the partition has another leader, and the form
 func (p *partition) answered(t trip, a answer, now time.Time) {
 	p.mu.Lock()
 	var actions []action
+	tired := false
 	if t.try == t.cargo.try {
+		tired = p.refusals.add(a.code, now)
 		actions = p.lane.answered(&t.parcel, a, now)
 		p.trace.answered(&t.parcel, a, now, actions)
 	}
 	p.finishLocked(actions, now)
+	if tired {
+		p.s.cfg.Cluster.Refresh()
+	}
 }
 
 func (p *partition) disconnected(t trip, sent bool, cause error, now time.Time) {
