@@ -64,7 +64,7 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 	case "seal":
 		return s.seal(t, d)
 	case "send":
-		return s.send()
+		return s.send(d.HasArg("by-id"))
 	case "answer":
 		return s.answer(t, d)
 	case "disconnect":
@@ -138,7 +138,7 @@ func (s *story) parcel(name string, count int32) *parcel {
 }
 
 // send does what the glue does when a broker has room for requests: it sends all that the core lets go.
-func (s *story) send() string {
+func (s *story) send(byID bool) string {
 	var sent []string
 	for {
 		if used, wants := s.lane.wantsIdentity(); wants && (len(s.queue) > 0 || s.lane.hasRetrying()) {
@@ -155,6 +155,7 @@ func (s *story) send() string {
 			}
 			p, s.queue = s.queue[0], s.queue[1:]
 		}
+		p.byName = p.byName || !byID
 		s.lane.sent(p)
 		text := "send " + s.nameOf[p]
 		if s.cfg.idempotent {

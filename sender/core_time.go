@@ -132,7 +132,8 @@ func (l *lane) leaveFormerCluster() (out []action) {
 	return out
 }
 
-// outlived ends batches that may be in the log of a topic that is gone, and have others before them that wait for new sequences. They
+// outlived lets batches that may be in the log of a topic that is gone go to the recreated one under a new identity, if their requests named
+// the topic by its id. Of the others it ends those that have batches before them that wait for new sequences. They
 // would be tried first, for the log to refuse them; but the topic that was made again would take them, before their turn. retryDue asks for a
 // tick where one stands.
 func (l *lane) outlived() (out []action) {
@@ -141,6 +142,11 @@ func (l *lane) outlived() (out []action) {
 	}
 	ahead := false
 	for _, p := range l.window {
+		if p.state == retrying && p.doubtful && p.life != l.life && !p.byName {
+			// No request for the former topic reaches this one, so it is not in this log.
+			p.doubtful, p.strayed, p.bygone = false, false, true
+			l.takeBack(p)
+		}
 		switch {
 		case p.state != retrying:
 		case p.sequence == noSequence:

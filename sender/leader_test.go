@@ -266,7 +266,7 @@ func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
 			p.mu.Lock()
 			ticket := p.ticket
 			p.mu.Unlock()
-			return p.next(r.s.broker(broker), ticket, time.Now(), 1<<20, fill, "")
+			return p.next(r.s.broker(broker), ticket, time.Now(), 1<<20, fill, "", true)
 		}
 		first, _ := next(1, here)
 		require.NotNil(t, first.cargo)

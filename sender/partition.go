@@ -137,7 +137,7 @@ func (p *partition) sendableLocked(now time.Time) bool {
 // next gives broker b the batch that goes now, if it has at most room bytes and the partition gave none to the same fill
 // before: a request takes one batch a partition. full says that there is one that must wait for the next request; the
 // partition counts as queued then. It is queued again by itself when it has more to send.
-func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64, cluster string) (t trip, full bool) {
+func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64, cluster string, byID bool) (t trip, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped || !p.standsAtLocked(b, ticket) {
@@ -174,6 +174,7 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 		p.pack = slices.Delete(p.pack, 0, 1)
 	}
 	p.fill = fill
+	c.parcel.byName = c.parcel.byName || !byID || p.topicID.IsZero()
 	p.stampLocked(c)
 	p.trace.sent(&c.parcel, now)
 	p.kickLocked(now)

@@ -299,6 +299,7 @@ func (r *replayed) sent(f fields) error {
 	case p == nil:
 		p = r.batch(f["batch"], int32(f.number("count")), f.time("created"))
 	}
+	p.byName = f.yes("byName")
 	r.lane.sent(p)
 	if p.id.id != f.number("producer") || int64(p.id.epoch) != f.number("epoch") || int64(p.sequence) != f.number("sequence") {
 		return fmt.Errorf("now it has producer %d epoch %d sequence %d", p.id.id, p.id.epoch, p.sequence)

@@ -15,6 +15,7 @@ type request struct {
 	b       *broker
 	conn    *transport.Conn
 	cluster string // the cluster id of conn's server; empty where it is not known
+	byID    bool   // Produce requests to conn name topics by their ids
 	trips   []trip // not changed between fill and recycle
 	found   []bool // which of trips the answer spoke of
 	body    protocol.ProduceRequest
@@ -26,6 +27,9 @@ type request struct {
 	began   time.Time
 	full    bool // there was more than it had room for
 }
+
+// namesTopicsByID is the first version of Produce in which topics go by their ids.
+const namesTopicsByID = 13
 
 // fill makes a request of the partitions that are ready: one batch of each, up to max.request.size, or, if bound is not 0, so many bytes
 // with all that is around the batches. It returns nil when none had anything to send after all, or nothing as small as that.
@@ -48,7 +52,7 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 		if len(r.trips) == 0 {
 			limit = first
 		}
-		t, full := p.part.next(b, p.ticket, now, limit, fill, r.cluster)
+		t, full := p.part.next(b, p.ticket, now, limit, fill, r.cluster, r.byID)
 		if full {
 			b.pushFront(p)
 			r.full = true
@@ -79,10 +83,10 @@ func (b *broker) newRequest(conn *transport.Conn) *request {
 	if n := len(b.free); n > 0 {
 		r := b.free[n-1]
 		b.free = b.free[:n-1]
-		r.conn, r.cluster = conn, b.cluster
+		r.conn, r.cluster, r.byID = conn, b.cluster, b.version >= namesTopicsByID
 		return r
 	}
-	r := &request{b: b, conn: conn, cluster: b.cluster, topics: make(map[string]int)}
+	r := &request{b: b, conn: conn, cluster: b.cluster, byID: b.version >= namesTopicsByID, topics: make(map[string]int)}
 	r.call.Done = r.done
 	return r
 }
@@ -172,7 +176,7 @@ func (r *request) encode(version int16) error {
 	for i := range r.body.Topics {
 		if r.body.Topics[i].ID.IsZero() {
 			// The topic's id is not known, so it must go by its name.
-			version = min(version, 12)
+			version = min(version, namesTopicsByID-1)
 		}
 	}
 	r.body.Acks = cfg.Acks

@@ -49,7 +49,7 @@ func (r *request) answered(now time.Time) {
 			}
 			refresh = refresh || part.ErrorCode.RefreshMetadata()
 			a := toAnswer(part)
-			a.byID = r.call.Version >= 13 && !one.topicID.IsZero()
+			a.byID = r.call.Version >= namesTopicsByID && !one.topicID.IsZero()
 			one.part.answered(one, a, now)
 		}
 	}
@@ -68,7 +68,7 @@ func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32)
 		if r.found[i] || one.part.acc.Index() != index {
 			continue
 		}
-		if r.call.Version >= 13 && one.topicID != t.ID || r.call.Version < 13 && one.part.acc.Topic() != t.Name {
+		if r.call.Version >= namesTopicsByID && one.topicID != t.ID || r.call.Version < namesTopicsByID && one.part.acc.Topic() != t.Name {
 			continue
 		}
 		*next = i + 1
@@ -121,7 +121,7 @@ func (r *request) hint() {
 				continue
 			}
 			name := t.Name
-			if r.call.Version >= 13 {
+			if r.call.Version >= namesTopicsByID {
 				name = r.topicName(t.ID)
 			}
 			hints = append(hints, cluster.LeaderHint{

@@ -178,6 +178,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 		ids[topic] = l.topicID
 		had := b.parcel.sequence
 		c.s.checkTries(b)
+		b.parcel.byName = !c.s.cluster.kind.topicIDs
 		l.lane.sent(b.parcel)
 		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.parcel.sequence, records: b.records}
 		if c.s.cfg.idempotent {

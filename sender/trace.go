@@ -77,7 +77,7 @@ func (t *trace) adopted(id identity) {
 func (t *trace) sent(p *parcel, now time.Time) {
 	if t != nil {
 		t.line("sent", "at", t.since(now), "batch", t.name(p), "count", p.count, "created", t.since(p.created),
-			"producer", p.id.id, "epoch", p.id.epoch, "sequence", p.sequence)
+			"producer", p.id.id, "epoch", p.id.epoch, "sequence", p.sequence, "byName", p.byName)
 	}
 }
 
