@@ -33,15 +33,18 @@ type api struct {
 	versions VersionRange
 	// flexible is the first version with compact lengths and tagged fields (KIP-482).
 	flexible int16
+	// throttles is the first version in which a broker over quota responds first and mutes the connection then (KIP-219).
+	// In older versions the broker has waited before it responds.
+	throttles int16
 }
 
 // apis is the one place that knows versions. Produce starts at 3: it is the first with record batches of format 2, and the
 // oldest that brokers from 4.0 on take (KIP-896).
 var apis = [...]api{
-	{Produce, "Produce", VersionRange{3, 13}, 9},
-	{Metadata, "Metadata", VersionRange{0, 13}, 9},
-	{ApiVersions, "ApiVersions", VersionRange{0, 4}, 3},
-	{InitProducerID, "InitProducerId", VersionRange{0, 5}, 2},
+	{Produce, "Produce", VersionRange{3, 13}, 9, 6},
+	{Metadata, "Metadata", VersionRange{0, 13}, 9, 6},
+	{ApiVersions, "ApiVersions", VersionRange{0, 4}, 3, 2},
+	{InitProducerID, "InitProducerId", VersionRange{0, 5}, 2, 1},
 }
 
 // find returns what is known of an API, or nil.
@@ -66,6 +69,32 @@ func (k APIKey) String() string {
 func (k APIKey) flexible(version int16) bool {
 	a := k.find()
 	return a != nil && version >= a.flexible
+}
+
+// clientThrottles reports whether the client must wait for the throttle time of a response in this version.
+func (k APIKey) clientThrottles(version int16) bool {
+	a := k.find()
+	return a != nil && version >= a.throttles
+}
+
+// ThrottleMs returns for how many milliseconds the broker has muted the connection after resp, a response in the given
+// version. Versions in which the broker waits before it responds, and nonsense such as negative times, give 0.
+func ThrottleMs(resp Response, version int16) int32 {
+	if !resp.Key().clientThrottles(version) {
+		return 0
+	}
+	var ms int32
+	switch m := resp.(type) {
+	case *ProduceResponse:
+		ms = m.ThrottleMs
+	case *MetadataResponse:
+		ms = m.ThrottleMs
+	case *ApiVersionsResponse:
+		ms = m.ThrottleMs
+	case *InitProducerIDResponse:
+		ms = m.ThrottleMs
+	}
+	return max(ms, 0)
 }
 
 // check returns an error unless the version is spoken.

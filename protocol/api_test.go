@@ -115,3 +115,27 @@ func TestUUIDIsPrintedAsKafkaPrintsIt(t *testing.T) {
 	require.True(t, UUID{}.IsZero())
 	require.False(t, goldenID.IsZero())
 }
+
+// The versions are those of Kafka's shouldClientThrottle.
+func TestAClientWaitsOnlyInVersionsInWhichTheBrokerRespondsFirst(t *testing.T) {
+	from := map[APIKey]int16{Produce: 6, Metadata: 6, ApiVersions: 2, InitProducerID: 1}
+	require.Len(t, from, len(apis))
+	for _, resp := range []func(ms int32) Response{
+		func(ms int32) Response { return &ProduceResponse{ThrottleMs: ms} },
+		func(ms int32) Response { return &MetadataResponse{ThrottleMs: ms} },
+		func(ms int32) Response { return &ApiVersionsResponse{ThrottleMs: ms} },
+		func(ms int32) Response { return &InitProducerIDResponse{ThrottleMs: ms} },
+	} {
+		key := resp(0).Key()
+		for v := range Supported(key).Max + 1 {
+			want := int32(0)
+			if v >= from[key] {
+				want = 1234
+			}
+			require.Equal(t, want, ThrottleMs(resp(1234), v), "%s %d", key, v)
+			for _, none := range []int32{0, -1, -1 << 31} {
+				require.Zero(t, ThrottleMs(resp(none), v))
+			}
+		}
+	}
+}
