@@ -106,7 +106,8 @@ func DelayAnswer(d time.Duration) Action { return Action{set: true, answerDelay:
 // HoldAnswer handles the request and waits until the channel is closed before it answers.
 func HoldAnswer(until <-chan struct{}) Action { return Action{set: true, holdAnswer: until} }
 
-// Throttle answers with a throttle time, and handles nothing of the connection for that long after the answer (KIP-219).
+// Throttle answers with a throttle time, and reads and handles nothing of the connection for that long after the answer (KIP-219).
+// In versions before KIP-219 (Produce below 6) the broker waits before it answers instead.
 func Throttle(d time.Duration) Action { return Action{set: true, throttle: d} }
 
 // DripAnswer writes the answer in pieces of some bytes, with a pause after each.

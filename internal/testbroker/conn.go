@@ -29,6 +29,8 @@ type conn struct {
 	silent bool
 	// producing is how many Produce requests are read and not answered. The cluster's mutex guards it.
 	producing int
+	// muted is not nil while the connection is throttled, and closed at the end of that. The cluster's mutex guards it.
+	muted chan struct{}
 }
 
 // serve starts a connection. The cluster's mutex is held.
@@ -149,10 +151,42 @@ func (k *conn) handle(s *seen) error {
 	if err := k.gate(true); err != nil {
 		return err
 	}
-	if err := k.answer(s, &a, response); err != nil {
+	return k.throttled(s, &a, response)
+}
+
+// throttled answers and throttles the connection, as Kafka does: where the version says that the broker responds first, the
+// connection is muted after the answer, so that nothing is read from it either; else the answer comes late.
+func (k *conn) throttled(s *seen, a *Action, response protocol.Response) error {
+	if a.throttle > 0 && !respondsFirst(s.Header.Key, s.Header.Version) {
+		if err := k.pause(a.throttle, nil); err != nil {
+			return err
+		}
+		return k.answer(s, a, response)
+	}
+	if a.throttle > 0 {
+		muted := make(chan struct{})
+		k.setMuted(muted)
+		defer func() {
+			k.setMuted(nil)
+			close(muted)
+		}()
+	}
+	if err := k.answer(s, a, response); err != nil {
 		return err
 	}
 	return k.pause(a.throttle, nil)
+}
+
+// respondsFirst says whether a broker over quota responds to a version first and mutes the connection then (KIP-219).
+func respondsFirst(key protocol.APIKey, version int16) bool {
+	first := map[protocol.APIKey]int16{protocol.Produce: 6, protocol.Metadata: 6, protocol.ApiVersions: 2, protocol.InitProducerID: 1}
+	return version >= first[key]
+}
+
+func (k *conn) setMuted(muted chan struct{}) {
+	k.b.c.mu.Lock()
+	defer k.b.c.mu.Unlock()
+	k.muted = muted
 }
 
 // answer writes the answer, or what the action makes of it. response is nil when there is none.
@@ -221,13 +255,16 @@ func (k *conn) write(frame []byte, a *Action) error {
 	return nil
 }
 
-// gate waits while the broker hangs, and before an answer also while it is mute.
+// gate waits while the broker hangs or has throttled the connection, and before an answer also while it is mute.
 func (k *conn) gate(answer bool) error {
 	for {
 		k.b.c.mu.Lock()
 		closed := k.b.hung
 		if closed == nil && answer {
 			closed = k.b.mute
+		}
+		if closed == nil {
+			closed = k.muted
 		}
 		k.b.c.mu.Unlock()
 		if closed == nil {

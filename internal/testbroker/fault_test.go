@@ -189,6 +189,37 @@ func TestTimesPassBetweenAsTheScriptSays(t *testing.T) {
 	})
 }
 
+func TestAThrottledConnectionIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(t, oneTopic)
+		c.On(protocol.Produce).Nth(1).Do(Throttle(3 * time.Second))
+		k := connect(t, c, 1)
+		var r protocol.ProduceResponse
+		k.do(12, request(-1, "events", 0, batch(plain, "x")), &r)
+		require.EqualValues(t, 3000, r.ThrottleMs)
+		k.send(12, request(-1, "events", 0, batch(plain, "x")))
+		time.Sleep(3*time.Second - time.Millisecond)
+		require.Len(t, c.Produces(), 1)
+		began := time.Now()
+		k.receive(2, 12, &r)
+		require.Equal(t, time.Millisecond, time.Since(began))
+	})
+}
+
+func TestAnOldVersionIsThrottledBeforeItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(t, oneTopic)
+		c.On(protocol.Produce).Nth(1).Do(Throttle(3 * time.Second))
+		k := connect(t, c, 1)
+		began := time.Now()
+		var r protocol.ProduceResponse
+		for range 2 {
+			k.do(5, request(-1, "events", 0, batch(plain, "x")), &r)
+			require.Equal(t, 3*time.Second, time.Since(began))
+		}
+	})
+}
+
 func TestHeldRequestsWaitForTheTest(t *testing.T) {
 	onEach(t, oneTopic, func(t *testing.T, c *Cluster) {
 		first, second := make(chan struct{}), make(chan struct{})
