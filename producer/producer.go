@@ -101,7 +101,7 @@ func transportOptions(cfg *Config) *transport.Options {
 	return &transport.Options{
 		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version,
 		RequestTimeout: max(cfg.RequestTimeout, soonest), SetupTimeout: cfg.SocketConnectionSetupTimeout,
-		MaxIdle:    cmp.Or(cfg.ConnectionsMaxIdle, soonest),
+		MaxThrottle: max(cfg.DeliveryTimeout, soonest), MaxIdle: cmp.Or(cfg.ConnectionsMaxIdle, soonest),
 		SendBuffer: cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
 	}
 }

@@ -313,7 +313,12 @@ func (b *broker) look() {
 	b.watching = false
 	silent, waiting := false, b.waiting && b.ready.Len() > 0
 	if b.inFlight > 0 {
-		rest := suspectAfter - time.Since(b.heard)
+		since := b.heard
+		if b.conn != nil {
+			// A throttled broker owes no response before the end of the throttle.
+			since = later(since, b.conn.ThrottledUntil())
+		}
+		rest := suspectAfter - time.Since(since)
 		if silent = rest <= 0; silent {
 			rest = suspectAfter
 		}
@@ -328,6 +333,13 @@ func (b *broker) look() {
 	}
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // trouble says what keeps the broker from being sent to, or "".
 func (b *broker) trouble() string {
 	b.mu.Lock()
@@ -335,6 +347,8 @@ func (b *broker) trouble() string {
 	switch {
 	case b.lastErr != nil:
 		return fmt.Sprintf("broker %d cannot be reached: %v", b.id, b.lastErr)
+	case b.conn != nil && time.Until(b.conn.ThrottledUntil()) > 0:
+		return fmt.Sprintf("broker %d throttles", b.id)
 	case b.inFlight >= b.s.cfg.MaxInFlight:
 		return fmt.Sprintf("broker %d has not answered %d requests", b.id, b.inFlight)
 	case time.Until(b.notUntil) > 0:

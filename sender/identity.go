@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -104,12 +103,9 @@ func (d *identities) ask() {
 }
 
 func (d *identities) request() (identity, error) {
-	// The request has its own time, of which the connection tells more; this is for the time before there is one.
-	ctx, cancel := context.WithTimeout(d.s.ctx, 2*d.s.cfg.RequestTimeout)
-	defer cancel()
 	req := &protocol.InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: -1, ProducerEpoch: -1}
 	var resp protocol.InitProducerIDResponse
-	clusterID, err := d.s.cfg.Cluster.Do(ctx, req, &resp)
+	clusterID, err := d.s.cfg.Cluster.Do(d.s.ctx, req, &resp)
 	if err != nil {
 		return identity{}, err
 	}

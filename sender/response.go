@@ -27,8 +27,8 @@ func (r *request) failed(err error, now time.Time) {
 
 // answered hands every partition its part of the answer.
 func (r *request) answered(now time.Time) {
-	if r.answer.ThrottleMs > 0 {
-		r.b.throttle(time.Duration(r.answer.ThrottleMs)*time.Millisecond, now)
+	if ms := protocol.ThrottleMs(&r.answer, r.call.Version); ms > 0 {
+		r.b.throttle(r.conn, time.Duration(ms)*time.Millisecond, now)
 	}
 	r.hint()
 	refresh := false
@@ -148,9 +148,12 @@ func (r *request) topicName(id protocol.UUID) string {
 	return ""
 }
 
-// throttle keeps requests from the broker for as long as it asks (KIP-219), though never longer than records live.
-func (b *broker) throttle(d time.Duration, now time.Time) {
-	until := now.Add(min(d, b.s.cfg.DeliveryTimeout))
+// throttle keeps requests from the broker for as long as it asks (KIP-219), though never longer than records live. The requests
+// in flight get as much more time.
+func (b *broker) throttle(conn *transport.Conn, d time.Duration, now time.Time) {
+	d = min(d, b.s.cfg.DeliveryTimeout)
+	conn.Throttle(d)
+	until := now.Add(d)
 	b.mu.Lock()
 	if until.After(b.notUntil) {
 		b.notUntil = until

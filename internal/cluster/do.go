@@ -10,10 +10,13 @@ import (
 )
 
 // Do sends a request that any broker can answer, InitProducerId for one, over the client's connection, and makes one first if
-// there is none. It tries once: whether to try again is for the caller to say. It returns the id of the cluster that the
+// there is none. It tries once: whether to try again is for the caller to say. The request has its own time, of which the connection
+// knows more than ctx: a throttle extends it. It gets a connection in twice RequestTimeout, or fails. It returns the id of the cluster that the
 // answering server belongs to, as in Snapshot.ClusterID; a caller that keeps a part of the answer keeps the id with it.
 func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Response) (clusterID string, err error) {
-	conn, err := c.connection(ctx)
+	first, cancel := context.WithTimeout(ctx, 2*c.cfg.RequestTimeout)
+	conn, err := c.connection(first)
+	cancel()
 	if err != nil {
 		return "", err
 	}
@@ -29,6 +32,7 @@ func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Res
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.noteThrottle(conn)
 	if c.conn != conn {
 		return "", errReplaced // its server may belong to a former cluster
 	}

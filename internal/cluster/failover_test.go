@@ -418,6 +418,33 @@ func TestAnAbsurdThrottleIsBounded(t *testing.T) {
 	})
 }
 
+// Before version 6 of Metadata the broker has waited already.
+func TestAThrottleDelaysTheNextRequestWhereTheBrokerRespondsFirst(t *testing.T) {
+	for version, want := range map[int16]time.Duration{5: 0, 6: 10 * time.Second} {
+		w := newWorld()
+		w.set(func() {
+			w.metadata.Max = version
+			w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse {
+				resp := reply3(req, []protocol.MetadataTopic{topicOf("a", 1, 0, 1)})
+				resp.ThrottleMs = 10_000
+				return resp
+			}
+		})
+		run(t, w, nil, func(t *testing.T, c *Client) {
+			known(t, c, "a")
+			c.Refresh() // the first one takes the topic in
+			synctest.Wait()
+			w.requests()
+			began := time.Now()
+			c.Refresh()
+			time.Sleep(time.Minute)
+			asked := w.requests()
+			require.Len(t, asked, 1)
+			require.InDelta(t, want, asked[0].at.Sub(began), float64(200*time.Millisecond))
+		})
+	}
+}
+
 func TestTheSetupTimeoutOfAServerGrowsWithItsFailures(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))

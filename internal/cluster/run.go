@@ -187,6 +187,7 @@ func (c *Client) complete(done *completion) {
 // adopt makes the connection over which the answer came the client's. It needs mu.
 func (c *Client) adopt(r reply, done *completion) {
 	c.servers.succeeded(r.address)
+	c.noteThrottle(r.conn)
 	c.failures, c.searching = 0, time.Time{}
 	if c.conn != r.conn {
 		c.conn, done.replaced = r.conn, c.conn
@@ -225,7 +226,8 @@ func (c *Client) take(q question, r reply, done *completion) {
 	done.snapshot = m.snapshot
 	c.remove(gone, done)
 	c.servers.prune(m.snapshot.Brokers)
-	c.pace(q, m, min(time.Duration(r.resp.ThrottleMs)*time.Millisecond, c.cfg.MaxAge), done.now)
+	throttle := time.Duration(protocol.ThrottleMs(r.resp, r.version)) * time.Millisecond
+	c.pace(q, m, min(throttle, c.cfg.MaxAge), done.now)
 }
 
 // brief bounds a name that goes into the log.

@@ -46,6 +46,19 @@ func (s servers) succeeded(address string) {
 	v.failures, v.err, v.since, v.until, v.answered = 0, nil, time.Time{}, time.Time{}, true
 }
 
+// noteThrottle keeps new connections from the server that has throttled conn until a head start after the end of the throttle: they
+// would bypass the quota, or get ahead of the response that comes then. It needs mu.
+func (c *Client) noteThrottle(conn *transport.Conn) {
+	end := conn.ThrottledUntil()
+	if end.IsZero() {
+		return
+	}
+	v := c.servers.get(conn.Address())
+	if until := end.Add(c.cfg.headStart()); until.After(v.until) {
+		v.until = until
+	}
+}
+
 // prune forgets the addresses that are neither bootstrap servers nor brokers.
 func (s servers) prune(brokers map[int32]Broker) {
 	keep := make(map[string]bool, len(brokers))

@@ -25,7 +25,8 @@ type Call struct {
 	// protocol.AppendRequestHeader wrote it after a hole of four bytes; Send fills in length and correlation id. The
 	// connection reads the buffers until Send returns and changes nothing else in them.
 	Buffers [][]byte
-	// Timeout is how long the answer is waited for, from the start of the write. Zero means Options.RequestTimeout.
+	// Timeout is how long the answer is waited for, from the start of the write. Zero means Options.RequestTimeout. The time for
+	// which the broker throttles the connection does not count: see Conn.Throttle.
 	Timeout time.Duration
 	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.
 	NoResponse bool
@@ -77,6 +78,11 @@ type Conn struct {
 	writing *Call
 	// armed is the read deadline in force, zero for none. It may be earlier than needed: then the reader sets a new one.
 	armed time.Time
+	// bound is the write deadline in force. It is only the second guard, behind the read deadline that watches every call, for the
+	// time in which nobody reads; so it may be loose, and is set rarely.
+	bound time.Time
+	// throttled is until when the broker reads nothing from this connection, by its own account.
+	throttled time.Time
 	// quietSince is when the last answer came or the last write began.
 	quietSince time.Time
 	// delivering is the reader's state while its goroutine runs a Done and so does not read. Whoever takes it away
@@ -169,7 +175,7 @@ func (c *Conn) Send(call *Call) error {
 		<-c.turn
 		return c.finish(call, false, err)
 	}
-	n, err := c.out.write(c.nc, call.Buffers, size, timeout, now)
+	n, err := c.out.write(c.nc, call.Buffers, size)
 	if err != nil {
 		c.end(writeError(err))
 	}
@@ -201,7 +207,14 @@ func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Dura
 	}
 	call.id, call.size, call.next = c.nextID, size, nil
 	c.nextID = (c.nextID + 1) & math.MaxInt32
-	call.deadline = now.Add(timeout)
+	start := now
+	if c.throttled.After(now) {
+		start = c.throttled
+	}
+	call.deadline = start.Add(timeout)
+	if left := c.bound.Sub(start); left < timeout || left > 4*timeout {
+		c.armWrite(start.Add(2 * timeout))
+	}
 	binary.BigEndian.PutUint32(call.Buffers[0], uint32(size-4))
 	binary.BigEndian.PutUint32(call.Buffers[0][8:], uint32(call.id))
 	c.writing = call

@@ -169,6 +169,7 @@ func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Co
 			return nil, err
 		}
 	}
+	c.Throttle(h.throttle)
 	c.log.Debug("connected", "address", address, "remote", nc.RemoteAddr(), "apis", len(apis))
 	go c.read(h.reader, nil)
 	return c, nil

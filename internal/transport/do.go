@@ -64,5 +64,6 @@ func (c *Conn) decode(body []byte, resp protocol.Response, version int16) error 
 		c.end(err)
 		return c.failure(true, err)
 	}
+	c.Throttle(throttleTime(resp, version))
 	return nil
 }

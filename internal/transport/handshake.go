@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"syscall"
+	"time"
 
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -20,6 +21,8 @@ type handshake struct {
 	reader *frameReader
 	opts   *Options
 	asked  int32
+	// throttle is for how long the broker reads nothing after its answer.
+	throttle time.Duration
 }
 
 // apiVersions asks the broker what it speaks. Brokers that do not know our newest ApiVersions request say which they know, or
@@ -39,6 +42,7 @@ func (h *handshake) apiVersions() (map[protocol.APIKey]protocol.VersionRange, er
 		case resp.ErrorCode != protocol.None:
 			return nil, fmt.Errorf("ApiVersions: %w", &protocol.Error{Code: resp.ErrorCode})
 		}
+		h.throttle = throttleTime(&resp, version)
 		apis := make(map[protocol.APIKey]protocol.VersionRange, len(resp.APIs))
 		for _, a := range resp.APIs {
 			apis[a.Key] = protocol.VersionRange{Min: a.Min, Max: a.Max}

@@ -15,6 +15,8 @@ const (
 	DefaultRequestTimeout = 30 * time.Second
 	// DefaultMaxIdle is Kafka's connections.max.idle.ms: below the broker's ten minutes, so that we close first.
 	DefaultMaxIdle = 9 * time.Minute
+	// DefaultMaxThrottle is Kafka's delivery.timeout.ms.
+	DefaultMaxThrottle = 2 * time.Minute
 	// DefaultMaxResponse is the largest answer that is read, in bytes.
 	DefaultMaxResponse = 100 << 20
 	// maxSetupResponse bounds the answers to the first requests, from a server of which nothing is known yet.
@@ -33,6 +35,9 @@ type Options struct {
 	// RequestTimeout (request.timeout.ms) is how long an answer is waited for where a Call does not say.
 	// Zero means DefaultRequestTimeout.
 	RequestTimeout time.Duration
+	// MaxThrottle is the longest throttle that the client believes, usually delivery.timeout.ms: after that time the records that
+	// wait for the broker have failed. Zero means DefaultMaxThrottle.
+	MaxThrottle time.Duration
 	// SetupTimeout (socket.connection.setup.timeout.ms) bounds Dial: name lookup, connection and first exchange
 	// together. Zero means DefaultSetupTimeout.
 	SetupTimeout time.Duration
@@ -56,6 +61,9 @@ func (o *Options) withDefaults() *Options {
 	d := *o
 	if d.RequestTimeout <= 0 {
 		d.RequestTimeout = DefaultRequestTimeout
+	}
+	if d.MaxThrottle <= 0 {
+		d.MaxThrottle = DefaultMaxThrottle
 	}
 	if d.SetupTimeout <= 0 {
 		d.SetupTimeout = DefaultSetupTimeout

@@ -67,6 +67,7 @@ func (c *Conn) match(frame []byte, r *frameReader) (*Call, []byte, error) {
 		return nil, nil, fmt.Errorf("%w: correlation id %d where %d was due", ErrMalformed, id, call.id)
 	}
 	c.pop()
+	c.throttled = time.Time{} // a muted connection gets no responses
 	if c.writing == call {
 		c.writing = nil
 	}
@@ -158,6 +159,12 @@ func (c *Conn) arm(t time.Time) {
 	c.armed = t
 	// An error means that the connection is closed; the reader sees that itself.
 	_ = c.nc.SetReadDeadline(t)
+}
+
+// armWrite sets the write deadline, as arm does the read deadline. It needs mu.
+func (c *Conn) armWrite(t time.Time) {
+	c.bound = t
+	_ = c.nc.SetWriteDeadline(t)
 }
 
 // drain fails what is in flight, in its order. A call whose write has not returned is left to its Send, which knows how much

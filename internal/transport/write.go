@@ -1,9 +1,6 @@
 package transport
 
-import (
-	"net"
-	"time"
-)
+import "net"
 
 const (
 	// packed is how many bytes of small buffers go out in one piece where they are not written from several places.
@@ -18,12 +15,9 @@ const (
 type writer struct {
 	// vectored: the system writes many buffers in one call.
 	vectored bool
-	// bound is the write deadline in force. It is only the second guard, behind the read deadline that watches every call,
-	// for the time in which nobody reads; so it may be loose, and is set rarely.
-	bound   time.Time
-	vector  [][]byte
-	rest    net.Buffers
-	scratch []byte
+	vector   [][]byte
+	rest     net.Buffers
+	scratch  []byte
 }
 
 // newWriter finds out what the connection can do, and up to how many bytes under way a write to it cannot block. sendBuffer
@@ -47,13 +41,7 @@ func newWriter(nc net.Conn, sendBuffer int) (w writer, roomy int64) {
 }
 
 // write writes the buffers, which have size bytes, and returns how many bytes the connection took.
-func (w *writer) write(nc net.Conn, buffers [][]byte, size int64, timeout time.Duration, now time.Time) (int64, error) {
-	if left := w.bound.Sub(now); left < timeout || left > 4*timeout {
-		w.bound = now.Add(2 * timeout)
-		if err := nc.SetWriteDeadline(w.bound); err != nil {
-			return 0, err
-		}
-	}
+func (w *writer) write(nc net.Conn, buffers [][]byte, size int64) (int64, error) {
 	if len(buffers) == 1 {
 		n, err := nc.Write(buffers[0])
 		return int64(n), err
