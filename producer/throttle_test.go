@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gosamsa/samsa/internal/testbroker"
@@ -123,15 +124,18 @@ func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 			cfg.Dialer = dialed.dial(c)
 		})
 		before, _ := dialed.counts()
-		// The answers take so long that the others do not wait for them.
-		c.On(protocol.Produce).Times(3).Do(testbroker.Throttle(35 * time.Second).And(testbroker.DelayAnswer(10 * time.Millisecond)))
+		// A broker that answers slowly gets requests as they come.
+		slow := testbroker.DelayAnswer(10 * time.Millisecond)
+		mute := testbroker.Throttle(35 * time.Second).And(slow)
+		c.On(protocol.Produce).InTurn(slow, mute, mute, mute)
+		_, err := p.Send(t.Context(), to(0, "warm"), nil).Get(t.Context())
+		require.NoError(t, err)
 		var running sync.WaitGroup
 		for partition := range int32(4) {
 			running.Go(func() {
 				for i := range 3 {
-					md, err := p.Send(t.Context(), to(partition, fmt.Sprint(i)), nil).Get(t.Context())
-					require.NoError(t, err)
-					require.Equal(t, int64(1+i), md.Offset)
+					_, err := p.Send(t.Context(), to(partition, fmt.Sprint(i)), nil).Get(t.Context())
+					assert.NoError(t, err)
 				}
 			})
 		}
@@ -223,24 +227,31 @@ func TestAThrottledMetadataConnectionIsKept(t *testing.T) {
 	})
 }
 
-// A topic that is new while InitProducerId is throttled is asked for over the same connection, and no other one is opened.
-func TestAThrottledInitProducerIDKeepsTheConnection(t *testing.T) {
-	cfg := topics(1, 1)
-	cfg.Topics["u"] = 1
-	bubble(t, cfg, func(t *testing.T, c *testbroker.Cluster) {
-		var dialed dialLog
-		c.On(protocol.InitProducerID).Nth(1).Do(testbroker.Throttle(45 * time.Second))
-		p := start(t, c, func(cfg *producer.Config) { cfg.Dialer = dialed.dial(c) })
-		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
-		require.NoError(t, err)
-		began := time.Now()
-		_, err = p.Send(t.Context(), &producer.Record{Topic: "u", Value: []byte("x")}, nil).Get(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, 45*time.Second, time.Since(began))
-		opened, closed := dialed.counts()
-		require.Equal(t, 2, opened)
-		require.Zero(t, closed)
-	})
+// A topic that is new while the connection for metadata is throttled is asked for over the same connection, and no other one is opened.
+func TestANewTopicWaitsForTheThrottle(t *testing.T) {
+	for key, change := range map[protocol.APIKey]func(*producer.Config){
+		protocol.InitProducerID: func(*producer.Config) {}, protocol.Metadata: ackedByTheLeader,
+	} {
+		cfg := topics(1, 1)
+		cfg.Topics["u"] = 1
+		scene(t, key.String(), cfg, func(t *testing.T, c *testbroker.Cluster) {
+			var dialed dialLog
+			c.On(key).Nth(1).Do(testbroker.Throttle(45 * time.Second))
+			p := start(t, c, func(cfg *producer.Config) {
+				change(cfg)
+				cfg.Dialer = dialed.dial(c)
+			})
+			began := time.Now()
+			_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+			require.NoError(t, err)
+			_, err = p.Send(t.Context(), &producer.Record{Topic: "u", Value: []byte("x")}, nil).Get(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, 45*time.Second, time.Since(began))
+			opened, closed := dialed.counts()
+			require.Equal(t, 2, opened)
+			require.Zero(t, closed)
+		})
+	}
 }
 
 // A throttled ApiVersions response mutes the new connection, whose first request waits for longer than request.timeout.ms.
