@@ -99,7 +99,7 @@ func transportOptions(cfg *Config) *transport.Options {
 	// Zero is a value of these properties, and "as usual" for the transport.
 	soonest := time.Nanosecond
 	return &transport.Options{
-		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version,
+		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version, Versions: new(transport.VersionMemory),
 		RequestTimeout: max(cfg.RequestTimeout, soonest), SetupTimeout: cfg.SocketConnectionSetupTimeout,
 		MaxThrottle: max(cfg.DeliveryTimeout, soonest), MaxIdle: cmp.Or(cfg.ConnectionsMaxIdle, soonest),
 		SendBuffer: cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,

@@ -147,8 +147,14 @@ func (o *Options) setBuffers(nc net.Conn) error {
 func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Conn, error) {
 	// When ctx ends, reads and writes end. The deadline lies in the past: it works at once.
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	h := handshake{stream: nc, reader: new(frameReader), opts: opts}
+	h := handshake{stream: nc, reader: new(frameReader), opts: opts, version: opts.Versions.of(address, time.Now())}
 	apis, err := h.apiVersions()
+	switch {
+	case err == nil:
+		opts.Versions.answered(address, h.version)
+	case h.ended:
+		opts.Versions.ended(address, h.version, time.Now())
+	}
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}

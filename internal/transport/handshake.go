@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
 	"time"
 
 	"github.com/gosamsa/samsa/protocol"
@@ -20,16 +19,21 @@ type handshake struct {
 	stream io.ReadWriter
 	reader *frameReader
 	opts   *Options
-	asked  int32
+	// version is that of the first request.
+	version int16
+	asked   int32
+	// ended: the server ended the connection upon the first request, without a byte of an answer.
+	ended bool
 	// throttle is for how long the broker reads nothing after its answer.
 	throttle time.Duration
 }
 
 // apiVersions asks the broker what it speaks. Brokers that do not know our newest ApiVersions request say which they know, or
-// at least that (error 35); then it is asked again so.
+// at least that (error 35); then it is asked again so. Servers that end the connection instead are asked in a lower version next
+// time: see VersionMemory.
 func (h *handshake) apiVersions() (map[protocol.APIKey]protocol.VersionRange, error) {
 	req := &protocol.ApiVersionsRequest{SoftwareName: h.opts.SoftwareName, SoftwareVersion: h.opts.SoftwareVersion}
-	version := protocol.Supported(protocol.ApiVersions).Max
+	version := h.version
 	for {
 		var resp protocol.ApiVersionsResponse
 		if err := h.exchange(req, &resp, version); err != nil {
@@ -96,6 +100,7 @@ func (h *handshake) exchange(req protocol.Request, resp protocol.Response, versi
 
 // explain says what the end of the stream means while nothing is known of the server.
 func (h *handshake) explain(err error) error {
+	h.ended = h.asked == 1 && h.reader.end == 0 && !h.reader.known && isEndedByPeer(err)
 	switch {
 	case errors.Is(err, ErrNotKafka):
 		return err
@@ -103,7 +108,7 @@ func (h *handshake) explain(err error) error {
 		return fmt.Errorf("%w: %w", ErrNotKafka, err)
 	case h.reader.known:
 		return fmt.Errorf("%w: %w", ErrDisconnected, err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case isEndedByPeer(err):
 		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions): a broker older than 0.10, "+
 			"a listener that wants TLS or SASL, or no Kafka broker: %w", ErrDisconnected, err)
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	// MaxIdle (connections.max.idle.ms) is how long a connection with nothing in flight stays open. Zero means
 	// DefaultMaxIdle; a negative value means for ever.
 	MaxIdle time.Duration
+	// Versions remembers servers that end a connection upon the newest version of ApiVersions; nil remembers nothing.
+	Versions *VersionMemory
 	// SendBuffer and ReceiveBuffer (send.buffer.bytes, receive.buffer.bytes) are the socket's buffers in bytes.
 	// Zero and -1 leave them to the operating system.
 	SendBuffer, ReceiveBuffer int
