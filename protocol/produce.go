@@ -92,6 +92,43 @@ func (m *ProduceRequest) FramesSize(version int16) (header, total int) {
 	return s.fixed, s.fixed + s.data
 }
 
+// A producer that fills a request asks how long the request gets before it chooses a batch. The three sizes below add up to exactly the
+// bytes of a request that is not transactional, as framed.
+
+// ProduceFrameSize returns the size of a request without topics: the frame's length, the request's header, and the body.
+func ProduceFrameSize(version int16, clientID string) int {
+	// Length, API, version, correlation id, client id; transactional id, acks, timeout, topics.
+	size := 4 + 2 + 2 + 4 + 2 + min(len(clientID), maxString) + 2 + 2 + 4 + 4
+	if Produce.flexible(version) {
+		size += 2 - 1 - 3 // the tags of the header and of the body; shorter lengths of the transactional id and the topics
+	}
+	return size
+}
+
+// ProduceTopicSize returns by how much a topic without partitions makes a request with so many topics longer. From version 13 on the
+// name is not sent.
+func ProduceTopicSize(version int16, topics int, name string) int {
+	if !Produce.flexible(version) {
+		return 2 + len(name) + 4
+	}
+	size := countGrowth(topics) + 1 + 1
+	if version >= 13 {
+		return size + len(UUID{})
+	}
+	return size + uvarintSize(uint32(len(name))+1) + len(name)
+}
+
+// ProducePartitionSize returns by how much a partition with a batch makes a request longer whose topic has so many partitions.
+func ProducePartitionSize(version int16, partitions, batch int) int {
+	if !Produce.flexible(version) {
+		return 4 + 4 + batch
+	}
+	return countGrowth(partitions) + 4 + uvarintSize(uint32(batch)+1) + batch + 1
+}
+
+// countGrowth returns by how much one element more makes the length of an array longer in flexible versions.
+func countGrowth(n int) int { return uvarintSize(uint32(n)+2) - uvarintSize(uint32(n)+1) }
+
 // write writes the body.
 func (m *ProduceRequest) write(w *writer, version int16) {
 	w.nullableString(m.TransactionalID)

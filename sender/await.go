@@ -14,12 +14,8 @@ import (
 // after the other, so theirs would wait there. Whoever handles the answer makes the next request of all that has come meanwhile. That holds
 // for a broker that answers soon; a slow one gets requests as they come.
 
-const (
-	// headRoom is what a request has beside its batches and names, at the most, and partRoom what it has for each batch.
-	headRoom, partRoom = 256, 64
-	// soon is how long an answer may take for others to wait for it.
-	soon = 2 * time.Millisecond
-)
+// soon is how long an answer may take for others to wait for it.
+const soon = 2 * time.Millisecond
 
 // workFor sees to it that what is ready is sent. Where the caller waits until awaited is closed, and the broker is idle and connected, it
 // does that itself, and reads answers until awaited is closed. It may return before. If awaited is nil, the broker's goroutine does it.

@@ -48,10 +48,18 @@ func loaded(tb testing.TB, partitions int) (*broker, []trip) {
 // build makes a request of the batches, as fill and write do, and returns it.
 func build(b *broker, trips []trip) *request {
 	r := b.newRequest(nil)
+	size := newFramed(13, b.s.cfg.Transport.ClientID)
 	for _, t := range trips {
-		r.add(t)
+		name := t.part.acc.Topic()
+		at, partitions := r.topic(name)
+		if size.space(1<<30, name, partitions) < 0 {
+			panic("no space")
+		}
+		size.add(name, partitions, len(t.batch.Wire()))
+		r.add(t, at)
 	}
-	if err := r.encode(13); err != nil {
+	r.version = 13
+	if err := r.encode(); err != nil {
 		panic(err)
 	}
 	return r

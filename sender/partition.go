@@ -134,21 +134,28 @@ func (p *partition) sendableLocked(now time.Time) bool {
 	return again != nil || fresh && p.lane.admitsNew(now)
 }
 
-// next gives broker b the batch that goes now, if it has at most room bytes and the partition gave none to the same fill
-// before: a request takes one batch a partition. full says that there is one that must wait for the next request; the
+// next gives the request the batch that goes now, if there is space for it and the partition gave none to the same request
+// before: a request takes one batch a partition. at is the index of the topic in the request, negative where it is new. full says that there is one that must wait for the next request; the
 // partition counts as queued then. It is queued again by itself when it has more to send.
-func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill uint64, cluster string, byID bool) (t trip, full bool) {
+func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space int) (t trip, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped || !p.standsAtLocked(b, ticket) {
+	if p.stopped || !p.standsAtLocked(r.b, ticket) {
 		return trip{}, false
 	}
-	if p.fill >= fill {
+	if p.fill >= r.number {
 		// Perhaps this request has one, and the partition has been at another broker's request since.
 		return trip{}, true
 	}
-	if !sameCluster(p.cluster, cluster) {
+	if !sameCluster(p.cluster, r.cluster) {
 		return trip{}, p.awaitsConnectionLocked()
+	}
+	byName := r.version < namesTopicsByID || p.topicID.IsZero()
+	switch {
+	case r.version >= namesTopicsByID && byName && len(r.trips) > 0: // a request names all of its topics in the same way
+		return trip{}, true
+	case at >= 0 && r.body.Topics[at].ID != p.topicID: // a topic that is being recreated has two ids for a moment
+		return trip{}, true
 	}
 	p.queued = false
 	if !p.sendableLocked(now) {
@@ -166,15 +173,18 @@ func (p *partition) next(b *broker, ticket uint64, now time.Time, room int, fill
 		}
 		c = p.pack[0]
 	}
-	if len(c.batch.Wire()) > room {
+	if p.topicID.IsZero() {
+		space -= len(p.acc.Topic()) // in place of the id
+	}
+	if len(c.batch.Wire()) > space {
 		p.queued = true
 		return trip{}, true
 	}
 	if again == nil {
 		p.pack = slices.Delete(p.pack, 0, 1)
 	}
-	p.fill = fill
-	c.parcel.byName = c.parcel.byName || !byID || p.topicID.IsZero()
+	p.fill = r.number
+	c.parcel.byName = c.parcel.byName || byName
 	p.stampLocked(c)
 	p.trace.sent(&c.parcel, now)
 	p.kickLocked(now)

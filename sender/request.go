@@ -14,8 +14,9 @@ import (
 type request struct {
 	b       *broker
 	conn    *transport.Conn
+	number  uint64 // counts the fills
 	cluster string // the cluster id of conn's server; empty where it is not known
-	byID    bool   // Produce requests to conn name topics by their ids
+	version int16  // in which it is sent
 	trips   []trip // not changed between fill and recycle
 	found   []bool // which of trips the answer spoke of
 	body    protocol.ProduceRequest
@@ -31,28 +32,30 @@ type request struct {
 // namesTopicsByID is the first version of Produce in which topics go by their ids.
 const namesTopicsByID = 13
 
-// fill makes a request of the partitions that are ready: one batch of each, up to max.request.size, or, if bound is not 0, so many bytes
-// with all that is around the batches. It returns nil when none had anything to send after all, or nothing as small as that.
+// fill makes a request of the partitions that are ready: one batch of each, up to max.request.size as framed. If bound is not 0, the request
+// has at most that many bytes too. fill returns nil when no partition had anything to send after all, or nothing that small.
 func (b *broker) fill(conn *transport.Conn, bound int) *request {
 	// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
-	first, room := math.MaxInt, b.s.cfg.MaxRequestSize
+	first, most := math.MaxInt, b.s.cfg.MaxRequestSize
 	if bound > 0 {
-		room = bound - headRoom - len(b.s.cfg.Transport.ClientID)
-		first = room
+		first, most = bound, min(bound, most)
 	}
 	r := b.newRequest(conn)
+	size := newFramed(r.version, b.s.cfg.Transport.ClientID)
 	now := time.Now()
-	fill := b.s.fills.Add(1)
+	r.number = b.s.fills.Add(1)
 	for {
 		p, ok := b.pop()
 		if !ok {
 			break
 		}
-		limit := room
+		limit := most
 		if len(r.trips) == 0 {
 			limit = first
 		}
-		t, full := p.part.next(b, p.ticket, now, limit, fill, r.cluster, r.byID)
+		name := p.part.acc.Topic()
+		at, partitions := r.topic(name)
+		t, full := p.part.next(r, at, p.ticket, now, size.space(limit, name, partitions))
 		if full {
 			b.pushFront(p)
 			r.full = true
@@ -61,12 +64,13 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 		if t.cargo == nil {
 			continue
 		}
-		r.add(t)
-		room -= len(t.batch.Wire())
-		if bound > 0 {
-			room -= len(t.part.acc.Topic()) + partRoom
+		if t.topicID.IsZero() {
+			r.version = min(r.version, namesTopicsByID-1) // as the first one's id is not known, all go by their names
+			size.version = r.version
 		}
-		if room <= 0 {
+		size.add(name, partitions, len(t.batch.Wire()))
+		r.add(t, at)
+		if size.size >= most {
 			break
 		}
 	}
@@ -83,10 +87,10 @@ func (b *broker) newRequest(conn *transport.Conn) *request {
 	if n := len(b.free); n > 0 {
 		r := b.free[n-1]
 		b.free = b.free[:n-1]
-		r.conn, r.cluster, r.byID = conn, b.cluster, b.version >= namesTopicsByID
+		r.conn, r.cluster, r.version = conn, b.cluster, b.version
 		return r
 	}
-	r := &request{b: b, conn: conn, cluster: b.cluster, byID: b.version >= namesTopicsByID, topics: make(map[string]int)}
+	r := &request{b: b, conn: conn, cluster: b.cluster, version: b.version, topics: make(map[string]int)}
 	r.call.Done = r.done
 	return r
 }
@@ -108,44 +112,51 @@ func (b *broker) recycle(r *request) {
 	b.mu.Unlock()
 }
 
-// add puts a batch into the request's body, under its topic.
-func (r *request) add(one trip) {
+// add puts a batch into the request's body, under the topic at that index. A negative index is a new topic.
+func (r *request) add(one trip, at int) {
 	one.batch.Depart()
-	t := r.topic(one.part.acc.Topic(), one.topicID)
-	// A topic that is being made again has two ids for a moment; the request, and so its answer, has one.
-	one.topicID = t.ID
+	if at < 0 {
+		at = r.addTopic(one.part.acc.Topic(), one.topicID)
+	}
+	t := &r.body.Topics[at]
 	r.trips = append(r.trips, one)
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Wire()})
 }
 
-// topic returns the topic of that name in the request's body, made with that id if there is none. Mostly it is the one that was asked for last.
-func (r *request) topic(name string, id protocol.UUID) *protocol.ProduceTopic {
+// topic returns the index of a topic in the request's body, and how many partitions it has there; -1 and none if the topic is new. Mostly it
+// is the topic of the last call.
+func (r *request) topic(name string) (at, partitions int) {
+	at = len(r.body.Topics) - 1
+	if at < 0 || r.body.Topics[at].Name != name {
+		var ok bool
+		if at, ok = r.topics[name]; !ok {
+			return -1, 0
+		}
+	}
+	return at, len(r.body.Topics[at].Partitions)
+}
+
+// addTopic adds a topic to the request's body and returns its index.
+func (r *request) addTopic(name string, id protocol.UUID) int {
 	n := len(r.body.Topics)
-	if n > 0 && r.body.Topics[n-1].Name == name {
-		return &r.body.Topics[n-1]
-	}
-	if i, ok := r.topics[name]; ok {
-		return &r.body.Topics[i]
-	}
 	r.topics[name] = n
 	if n < cap(r.body.Topics) {
 		r.body.Topics = r.body.Topics[:n+1] // with the list of partitions that it had in an earlier request
 	} else {
 		r.body.Topics = append(r.body.Topics, protocol.ProduceTopic{})
 	}
-	t := &r.body.Topics[n]
-	t.Name, t.ID = name, id
-	return t
+	r.body.Topics[n].Name, r.body.Topics[n].ID = name, id
+	return n
 }
 
 // write sends the request. Its outcome comes through done, on whatever goroutine. Where it is awaited, the caller calls Conn.Await next.
 func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.began = time.Now()
-	version := b.began(r.began)
+	b.began(r.began)
 	r.call.Awaited = awaited
 	// One for the bytes, one for the answer.
 	r.holders.Store(2)
-	err := r.encode(version)
+	err := r.encode()
 	if err == nil {
 		_ = conn.Send(&r.call) // done is told
 	} else {
@@ -159,8 +170,8 @@ func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.release()
 }
 
-// began counts a request, and returns in which version it is to be written.
-func (b *broker) began(now time.Time) (version int16) {
+// began counts a request.
+func (b *broker) began(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waiting = false
@@ -168,17 +179,10 @@ func (b *broker) began(now time.Time) (version int16) {
 		b.heard = now
 		b.watchLocked(suspectAfter)
 	}
-	return b.version
 }
 
-func (r *request) encode(version int16) error {
-	cfg := &r.b.s.cfg
-	for i := range r.body.Topics {
-		if r.body.Topics[i].ID.IsZero() {
-			// The topic's id is not known, so it must go by its name.
-			version = min(version, namesTopicsByID-1)
-		}
-	}
+func (r *request) encode() error {
+	cfg, version := &r.b.s.cfg, r.version
 	r.body.Acks = cfg.Acks
 	r.body.TimeoutMs = int32(min(cfg.RequestTimeout.Milliseconds(), 1<<31-1))
 	r.call.Key, r.call.Version = protocol.Produce, version

@@ -93,7 +93,7 @@ var mutations = []mutation{
 		right: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); rest != nil {\n", wrong: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); false {\n",
 	}, {
 		name: "the epoch goes on past its end", file: "sender/identity.go", by: "whole",
-		right: "if d.current.valid && d.current.epoch < math.MaxInt16 {", wrong: "if d.current.valid {",
+		right: "\t\tcase d.current.epoch < math.MaxInt16:\n", wrong: "\t\tcase true:\n",
 	}, {
 		name: "the answer to a trip that was given up counts", file: glue, by: "whole",
 		right: "\tif t.try == t.cargo.try {\n\t\tactions = p.lane.answered(", wrong: "\tif t.try >= 0 {\n\t\tactions = p.lane.answered(",
