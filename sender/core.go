@@ -87,7 +87,7 @@ type parcel struct {
 	followed bool   // a later batch of its identity was acknowledged, so it is in the log
 	life     int    // how often the topic had been made again when it got its sequence
 	bygone   bool   // not in this topic's log for certain, but maybe in that of the topic before it was made again
-	byName   bool   // some request named the topic by its name: it can reach a topic that is recreated
+	byName   bool   // a request with it can reach the topic when it is recreated: it named the topic by its name
 	awaiting bool   // an answer may still come for it
 	corrupt  int    // attempts that the broker refused with CORRUPT_MESSAGE
 

@@ -66,7 +66,12 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) (out []action) {
 		return nil
 	}
 	if epoch < l.leader {
-		out = l.madeAgain() // epochs are counted anew then; brokers before 2.8 tell it in no other way
+		// The epochs start again when a topic is recreated; brokers before 2.8 report it in no other way. But the former epoch may have been a lie,
+		// and then this is the topic that the requests named.
+		for _, p := range l.window {
+			p.byName = true
+		}
+		out = l.madeAgain()
 	}
 	l.leader = epoch
 	for _, p := range l.window {

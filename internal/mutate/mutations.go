@@ -96,7 +96,7 @@ var mutations = []mutation{
 		right: "\t\tcase d.current.epoch < math.MaxInt16:\n", wrong: "\t\tcase true:\n",
 	}, {
 		name: "the answer to a trip that was given up counts", file: glue, by: "whole",
-		right: "\tif t.try == t.cargo.try {\n\t\tactions = p.lane.answered(", wrong: "\tif t.try >= 0 {\n\t\tactions = p.lane.answered(",
+		right: "\tif t.try == t.cargo.try {\n\t\ttired =", wrong: "\tif t.try >= 0 {\n\t\ttired =",
 	}, {
 		name: "memory is not given back", file: "accumulator/batch.go", by: "whole",
 		right: "\tp.acc.memory.release(&p.holder, size)\n", wrong: "\tp.acc.memory.release(&p.holder, size-size)\n",
