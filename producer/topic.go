@@ -121,19 +121,32 @@ func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
 // metadataError says why a topic's partitions are not known.
 func (p *Producer) metadataError(wait *budget, name string, err error) *record.Error {
 	failed := &record.Error{Topic: name, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true, Detail: err.Error()}
-	var broker *protocol.Error
-	var unreachable *cluster.UnreachableError
+	var topic *cluster.TopicError
+	var final, reason *protocol.Error
+	if errors.As(err, &topic) {
+		_ = errors.As(topic.Err, &final)
+		if reason, _ = topic.Why.(*protocol.Error); reason != nil {
+			failed.Err = &metadataTimeout{reason}
+		}
+	}
 	switch {
 	case p.closed.Load():
 		failed.Err, failed.Retriable, failed.Detail = record.ErrClosed, false, ""
 	case wait != nil && wait.user.Err() != nil:
 		failed.Err = contextError(wait.user)
-	case errors.As(err, &unreachable): // what a server says instead of answering is no word on the topic
-	case errors.As(err, &broker) && !broker.Code.Retriable():
-		failed.Err, failed.Retriable, failed.Detail = broker, false, ""
+	case final != nil:
+		failed.Err, failed.Retriable, failed.Detail = final, false, ""
 	}
 	return failed
 }
+
+// metadataTimeout is ErrMetadataTimeout with the error that the brokers gave for the topic last. Its text is in the detail of the
+// record's error.
+type metadataTimeout struct{ reason *protocol.Error }
+
+func (*metadataTimeout) Error() string { return record.ErrMetadataTimeout.Error() }
+
+func (e *metadataTimeout) Unwrap() []error { return []error{record.ErrMetadataTimeout, e.reason} }
 
 // topicProblem says what is wrong with a topic's name, or "".
 func topicProblem(name string) string {

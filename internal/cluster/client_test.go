@@ -175,7 +175,7 @@ func TestTopicNowStartsTheFetchAndALaterOneWorks(t *testing.T) {
 }
 
 func TestAnErrorThatWaitingDoesNotCureFailsAtOnce(t *testing.T) {
-	for _, code := range []protocol.ErrorCode{protocol.TopicAuthorizationFailed, protocol.InvalidTopicException, protocol.UnknownServerError} {
+	for _, code := range []protocol.ErrorCode{protocol.TopicAuthorizationFailed, protocol.InvalidTopicException, protocol.PolicyViolation} {
 		t.Run(code.Name(), func(t *testing.T) {
 			w := newWorld()
 			w.topics(refusedTopic("secret", code), topicOf("open", 1, 0, 1))

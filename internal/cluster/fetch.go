@@ -229,12 +229,13 @@ func ask(ctx context.Context, conn *transport.Conn, q question) (*protocol.Metad
 	if err := conn.Do(ctx, req, resp); err != nil {
 		return nil, 0, err
 	}
-	switch {
-	case resp.ErrorCode == protocol.RebootstrapRequired:
+	switch reactionTo(resp.ErrorCode).response {
+	case startAgain:
 		return nil, 0, errRebootstrap
-	case resp.ErrorCode != protocol.None:
+	case nextServer:
 		return nil, 0, &protocol.Error{Code: resp.ErrorCode}
-	case !namesBroker(resp):
+	}
+	if !namesBroker(resp) {
 		return nil, 0, ErrNoBrokers
 	}
 	return resp, version, nil

@@ -24,6 +24,8 @@ type merged struct {
 	changed bool
 	// stale has the topics of which the broker told leaders older than those that are known.
 	stale map[string]bool
+	// unsure: of some partition the response gives an error only, and the known leader was kept.
+	unsure bool
 }
 
 // merger turns one answer and the snapshot before it into the next one. Nothing that a broker says makes it panic, or
@@ -122,10 +124,7 @@ func (m *merger) topics(fresh map[string]*Topic) {
 
 // leaderless returns the topic without the leaders that are no brokers of the snapshot, or nil when it has none of these.
 func (m *merger) leaderless(t *Topic) *Topic {
-	gone := func(p Partition) bool {
-		_, there := m.snapshot.Brokers[p.Leader]
-		return p.Leader != NoLeader && !there
-	}
+	gone := func(p Partition) bool { return p.Leader != NoLeader && !m.hasBroker(p.Leader) }
 	if !slices.ContainsFunc(t.Partitions, gone) {
 		return nil
 	}
@@ -142,7 +141,7 @@ func (m *merger) leaderless(t *Topic) *Topic {
 // topic returns what an answer says of one topic: the topic, which is the old one if nothing is new, or a code that says why
 // there is none.
 func (m *merger) topic(t *protocol.MetadataTopic) (*Topic, protocol.ErrorCode) {
-	if t.ErrorCode != protocol.None {
+	if reactionTo(t.ErrorCode).topic != use {
 		return nil, t.ErrorCode
 	}
 	old := m.old.Topics[*t.Name]
@@ -206,8 +205,14 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 	return table
 }
 
-// partition returns what is true of one partition after the answer: what it says, or what is known already if that is newer.
+// partition returns what is true of one partition after the answer: what it says, or what is known already if that is newer or
+// the answer gives an error only.
 func (m *merger) partition(told *protocol.MetadataPartition, before *Topic) Partition {
+	reaction := reactionTo(told.ErrorCode).partition
+	if reaction == keepKnown {
+		m.unsure = true
+		return m.kept(told, before)
+	}
 	p := Partition{
 		Index: told.Index, Leader: told.LeaderID, LeaderEpoch: told.LeaderEpoch, ErrorCode: told.ErrorCode,
 		Replicas: told.Replicas, ISR: told.ISR, Offline: told.Offline,
@@ -229,9 +234,27 @@ func (m *merger) partition(told *protocol.MetadataPartition, before *Topic) Part
 			p = known
 		}
 	}
-	_, there := m.snapshot.Brokers[p.Leader]
-	if !there || p.ErrorCode != protocol.None && p.ErrorCode != protocol.ReplicaNotAvailable {
+	if reaction == noLeader || !m.hasBroker(p.Leader) {
 		p.Leader = NoLeader
 	}
 	return p
+}
+
+// kept returns the partition as it is known, with the error code of the response.
+func (m *merger) kept(told *protocol.MetadataPartition, before *Topic) Partition {
+	p := Partition{Index: told.Index, Leader: NoLeader, LeaderEpoch: -1}
+	if before != nil && int(told.Index) < len(before.Partitions) {
+		p = before.Partitions[told.Index]
+	}
+	if !m.hasBroker(p.Leader) {
+		p.Leader = NoLeader
+	}
+	p.ErrorCode = told.ErrorCode
+	return p
+}
+
+// hasBroker reports whether the next snapshot has a broker.
+func (m *merger) hasBroker(id int32) bool {
+	_, there := m.snapshot.Brokers[id]
+	return there
 }

@@ -202,6 +202,7 @@ func (c *Client) adopt(r reply, done *completion) {
 func (c *Client) take(q question, r reply, done *completion) {
 	before := c.Snapshot()
 	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
+	c.refresh = c.refresh || m.unsure
 	if before.ClusterID != "" && before.ClusterID != m.snapshot.ClusterID {
 		c.cfg.Logger.Warn("the servers belong to another cluster now",
 			"before", brief(before.ClusterID), "now", brief(m.snapshot.ClusterID), "server", r.address)
@@ -237,28 +238,24 @@ func brief(name string) string { return name[:min(len(name), longestHost)] }
 // known is not to be any more. It needs mu.
 func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.Time) (ready chan struct{}, keep bool) {
 	pause := c.cfg.retry().Delay
-	if code == protocol.None {
+	reaction := reactionTo(code).topic
+	if reaction == use {
 		return c.topics.known(e), true
 	}
 	err := &protocol.Error{Code: code}
-	if !code.Retriable() {
+	if reaction == final {
 		return c.topics.failed(e, err, now, pause), false
 	}
 	if !known {
 		e.missing(err, now, pause)
 		return nil, true
 	}
-	// The broker may just not know the topic yet or any more: it is asked again, and believed after a while.
 	e.why = err
-	if e.lostSince.IsZero() {
-		e.lostSince = now
+	if e.absent(reaction == absent, now, c.cfg.grace()) {
+		return nil, false
 	}
-	if now.Sub(e.lostSince) < c.cfg.grace() {
-		c.refresh = true
-		return nil, true
-	}
-	e.lostSince = time.Time{}
-	return nil, false
+	c.refresh = true
+	return nil, true
 }
 
 // pace sets when metadata may and must be asked for next. It needs mu.

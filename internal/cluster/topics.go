@@ -23,7 +23,7 @@ type entry struct {
 	// failure is an answer that waiting cannot cure. Until failedUntil everybody gets it without asking again.
 	failure     error
 	failedUntil time.Time
-	// lostSince is since when brokers say that the topic, which is known, does not exist.
+	// lostSince is since when brokers say in every response that the topic, which is known, does not exist.
 	lostSince time.Time
 	// oldSince is since when brokers tell of nothing but leaders that look older than the known ones.
 	oldSince time.Time
@@ -85,6 +85,21 @@ func (e *entry) missing(why error, now time.Time, pause func(int) time.Duration)
 	if why != nil {
 		e.why = why
 	}
+}
+
+// absent notes whether a response says that the topic, which is known, does not exist. It returns true when all responses have
+// said so for long enough: the broker of the first one may just not have known the topic yet.
+func (e *entry) absent(says bool, now time.Time, bound time.Duration) bool {
+	switch {
+	case !says:
+		e.lostSince = time.Time{}
+	case e.lostSince.IsZero():
+		e.lostSince = now
+	case now.Sub(e.lostSince) >= bound:
+		e.lostSince = time.Time{}
+		return true
+	}
+	return false
 }
 
 // told notes whether an answer told of older leaders than are known.
