@@ -40,7 +40,7 @@ func BenchmarkHint(b *testing.B) {
 	hints := []LeaderHint{{Topic: "topic-7", Partition: 3, Leader: 2, LeaderEpoch: 9}}
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = s.hinted(hints, nil)
+		_ = s.hinted("", hints, nil)
 	}
 }
 

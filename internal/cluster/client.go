@@ -40,6 +40,10 @@ type Client struct {
 	turnAway bool
 	// startOver: the next fetch asks the bootstrap servers first, over new connections. See Rebootstrap.
 	startOver bool
+	// replacements counts changes of the cluster that follow each other within Config.grace. replacedAt is the time of the last
+	// change, warnedAt the time of the last warning about one.
+	replacements         int
+	replacedAt, warnedAt time.Time
 }
 
 // connection is what waits for a connection get.

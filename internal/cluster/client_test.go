@@ -301,7 +301,7 @@ func TestEverySnapshotIsToldAndNeverUnderALock(t *testing.T) {
 			// All of these take the lock.
 			c.Refresh()
 			_, _ = c.TopicNow("a")
-			c.Hint(nil, nil)
+			c.Hint("", nil, nil)
 			c.OnChange(func(*Snapshot) {})
 		})
 		known(t, c, "a")

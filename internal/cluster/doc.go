@@ -14,4 +14,24 @@
 //
 // A Client has one goroutine, and one more for each server that it is just asking. It does nothing before it is asked for a
 // topic, and an idle one wakes only for metadata.max.age.ms.
+//
+// # Another cluster behind the same addresses
+//
+// A cluster can be discarded and recreated, and a DNS name can move to another cluster. A Metadata response with another cluster
+// id than the snapshot's starts a new snapshot: brokers, topics, topic ids, leader epochs and pending suspicions of the former
+// cluster are discarded, and topics in use are requested at once. A response without a cluster id proves nothing, so the
+// snapshot keeps its id and its contents.
+//
+// During a failover, servers of both clusters may answer in alternation. The client cannot know the right cluster, so the
+// snapshot belongs to the cluster of the last accepted response. A snapshot never mixes two clusters, and Client.Do returns the
+// id of the cluster with each response, so callers can tell to which cluster a producer id belongs. Three rules keep changes rare:
+//
+//   - The client keeps its connection while the connection works, and a server belongs to one cluster. Thus a change needs a new
+//     connection: after the end of the present one, for Rebootstrap, or to leave a server that has had no news for several requests.
+//   - After a change, the next refresh waits for retry.backoff.ms. Each further change within five times retry.backoff.max.ms
+//     doubles the wait, up to retry.backoff.max.ms, and topics in use wait for it too. Only a topic that is needed for the first
+//     time is requested without a wait.
+//   - Leaders that a produce response names (Client.Hint) count only if the response is of the snapshot's cluster.
+//
+// Each change is a warning in the log, at most once in retry.backoff.max.ms.
 package cluster

@@ -17,11 +17,12 @@ type LeaderHint struct {
 
 // Hint patches the snapshot with what an answer said of new leaders, where they are newer than those that are known. It
 // ignores partitions that are not known, leaders that are neither brokers nor among the endpoints, and what is said of a topic
-// that was made again since.
-func (c *Client) Hint(hints []LeaderHint, endpoints []Broker) {
+// that was made again since. clusterID is the id of the cluster that the answering broker belongs to, empty if that is not known:
+// Hint ignores the brokers of another cluster than the snapshot's.
+func (c *Client) Hint(clusterID string, hints []LeaderHint, endpoints []Broker) {
 	done := new(completion)
 	c.mu.Lock()
-	if s := c.Snapshot().hinted(hints, endpoints); s != nil {
+	if s := c.Snapshot().hinted(clusterID, hints, endpoints); s != nil {
 		c.snapshot.Store(s)
 		done.snapshot = s
 	}
@@ -30,7 +31,10 @@ func (c *Client) Hint(hints []LeaderHint, endpoints []Broker) {
 }
 
 // hinted returns the next snapshot with the hints that are news, or nil if none is. Of the endpoints it takes those that lead.
-func (s *Snapshot) hinted(hints []LeaderHint, endpoints []Broker) *Snapshot {
+func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Broker) *Snapshot {
+	if clusterID != "" && s.ClusterID != "" && clusterID != s.ClusterID {
+		return nil
+	}
 	told := make(map[int32]Broker, len(endpoints))
 	for _, b := range endpoints {
 		if b.valid() {

@@ -26,29 +26,38 @@ type merged struct {
 	stale map[string]bool
 	// unsure: of some partition the response gives an error only, and the known leader was kept.
 	unsure bool
+	// replaced: the response is of another cluster than the snapshot before. The snapshot has nothing of the former one.
+	replaced bool
 }
 
 // merger turns one answer and the snapshot before it into the next one. Nothing that a broker says makes it panic, or
 // allocate more than a small multiple of the answer.
 type merger struct {
 	merged
-	old         *Snapshot
-	version     int16
-	sameCluster bool
-	believe     map[string]bool
+	old     *Snapshot
+	version int16
+	believe map[string]bool
 }
 
 // merge builds the snapshot that follows old from an answer to a request for the topics asked. Topics that were not
 // asked for stay as they are, or nearly: the list of brokers is always complete, so a leader that it lacks is none. Of the
 // topics in believe the answer is taken as it is, however old it looks.
+//
+// A response of another cluster discards the whole snapshot: brokers, topics, topic ids and leader epochs of the former cluster
+// mean nothing in the new one, not even where the names are the same. A response without a cluster id proves nothing, since
+// Metadata has the id from version 2 on only and one cluster may have brokers of several versions: the snapshot keeps its id.
 func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string, believe map[string]bool) merged {
 	m := merger{old: old, version: version, believe: believe}
-	m.snapshot = old.next()
-	if resp.ClusterID != nil {
+	if resp.ClusterID != nil && *resp.ClusterID != "" && *resp.ClusterID != old.ClusterID {
+		m.changed = true
+		if m.replaced = old.ClusterID != ""; m.replaced {
+			m.old = &Snapshot{Generation: old.Generation}
+		}
+	}
+	m.snapshot = m.old.next()
+	if m.changed {
 		m.snapshot.ClusterID = *resp.ClusterID
 	}
-	m.sameCluster = old.ClusterID == "" || m.snapshot.ClusterID == old.ClusterID
-	m.changed = m.snapshot.ClusterID != old.ClusterID
 	m.brokers(resp)
 	m.codes = make(map[string]protocol.ErrorCode, len(asked))
 	for _, name := range asked {
@@ -65,7 +74,7 @@ func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked 
 		}
 		topic, code := m.topic(t)
 		m.codes[*t.Name] = code
-		if topic != nil && topic != old.Topics[topic.Name] {
+		if topic != nil && topic != m.old.Topics[topic.Name] {
 			fresh[topic.Name] = topic
 		}
 	}
@@ -146,7 +155,7 @@ func (m *merger) topic(t *protocol.MetadataTopic) (*Topic, protocol.ErrorCode) {
 	}
 	old := m.old.Topics[*t.Name]
 	before := old
-	if old != nil && (!m.sameCluster || !old.ID.IsZero() && !t.ID.IsZero() && old.ID != t.ID || m.believe[*t.Name]) {
+	if old != nil && (!old.ID.IsZero() && !t.ID.IsZero() && old.ID != t.ID || m.believe[*t.Name]) {
 		// It is another topic of the same name: its epochs have nothing to do with the old one's.
 		before = nil
 	}

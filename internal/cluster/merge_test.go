@@ -186,12 +186,12 @@ func hintOf(topic string, partition, leader, epoch int32) LeaderHint {
 
 func TestHintsPatchWhatIsOlder(t *testing.T) {
 	s := step(&Snapshot{}, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot
-	require.Nil(t, s.hinted([]LeaderHint{
+	require.Nil(t, s.hinted("", []LeaderHint{
 		hintOf("a", 0, 2, 5), hintOf("a", 0, 2, 4), hintOf("a", 9, 2, 9), hintOf("a", -1, 2, 9), hintOf("nowhere", 0, 2, 9), hintOf("a", 0, 77, 9), hintOf("a", 0, -1, 9),
 	}, nil), "not newer, not known, or no broker")
-	require.Nil(t, s.hinted(nil, []Broker{{ID: 9, Host: "x", Port: 1}}), "endpoints alone are no news")
+	require.Nil(t, s.hinted("", nil, []Broker{{ID: 9, Host: "x", Port: 1}}), "endpoints alone are no news")
 
-	n := s.hinted([]LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7), hintOf("a", 2, 8, 7)},
+	n := s.hinted("", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7), hintOf("a", 2, 8, 7)},
 		[]Broker{{ID: 9, Host: "x", Port: 1}, {ID: 8, Host: "", Port: 1}, {ID: 2, Host: "moved", Port: 2}})
 	require.Equal(t, []int32{2, 9, 1, 1}, leaders(n))
 	require.EqualValues(t, 6, n.Topics["a"].Partitions[0].LeaderEpoch)
@@ -201,7 +201,7 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 	require.Equal(t, s.Generation+1, n.Generation)
 
 	require.Equal(t, map[int32]Broker{1: {1, "a", 1, ""}, 2: {2, "moved", 2, ""}, 3: {3, "c", 3, ""}, 9: {9, "x", 1, ""}},
-		s.hinted([]LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7)}, []Broker{
+		s.hinted("", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7)}, []Broker{
 			{ID: 9, Host: "x", Port: 1}, {ID: 2, Host: "moved", Port: 2}, {ID: 50, Host: "leads nothing", Port: 1},
 		}).Brokers, "endpoints that lead nothing are left out")
 
@@ -215,9 +215,9 @@ func TestAHintForATopicThatWasMadeAgainIsIgnored(t *testing.T) {
 	s := step(old, topicOf("a", 2, 0, 1)).snapshot
 	hint := hintOf("a", 0, 2, 6)
 	hint.TopicID = old.Topics["a"].ID
-	require.Nil(t, s.hinted([]LeaderHint{hint}, nil))
+	require.Nil(t, s.hinted("", []LeaderHint{hint}, nil))
 	hint.TopicID = s.Topics["a"].ID
-	require.Equal(t, []int32{2}, leaders(s.hinted([]LeaderHint{hint}, nil)))
+	require.Equal(t, []int32{2}, leaders(s.hinted("", []LeaderHint{hint}, nil)))
 }
 
 func TestAHintIsToldAtOnce(t *testing.T) {
@@ -228,7 +228,7 @@ func TestAHintIsToldAtOnce(t *testing.T) {
 		told := make(chan *Snapshot, 1)
 		c.OnChange(func(s *Snapshot) { told <- s })
 		took(t, 0, func() {
-			c.Hint([]LeaderHint{hintOf("a", 0, 3, 1)}, nil)
+			c.Hint("", []LeaderHint{hintOf("a", 0, 3, 1)}, nil)
 			require.Same(t, <-told, c.Snapshot())
 		})
 		leader, ok := c.Snapshot().Leader("a", 0)
@@ -267,7 +267,7 @@ func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
 	var s, n *Snapshot
 	require.Less(t, spent(func() { s = merge(&Snapshot{}, resp, 13, []string{"a"}, nil).snapshot }), uint64(600*many))
 	require.Len(t, s.Topics["a"].Partitions, many)
-	require.Less(t, spent(func() { n = s.hinted(hints, endpoints) }), uint64(900*many))
+	require.Less(t, spent(func() { n = s.hinted("", hints, endpoints) }), uint64(900*many))
 	require.Equal(t, "moved7:2", n.Brokers[7].Address())
 
 	c := &Client{cfg: Config{Bootstrap: []string{"b:1", "b:2"}, Rebootstrap: true}, servers: make(servers)}
@@ -324,7 +324,7 @@ func FuzzMerge(f *testing.F) {
 			if len(m.codes) == 0 || s.Generation != before.Generation+1 {
 				t.Fatal("no answer for what was asked")
 			}
-			if n := s.hinted([]LeaderHint{hintOf("a", 0, 1, 1<<30)}, nil); n != nil {
+			if n := s.hinted("", []LeaderHint{hintOf("a", 0, 1, 1<<30)}, nil); n != nil {
 				holdsTogether(t, n, 2*(len(first)+len(second)))
 			}
 			holdsTogether(t, s, 2*(len(first)+len(second)))

@@ -159,10 +159,14 @@ type completion struct {
 	waiting  *connection
 	err      error
 	replaced *transport.Conn
+	notice   func() // writes to the log
 }
 
 // complete wakes those who wait, and tells of the new snapshot.
 func (c *Client) complete(done *completion) {
+	if done.notice != nil {
+		done.notice()
+	}
 	for _, ready := range done.ready {
 		close(ready)
 	}
@@ -203,9 +207,9 @@ func (c *Client) take(q question, r reply, done *completion) {
 	before := c.Snapshot()
 	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
 	c.refresh = c.refresh || m.unsure
-	if before.ClusterID != "" && before.ClusterID != m.snapshot.ClusterID {
-		c.cfg.Logger.Warn("the servers belong to another cluster now",
-			"before", brief(before.ClusterID), "now", brief(m.snapshot.ClusterID), "server", r.address)
+	if m.replaced {
+		c.discardCluster(done.now)
+		done.notice = c.replacementNotice(before.ClusterID, m.snapshot.ClusterID, r.address, done.now)
 	}
 	var gone []string
 	for name, code := range m.codes {
@@ -223,6 +227,9 @@ func (c *Client) take(q question, r reply, done *completion) {
 			gone = append(gone, name)
 		}
 	}
+	if m.replaced {
+		c.requestAgain(before.Topics, m, done.now)
+	}
 	c.snapshot.Store(m.snapshot)
 	done.snapshot = m.snapshot
 	c.remove(gone, done)
@@ -230,9 +237,6 @@ func (c *Client) take(q question, r reply, done *completion) {
 	throttle := time.Duration(protocol.ThrottleMs(r.resp, r.version)) * time.Millisecond
 	c.pace(q, m, min(throttle, c.cfg.MaxAge), done.now)
 }
-
-// brief bounds a name that goes into the log.
-func brief(name string) string { return name[:min(len(name), longestHost)] }
 
 // judge settles what an answer says of one topic. ready is to be closed if it is not nil; keep is false when a topic that was
 // known is not to be any more. It needs mu.
@@ -269,7 +273,7 @@ func (c *Client) pace(q question, m merged, throttle time.Duration, now time.Tim
 	} else {
 		c.fruitless++
 	}
-	c.notBefore = now.Add(max(c.cfg.retry().Delay(c.fruitless+1), throttle))
+	c.notBefore = now.Add(max(c.cfg.retry().Delay(max(c.fruitless+1, c.replacements)), throttle))
 	// Somebody is sure that there is news, and this broker has none, or tells old things: another one may know more.
 	c.turnAway = len(m.stale) > 0 || c.fruitless > 0 && c.fruitless%fruitlessBefore == 0
 }

@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// This file is about the change from one cluster to another. doc.go gives the reasons.
+
+// discardCluster forgets the state that belongs to the former cluster. The snapshot and the addresses of brokers are replaced by
+// merge and prune. It needs mu.
+func (c *Client) discardCluster(now time.Time) {
+	if now.Sub(c.replacedAt) >= c.cfg.grace() {
+		c.replacements = 0
+	}
+	c.replacements++
+	c.replacedAt = now
+	for _, e := range c.topics.all {
+		e.attempts, e.why, e.failure, e.failedUntil = 0, nil, nil, time.Time{}
+		e.lostSince, e.oldSince = time.Time{}, time.Time{}
+	}
+	c.fruitless, c.turnAway = 0, false
+	c.notBefore = now.Add(c.cfg.retry().Delay(c.replacements))
+}
+
+// requestAgain wants the topics that the former cluster had and the response does not have. Topics that the request did not name
+// are requested at once. Where one change of the cluster follows another, all of them wait for the backoff: otherwise the
+// changes could follow each other as fast as servers answer. It needs mu.
+func (c *Client) requestAgain(former map[string]*Topic, m merged, now time.Time) {
+	at := now
+	if c.replacements > 1 {
+		at = c.notBefore
+	}
+	for name, e := range c.topics.all {
+		if m.snapshot.Topics[name] != nil || e.failure != nil {
+			continue
+		}
+		if former[name] != nil {
+			c.topics.wanted[name] = e
+		}
+		if _, named := m.codes[name]; !named || e.next.Before(at) {
+			e.next = at
+		}
+	}
+}
+
+// replacementNotice returns a function that logs a change of the cluster: as a warning at most once in retry.backoff.max.ms, else
+// at debug level. It needs mu; the function does not.
+func (c *Client) replacementNotice(before, after, server string, now time.Time) func() {
+	level := slog.LevelDebug
+	if now.Sub(c.warnedAt) >= max(c.cfg.RetryBackoffMax, c.cfg.RetryBackoff) {
+		level, c.warnedAt = slog.LevelWarn, now
+	}
+	return func() {
+		c.cfg.Logger.Log(context.Background(), level, "the servers belong to another cluster now",
+			"before", brief(before), "now", brief(after), "server", server)
+	}
+}
+
+// brief bounds a name that goes into the log.
+func brief(name string) string { return name[:min(len(name), longestHost)] }
