@@ -13,9 +13,13 @@ import (
 func framedSize(t *testing.T, m *ProduceRequest, version int16, clientID string) int {
 	t.Helper()
 	frame := AppendRequestHeader(make([]byte, 4), Produce, version, 1, clientID)
-	frame, err := m.Append(frame, version)
+	_, pieces, err := m.AppendFrames(frame, nil, version)
 	require.NoError(t, err)
-	return len(frame)
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
+	return size
 }
 
 // addedSize is the size as a producer adds it up.
@@ -55,9 +59,10 @@ func TestProduceSizesAddUpToTheEncodedRequest(t *testing.T) {
 
 // Lengths of one, two and three bytes: of names, of batches, of partitions and of topics.
 func TestProduceSizesWhereLengthsGrow(t *testing.T) {
+	shared := make([]byte, maxString)
 	for _, version := range produceVersions() {
 		for _, n := range []int{0, 1, 125, 126, 127, 128, 129, 249, 16381, 16382, 16383, 16384, maxString} {
-			batch := ProducePartition{Records: make([]byte, n)}
+			batch := ProducePartition{Records: shared[:n]}
 			for _, m := range []*ProduceRequest{
 				{Topics: []ProduceTopic{{Name: strings.Repeat("x", n)}}},
 				{Topics: []ProduceTopic{{Partitions: []ProducePartition{batch}}}},
