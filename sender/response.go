@@ -136,7 +136,7 @@ func (r *request) hint() {
 	for _, e := range r.answer.NodeEndpoints {
 		endpoints = append(endpoints, cluster.Broker{ID: e.NodeID, Host: e.Host, Port: e.Port})
 	}
-	r.b.s.cfg.Cluster.Hint("", hints, endpoints)
+	r.b.s.cfg.Cluster.Hint(r.cluster, hints, endpoints)
 }
 
 func (r *request) topicName(id protocol.UUID) string {

@@ -22,7 +22,10 @@
 // cluster are discarded, and topics in use are requested at once. A response without a cluster id proves nothing, so the
 // snapshot keeps its id and its contents.
 //
-// During a failover, servers of both clusters may answer in alternation. The client cannot know the right cluster, so the
+// Only a bootstrap server can change the cluster: the address of a broker may belong to another cluster by now, as where addresses are
+// assigned again, and its response counts as no answer. (With metadata.recovery.strategy=none every server can.)
+//
+// During a failover, bootstrap servers of both clusters may answer in alternation. The client cannot know the right cluster, so the
 // snapshot belongs to the cluster of the last accepted response. A snapshot never mixes two clusters, and Client.Do returns the
 // id of the cluster with each response, so callers can tell to which cluster a producer id belongs. Three rules keep changes rare:
 //

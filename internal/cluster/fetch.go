@@ -164,6 +164,9 @@ func (f *fetching) received(r reply) bool {
 	f.running--
 	c := f.client
 	if r.err == nil {
+		r.err = c.misrouted(&r)
+	}
+	if r.err == nil {
 		return true
 	}
 	f.nextStart = time.Now()

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -22,6 +23,22 @@ func (c *Client) discardCluster(now time.Time) {
 	}
 	c.fruitless, c.turnAway = 0, false
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.replacements))
+}
+
+// misrouted returns an error for a response of another cluster, unless a bootstrap server sent it. The address of a broker may belong to
+// another cluster by now, whose topics have nothing to do with the user's; bootstrap.servers is the user's word. With
+// metadata.recovery.strategy=none the bootstrap servers are not asked again, so every server counts.
+func (c *Client) misrouted(r *reply) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.Snapshot().ClusterID
+	if r.resp == nil || r.resp.ClusterID == nil || *r.resp.ClusterID == "" || known == "" || *r.resp.ClusterID == known {
+		return nil
+	}
+	if !c.cfg.Rebootstrap || c.servers.get(r.address).bootstrap {
+		return nil
+	}
+	return fmt.Errorf("the server belongs to cluster %q, and the known brokers to cluster %q", brief(*r.resp.ClusterID), brief(known))
 }
 
 // requestAgain wants the topics that the former cluster had and the response does not have. Topics that the request did not name

@@ -521,3 +521,34 @@ func TestRebootstrapKeepsTheBackoff(t *testing.T) {
 		require.LessOrEqual(t, len(w.dialled)-before, len(rs)+1)
 	})
 }
+
+// The address of a broker belongs to another cluster by now. Its metadata does not count, though the client asks it; the bootstrap server's does.
+func TestOnlyABootstrapServerChangesTheCluster(t *testing.T) {
+	for name, rebootstrap := range map[string]bool{"rebootstrap": true, "none": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.topics(topicOf("a", 1, 5, 1))
+			bootstrap := func(cfg *Config) { cfg.Bootstrap, cfg.Rebootstrap = []string{"a:1"}, rebootstrap }
+			run(t, w, bootstrap, func(t *testing.T, c *Client) {
+				known(t, c, "a")
+				w.become(nil, "a:1")
+				w.replace("another cluster", topicOf("a", 11, 0, 2))
+				w.requests()
+				c.Refresh()
+				time.Sleep(time.Minute)
+				require.NotEmpty(t, w.requests())
+				if !rebootstrap {
+					require.Equal(t, "another cluster", c.Snapshot().ClusterID)
+					return
+				}
+				require.Equal(t, "the cluster", c.Snapshot().ClusterID)
+				_, err := c.Topic(within(t, time.Second), "new")
+				require.ErrorContains(t, err, `the server belongs to cluster "another cluster"`)
+				w.become(kafka, "a:1")
+				time.Sleep(time.Minute)
+				require.Equal(t, "another cluster", c.Snapshot().ClusterID)
+				require.Equal(t, protocol.UUID{11}, known(t, c, "a").ID)
+			})
+		})
+	}
+}
