@@ -2,9 +2,6 @@ package transport
 
 import (
 	"errors"
-	"io"
-	"runtime"
-	"syscall"
 )
 
 // The reasons for which a connection ends or a request fails here, found with errors.Is.
@@ -52,20 +49,4 @@ func (e *Error) Unwrap() error { return e.Err }
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, ErrRequestTimeout) || errors.Is(err, ErrSetupTimeout) || errors.As(err, &t) && t.Timeout()
-}
-
-// Windows has numbers of its own where package syscall has made some up.
-const wsaConnAborted, wsaConnReset syscall.Errno = 10053, 10054
-
-// isEndedByPeer reports whether err means that the other side closed or reset the connection.
-func isEndedByPeer(err error) bool {
-	for _, end := range []error{
-		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE,
-	} {
-		if errors.Is(err, end) {
-			return true
-		}
-	}
-	var number syscall.Errno
-	return runtime.GOOS == "windows" && errors.As(err, &number) && (number == wsaConnAborted || number == wsaConnReset)
 }
