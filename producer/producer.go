@@ -103,6 +103,7 @@ func transportOptions(cfg *Config) *transport.Options {
 		RequestTimeout: max(cfg.RequestTimeout, soonest), SetupTimeout: cfg.SocketConnectionSetupTimeout,
 		MaxThrottle: max(cfg.DeliveryTimeout, soonest), MaxIdle: cmp.Or(cfg.ConnectionsMaxIdle, soonest),
 		SendBuffer: cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
+		History: new(transport.History),
 	}
 }
 

@@ -62,7 +62,10 @@ func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse 
 		return r
 	}
 	// Fetch, which no producer needs: clients must pass over what they do not know.
-	r.APIs = append(r.APIs, protocol.APIVersion{Key: 1, Min: 4, Max: 11})
+	const fetch protocol.APIKey = 1
+	if _, own := k.b.versions[fetch]; !own {
+		r.APIs = append(r.APIs, protocol.APIVersion{Key: fetch, Min: 4, Max: 11})
+	}
 	for key, v := range k.b.versions {
 		if v.Max >= v.Min {
 			r.APIs = append(r.APIs, protocol.APIVersion{Key: key, Min: v.Min, Max: v.Max})

@@ -119,7 +119,7 @@ func (c *Conn) InFlight() int {
 func (c *Conn) Version(key protocol.APIKey) (int16, error) {
 	broker, ok := c.apis[key]
 	if !ok {
-		return 0, &Error{Address: c.address, Err: fmt.Errorf("%w: it does not know %v requests", ErrUnsupported, key)}
+		return 0, &Error{Address: c.address, Err: c.lacks(key)}
 	}
 	version, err := protocol.Negotiate(key, broker)
 	if err != nil {

@@ -17,7 +17,7 @@ const shortestShare = time.Second
 // of a broker.
 func Dial(ctx context.Context, o *Options, address string) (*Conn, error) {
 	opts := o.withDefaults()
-	bounded, cancel := context.WithTimeoutCause(ctx, opts.SetupTimeout, fmt.Errorf("%w after %v", ErrSetupTimeout, opts.SetupTimeout))
+	bounded, cancel := context.WithTimeoutCause(ctx, opts.SetupTimeout, fmt.Errorf("%w after %v", ErrSetupTimeout, opts.SetupTimeout.Round(time.Millisecond)))
 	defer cancel()
 	targets, err := opts.resolve(bounded, address)
 	if err != nil {
@@ -83,7 +83,7 @@ func dialOne(ctx context.Context, opts *Options, address, target string, waiting
 	c, err := start(ctx, opts, nc, address)
 	if err != nil {
 		_ = nc.Close()
-		return nil, explainTimeout(ctx, "connected, but the server does not answer ApiVersions: it hangs, or is no Kafka broker", err)
+		return nil, explainTimeout(ctx, opts.whySilent(address), err)
 	}
 	return c, nil
 }
@@ -147,7 +147,7 @@ func (o *Options) setBuffers(nc net.Conn) error {
 func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Conn, error) {
 	// When ctx ends, reads and writes end. The deadline lies in the past: it works at once.
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	h := handshake{stream: nc, reader: new(frameReader), opts: opts, version: opts.Versions.of(address, time.Now())}
+	h := handshake{stream: nc, reader: new(frameReader), opts: opts, address: address, version: opts.Versions.of(address, time.Now())}
 	apis, err := h.apiVersions()
 	switch {
 	case err == nil:
@@ -177,6 +177,7 @@ func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Co
 	}
 	c.Throttle(h.throttle)
 	c.log.Debug("connected", "address", address, "remote", nc.RemoteAddr(), "apis", len(apis))
+	opts.History.note(address, answeredHello)
 	go c.read(h.reader, nil)
 	return c, nil
 }

@@ -33,13 +33,14 @@ func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Respo
 		came <- answer{append([]byte(nil), body...), err}
 	}}
 	if err := c.Send(call); err != nil {
-		return err
+		return c.explainDo(req.Key(), err)
 	}
 	select {
 	case a := <-came:
 		if a.err != nil {
-			return a.err
+			return c.explainDo(req.Key(), a.err)
 		}
+		c.opts.History.note(c.address, answeredRequest)
 		return c.decode(a.body, resp, version)
 	case <-ctx.Done():
 		return c.failure(true, ctx.Err())

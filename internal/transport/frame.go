@@ -126,9 +126,9 @@ func (r *frameReader) takeRest(o *frameReader) {
 func foreign(head, all []byte) error {
 	switch {
 	case string(head) == "HTTP":
-		return fmt.Errorf("%w: an HTTP server answered", ErrNotKafka)
+		return fmt.Errorf("%w: an HTTP server answered: use the port of a Kafka listener", ErrNotKafka)
 	case (head[0] == 0x15 || head[0] == 0x16) && head[1] == 3:
-		return fmt.Errorf("%w: the answer is TLS, and this connection is plaintext", ErrNotKafka)
+		return fmt.Errorf("%w: the answer is TLS, and this connection is plaintext: use a plaintext listener, or a Dialer that makes TLS connections", ErrNotKafka)
 	case printable(head):
 		return fmt.Errorf("%w: it answered with text: %q", ErrNotKafka, all[:min(len(all), 60)])
 	}

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -19,6 +18,8 @@ type handshake struct {
 	stream io.ReadWriter
 	reader *frameReader
 	opts   *Options
+	// address is the one that was given to Dial.
+	address string
 	// version is that of the first request.
 	version int16
 	asked   int32
@@ -96,21 +97,4 @@ func (h *handshake) exchange(req protocol.Request, resp protocol.Response, versi
 		return fmt.Errorf("%w: %w", ErrNotKafka, err)
 	}
 	return nil
-}
-
-// explain says what the end of the stream means while nothing is known of the server.
-func (h *handshake) explain(err error) error {
-	h.ended = h.asked == 1 && h.reader.end == 0 && !h.reader.known && isEndedByPeer(err)
-	switch {
-	case errors.Is(err, ErrNotKafka):
-		return err
-	case errors.Is(err, ErrMalformed):
-		return fmt.Errorf("%w: %w", ErrNotKafka, err)
-	case h.reader.known:
-		return fmt.Errorf("%w: %w", ErrDisconnected, err)
-	case isEndedByPeer(err):
-		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions): a broker older than 0.10, "+
-			"a listener that wants TLS or SASL, or no Kafka broker: %w", ErrDisconnected, err)
-	}
-	return fmt.Errorf("%w: %w", ErrDisconnected, err)
 }

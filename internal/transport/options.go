@@ -51,6 +51,8 @@ type Options struct {
 	SendBuffer, ReceiveBuffer int
 	// MaxResponse is the largest answer in bytes; a longer one closes the connection. Zero means DefaultMaxResponse.
 	MaxResponse int
+	// History is shared by the connections whose errors may say that a server has answered before. Nil remembers nothing.
+	History *History
 	// Logger gets what happens to connections, at debug level. Nil is silent.
 	Logger *slog.Logger
 

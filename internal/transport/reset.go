@@ -8,7 +8,7 @@ import (
 
 // isEndedByPeer reports whether err means that the other side closed, reset or aborted the connection.
 func isEndedByPeer(err error) bool {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) {
 		return true
 	}
 	var errno syscall.Errno

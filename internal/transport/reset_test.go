@@ -19,7 +19,7 @@ func errno(n syscall.Errno) error {
 
 func TestAConnectionThatTheOtherSideEndsIsRecognized(t *testing.T) {
 	for _, err := range []error{
-		io.EOF, io.ErrUnexpectedEOF, fmt.Errorf("after 3 bytes: %w", io.ErrUnexpectedEOF),
+		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, fmt.Errorf("after 3 bytes: %w", io.ErrUnexpectedEOF),
 		errno(syscall.ECONNRESET), errno(syscall.ECONNABORTED), errno(syscall.EPIPE),
 	} {
 		require.True(t, isEndedByPeer(err), "%v", err)

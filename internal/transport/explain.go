@@ -1,0 +1,82 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// explain names the likely cause of an error while the server has not answered on this connection.
+func (h *handshake) explain(err error) error {
+	h.ended = h.asked == 1 && h.reader.end == 0 && !h.reader.known && isEndedByPeer(err)
+	switch {
+	case errors.Is(err, ErrNotKafka):
+		return err
+	case errors.Is(err, ErrMalformed):
+		return fmt.Errorf("%w: %w", ErrNotKafka, err)
+	case !h.reader.known && isEndedByPeer(err):
+		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions)%s: %w", ErrDisconnected, h.whyClosed(), err)
+	}
+	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+}
+
+// whyClosed names what closes a connection before any answer.
+func (h *handshake) whyClosed() string {
+	if h.opts.History.of(h.address) >= answeredHello {
+		return ", though this address has answered before: perhaps max.connections.per.ip or max.connections of the broker is reached, " +
+			"the broker is stopping, or a proxy cannot reach it"
+	}
+	return ": a broker older than 0.10, a listener that wants TLS or SASL, or no Kafka broker"
+}
+
+// whySilent says what a server does that accepts a connection and sends nothing.
+func (o *Options) whySilent(address string) string {
+	const silent = "connected, but the server does not answer ApiVersions"
+	if o.History.of(address) >= answeredHello {
+		return silent + ", though this address has answered before: it hangs, or max.connections of the broker is reached"
+	}
+	return silent + ": it hangs, or is no Kafka broker"
+}
+
+// explainDo names the likely cause where a server answers ApiVersions and then ends the connection without ever answering a request.
+func (c *Conn) explainDo(key protocol.APIKey, err error) error {
+	var e *Error
+	if c.opts.History == nil || !errors.As(err, &e) || !errors.Is(err, ErrDisconnected) || c.opts.History.of(c.address) >= answeredRequest {
+		return err
+	}
+	explained := *e
+	explained.Err = fmt.Errorf("it answered ApiVersions and closed the connection upon the first %v request: perhaps a listener that wants SASL: %w", key, e.Err)
+	return &explained
+}
+
+// ExplainAdvertised adds to the failure of a Dial where the address comes from. It is for an address that only the metadata names and that
+// has never answered.
+func ExplainAdvertised(err error) error {
+	var unresolved *net.DNSError
+	if errors.As(err, &unresolved) {
+		return fmt.Errorf("%w; the name comes from the broker's advertised.listeners and must resolve on this machine", err)
+	}
+	return fmt.Errorf("%w; the address comes from the broker's advertised.listeners and must lead to it from this machine", err)
+}
+
+// What only controllers take, of all servers that speak Kafka's protocol.
+const (
+	vote               protocol.APIKey = 52
+	brokerRegistration protocol.APIKey = 62
+)
+
+// lacks says that the server does not take a kind of request.
+func (c *Conn) lacks(key protocol.APIKey) error {
+	err := fmt.Errorf("%w: it does not know %v requests", ErrUnsupported, key)
+	_, votes := c.apis[vote]
+	_, registers := c.apis[brokerRegistration]
+	if votes || registers {
+		return fmt.Errorf("%w; it may be a KRaft controller's listener: use the address of a broker's listener", err)
+	}
+	return err
+}
+
+// Size returns the frame's size in bytes. It is for Done, after a Send that wrote some of the frame.
+func (call *Call) Size() int64 { return call.size }

@@ -1,0 +1,55 @@
+package transport
+
+import "sync"
+
+// contact is how far a server has come on any connection to its address.
+type contact uint8
+
+const (
+	stranger        contact = iota
+	answeredHello           // it has answered ApiVersions
+	answeredRequest         // it has answered a request of Do
+)
+
+// History remembers which addresses have answered. Errors name other causes for a server that worked before. The zero value is empty; a
+// nil History remembers nothing. It holds mostRemembered addresses at the most. It is safe for many goroutines.
+type History struct {
+	mu       sync.Mutex
+	contacts map[string]contact
+}
+
+// note raises the contact of an address. A full History forgets another address.
+func (h *History) note(address string, now contact) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before, known := h.contacts[address]
+	if before >= now {
+		return
+	}
+	if h.contacts == nil {
+		h.contacts = make(map[string]contact)
+	}
+	if !known && len(h.contacts) >= mostRemembered {
+		for other := range h.contacts {
+			delete(h.contacts, other)
+			break
+		}
+	}
+	h.contacts[address] = now
+}
+
+// of returns the contact of an address.
+func (h *History) of(address string) contact {
+	if h == nil {
+		return stranger
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.contacts[address]
+}
+
+// Answered reports whether a connection to an address has come to a first answer.
+func (h *History) Answered(address string) bool { return h.of(address) >= answeredHello }
