@@ -49,6 +49,7 @@ type Accumulator struct {
 	suspects     suspects
 	inUse        atomic.Int64 // the length of active
 	pace         pace
+	reason       reason
 
 	topicsMu sync.Mutex
 	topics   map[string]*Topic
@@ -150,19 +151,20 @@ func (a *Accumulator) expediteAll() {
 }
 
 // Flush readies every record accepted before it and waits until each has its outcome and its callback has returned, or
-// until ctx ends. Its error is ctx's and speaks only of the wait.
+// until ctx ends. Its error is ctx's and speaks only of the wait: it says what the oldest of these records waits for.
 func (a *Accumulator) Flush(ctx context.Context) error {
-	var waits []<-chan struct{}
+	var waits []flushing
+	began := time.Now()
 	for _, p := range a.activePartitions() {
 		if done := p.startFlush(); done != nil {
-			waits = append(waits, done)
+			waits = append(waits, flushing{p, done})
 		}
 	}
-	for _, done := range waits {
+	for i, w := range waits {
 		select {
-		case <-done:
+		case <-w.done:
 		case <-ctx.Done():
-			return contextError(ctx)
+			return interrupted(ctx, waits[i:], began)
 		}
 	}
 	return nil

@@ -97,12 +97,18 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {
 			if r.watch(i) == nil {
 				return r.tell(i)
 			}
-			return r.unplaced(), &record.Error{
-				Topic: r.part.topic.name, Partition: r.part.index, MaybeWritten: true,
-				Detail: "the wait ended before the record's outcome was known", Err: contextError(ctx),
-			}
+			return r.unplaced(), r.unknown(ctx)
 		}
 	}
+}
+
+// unknown is the error of a wait that ended before the record had its outcome.
+func (r *Result) unknown(ctx context.Context) *record.Error {
+	detail := "the wait ended before the record's outcome was known"
+	if why := r.part.whyPending(); why != "" {
+		detail += ": " + why
+	}
+	return &record.Error{Topic: r.part.topic.name, Partition: r.part.index, MaybeWritten: true, Detail: detail, Err: contextError(ctx)}
 }
 
 // lent returns changed if the caller may be made use of until that is closed: not if it is about to go.

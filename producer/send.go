@@ -199,7 +199,7 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 		select {
 		case <-changed:
 		case <-wait.context().Done():
-			return p.metadataError(wait, t.name, fmt.Errorf("waiting for partition %d", n))
+			return p.metadataError(wait, t.name, p.noPartition(t.name, n))
 		}
 		if meta := t.meta.Load(); meta != nil && n < meta.view.partitions {
 			return nil
@@ -260,7 +260,7 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 	case a.Need > 0:
 		return &record.Error{
 			Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true,
-			Detail: fmt.Sprintf("buffer.memory is %d", p.cfg.BufferMemory),
+			Detail: because(fmt.Sprintf("buffer.memory is %d", p.cfg.BufferMemory), part.WhyFull()),
 		}
 	}
 	return nil
@@ -298,9 +298,10 @@ func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err er
 		failed.Err, failed.Retriable = record.ErrClosed, false
 	case wait.user != nil && wait.user.Err() != nil:
 		failed.Err = contextError(wait.user)
-		failed.Detail = "while waiting for room in the buffer"
+		failed.Detail = because("while waiting for room in the buffer", part.WhyFull())
 	default:
-		failed.Detail = fmt.Sprintf("no room within max.block.ms of %v; buffer.memory is %d", p.cfg.MaxBlock, p.cfg.BufferMemory)
+		detail := fmt.Sprintf("no room within max.block.ms of %v; buffer.memory is %d", p.cfg.MaxBlock, p.cfg.BufferMemory)
+		failed.Detail = because(detail, part.WhyFull())
 	}
 	return failed
 }

@@ -107,7 +107,8 @@ func (s *sendAll) over() *record.Error {
 		return err
 	}
 	if s.wait.ctx != nil && s.wait.ctx.Err() != nil {
-		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: "max.block.ms has passed for this call"}
+		detail := because("max.block.ms has passed for this call", s.p.acc.WhyPending())
+		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: detail}
 	}
 	return nil
 }

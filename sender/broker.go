@@ -35,6 +35,8 @@ type broker struct {
 	breaks    int            // connections in a row that broke without an answer
 	notUntil  time.Time      // no dial, or while throttled no request, before this
 	lastErr   error          // why the last dial failed
+	brokeWith error          // why the last connection ended that was not idle
+	largest   int64          // bytes of the largest request that it has answered
 	strangers int            // dials in a row that reached another cluster
 	alarm     *time.Timer
 	alarmAt   time.Time // when alarm fires; zero when it is not set
@@ -116,6 +118,7 @@ func (b *broker) forget(conn *transport.Conn) {
 	b.conn = nil
 	if !idle {
 		b.breaks++
+		b.brokeWith = conn.Err()
 		until := b.connected.Add(jittered(b.s.cfg.Reconnect, b.s.cfg.ReconnectMax, b.breaks))
 		if until.After(b.notUntil) {
 			b.notUntil = until
@@ -210,7 +213,7 @@ func (b *broker) connect() *transport.Conn {
 	options.SetupTimeout = jittered(options.SetupTimeout, b.s.cfg.SetupTimeoutMax, failures+1)
 	conn, err := transport.Dial(b.s.ctx, &options, info.Address())
 	if err != nil {
-		b.dialFailed(err)
+		b.dialFailed(b.explainDial(info.Address(), err))
 		return nil
 	}
 	version, err := b.produceVersion(conn)
@@ -338,23 +341,6 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// trouble says what keeps the broker from being sent to, or "".
-func (b *broker) trouble() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch {
-	case b.lastErr != nil:
-		return fmt.Sprintf("broker %d cannot be reached: %v", b.id, b.lastErr)
-	case b.conn != nil && time.Until(b.conn.ThrottledUntil()) > 0:
-		return fmt.Sprintf("broker %d throttles", b.id)
-	case b.inFlight >= b.s.cfg.MaxInFlight:
-		return fmt.Sprintf("broker %d has not answered %d requests", b.id, b.inFlight)
-	case time.Until(b.notUntil) > 0:
-		return fmt.Sprintf("broker %d throttles", b.id)
-	}
-	return ""
 }
 
 func (b *broker) isConnected() bool {

@@ -2,7 +2,6 @@ package sender
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -425,10 +424,14 @@ func (p *partition) onTimer() {
 	p.due = time.Time{}
 	actions := p.lane.tick(now)
 	p.trace.ticked(now, actions)
+	p.explainExpiredLocked(actions)
 	actions = append(actions, p.giveUpOnFormerLeadersLocked(now)...)
 	over := now.Add(-p.s.cfg.DeliveryTimeout)
 	expired := p.expiredPackLocked(over)
-	why := p.whyWaitingLocked()
+	why := ""
+	if oldest, waits := p.acc.OldestWaiting(); len(expired) > 0 || waits && !oldest.After(over) {
+		why = p.whyWaitingLocked()
+	}
 	if next, ok := p.lane.nextDeadline(); ok {
 		p.armLocked(next)
 	}
@@ -461,26 +464,6 @@ func (p *partition) expiredPackLocked(over time.Time) (expired []*cargo) {
 	return expired
 }
 
-// whyWaitingLocked says in words why nothing of this partition is sent.
-func (p *partition) whyWaitingLocked() string {
-	if p.broker == nil {
-		return "the partition has no leader"
-	}
-	if why := p.broker.trouble(); why != "" {
-		return why
-	}
-	if why := p.s.ids.trouble(); p.s.cfg.Idempotent && why != "" {
-		return why
-	}
-	if !p.lane.idle() {
-		return "earlier records of the partition are unanswered"
-	}
-	if !p.broker.isConnected() {
-		return fmt.Sprintf("broker %d is still being connected to", p.broker.id)
-	}
-	return "its turn has not come"
-}
-
 // refuse fails what waits for something that was refused: no request can be made of it. Nothing of it was written.
 func (p *partition) refuse(err *record.Error) {
 	mine := *err
@@ -510,8 +493,10 @@ func (p *partition) abort(cause error, left *Left) {
 		p.disarmLocked()
 	}
 	left.Records += p.lane.beingRebuilt() // these fail when their worker is done with them
+	err.Detail = p.whyUndeliveredLocked()
 	actions := p.lane.abort(cause)
 	p.trace.aborted(cause, actions)
+	explain(actions, err.Detail)
 	var unsent []*cargo
 	for _, c := range p.pack {
 		left.Records += int(c.batch.Count)

@@ -204,6 +204,7 @@ func (r *request) done(body []byte, err error) {
 	b.answersSoon = err == nil && now.Sub(r.began) < soon
 	if err == nil && !r.call.NoResponse {
 		b.breaks = 0
+		b.largest = max(b.largest, r.call.Size())
 	}
 	// What is pushed later wakes the broker by itself, or found that this was under way.
 	more, waiting := b.ready.Len() > 0, b.waiting

@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 // failed tells every partition that the request got no answer.
 func (r *request) failed(err error, now time.Time) {
+	err, suspicious := r.explain(err)
 	sent := true
 	var broken *transport.Error
 	if errors.As(err, &broken) {
@@ -21,7 +23,11 @@ func (r *request) failed(err error, now time.Time) {
 	for _, t := range r.trips {
 		t.part.disconnected(t, sent, err, now)
 	}
-	r.b.s.cfg.Logger.Debug("a request got no answer", "broker", r.b.id, "sent", sent, "error", err)
+	level := slog.LevelDebug
+	if suspicious {
+		level = slog.LevelWarn
+	}
+	r.b.s.cfg.Logger.Log(r.b.s.ctx, level, "a request got no answer", "broker", r.b.id, "sent", sent, "error", err)
 	r.b.s.cfg.Cluster.Refresh()
 }
 

@@ -1,0 +1,115 @@
+package accumulator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Explainer is an Owner that knows why records have no outcome yet. Its methods are called without any lock held, and only where a wait
+// ends with an error.
+type Explainer interface {
+	// OldestPending returns when the partition's oldest record without an outcome was appended; ok is false where every record has one.
+	OldestPending() (appended time.Time, ok bool)
+	// WhyPending says why that record has no outcome yet.
+	WhyPending() string
+}
+
+// whyPending says why the partition's oldest record has no outcome, or "".
+func (p *Partition) whyPending() string {
+	if e, ok := p.owner.(Explainer); ok {
+		return e.WhyPending()
+	}
+	return ""
+}
+
+// oldestPending is the owner's OldestPending.
+func (p *Partition) oldestPending() (appended time.Time, ok bool) {
+	if e, is := p.owner.(Explainer); is {
+		return e.OldestPending()
+	}
+	return time.Time{}, false
+}
+
+// WhyFull says why buffer.memory has no room for a record of this partition, or "": what the partition's own records wait for, or else the
+// oldest record of all.
+func (p *Partition) WhyFull() string {
+	if _, pending := p.oldestPending(); pending {
+		return p.whyPending()
+	}
+	return p.acc.WhyPending()
+}
+
+// reasonAge is how long WhyPending repeats itself: many Sends may fail in the same moment, and each look visits every partition with
+// undelivered records.
+const reasonAge = 100 * time.Millisecond
+
+// reason is what WhyPending said last. Its mu is held over the look, so that many callers share one; it comes before all other locks.
+type reason struct {
+	mu   sync.Mutex
+	at   time.Time
+	text string
+}
+
+// WhyPending says what the oldest undelivered record waits for, or "" where none is undelivered. What it says may be 100 ms old.
+func (a *Accumulator) WhyPending() string {
+	a.reason.mu.Lock()
+	defer a.reason.mu.Unlock()
+	if now := time.Now(); a.reason.at.IsZero() || now.Sub(a.reason.at) >= reasonAge {
+		a.reason.text = whyPending(a.activePartitions(), now)
+		a.reason.at = time.Now()
+	}
+	return a.reason.text
+}
+
+// whyPending says what the oldest undelivered record of some partitions waits for, of those that were appended until began. Partitions
+// without such a record have callbacks that run.
+func whyPending(partitions []*Partition, began time.Time) string {
+	var oldest, calling *Partition
+	var since time.Time
+	for _, p := range partitions {
+		appended, pending := p.oldestPending()
+		switch {
+		case !pending || appended.After(began):
+			calling = p
+		case oldest == nil || appended.Before(since):
+			oldest, since = p, appended
+		}
+	}
+	switch {
+	case oldest != nil:
+		text := fmt.Sprintf("the oldest undelivered record, of topic %q partition %d, has waited for %v",
+			oldest.topic.name, oldest.index, time.Since(since).Round(time.Millisecond))
+		if why := oldest.whyPending(); why != "" {
+			text += ": " + why
+		}
+		return text
+	case calling != nil:
+		return fmt.Sprintf("callbacks of topic %q partition %d have not returned", calling.topic.name, calling.index)
+	}
+	return ""
+}
+
+// flushing is a Flush's wait for one partition.
+type flushing struct {
+	part *Partition
+	done <-chan struct{}
+}
+
+// interrupted returns the error of a Flush whose ctx has ended while it waits for some partitions, with the reason.
+func interrupted(ctx context.Context, waits []flushing, began time.Time) error {
+	var left []*Partition
+	for _, w := range waits {
+		select {
+		case <-w.done:
+		default:
+			left = append(left, w.part)
+		}
+	}
+	err := contextError(ctx)
+	if why := whyPending(left, began); why != "" {
+		return fmt.Errorf("%w: %s", err, why)
+	}
+	return err
+}

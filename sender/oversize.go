@@ -1,0 +1,33 @@
+package sender
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/gosamsa/samsa/internal/transport"
+)
+
+// A broker closes the connection upon a request of more than socket.request.max.bytes, without a word. It does the same when it stops, so
+// the size is suspicious only where it is larger than what the broker has answered before, and either large or not alone in its fate.
+
+// suspiciousSize is from which size on a single broken connection makes a request suspicious. No sensible limit is lower.
+const suspiciousSize = 16 << 10
+
+// explain adds the request's size to the error of a connection that the broker closed, if the size may be the cause.
+func (r *request) explain(err error) (explained error, suspicious bool) {
+	var broken *transport.Error
+	if !errors.As(err, &broken) || !broken.Sent || !errors.Is(err, transport.ErrDisconnected) {
+		return err, false
+	}
+	size := r.call.Size()
+	r.b.mu.Lock()
+	suspicious = size > r.b.largest && (size >= suspiciousSize || r.b.breaks > 0)
+	r.b.mu.Unlock()
+	if !suspicious {
+		return err, false
+	}
+	const lengthField = 4 // the broker does not count it
+	e := *broken
+	e.Err = fmt.Errorf("%w; the request has %d bytes: perhaps socket.request.max.bytes of the broker is less", broken.Err, size-lengthField)
+	return &e, true
+}
