@@ -16,10 +16,13 @@ type Error struct {
 	Message string
 }
 
-// Error gives the code's name and number, what it means, and the broker's message: bounded, and without control characters,
+// Error gives the code's name and number, what it means, what a user can do, and the broker's message: bounded, and without control characters,
 // so that no broker can write lines into a log.
 func (e *Error) Error() string {
 	text := e.Code.String() + ": " + e.Code.Description()
+	if remedy := e.Code.Remedy(); remedy != "" {
+		text += "; " + remedy
+	}
 	if message := clean(e.Message); message != "" {
 		text += "; the broker says: " + message
 	}

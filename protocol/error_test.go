@@ -11,9 +11,11 @@ import (
 
 func TestErrorGivesCodeMeaningAndTheBrokersMessage(t *testing.T) {
 	require.EqualError(t, &Error{Code: NotEnoughReplicas},
-		"NOT_ENOUGH_REPLICAS (19): fewer replicas are in sync than min.insync.replicas asks for")
+		"NOT_ENOUGH_REPLICAS (19): fewer replicas are in sync than min.insync.replicas asks for; "+
+			"start the missing brokers, or lower min.insync.replicas")
 	require.EqualError(t, &Error{Code: InvalidRecord, Message: "the key is missing"},
-		"INVALID_RECORD (87): a record did not pass the broker's validation; the broker says: the key is missing")
+		"INVALID_RECORD (87): a record did not pass the broker's validation; a compacted topic, for one, takes no record without a key; "+
+			"the broker says: the key is missing")
 	require.EqualError(t, &Error{Code: 999},
 		"UNKNOWN_ERROR_CODE (999): the broker answered with a code that this client does not know")
 }

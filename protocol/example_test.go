@@ -49,5 +49,5 @@ func Example() {
 	fmt.Println(&protocol.Error{Code: response.Topics[0].ErrorCode})
 	// Output:
 	// sent 52 bytes of version 12
-	// UNKNOWN_TOPIC_OR_PARTITION (3): the broker does not know this topic or partition
+	// UNKNOWN_TOPIC_OR_PARTITION (3): the broker does not know this topic or partition; create the topic, or let the brokers create it (auto.create.topics.enable)
 }

@@ -158,7 +158,7 @@ func cureFor(err error) string {
 	case errors.Is(err, transport.ErrUnsupported), errors.Is(err, &protocol.Error{Code: protocol.UnsupportedVersion}):
 		return "Kafka before 0.11 knows no producer ids and is too old for this client; for other servers set enable.idempotence=false"
 	case errors.Is(err, &protocol.Error{Code: protocol.ClusterAuthorizationFailed}):
-		return "the principal needs the IdempotentWrite right on the cluster or Write on a topic, or set enable.idempotence=false"
+		return "" // the error says it
 	case errors.As(err, &broker):
 		return "no producer id; without enable.idempotence none is needed"
 	}
