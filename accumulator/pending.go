@@ -41,24 +41,28 @@ func (p *Partition) WhyFull() string {
 	return p.acc.WhyPending()
 }
 
-// reasonAge is how long WhyPending repeats itself: many Sends may fail in the same moment, and each look visits every partition with
-// undelivered records.
-const reasonAge = 100 * time.Millisecond
+// WhyPending repeats itself for reasonAge, or for reasonShare times as long as the look took: many Sends may fail in the same moment, and
+// each look visits every partition with undelivered records.
+const (
+	reasonAge   = 100 * time.Millisecond
+	reasonShare = 50
+)
 
 // reason is what WhyPending said last. Its mu is held over the look, so that many callers share one; it comes before all other locks.
 type reason struct {
-	mu   sync.Mutex
-	at   time.Time
-	text string
+	mu    sync.Mutex
+	until time.Time
+	text  string
 }
 
-// WhyPending says what the oldest undelivered record waits for, or "" where none is undelivered. What it says may be 100 ms old.
+// WhyPending says what the oldest undelivered record waits for, or "" where none is undelivered. What it says may be some 100 ms old.
 func (a *Accumulator) WhyPending() string {
 	a.reason.mu.Lock()
 	defer a.reason.mu.Unlock()
-	if now := time.Now(); a.reason.at.IsZero() || now.Sub(a.reason.at) >= reasonAge {
+	if now := time.Now(); !now.Before(a.reason.until) {
 		a.reason.text = whyPending(a.activePartitions(), now)
-		a.reason.at = time.Now()
+		end := time.Now()
+		a.reason.until = end.Add(max(reasonAge, reasonShare*end.Sub(now)))
 	}
 	return a.reason.text
 }

@@ -20,7 +20,7 @@ var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail
 // record's batch: linger.ms is for those who do not wait.
 //
 // ctx bounds the wait and nothing else: when it ends, the record is still on its way, and so the error is the context's,
-// [MaybeWritten] is true and [Retriable] is false. Get may be called often and from many goroutines.
+// [MaybeWritten] is true and [Retriable] is false. The text names what the record waits for. Get may be called often and from many goroutines.
 func (f Future) Get(ctx context.Context) (Metadata, error) {
 	if f.result == nil {
 		return Metadata{Partition: -1, Offset: -1}, errZeroFuture

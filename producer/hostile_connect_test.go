@@ -25,8 +25,8 @@ func TestServersThatAreNoKafka(t *testing.T) {
 	_, _ = r.Read(noise)
 	noise[0] = 0x7f // else it may be a length that is waited for
 	survive(t, []*hostileCase{
-		{name: "HTTP", servers: webServer, check: unreached("not a Kafka broker", "an HTTP server answered")},
-		{name: "a TLS alert", servers: answering([]byte{0x15, 3, 3, 0, 2, 2, 10}), check: unreached("not a Kafka broker", "the answer is TLS")},
+		{name: "HTTP", servers: webServer, check: unreached("not a Kafka broker", "an HTTP server answered", "use the port of a Kafka listener")},
+		{name: "a TLS alert", servers: answering([]byte{0x15, 3, 3, 0, 2, 2, 10}), check: unreached("not a Kafka broker", "the answer is TLS", "use a plaintext listener")},
 		{name: "a TLS ServerHello", servers: answering(append([]byte{0x16, 3, 3, 0, 0x7a, 2, 0, 0, 0x76, 3, 3}, noise[:111]...)), check: unreached("not a Kafka broker", "the answer is TLS")},
 		{name: "SSH", servers: answering([]byte("SSH-2.0-OpenSSH_9.6\r\n")), check: unreached("not a Kafka broker", "SSH-2.0")},
 		{name: "garbage", servers: answering(noise), check: unreached("not a Kafka broker")},

@@ -131,8 +131,8 @@ func (p *Producer) clusterChanged(*cluster.Snapshot) {
 }
 
 // Flush readies every record that was accepted before it and waits until each has its outcome and its callback has returned,
-// or until ctx ends. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. Called
-// from inside a callback it fails at once with [ErrInCallback].
+// or until ctx ends. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. The text names
+// what the oldest undelivered record waits for. Called from inside a callback it fails at once with [ErrInCallback].
 func (p *Producer) Flush(ctx context.Context) error {
 	if p.listener.InCallback() {
 		return fmt.Errorf("samsa: flush: %w", ErrInCallback)
@@ -202,7 +202,7 @@ type closer struct {
 // Close refuses new records, delivers what is buffered, and ends the producer: its connections and goroutines. When ctx ends
 // first, what is left fails with [ErrClosed], and the error is a [*CloseError] that says how many records that were and how
 // many of them may have been written. It also says how many records failed unheard: with no callback, and their Future never
-// asked. Without either, Close returns nil.
+// asked. Its text names what the oldest record waited for. Without either, Close returns nil.
 //
 // It returns after the callbacks have returned, or when ctx ends. Called from inside a callback it fails at once with
 // [ErrInCallback]. Calling it twice is fine: the end that comes first counts for all.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // This file is about the texts of errors: each names its cause, and the cure where there is one.
@@ -64,7 +65,7 @@ func TestABrokerThatIsFullOfConnectionsIsNotCalledForeign(t *testing.T) {
 func TestAListenerThatWantsSASLIsNamedInTheError(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		c.Hook(func(r *testbroker.Request) testbroker.Action {
-			if r.Header.Key == 18 { // ApiVersions needs no authentication
+			if r.Header.Key == protocol.ApiVersions { // it needs no authentication
 				return testbroker.Pass()
 			}
 			return testbroker.DropRequest()
@@ -282,5 +283,155 @@ func TestABrokerThatRestartsIsNotAccusedOfALimit(t *testing.T) {
 		c.Unhang(1)
 		_, err = f.Get(t.Context())
 		require.NoError(t, err)
+	})
+}
+
+func TestAMessageFormatThatIsTooOldIsNamedWithItsCure(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, nil)
+		c.On(protocol.Produce).Do(testbroker.Fail(protocol.UnsupportedForMessageFormat))
+		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+		brokerCode(t, err, "UNSUPPORTED_FOR_MESSAGE_FORMAT")
+		mentions(t, err, "message.format.version", "0.11.0")
+	})
+}
+
+// Each case breaks something and sends a record; words are in the error of a Get and of a Flush that end a second later.
+func TestAnEndedWaitSaysWhatTheRecordWaitsFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		brokers int
+		cold    bool // no producer id and no connection to the broker yet
+		change  func(*producer.Config)
+		broken  func(c *testbroker.Cluster, p *producer.Producer)
+		words   []string
+	}{
+		"no leader": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.MoveLeader("t", 0, -1)
+				c.On(protocol.Produce).Do(testbroker.Fail(protocol.NotLeaderOrFollower))
+			},
+			words: []string{"the partition has no leader", "NOT_LEADER_OR_FOLLOWER"},
+		},
+		"the topic is gone": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.DeleteTopic("t") },
+			words:  []string{"UNKNOWN_TOPIC"},
+		},
+		"the answer is missing": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.Hang(1) },
+			words:  []string{"broker 1 (broker-1:9092) has its batch and has answered nothing for 1s"},
+		},
+		"every try fails": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.On(protocol.Produce).Do(testbroker.Fail(protocol.NotEnoughReplicas))
+			},
+			words: []string{"NOT_ENOUGH_REPLICAS", "start the missing brokers"},
+		},
+		"an answer is missing after tries that failed": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.On(protocol.Produce).InTurn(testbroker.Fail(protocol.NotEnoughReplicas), testbroker.SwallowAnswer())
+			},
+			words: []string{"has answered nothing for", "the last try failed with: NOT_ENOUGH_REPLICAS"},
+		},
+		"nobody listens": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.StopBroker(1) },
+			words:  []string{"broker 1 cannot be reached", "connection refused"},
+		},
+		"connections break": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.On(protocol.Produce).Do(testbroker.DropRequest()) },
+			words:  []string{"disconnected by the broker"},
+		},
+		"the connection is still being made": {
+			cold: true, change: func(cfg *producer.Config) { cfg.EnableIdempotence = false },
+			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.Isolate(1) },
+			words:  []string{"broker 1 (broker-1:9092) is still being connected to"},
+		},
+		"no producer id": {
+			cold: true,
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.On(protocol.InitProducerID).Do(testbroker.Fail(protocol.CoordinatorLoadInProgress))
+			},
+			words: []string{"no producer id", "COORDINATOR_LOAD_IN_PROGRESS", "controller"},
+		},
+		"no producer id yet": {
+			cold: true,
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.On(protocol.InitProducerID).Do(testbroker.SwallowAnswer())
+			},
+			words: []string{"no producer id yet"},
+		},
+		"throttled": {
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.On(protocol.Produce).Nth(1).Do(testbroker.Edit(func(r *protocol.ProduceResponse) { r.ThrottleMs = 60_000 }))
+				p.Send(context.Background(), to(0, "before"), nil)
+				synctest.Wait()
+			},
+			words: []string{"broker 1 throttles"},
+		},
+		"behind other requests": {
+			change: func(cfg *producer.Config) { cfg.MaxInFlight = 1 },
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.Mute(1)
+				p.Send(context.Background(), to(1, "before"), nil)
+				synctest.Wait()
+			},
+			words: []string{"broker 1 has not answered 1 requests"},
+		},
+	} {
+		scene(t, name, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
+			change := func(cfg *producer.Config) {
+				cfg.Linger = 0
+				if test.change != nil {
+					test.change(cfg)
+				}
+			}
+			var p *producer.Producer
+			if test.cold {
+				p = start(t, c, change)
+				_, err := p.PartitionsFor(t.Context(), "t")
+				require.NoError(t, err)
+			} else {
+				p = warm(t, c, 2, change)
+			}
+			test.broken(c, p)
+			f := p.Send(t.Context(), to(0, "x"), nil)
+			ctx := within(t, time.Second)
+			_, err := f.Get(ctx)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			mentions(t, err, test.words...)
+			if name == "behind other requests" {
+				return // to Flush, the record in the other partition is older
+			}
+			mentions(t, p.Flush(ctx), test.words...)
+		})
+	}
+}
+
+func TestFlushNamesTheOldestRecordsReason(t *testing.T) {
+	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.Linger = 0 })
+		c.On(protocol.Produce).Partition("t", 1).Do(testbroker.Fail(protocol.NotEnoughReplicas))
+		c.Hang(1)
+		p.Send(t.Context(), to(1, "older"), nil)
+		time.Sleep(time.Second)
+		p.Send(t.Context(), to(0, "newer"), nil)
+		err := p.Flush(within(t, time.Second))
+		mentions(t, err, `topic "t" partition 1`, "has waited for 2s", "NOT_ENOUGH_REPLICAS")
+		require.NotContains(t, err.Error(), "partition 0")
+	})
+	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.Linger = 0 })
+		release := make(chan struct{})
+		p.Send(t.Context(), to(1, "x"), func(producer.Metadata, error) { <-release })
+		synctest.Wait()
+		time.AfterFunc(time.Second, func() {
+			c.Hang(1)
+			p.Send(context.Background(), to(0, "later, of which Flush knows nothing"), nil)
+		})
+		err := p.Flush(within(t, 2*time.Second))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		mentions(t, err, `callbacks of topic "t" partition 1 have not returned`)
+		c.Unhang(1)
+		close(release)
+		require.NoError(t, p.Flush(t.Context()))
 	})
 }

@@ -215,7 +215,7 @@ func (b *broker) trouble(tried bool) string {
 		}
 		return fmt.Sprintf("the connection to broker %d broke: %v", b.id, b.brokeWith)
 	case time.Until(b.notUntil) > 0:
-		return fmt.Sprintf("broker %d throttles", b.id)
+		return fmt.Sprintf("broker %d throttles this client, as its quotas say", b.id)
 	}
 	return ""
 }
