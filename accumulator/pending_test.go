@@ -59,7 +59,9 @@ func TestAnEndedWaitAsksTheOwnerOnce(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "reason 3")
 		require.Equal(t, 1, (*owners)[0].asked)
-		require.True(t, err.(*record.Error).MaybeWritten)
+		var failure *record.Error
+		require.ErrorAs(t, err, &failure)
+		require.True(t, failure.MaybeWritten)
 		endAll(a)
 		_, err = out.Result.Wait(t.Context(), out.Index)
 		require.Error(t, err)

@@ -132,7 +132,7 @@ func TestEveryEndedWaitNamesTheUnresolvableAdvertisedName(t *testing.T) {
 			mentions(t, err, `topic "t" partition 0`, "1s")
 			return err
 		},
-		"Flush canceled": func(t *testing.T, p *producer.Producer) error {
+		"Flush with a cause": func(t *testing.T, p *producer.Producer) error {
 			p.Send(t.Context(), to(0, "x"), nil)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			enough := io.ErrShortBuffer

@@ -17,7 +17,7 @@ func errno(n syscall.Errno) error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", n)}
 }
 
-func TestAConnectionThatTheOtherSideEndsIsRecognized(t *testing.T) {
+func TestAConnectionThatTheOtherSideEndsIsNoticed(t *testing.T) {
 	for _, err := range []error{
 		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, fmt.Errorf("after 3 bytes: %w", io.ErrUnexpectedEOF),
 		errno(syscall.ECONNRESET), errno(syscall.ECONNABORTED), errno(syscall.EPIPE),
