@@ -206,7 +206,7 @@ func (b *broker) trouble(tried bool) string {
 	case b.lastErr != nil:
 		return fmt.Sprintf("broker %d cannot be reached: %v", b.id, b.lastErr)
 	case b.conn != nil && time.Until(b.conn.ThrottledUntil()) > 0:
-		return fmt.Sprintf("broker %d throttles", b.id)
+		return b.throttles()
 	case b.inFlight >= b.s.cfg.MaxInFlight:
 		return fmt.Sprintf("broker %d has not answered %d requests", b.id, b.inFlight)
 	case time.Until(b.notUntil) > 0 && b.breaks > 0:
@@ -215,10 +215,12 @@ func (b *broker) trouble(tried bool) string {
 		}
 		return fmt.Sprintf("the connection to broker %d broke: %v", b.id, b.brokeWith)
 	case time.Until(b.notUntil) > 0:
-		return fmt.Sprintf("broker %d throttles this client, as its quotas say", b.id)
+		return b.throttles()
 	}
 	return ""
 }
+
+func (b *broker) throttles() string { return fmt.Sprintf("broker %d throttles this client, as its quotas say", b.id) }
 
 // explainDial adds where the address comes from, if it is likely to be wrong: only the metadata names it, and it never answered.
 func (b *broker) explainDial(address string, err error) error {
