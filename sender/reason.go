@@ -220,7 +220,9 @@ func (b *broker) trouble(tried bool) string {
 	return ""
 }
 
-func (b *broker) throttles() string { return fmt.Sprintf("broker %d throttles this client, as its quotas say", b.id) }
+func (b *broker) throttles() string {
+	return fmt.Sprintf("broker %d throttles this client, as its quotas say", b.id)
+}
 
 // explainDial adds where the address comes from, if it is likely to be wrong: only the metadata names it, and it never answered.
 func (b *broker) explainDial(address string, err error) error {
