@@ -171,6 +171,13 @@ type Config struct {
 	AllowAutoCreateTopics bool
 
 	// Dialer makes the connections. Nil is a net.Dialer's DialContext.
+	//
+	// Its connections must support deadlines and concurrent use, as [net.Conn] promises: SetDeadline, SetReadDeadline and
+	// SetWriteDeadline must also end a Read or Write that already blocks. The producer closes a connection whose SetDeadline
+	// returns an error; the error of the failed sends says that the connection has no deadlines. The producer cannot detect
+	// a connection that accepts deadlines without obeying them: request.timeout.ms, connections.max.idle.ms and
+	// socket.connection.setup.timeout.ms then have no effect, and a silent broker can block its goroutines, and Close,
+	// until the connection itself ends.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 	// Partitioner chooses the partition of records that name none. Nil is the built-in one: by key as in the Java client,
 	// and the sticky one of KIP-794 without a key.
@@ -185,6 +192,7 @@ type Config struct {
 
 	adjusted []string // what ParseProperties changed by itself, in words
 	ignored  []string // the Java properties that it passed over
+	others   []string // the properties of other programs that it ignored
 }
 
 // DefaultConfig is the configuration of a producer of Kafka 4: acks=all, idempotent, linger of 5 ms.
@@ -202,12 +210,15 @@ func ClassicConfig(servers ...string) Config {
 	return c
 }
 
-// Notices says what [ParseProperties] did by itself: settings that gave way to others, and Java's properties that mean
-// nothing here. New logs them, once. It is empty for a Config that was not made from properties.
+// Notices says what [ParseProperties] did by itself: settings that gave way to others, Java's properties that mean nothing
+// here, and the properties of other programs. New logs them, once. It is empty for a Config that was not made from properties.
 func (c Config) Notices() []string {
 	notices := slices.Clone(c.adjusted)
 	if len(c.ignored) > 0 {
 		notices = append(notices, configIgnoredNotice(c.ignored))
+	}
+	if len(c.others) > 0 {
+		notices = append(notices, configOthersNotice(c.others))
 	}
 	return notices
 }
@@ -221,6 +232,9 @@ func (c Config) logNotices(l *slog.Logger) {
 	if len(c.ignored) > 0 {
 		l.Info(configIgnoredNotice(c.ignored))
 	}
+	if len(c.others) > 0 {
+		l.Warn(configOthersNotice(c.others))
+	}
 }
 
 // clone is a copy that shares no slice with c: what the user does to c later is not seen by it.
@@ -229,6 +243,7 @@ func (c Config) clone() Config {
 	c.Interceptors = slices.Clone(c.Interceptors)
 	c.adjusted = slices.Clone(c.adjusted)
 	c.ignored = slices.Clone(c.ignored)
+	c.others = slices.Clone(c.others)
 	return c
 }
 

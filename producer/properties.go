@@ -9,14 +9,16 @@ import (
 	"strings"
 )
 
-// ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. There are three kinds of them:
+// ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. It distinguishes three kinds of a producer's properties:
 //
 //   - those of [Config]'s fields are read and checked;
 //   - those of the Java client that mean nothing here, such as key.serializer, are passed over; [Config.Notices] names them;
 //   - those of the Java client that ask for what is not there, such as security.protocol=SSL, are errors: a producer that
 //     should have used TLS never connects without it.
 //
-// Any other name is unknown: an error with the nearest known one.
+// The names of Kafka's other clients (consumer, admin, Streams, Connect) and of well-known companions, such as group.id and
+// schema.registry.url, are ignored too; [Config.Notices] names them and New logs a warning. Any other name is an error that
+// suggests the nearest known name.
 //
 // What is written stays. Where a default contradicts it, the default gives way if that is safe, and a notice says so:
 // idempotence is turned off by acks, retries or max.in.flight.requests.per.connection, unless enable.idempotence is written;
@@ -42,6 +44,8 @@ func ParseProperties(m map[string]string) (Config, error) {
 		switch {
 		case err != nil:
 			problems = append(problems, err)
+		case ignored && configOwnerOf(name) != "":
+			c.others = append(c.others, name)
 		case ignored:
 			c.ignored = append(c.ignored, name)
 		}
@@ -124,9 +128,12 @@ var configAbsent = [...]struct {
 	{name: "interceptor.classes", empty: true, problem: "Java classes cannot be loaded: remove it and set Config.Interceptors"},
 	{name: "partitioner.class", problem: "Java classes cannot be loaded: remove it, and set Config.Partitioner if the built-in partitioner is not wanted"},
 	{name: "partitioner.rack.aware", allowed: "false", problem: "rack-aware partitioning is not supported yet: remove it"},
+	{name: "producer.", problem: "a prefix of Kafka Connect and Streams: write the property without producer."},
 	{name: "sasl.", problem: "SASL is not supported yet: this producer only connects without authentication"},
 	{name: "security.protocol", allowed: "plaintext", problem: "only PLAINTEXT is supported yet: this producer connects without TLS and without authentication"},
 	{name: "security.providers", problem: "Java security providers cannot be loaded: remove it"},
+	{name: "spring.cloud.stream.", problem: "a property of Spring: write Kafka's own property instead, such as acks"},
+	{name: "spring.kafka.", problem: "a property of Spring: write Kafka's own property instead, such as acks"},
 	{name: "ssl.", problem: "TLS is not supported yet: this producer only connects in plaintext"},
 	{name: "transaction.two.phase.commit.enable", allowed: "false", problem: "transactions are not supported yet: remove it"},
 	{name: "transactional.id", problem: "transactions are not supported yet: remove it"},
@@ -149,6 +156,9 @@ func configForeignProperty(name, value string) (ignored bool, err error) {
 		if configNameMatches(known, name) {
 			return true, nil
 		}
+	}
+	if configOwnerOf(name) != "" {
+		return true, nil
 	}
 	return false, &ConfigError{Property: name, Problem: fmt.Sprintf("unknown property; the nearest known name is %s", configNearest(name))}
 }
@@ -194,7 +204,12 @@ func configNearest(name string) string {
 			return known // the end was forgotten
 		}
 	}
-	return slices.MinFunc(names, func(a, b string) int { return configDistance(name, a) - configDistance(name, b) })
+	nearer := func(a, b string) int { return configDistance(name, a) - configDistance(name, b) }
+	own, other := slices.MinFunc(names, nearer), slices.MinFunc(configOtherNames(), nearer)
+	if nearer(other, own) < 0 {
+		return other
+	}
+	return own
 }
 
 func configKnownNames() []string {
