@@ -229,9 +229,10 @@ func configServerError(server, problem string) *ConfigError {
 	return &ConfigError{Property: "bootstrap.servers", Field: "Servers", Value: server, Problem: problem}
 }
 
+// configServerProblem returns what is wrong with one server, with the cure for the usual slips.
 func configServerProblem(server string) string {
 	if server == "" {
-		return "an empty name in the list: write host:port"
+		return "an empty name in the list: write host:port, and one comma between two servers"
 	}
 	if scheme, _, found := strings.Cut(server, "://"); found {
 		return "write host:port, without " + scheme + "://"
@@ -239,12 +240,15 @@ func configServerProblem(server string) string {
 	if strings.Contains(server, ",") {
 		return "several servers in one text: name them one by one"
 	}
+	if first, _, found := strings.Cut(server, ";"); found {
+		return configCommasProblem(first, ";")
+	}
+	if parts := strings.Fields(server); len(parts) > 1 && strings.Contains(parts[0], ":") {
+		return configCommasProblem(parts[0], " ")
+	}
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
-		if strings.Count(server, ":") > 1 && !strings.Contains(server, "[") {
-			return "write an IPv6 address in brackets: [::1]:9092"
-		}
-		return "not host:port, such as localhost:9092"
+		return configNoPortProblem(server)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "the port is not in the range 1 to 65535"
@@ -256,6 +260,27 @@ func configServerProblem(server string) string {
 		return ""
 	}
 	return configHostProblem(host)
+}
+
+func configCommasProblem(first, separator string) string {
+	return fmt.Sprintf("a list with %q after %s: separate servers with commas", separator, configQuote(first))
+}
+
+// configNoPortProblem explains a server that cannot be split into a host and a port.
+func configNoPortProblem(server string) string {
+	if bare := strings.Trim(server, "[]"); server == "["+bare+"]" {
+		return "not host:port: the port is missing, as in [::1]:9092"
+	}
+	if configLooksLikeIPv6(server) {
+		return "write an IPv6 address in brackets: [::1]:9092"
+	}
+	return "not host:port, such as localhost:9092"
+}
+
+// configLooksLikeIPv6 reports whether a text has the characters of an IPv6 address, its zone aside, but no brackets.
+func configLooksLikeIPv6(server string) bool {
+	address, _, _ := strings.Cut(server, "%")
+	return (strings.Contains(address, "::") || strings.Count(address, ":") >= 7) && strings.Trim(address, "0123456789abcdefABCDEF:.") == ""
 }
 
 // configHostProblem checks the characters of a name or an IPv4 address; whether it exists is for the resolver to say.

@@ -185,7 +185,7 @@ func TestTheZeroConfigIsRefused(t *testing.T) {
 }
 
 func TestServersAreHostAndPort(t *testing.T) {
-	for _, right := range []string{"localhost:9092", "kafka-1.example.com:1", "10.0.0.1:65535", "[::1]:9092", "[fe80::1%eth0]:9092", "broker_2:9092", "kafka.:9092", "[::ffff:10.0.0.1]:9092"} {
+	for _, right := range []string{"localhost:9092", "kafka-1.example.com:1", "10.0.0.1:65535", "[::1]:9092", "[fe80::1%eth0]:9092", "broker_2:9092", "kafka.:9092", "[::ffff:10.0.0.1]:9092", "[::]:1", "LOCALHOST:09092"} {
 		c := DefaultConfig(right)
 		require.NoError(t, c.Validate(), right)
 	}
@@ -212,6 +212,28 @@ func TestServersAreHostAndPort(t *testing.T) {
 		"köln:9092":             "no 'ö'",
 		" localhost:9092":       "no ' '",
 		"a:9092,b:9092":         "one by one",
+		"a:9092;b:9092":         `a list with ";" after "a:9092": separate servers with commas`,
+		"a:9092; b:9092":        "separate servers with commas",
+		"a:9092;":               "separate servers with commas",
+		"[::1]:9092;[::2]:9092": "separate servers with commas",
+		"a:9092 b:9092":         `a list with " " after "a:9092": separate servers with commas`,
+		"a:9092 ":               "1 to 65535",
+		"a:9092|b:9092":         "not host:port",
+		"a:9092:9093":           "not host:port",
+		"1:2:3:4:5:6:7:8:9092":  "write an IPv6 address in brackets",
+		"::1":                   "write an IPv6 address in brackets: [::1]:9092",
+		"fe80::1%eth0":          "write an IPv6 address in brackets",
+		"fe80::1%eth0:9092":     "write an IPv6 address in brackets",
+		"2001:db8::1:9092":      "write an IPv6 address in brackets",
+		"::ffff:10.0.0.1:9092":  "write an IPv6 address in brackets",
+		"PLAINTEXT://a:9092":    "without PLAINTEXT://",
+		"SASL_SSL://a:9092":     "without SASL_SSL://",
+		"a:9092/":               "1 to 65535",
+		"zookeeper:2181/kafka":  "1 to 65535",
+		"user@a:9092":           "no '@'",
+		"a:9092\n":              "1 to 65535",
+		"a\x00:9092":            `no '\x00'`,
+		"a\xff:9092":            "no '\ufffd'",
 	} {
 		c := DefaultConfig("ok:9092", wrong)
 		e := configOneError(t, c.Validate())
@@ -219,5 +241,43 @@ func TestServersAreHostAndPort(t *testing.T) {
 		require.Equal(t, "bootstrap.servers", e.Property, wrong)
 		require.Equal(t, wrong, e.Value)
 		require.Contains(t, e.Problem, why, wrong)
+	}
+}
+
+// TestServersInAPropertiesFile has the usual slips: each is accepted, or an error that names the server and the cure.
+func TestServersInAPropertiesFile(t *testing.T) {
+	for text, want := range map[string][]string{
+		"a:9092":                             {"a:9092"},
+		" a:9092 , b:9092\t":                 {"a:9092", "b:9092"},
+		"a:9092,a:9092":                      {"a:9092", "a:9092"}, // Java warns; here it does no harm
+		"PLAINTEXT://a:9092,plaintext://b:1": {"a:9092", "b:1"},
+		"[::1]:9092,[fe80::1%eth0]:9092":     {"[::1]:9092", "[fe80::1%eth0]:9092"},
+		"PLAINTEXT://[::1]:9092":             {"[::1]:9092"},
+	} {
+		c, err := ParseProperties(propertyMap{"bootstrap.servers": text})
+		require.NoError(t, err, text)
+		require.Equal(t, want, c.Servers, text)
+		require.NoError(t, c.Validate(), text)
+	}
+	for text, says := range map[string]string{
+		"":                             "name at least one server",
+		",":                            "an empty name in the list",
+		"a:9092,":                      "an empty name in the list: write host:port, and one comma between two servers",
+		"a:9092,,b:9092":               "an empty name in the list",
+		"a:9092;b:9092":                `"a:9092;b:9092": a list with ";" after "a:9092": separate servers with commas`,
+		"a:9092 b:9092":                "separate servers with commas",
+		"a:9092\tb:9092":               "separate servers with commas",
+		"PLAINTEXT://a:9092;b:9092":    "separate servers with commas",
+		"PLAINTEXT://a:9092,SSL://b:1": `"SSL://b:1": write host:port, without SSL://`,
+		"http://a:9092":                `"http://a:9092": write host:port, without http://`,
+		"a":                            `"a": not host:port, such as localhost:9092`,
+		"::1:9092":                     `"::1:9092": write an IPv6 address in brackets`,
+		"[::1]":                        `"[::1]": not host:port: the port is missing`,
+		"a:0":                          `"a:0": the port is not in the range 1 to 65535`,
+		"a:65536":                      `"a:65536": the port is not in the range 1 to 65535`,
+	} {
+		_, err := ParseProperties(propertyMap{"bootstrap.servers": text})
+		require.ErrorContains(t, err, "bootstrap.servers", text)
+		require.ErrorContains(t, err, says, text)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Brok
 	}
 	told := make(map[int32]Broker, len(endpoints))
 	for _, b := range endpoints {
-		if b.valid() {
+		if b = b.withoutBrackets(); b.valid() {
 			told[b.ID] = b
 		}
 	}

@@ -88,7 +88,7 @@ func brokerOf(b *protocol.MetadataBroker) Broker {
 	if b.Rack != nil {
 		broker.Rack = *b.Rack
 	}
-	return broker
+	return broker.withoutBrackets()
 }
 
 // namesBroker tells whether an answer names a broker that can be connected to.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,21 @@ type Broker struct {
 
 // Address returns "host:port".
 func (b Broker) Address() string { return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))) }
+
+// withoutBrackets returns the broker with a host as net.JoinHostPort needs it: some servers advertise an IPv6 address with
+// the brackets that belong to host:port.
+func (b Broker) withoutBrackets() Broker {
+	bare, found := strings.CutPrefix(b.Host, "[")
+	if !found {
+		return b
+	}
+	if bare, found = strings.CutSuffix(bare, "]"); found {
+		if _, err := netip.ParseAddr(bare); err == nil {
+			b.Host = bare
+		}
+	}
+	return b
+}
 
 // longestHost is what a host name has at most in bytes; an address is shorter.
 const longestHost = 255
