@@ -223,6 +223,116 @@ func TestATimestampBefore1970IsRefused(t *testing.T) {
 	})
 }
 
+// TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue has the usual slips: a count in one unit taken for another.
+func TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue(t *testing.T) {
+	now := time.Date(2026, 5, 17, 12, 0, 0, 123456789, time.UTC)
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		for _, tc := range []struct {
+			at    time.Time
+			words []string
+		}{
+			{time.Unix(now.UnixNano(), 0), []string{"1779019200123456789 seconds since 1970 lie after the year 9999", "were nanoseconds passed to time.Unix as seconds?"}},
+			{time.Unix(now.UnixMicro(), 0), []string{"1779019200123456 seconds", "were microseconds passed to time.Unix as seconds?"}},
+			{time.Unix(now.UnixMilli(), 0), []string{"1779019200123 seconds", "were milliseconds passed to time.Unix as seconds?"}},
+			{time.UnixMilli(now.UnixNano()), []string{"1779019200123456 seconds", "after the year 9999"}},
+			{time.UnixMicro(now.UnixNano()), []string{"1779019200123 seconds", "after the year 9999"}},
+			{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), []string{"253402300800 seconds", "after the year 9999"}},
+			{time.UnixMilli(math.MaxInt64), []string{"9223372036854775 seconds", "after the year 9999"}},
+			{time.Unix(math.MaxInt64/1000+1, 0), []string{"9223372036854776 seconds", "after the year 9999"}},
+			{time.Unix(math.MaxInt64, 999), []string{"9223372036854775807 seconds", "after the year 9999"}},
+			{time.Unix(-now.UnixNano(), 0), []string{"-1779019200123456789 seconds", "before 1970"}},
+			{time.Unix(math.MinInt64, 0), []string{"-9223372036854775808 seconds", "before 1970"}},
+			{time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC), []string{"-5000-01-01 00:00:00", "before 1970"}},
+			{time.Time{}.Add(time.Nanosecond), []string{"0001-01-01 00:00:00", "before 1970"}},
+		} {
+			refused(t, p, &Record{Topic: "t", Timestamp: tc.at}, ErrInvalidTimestamp, false, append(tc.words, `topic "t"`)...)
+		}
+		// The producer says so at once, before it knows the topic, and before it waits for a broker.
+		refused(t, p, &Record{Topic: "missing", Timestamp: time.Unix(now.UnixNano(), 0)}, ErrInvalidTimestamp, false)
+		require.Empty(t, c.Requests())
+		last := time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
+		for _, at := range []time.Time{time.UnixMilli(0), now, last, last.In(time.FixedZone("", 14*3600))} {
+			require.Equal(t, at.UnixMilli(), taken(t, p, &Record{Topic: "t", Timestamp: at}).Timestamp.UnixMilli())
+		}
+		before := time.Now()
+		require.WithinRange(t, taken(t, p, &Record{Topic: "t"}).Timestamp, before, time.Now())
+	})
+}
+
+// TestAHeaderKeyThatIsNotUTF8IsRefused: a broker that recompresses the batch acknowledges such a key and stores another one.
+func TestAHeaderKeyThatIsNotUTF8IsRefused(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		for key, quoted := range map[string]string{
+			"caf\xe9": `"caf\xe9"`, "\xff": `"\xff"`, "a\x80b": `"a\x80b"`, "\xed\xa0\x80": `"\xed\xa0\x80"`, "\xc0\x80": `"\xc0\x80"`, "cut\xf0\x9f\x98": `"cut\xf0\x9f\x98"`,
+		} {
+			refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: "right"}, {Key: key, Value: []byte("v")}}}, ErrInvalidHeader, false,
+				`topic "t"`, "the key of header 1, "+quoted+", is not UTF-8")
+		}
+		long := strings.Repeat("k", 100_000) + "\xff"
+		refused(t, p, &Record{Topic: "missing", Headers: []Header{{Key: long}}}, ErrInvalidHeader, false, "the key of header 0", "kkk…")
+		require.Empty(t, c.Requests())
+		keys := []string{"", "a", "café", "\u0000", "日本", "🔑", "\ufffd", "line\nbreak"}
+		r := &Record{Topic: "t", Partition: PartitionOf(0)}
+		for _, key := range keys {
+			r.Headers = append(r.Headers, Header{Key: key, Value: []byte("\xff any bytes")})
+		}
+		taken(t, p, r)
+		require.Len(t, c.Log("t", 0), 1)
+		require.Len(t, c.Log("t", 0)[0].Headers, len(keys))
+		for i, h := range c.Log("t", 0)[0].Headers {
+			require.Equal(t, keys[i], h.Key)
+		}
+	})
+}
+
+// TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused: one that comes through an interceptor, too.
+func TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		rs := make([]Record, 300)
+		for i := range rs {
+			rs[i] = Record{Topic: "t", Value: []byte{byte(i)}}
+		}
+		rs[17].Headers = []Header{{Key: "\xff"}}
+		rs[150].Timestamp = time.Unix(math.MaxInt64, 0)
+		rs[299].Timestamp = time.UnixMilli(-1)
+		for i, f := range p.SendAll(context.Background(), rs, nil, nil) {
+			_, err := f.Get(context.Background())
+			switch i {
+			case 17:
+				require.ErrorIs(t, err, ErrInvalidHeader)
+			case 150, 299:
+				require.ErrorIs(t, err, ErrInvalidTimestamp)
+			default:
+				require.NoError(t, err)
+				continue
+			}
+			require.False(t, MaybeWritten(err))
+			require.False(t, Retriable(err))
+		}
+		require.Equal(t, 297, c.Records("t"))
+	})
+}
+
+// TestManyHeadersAreBoundedByTheirSizeAlone: Kafka has no bound on their number.
+func TestManyHeadersAreBoundedByTheirSizeAlone(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		taken(t, p, &Record{Topic: "t", Headers: make([]Header, 100_000)})
+		refused(t, p, &Record{Topic: "t", Headers: make([]Header, 600_000)}, ErrRecordTooLarge, false, "max.request.size is 1048576")
+	})
+}
+
+func TestWhatIsInvalidWhateverTheTopicIsFailsBeforeAnyWait(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		c.Hang(1)
+		began := time.Now()
+		refused(t, p, &Record{Topic: "t", Value: make([]byte, 2<<20)}, ErrRecordTooLarge, false)
+		refused(t, p, &Record{Topic: "t", Partition: PartitionOf(-7)}, ErrInvalidPartition, false, `topic "t"`, "-7 is negative")
+		refused(t, p, &Record{Topic: "a b"}, ErrInvalidTopic, false)
+		require.Zero(t, time.Since(began))
+		c.Unhang(1)
+	})
+}
+
 func TestNilRecordsFuturesAndContexts(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		refused(t, p, nil, ErrNoRecord, false, "nil")

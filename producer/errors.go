@@ -28,8 +28,10 @@ var (
 	ErrInvalidTopic = record.ErrInvalidTopic
 	// ErrInvalidPartition: the named partition is negative, or the topic does not have it.
 	ErrInvalidPartition = record.ErrInvalidPartition
-	// ErrInvalidTimestamp: the timestamp lies before 1970.
+	// ErrInvalidTimestamp: the timestamp lies before 1970 or after the year 9999.
 	ErrInvalidTimestamp = record.ErrInvalidTimestamp
+	// ErrInvalidHeader: a header's key is not UTF-8. A broker that recompresses the batch would change it.
+	ErrInvalidHeader = record.ErrInvalidHeader
 	// ErrRecordTooLarge: the record alone is larger than max.request.size or buffer.memory.
 	ErrRecordTooLarge = record.ErrRecordTooLarge
 	// ErrBufferFull: buffer.memory had no room within max.block.ms; for TrySend, at once.

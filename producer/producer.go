@@ -28,7 +28,7 @@ type Producer struct {
 	acc      *accumulator.Accumulator
 
 	asksUser    bool // a partitioner or interceptor of the user's decides on records
-	smallRecord uint // bytes of key and value that are far from every limit
+	smallRecord uint // fewer bytes of key and value than this are far from every limit
 
 	topicsMu sync.Mutex
 	topics   atomic.Pointer[map[string]*topic] // copied on write

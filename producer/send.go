@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
@@ -60,7 +59,7 @@ func (p *Producer) send(wait *budget, r *Record, hook accumulator.Hook) Future {
 // function, cost half of what they cost there. Where it says nil, choosePlace knows what to do or what is wrong.
 func (p *Producer) usualPlace(r *Record) (*topic, *accumulator.Partition) {
 	if r == nil || p.asksUser || p.closed.Load() || len(r.Headers) > 0 || !r.Timestamp.IsZero() || r.Partition != (Partition{}) ||
-		uint(len(r.Key))+uint(len(r.Value)) > p.smallRecord {
+		uint(len(r.Key))+uint(len(r.Value)) >= p.smallRecord {
 		return nil, nil
 	}
 	t := p.topic(r.Topic)
@@ -102,14 +101,14 @@ func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Pa
 	if !p.listener.chain.empty() {
 		r = p.listener.chain.onSend(r)
 	}
-	if !r.Timestamp.IsZero() && r.Timestamp.UnixMilli() < 0 {
-		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrInvalidTimestamp, Detail: r.Timestamp.String() + " lies before 1970"}
+	if failed := p.checkRecord(r); failed != nil {
+		return nil, nil, r, failed
+	}
+	if n, named := r.Partition.Number(); named && n < 0 {
+		return nil, nil, r, noSuchPartition(r.Topic, p.topic(r.Topic), n)
 	}
 	t, failed := p.topicFor(wait, r.Topic)
 	if failed != nil {
-		return nil, nil, r, failed
-	}
-	if failed := p.tooLarge(r); failed != nil {
 		return nil, nil, r, failed
 	}
 	meta := t.meta.Load()
@@ -118,77 +117,35 @@ func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Pa
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true}
 	}
 	n, failed := p.chooser.choose(r, &meta.view)
-	if failed == nil && n >= meta.view.partitions || n < stickyChoice {
+	if failed == nil && n >= meta.view.partitions {
 		failed = p.awaitPartition(wait, t, n)
 	}
 	if failed != nil {
 		return nil, nil, r, failed
 	}
 	if n == stickyChoice {
-		if named, is := r.Partition.Number(); is {
-			return nil, nil, r, noSuchPartition(t, named)
-		}
 		n = t.sticky.pick()
 	}
 	return t, t.acc.Partition(n), r, nil
 }
 
-// tooLarge checks a record's size against the limits that hold for it alone.
-func (p *Producer) tooLarge(r *Record) *record.Error {
-	if len(r.Headers) == 0 && uint(len(r.Key))+uint(len(r.Value)) <= p.smallRecord {
-		return nil
-	}
-	size := sizeOf(r)
-	limit, name := int64(p.cfg.MaxRequestSize), "max.request.size"
-	if p.cfg.BufferMemory < limit {
-		limit, name = p.cfg.BufferMemory, "buffer.memory"
-	}
-	if size <= limit {
-		return nil
-	}
-	return &record.Error{
-		Topic: r.Topic, Partition: -1, Err: record.ErrRecordTooLarge,
-		Detail: "it takes " + strconv.FormatInt(size, 10) + " bytes; " + name + " is " + strconv.FormatInt(limit, 10),
-	}
-}
-
-// smallRecordOf returns how many bytes key and value may have for tooLarge to be sure that they are not too many, without headers.
-func smallRecordOf(cfg *Config) uint {
-	const around = 256 // more than everything around key and value
-	return uint(max(0, min(int64(cfg.MaxRequestSize), cfg.BufferMemory)-around))
-}
-
-// sizeOf returns how many bytes a batch of r alone takes. Headers may share one huge slice, so that on 32 bits the sum of
-// their lengths is more than an int holds; such a sum is told roughly.
-func sizeOf(r *Record) int64 {
-	sum := int64(len(r.Key)) + int64(len(r.Value))
-	for i := range r.Headers {
-		sum += int64(len(r.Headers[i].Key)) + int64(len(r.Headers[i].Value))
-	}
-	if sum > math.MaxInt32/2 {
-		return sum
-	}
-	return int64(record.BatchHeaderSize + record.RecordSize(0, 0, r.Key, r.Value, r.Headers))
-}
-
-func noSuchPartition(t *topic, n int32) *record.Error {
-	count := int32(0)
-	if meta := t.meta.Load(); meta != nil {
-		count = meta.view.partitions
-	}
-	detail := fmt.Sprintf("the topic has %d partitions, from 0 on", count)
+// noSuchPartition refuses partition n of a topic; t is nil while the topic is not known.
+func noSuchPartition(name string, t *topic, n int32) *record.Error {
+	var details []string
 	if n < 0 {
 		// The error's place has no negative number.
-		detail = fmt.Sprintf("%d is negative; ", n) + detail
+		details = append(details, fmt.Sprintf("%d is negative", n))
 	}
-	return &record.Error{Topic: t.name, Partition: n, Err: record.ErrInvalidPartition, Detail: detail}
+	if t != nil {
+		if meta := t.meta.Load(); meta != nil {
+			details = append(details, fmt.Sprintf("the topic has %d partitions, from 0 on", meta.view.partitions))
+		}
+	}
+	return &record.Error{Topic: shorten(name), Partition: n, Err: record.ErrInvalidPartition, Detail: strings.Join(details, "; ")}
 }
 
 // awaitPartition asks for newer metadata, which may have the partition that the record names: topics grow.
 func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error {
-	if n < 0 {
-		return noSuchPartition(t, n)
-	}
 	// Twice, since the first news may be of a request that was under way before, or a single leader's move.
 	for range 2 {
 		changed := *p.snapshot.Load()
@@ -205,7 +162,7 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 			return nil
 		}
 	}
-	return noSuchPartition(t, n)
+	return noSuchPartition(t.name, t, n)
 }
 
 // append encodes the record into its partition's batch, waiting for room within the budget.

@@ -18,8 +18,10 @@ var (
 	ErrInvalidTopic = errors.New("invalid topic name")
 	// ErrInvalidPartition: the partition is negative or the topic has no such partition.
 	ErrInvalidPartition = errors.New("invalid partition")
-	// ErrInvalidTimestamp: the timestamp lies before 1970.
+	// ErrInvalidTimestamp: the timestamp lies before 1970 or after the year 9999.
 	ErrInvalidTimestamp = errors.New("invalid timestamp")
+	// ErrInvalidHeader: a header's key is not UTF-8.
+	ErrInvalidHeader = errors.New("invalid header")
 	// ErrRecordTooLarge: the record alone is larger than max.request.size or buffer.memory.
 	ErrRecordTooLarge = errors.New("record is too large")
 	// ErrBufferFull: buffer.memory had no room for the record within max.block.ms, or at once for TrySend.

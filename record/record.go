@@ -17,11 +17,12 @@ type Record struct {
 	Value []byte
 	// Headers travel with the record, in this order. Keys may repeat.
 	Headers []Header
-	// Timestamp is the record's CreateTime, kept in milliseconds. The zero value means the time of the send.
+	// Timestamp is the record's CreateTime, kept in milliseconds. The zero value means the time of the send. Send refuses a
+	// timestamp before 1970 or after the year 9999.
 	Timestamp time.Time
 }
 
-// Header is one record header. A nil Value is null, which is different from an empty one.
+// Header is one record header. The key must be UTF-8. A nil Value is null, which is different from an empty one.
 type Header struct {
 	Key   string
 	Value []byte
