@@ -2,7 +2,6 @@ package accumulator
 
 import (
 	"context"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,8 +10,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Config is what an Accumulator needs to know. The zero values of MaxRequestSize, MaxSpan and Listener mean no limit of
-// their own, one second or Linger, and nobody.
+// Config is what an Accumulator needs to know. The caller sets every field that names a property: zero is a value of these
+// and stands for itself. The zero values of MaxSpan and Listener mean one second or Linger, and nobody.
 type Config struct {
 	// BatchSize is batch.size: how many bytes of one partition's records travel together, as they are on the wire.
 	BatchSize int
@@ -64,9 +63,6 @@ type Accumulator struct {
 func New(cfg Config) *Accumulator {
 	if cfg.MaxSpan <= 0 {
 		cfg.MaxSpan = max(cfg.Linger, time.Second)
-	}
-	if cfg.MaxRequestSize <= 0 {
-		cfg.MaxRequestSize = math.MaxInt32
 	}
 	if cfg.Listener == nil {
 		cfg.Listener = nobody{}

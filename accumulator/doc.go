@@ -14,7 +14,7 @@
 // The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Owner]) is told when there
 // is something to take:
 //
-//	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 32 << 20, Linger: 5 * time.Millisecond})
+//	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20, Linger: 5 * time.Millisecond})
 //	p := acc.Topic("events").Partition(0)
 //	var a accumulator.Appended
 //	p.Append(&rec, accumulator.Hook{}, nil, &a) // a.Result and a.Index are what a future holds

@@ -27,7 +27,7 @@ func (d *deliverer) BatchReady(<-chan struct{}) {
 // Records are appended, lie in a batch until somebody waits for them, and get their places when the batch is settled.
 func Example() {
 	acc := accumulator.New(accumulator.Config{
-		BatchSize: 16384, Memory: 32 << 20, Linger: time.Second,
+		BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20, Linger: time.Second,
 		NewOwner: func(p *accumulator.Partition) accumulator.Owner { return &deliverer{p: p, next: 100} },
 	})
 	p := acc.Topic("events").Partition(0)
@@ -45,7 +45,7 @@ func Example() {
 
 // Where the buffer is full, Append says what it needs. Reserve waits for as much, and what is not used goes back.
 func ExamplePartition_Reserve() {
-	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 1024})
+	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 1024})
 	p := acc.Topic("events").Partition(0)
 	big := record.Record{Value: make([]byte, 900)}
 	var a accumulator.Appended
@@ -72,7 +72,7 @@ func ExamplePartition_Reserve() {
 
 // A record can be taken back until its batch is sealed.
 func ExampleResult_Cancel() {
-	acc := accumulator.New(accumulator.Config{BatchSize: 16384, Memory: 32 << 20})
+	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20})
 	p := acc.Topic("events").Partition(0)
 	var first, second accumulator.Appended
 	p.Append(&record.Record{Value: []byte("one")}, accumulator.Hook{}, nil, &first)

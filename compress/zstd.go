@@ -20,8 +20,11 @@ func newZstd(level int) *zstdEngine { return &zstdEngine{level: zstdLevel(level)
 
 // zstdLevel maps zstd's levels onto the library's four speeds, each of which comes out near the size that zstd's own library
 // reaches at the named level: below 3 the fastest (1), 3 to 5 the default (3), 6 to 9 better (7), from 10 on the best (11).
+// Level 0 is zstd's own name for its default level, 3.
 func zstdLevel(level int) zstd.EncoderLevel {
 	switch {
+	case level == 0:
+		return zstdLevel(Zstd.DefaultLevel())
 	case level < 3:
 		return zstd.SpeedFastest
 	case level < 6:

@@ -56,7 +56,7 @@ func TestZstdFramesNeedASmallWindowOnly(t *testing.T) {
 
 func TestZstdLevelsMapOntoTheLibrarysSpeeds(t *testing.T) {
 	for level, want := range map[int]zstd.EncoderLevel{
-		-131072: zstd.SpeedFastest, 0: zstd.SpeedFastest, 2: zstd.SpeedFastest,
+		-131072: zstd.SpeedFastest, -1: zstd.SpeedFastest, 0: zstd.SpeedDefault, 1: zstd.SpeedFastest, 2: zstd.SpeedFastest,
 		3: zstd.SpeedDefault, 5: zstd.SpeedDefault,
 		6: zstd.SpeedBetterCompression, 9: zstd.SpeedBetterCompression,
 		10: zstd.SpeedBestCompression, 22: zstd.SpeedBestCompression,

@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -110,7 +111,7 @@ type Config struct {
 	// Property compression.zstd.level, default 3, range -131072 to 22.
 	CompressionZstdLevel int
 	// ClientID names this program to the brokers, in their logs and quotas. The Java client makes names like producer-1.
-	// Property client.id, default samsa, range at most 32767 bytes of UTF-8.
+	// Property client.id, default samsa, range at most 32767 bytes of UTF-8, no control characters.
 	ClientID string
 
 	// PartitionerAdaptive lets the built-in partitioner give fewer records without a key to partitions with long queues.
@@ -124,13 +125,15 @@ type Config struct {
 	// Property partitioner.ignore.keys, default false, range true, false.
 	PartitionerIgnoreKeys bool
 
-	// RetryBackoff is the wait before the first retry; it doubles with each further one.
+	// RetryBackoff is the wait before the first retry; it doubles with each further one. The shortest wait is a millisecond; 0
+	// means this one for every retry.
 	// Property retry.backoff.ms, default 100, range 0 or more.
 	RetryBackoff time.Duration
 	// RetryBackoffMax is the longest wait before a retry (KIP-580).
 	// Property retry.backoff.max.ms, default 1000, range 0 or more.
 	RetryBackoffMax time.Duration
-	// ReconnectBackoff is the wait before a broker is dialled again; it doubles with each further failure.
+	// ReconnectBackoff is the wait before a broker is dialled again; it doubles with each further failure. The shortest wait is a
+	// millisecond; 0 means this one after every failure.
 	// Property reconnect.backoff.ms, default 50, range 0 or more.
 	ReconnectBackoff time.Duration
 	// ReconnectBackoffMax is the longest wait before a broker is dialled again.
@@ -143,18 +146,19 @@ type Config struct {
 	// Property socket.connection.setup.timeout.max.ms, default 30000, range 1 or more.
 	SocketConnectionSetupTimeoutMax time.Duration
 	// ConnectionsMaxIdle is after which time an unused connection is closed; a negative value keeps it open.
-	// Property connections.max.idle.ms, default 540000, range -1 or more.
+	// Property connections.max.idle.ms, default 540000, range -1 and 1 or more.
 	ConnectionsMaxIdle time.Duration
 	// SendBuffer is the size of the socket's send buffer; -1 leaves it to the operating system, which lets it grow with the connection.
 	// Kafka's own default, 131072, keeps it from growing: less than a request of twelve partitions' batches, and a few megabytes a
 	// second to a broker that is 50 ms away.
-	// Property send.buffer.bytes, default -1, classic 131072, range -1 to 2147483647.
+	// Property send.buffer.bytes, default -1, classic 131072, range -1 and 1 to 2147483647.
 	SendBuffer int
 	// ReceiveBuffer is the size of the socket's receive buffer; -1 leaves it to the operating system.
-	// Property receive.buffer.bytes, default 32768, range -1 to 2147483647.
+	// Property receive.buffer.bytes, default 32768, range -1 and 1 to 2147483647.
 	ReceiveBuffer int
 
-	// MetadataMaxAge is after which time topics and brokers are asked for again, even if nothing failed.
+	// MetadataMaxAge is after which time topics and brokers are asked for again, even if nothing failed. 0 refreshes metadata as
+	// often as RetryBackoff allows.
 	// Property metadata.max.age.ms, default 300000, range 0 or more.
 	MetadataMaxAge time.Duration
 	// MetadataMaxIdle is after which time a topic that nobody sends to is forgotten.
@@ -245,6 +249,36 @@ func (c Config) clone() Config {
 	c.ignored = slices.Clone(c.ignored)
 	c.others = slices.Clone(c.others)
 	return c
+}
+
+// forever is what the longest durations of a Config mean. It is short enough for sums and multiples of some of them, and for
+// times in nanoseconds since 1970, to fit into 64 bits.
+const forever = 50 * 365 * 24 * time.Hour
+
+// shortestBackoff is the least wait before a retry or before another connection: no value makes the producer send without a
+// pause.
+const shortestBackoff = time.Millisecond
+
+// bounded returns a Config that means the same and whose numbers the other packages can add and multiply: durations without
+// end are forever, and backoffs take at least shortestBackoff.
+func (c Config) bounded() Config {
+	for i := range configOptions {
+		if d, ok := configOptions[i].ptr(&c).(*time.Duration); ok {
+			*d = min(*d, forever)
+		}
+	}
+	c.BufferMemory = min(c.BufferMemory, math.MaxInt64/4)
+	boundBackoff(&c.RetryBackoff, &c.RetryBackoffMax)
+	boundBackoff(&c.ReconnectBackoff, &c.ReconnectBackoffMax)
+	return c
+}
+
+// boundBackoff raises a backoff to the shortest one. As in the Java client, a first wait of 0 does not grow.
+func boundBackoff(first, most *time.Duration) {
+	if *first == 0 {
+		*most = 0
+	}
+	*first, *most = max(*first, shortestBackoff), max(*most, shortestBackoff)
 }
 
 // ConfigError is one thing wrong with a Config or with properties. [Config.Validate] and [ParseProperties] join as many as

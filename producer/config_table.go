@@ -15,6 +15,7 @@ type configOption struct {
 	modern   string            // DefaultConfig, written as in a properties file; empty: no default
 	classic  string            // ClassicConfig, where it differs
 	min, max int64             // of numbers, and of durations in milliseconds
+	zero     string            // why 0 is refused although it lies between min and max; empty: it is not
 	levels   compress.Codec    // a codec's level: the codec knows the range
 	values   []string          // of enumerations
 	format   string            // of other texts: the range in words
@@ -25,6 +26,9 @@ const (
 	configMaxInt  = math.MaxInt32 // what Java calls an int; Go's int holds it everywhere
 	configMaxLong = math.MaxInt64
 )
+
+// configNoBuffer: Java's client fails at its first connection with this value.
+const configNoBuffer = "a socket cannot have a buffer of 0 bytes; -1 leaves it to the operating system"
 
 // classicDefault is ClassicConfig's value, written as in a properties file.
 func (o *configOption) classicDefault() string {
@@ -104,7 +108,7 @@ var configOptions = [...]configOption{
 		meaning: "how hard zstd tries",
 	}, {
 		property: "client.id", field: "ClientID", ptr: func(c *Config) any { return &c.ClientID },
-		modern: "samsa", format: "at most 32767 bytes of UTF-8",
+		modern: "samsa", format: "at most 32767 bytes of UTF-8, no control characters",
 		meaning: "names this program to the brokers, in their logs and quotas",
 	}, {
 		property: "partitioner.adaptive.partitioning.enable", field: "PartitionerAdaptive",
@@ -123,7 +127,7 @@ var configOptions = [...]configOption{
 	}, {
 		property: "retry.backoff.ms", field: "RetryBackoff", ptr: func(c *Config) any { return &c.RetryBackoff },
 		modern: "100", min: 0, max: configMaxLong,
-		meaning: "the wait before the first retry; doubles with each further one",
+		meaning: "the wait before the first retry; doubles with each further one; 0 counts as 1 and does not double",
 	}, {
 		property: "retry.backoff.max.ms", field: "RetryBackoffMax", ptr: func(c *Config) any { return &c.RetryBackoffMax },
 		modern: "1000", min: 0, max: configMaxLong,
@@ -131,7 +135,7 @@ var configOptions = [...]configOption{
 	}, {
 		property: "reconnect.backoff.ms", field: "ReconnectBackoff", ptr: func(c *Config) any { return &c.ReconnectBackoff },
 		modern: "50", min: 0, max: configMaxLong,
-		meaning: "the wait before a broker is dialled again; doubles with each further failure",
+		meaning: "the wait before a broker is dialled again; doubles with each further failure; 0 counts as 1 and does not double",
 	}, {
 		property: "reconnect.backoff.max.ms", field: "ReconnectBackoffMax", ptr: func(c *Config) any { return &c.ReconnectBackoffMax },
 		modern: "1000", min: 0, max: configMaxLong,
@@ -148,20 +152,20 @@ var configOptions = [...]configOption{
 		meaning: "the longest time that a connection may take to be made",
 	}, {
 		property: "connections.max.idle.ms", field: "ConnectionsMaxIdle", ptr: func(c *Config) any { return &c.ConnectionsMaxIdle },
-		modern: "540000", min: -1, max: configMaxLong,
+		modern: "540000", min: -1, max: configMaxLong, zero: "0 would close each connection before its first request; -1 keeps connections open",
 		meaning: "after which time an unused connection is closed; -1 keeps it open",
 	}, {
 		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
-		modern: "-1", classic: "131072", min: -1, max: configMaxInt,
+		modern: "-1", classic: "131072", min: -1, max: configMaxInt, zero: configNoBuffer,
 		meaning: "the socket's send buffer; -1 leaves it to the operating system, which lets it grow with the connection",
 	}, {
 		property: "receive.buffer.bytes", field: "ReceiveBuffer", ptr: func(c *Config) any { return &c.ReceiveBuffer },
-		modern: "32768", min: -1, max: configMaxInt,
+		modern: "32768", min: -1, max: configMaxInt, zero: configNoBuffer,
 		meaning: "the socket's receive buffer; -1 leaves it to the operating system",
 	}, {
 		property: "metadata.max.age.ms", field: "MetadataMaxAge", ptr: func(c *Config) any { return &c.MetadataMaxAge },
 		modern: "300000", min: 0, max: configMaxLong,
-		meaning: "after which time topics and brokers are asked for again, even if nothing failed",
+		meaning: "after which time topics and brokers are asked for again, even if nothing failed; 0: as often as retry.backoff.ms allows",
 	}, {
 		property: "metadata.max.idle.ms", field: "MetadataMaxIdle", ptr: func(c *Config) any { return &c.MetadataMaxIdle },
 		modern: "300000", min: 5000, max: configMaxLong,

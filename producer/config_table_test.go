@@ -39,6 +39,7 @@ func TestDefaultsAndRangesAreTheJavaProducers(t *testing.T) {
 		"socket.connection.setup.timeout.ms":     "Java names no range",
 		"socket.connection.setup.timeout.max.ms": "Java names no range",
 		"allow.auto.create.topics":               "Java's producer has no such switch",
+		"receive.buffer.bytes":                   "Java takes 0 and fails at its first connection",
 		"send.buffer.bytes":                      "Java's keeps the system from letting the buffer grow; Java's is classic here",
 	}
 	for i := range configOptions {
@@ -53,6 +54,7 @@ func TestDefaultsAndRangesAreTheJavaProducers(t *testing.T) {
 	require.Equal(t, "540000", java["connections.max.idle.ms"].std)
 	require.Equal(t, "10000", java["socket.connection.setup.timeout.ms"].std)
 	require.Equal(t, "30000", java["socket.connection.setup.timeout.max.ms"].std)
+	require.Equal(t, java["receive.buffer.bytes"].std, strconv.Itoa(DefaultConfig().ReceiveBuffer))
 	require.Equal(t, java["send.buffer.bytes"].std, strconv.Itoa(ClassicConfig().SendBuffer))
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gosamsa/samsa/compress"
@@ -62,8 +63,8 @@ func (o *configOption) setNumber(c *Config, text string) (problem string) {
 	if err != nil {
 		return "not a whole number in the range " + o.rangeText() + o.unit()
 	}
-	if !o.inRange(n) {
-		return o.outOfRange()
+	if problem := o.checkNumber(n); problem != "" {
+		return problem
 	}
 	switch p := o.ptr(c).(type) {
 	case *int:
@@ -96,13 +97,19 @@ func (o *configOption) problem(c *Config) string {
 		if *p < configMillis(o.min) || *p > configMillis(o.max) {
 			return o.outOfRange()
 		}
+		if o.zero != "" && *p >= 0 && *p < time.Millisecond {
+			return o.outOfRange() + ": " + o.zero
+		}
 	}
 	return "" // a bool is always in range; the servers are looked at one by one
 }
 
 func (o *configOption) checkNumber(n int64) string {
-	if !o.inRange(n) {
+	switch {
+	case !o.inRange(n):
 		return o.outOfRange()
+	case n == 0 && o.zero != "":
+		return o.outOfRange() + ": " + o.zero
 	}
 	return ""
 }
@@ -115,7 +122,7 @@ func (o *configOption) checkWord(word string) string {
 }
 
 func (o *configOption) checkText(text string) string {
-	if len(text) > math.MaxInt16 || !utf8.ValidString(text) {
+	if len(text) > math.MaxInt16 || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		return o.outOfRange()
 	}
 	return ""
@@ -139,6 +146,10 @@ func (o *configOption) rangeText() string {
 		return o.format
 	case o.values != nil:
 		return strings.Join(o.values, ", ")
+	case o.zero != "" && o.max == configMaxLong:
+		return "-1 and 1 or more"
+	case o.zero != "":
+		return fmt.Sprintf("-1 and 1 to %d", o.max)
 	case o.max == configMaxLong:
 		return fmt.Sprintf("%d or more", o.min)
 	}

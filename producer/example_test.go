@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"testing"
@@ -279,6 +280,9 @@ func ExampleMaybeWritten() {
 	p := kafka.open()
 	ctx := context.Background()
 	defer func() { _ = p.Close(ctx) }()
+	if _, err := p.PartitionsFor(ctx, "orders"); err != nil {
+		log.Fatal(err)
+	}
 
 	_, err := p.Send(ctx, &producer.Record{Topic: "orders", Value: make([]byte, 2_000_000)}, nil).Get(ctx)
 	fmt.Println("too large:", producer.MaybeWritten(err), producer.Retriable(err))

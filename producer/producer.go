@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +46,7 @@ func New(cfg Config) (*Producer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.clone()
+	cfg = cfg.clone().bounded()
 	cfg.Logger = logOrSilent(cfg.Logger)
 	compressor, err := newCompressor(&cfg)
 	if err != nil {
@@ -74,7 +73,7 @@ func New(cfg Config) (*Producer, error) {
 		Acks: int16(cfg.Acks), Idempotent: cfg.EnableIdempotence, MaxInFlight: cfg.MaxInFlight, MaxRequestSize: cfg.MaxRequestSize,
 		Retries: cfg.Retries, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
 		Reconnect: cfg.ReconnectBackoff, ReconnectMax: cfg.ReconnectBackoffMax, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax,
-		RequestTimeout: options.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers, Logger: cfg.Logger,
+		RequestTimeout: cfg.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers, Logger: cfg.Logger,
 	})
 	p.acc = p.sender.Accumulator()
 	return p, nil
@@ -96,13 +95,11 @@ func newCompressor(cfg *Config) (*compress.Compressor, error) {
 }
 
 func transportOptions(cfg *Config) *transport.Options {
-	// Zero is a value of these properties, and "as usual" for the transport.
-	soonest := time.Nanosecond
 	return &transport.Options{
 		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version, Versions: new(transport.VersionMemory),
-		RequestTimeout: max(cfg.RequestTimeout, soonest), SetupTimeout: cfg.SocketConnectionSetupTimeout,
-		MaxThrottle: max(cfg.DeliveryTimeout, soonest), MaxIdle: cmp.Or(cfg.ConnectionsMaxIdle, soonest),
-		SendBuffer: cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
+		RequestTimeout: cfg.RequestTimeout, SetupTimeout: cfg.SocketConnectionSetupTimeout, MaxIdle: cfg.ConnectionsMaxIdle,
+		MaxThrottle: max(cfg.DeliveryTimeout, time.Nanosecond),
+		SendBuffer:  cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
 		History: new(transport.History),
 	}
 }

@@ -18,7 +18,7 @@ import (
 // loaded is a sender that reaches nobody, its broker, and a sealed batch of each of so many partitions of topic t.
 func loaded(tb testing.TB, partitions int) (*broker, []trip) {
 	tb.Helper()
-	client := cluster.New(cluster.Config{Transport: &transport.Options{}})
+	client := cluster.New(cluster.Config{Transport: &transport.Options{}, MaxAge: time.Hour, MaxIdle: time.Hour, RequestTimeout: time.Minute})
 	s := New(Config{
 		Cluster: client, Transport: &transport.Options{ClientID: "bench"}, RequestTimeout: 30 * time.Second, DeliveryTimeout: time.Hour, Acks: -1,
 		Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 1 << 30, Linger: time.Hour},

@@ -50,7 +50,7 @@ func onRig(t *testing.T, brokers testbroker.Config, change func(*Config), f func
 		r.client = cluster.New(cluster.Config{
 			Bootstrap: r.c.Bootstrap(), Transport: options, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
 			ReconnectBackoff: cfg.Reconnect, ReconnectBackoffMax: cfg.ReconnectMax, RequestTimeout: cfg.RequestTimeout, Rebootstrap: true,
-			RebootstrapTrigger: 5 * time.Minute,
+			RebootstrapTrigger: 5 * time.Minute, MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute, SetupTimeoutMax: cfg.SetupTimeoutMax,
 		})
 		cfg.Cluster = r.client
 		r.s = New(cfg)

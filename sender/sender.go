@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -103,12 +102,7 @@ func (s *Sender) backoff(try int) time.Duration {
 }
 
 func jittered(base, most time.Duration, try int) time.Duration {
-	d := base
-	for i := 1; i < try && d < most; i++ {
-		d *= 2
-	}
-	d = min(d, most)
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+	return transport.Backoff{Initial: base, Max: most}.Delay(try)
 }
 
 // clusterChanged lets every partition follow its leader.

@@ -7,12 +7,8 @@ import (
 	"github.com/gosamsa/samsa/internal/transport"
 )
 
-// What a Config means where a field is zero, and bounds that are not worth an option.
+// Bounds that are not worth an option.
 const (
-	// DefaultMaxAge is Kafka's metadata.max.age.ms.
-	DefaultMaxAge = 5 * time.Minute
-	// DefaultMaxIdle is Kafka's metadata.max.idle.ms.
-	DefaultMaxIdle = 5 * time.Minute
 	// shortestBackoff keeps a broker that answers at once from being asked in a tight loop, whatever the config says.
 	shortestBackoff = time.Millisecond
 	// headStarts is how many servers in a row can be tried within one setup timeout, though none of them answers.
@@ -21,15 +17,17 @@ const (
 	fruitlessBefore = 3
 )
 
-// Config says where the cluster is and how often it is asked. The names in brackets are Kafka's properties.
+// Config says where the cluster is and how often it is asked. The names in brackets are Kafka's properties. The caller sets
+// every field but Logger: zero is a value of these properties and stands for itself.
 type Config struct {
 	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. They are tried in random order.
 	Bootstrap []string
 	// Transport says how connections are made. It must not be nil.
 	Transport *transport.Options
-	// MaxAge (metadata.max.age.ms) is how old metadata gets before it is asked for again. Zero means DefaultMaxAge.
+	// MaxAge (metadata.max.age.ms) is how old metadata gets before it is asked for again. With zero the client
+	// refreshes it as often as RetryBackoff allows.
 	MaxAge time.Duration
-	// MaxIdle (metadata.max.idle.ms) is how long a topic stays known that nobody uses. Zero means DefaultMaxIdle.
+	// MaxIdle (metadata.max.idle.ms) is how long a topic stays known that nobody uses.
 	MaxIdle time.Duration
 	// RetryBackoff and RetryBackoffMax (retry.backoff.ms, retry.backoff.max.ms) are the pause after a failure, and the least
 	// time between two requests for the same metadata. Below a millisecond they count as one.
@@ -38,9 +36,9 @@ type Config struct {
 	// that failed is tried again. Below a millisecond they count as one.
 	ReconnectBackoff, ReconnectBackoffMax time.Duration
 	// SetupTimeoutMax (socket.connection.setup.timeout.max.ms) is up to where the setup timeout of a server, which begins as
-	// Transport's, doubles with each failure. Zero keeps it as it is.
+	// Transport's, doubles with each failure.
 	SetupTimeoutMax time.Duration
-	// RequestTimeout (request.timeout.ms) bounds each request. Zero means Transport's.
+	// RequestTimeout (request.timeout.ms) bounds each request, instead of Transport's. Zero ends each at once.
 	RequestTimeout time.Duration
 	// AllowAutoTopicCreation (allow.auto.create.topics): asking for a topic that does not exist creates it, if the
 	// brokers allow that too. Only topics that somebody wants are created, never by a refresh.
@@ -58,24 +56,13 @@ type Config struct {
 // withDefaults returns a copy in which every field can be used as it is.
 func (c Config) withDefaults() Config {
 	c.Bootstrap = append([]string(nil), c.Bootstrap...)
-	if c.MaxAge <= 0 {
-		c.MaxAge = DefaultMaxAge
-	}
-	if c.MaxIdle <= 0 {
-		c.MaxIdle = DefaultMaxIdle
-	}
 	c.RetryBackoff = max(c.RetryBackoff, shortestBackoff)
 	c.ReconnectBackoff = max(c.ReconnectBackoff, shortestBackoff)
 	opts := *c.Transport
-	if c.RequestTimeout > 0 {
-		opts.RequestTimeout = c.RequestTimeout
-	} else if opts.RequestTimeout <= 0 {
-		opts.RequestTimeout = transport.DefaultRequestTimeout
-	}
+	opts.RequestTimeout = c.RequestTimeout
 	if opts.SetupTimeout <= 0 {
 		opts.SetupTimeout = transport.DefaultSetupTimeout
 	}
-	c.RequestTimeout = opts.RequestTimeout
 	c.Transport = &opts
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -103,6 +90,9 @@ func (c *Config) dial(failures int) *transport.Options {
 
 // headStart is how long a server is left alone with a request before another one is asked beside it.
 func (c *Config) headStart() time.Duration { return c.Transport.SetupTimeout / headStarts }
+
+// longestThrottle bounds a throttle time that a broker names: it must not stop the client for good.
+func (c *Config) longestThrottle() time.Duration { return max(c.MaxAge, time.Minute) }
 
 // grace is how long a known topic that a broker calls unknown is kept: a broker that just started may not know it yet.
 func (c *Config) grace() time.Duration { return 5 * max(c.RetryBackoffMax, c.RetryBackoff) }

@@ -4,7 +4,7 @@
 // It sends no records and opens no connection to leaders: package sender does. Its own connection carries metadata, and the few
 // requests that any broker can answer.
 //
-//	client := cluster.New(cluster.Config{Bootstrap: []string{"a:9092", "b:9092"}, Transport: &transport.Options{}})
+//	client := cluster.New(cluster.Config{Bootstrap: []string{"a:9092", "b:9092"}, Transport: &transport.Options{}, …})
 //	defer client.Close()
 //	topic, err := client.Topic(ctx, "orders") // waits for it, at most as long as ctx
 //	if err != nil {

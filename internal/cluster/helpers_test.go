@@ -252,6 +252,7 @@ func config(w *world, bootstrap ...string) Config {
 		Bootstrap: bootstrap, Transport: &transport.Options{Dialer: w.dial},
 		RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second,
 		ReconnectBackoff: 50 * time.Millisecond, ReconnectBackoffMax: time.Second,
+		MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute, RequestTimeout: 30 * time.Second, SetupTimeoutMax: 10 * time.Second,
 		AllowAutoTopicCreation: true, Rebootstrap: true, RebootstrapTrigger: 5 * time.Minute,
 	}
 }

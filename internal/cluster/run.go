@@ -235,7 +235,7 @@ func (c *Client) take(q question, r reply, done *completion) {
 	c.remove(gone, done)
 	c.servers.prune(m.snapshot.Brokers)
 	throttle := time.Duration(protocol.ThrottleMs(r.resp, r.version)) * time.Millisecond
-	c.pace(q, m, min(throttle, c.cfg.MaxAge), done.now)
+	c.pace(q, m, min(throttle, c.cfg.longestThrottle()), done.now)
 }
 
 // judge settles what an answer says of one topic. ready is to be closed if it is not nil; keep is false when a topic that was

@@ -323,7 +323,7 @@ func TestEveryAwaitedCallHasOneOutcome(t *testing.T) {
 				p.answer(r, string(r.body))
 			}
 		})
-		c, err := Dial(t.Context(), &Options{}, address)
+		c, err := Dial(t.Context(), &Options{RequestTimeout: time.Minute}, address)
 		require.NoError(t, err)
 		var wait sync.WaitGroup
 		var wrong atomic.Int64

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,7 +67,7 @@ func window(c *Conn, size, n int, bodies ...[]byte) error {
 
 func TestACallCostsNoAllocation(t *testing.T) {
 	address := listen(t, sink)
-	c, err := Dial(t.Context(), &Options{ReceiveBuffer: 32 << 10}, address)
+	c, err := Dial(t.Context(), &Options{ReceiveBuffer: 32 << 10, RequestTimeout: time.Minute}, address)
 	require.NoError(t, err)
 	defer c.Close(nil)
 	body := make([]byte, 1000)
@@ -85,7 +86,7 @@ func BenchmarkCalls(b *testing.B) {
 		body     int
 	}{{"100B/alone", 1, 100}, {"100B/5InFlight", 5, 100}, {"16KiB/alone", 1, 16 << 10}, {"16KiB/5InFlight", 5, 16 << 10}, {"1MiB/5InFlight", 5, 1 << 20}} {
 		b.Run(bench.name, func(b *testing.B) {
-			c, err := Dial(b.Context(), &Options{ReceiveBuffer: 32 << 10}, listen(b, sink))
+			c, err := Dial(b.Context(), &Options{ReceiveBuffer: 32 << 10, RequestTimeout: time.Minute}, listen(b, sink))
 			require.NoError(b, err)
 			defer c.Close(nil)
 			body := make([]byte, bench.body/2)
@@ -126,7 +127,7 @@ func BenchmarkSendInsideDone(b *testing.B) {
 		body int
 	}{{"100B", 100}, {"192KiB", 192 << 10}} {
 		b.Run(bench.name, func(b *testing.B) {
-			c, err := Dial(b.Context(), &Options{ReceiveBuffer: 32 << 10}, listen(b, sink))
+			c, err := Dial(b.Context(), &Options{ReceiveBuffer: 32 << 10, RequestTimeout: time.Minute}, listen(b, sink))
 			require.NoError(b, err)
 			defer c.Close(nil)
 			const inFlight = 4

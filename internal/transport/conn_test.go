@@ -270,7 +270,7 @@ func TestSentTellsWhetherAByteOfTheRequestLeft(t *testing.T) {
 		t.Run(fmt.Sprint(left), func(t *testing.T) {
 			var cut *cutConn
 			pipe := dialer(func(p *peer) { p.greet(); _, _ = io.Copy(io.Discard, p) })
-			o := Options{Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+			o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 				nc, err := pipe(ctx, network, address)
 				cut = &cutConn{Conn: nc}
 				cut.left.Store(1 << 20)
@@ -462,7 +462,7 @@ func TestEveryCallHasOneOutcomeWhateverHappensToTheConnection(t *testing.T) {
 				}
 			}
 		})
-		c, err := Dial(t.Context(), &Options{}, address)
+		c, err := Dial(t.Context(), &Options{RequestTimeout: time.Minute}, address)
 		require.NoError(t, err)
 		var sent, done, unsent, wrong atomic.Int64
 		var wg sync.WaitGroup

@@ -4,7 +4,7 @@
 // It knows nothing of which broker to talk to, of retries, or of what a request means; those are the business of packages
 // cluster and sender. An authenticator would sit between the open stream and the first exchange.
 //
-//	conn, err := transport.Dial(ctx, &transport.Options{ClientID: "orders"}, "broker-1:9092")
+//	conn, err := transport.Dial(ctx, &transport.Options{ClientID: "orders", RequestTimeout: 30 * time.Second}, "broker-1:9092")
 //	if err != nil {
 //		return err // says what was found there instead of a broker
 //	}

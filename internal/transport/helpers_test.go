@@ -94,6 +94,9 @@ func dialer(serve func(p *peer)) func(context.Context, string, string) (net.Conn
 // connect makes a connection to a broker that has greeted and then does what serve says.
 func connect(t *testing.T, o Options, serve func(p *peer)) *Conn {
 	t.Helper()
+	if o.RequestTimeout == 0 {
+		o.RequestTimeout = 30 * time.Second // Kafka's default
+	}
 	o.Dialer = dialer(func(p *peer) {
 		p.greet()
 		serve(p)

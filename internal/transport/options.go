@@ -7,12 +7,10 @@ import (
 	"time"
 )
 
-// What Options mean where a field is zero.
+// What Options mean where a field is zero that no property can set to zero.
 const (
 	// DefaultSetupTimeout is Kafka's socket.connection.setup.timeout.ms.
 	DefaultSetupTimeout = 10 * time.Second
-	// DefaultRequestTimeout is Kafka's request.timeout.ms.
-	DefaultRequestTimeout = 30 * time.Second
 	// DefaultMaxIdle is Kafka's connections.max.idle.ms: below the broker's ten minutes, so that we close first.
 	DefaultMaxIdle = 9 * time.Minute
 	// DefaultMaxThrottle is Kafka's delivery.timeout.ms.
@@ -32,8 +30,8 @@ type Options struct {
 	ClientID string
 	// SoftwareName and SoftwareVersion tell the broker who speaks (KIP-511): letters, digits, dots and dashes.
 	SoftwareName, SoftwareVersion string
-	// RequestTimeout (request.timeout.ms) is how long an answer is waited for where a Call does not say.
-	// Zero means DefaultRequestTimeout.
+	// RequestTimeout (request.timeout.ms) is how long an answer is waited for where a Call does not say. Zero is such a time,
+	// and ends each request at once: the caller sets it.
 	RequestTimeout time.Duration
 	// MaxThrottle is the longest throttle that the client believes, usually delivery.timeout.ms: after that time the records that
 	// wait for the broker have failed. Zero means DefaultMaxThrottle.
@@ -60,12 +58,9 @@ type Options struct {
 	lookup func(ctx context.Context, host string) ([]string, error)
 }
 
-// withDefaults returns a copy in which no field means "default" any more.
+// withDefaults returns a copy in which no field means "default" anymore.
 func (o *Options) withDefaults() *Options {
 	d := *o
-	if d.RequestTimeout <= 0 {
-		d.RequestTimeout = DefaultRequestTimeout
-	}
 	if d.MaxThrottle <= 0 {
 		d.MaxThrottle = DefaultMaxThrottle
 	}
