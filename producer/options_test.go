@@ -14,6 +14,7 @@ import (
 
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -160,6 +161,7 @@ func TestMaxBlockMs(t *testing.T) {
 		notWritten(t, f, producer.ErrBufferFull)
 	})
 	scene(t, "0 does not wait, but asks", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		c.On(protocol.Metadata).Do(testbroker.Delay(10 * time.Millisecond))
 		p := start(t, c, func(cfg *producer.Config) { cfg.MaxBlock = 0 })
 		began := time.Now()
 		notWritten(t, p.Send(t.Context(), to(0, "x"), nil), producer.ErrMetadataTimeout)
