@@ -5,7 +5,9 @@ import (
 	"errors"
 	"math"
 	"net"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -303,4 +305,53 @@ func TestAllDurationsAtTheirLargestDeliver(t *testing.T) {
 		e := &edge{T: t, cfg: cfg}
 		e.delivers()
 	})
+}
+
+// TestThePageShowsTheTable compares docs/options.md with the table; -update-readme writes it.
+func TestThePageShowsTheTable(t *testing.T) {
+	const path = "../docs/options.md"
+	if *updateReadme {
+		require.NoError(t, os.WriteFile(path, []byte(edgesMarkdown()), 0o644))
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, edgesMarkdown(), strings.ReplaceAll(string(text), "\r\n", "\n"), "go test ./producer -run TestThePageShowsTheTable -update-readme writes it")
+}
+
+// edgesMarkdown is the table as the page shows it, in the order of the options.
+func edgesMarkdown() string {
+	var b strings.Builder
+	b.WriteString("# Options at the ends of their ranges\n\n" +
+		"What each option does with its special values: 0, -1, 1, the largest one, and the first ones outside its range. A refused value is an error of\n" +
+		"`ParseProperties`, and of `New` where the field has it; the error names the property and the value. The others behave as in Java's producer, but for\n" +
+		"the shortest backoff, which is a millisecond. Java accepts a few of the refused values, and then cannot deliver.\n\n" +
+		"`producer.TestEachOptionAtTheEndsOfItsRange` has one test for each row, and this page is made from its table.\n\n" +
+		"| property | value | what happens |\n|---|---|---|\n")
+	rows := edgeRows()
+	for i := range configOptions {
+		for _, row := range rows {
+			if row.property != configOptions[i].property {
+				continue
+			}
+			does := row.does
+			if row.refused != "" {
+				does = "refused: " + row.refused
+			}
+			b.WriteString("| `" + row.property + "` | " + edgeValue(row.value) + " | " + does + " |\n")
+		}
+	}
+	return b.String()
+}
+
+// edgeValue is a value as the page shows it.
+func edgeValue(value string) string {
+	switch {
+	case value == "":
+		return "(empty)"
+	case len(value) > 100:
+		return strconv.Itoa(len(value)) + " bytes"
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }):
+		return "`" + strconv.QuoteToASCII(value) + "`"
+	}
+	return "`" + value + "`"
 }

@@ -121,7 +121,7 @@ func TestAWrongValueIsAnErrorWithNameValueAndRange(t *testing.T) {
 		{"buffer.memory", "-1", "0 or more"},
 		{"metadata.max.idle.ms", "4999", "5000 or more"},
 		{"connections.max.idle.ms", "-2", "-1 and 1 or more"},
-		{"send.buffer.bytes", "-2", "-1 to 2147483647"},
+		{"send.buffer.bytes", "-2", "-1 and 1 to 2147483647"},
 		{"compression.type", "brotli", "none, gzip, snappy, lz4, zstd"},
 		{"compression.type", "GZIP", "none, gzip, snappy, lz4, zstd"},
 		{"compression.gzip.level", "0", "-1 and 1 to 9"},

@@ -254,3 +254,16 @@ func TestExpiryInOnePartitionLeavesTheOthersAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestWithADeliveryTimeoutOfZeroEveryRecordFailsAtOnce: zero is a time like others, not the default.
+func TestWithADeliveryTimeoutOfZeroEveryRecordFailsAtOnce(t *testing.T) {
+	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout = 0 }, func(r *rig) {
+		began := time.Now()
+		for range 3 {
+			failure := r.send(0, "x").failed(false)
+			require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
+		}
+		require.Zero(t, time.Since(began))
+		require.Empty(t, r.values(0))
+	})
+}

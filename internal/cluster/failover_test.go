@@ -397,6 +397,24 @@ func TestATopicThatMayNotBeWrittenAnyMoreLeavesTheSnapshot(t *testing.T) {
 	})
 }
 
+func TestAThrottleHoldsWithoutAMaximumAge(t *testing.T) {
+	w := newWorld()
+	w.set(func() {
+		w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse {
+			resp := reply3(req, []protocol.MetadataTopic{topicOf("a", 1, 0, 1)})
+			resp.ThrottleMs = 5000
+			return resp
+		}
+	})
+	run(t, w, func(cfg *Config) { cfg.MaxAge = 0 }, func(t *testing.T, c *Client) {
+		known(t, c, "a")
+		time.Sleep(time.Second)
+		w.requests()
+		time.Sleep(time.Minute)
+		require.InDelta(t, 12, len(w.requests()), 1)
+	})
+}
+
 func TestAnAbsurdThrottleIsBounded(t *testing.T) {
 	w := newWorld()
 	w.set(func() {
