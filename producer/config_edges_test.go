@@ -235,7 +235,7 @@ func TestTheTableHasEachEndOfEachRange(t *testing.T) {
 	}
 }
 
-// TestTheSameHoldsForFields: what a property's number is refused for, the field is, too.
+// TestFieldsAreRefusedAsTheirPropertiesAre: a number that a property refuses is refused as a field, too.
 func TestFieldsAreRefusedAsTheirPropertiesAre(t *testing.T) {
 	for _, row := range edgeRows() {
 		o := configOptionOf(row.property)
@@ -279,7 +279,7 @@ func joined(err error) []error {
 	return nil
 }
 
-// TestNoDurationOverflowsInSumsAndMultiples: every duration at its largest, at once.
+// TestAllDurationsAtTheirLargestDeliver: sums and multiples of them fit into 64 bits.
 func TestAllDurationsAtTheirLargestDeliver(t *testing.T) {
 	m := propertyMap{"bootstrap.servers": "localhost:9092"}
 	for i := range configOptions {
