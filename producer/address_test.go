@@ -58,7 +58,8 @@ func TestALeaderHintMayHaveABracketedIPv6Address(t *testing.T) {
 				r.NodeEndpoints[i].Host, r.NodeEndpoints[i].Port = "[::2]", 9092
 			}
 		}))
-		c.On(protocol.Metadata).Do(testbroker.Delay(20 * time.Second)) // the hint alone says where the leader is
+		ofTopics := func(r *testbroker.Request) bool { return len(r.Message.(*protocol.MetadataRequest).Topics) > 0 }
+		c.On(protocol.Metadata).When(ofTopics).Do(testbroker.Delay(20 * time.Second)) // the hint alone says where the leader is
 		began := time.Now()
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,13 +80,13 @@ func TestAListenerThatClosesUponTheFirstRequestMayWantSASL(t *testing.T) {
 		defer c.Close(nil)
 		return c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
 	}
-	o := &Options{Dialer: dialer(closes), History: new(History)}
+	o := &Options{Dialer: dialer(closes), History: new(History), RequestTimeout: 30 * time.Second}
 	err := ask(o)
 	require.ErrorContains(t, err, "a listener that wants SASL")
 	require.ErrorIs(t, err, ErrDisconnected)
 	require.True(t, failure(t, err).Sent)
 
-	o = &Options{Dialer: changing(1, answers, closes), History: new(History)}
+	o = &Options{Dialer: changing(1, answers, closes), History: new(History), RequestTimeout: 30 * time.Second}
 	require.NoError(t, ask(o))
 	err = ask(o)
 	require.ErrorIs(t, err, ErrDisconnected)
