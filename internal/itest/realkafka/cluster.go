@@ -24,6 +24,8 @@ type Cluster struct {
 	jars  string
 	nodes []*node
 	keep  bool
+
+	zookeeper *zookeeper // nil with KRaft
 }
 
 // Start starts a cluster for one test and ends it with the test. When the test failed, the nodes' logs are printed and the folder stays.
@@ -48,6 +50,9 @@ func Start(t testing.TB, o Options) *Cluster {
 // Launch starts a cluster and returns when every node answers and sees all others. The caller closes it.
 func Launch(ctx context.Context, o Options) (*Cluster, error) {
 	o = o.withDefaults()
+	if _, _, err := parseVersion(o.Version); err != nil {
+		return nil, err
+	}
 	java, err := findJava()
 	if err != nil {
 		return nil, err
@@ -77,24 +82,40 @@ func (c *Cluster) launch(ctx context.Context) error {
 	if c.dir, err = os.MkdirTemp(c.opts.Dir, "samsa-kafka-"); err != nil {
 		return err
 	}
-	ports, err := freePorts(2 * c.opts.Nodes)
+	ports, err := freePorts(2*c.opts.Nodes + 1)
 	if err != nil {
 		return err
 	}
-	var controllers, voters []string
 	for i := range c.opts.Nodes {
 		n := &node{id: int32(i + 1), port: ports[2*i], controllerPort: ports[2*i+1], directoryID: newUUID()}
 		n.dir = filepath.Join(c.dir, "node-"+strconv.Itoa(i+1))
 		c.nodes = append(c.nodes, n)
+		if err := os.Mkdir(n.dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if needsZooKeeper(c.opts.Version) {
+		c.zookeeper = &zookeeper{dir: filepath.Join(c.dir, "zookeeper"), port: ports[len(ports)-1]}
+		err = c.startWithZooKeeper(ctx)
+	} else {
+		err = c.startKRaft(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return c.each(func(n *node) error { return n.waitReady(ctx, c.ids()) })
+}
+
+// startKRaft formats the nodes' data folders and starts the nodes.
+func (c *Cluster) startKRaft(ctx context.Context) error {
+	var controllers, voters []string
+	for _, n := range c.nodes {
 		controllers = append(controllers, "127.0.0.1:"+strconv.Itoa(n.controllerPort))
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d:%s", n.id, n.controllerPort, n.directoryID))
 	}
 	clusterID := newUUID()
-	err = c.each(func(n *node) error {
-		if err := os.Mkdir(n.dir, 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(n.configPath(), []byte(c.opts.properties(n, controllers)), 0o644); err != nil {
+	return c.each(func(n *node) error {
+		if err := os.WriteFile(n.configPath(), []byte(c.opts.kraftProperties(n, controllers)), 0o644); err != nil {
 			return err
 		}
 		_, err := c.runTool(ctx, nil, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", n.configPath(),
@@ -102,12 +123,32 @@ func (c *Cluster) launch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		n.logging = []string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+			"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+			"-Dorg.slf4j.simpleLogger.log.state.change.logger=warn"} // several lines a partition at every change
 		return n.start(c.java, c.jars, c.opts.JVM)
 	})
-	if err != nil {
+}
+
+// startWithZooKeeper starts ZooKeeper and then the nodes.
+func (c *Cluster) startWithZooKeeper(ctx context.Context) error {
+	if err := c.zookeeper.start(c.java, c.jars); err != nil {
 		return err
 	}
-	return c.each(func(n *node) error { return n.waitReady(ctx, c.ids()) })
+	if err := c.zookeeper.waitReady(ctx); err != nil {
+		return err
+	}
+	return c.each(func(n *node) error {
+		if err := os.WriteFile(n.configPath(), []byte(c.opts.zookeeperProperties(n, c.zookeeper)), 0o644); err != nil {
+			return err
+		}
+		log, err := writeLog4j(n.dir)
+		if err != nil {
+			return err
+		}
+		n.logging = []string{log}
+		return n.start(c.java, c.jars, c.opts.JVM)
+	})
 }
 
 // each runs fn for all nodes at once and joins their errors.
@@ -128,7 +169,7 @@ func (c *Cluster) portStolen() bool {
 			return true
 		}
 	}
-	return false
+	return c.zookeeper != nil && strings.Contains(c.zookeeper.logTail(200), "Address already in use")
 }
 
 func (c *Cluster) ids() []int32 {
@@ -197,6 +238,11 @@ func (c *Cluster) Restart(ctx context.Context, id int32) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
 	defer cancel()
+	if c.zookeeper != nil {
+		if err := c.zookeeper.waitUnregistered(ctx, id); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := n.start(c.java, c.jars, c.opts.JVM); err != nil {
 			return err
@@ -217,6 +263,10 @@ func (c *Cluster) PrintLogs(w io.Writer, lines int) {
 	for _, n := range c.nodes {
 		_, _ = fmt.Fprintf(w, "--- Kafka %s node %d (%s), last %d lines:\n%s\n", c.opts.Version, n.id, n.logPath(), lines, n.logTail(lines))
 	}
+	if c.zookeeper != nil {
+		_, _ = fmt.Fprintf(w, "--- ZooKeeper of Kafka %s (%s), last %d lines:\n%s\n", c.opts.Version, c.zookeeper.logPath(), lines,
+			c.zookeeper.logTail(lines))
+	}
 }
 
 // Close kills what still runs and removes the folder.
@@ -229,6 +279,9 @@ func (c *Cluster) Close() error {
 		}
 		return nil
 	})
+	if c.zookeeper != nil {
+		err = errors.Join(err, c.zookeeper.close())
+	}
 	if c.keep {
 		return err
 	}

@@ -2,12 +2,15 @@
 // Kafka's own code.
 //
 // A cluster is one or several KRaft nodes (broker and controller in one process) on ports that the kernel gave, with their data
-// in a temporary folder. Nodes can be killed, hung, stopped and started again. The cluster stops only the processes that it started. On
+// in a temporary folder. Versions before 3.9, down to 0.11, run as brokers beside a ZooKeeper of their own. Requests that a version does not
+// have fail: Reassign and ElectPreferred need 2.4.
+//
+// Nodes can be killed, hung, stopped and started again. The cluster stops only the processes that it started. On
 // Linux they die with the test's process, also when that one panics, is interrupted or is killed; elsewhere they end with
 // [Cluster.Close].
 //
-// It needs java (17 or newer) and mvn, and says so where they are missing: it never skips. The jars of a version are copied once (54 MB, some
-// seconds) into the folder that the environment variable SAMSA_CACHE names, or else into samsa-itest in the user's
+// It needs java (17 or newer) and mvn, and says so where they are missing: it never skips. The jars of a version are copied once (14 to 54 MB,
+// some seconds) into the folder that the environment variable SAMSA_CACHE names, or else into samsa-itest in the user's
 // cache folder (os.UserCacheDir). Nothing else needs to be installed.
 //
 // It is no client and no fake: what needs no real broker is faster with kfake.

@@ -16,7 +16,10 @@ import (
 )
 
 //go:embed maven/pom.xml
-var pom []byte
+var kraftPom []byte
+
+//go:embed maven/zookeeper.xml
+var zookeeperPom []byte
 
 //go:embed java/Reader.java
 var readerSource []byte
@@ -41,7 +44,7 @@ func Jars(ctx context.Context, version string) (string, error) {
 		return "", err
 	}
 	// A changed pom or reader gets a folder of its own, so that an old cache is never wrong.
-	sum := sha256.Sum256(append(bytes.Clone(pom), readerSource...))
+	sum := sha256.Sum256(append(bytes.Clone(pomFor(version)), readerSource...))
 	dir := filepath.Join(cache, "kafka-"+version+"-"+hex.EncodeToString(sum[:4]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
@@ -67,15 +70,23 @@ func Jars(ctx context.Context, version string) (string, error) {
 	return dir, nil
 }
 
+// pomFor returns the project whose dependencies are a version's jars.
+func pomFor(version string) []byte {
+	if needsZooKeeper(version) {
+		return zookeeperPom
+	}
+	return kraftPom
+}
+
 func fetchJars(ctx context.Context, version, work, ready string) error {
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
 		return fmt.Errorf("maven is needed to fetch Kafka %s (Debian: apt-get install maven): %w", version, err)
 	}
-	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pom, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pomFor(version), 0o644); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-Dkafka.version="+version,
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-Dkafka.version="+version, "-Dscala.version="+scalaVersion(version),
 		"dependency:copy-dependencies", "-DoutputDirectory="+ready)
 	cmd.Dir = work
 	var out bytes.Buffer

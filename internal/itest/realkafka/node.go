@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,19 +24,13 @@ type node struct {
 	dir            string
 	port           int
 	controllerPort int
-	directoryID    string
+	directoryID    string   // KRaft's
+	logging        []string // Java options
 
 	mu   sync.Mutex
 	proc *process // nil before the first start
 
 	paused atomic.Bool
-}
-
-// process is one run of a node. exited is closed when it has ended; err is set then.
-type process struct {
-	os     *os.Process
-	exited chan struct{}
-	err    error
 }
 
 func (n *node) address() string    { return "127.0.0.1:" + strconv.Itoa(n.port) }
@@ -50,52 +42,21 @@ func (n *node) logPath() string    { return filepath.Join(n.dir, "node.log") }
 func (n *node) running() *process {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.proc == nil {
+	if !n.proc.isRunning() {
 		return nil
 	}
-	select {
-	case <-n.proc.exited:
-		return nil
-	default:
-		return n.proc
-	}
+	return n.proc
 }
 
-// start runs the node. What it prints is appended to its log.
+// start runs the node. Its output is appended to its log.
 func (n *node) start(java, jars string, jvm []string) error {
 	if n.running() != nil {
 		return fmt.Errorf("node %d runs already", n.id)
 	}
-	log, err := os.OpenFile(n.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	args := append(append([]string{}, jvm...), n.logging...)
+	args = append(args, "-cp", filepath.Join(jars, "*"), "kafka.Kafka", n.configPath())
+	proc, err := startProcess(n.dir, n.logPath(), java, args...)
 	if err != nil {
-		return err
-	}
-	args := append(append([]string{}, jvm...),
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showDateTime=true",
-		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
-		"-Dorg.slf4j.simpleLogger.log.state.change.logger=warn", // several lines a partition at every change
-		"-cp", filepath.Join(jars, "*"), "kafka.Kafka", n.configPath())
-	cmd := exec.Command(java, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, log, log
-	setChildAttributes(cmd)
-	proc := &process{exited: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		// Linux kills the child when the thread that started it ends, so that thread is kept until the child is gone.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		_ = log.Close()
-		if err != nil {
-			started <- err
-			return
-		}
-		proc.os = cmd.Process
-		started <- nil
-		proc.err = cmd.Wait()
-		close(proc.exited)
-	}()
-	if err := <-started; err != nil {
 		return err
 	}
 	n.paused.Store(false)
@@ -124,17 +85,10 @@ func (n *node) end(ctx context.Context, sig syscall.Signal) error {
 	if proc == nil {
 		return fmt.Errorf("node %d: %w", n.id, errNotRunning)
 	}
-	if err := signalGroup(proc.os, sig); err != nil {
-		return err
+	if err := proc.end(ctx, sig); err != nil {
+		return fmt.Errorf("node %d: %w", n.id, err)
 	}
-	select {
-	case <-proc.exited:
-		return nil
-	case <-ctx.Done():
-		err := signalGroup(proc.os, signalKill)
-		<-proc.exited
-		return errors.Join(fmt.Errorf("node %d did not end: %w", n.id, ctx.Err()), err)
-	}
+	return nil
 }
 
 // request asks this very node, whatever the cluster thinks.
@@ -182,8 +136,11 @@ func (n *node) sees(ctx context.Context, brokers []int32) error {
 	return nil
 }
 
-func (n *node) logTail(lines int) string {
-	b, err := os.ReadFile(n.logPath())
+func (n *node) logTail(lines int) string { return fileTail(n.logPath(), lines) }
+
+// fileTail returns the last lines of a file, or the reason why it cannot be read.
+func fileTail(path string, lines int) string {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}

@@ -17,7 +17,7 @@ const DefaultVersion = "4.3.1"
 
 // Options say which cluster is started. The zero value is one node of [DefaultVersion].
 type Options struct {
-	// Version is Kafka's, 3.9 or newer. Default [DefaultVersion].
+	// Version is Kafka's, 0.11 or newer. Versions before 3.9 run with a ZooKeeper of their own. Default [DefaultVersion].
 	Version string
 	// Nodes is the number of nodes, each broker and controller. Default 1. Topics get min(3, Nodes) replicas.
 	Nodes int
@@ -56,9 +56,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// properties returns the node's server.properties.
-func (o Options) properties(n *node, controllers []string) string {
-	replicas := strconv.Itoa(min(3, o.Nodes))
+// kraftProperties returns the server.properties of a node that is broker and controller.
+func (o Options) kraftProperties(n *node, controllers []string) string {
 	p := map[string]string{
 		"process.roles":                       "broker,controller",
 		"node.id":                             strconv.Itoa(int(n.id)),
@@ -68,7 +67,37 @@ func (o Options) properties(n *node, controllers []string) string {
 		"inter.broker.listener.name":          "CLIENT",
 		"controller.listener.names":           "CONTROLLER",
 		"controller.quorum.bootstrap.servers": strings.Join(controllers, ","),
-		"log.dirs":                            n.dataPath(),
+	}
+	if o.Nodes > 1 {
+		// A dead or hanging broker is noticed after 3 s instead of 9 s. A node that is alone has nobody to hand over to: there
+		// this would only make it stumble when the machine stalls.
+		p["broker.session.timeout.ms"], p["broker.heartbeat.interval.ms"] = "3000", "500"
+	} else {
+		p["broker.session.timeout.ms"] = "60000"
+		// Before 4.4, a killed node cannot register again before its session has ended.
+		p["initial.broker.registration.timeout.ms"] = "180000"
+	}
+	return o.properties(n, p)
+}
+
+// zookeeperProperties returns the server.properties of a broker with ZooKeeper.
+func (o Options) zookeeperProperties(n *node, z *zookeeper) string {
+	return o.properties(n, map[string]string{
+		"broker.id":         strconv.Itoa(int(n.id)),
+		"listeners":         fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", n.port),
+		"zookeeper.connect": z.address(),
+		// A killed broker cannot start again before its session has ended. A shorter one would end when the machine stalls.
+		"zookeeper.session.timeout.ms":    "4000",
+		"zookeeper.connection.timeout.ms": "60000",
+		"delete.topic.enable":             "true", // false by default before 1.0
+	})
+}
+
+// properties completes a server.properties. What Config holds overrides all else.
+func (o Options) properties(n *node, p map[string]string) string {
+	replicas := strconv.Itoa(min(3, o.Nodes))
+	maps.Copy(p, map[string]string{
+		"log.dirs": n.dataPath(),
 
 		"default.replication.factor":               replicas,
 		"min.insync.replicas":                      strconv.Itoa(o.MinInSync),
@@ -83,14 +112,7 @@ func (o Options) properties(n *node, controllers []string) string {
 		// The cleaner takes 128 MB otherwise, a quarter of the heap.
 		"log.cleaner.dedupe.buffer.size": "4194304",
 		"log.cleaner.threads":            "1",
-	}
-	if o.Nodes > 1 {
-		// A dead or hanging broker is noticed after 3 s instead of 9 s. A node that is alone has nobody to hand over to: there
-		// this would only make it stumble when the machine stalls.
-		p["broker.session.timeout.ms"], p["broker.heartbeat.interval.ms"] = "3000", "500"
-	} else {
-		p["broker.session.timeout.ms"] = "60000"
-	}
+	})
 	maps.Copy(p, o.Config)
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(p)) {

@@ -75,6 +75,68 @@ func TestSegmentDumpWithAHoleOrAnUnknownLineIsRefused(t *testing.T) {
 	}
 }
 
+// The two outputs of an old DumpLogSegments: batches, and records.
+const (
+	oldBatches = `Dumping /data/my-topic-12/00000000000000000000.log
+Starting offset: 0
+baseOffset: 0 lastOffset: 1 baseSequence: 5 lastSequence: 6 producerId: 9 producerEpoch: 1 partitionLeaderEpoch: 4 isTransactional: false position: 0 CreateTime: 1700000000001 isvalid: true size: 109 magic: 2 compresscodec: GZIP crc: 2675872161
+Dumping /data/my-topic-13/00000000000000000000.log
+Starting offset: 0
+baseOffset: 0 lastOffset: 0 baseSequence: -1 lastSequence: -1 producerId: -1 producerEpoch: -1 partitionLeaderEpoch: 4 isTransactional: true position: 0 LogAppendTime: 1700000000002 isvalid: true size: 76 magic: 2 compresscodec: NONE crc: 1
+`
+	oldRecords = `Dumping /data/my-topic-12/00000000000000000000.log
+Starting offset: 0
+offset: 0 position: 0 CreateTime: 1700000000000 isvalid: true keysize: -1 valuesize: 3 magic: 2 compresscodec: GZIP producerId: 9 producerEpoch: 1 sequence: 5 isTransactional: false headerKeys: [a b: c,]
+offset: 1 position: 0 CreateTime: 1700000000001 isvalid: true keysize: 0 valuesize: 1000 magic: 2 compresscodec: GZIP producerId: 9 producerEpoch: 1 sequence: 6 isTransactional: false headerKeys: []
+Dumping /data/my-topic-13/00000000000000000000.log
+Starting offset: 0
+offset: 0 position: 0 LogAppendTime: 1700000000002 isvalid: false keysize: 1 valuesize: -1 magic: 2 compresscodec: NONE producerId: -1 producerEpoch: -1 sequence: -1 isTransactional: true headerKeys: []
+`
+)
+
+func TestSeparateDumpsOfBatchesAndRecordsAreJoined(t *testing.T) {
+	batches, err := parseSeparateSegments([]byte(oldBatches), []byte(oldRecords))
+	require.NoError(t, err)
+	require.Equal(t, []Batch{
+		{Topic: "my-topic", Partition: 12, LastOffset: 1, Count: 2, BaseSequence: 5, LastSequence: 6, ProducerID: 9, ProducerEpoch: 1,
+			LeaderEpoch: 4, Size: 109, TimestampType: "CreateTime", Timestamp: 1700000000001, Magic: 2, Codec: "gzip", CRC: 2675872161,
+			Valid: true, Records: []BatchRecord{
+				{Offset: 0, Timestamp: 1700000000000, Sequence: 5, KeySize: -1, ValueSize: 3},
+				{Offset: 1, Timestamp: 1700000000001, Sequence: 6, KeySize: 0, ValueSize: 1000},
+			}},
+		{Topic: "my-topic", Partition: 13, Count: 1, BaseSequence: -1, LastSequence: -1, ProducerID: -1, ProducerEpoch: -1, LeaderEpoch: 4,
+			Transactional: true, Size: 76, TimestampType: "LogAppendTime", Timestamp: 1700000000002, Magic: 2, Codec: "none", CRC: 1,
+			Records: []BatchRecord{{Offset: 0, Timestamp: 1700000000002, Sequence: -1, KeySize: 1, ValueSize: -1}}},
+	}, batches)
+	for name, change := range map[string][2]string{
+		"a record is missing":          {"offset: 1 position: 0 ", "offset: 1 position: 7 "},
+		"a record has no position":     {"offset: 1 position: 0 ", "offset: 1 "},
+		"bytes behind the last record": {"offset: 1 position: 0 ", "Found 3 invalid bytes at the end of it\noffset: 1 position: 0 "},
+	} {
+		_, err := parseSeparateSegments([]byte(oldBatches), []byte(strings.Replace(oldRecords, change[0], change[1], 1)))
+		require.Error(t, err, name)
+	}
+	_, err = parseSeparateSegments([]byte(oldBatches), nil)
+	require.Error(t, err, "all records are missing")
+}
+
+func TestVersionsChooseScalaAndZooKeeper(t *testing.T) {
+	for version, want := range map[string]struct {
+		scala     string
+		zookeeper bool
+	}{
+		"0.11.0.3": {"2.12", true}, "1.1.1": {"2.12", true}, "2.3.1": {"2.12", true}, "2.4.0": {"2.13", true}, "2.8.2": {"2.13", true},
+		"3.5.1": {"2.13", true}, "3.9.2": {"2.13", false}, "4.0.0": {"2.13", false}, "4.4.0": {"2.13", false},
+	} {
+		require.Equal(t, want.scala, scalaVersion(version), version)
+		require.Equal(t, want.zookeeper, needsZooKeeper(version), version)
+	}
+	for _, version := range []string{"4", "4.3", "4.x.1", "latest", "../3.9.2", "3.9.2/.."} {
+		_, err := Launch(t.Context(), Options{Version: version})
+		require.ErrorContains(t, err, "is no version of Kafka")
+	}
+}
+
 func TestTailGivesTheLastLines(t *testing.T) {
 	require.Equal(t, "b\nc", tail([]byte("a\nb\nc\n"), 2))
 	require.Equal(t, "a\nb", tail([]byte("a\nb"), 9))

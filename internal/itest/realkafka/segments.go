@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -62,15 +63,7 @@ func (c *Cluster) DumpSegments(ctx context.Context, topics ...string) (map[strin
 		slices.Sort(segments)
 		files = append(files, segments...)
 	}
-	class := "org.apache.kafka.tools.DumpLogSegments"
-	if strings.HasPrefix(c.opts.Version, "3.") {
-		class = "kafka.tools.DumpLogSegments"
-	}
-	out, err := c.runTool(ctx, nil, class, "--deep-iteration", "--files", strings.Join(files, ","))
-	if err != nil {
-		return nil, err
-	}
-	batches, err := parseSegments(out)
+	batches, err := c.dump(ctx, files)
 	if err != nil {
 		return nil, fmt.Errorf("DumpLogSegments: %w", err)
 	}
@@ -81,6 +74,26 @@ func (c *Cluster) DumpSegments(ctx context.Context, topics ...string) (map[strin
 	return byTopic, nil
 }
 
+// dump runs DumpLogSegments on segment files. Old versions print either batches or records, so that it runs twice.
+func (c *Cluster) dump(ctx context.Context, files []string) ([]Batch, error) {
+	class := "org.apache.kafka.tools.DumpLogSegments"
+	if !atLeast(c.opts.Version, 4, 0) {
+		class = "kafka.tools.DumpLogSegments"
+	}
+	records, err := c.runTool(ctx, nil, class, "--deep-iteration", "--files", strings.Join(files, ","))
+	if err != nil {
+		return nil, err
+	}
+	if atLeast(c.opts.Version, 2, 8) {
+		return parseSegments(records)
+	}
+	batches, err := c.runTool(ctx, nil, class, "--files", strings.Join(files, ","))
+	if err != nil {
+		return nil, err
+	}
+	return parseSeparateSegments(batches, records)
+}
+
 // segmentParser reads the lines of DumpLogSegments. It accepts no line that it does not know, and checks that batches follow
 // each other without a hole, so that a batch cannot be overlooked.
 type segmentParser struct {
@@ -88,21 +101,48 @@ type segmentParser struct {
 	topic     string
 	partition int32
 	next      int64 // position of the next batch in the file
+
+	// separate is nil where each batch is followed by its records. Otherwise it holds the batches' indexes by file and position.
+	separate map[filePosition]int
+	path     string
+}
+
+type filePosition struct {
+	path     string
+	position int64
 }
 
 func parseSegments(out []byte) ([]Batch, error) {
 	var p segmentParser
+	if err := p.lines(out); err != nil {
+		return nil, err
+	}
+	return p.batches, p.endOfBatch()
+}
+
+// parseSeparateSegments joins an output that holds the batches and one that holds their records.
+func parseSeparateSegments(batches, records []byte) ([]Batch, error) {
+	p := segmentParser{separate: map[filePosition]int{}}
+	if err := errors.Join(p.lines(batches), p.lines(records)); err != nil {
+		return nil, err
+	}
+	for _, b := range p.batches {
+		if err := b.checkCount(); err != nil {
+			return nil, err
+		}
+	}
+	return p.batches, nil
+}
+
+func (p *segmentParser) lines(out []byte) error {
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	lines.Buffer(nil, len(out)+1)
 	for lines.Scan() {
 		if err := p.line(lines.Text()); err != nil {
-			return nil, fmt.Errorf("%w, in the line %q", err, lines.Text())
+			return fmt.Errorf("%w, in the line %q", err, lines.Text())
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, err
-	}
-	return p.batches, p.endOfBatch()
+	return lines.Err()
 }
 
 func (p *segmentParser) line(line string) error {
@@ -112,7 +152,7 @@ func (p *segmentParser) line(line string) error {
 			return err
 		}
 		return p.file(strings.TrimPrefix(line, "Dumping "))
-	case strings.HasPrefix(line, "Log starting offset: "):
+	case strings.HasPrefix(line, "Log starting offset: "), strings.HasPrefix(line, "Starting offset: "):
 		return nil
 	case strings.HasPrefix(line, "baseOffset: "):
 		if err := p.endOfBatch(); err != nil {
@@ -121,6 +161,8 @@ func (p *segmentParser) line(line string) error {
 		return p.batch(line)
 	case strings.HasPrefix(line, "| offset: "):
 		return p.record(strings.TrimPrefix(line, "| "))
+	case p.separate != nil && strings.HasPrefix(line, "offset: "):
+		return p.separateRecord(line)
 	}
 	return fmt.Errorf("unexpected output")
 }
@@ -133,7 +175,7 @@ func (p *segmentParser) file(path string) error {
 		return fmt.Errorf("no partition's folder")
 	}
 	partition, err := strconv.ParseInt(folder[dash+1:], 10, 32)
-	p.topic, p.partition, p.next = folder[:dash], int32(partition), 0
+	p.topic, p.partition, p.next, p.path = folder[:dash], int32(partition), 0, path
 	return err
 }
 
@@ -144,14 +186,20 @@ func (p *segmentParser) batch(line string) error {
 	}
 	b := Batch{
 		Topic: p.topic, Partition: p.partition,
-		BaseOffset: f.number("baseOffset"), LastOffset: f.number("lastOffset"), Count: f.number("count"),
+		BaseOffset: f.number("baseOffset"), LastOffset: f.number("lastOffset"),
 		BaseSequence: f.number("baseSequence"), LastSequence: f.number("lastSequence"),
 		ProducerID: f.number("producerId"), ProducerEpoch: f.number("producerEpoch"), LeaderEpoch: f.number("partitionLeaderEpoch"),
 		Transactional: f.values["isTransactional"] == "true", Control: f.values["isControl"] == "true",
-		Position: f.number("position"), Size: f.number("size"), Magic: f.number("magic"), Codec: f.values["compresscodec"],
+		Position: f.number("position"), Size: f.number("size"), Magic: f.number("magic"), Codec: strings.ToLower(f.values["compresscodec"]),
 		CRC: f.number("crc"), Valid: f.values["isvalid"] == "true",
 	}
 	b.TimestampType, b.Timestamp = f.timestamp()
+	if p.separate == nil {
+		b.Count = f.number("count")
+	} else {
+		b.Count = b.LastOffset - b.BaseOffset + 1 // older versions than 2.0 do not print the count
+		p.separate[filePosition{p.path, b.Position}] = len(p.batches)
+	}
 	if f.err != nil {
 		return f.err
 	}
@@ -164,17 +212,9 @@ func (p *segmentParser) batch(line string) error {
 }
 
 func (p *segmentParser) record(line string) error {
-	line, _, _ = strings.Cut(line, " headerKeys: ")
-	f, err := parseFields(line)
+	r, _, err := parseBatchRecord(line, "keySize", "valueSize")
 	if err != nil {
 		return err
-	}
-	r := BatchRecord{
-		Offset: f.number("offset"), Sequence: f.number("sequence"), KeySize: f.number("keySize"), ValueSize: f.number("valueSize"),
-	}
-	_, r.Timestamp = f.timestamp()
-	if f.err != nil {
-		return f.err
 	}
 	if len(p.batches) == 0 {
 		return fmt.Errorf("a record outside of a batch")
@@ -184,12 +224,50 @@ func (p *segmentParser) record(line string) error {
 	return nil
 }
 
-// endOfBatch checks that the last batch holds as many records as its header claims.
+// separateRecord adds a record to the batch that lies at the record's position.
+func (p *segmentParser) separateRecord(line string) error {
+	r, f, err := parseBatchRecord(line, "keysize", "valuesize")
+	if err != nil {
+		return err
+	}
+	position := f.number("position")
+	if f.err != nil {
+		return f.err
+	}
+	i, ok := p.separate[filePosition{p.path, position}]
+	if !ok {
+		return fmt.Errorf("a record outside of a batch")
+	}
+	b := &p.batches[i]
+	b.Valid = b.Valid && f.values["isvalid"] == "true"
+	b.Records = append(b.Records, r)
+	return nil
+}
+
+func parseBatchRecord(line, keySize, valueSize string) (BatchRecord, *fields, error) {
+	line, _, _ = strings.Cut(line, " headerKeys: ")
+	f, err := parseFields(line)
+	if err != nil {
+		return BatchRecord{}, nil, err
+	}
+	r := BatchRecord{
+		Offset: f.number("offset"), Sequence: f.number("sequence"), KeySize: f.number(keySize), ValueSize: f.number(valueSize),
+	}
+	_, r.Timestamp = f.timestamp()
+	return r, f, f.err
+}
+
+// endOfBatch checks the last batch where its records follow it.
 func (p *segmentParser) endOfBatch() error {
-	if len(p.batches) == 0 {
+	if len(p.batches) == 0 || p.separate != nil {
 		return nil
 	}
-	if b := p.batches[len(p.batches)-1]; int64(len(b.Records)) != b.Count {
+	return p.batches[len(p.batches)-1].checkCount()
+}
+
+// checkCount checks that a batch holds as many records as its header claims.
+func (b Batch) checkCount() error {
+	if int64(len(b.Records)) != b.Count {
 		return fmt.Errorf("batch at offset %d claims %d records and has %d", b.BaseOffset, b.Count, len(b.Records))
 	}
 	return nil

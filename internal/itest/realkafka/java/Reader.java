@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
 import java.io.Writer;
+import java.lang.reflect.Method;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.HashMap;
@@ -14,6 +15,7 @@ import java.util.Properties;
 
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
@@ -63,7 +65,7 @@ public class Reader {
         config.put(ConsumerConfig.BOOTSTRAP_SERVERS_CONFIG, bootstrap);
         config.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "none");
         config.put(ConsumerConfig.ENABLE_AUTO_COMMIT_CONFIG, "false");
-        config.put(ConsumerConfig.ALLOW_AUTO_CREATE_TOPICS_CONFIG, "false");
+        config.put("allow.auto.create.topics", "false"); // older consumers than 2.3 do not know it
         config.put(ConsumerConfig.MAX_POLL_RECORDS_CONFIG, "10000");
         config.put(ConsumerConfig.CHECK_CRCS_CONFIG, "true");
         try (KafkaConsumer<byte[], byte[]> consumer =
@@ -72,8 +74,9 @@ public class Reader {
             consumer.seekToBeginning(ends.keySet());
             Map<TopicPartition, Long> left = new HashMap<>(ends);
             long lastProgress = System.nanoTime();
+            Poll poll = Poll.of(consumer);
             while (!left.isEmpty()) {
-                var records = consumer.poll(Duration.ofMillis(200));
+                var records = poll.next();
                 for (ConsumerRecord<byte[], byte[]> record : records) {
                     if (record.offset() < ends.get(new TopicPartition(record.topic(), record.partition()))) {
                         print(record, out);
@@ -94,6 +97,37 @@ public class Reader {
                     throw new IOException("nothing came for " + PATIENCE + "; still to read: " + left);
                 }
             }
+        }
+    }
+
+    /** Polls a consumer of any version: poll(Duration) came with 2.0, and poll(long) was removed in 4.0. */
+    private interface Poll {
+        ConsumerRecords<byte[], byte[]> next() throws IOException;
+
+        @SuppressWarnings("unchecked")
+        static Poll of(KafkaConsumer<byte[], byte[]> consumer) {
+            Object wait;
+            Method method;
+            try {
+                wait = Duration.ofMillis(200);
+                method = KafkaConsumer.class.getMethod("poll", Duration.class);
+            } catch (NoSuchMethodException olderThan2) {
+                try {
+                    wait = 200L;
+                    method = KafkaConsumer.class.getMethod("poll", long.class);
+                } catch (NoSuchMethodException e) {
+                    throw new IllegalStateException(e);
+                }
+            }
+            Object argument = wait;
+            Method poll = method;
+            return () -> {
+                try {
+                    return (ConsumerRecords<byte[], byte[]>) poll.invoke(consumer, argument);
+                } catch (ReflectiveOperationException e) {
+                    throw new IOException(e);
+                }
+            };
         }
     }
 
