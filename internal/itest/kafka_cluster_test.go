@@ -13,8 +13,36 @@ import (
 	"go.uber.org/goleak"
 )
 
-// kafkaVersions are the real brokers that the suite runs against.
-var kafkaVersions = []string{"4.3.1", "3.9.2"}
+// kafkaVersion is a version of Kafka that the suite runs for real.
+type kafkaVersion struct {
+	name string
+	zstd bool
+	// levels adds each codec's other levels. The brokers never see a level, so that two versions are enough.
+	levels bool
+}
+
+var kafkaVersions = []kafkaVersion{
+	{name: "4.4.0", zstd: true},
+	{name: "4.3.1", zstd: true, levels: true},
+	{name: "3.9.2", zstd: true, levels: true},
+	{name: "3.5.1", zstd: true},
+	{name: "2.8.2", zstd: true},
+	{name: "1.1.1"},
+	{name: "0.11.0.3"},
+}
+
+// node returns a node of the version: the shared one of the default version, or else one that ends with the test, so that few run at once.
+// It takes what the default max.request.size allows; brokers before 2.5 take less by default.
+func (v kafkaVersion) node(t *testing.T) *realkafka.Cluster {
+	t.Helper()
+	if v.name == realkafka.DefaultVersion {
+		return realCluster(t, v.name)
+	}
+	begin := time.Now()
+	c := realkafka.Start(t, realkafka.Options{Version: v.name, Config: map[string]string{"message.max.bytes": "1048588"}})
+	t.Logf("Kafka %s is up after %v", v.name, time.Since(begin).Round(time.Millisecond))
+	return c
+}
 
 // clusters are the brokers that the tests share: a start costs seconds. They end with the test binary.
 var clusters struct {
