@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bench is a Samsa that sends to a topic of its own on the shared cluster.
+// bench is a Samsa that sends to a topic of its own.
 type bench struct {
 	*workload
 	t       *testing.T
@@ -21,13 +21,18 @@ type bench struct {
 	topic   realkafka.Topic
 }
 
-// startBench makes the topic and starts the senders.
+// startBench makes the topic on the shared cluster and starts the senders.
 func startBench(t *testing.T, topic realkafka.Topic, change func(*producer.Config)) *bench {
 	t.Helper()
-	c := wholeCluster(t)
+	topic.Name = t.Name()
+	return startBenchOn(t, wholeCluster(t), topic, Load{}, change)
+}
+
+// startBenchOn makes the topic on a cluster and starts the senders.
+func startBenchOn(t *testing.T, c *realkafka.Cluster, topic realkafka.Topic, load Load, change func(*producer.Config)) *bench {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
-	topic.Name = t.Name()
 	require.NoError(t, c.CreateTopics(ctx, topic))
 	cfg := producer.DefaultConfig(c.Bootstrap()...)
 	if change != nil {
@@ -35,7 +40,7 @@ func startBench(t *testing.T, topic realkafka.Topic, change func(*producer.Confi
 	}
 	p, err := producer.New(cfg)
 	require.NoError(t, err)
-	w := startWorkload(ctx, samsaClient{p}, topic.Name, Load{})
+	w := startWorkload(ctx, samsaClient{p}, topic.Name, load)
 	t.Cleanup(w.stop)
 	return &bench{workload: w, t: t, ctx: ctx, cluster: c, topic: topic}
 }
