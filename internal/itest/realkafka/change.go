@@ -159,3 +159,45 @@ func (c *Cluster) eachRunning(fn func(*node) error) error {
 		return fn(n)
 	})
 }
+
+// SetProducerQuota limits how many bytes a second the producers with a client id may send to each node, and returns when the nodes say so.
+func (c *Cluster) SetProducerQuota(ctx context.Context, clientID string, bytesPerSecond float64) error {
+	const quota, kind = "producer_byte_rate", "client-id"
+	entity := kmsg.NewAlterClientQuotasRequestEntryEntity()
+	entity.Type, entity.Name = kind, kmsg.StringPtr(clientID)
+	op := kmsg.NewAlterClientQuotasRequestEntryOp()
+	op.Key, op.Value = quota, bytesPerSecond
+	entry := kmsg.NewAlterClientQuotasRequestEntry()
+	entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
+	req := kmsg.NewPtrAlterClientQuotasRequest()
+	req.Entries = append(req.Entries, entry)
+	resp, err := c.request(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, e := range resp.(*kmsg.AlterClientQuotasResponse).Entries {
+		if err := kerr.ErrorForCode(e.ErrorCode); err != nil {
+			return fmt.Errorf("setting a quota: %w", err)
+		}
+	}
+	component := kmsg.NewDescribeClientQuotasRequestComponent()
+	component.EntityType, component.Match = kind, kmsg.StringPtr(clientID)
+	describe := kmsg.NewPtrDescribeClientQuotasRequest()
+	describe.Components = append(describe.Components, component)
+	return c.eachRunning(func(n *node) error {
+		return pollError(ctx, func(ctx context.Context) error {
+			resp, err := n.request(ctx, describe)
+			if err != nil {
+				return err
+			}
+			for _, e := range resp.(*kmsg.DescribeClientQuotasResponse).Entries {
+				for _, v := range e.Values {
+					if v.Key == quota && v.Value == bytesPerSecond {
+						return nil
+					}
+				}
+			}
+			return fmt.Errorf("node %d does not know the quota of %s yet", n.id, clientID)
+		})
+	})
+}
