@@ -208,7 +208,7 @@ func edgeTimeouts() []edgeRow {
 	nothing := func(e *edge) {
 		e.cfg.MaxBlock = 3 * time.Second
 		e.start()
-		_, took := e.fails(ErrMetadataTimeout, false)
+		took, _ := e.fails(ErrMetadataTimeout, false)
 		require.Equal(e, 3*time.Second, took)
 		require.Empty(e, e.c.Produces())
 	}
@@ -220,21 +220,21 @@ func edgeTimeouts() []edgeRow {
 				e.warm()
 				require.NoError(e, e.get(e.send("an answer in no time")))
 				e.c.On(protocol.Produce).Do(testbroker.Delay(time.Second))
-				_, took := e.fails(ErrDeliveryTimeout, true)
+				took, _ := e.fails(ErrDeliveryTimeout, true)
 				require.Equal(e, time.Millisecond, took)
 			}},
 		{property: "delivery.timeout.ms", value: edgeInt, does: "a record fails 24.8 days after Send", test: func(e *edge) {
 			seldom(e)
 			e.warm()
 			e.c.StopBroker(1)
-			_, took := e.fails(ErrDeliveryTimeout, false)
+			took, _ := e.fails(ErrDeliveryTimeout, false)
 			require.Equal(e, longest, took)
 		}},
 		{property: "request.timeout.ms", value: "0", does: "every request times out at once, so every Send fails after max.block.ms", test: nothing},
 		{property: "request.timeout.ms", value: "1", with: propertyMap{"retries": "0"}, does: "an answer may take a millisecond", test: func(e *edge) {
 			e.warm()
 			e.c.On(protocol.Produce).Do(testbroker.Delay(time.Second))
-			_, took := e.fails(ErrDisconnected, true)
+			took, _ := e.fails(ErrDisconnected, true)
 			require.Equal(e, time.Millisecond, took)
 		}},
 		{property: "request.timeout.ms", value: edgeInt, does: "an answer may take 24.8 days; delivery.timeout.ms grows with it, unless it is written: then it is an error", test: func(e *edge) {
@@ -252,7 +252,7 @@ func edgeTimeouts() []edgeRow {
 			e.prepare()
 			e.c.On(protocol.Metadata).Do(testbroker.Delay(time.Second))
 			e.start()
-			_, took := e.fails(ErrMetadataTimeout, false)
+			took, _ := e.fails(ErrMetadataTimeout, false)
 			require.Zero(e, took)
 			_, err := e.p.PartitionsFor(context.Background(), "t")
 			require.ErrorIs(e, err, ErrMetadataTimeout)
@@ -263,7 +263,7 @@ func edgeTimeouts() []edgeRow {
 			e.prepare()
 			e.c.On(protocol.Metadata).Do(testbroker.Delay(time.Second))
 			e.start()
-			_, took := e.fails(ErrMetadataTimeout, false)
+			took, _ := e.fails(ErrMetadataTimeout, false)
 			require.Equal(e, time.Millisecond, took)
 		}},
 		{property: "max.block.ms", value: edgeLong, does: "Send waits as long as it takes", test: func(e *edge) {
@@ -439,7 +439,7 @@ func edgeBackoffs() []edgeRow {
 			e.cfg.DeliveryTimeout, e.cfg.RequestTimeout = 15*time.Second, time.Second
 			e.warm()
 			e.tooFewReplicas()
-			_, took := e.fails(ErrDeliveryTimeout, false)
+			took, _ := e.fails(ErrDeliveryTimeout, false)
 			require.Equal(e, 15*time.Second, took)
 			e.gaps(e.attempts(), want...)
 		}
@@ -451,7 +451,7 @@ func edgeBackoffs() []edgeRow {
 			e.prepare()
 			e.c.StopBroker(1)
 			e.start()
-			_, took := e.fails(ErrMetadataTimeout, false)
+			took, _ := e.fails(ErrMetadataTimeout, false)
 			require.Equal(e, 8*time.Second, took)
 			e.gaps(e.dialsTo("", time.Time{}), want...)
 		}
@@ -494,7 +494,7 @@ func edgeConnections() []edgeRow {
 			e.prepare()
 			e.c.Isolate(1)
 			e.start()
-			_, took := e.fails(ErrMetadataTimeout, false)
+			took, _ := e.fails(ErrMetadataTimeout, false)
 			require.Equal(e, most, took)
 			at := e.dialsTo("", time.Time{})
 			if len(want) == 0 {

@@ -37,13 +37,13 @@ type edge struct {
 	c        *testbroker.Cluster
 	p        *Producer
 	mu       sync.Mutex
-	dials    []dialed
+	dials    []dialAttempt
 	gone     []string // addresses that say nothing
 	prepared bool
 }
 
-// dialed is one connection that the producer has tried to make.
-type dialed struct {
+// dialAttempt is one connection that the producer has tried to make.
+type dialAttempt struct {
 	address string
 	at      time.Time
 }
@@ -61,7 +61,7 @@ func (e *edge) prepare() {
 	e.cfg.Servers = e.c.Bootstrap()
 	e.cfg.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 		e.mu.Lock()
-		e.dials = append(e.dials, dialed{address, time.Now()})
+		e.dials = append(e.dials, dialAttempt{address, time.Now()})
 		gone := slices.Contains(e.gone, address)
 		e.mu.Unlock()
 		if gone {
@@ -110,14 +110,14 @@ func (e *edge) delivers() {
 	require.Equal(e, 4, e.c.Records("t"))
 }
 
-// fails requires that a record fails for a reason, and returns the error and how long that took.
-func (e *edge) fails(reason error, maybe bool) (error, time.Duration) {
+// fails requires that a record fails for a reason, and returns how long that took and the error.
+func (e *edge) fails(reason error, maybe bool) (time.Duration, error) {
 	e.Helper()
 	began := time.Now()
 	err := e.get(e.send("x"))
 	require.ErrorIs(e, err, reason)
 	require.Equal(e, maybe, MaybeWritten(err), "%v", err)
-	return err, time.Since(began)
+	return time.Since(began), err
 }
 
 // dialsTo are the connections to an address since some time; empty is any address.

@@ -83,13 +83,13 @@ func alone(cfg *producer.Config) { cfg.BatchSize, cfg.Linger, cfg.MaxInFlight = 
 func TestAThrottleLongerThanTheRequestTimeout(t *testing.T) {
 	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-			var dialed dialLog
+			var dials dialLog
 			p := warm(t, c, 1, func(cfg *producer.Config) {
 				alone(cfg)
 				change(cfg)
-				cfg.Dialer = dialed.dial(c)
+				cfg.Dialer = dials.dial(c)
 			})
-			before, _ := dialed.counts()
+			before, _ := dials.counts()
 			metadata := len(c.RequestsOf(protocol.Metadata))
 			c.On(protocol.Produce).Times(3).Do(testbroker.Throttle(35 * time.Second))
 			began := time.Now()
@@ -107,7 +107,7 @@ func TestAThrottleLongerThanTheRequestTimeout(t *testing.T) {
 			require.Equal(t, 105*time.Second, time.Since(began), "the throttle is bypassed, or waited for twice")
 			require.Equal(t, want, written(c, 0), "a record is in the log twice, or out of order")
 			require.Len(t, c.Produces(), 1+7, "a request was repeated")
-			after, closed := dialed.counts()
+			after, closed := dials.counts()
 			require.Equal(t, before, after)
 			require.Zero(t, closed, "a throttled connection was cut")
 			require.Len(t, c.RequestsOf(protocol.Metadata), metadata, "a throttled broker was taken for a silent one")
@@ -118,12 +118,12 @@ func TestAThrottleLongerThanTheRequestTimeout(t *testing.T) {
 // The goroutine that waits in Get reads the response that throttles, and others have requests in flight behind it.
 func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 	bubble(t, topics(1, 4), func(t *testing.T, c *testbroker.Cluster) {
-		var dialed dialLog
+		var dials dialLog
 		p := warm(t, c, 4, func(cfg *producer.Config) {
 			ackedByTheLeader(cfg)
-			cfg.Dialer = dialed.dial(c)
+			cfg.Dialer = dials.dial(c)
 		})
-		before, _ := dialed.counts()
+		before, _ := dials.counts()
 		// A broker that answers slowly gets requests as they come.
 		slow := testbroker.DelayAnswer(10 * time.Millisecond)
 		mute := testbroker.Throttle(35 * time.Second).And(slow)
@@ -143,7 +143,7 @@ func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 		for partition := range int32(4) {
 			require.Equal(t, []string{"0", "1", "2"}, written(c, partition))
 		}
-		after, closed := dialed.counts()
+		after, closed := dials.counts()
 		require.Equal(t, before, after)
 		require.Zero(t, closed)
 	})
@@ -167,12 +167,12 @@ func TestEachAwaitedRecordIsThrottled(t *testing.T) {
 // A broker that throttles for ever holds a connection no longer than delivery.timeout.ms and request.timeout.ms.
 func TestAThrottleIsBoundedByTheDeliveryTimeout(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		var dialed dialLog
+		var dials dialLog
 		p := warm(t, c, 1, func(cfg *producer.Config) {
 			alone(cfg)
 			ackedByTheLeader(cfg)
 			cfg.RequestTimeout, cfg.DeliveryTimeout = 10*time.Second, 40*time.Second
-			cfg.Dialer = dialed.dial(c)
+			cfg.Dialer = dials.dial(c)
 		})
 		c.On(protocol.Produce).Nth(1).Do(testbroker.Throttle(time.Hour))
 		began := time.Now()
@@ -183,10 +183,10 @@ func TestAThrottleIsBoundedByTheDeliveryTimeout(t *testing.T) {
 		require.ErrorIs(t, err, producer.ErrDeliveryTimeout)
 		require.True(t, producer.MaybeWritten(err))
 		require.Equal(t, 40*time.Second, time.Since(began))
-		_, closed := dialed.counts()
+		_, closed := dials.counts()
 		require.Zero(t, closed)
 		time.Sleep(11 * time.Second)
-		require.Equal(t, []time.Duration{50 * time.Second}, dialed.closedAfter(began))
+		require.Equal(t, []time.Duration{50 * time.Second}, dials.closedAfter(began))
 		_, err = p.Send(t.Context(), to(0, "third"), nil).Get(t.Context())
 		require.NoError(t, err)
 	})
@@ -212,16 +212,16 @@ func TestAnOldBrokersThrottleIsNotWaitedForTwice(t *testing.T) {
 // request.timeout.ms, and than two of them.
 func TestAThrottledMetadataConnectionIsKept(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		var dialed dialLog
+		var dials dialLog
 		c.On(protocol.Metadata).Nth(1).Do(testbroker.Throttle(75 * time.Second))
-		p := start(t, c, func(cfg *producer.Config) { cfg.Dialer = dialed.dial(c) })
+		p := start(t, c, func(cfg *producer.Config) { cfg.Dialer = dials.dial(c) })
 		began := time.Now()
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 75*time.Second, time.Since(began))
 		require.Len(t, c.RequestsOf(protocol.InitProducerID), 1)
 		synctest.Wait()
-		opened, closed := dialed.counts()
+		opened, closed := dials.counts()
 		require.Equal(t, 2, opened, "one for metadata, one for the broker")
 		require.Zero(t, closed)
 	})
@@ -235,11 +235,11 @@ func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 		cfg := topics(1, 1)
 		cfg.Topics["u"] = 1
 		scene(t, key.String(), cfg, func(t *testing.T, c *testbroker.Cluster) {
-			var dialed dialLog
+			var dials dialLog
 			c.On(key).Nth(1).Do(testbroker.Throttle(45 * time.Second))
 			p := start(t, c, func(cfg *producer.Config) {
 				change(cfg)
-				cfg.Dialer = dialed.dial(c)
+				cfg.Dialer = dials.dial(c)
 			})
 			began := time.Now()
 			_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
@@ -247,7 +247,7 @@ func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 			_, err = p.Send(t.Context(), &producer.Record{Topic: "u", Value: []byte("x")}, nil).Get(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, 45*time.Second, time.Since(began))
-			opened, closed := dialed.counts()
+			opened, closed := dials.counts()
 			require.Equal(t, 2, opened)
 			require.Zero(t, closed)
 		})
@@ -257,15 +257,15 @@ func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 // A throttled ApiVersions response mutes the new connection, whose first request waits for longer than request.timeout.ms.
 func TestAThrottledApiVersionsResponseKeepsTheConnection(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		var dialed dialLog
+		var dials dialLog
 		c.On(protocol.ApiVersions).Times(2).Do(testbroker.Throttle(35 * time.Second))
 		p := start(t, c, func(cfg *producer.Config) {
-			cfg.Dialer = dialed.dial(c)
+			cfg.Dialer = dials.dial(c)
 			ackedByTheLeader(cfg)
 		})
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)
-		opened, closed := dialed.counts()
+		opened, closed := dials.counts()
 		require.Equal(t, 2, opened)
 		require.Zero(t, closed)
 		require.Equal(t, []string{"x"}, written(c, 0))

@@ -125,7 +125,8 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 	var final, reason *protocol.Error
 	if errors.As(err, &topic) {
 		_ = errors.As(topic.Err, &final)
-		if reason, _ = topic.Why.(*protocol.Error); reason != nil {
+		var silent *cluster.UnreachableError
+		if !errors.As(topic.Why, &silent) && errors.As(topic.Why, &reason) {
 			failed.Err = &metadataTimeout{reason}
 		}
 	}

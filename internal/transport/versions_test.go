@@ -140,7 +140,7 @@ func TestARealResetLowersTheVersion(t *testing.T) {
 	address := listen(t, func(p *peer) {
 		// The first bytes say which version it is; the rest stays unread.
 		head := make([]byte, 8)
-		if _, err := p.Conn.Read(head); err != nil {
+		if _, err := p.Read(head); err != nil {
 			return
 		}
 		asked <- int16(head[7])
