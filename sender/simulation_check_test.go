@@ -126,6 +126,7 @@ func (v *verdict) item(r *record.ParsedRecord, topic string) *item {
 	name, _, _ := strings.Cut(string(r.Value), "|")
 	it := v.items[name]
 	switch {
+	case name == strangersClient:
 	case it == nil:
 		v.fail("a record in %s was never sent: %.60q", topic, r.Value)
 	case string(r.Value) != it.value || string(r.Key) != it.key || topic != it.record.Topic || len(r.Headers) != len(it.record.Headers):
@@ -289,6 +290,28 @@ func (v *verdict) cluster() {
 		v.fail("%d requests were in flight on a connection", most)
 	}
 	v.reuse()
+	v.identities()
+}
+
+// identities checks that no batch reached a cluster before the producer had requested a producer id from it.
+func (v *verdict) identities() {
+	if !v.cfg.EnableIdempotence {
+		return
+	}
+	clusters, asked := v.replacedAt, true
+	for _, r := range v.c.Requests() {
+		for len(clusters) > 0 && r.Number > clusters[0] {
+			clusters, asked = clusters[1:], false
+		}
+		switch {
+		case r.Header.ClientID == nil || *r.Header.ClientID == strangersClient:
+		case r.Header.Key == protocol.InitProducerID:
+			asked = true
+		case r.Header.Key == protocol.Produce && !asked:
+			v.fail("request %d has batches under an identity of a former cluster", r.Number)
+			return
+		}
+	}
 }
 
 // reuse checks that no sequence was given to another batch while the first one was written.

@@ -1,13 +1,16 @@
 package sender_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/producer"
 	"github.com/gosamsa/samsa/protocol"
 )
 
@@ -251,11 +254,15 @@ var strikes = []strike{
 		w.c.DeleteTopic(t)
 		delete(w.topics, t)
 		return t + " is deleted", func() {
+			if w.topics[t] > 0 {
+				return // the cluster was replaced
+			}
 			w.topics[t] = n
 			w.c.CreateTopic(t, n)
 			w.note("%s is made again", t)
 		}
 	}},
+	{"cluster replaced", (*world).replaceCluster},
 	{"smaller batches", func(w *world, d draws) (string, func()) {
 		t, _ := w.somePartition(d)
 		most := choose(d, 300, 800)
@@ -271,6 +278,63 @@ var strikes = []strike{
 		w.c.Deny(t)
 		return t + " may not be written", func() { w.c.Allow(t) }
 	}},
+}
+
+// strangersClient is the client id of the producer that comes with a new cluster.
+const strangersClient = "stranger"
+
+// replaceCluster discards the cluster and starts another one at the same addresses, mostly with another cluster id. The new cluster assigns
+// producer ids from the same start value. Another producer is fast and gets the first one, and sends for a while.
+func (w *world) replaceCluster(d draws) (string, func()) {
+	if w.plan.creates {
+		return "", nil // the verdict does not know which topics there are
+	}
+	w.replaced++
+	id := fmt.Sprint("cluster-", w.replaced)
+	if w.byID && d.oneIn(3) {
+		id = w.c.ID() // where requests name topics by id, they tell the new ones from the former
+	}
+	other := id != w.c.ID()
+	w.c.Replace(id)
+	if other {
+		w.replacedAt = append(w.replacedAt, len(w.c.Requests()))
+	}
+	for t := range w.topics {
+		delete(w.topics, t)
+	}
+	maps.Copy(w.topics, w.plan.topics)
+	if d.oneIn(2) {
+		// The producer reaches the new cluster's brokers before its metadata does.
+		late := func(r *testbroker.Request) bool {
+			return *r.Header.ClientID != strangersClient && len(r.Message.(*protocol.MetadataRequest).Topics) > 0
+		}
+		w.c.On(protocol.Metadata).When(late).Times(1 + d.IntN(2)).Do(testbroker.DelayAnswer(d.upTo(time.Second)))
+	}
+	cfg := producer.DefaultConfig(w.c.Bootstrap()...)
+	cfg.Dialer, cfg.ClientID, cfg.Logger = w.c.Dial, strangersClient, slog.New(slog.DiscardHandler)
+	cfg.Linger, cfg.MaxInFlight = 0, 1
+	stranger, err := producer.New(cfg)
+	if err != nil {
+		w.fail("a second producer: %v", err)
+		return "", nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	records := make([]producer.Record, 0, 20)
+	for _, t := range slices.Sorted(maps.Keys(w.topics)) {
+		for range d.IntN(10) {
+			records = append(records, producer.Record{
+				Topic: t, Partition: producer.PartitionOf(d.Int32N(w.topics[t])), Value: []byte(strangersClient),
+			})
+		}
+	}
+	w.pending.Go(func() {
+		defer stranger.Close(ctx) //nolint:errcheck // whether the stranger's records arrive is not what the run is about
+		for i := range records {
+			_, _ = stranger.Send(ctx, &records[i], nil).Get(ctx)
+		}
+		<-ctx.Done()
+	})
+	return "the cluster is replaced by " + id, cancel
 }
 
 func (w *world) someBroker(d draws) int32 { return 1 + d.Int32N(int32(w.plan.brokers)) }

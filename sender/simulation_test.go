@@ -62,8 +62,12 @@ type world struct {
 	pending sync.WaitGroup // what ends by itself when healed
 
 	// acting guards what faults do to topics.
-	acting sync.Mutex
-	topics map[string]int32 // partitions of those that exist now
+	acting   sync.Mutex
+	topics   map[string]int32 // partitions of those that exist now
+	replaced int              // how often the cluster was replaced
+	byID     bool             // requests name topics by id
+	// replacedAt are the numbers of the last requests before each cluster with another id.
+	replacedAt []int
 }
 
 // note is a line of the story of a run.
@@ -145,6 +149,7 @@ func newWorld(t *testing.T, seed int64) *world {
 		}
 		cfg.Settings[name] = s
 	}
+	w.byID = cfg.Versions == nil
 	w.c = testbroker.New(t, cfg)
 	w.topics = map[string]int32{}
 	for name, n := range w.plan.topics {

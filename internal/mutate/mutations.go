@@ -83,6 +83,15 @@ var mutations = []mutation{
 		name: "a new identity goes on with the old sequence", file: core, by: "core",
 		right: "l.id, l.next, l.acked, l.needBump, l.gap = id, 0, false, false, false", wrong: "l.id, l.acked, l.needBump, l.gap = id, false, false, false",
 	}, {
+		name: "an identity outlives its cluster", file: times, by: "core",
+		right: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif l.id.valid {\n", wrong: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif false {\n",
+	}, {
+		name: "a batch that the former cluster may have is sent to the new one", file: times, by: "core",
+		right: "\tif sameCluster(l.id.cluster, l.cluster) {\n\t\treturn nil\n\t}\n\tfor", wrong: "\tif true {\n\t\treturn nil\n\t}\n\tfor",
+	}, {
+		name: "the cluster of a connection is not checked", file: "sender/clustercheck.go", by: "whole",
+		right: "\tif !b.s.cfg.Idempotent {\n", wrong: "\tif true {\n",
+	}, {
 		name: "the checksum of a new identity is left out", file: glue, by: "whole", daily: true,
 		right: "\t\tc.summed = false\n", wrong: "",
 	}, {
