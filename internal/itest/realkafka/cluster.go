@@ -19,6 +19,7 @@ import (
 // stopped and started by one at a time.
 type Cluster struct {
 	opts  Options
+	id    string // KRaft's cluster id
 	dir   string
 	java  string
 	jars  string
@@ -96,14 +97,46 @@ func (c *Cluster) launch(ctx context.Context) error {
 	}
 	if needsZooKeeper(c.opts.Version) {
 		c.zookeeper = &zookeeper{dir: filepath.Join(c.dir, "zookeeper"), port: ports[len(ports)-1]}
-		err = c.startWithZooKeeper(ctx)
-	} else {
-		err = c.startKRaft(ctx)
 	}
-	if err != nil {
+	c.id = newUUID()
+	return c.startAll(ctx)
+}
+
+// startAll starts a cluster without data.
+func (c *Cluster) startAll(ctx context.Context) error {
+	start := c.startKRaft
+	if c.zookeeper != nil {
+		start = c.startWithZooKeeper
+	}
+	if err := start(ctx); err != nil {
 		return err
 	}
 	return c.each(func(n *node) error { return n.waitReady(ctx, c.ids()) })
+}
+
+// Replace discards the cluster and starts another one at the same addresses: without topics, records, and producer ids. Where sameID is set,
+// the new cluster has the former cluster id, as containers with a fixed id have; with ZooKeeper it always has another one.
+func (c *Cluster) Replace(ctx context.Context, sameID bool) error {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
+	defer cancel()
+	err := c.each(func(n *node) error {
+		if err := n.end(ctx, signalKill); err != nil && !errors.Is(err, errNotRunning) {
+			return err
+		}
+		return os.RemoveAll(n.dataPath())
+	})
+	if err != nil {
+		return err
+	}
+	if c.zookeeper != nil {
+		if err := errors.Join(c.zookeeper.close(), os.RemoveAll(c.zookeeper.dir)); err != nil {
+			return err
+		}
+	}
+	if !sameID {
+		c.id = newUUID()
+	}
+	return c.startAll(ctx)
 }
 
 // startKRaft formats the nodes' data folders and starts the nodes.
@@ -113,12 +146,11 @@ func (c *Cluster) startKRaft(ctx context.Context) error {
 		controllers = append(controllers, "127.0.0.1:"+strconv.Itoa(n.controllerPort))
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d:%s", n.id, n.controllerPort, n.directoryID))
 	}
-	clusterID := newUUID()
 	return c.each(func(n *node) error {
 		if err := os.WriteFile(n.configPath(), []byte(c.opts.kraftProperties(n, controllers)), 0o644); err != nil {
 			return err
 		}
-		_, err := c.runTool(ctx, nil, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", n.configPath(),
+		_, err := c.runTool(ctx, nil, "kafka.tools.StorageTool", "format", "-t", c.id, "-c", n.configPath(),
 			"--initial-controllers", strings.Join(voters, ","))
 		if err != nil {
 			return err
