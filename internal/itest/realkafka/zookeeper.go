@@ -41,7 +41,8 @@ func (z *zookeeper) start(java, jars string) error {
 	}
 	z.proc, err = startProcess(z.dir, z.logPath(), java, "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", log,
 		// The data is thrown away, so no write needs to reach the disk.
-		"-Dzookeeper.forceSync=no", "-Dzookeeper.jmx.log4j.disable=true", "-cp", filepath.Join(jars, "*"), "org.apache.zookeeper.server.quorum.QuorumPeerMain", config)
+		"-Dzookeeper.forceSync=no", "-Dzookeeper.jmx.log4j.disable=true",
+		"-cp", filepath.Join(jars, "*"), "org.apache.zookeeper.server.quorum.QuorumPeerMain", config)
 	return err
 }
 
