@@ -12,14 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError shows that zstd before 2.1 and a batch over the broker's limit fail as not written.
+// TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError shows that zstd before 2.1, a batch over the broker's limit, and a record without a
+// key in a compacted topic fail as not written.
 func TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError(t *testing.T) {
 	for _, version := range []string{"1.1.1", "0.11.0.3"} {
 		t.Run(version, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			cluster := realkafka.Start(t, realkafka.Options{Version: version}) // message.max.bytes is 1000012
-			require.NoError(t, cluster.CreateTopics(ctx, realkafka.Topic{Name: "t"}))
+			compacted := realkafka.Topic{Name: "compacted", Config: map[string]string{"cleanup.policy": "compact"}}
+			require.NoError(t, cluster.CreateTopics(ctx, realkafka.Topic{Name: "t"}, compacted))
 			send := func(cfg producer.Config, size int) error {
 				p, err := producer.New(cfg)
 				require.NoError(t, err)
@@ -40,9 +42,18 @@ func TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError(t *testing.T) {
 			require.ErrorContains(t, err, "message.max.bytes")
 			require.False(t, producer.MaybeWritten(err))
 			require.NoError(t, send(plain, 900_000))
-			records, err := cluster.ReadAll(ctx, "t")
+
+			p := newProducer(t, plain)
+			_, err = p.Send(ctx, &producer.Record{Topic: "compacted", Value: []byte("no key")}, nil).Get(ctx)
+			require.ErrorIs(t, err, &producer.BrokerError{Code: protocol.CorruptMessage})
+			require.ErrorContains(t, err, "compacted")
+			require.False(t, producer.MaybeWritten(err) || producer.Retriable(err))
+			_, err = p.Send(ctx, &producer.Record{Topic: "compacted", Key: []byte("key"), Value: []byte("v")}, nil).Get(ctx)
+			require.NoError(t, err)
+			records, err := cluster.ReadAll(ctx, "t", "compacted")
 			require.NoError(t, err)
 			require.Len(t, records["t"], 1)
+			require.Len(t, records["compacted"], 1)
 		})
 	}
 }
