@@ -30,7 +30,7 @@ func parseVersion(version string) (major, minor int, err error) {
 // needsZooKeeper reports whether this package runs a version with ZooKeeper. KRaft's files and tools have been the same since 3.9.
 func needsZooKeeper(version string) bool { return !atLeast(version, 3, 9) }
 
-// scalaVersion returns the Scala of the broker's artifact, a part of its name.
+// scalaVersion returns the Scala of the broker's package, a part of its name.
 func scalaVersion(version string) string {
 	if atLeast(version, 2, 4) {
 		return "2.13"
