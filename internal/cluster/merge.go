@@ -197,7 +197,9 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 	for i := range table {
 		table[i] = Partition{Index: int32(i), Leader: NoLeader, LeaderEpoch: -1, ErrorCode: protocol.LeaderNotAvailable}
 		if before != nil && !t.ID.IsZero() && i < len(before.Partitions) {
-			table[i] = before.Partitions[i]
+			if table[i] = before.Partitions[i]; !m.hasBroker(table[i].Leader) {
+				table[i].Leader = NoLeader
+			}
 		}
 	}
 	for i := range t.Partitions {
