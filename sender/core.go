@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -57,6 +58,15 @@ type identity struct {
 	cluster string // the cluster id; empty where the servers do not report one
 }
 
+// formerTopic is a topic that had the partition's topic name, with its life.
+type formerTopic struct {
+	id   protocol.UUID
+	life int
+}
+
+// maxFormerTopics bounds the topics that a lane remembers: a server may report any number of them.
+const maxFormerTopics = 8
+
 // sameCluster reports whether two cluster ids can belong to one cluster. A missing id proves nothing.
 func sameCluster(a, b string) bool { return a == b || a == "" || b == "" }
 
@@ -85,8 +95,9 @@ type parcel struct {
 	doubtful bool   // some try's fate is unknown: it may have been written
 	strayed  bool   // the answer to some try was lost: that request may still be on its way
 	followed bool   // a later batch of its identity was acknowledged, so it is in the log
-	life     int    // how often the topic had been made again when it got its sequence
+	life     int    // the topic's life in which it got its sequence
 	bygone   bool   // not in this topic's log for certain, but maybe in that of the topic before it was made again
+	past     []int  // the lives of which that is true
 	byName   bool   // a request with it can reach the topic when it is recreated: it named the topic by its name
 	awaiting bool   // an answer may still come for it
 	corrupt  int    // attempts that the broker refused with CORRUPT_MESSAGE
@@ -141,7 +152,9 @@ type lane struct {
 	needBump bool  // the identity is used up for this partition
 	newID    bool  // and another epoch of the same producer id cannot replace it
 	proven   bool  // some batch was acknowledged under id
-	life     int   // how often the topic was made again
+	life     int   // the present one of the topic's lives
+	lives    int   // the newest number of a life
+	topics   []formerTopic
 
 	cluster    string // the id of the cluster that leads the partition; empty while it is not known
 	shared     bool   // another producer writes under id: its acknowledgements prove nothing

@@ -238,7 +238,9 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 	forgot := code == protocol.OutOfOrderSequenceNumber || code == protocol.UnknownProducerID
 	// A broker that does not know the producer has deleted its records with what it knew: p's may have been among them.
 	if code == protocol.OutOfOrderSequenceNumber && l.proves(p) {
-		p.bygone = p.bygone || p.doubtful && p.life != l.life
+		if p.doubtful && p.life != l.life {
+			p.bygone, p.past = true, append(p.past, p.life)
+		}
 		p.doubtful = false
 	}
 	if p.doubtful {

@@ -78,7 +78,7 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 	case "leader":
 		return s.done(s.lane.leaderMoved(int32(integer(t, d, "epoch", 0)), s.now))
 	case "made-again":
-		return s.done(s.lane.madeAgain())
+		return s.done(s.lane.madeAgain(integer(t, d, "life", s.lane.lives+1)))
 	case "cluster":
 		s.cluster = d.CmdArgs[0].Key
 		return s.done(s.lane.clusterIs(s.cluster))

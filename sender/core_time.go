@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -71,7 +72,7 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) (out []action) {
 		for _, p := range l.window {
 			p.byName = true
 		}
-		out = l.madeAgain()
+		out = l.madeAgain(l.lives + 1)
 	}
 	l.leader = epoch
 	for _, p := range l.window {
@@ -82,13 +83,29 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) (out []action) {
 	return out
 }
 
-// madeAgain: the topic was deleted and recreated. Its log holds no state for the identity, and takes any first sequence. The whole cluster
+// lifeOf returns the life that begins when the topic's id changes. A broker with old metadata reports the former topic again for a
+// while, and then the lane returns to a life that it had before.
+func (l *lane) lifeOf(before, now protocol.UUID) int {
+	l.topics = slices.DeleteFunc(l.topics, func(t formerTopic) bool { return t.id == before })
+	if len(l.topics) >= maxFormerTopics {
+		l.topics = slices.Delete(l.topics, 0, 1)
+	}
+	l.topics = append(l.topics, formerTopic{before, l.life})
+	for _, t := range l.topics {
+		if t.id == now {
+			return t.life
+		}
+	}
+	return l.lives + 1
+}
+
+// madeAgain: the topic was deleted and recreated, which begins the given life. Its log holds no state for the identity, and takes any first sequence. The whole cluster
 // may have been recreated under its former cluster id; then it may give the identity's id to another producer. So new batches
 // get another producer id.
-func (l *lane) madeAgain() []action {
+func (l *lane) madeAgain(life int) []action {
 	l.acked = false
 	l.forgetOffset()
-	l.life++
+	l.life, l.lives = life, max(l.lives, life)
 	if l.id.valid {
 		l.needBump, l.newID = true, true
 	}
@@ -140,16 +157,23 @@ func (l *lane) leaveFormerCluster() (out []action) {
 // outlived lets batches that may be in the log of a topic that is gone go to the recreated one under a new identity, if their requests named
 // the topic by its id. Of the others it ends those that have batches before them that wait for new sequences. They
 // would be tried first, for the log to refuse them; but the topic that was made again would take them, before their turn. retryDue asks for a
-// tick where one stands.
+// tick where one stands. It also ends a batch when the topic that may have it is back: only a broker with old metadata had reported another one.
 func (l *lane) outlived() (out []action) {
-	if l.life == 0 {
+	if l.lives == 0 {
 		return nil
 	}
 	ahead := false
-	for _, p := range l.window {
+	for _, p := range slices.Clone(l.window) {
+		if p.state == retrying && slices.Contains(p.past, l.life) {
+			ended := l.giveUp(p, p.lastErr, false)
+			ended[0].err.Detail = "the metadata reported another topic of this name meanwhile"
+			out = append(out, ended...)
+			continue
+		}
 		if p.state == retrying && p.doubtful && p.life != l.life && !p.byName {
 			// No request for the former topic reaches this one, so it is not in this log.
 			p.doubtful, p.strayed, p.bygone = false, false, true
+			p.past = append(p.past, p.life)
 			l.takeBack(p)
 		}
 		switch {

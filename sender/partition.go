@@ -248,8 +248,9 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	actions := p.clusterIsLocked(snapshot.ClusterID)
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
-			again := p.lane.madeAgain()
-			p.trace.madeAgain(again)
+			life := p.lane.lifeOf(p.topicID, id)
+			again := p.lane.madeAgain(life)
+			p.trace.madeAgain(life, again)
 			actions = append(actions, again...)
 		}
 		p.topicID = id

@@ -225,7 +225,7 @@ func (r *replayed) event(f fields) (err error) {
 	case "leader":
 		actions = r.lane.leaderMoved(int32(f.number("leaderEpoch")), f.time("at"))
 	case "madeAgain":
-		actions = r.lane.madeAgain()
+		actions = r.lane.madeAgain(int(f.number("life")))
 	case "cluster":
 		actions = r.lane.clusterIs(f["id"])
 	default:

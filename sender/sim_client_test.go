@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -178,7 +179,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 		ids[topic] = l.topicID
 		had := b.parcel.sequence
 		c.s.checkTries(b)
-		b.parcel.byName = !c.s.cluster.kind.topicIDs
+		b.parcel.byName = b.parcel.byName || !c.s.cluster.kind.topicIDs
 		l.lane.sent(b.parcel)
 		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.parcel.sequence, records: b.records}
 		if c.s.cfg.idempotent {
@@ -346,7 +347,8 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 	if l.topicID != 0 && !same {
 		l.ledger.acked = false
 		l.ledger.reasons++
-		c.finish(l, l.lane.madeAgain())
+		uuid := func(id int) protocol.UUID { return protocol.UUID{byte(id), byte(id >> 8)} }
+		c.finish(l, l.lane.madeAgain(l.lane.lifeOf(uuid(l.topicID), uuid(topicID))))
 	}
 	l.leader, l.epoch, l.topicID = leader, epoch, topicID
 	c.finish(l, l.lane.leaderMoved(epoch, c.s.now))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
 )
 
 // TestATopicThatIsMadeAgainBehindAGapLosesNothing: one batch fails for certain, and the one behind it, which may have been written,
@@ -41,4 +42,26 @@ func TestATopicThatIsMadeAgainBehindAGapLosesNothing(t *testing.T) {
 		}
 		require.Equal(t, []string{"b", "c", "d", "e", "f"}, r.values(0))
 	})
+}
+
+// A broker with old metadata reports the deleted topic for a moment, while a batch may be in the log of the present one.
+func TestAFormerTopicInOldMetadataCausesNoDuplicate(t *testing.T) {
+	onRig(t, topicT(1, 1), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		former := protocol.UUID{1, 2, 3}
+		r.c.On(protocol.Metadata).When(namesTopics).Nth(1).Do(testbroker.Edit(func(m *protocol.MetadataResponse) { m.Topics[0].ID = former }))
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.DropAnswer())
+		if _, err := r.send(0, "doubtful").get(); err != nil {
+			var failed *record.Error
+			require.ErrorAs(t, err, &failed)
+			require.True(t, failed.MaybeWritten)
+		}
+		r.send(0, "next").acked()
+		require.Equal(t, []string{"warm", "doubtful", "next"}, r.values(0))
+	})
+}
+
+// namesTopics leaves out the check of a new connection.
+func namesTopics(r *testbroker.Request) bool {
+	return len(r.Message.(*protocol.MetadataRequest).Topics) > 0
 }

@@ -117,9 +117,9 @@ func (t *trace) leaderMoved(from, epoch int32, now time.Time, does []action) {
 	}
 }
 
-func (t *trace) madeAgain(does []action) {
+func (t *trace) madeAgain(life int, does []action) {
 	if t != nil {
-		t.line("madeAgain", "does", t.does(does))
+		t.line("madeAgain", "life", life, "does", t.does(does))
 	}
 }
 
