@@ -70,6 +70,27 @@ func TestNoAcknowledgedRecordIsMissingWhenTheClusterIsReplaced(t *testing.T) {
 	}
 }
 
+// The new cluster has the former one's id, so only the ids of its topics tell the two apart. A partition that the producer had not
+// used yet has no identity to give up, and must not get the producer's former one.
+func TestAnUnusedPartitionGetsNoIdentityOfTheFormerCluster(t *testing.T) {
+	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, named("P"))
+		_, err := p.Send(t.Context(), to(0, "before"), nil).Get(t.Context())
+		require.NoError(t, err)
+		c.Replace(testbroker.ClusterID)
+		time.Sleep(time.Second) // the producer's metadata is of the new cluster
+		var acked []string
+		q := start(t, c, named("Q"))
+		for i, from := range []*producer.Producer{q, q, q, p, p, q, p} {
+			value := fmt.Sprint(i)
+			_, err := from.Send(t.Context(), to(1, value), nil).Get(t.Context())
+			require.NoError(t, err)
+			acked = append(acked, value)
+		}
+		require.Equal(t, acked, valuesOf(c, 2))
+	})
+}
+
 // requireOneProducerEach checks that no two producers wrote to a partition under the same producer id.
 func requireOneProducerEach(t *testing.T, c *testbroker.Cluster, partition int32) {
 	t.Helper()

@@ -14,7 +14,8 @@ import (
 
 // identities gives the partitions the producer id and epoch that they send under. A partition keeps its own until it needs
 // another; then it gets the epoch after the one it used, or whatever is newer. A new id is requested after epoch 32767, when
-// brokers refuse the epochs of the present one, and when the cluster was replaced: an identity belongs to the cluster that gave it.
+// brokers refuse the epochs of the present one, and when the cluster was replaced: an identity belongs to the cluster that gave it. A
+// recreated topic may be the only sign of that, so no partition gets an identity that is older than the newest recreation.
 type identities struct {
 	s *Sender
 
@@ -23,8 +24,13 @@ type identities struct {
 	spent   identity // the one before, which no partition gets any more
 	asking  bool
 	waiting []*partition // to be kicked when there is one
-	failed  int          // requests in a row that failed
-	lastErr error
+
+	since     uint64       // the generation of the snapshot before current was requested
+	recreated uint64       // the generation of the newest snapshot with a recreated topic
+	followed  uint64       // all partitions have followed the snapshot of that generation
+	ahead     []*partition // have followed a newer one, and are to be kicked when all have
+	failed    int          // requests in a row that failed
+	lastErr   error
 }
 
 // after returns an identity of p's cluster that is newer than used; with newID one with another producer id. If there is none yet it is
@@ -38,6 +44,13 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 			if !sameCluster(p.cluster, d.s.cfg.Cluster.Snapshot().ClusterID) {
 				return identity{}, false // p has not followed to the present cluster yet, and is kicked when it does
 			}
+		case d.followed < p.followed: // another partition may know of a recreated topic
+			if !p.isAhead {
+				p.isAhead = true
+				d.ahead = append(d.ahead, p)
+			}
+			return identity{}, false
+		case d.since < d.recreated: // the whole cluster may have been recreated under its former id
 		case newID && d.current.id == used.id && d.current.cluster == used.cluster:
 		case d.current != used:
 			return d.current, true
@@ -57,6 +70,30 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 		go d.ask()
 	}
 	return identity{}, false
+}
+
+// recreatedIn notes that a snapshot reports a recreated topic.
+func (d *identities) recreatedIn(generation uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.recreated = max(d.recreated, generation)
+}
+
+// followedTo notes that all partitions have followed a snapshot. The caller holds no partition's lock.
+func (d *identities) followedTo(generation uint64, now time.Time) {
+	d.mu.Lock()
+	d.followed = max(d.followed, generation)
+	ahead := d.ahead
+	d.ahead = nil
+	for _, p := range ahead {
+		p.isAhead = false
+	}
+	d.mu.Unlock()
+	for _, p := range ahead {
+		p.mu.Lock()
+		p.kickLocked(now)
+		p.mu.Unlock()
+	}
 }
 
 // trouble says why there is no identity, or "".
@@ -80,19 +117,20 @@ func (d *identities) ask() {
 		failed := d.failed
 		d.mu.Unlock()
 		if failed > 0 && !d.s.sleep(jittered(d.s.cfg.RetryBackoff, d.s.cfg.RetryBackoffMax, failed)) {
-			d.finish(identity{}, record.ErrClosed)
+			d.finish(identity{}, 0, record.ErrClosed)
 			return
 		}
+		since := d.s.cfg.Cluster.Snapshot().Generation
 		id, err := d.request()
 		if err == nil {
-			d.finish(id, nil)
+			d.finish(id, since, nil)
 			return
 		}
 		d.s.cfg.Logger.Warn("no producer id", "error", err)
 		var broker *protocol.Error
 		refused := errors.As(err, &broker) && !broker.Code.Retriable() || errors.Is(err, transport.ErrUnsupported)
 		if d.s.ctx.Err() != nil || refused {
-			d.finish(identity{}, err)
+			d.finish(identity{}, 0, err)
 			return
 		}
 		d.mu.Lock()
@@ -126,7 +164,7 @@ func (d *identities) request() (identity, error) {
 }
 
 // finish ends asking: those who wait go on, or their records fail with the reason. Later sends ask again, after a backoff.
-func (d *identities) finish(id identity, err error) {
+func (d *identities) finish(id identity, since uint64, err error) {
 	d.mu.Lock()
 	waiting := d.waiting
 	d.waiting, d.asking, d.lastErr = nil, false, err
@@ -134,7 +172,7 @@ func (d *identities) finish(id identity, err error) {
 		p.asksID = false
 	}
 	if err == nil {
-		d.current, d.failed = id, 0
+		d.current, d.since, d.failed = id, since, 0
 	} else {
 		d.failed++
 	}

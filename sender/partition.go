@@ -18,7 +18,8 @@ type partition struct {
 	acc   *accumulator.Partition
 	trace *trace
 
-	asksID bool // stands in identities.waiting; guarded by identities.mu
+	asksID  bool // stands in identities.waiting; guarded by identities.mu
+	isAhead bool // stands in identities.ahead; guarded by identities.mu
 
 	mu       sync.Mutex
 	lane     lane
@@ -245,6 +246,7 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		return // a newer one overtook it
 	}
 	p.followed = snapshot.Generation
+	life := p.lane.life
 	actions := p.clusterIsLocked(snapshot.ClusterID)
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
@@ -259,6 +261,9 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	moved := p.lane.leaderMoved(epoch, now)
 	p.trace.leaderMoved(before, epoch, now, moved)
 	actions = append(actions, moved...)
+	if p.lane.life != life {
+		p.s.ids.recreatedIn(snapshot.Generation)
+	}
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
 		p.broker, p.leader, p.queued, p.refusals = b, leader, false, refusals{}

@@ -75,6 +75,7 @@ func New(cfg Config) *Sender {
 	acc.NewOwner = func(p *accumulator.Partition) accumulator.Owner { return s.newPartition(p) }
 	s.acc = accumulator.New(acc)
 	cfg.Cluster.OnChange(s.clusterChanged)
+	s.ids.followedTo(cfg.Cluster.Snapshot().Generation, time.Now()) // there is no partition yet
 	return s
 }
 
@@ -119,6 +120,7 @@ func (s *Sender) clusterChanged(snapshot *cluster.Snapshot) {
 	for _, p := range parts {
 		p.follow(snapshot, now)
 	}
+	s.ids.followedTo(snapshot.Generation, now)
 	for _, b := range brokers {
 		b.leaveFormerCluster()
 	}
