@@ -256,18 +256,20 @@ func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 
 // A throttled ApiVersions response mutes the new connection, whose first request waits for longer than request.timeout.ms.
 func TestAThrottledApiVersionsResponseKeepsTheConnection(t *testing.T) {
-	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		var dials dialLog
-		c.On(protocol.ApiVersions).Times(2).Do(testbroker.Throttle(35 * time.Second))
-		p := start(t, c, func(cfg *producer.Config) {
-			cfg.Dialer = dials.dial(c)
-			ackedByTheLeader(cfg)
+	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
+		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+			var dials dialLog
+			c.On(protocol.ApiVersions).Times(2).Do(testbroker.Throttle(35 * time.Second))
+			p := start(t, c, func(cfg *producer.Config) {
+				cfg.Dialer = dials.dial(c)
+				change(cfg)
+			})
+			_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+			require.NoError(t, err)
+			opened, closed := dials.counts()
+			require.Equal(t, 2, opened)
+			require.Zero(t, closed)
+			require.Equal(t, []string{"x"}, written(c, 0))
 		})
-		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
-		require.NoError(t, err)
-		opened, closed := dials.counts()
-		require.Equal(t, 2, opened)
-		require.Zero(t, closed)
-		require.Equal(t, []string{"x"}, written(c, 0))
-	})
+	}
 }

@@ -26,7 +26,9 @@ func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string,
 	if version, err := conn.Version(protocol.Metadata); err != nil || version < namesCluster {
 		return "", nil // the server cannot say
 	}
-	ctx, cancel := context.WithTimeout(b.s.ctx, timeout)
+	// A throttled ApiVersions response mutes the connection, and the timeout counts from the end of the throttle.
+	muted := max(time.Until(conn.ThrottledUntil()), 0)
+	ctx, cancel := context.WithTimeout(b.s.ctx, muted+timeout)
 	defer cancel()
 	var resp protocol.MetadataResponse
 	if err := conn.Do(ctx, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{}}, &resp); err != nil {
