@@ -3,6 +3,7 @@ package sender
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -270,6 +271,29 @@ func (b *broker) dialFailed(err error) {
 	b.mu.Unlock()
 	b.s.cfg.Logger.Warn("cannot connect", "broker", b.id, "error", err)
 	b.s.cfg.Cluster.Refresh()
+	b.dropMoved()
+}
+
+// dropMoved takes the places of partitions that have moved away out of the ready queue. With nothing else in it, the broker would be dialed, and
+// metadata requested without end.
+func (b *broker) dropMoved() {
+	b.mu.Lock()
+	all := b.ready
+	b.ready = fifo.Queue[place]{}
+	b.mu.Unlock()
+	var stay []place
+	for all.Len() > 0 {
+		at := all.Pop()
+		at.part.mu.Lock()
+		mine := at.part.standsAtLocked(b, at.ticket)
+		at.part.mu.Unlock()
+		if mine {
+			stay = append(stay, at)
+		}
+	}
+	for _, at := range slices.Backward(stay) {
+		b.pushFront(at)
+	}
 }
 
 // refuseAll fails what waits for a broker that cannot be produced to at all.

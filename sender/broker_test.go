@@ -268,3 +268,20 @@ func TestWithADeliveryTimeoutOfZeroEveryRecordFailsAtOnce(t *testing.T) {
 		require.Empty(t, r.values(0))
 	})
 }
+
+// A partition has left a broker's queue by moving away. Once the metadata does not name the broker anymore, nothing of it is left.
+func TestABrokerThatIsGoneCausesNoRequests(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(0, "warm").acked()
+		r.send(1, "warm").acked()
+		r.c.StopBroker(2)
+		waits := r.send(1, "waits")
+		time.Sleep(time.Second)
+		r.c.MoveLeader("t", 1, 1)
+		waits.acked()
+		time.Sleep(time.Minute)
+		before := len(r.c.RequestsOf(protocol.Metadata))
+		time.Sleep(time.Minute)
+		require.Len(t, r.c.RequestsOf(protocol.Metadata), before)
+	})
+}
