@@ -39,9 +39,11 @@ type broker struct {
 	brokeWith error          // why the last connection ended that was not idle
 	largest   int64          // bytes of the largest request that it has answered
 	strangers int            // dials in a row that reached another cluster
-	alarm     *time.Timer
-	alarmAt   time.Time // when alarm fires; zero when it is not set
-	heard     time.Time // when it last answered, or got a request while it owed none
+	// checksByTopic is for clusterOf, on the goroutine that dials.
+	checksByTopic bool
+	alarm         *time.Timer
+	alarmAt       time.Time // when alarm fires; zero when it is not set
+	heard         time.Time // when it last answered, or got a request while it owed none
 
 	answersSoon bool // its last answer came soon
 	waiting     bool // somebody waits for an answer to send after it

@@ -23,7 +23,8 @@ func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string,
 		return "", nil
 	}
 	const namesCluster = 2
-	if version, err := conn.Version(protocol.Metadata); err != nil || version < namesCluster {
+	version, err := conn.Version(protocol.Metadata)
+	if err != nil || version < namesCluster {
 		return "", nil // the server cannot say
 	}
 	// A throttled ApiVersions response mutes the connection, and the timeout counts from the end of the throttle.
@@ -31,19 +32,33 @@ func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string,
 	ctx, cancel := context.WithTimeout(b.s.ctx, muted+timeout)
 	defer cancel()
 	var resp protocol.MetadataResponse
-	if err := conn.Do(ctx, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{}}, &resp); err != nil {
-		return "", err
+	if err := conn.Do(ctx, b.clusterQuestion(version), &resp); err != nil {
+		b.checksByTopic = !b.checksByTopic
+		return "", fmt.Errorf("the Metadata request for its cluster id failed: %w", err)
 	}
-	if resp.ErrorCode != protocol.None {
+	if resp.ErrorCode == protocol.RebootstrapRequired {
 		return "", &transport.Error{Address: conn.Address(), Err: &protocol.Error{Code: resp.ErrorCode}}
 	}
-	if resp.ClusterID == nil {
+	if resp.ClusterID == nil { // also with other error codes: the server cannot say
 		return "", nil
 	}
 	if expected := b.s.cfg.Cluster.Snapshot().ClusterID; !sameCluster(*resp.ClusterID, expected) {
 		return "", b.stranger(conn, *resp.ClusterID, expected)
 	}
 	return *resp.ClusterID, nil
+}
+
+// clusterQuestion returns the request for the cluster id. It names no topic, or after a failure the topic at the head of the ready queue: a server
+// that is almost Kafka may not answer a request for no topics.
+func (b *broker) clusterQuestion(version int16) *protocol.MetadataRequest {
+	req := &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{}, AllowAutoTopicCreation: version < 4}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.checksByTopic && b.ready.Len() > 0 {
+		name := b.ready.At(0).part.acc.Topic()
+		req.Topics = append(req.Topics, protocol.MetadataRequestTopic{Name: &name})
+	}
+	return req
 }
 
 // stranger takes in that the broker's address leads to another cluster. The error says so. After the second time in a row, the fourth, the
