@@ -198,3 +198,37 @@ func TestClustersThatAnswerInAlternationLoseNoAcknowledgedRecord(t *testing.T) {
 		require.NotEmpty(t, inB)
 	})
 }
+
+// The addresses lead to another cluster, and the former one still runs: connections to its brokers end with the metadata's change of cluster.
+func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
+	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfgB := topics(1, 1)
+				cfgB.ClusterID = "cluster-B"
+				a, b := testbroker.New(t, topics(1, 1)), testbroker.New(t, cfgB)
+				var failedOver atomic.Bool
+				p := start(t, a, func(cfg *producer.Config) {
+					change(cfg)
+					cfg.MetadataMaxAge = time.Minute
+					cfg.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+						if failedOver.Load() {
+							return b.Dial(ctx, network, address)
+						}
+						return a.Dial(ctx, network, address)
+					}
+				})
+				_, err := p.Send(t.Context(), to(0, "before"), nil).Get(t.Context())
+				require.NoError(t, err)
+				failedOver.Store(true)
+				a.On(protocol.Metadata).Nth(1).Do(testbroker.DropRequest()) // this connection ends, and that to the leader does not
+				time.Sleep(2 * time.Minute)
+				began := time.Now()
+				_, err = p.Send(t.Context(), to(0, "after"), nil).Get(t.Context())
+				require.NoError(t, err)
+				require.Less(t, time.Since(began), time.Second)
+				require.Equal(t, []string{"after"}, valuesOf(b, 1))
+			})
+		})
+	}
+}

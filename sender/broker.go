@@ -29,7 +29,7 @@ type broker struct {
 	inFlight  int
 	conn      *transport.Conn
 	version   int16          // of Produce requests to conn
-	cluster   string         // the cluster id of the server behind conn; empty where it is not known
+	cluster   string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known
 	at        cluster.Broker // what conn was dialled as
 	failures  int            // dials in a row that failed
 	connected time.Time      // when conn was made
@@ -226,7 +226,7 @@ func (b *broker) connect() *transport.Conn {
 		b.refuseAll(err)
 		return nil
 	}
-	clusterID, err := b.clusterOf(conn, options.SetupTimeout)
+	clusterID, err := b.clusterOf(conn, snapshot.ClusterID, options.SetupTimeout)
 	if err != nil {
 		conn.Close(err)
 		b.dialFailed(err)

@@ -17,15 +17,16 @@ import (
 // same check in ApiVersions (KIP-1242); a Metadata request for no topics does it with all versions.
 
 // clusterOf returns the id of the cluster that the server of a new connection belongs to, or an error if that is not the cluster of the
-// metadata. The id is empty where the server reports none, and without idempotence, where nobody needs it.
-func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string, error) {
+// metadata. Without idempotence there is no check. There, and where the server does not report an id, the server counts as one of assumed, the
+// cluster of the metadata before the dial, so that the connection ends with the metadata's next change of cluster.
+func (b *broker) clusterOf(conn *transport.Conn, assumed string, timeout time.Duration) (string, error) {
 	if !b.s.cfg.Idempotent {
-		return "", nil
+		return assumed, nil
 	}
 	const namesCluster = 2
 	version, err := conn.Version(protocol.Metadata)
 	if err != nil || version < namesCluster {
-		return "", nil // the server cannot say
+		return assumed, nil // the server cannot say
 	}
 	// A throttled ApiVersions response mutes the connection, and the timeout counts from the end of the throttle.
 	muted := max(time.Until(conn.ThrottledUntil()), 0)
@@ -39,8 +40,8 @@ func (b *broker) clusterOf(conn *transport.Conn, timeout time.Duration) (string,
 	if resp.ErrorCode == protocol.RebootstrapRequired {
 		return "", &transport.Error{Address: conn.Address(), Err: &protocol.Error{Code: resp.ErrorCode}}
 	}
-	if resp.ClusterID == nil { // also with other error codes: the server cannot say
-		return "", nil
+	if resp.ClusterID == nil || *resp.ClusterID == "" { // also with other error codes: the server cannot say
+		return assumed, nil
 	}
 	if expected := b.s.cfg.Cluster.Snapshot().ClusterID; !sameCluster(*resp.ClusterID, expected) {
 		return "", b.stranger(conn, *resp.ClusterID, expected)
