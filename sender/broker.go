@@ -276,8 +276,8 @@ func (b *broker) dialFailed(err error) {
 	b.dropMoved()
 }
 
-// dropMoved takes the places of partitions that have moved away out of the ready queue. With nothing else in it, the broker would be dialed, and
-// metadata requested without end.
+// dropMoved takes the places of partitions that have moved away out of the ready queue. Else the client would dial the broker, and
+// request metadata, without end.
 func (b *broker) dropMoved() {
 	b.mu.Lock()
 	all := b.ready

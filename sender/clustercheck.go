@@ -11,14 +11,14 @@ import (
 )
 
 // A producer identity means nothing outside the cluster that gave it: another cluster may have given the same producer id to another
-// producer, and would answer "duplicate" for batches that it never got. The metadata tells too late that a cluster was replaced, for the
+// producer, and would answer "duplicate" for batches that it never got. The metadata reports a replaced cluster too late, for the
 // sender may have reached a server of the new one before. So each connection that carries identities is checked once, when it is
 // made: its server names its cluster, and a request takes only batches of that cluster (see partition.next). Kafka 4.4 has the
 // same check in ApiVersions (KIP-1242); a Metadata request for no topics does it with all versions.
 
 // clusterOf returns the id of the cluster that the server of a new connection belongs to, or an error if that is not the cluster of the
-// metadata. Without idempotence there is no check. There, and where the server does not report an id, the server counts as one of assumed, the
-// cluster of the metadata before the dial, so that the connection ends with the metadata's next change of cluster.
+// metadata. Without idempotence there is no check. There, and where the server does not report an id, the server counts as one of
+// assumed, the cluster of the metadata before the dial. So the connection ends when the metadata's cluster changes.
 func (b *broker) clusterOf(conn *transport.Conn, assumed string, timeout time.Duration) (string, error) {
 	if !b.s.cfg.Idempotent {
 		return assumed, nil
@@ -49,8 +49,8 @@ func (b *broker) clusterOf(conn *transport.Conn, assumed string, timeout time.Du
 	return *resp.ClusterID, nil
 }
 
-// clusterQuestion returns the request for the cluster id. It names no topic, or after a failure the topic at the head of the ready queue: a server
-// that is almost Kafka may not answer a request for no topics.
+// clusterQuestion returns the request for the cluster id. It names no topic, or after a failure the topic at the head of the ready
+// queue: a server that is almost Kafka may not answer a request for no topics.
 func (b *broker) clusterQuestion(version int16) *protocol.MetadataRequest {
 	req := &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{}, AllowAutoTopicCreation: version < 4}
 	b.mu.Lock()
@@ -77,7 +77,7 @@ func (b *broker) stranger(conn *transport.Conn, found, expected string) error {
 	return fmt.Errorf("server %s belongs to cluster %.64q, and the metadata is of cluster %.64q", conn.Address(), found, expected)
 }
 
-// leaveFormerCluster closes the connection if its server does not belong to the cluster of the metadata any more.
+// leaveFormerCluster closes the connection if its server does not belong to the cluster of the metadata.
 func (b *broker) leaveFormerCluster() {
 	b.mu.Lock()
 	conn, clusterID := b.conn, b.cluster

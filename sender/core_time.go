@@ -99,9 +99,9 @@ func (l *lane) lifeOf(before, now protocol.UUID) int {
 	return l.lives + 1
 }
 
-// madeAgain: the topic was deleted and recreated, which begins the given life. Its log holds no state for the identity, and takes any first sequence. The whole cluster
-// may have been recreated under its former cluster id; then it may give the identity's id to another producer. So new batches
-// get another producer id.
+// madeAgain: the topic was deleted and recreated, which begins the given life. Its log holds no state for the identity, and takes any
+// first sequence. The whole cluster may have been recreated under its former cluster id; then it may give the identity's id to
+// another producer. So new batches get another producer id.
 func (l *lane) madeAgain(life int) []action {
 	l.acked = false
 	l.forgetOffset()
@@ -157,7 +157,8 @@ func (l *lane) leaveFormerCluster() (out []action) {
 // outlived lets batches that may be in the log of a topic that is gone go to the recreated one under a new identity, if their requests named
 // the topic by its id. Of the others it ends those that have batches before them that wait for new sequences. They
 // would be tried first, for the log to refuse them; but the topic that was made again would take them, before their turn. retryDue asks for a
-// tick where one stands. It also ends a batch when the topic that may have it is back: only a broker with old metadata had reported another one.
+// tick where one stands. It also ends a batch when the topic that may have it is back: a broker with old metadata had reported another
+// topic.
 func (l *lane) outlived() (out []action) {
 	if l.lives == 0 {
 		return nil

@@ -21,7 +21,7 @@ type identities struct {
 
 	mu      sync.Mutex
 	current identity
-	spent   identity // the one before, which no partition gets any more
+	spent   identity // the former one, which the client no longer uses
 	asking  bool
 	waiting []*partition // to be kicked when there is one
 

@@ -135,8 +135,9 @@ func (p *partition) sendableLocked(now time.Time) bool {
 }
 
 // next gives the request the batch that goes now, if there is space for it and the partition gave none to the same request
-// before: a request takes one batch a partition. at is the index of the topic in the request, negative where it is new. full says that there is one that must wait for the next request; the
-// partition counts as queued then. It is queued again by itself when it has more to send.
+// before: a request takes one batch a partition. at is the index of the topic in the request, negative where it is new. full says
+// that there is one that must wait for the next request; the partition counts as queued then. It is queued again by itself when
+// it has more to send.
 func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space int) (t trip, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

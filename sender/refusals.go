@@ -7,7 +7,7 @@ import (
 )
 
 // Some error codes say that the metadata is out of date (see protocol.ErrorCode.RefreshMetadata). Others do not, and a former leader may
-// answer with them all the same: NOT_ENOUGH_REPLICAS when the others have left it, REQUEST_TIMED_OUT when none follows it any more. So
+// answer with them all the same: NOT_ENOUGH_REPLICAS when the other replicas have left it, REQUEST_TIMED_OUT when no replica follows it. So
 // the client requests metadata, whatever the code, when a leader has refused a partition's batches for a while.
 const (
 	refusalsInARow = 3
