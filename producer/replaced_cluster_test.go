@@ -232,3 +232,31 @@ func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
 		})
 	}
 }
+
+// As above, and the producer learns of a new topic before it learns that those it knows are recreated.
+func TestANewTopicGetsNoIdentityOfTheFormerClusterWithTheSameID(t *testing.T) {
+	cfg := topics(1, 1)
+	cfg.Topics["u"] = 1
+	bubble(t, cfg, func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, named("P"))
+		_, err := p.Send(t.Context(), to(0, "before"), nil).Get(t.Context())
+		require.NoError(t, err)
+		known := func(r *testbroker.Request) bool {
+			topics := r.Message.(*protocol.MetadataRequest).Topics
+			return *r.Header.ClientID == "P" && len(topics) > 0 && *topics[0].Name == "t"
+		}
+		c.On(protocol.Metadata).When(known).Times(5).Do(testbroker.DropRequest())
+		c.Replace(testbroker.ClusterID)
+		q := start(t, c, named("Q"))
+		u := func(value string) *producer.Record { return &producer.Record{Topic: "u", Value: []byte(value)} }
+		_, err = q.Send(t.Context(), u("q"), nil).Get(t.Context())
+		require.NoError(t, err)
+		_, err = p.Send(t.Context(), u("p"), nil).Get(t.Context())
+		require.NoError(t, err)
+		var values []string
+		for _, r := range c.Log("u", 0) {
+			values = append(values, string(r.Value))
+		}
+		require.Equal(t, []string{"q", "p"}, values)
+	})
+}

@@ -116,8 +116,8 @@ func TestTopicsInUseAreRequestedFromTheNewClusterAtOnce(t *testing.T) {
 		require.Empty(t, mixed, "no snapshot mixes two clusters")
 		rs := w.requests()
 		require.Len(t, rs, 2)
-		require.Equal(t, []string{"new"}, rs[0].topics)
-		require.Equal(t, []string{"a", "b"}, rs[1].topics)
+		require.Equal(t, []string{"a", "b"}, rs[0].topics, "the known topics come first over a new connection")
+		require.Equal(t, []string{"new"}, rs[1].topics)
 		require.Same(t, b.used, c.Snapshot().Topics["b"].used, "use counts on")
 	})
 }

@@ -42,6 +42,10 @@ func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
 	// Topics that are not known yet come first, and without regard to the backoff of the others.
 	due = c.topics.forget(now, c.cfg.RequestTimeout)
 	if !due.IsZero() && !due.After(now) {
+		if c.firstKnown() {
+			q.all, q.wish, c.refresh = true, c.refresh, false
+			return q, due, true
+		}
 		return question{topics: slices.Collect(maps.Keys(c.topics.wanted)), create: c.cfg.AllowAutoTopicCreation}, due, true
 	}
 	if c.waiting != nil {
@@ -78,6 +82,12 @@ func (c *Client) others() []string {
 		}
 	}
 	return names
+}
+
+// firstKnown reports whether the known topics are requested before the wanted ones. A new connection may lead to a cluster that was recreated
+// under its former id, which only the ids of known topics show; whoever uses the new topic must know that. It needs mu.
+func (c *Client) firstKnown() bool {
+	return (c.conn == nil || c.conn.Err() != nil) && len(c.topics.all) > len(c.topics.wanted)
 }
 
 // inquire asks a question and takes the answer in.
@@ -137,10 +147,8 @@ func (c *Client) failed(q question, err error) {
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.failures))
 	// A wish that was not granted is still there.
 	c.refresh = c.refresh || q.wish
-	for _, name := range q.topics {
-		if e := c.topics.wanted[name]; e != nil {
-			e.missing(nil, now, c.cfg.retry().Delay)
-		}
+	for _, e := range c.topics.wanted {
+		e.missing(nil, now, c.cfg.retry().Delay)
 	}
 	done.waiting, c.waiting = c.waiting, nil
 	first := c.failures == 1
