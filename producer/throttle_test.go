@@ -174,9 +174,12 @@ func TestAThrottleIsBoundedByTheDeliveryTimeout(t *testing.T) {
 			cfg.RequestTimeout, cfg.DeliveryTimeout = 10*time.Second, 40*time.Second
 			cfg.Dialer = dials.dial(c)
 		})
-		c.On(protocol.Produce).Nth(1).Do(testbroker.Throttle(time.Hour))
+		both := make(chan struct{})
+		c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(both).And(testbroker.Throttle(time.Hour)))
 		began := time.Now()
 		first, second := p.Send(t.Context(), to(0, "first"), nil), p.Send(t.Context(), to(0, "second"), nil)
+		synctest.Wait()
+		close(both) // both are in flight
 		_, err := first.Get(t.Context())
 		require.NoError(t, err)
 		_, err = second.Get(t.Context())
