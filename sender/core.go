@@ -56,6 +56,7 @@ type identity struct {
 	epoch   int16
 	valid   bool
 	cluster string // the cluster id; empty where the servers do not report one
+	grant   uint32 // counts the ids that servers gave to this producer; the client's own epochs keep it
 }
 
 // formerTopic is a topic that had the partition's topic name, with its life.

@@ -22,6 +22,7 @@ type identities struct {
 	mu      sync.Mutex
 	current identity
 	spent   identity // the former one, which the client no longer uses
+	grants  uint32
 	asking  bool
 	waiting []*partition // to be kicked when there is one
 
@@ -51,7 +52,7 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 			}
 			return identity{}, false
 		case d.since < d.recreated: // the whole cluster may have been recreated under its former id
-		case newID && d.current.id == used.id && d.current.cluster == used.cluster:
+		case newID && d.current.grant == used.grant:
 		case d.current != used:
 			return d.current, true
 		case d.current.epoch < math.MaxInt16:
@@ -153,14 +154,19 @@ func (d *identities) request() (identity, error) {
 	if resp.ProducerID < 0 || resp.ProducerEpoch < 0 {
 		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, epoch %d", resp.ProducerID, resp.ProducerEpoch)
 	}
+	id := identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true, cluster: clusterID}
 	d.mu.Lock()
-	again := d.spent.valid && d.spent.id == resp.ProducerID && sameCluster(d.spent.cluster, clusterID)
+	spent := d.spent
 	d.mu.Unlock()
-	if again {
-		// Its sequences were used: a broker that remembers them would take new records for old ones.
-		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, which this producer has given up", resp.ProducerID)
+	if !spent.valid || spent.id != id.id || !sameCluster(spent.cluster, clusterID) {
+		return id, nil
 	}
-	return identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true, cluster: clusterID}, nil
+	// Sequences of this id were used: a broker that remembers them would take new records for old ones. Under a later epoch it does not.
+	if spent.epoch == math.MaxInt16 {
+		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, which this producer has given up", id.id)
+	}
+	id.epoch = max(id.epoch, spent.epoch+1)
+	return id, nil
 }
 
 // finish ends asking: those who wait go on, or their records fail with the reason. Later sends ask again, after a backoff.
@@ -172,6 +178,8 @@ func (d *identities) finish(id identity, since uint64, err error) {
 		p.asksID = false
 	}
 	if err == nil {
+		d.grants++
+		id.grant = d.grants
 		d.current, d.since, d.failed = id, since, 0
 	} else {
 		d.failed++

@@ -287,3 +287,21 @@ func TestACorruptMessageIsFinalAtTheSecondAttempt(t *testing.T) {
 		require.Equal(t, []string{"y", "z"}, r.values(0))
 	})
 }
+
+// A server that is almost Kafka gives everybody the same producer id. Where the producer needs another one, it takes this id under a later epoch.
+func TestAServerWithOneProducerIDGetsALaterEpoch(t *testing.T) {
+	onRig(t, topicT(1, 1), nil, func(r *rig) {
+		r.c.On(protocol.InitProducerID).Do(testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerID, a.ProducerEpoch = 7, 0 }))
+		r.send(0, "before").acked()
+		for epoch := range int16(3) {
+			remake(r, 1)
+			r.client.Refresh()
+			time.Sleep(time.Second)
+			began := time.Now()
+			require.Equal(t, int64(0), r.send(0, "after").acked())
+			require.Less(t, time.Since(began), time.Second)
+			h := r.c.Batches("t", 0)[0].Header
+			require.Equal(t, [2]int64{7, int64(epoch) + 1}, [2]int64{h.ProducerID, int64(h.ProducerEpoch)})
+		}
+	})
+}

@@ -85,7 +85,7 @@ func (c *Client) others() []string {
 }
 
 // firstKnown reports whether the known topics are requested before the wanted ones. A new connection may lead to a cluster that was recreated
-// under its former id, which only the ids of known topics show; whoever uses the new topic must know that. It needs mu.
+// under its former id, which only the ids of known topics show. The sender must know that before it uses the new topic. It needs mu.
 func (c *Client) firstKnown() bool {
 	return (c.conn == nil || c.conn.Err() != nil) && len(c.topics.all) > len(c.topics.wanted)
 }
