@@ -157,8 +157,8 @@ type Config struct {
 	// Property receive.buffer.bytes, default 32768, range -1 and 1 to 2147483647.
 	ReceiveBuffer int
 
-	// MetadataMaxAge is after which time topics and brokers are asked for again, even if nothing failed. 0 refreshes metadata as
-	// often as RetryBackoff allows.
+	// MetadataMaxAge is the age at which the client refreshes the metadata of topics and brokers, even if nothing failed. 0 refreshes
+	// it as often as RetryBackoff allows.
 	// Property metadata.max.age.ms, default 300000, range 0 or more.
 	MetadataMaxAge time.Duration
 	// MetadataMaxIdle is after which time a topic that nobody sends to is forgotten.

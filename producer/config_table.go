@@ -165,7 +165,7 @@ var configOptions = [...]configOption{
 	}, {
 		property: "metadata.max.age.ms", field: "MetadataMaxAge", ptr: func(c *Config) any { return &c.MetadataMaxAge },
 		modern: "300000", min: 0, max: configMaxLong,
-		meaning: "after which time topics and brokers are asked for again, even if nothing failed; 0: as often as retry.backoff.ms allows",
+		meaning: "the age at which the client refreshes the metadata of topics and brokers, even if nothing failed; 0: as often as retry.backoff.ms allows",
 	}, {
 		property: "metadata.max.idle.ms", field: "MetadataMaxIdle", ptr: func(c *Config) any { return &c.MetadataMaxIdle },
 		modern: "300000", min: 5000, max: configMaxLong,

@@ -3,6 +3,7 @@ package sender
 import (
 	"time"
 
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/transport"
 )
 
@@ -78,7 +79,7 @@ func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
 	if b.busy || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 || known && b.isElsewhere(&info) || !b.mayWorkLocked() {
 		return nil, 0, false
 	}
-	if !sameCluster(b.cluster, snapshot.ClusterID) {
+	if !cluster.SameCluster(b.cluster, snapshot.ClusterID) {
 		return nil, 0, false // the broker's goroutine replaces the connection
 	}
 	if room = b.conn.Roomy(); room == 0 || b.conn.Err() != nil {

@@ -199,7 +199,7 @@ func (b *broker) connect() *transport.Conn {
 			return nil
 		default:
 			switch {
-			case !sameCluster(b.cluster, snapshot.ClusterID):
+			case !cluster.SameCluster(b.cluster, snapshot.ClusterID):
 				conn.Close(record.ErrClusterReplaced)
 			case known && b.isElsewhere(&info):
 				conn.Close(errors.New("the broker's address has changed"))
@@ -216,7 +216,7 @@ func (b *broker) connect() *transport.Conn {
 	options.SetupTimeout = jittered(options.SetupTimeout, b.s.cfg.SetupTimeoutMax, failures+1)
 	conn, err := transport.Dial(b.s.ctx, &options, info.Address())
 	if err != nil {
-		b.dialFailed(b.explainDial(info.Address(), err))
+		b.dialFailed(b.s.cfg.Cluster.ExplainDial(info.Address(), err))
 		return nil
 	}
 	version, err := b.produceVersion(conn)

@@ -68,9 +68,6 @@ type formerTopic struct {
 // maxFormerTopics bounds the topics that a lane remembers: a server may report any number of them.
 const maxFormerTopics = 8
 
-// sameCluster reports whether two cluster ids can belong to one cluster. A missing id proves nothing.
-func sameCluster(a, b string) bool { return a == b || a == "" || b == "" }
-
 // maxHops is how many tries in a row may go without a backoff because a newer leader is known. A partition whose leadership moves
 // needs one, two if it moves again meanwhile; brokers that go on naming each other under newer epochs must not use up the
 // retries in no time, nor keep this client and themselves busy.
@@ -97,8 +94,7 @@ type parcel struct {
 	strayed  bool   // the answer to some try was lost: that request may still be on its way
 	followed bool   // a later batch of its identity was acknowledged, so it is in the log
 	life     int    // the topic's life in which it got its sequence
-	bygone   bool   // not in this topic's log for certain, but maybe in that of the topic before it was made again
-	past     []int  // the lives of which that is true
+	past     []int  // the lives whose logs may have it, though the log of the topic's present life does not
 	byName   bool   // a request with it can reach the topic when it is recreated: it named the topic by its name
 	awaiting bool   // an answer may still come for it
 	corrupt  int    // attempts that the broker refused with CORRUPT_MESSAGE
@@ -112,7 +108,7 @@ type parcel struct {
 }
 
 // maybeWritten tells whether some try of it may have been written, be it to a topic that is no more.
-func (p *parcel) maybeWritten() bool { return p.doubtful || p.bygone }
+func (p *parcel) maybeWritten() bool { return p.doubtful || len(p.past) > 0 }
 
 func (p *parcel) step(e event) {
 	next := transitions[p.state][e]

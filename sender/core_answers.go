@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -92,7 +93,7 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 // where the request named the topic by its name, as before Kafka 4.0, for the topic may have been recreated.
 func (l *lane) wentBack(p *parcel, a answer, offset int64) bool {
 	switch {
-	case !l.cfg.idempotent, p.life != l.life, !sameCluster(p.id.cluster, l.cluster):
+	case !l.cfg.idempotent, p.life != l.life, !cluster.SameCluster(p.id.cluster, l.cluster):
 		return false
 	case l.shared && p.id == l.id:
 		return true
@@ -239,7 +240,7 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 	// A broker that does not know the producer has deleted its records with what it knew: p's may have been among them.
 	if code == protocol.OutOfOrderSequenceNumber && l.proves(p) {
 		if p.doubtful && p.life != l.life {
-			p.bygone, p.past = true, append(p.past, p.life)
+			p.past = append(p.past, p.life)
 		}
 		p.doubtful = false
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/protocol"
 )
 
@@ -172,7 +173,7 @@ func (s *story) send(byID bool) string {
 // identityAfter does what the producer's identities do: the next epoch, or a new producer id.
 func (s *story) identityAfter(used identity) identity {
 	switch {
-	case !sameCluster(s.current.cluster, s.cluster):
+	case !cluster.SameCluster(s.current.cluster, s.cluster):
 		s.current = identity{id: 0, valid: true, cluster: s.cluster} // each cluster assigns from 0 on
 	case s.lane.newID && s.current.id == used.id:
 		s.current = identity{id: used.id + 1, valid: true, cluster: s.cluster}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -112,17 +113,17 @@ func (l *lane) madeAgain(life int) []action {
 	return l.tidy()
 }
 
-// clusterIs takes the id of the cluster that the metadata is of; an empty one is not known. When the cluster is replaced, nothing that was known
-// of its log is true any more, and no batch is sent under its identity again: the new cluster may have given the same producer
-// id to another producer, and its "duplicate" would be a lie. What the former cluster may have written fails as maybe written;
-// the rest gets a new identity.
+// clusterIs takes the cluster id of the metadata; it is empty where the servers do not report one. When a cluster replaces another, the
+// lane forgets what it knew of the former log, and sends no batch under the former identity again: the new cluster may have given
+// the same producer id to another producer, and its "duplicate" would be a lie. A batch that the former cluster may have written
+// fails as maybe written; the other batches get a new identity.
 func (l *lane) clusterIs(id string) []action {
 	before := l.cluster
 	if id == "" || id == before {
 		return nil
 	}
 	l.cluster = id
-	if before == "" && sameCluster(l.id.cluster, id) {
+	if before == "" && cluster.SameCluster(l.id.cluster, id) {
 		return nil
 	}
 	l.acked, l.leader = false, -1
@@ -138,11 +139,11 @@ func (l *lane) clusterIs(id string) []action {
 
 // leaveFormerCluster fails the batches that a former cluster may have written. What was not written loses its sequence.
 func (l *lane) leaveFormerCluster() (out []action) {
-	if sameCluster(l.id.cluster, l.cluster) {
+	if cluster.SameCluster(l.id.cluster, l.cluster) {
 		return nil
 	}
 	for _, p := range slices.Clone(l.window) {
-		if p.state != retrying || !p.doubtful || sameCluster(p.id.cluster, l.cluster) {
+		if p.state != retrying || !p.doubtful || cluster.SameCluster(p.id.cluster, l.cluster) {
 			continue
 		}
 		ended := l.giveUp(p, record.ErrClusterReplaced, false)
@@ -154,11 +155,11 @@ func (l *lane) leaveFormerCluster() (out []action) {
 	return out
 }
 
-// outlived lets batches that may be in the log of a topic that is gone go to the recreated one under a new identity, if their requests named
-// the topic by its id. Of the others it ends those that have batches before them that wait for new sequences. They
-// would be tried first, for the log to refuse them; but the topic that was made again would take them, before their turn. retryDue asks for a
-// tick where one stands. It also ends a batch when the topic that may have it is back: a broker with old metadata had reported another
-// topic.
+// outlived treats the batches that the log of a deleted topic may have, after a topic of the same name was created:
+//   - If all requests with a batch named the topic by its id, the new topic cannot get them: the batch goes to it under a new identity.
+//   - If a request named the topic by its name, and an earlier batch waits for a new sequence, the batch fails: the new topic would accept
+//     it before its turn. retryDue asks for a tick where such a batch stands.
+//   - If the topic whose log may have a batch is back, because a broker with old metadata had reported another topic, the batch fails.
 func (l *lane) outlived() (out []action) {
 	if l.lives == 0 {
 		return nil
@@ -173,7 +174,7 @@ func (l *lane) outlived() (out []action) {
 		}
 		if p.state == retrying && p.doubtful && p.life != l.life && !p.byName {
 			// No request for the former topic reaches this one, so it is not in this log.
-			p.doubtful, p.strayed, p.bygone = false, false, true
+			p.doubtful, p.strayed = false, false
 			p.past = append(p.past, p.life)
 			l.takeBack(p)
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -41,8 +42,8 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 	defer d.mu.Unlock()
 	if d.current.valid {
 		switch {
-		case !sameCluster(d.current.cluster, p.cluster):
-			if !sameCluster(p.cluster, d.s.cfg.Cluster.Snapshot().ClusterID) {
+		case !cluster.SameCluster(d.current.cluster, p.cluster):
+			if !cluster.SameCluster(p.cluster, d.s.cfg.Cluster.Snapshot().ClusterID) {
 				return identity{}, false // p has not followed to the present cluster yet, and is kicked when it does
 			}
 		case d.followed < p.followed: // another partition may know of a recreated topic
@@ -158,7 +159,7 @@ func (d *identities) request() (identity, error) {
 	d.mu.Lock()
 	spent := d.spent
 	d.mu.Unlock()
-	if !spent.valid || spent.id != id.id || !sameCluster(spent.cluster, clusterID) {
+	if !spent.valid || spent.id != id.id || !cluster.SameCluster(spent.cluster, clusterID) {
 		return id, nil
 	}
 	// Sequences of this id were used: a broker that remembers them would take new records for old ones. Under a later epoch it does not.

@@ -148,7 +148,7 @@ func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space
 		// Perhaps this request has one, and the partition has been at another broker's request since.
 		return trip{}, true
 	}
-	if !sameCluster(p.cluster, r.cluster) {
+	if !cluster.SameCluster(p.cluster, r.cluster) {
 		return trip{}, p.awaitsConnectionLocked()
 	}
 	byName := r.version < namesTopicsByID || p.topicID.IsZero()
@@ -251,9 +251,9 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	actions := p.clusterIsLocked(snapshot.ClusterID)
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
-			life := p.lane.lifeOf(p.topicID, id)
-			again := p.lane.madeAgain(life)
-			p.trace.madeAgain(life, again)
+			successor := p.lane.lifeOf(p.topicID, id)
+			again := p.lane.madeAgain(successor)
+			p.trace.madeAgain(successor, again)
 			actions = append(actions, again...)
 		}
 		p.topicID = id

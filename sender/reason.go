@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gosamsa/samsa/internal/cluster"
-	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -222,12 +221,4 @@ func (b *broker) trouble(tried bool) string {
 
 func (b *broker) throttles() string {
 	return fmt.Sprintf("broker %d throttles this client, as its quotas say", b.id)
-}
-
-// explainDial adds where the address comes from, if it is likely to be wrong: only the metadata names it, and it never answered.
-func (b *broker) explainDial(address string, err error) error {
-	if b.s.cfg.Cluster.IsBootstrap(address) || b.s.cfg.Transport.History.Answered(address) {
-		return err
-	}
-	return transport.ExplainAdvertised(err)
 }

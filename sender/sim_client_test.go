@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -129,7 +130,7 @@ func (c *simClient) work(e *simEndpoint) {
 // connect dials a broker. One that hangs lets nobody in; the attempt is given up at once here. One that turns out to be too old is refused
 // what waits for it.
 func (c *simClient) connect(e *simEndpoint) bool {
-	if e.conn != nil && !sameCluster(e.conn.cluster, c.cluster) {
+	if e.conn != nil && !cluster.SameCluster(e.conn.cluster, c.cluster) {
 		c.close(e)
 	}
 	if e.conn != nil {
@@ -151,7 +152,7 @@ func (c *simClient) connect(e *simEndpoint) bool {
 		}
 		return false
 	}
-	if c.s.cfg.idempotent && !sameCluster(c.s.cluster.id, c.cluster) {
+	if c.s.cfg.idempotent && !cluster.SameCluster(c.s.cluster.id, c.cluster) {
 		c.s.note("broker %d belongs to %s, the metadata is of %s", e.id, c.s.cluster.id, c.cluster)
 		e.notUntil = c.s.now.Add(50 * time.Millisecond)
 		return false
@@ -169,7 +170,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 	for i := range c.lanes {
 		l := c.lanes[(first+i)%len(c.lanes)]
 		topic := c.s.cluster.slots[l.slot].topic
-		if !sameCluster(l.cluster, e.conn.cluster) && c.s.cfg.idempotent {
+		if !cluster.SameCluster(l.cluster, e.conn.cluster) && c.s.cfg.idempotent {
 			continue // it has not followed to the connection's cluster yet
 		}
 		if id, there := ids[topic]; l.leader != e.id || there && id != l.topicID || !c.sendable(l) {
@@ -291,7 +292,7 @@ func (c *simClient) receive(e *simEndpoint) {
 		e.notUntil = c.s.now.Add(r.throttle)
 	}
 	for _, part := range r.parts {
-		if l := c.lanes[part.slot]; part.hint != nil && sameCluster(r.conn.cluster, l.cluster) {
+		if l := c.lanes[part.slot]; part.hint != nil && cluster.SameCluster(r.conn.cluster, l.cluster) {
 			c.hear(l, part.topicID, part.hint.leader, part.hint.epoch, true)
 		}
 	}
@@ -326,7 +327,7 @@ func (c *simClient) answered(part *simPart, a answer) {
 func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool) {
 	same := l.topicID == topicID
 	if l.cluster != c.cluster && !hint {
-		if l.cluster != "" || !sameCluster(l.ledger.id.cluster, c.cluster) {
+		if l.cluster != "" || !cluster.SameCluster(l.ledger.id.cluster, c.cluster) {
 			l.ledger.acked = false
 			l.ledger.reasons++
 			l.topicID, l.epoch = 0, -1
@@ -389,7 +390,7 @@ func (c *simClient) followTo(id string) {
 	}
 	c.cluster = id
 	for _, e := range c.brokers {
-		if e.conn != nil && !sameCluster(e.conn.cluster, id) && c.s.rng.IntN(3) != 0 {
+		if e.conn != nil && !cluster.SameCluster(e.conn.cluster, id) && c.s.rng.IntN(3) != 0 {
 			c.close(e)
 		}
 	}
@@ -514,8 +515,8 @@ type simIdentities struct {
 func (d *simIdentities) after(s *sim, used identity, newID bool, l *simLane) (identity, bool) {
 	if d.current.valid {
 		switch {
-		case !sameCluster(d.current.cluster, l.cluster):
-			if !sameCluster(l.cluster, s.client.cluster) {
+		case !cluster.SameCluster(d.current.cluster, l.cluster):
+			if !cluster.SameCluster(l.cluster, s.client.cluster) {
 				return identity{}, false
 			}
 		case newID && d.current.id == used.id && d.current.cluster == used.cluster:

@@ -24,7 +24,7 @@ type Config struct {
 	Bootstrap []string
 	// Transport says how connections are made. It must not be nil.
 	Transport *transport.Options
-	// MaxAge (metadata.max.age.ms) is how old metadata gets before it is asked for again. With zero the client
+	// MaxAge (metadata.max.age.ms) is the age at which the client refreshes its metadata. With zero the client
 	// refreshes it as often as RetryBackoff allows.
 	MaxAge time.Duration
 	// MaxIdle (metadata.max.idle.ms) is how long a topic stays known that nobody uses.

@@ -176,7 +176,7 @@ func (f *fetching) received(r reply) bool {
 	c.cfg.Logger.Debug("server did not answer", "address", r.address, "reason", r.err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.servers.failed(r.address, c.explain(r.address, bare(r.err)), c.cfg.reconnect())
+	c.servers.failed(r.address, c.ExplainDial(r.address, bare(r.err)), c.cfg.reconnect())
 	if errors.Is(r.err, errRebootstrap) && c.cfg.Rebootstrap && !f.rebootstrapped {
 		f.rebootstrapped = true
 		f.candidates = c.candidates(true)

@@ -15,10 +15,10 @@ type LeaderHint struct {
 	TopicID protocol.UUID
 }
 
-// Hint patches the snapshot with what an answer said of new leaders, where they are newer than those that are known. It
-// ignores partitions that are not known, leaders that are neither brokers nor among the endpoints, and what is said of a topic
-// that was made again since. clusterID is the id of the cluster that the answering broker belongs to, empty if that is not known:
-// Hint ignores the brokers of another cluster than the snapshot's.
+// Hint patches the snapshot with the leaders that a produce response named, where they are newer than the snapshot's. It ignores
+// partitions that the snapshot does not have, leaders that are neither brokers nor among the endpoints, and topics that were deleted and
+// created again since. clusterID is the cluster id of the broker that responded, empty where the broker did not report one. Hint
+// ignores responses from another cluster than the snapshot's.
 func (c *Client) Hint(clusterID string, hints []LeaderHint, endpoints []Broker) {
 	done := new(completion)
 	c.mu.Lock()
@@ -32,7 +32,7 @@ func (c *Client) Hint(clusterID string, hints []LeaderHint, endpoints []Broker) 
 
 // hinted returns the next snapshot with the hints that are news, or nil if none is. Of the endpoints it takes those that lead.
 func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Broker) *Snapshot {
-	if clusterID != "" && s.ClusterID != "" && clusterID != s.ClusterID {
+	if !SameCluster(clusterID, s.ClusterID) {
 		return nil
 	}
 	told := make(map[int32]Broker, len(endpoints))

@@ -27,13 +27,13 @@ func (c *Client) Trouble(topic string) error {
 	return nil
 }
 
-// IsBootstrap reports whether an address is one of the bootstrap servers.
-func (c *Client) IsBootstrap(address string) bool { return slices.Contains(c.cfg.Bootstrap, address) }
+// isBootstrap reports whether an address is one of the bootstrap servers.
+func (c *Client) isBootstrap(address string) bool { return slices.Contains(c.cfg.Bootstrap, address) }
 
-// explain adds to a server's failure where its address comes from, if that is likely to be wrong: only the metadata names it, and it has
-// never answered.
-func (c *Client) explain(address string, err error) error {
-	if c.IsBootstrap(address) || c.cfg.Transport.History.Answered(address) {
+// ExplainDial adds to a server's failure that the address is a broker's advertised one, if that address is likely to be wrong: only the
+// metadata names it, and no server has answered there. It does not wait and needs no lock.
+func (c *Client) ExplainDial(address string, err error) error {
+	if c.isBootstrap(address) || c.cfg.Transport.History.Answered(address) {
 		return err
 	}
 	return transport.ExplainAdvertised(err)

@@ -31,7 +31,8 @@ var kafkaVersions = []kafkaVersion{
 	{name: "0.11.0.3"},
 }
 
-// node returns a node of the version: the shared one of the default version, or else one that ends with the test, so that few run at once.
+// node returns a node of the version. Tests share the node of the default version; a node of another version stops with its test, so that
+// few run at once.
 // It takes what the default max.request.size allows; brokers before 2.5 take less by default.
 func (v kafkaVersion) node(t *testing.T) *realkafka.Cluster {
 	t.Helper()

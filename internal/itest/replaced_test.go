@@ -12,7 +12,7 @@ import (
 )
 
 // TestNoAcknowledgedRecordIsMissingWhenARealClusterIsReplaced discards a cluster and starts another one at the same addresses. The new cluster
-// gives the first producer id to another producer, and would answer "duplicate" to the one that kept this id.
+// gives the first producer id to another producer, and would answer "duplicate" to a producer that kept the id of the former cluster.
 func TestNoAcknowledgedRecordIsMissingWhenARealClusterIsReplaced(t *testing.T) {
 	for _, test := range []struct {
 		version string

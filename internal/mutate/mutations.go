@@ -87,7 +87,7 @@ var mutations = []mutation{
 		right: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif l.id.valid {\n", wrong: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif false {\n",
 	}, {
 		name: "a batch that the former cluster may have is sent to the new one", file: times, by: "core",
-		right: "\tif sameCluster(l.id.cluster, l.cluster) {\n\t\treturn nil\n\t}\n\tfor", wrong: "\tif true {\n\t\treturn nil\n\t}\n\tfor",
+		right: "\tif cluster.SameCluster(l.id.cluster, l.cluster) {\n\t\treturn nil\n\t}\n\tfor", wrong: "\tif true {\n\t\treturn nil\n\t}\n\tfor",
 	}, {
 		name: "the cluster of a connection is not checked", file: "sender/clustercheck.go", by: "whole",
 		right: "\tif !b.s.cfg.Idempotent {\n", wrong: "\tif true {\n",

@@ -25,7 +25,7 @@ type Call struct {
 	// protocol.AppendRequestHeader wrote it after a hole of four bytes; Send fills in length and correlation id. The
 	// connection reads the buffers until Send returns and changes nothing else in them.
 	Buffers [][]byte
-	// Timeout is how long the answer is waited for, from the start of the write. Zero means Options.RequestTimeout. The time for
+	// Timeout is how long the connection waits for the answer, from the start of the write. Zero means Options.RequestTimeout. The time for
 	// which the broker throttles the connection does not count: see Conn.Throttle.
 	Timeout time.Duration
 	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.

@@ -1,8 +1,6 @@
 package transport
 
-import (
-	"errors"
-)
+import "errors"
 
 // The reasons for which a connection ends or a request fails here, found with errors.Is.
 var (

@@ -18,7 +18,7 @@ type handshake struct {
 	stream io.ReadWriter
 	reader *frameReader
 	opts   *Options
-	// address is the one that was given to Dial.
+	// address is the address that Dial got.
 	address string
 	// version is that of the first request.
 	version int16

@@ -30,7 +30,7 @@ type Options struct {
 	ClientID string
 	// SoftwareName and SoftwareVersion tell the broker who speaks (KIP-511): letters, digits, dots and dashes.
 	SoftwareName, SoftwareVersion string
-	// RequestTimeout (request.timeout.ms) is how long an answer is waited for where a Call does not say. Zero is such a time,
+	// RequestTimeout (request.timeout.ms) is how long a Call without a Timeout waits for its answer. Zero is such a time,
 	// and ends each request at once: the caller sets it.
 	RequestTimeout time.Duration
 	// MaxThrottle is the longest throttle that the client believes, usually delivery.timeout.ms: after that time the records that
@@ -58,7 +58,7 @@ type Options struct {
 	lookup func(ctx context.Context, host string) ([]string, error)
 }
 
-// withDefaults returns a copy in which no field means "default" anymore.
+// withDefaults returns a copy in which no field means "default" any more.
 func (o *Options) withDefaults() *Options {
 	d := *o
 	if d.MaxThrottle <= 0 {

@@ -147,7 +147,7 @@ func TestANonsensicalThrottleIsBounded(t *testing.T) {
 	}
 }
 
-// Do throttles by itself, in the versions in which the broker responds first; so does the first exchange.
+// Do and the first exchange throttle the connection in the versions in which the broker responds before it throttles.
 func TestDoThrottlesInItsVersions(t *testing.T) {
 	for version := int16(3); version <= 13; version++ {
 		synctest.Test(t, func(t *testing.T) {

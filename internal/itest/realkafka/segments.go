@@ -120,7 +120,7 @@ func parseSegments(out []byte) ([]Batch, error) {
 	return p.batches, p.endOfBatch()
 }
 
-// parseSeparateSegments joins an output that holds the batches and one that holds their records.
+// parseSeparateSegments joins the output of a tool run that printed the batches with that of a run that printed the records.
 func parseSeparateSegments(batches, records []byte) ([]Batch, error) {
 	p := segmentParser{separate: map[filePosition]int{}}
 	if err := errors.Join(p.lines(batches), p.lines(records)); err != nil {
