@@ -33,8 +33,8 @@ type Config struct {
 
 // Accumulator holds the records of one producer.
 //
-// Lock order: Topic.mu, which is held while a partition is made and so over NewOwner and what that locks; then Partition.mu;
-// then one of Result.mu, activeMu, memory.mu and suspects.mu, which are leaves. topicsMu is taken alone. No channel is touched under any
+// Lock order: topicsMu; then Topic.mu, which is held while a partition is made or forgotten and so over NewOwner, Forget and what these
+// lock; then Partition.mu; then one of Result.mu, activeMu, memory.mu and suspects.mu, which are leaves. No channel is touched under any
 // of them: who is to be woken is collected there, and woken when they are free.
 type Accumulator struct {
 	cfg          Config

@@ -199,7 +199,7 @@ func (m *memory) try(h *holder, n int64) bool {
 }
 
 func (m *memory) tryLocked(h *holder, n int64, inside bool) bool {
-	if m.closed != nil || len(h.account.waiters) > 0 && !inside || !m.fitsLocked(h.account, n, inside, len(m.turn)) {
+	if m.closed != nil || h.account == nil || len(h.account.waiters) > 0 && !inside || !m.fitsLocked(h.account, n, inside, len(m.turn)) {
 		return false
 	}
 	m.takeLocked(h, n)
@@ -286,6 +286,8 @@ func (m *memory) enqueue(h *holder, n int64, inside bool) (*waiter, error) {
 	switch {
 	case m.closed != nil:
 		return nil, m.closed
+	case h.account == nil:
+		return nil, ErrForgotten
 	case m.tryLocked(h, n, inside):
 		return nil, nil
 	}

@@ -18,16 +18,17 @@ type Topic struct {
 	passed atomic.Int64  // batches acknowledged since most was changed, while it is below batch.size
 	limit  atomic.Int64  // rawLimit, kept because every record asks for it
 
-	mu    sync.Mutex                                  // held while a partition is made
-	slots atomic.Pointer[[]atomic.Pointer[Partition]] // by number, empty where nothing was sent yet; copied on growth
-	made  atomic.Int64                                // how many partitions there are
-	list  atomic.Pointer[partitionList]
+	mu        sync.Mutex                                  // held while a partition is made or forgotten
+	forgotten bool                                        // the topic has left the accumulator
+	slots     atomic.Pointer[[]atomic.Pointer[Partition]] // by number, empty where nothing was sent yet; copied on growth
+	version   atomic.Int64                                // counts the partitions that were made or forgotten
+	list      atomic.Pointer[partitionList]
 }
 
-// partitionList is what Partitions returned when so many had been made.
+// partitionList is what Partitions returned at a version of the topic.
 type partitionList struct {
-	made int64
-	all  []*Partition
+	version int64
+	all     []*Partition
 }
 
 func newTopic(a *Accumulator, name string) *Topic {
@@ -50,7 +51,8 @@ func (t *Topic) Lookup(n int32) *Partition {
 	return nil
 }
 
-// Partition returns partition n, made at its first use. n is not checked against the cluster.
+// Partition returns partition n, made at its first use. n is not checked against the cluster. It returns nil after the topic has left the
+// accumulator; see [Accumulator.Forget].
 func (t *Topic) Partition(n int32) *Partition {
 	if p := t.Lookup(n); p != nil {
 		return p
@@ -60,6 +62,9 @@ func (t *Topic) Partition(n int32) *Partition {
 	if p := t.Lookup(n); p != nil {
 		return p
 	}
+	if t.forgotten {
+		return nil
+	}
 	p := &Partition{acc: t.acc, topic: t, index: n, owner: nobody{}}
 	p.closed = t.acc.isClosed()
 	p.delivery.work = p.deliverAll
@@ -68,7 +73,7 @@ func (t *Topic) Partition(n int32) *Partition {
 		p.owner = t.acc.cfg.NewOwner(p)
 	}
 	t.slotLocked(n).Store(p)
-	t.made.Add(1)
+	t.version.Add(1)
 	return p
 }
 
@@ -90,8 +95,8 @@ func (t *Topic) slotLocked(n int32) *atomic.Pointer[Partition] {
 // Partitions returns the partitions that were sent to so far; entries are nil where nothing was. The slice must not be
 // changed. See [Topic.Lookup] for one of them.
 func (t *Topic) Partitions() []*Partition {
-	made := t.made.Load()
-	if list := t.list.Load(); list != nil && list.made == made {
+	version := t.version.Load()
+	if list := t.list.Load(); list != nil && list.version == version {
 		return list.all
 	}
 	var all []*Partition
@@ -102,7 +107,7 @@ func (t *Topic) Partitions() []*Partition {
 			all[i] = p
 		}
 	}
-	t.list.Store(&partitionList{made: made, all: all})
+	t.list.Store(&partitionList{version: version, all: all})
 	return all
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/compress"
 	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/immutable"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/record"
 	"github.com/gosamsa/samsa/sender"
@@ -30,9 +31,9 @@ type Producer struct {
 	smallRecord uint // fewer bytes of key and value than this are far from every limit
 
 	topicsMu sync.Mutex
-	topics   atomic.Pointer[map[string]*topic] // copied on write
-	newest   atomic.Pointer[topic]             // of these: most producers have one, which is found without a look into the map
-	snapshot atomic.Pointer[chan struct{}]     // closed when there is a newer one
+	topics   atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
+	newest   atomic.Pointer[topic]                 // of these: most producers have one, which is found without a look into the map
+	snapshot atomic.Pointer[chan struct{}]         // closed when there is a newer one
 
 	closing context.Context // ends when Close begins
 	closed  atomic.Bool     // the same, for who only looks
@@ -56,13 +57,15 @@ func New(cfg Config) (*Producer, error) {
 	p := &Producer{cfg: cfg, chooser: newPartitionChooser(&cfg), listener: newListener(&cfg)}
 	p.asksUser = cfg.Partitioner != nil || !p.listener.chain.empty()
 	p.smallRecord = smallRecordOf(&cfg)
-	p.topics.Store(&map[string]*topic{})
+	p.topics.Store(new(immutable.Map[*topic]))
 	changed := make(chan struct{})
 	p.snapshot.Store(&changed)
 	p.closing, p.close = context.WithCancelCause(context.Background())
 
 	options := transportOptions(&cfg)
-	p.cluster = cluster.New(clusterConfig(&cfg, options))
+	settings := clusterConfig(&cfg, options)
+	settings.LetGo = p.letGo
+	p.cluster = cluster.New(settings)
 	p.cluster.OnChange(p.clusterChanged)
 	p.sender = sender.New(sender.Config{
 		Cluster: p.cluster, Transport: options,
@@ -114,13 +117,16 @@ func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
 	}
 }
 
-// clusterChanged gives the topics their new metadata and wakes those who wait for newer. Calls may overlap: the lock lets
-// each see the newest snapshot, whichever it was called for.
-func (p *Producer) clusterChanged(*cluster.Snapshot) {
+// clusterChanged gives the topics that differ their new metadata, and wakes those who wait for newer. The lock lets each topic get the
+// newest metadata last, for addTopic does the same.
+func (p *Producer) clusterChanged(change *cluster.Change) {
 	p.topicsMu.Lock()
-	s := p.cluster.Snapshot()
-	for name, t := range *p.topics.Load() {
-		t.update(s.Topics[name])
+	newest := p.cluster.Snapshot()
+	for i := range change.Topics {
+		name := change.Topics[i].Name
+		if t, known := p.topics.Load().Get(name); known {
+			t.update(newest.Topic(name))
+		}
 	}
 	p.topicsMu.Unlock()
 	changed := make(chan struct{})
@@ -174,8 +180,8 @@ func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]Partition
 		// It was forgotten between two lines of this function.
 		return nil, &record.Error{Topic: topic, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true}
 	}
-	infos := make([]PartitionInfo, 0, len(meta.topic.Partitions))
-	for _, part := range meta.topic.Partitions {
+	infos := make([]PartitionInfo, 0, meta.topic.Len())
+	for _, part := range meta.topic.Partitions() {
 		infos = append(infos, PartitionInfo{
 			Topic: topic, Partition: part.Index, Leader: part.Leader, LeaderEpoch: part.LeaderEpoch,
 			Replicas: append([]int32(nil), part.Replicas...), InSyncReplicas: append([]int32(nil), part.ISR...),

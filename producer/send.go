@@ -126,7 +126,27 @@ func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Pa
 	if n == stickyChoice {
 		n = t.sticky.pick()
 	}
-	return t, t.acc.Partition(n), r, nil
+	if part := t.acc.Partition(n); part != nil {
+		return t, part, r, nil
+	}
+	t, part, failed := p.remembered(wait, r.Topic, n)
+	return t, part, r, failed
+}
+
+// remembered returns the new partition in place of one that was forgotten a moment ago.
+func (p *Producer) remembered(wait *budget, topic string, n int32) (*topic, *accumulator.Partition, *record.Error) {
+	for {
+		t, failed := p.topicFor(wait, topic)
+		if failed != nil {
+			return nil, nil, failed
+		}
+		if part := t.acc.Partition(n); part != nil {
+			return t, part, nil
+		}
+		// letGo has ended the topic and is about to drop it.
+		p.topicsMu.Lock()
+		p.topicsMu.Unlock() //nolint:staticcheck // the wait is the purpose
+	}
 }
 
 // noSuchPartition refuses partition n of a topic; t is nil while the topic is not known.
@@ -149,7 +169,7 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 	// Twice, since the first news may be of a request that was under way before, or a single leader's move.
 	for range 2 {
 		changed := *p.snapshot.Load()
-		p.cluster.Refresh()
+		p.cluster.RefreshTopic(t.name)
 		if wait == nil {
 			break
 		}
@@ -169,8 +189,14 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, hook accumulator.Hook) Future {
 	var a accumulator.Appended
 	part.Append(r, hook, nil, &a)
-	if a.Result == nil {
-		if failed := p.appendLater(wait, part, r, hook, &a); failed != nil {
+	for a.Result == nil {
+		failed := p.appendLater(wait, part, r, hook, &a)
+		if failed != nil && errors.Is(failed, accumulator.ErrForgotten) {
+			if t, part, failed = p.remembered(wait, part.Topic(), part.Index()); failed == nil {
+				part.Append(r, hook, nil, &a)
+			}
+		}
+		if failed != nil {
 			return p.failed(r, hook, failed)
 		}
 	}
@@ -249,6 +275,8 @@ func (p *Producer) failed(r *Record, hook accumulator.Hook, err *record.Error) F
 func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err error) *record.Error {
 	failed := &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true}
 	switch {
+	case errors.Is(err, accumulator.ErrForgotten):
+		failed.Err = err
 	case errors.Is(err, record.ErrRecordTooLarge):
 		failed.Err, failed.Retriable = err, false
 	case errors.Is(err, record.ErrClosed):

@@ -181,7 +181,8 @@ func (s *sendPiece) admitAll() {
 
 func (s *sendPiece) isBehind(k int) bool {
 	for j := range k {
-		if s.behind[j] && s.parts[j] == s.parts[k] {
+		// A partition that was forgotten meanwhile has another object.
+		if s.behind[j] && s.parts[j].Index() == s.parts[k].Index() && s.parts[j].Topic() == s.parts[k].Topic() {
 			return true
 		}
 	}

@@ -30,20 +30,25 @@ type topicMeta struct {
 
 // update takes the topic's metadata from a new snapshot; nil when it is no longer in there.
 func (t *topic) update(meta *cluster.Topic) {
-	if meta == nil || len(meta.Partitions) == 0 {
+	if meta == nil || meta.Len() == 0 {
 		t.meta.Store(nil)
 		return
 	}
-	if old := t.meta.Load(); old != nil && old.topic == meta {
+	old := t.meta.Load()
+	if old != nil && old.topic == meta {
 		return
 	}
-	available := make([]int32, 0, len(meta.Partitions))
-	for i := range meta.Partitions {
-		if meta.Partitions[i].Leader >= 0 {
-			available = append(available, meta.Partitions[i].Index)
+	if old != nil && old.topic.SameAvailability(meta) {
+		t.meta.Store(&topicMeta{topic: meta, view: old.view}) // only leaders moved
+		return
+	}
+	available := make([]int32, 0, meta.Len())
+	for _, part := range meta.Partitions() {
+		if part.Leader >= 0 {
+			available = append(available, part.Index)
 		}
 	}
-	view := newTopicView(t.name, int32(len(meta.Partitions)), available)
+	view := newTopicView(t.name, int32(meta.Len()), available)
 	t.meta.Store(&topicMeta{topic: meta, view: view})
 	t.sticky.update(view)
 }
@@ -87,7 +92,8 @@ func (p *Producer) topic(name string) *topic {
 	if t := p.newest.Load(); t != nil && t.name == name {
 		return t
 	}
-	return (*p.topics.Load())[name]
+	t, _ := p.topics.Load().Get(name)
+	return t
 }
 
 // isKnown tells whether the topic's partitions are known now. A nil topic's are not.
@@ -97,25 +103,37 @@ func (t *topic) isKnown() bool { return t != nil && t.meta.Load() != nil }
 func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
-	if newest := p.cluster.Snapshot().Topics[name]; newest != nil {
+	if newest := p.cluster.Snapshot().Topic(name); newest != nil {
 		meta = newest
 	}
-	old := *p.topics.Load()
-	if t := old[name]; t != nil {
+	old := p.topics.Load()
+	if t, known := old.Get(name); known {
 		t.update(meta)
 		return t
 	}
 	t := &topic{name: name, acc: p.acc.Topic(name)}
 	t.sticky = newStickyTopic(&p.cfg, TopicView{name: name}, t.load, rand.Uint64())
 	t.update(meta)
-	topics := make(map[string]*topic, len(old)+1)
-	for k, v := range old {
-		topics[k] = v
-	}
-	topics[name] = t
+	topics := old.With(name, t)
 	p.topics.Store(&topics)
 	p.newest.Store(t)
 	return t
+}
+
+// letGo drops a topic that nobody has used for metadata.max.idle.ms, unless records of it are undelivered. A Send that has found the topic
+// before finds out when it appends, and looks again.
+func (p *Producer) letGo(name string) bool {
+	p.topicsMu.Lock()
+	defer p.topicsMu.Unlock()
+	if !p.acc.Forget(name) {
+		return false
+	}
+	topics := p.topics.Load().Without(name)
+	p.topics.Store(&topics)
+	if newest := p.newest.Load(); newest != nil && newest.name == name {
+		p.newest.Store(nil)
+	}
+	return true
 }
 
 // metadataError says why a topic's partitions are not known.

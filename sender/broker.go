@@ -22,11 +22,15 @@ type broker struct {
 	id   int32
 	wake chan struct{} // holds one token: there may be something to do
 
+	leads    int  // partitions that were sent to, of which it is the leader; guarded by Sender.mu
+	departed bool // the metadata does not name it; guarded by Sender.mu
+
 	mu        sync.Mutex
 	ready     fifo.Queue[place]
 	busy      bool // somebody makes requests: its goroutine, or another one, see workFor
 	missed    bool // its goroutine was woken while another one was busy
 	inFlight  int
+	leaves    bool // its goroutine ends when no response is owed: see leave
 	conn      *transport.Conn
 	version   int16          // of Produce requests to conn
 	cluster   string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known
@@ -95,7 +99,7 @@ func (b *broker) signal() {
 
 func (b *broker) run() {
 	defer b.s.wait.Done()
-	for {
+	for !b.hasLeft() {
 		var closed <-chan struct{}
 		conn := b.conn // only this goroutine sets it
 		if conn != nil {
@@ -110,7 +114,11 @@ func (b *broker) run() {
 			return
 		}
 	}
+	b.close(errLeft)
+	b.s.left(b)
 }
+
+var errLeft = errors.New("the broker has left the cluster")
 
 // forget drops a connection that has ended. If it was not idle for too long, the broker may have gone, or with acks=0 have
 // refused what it got, which it says in no other way: so the metadata is asked for. A broker whose connections break soon
@@ -162,7 +170,7 @@ func (b *broker) mayWork() bool {
 }
 
 func (b *broker) mayWorkLocked() bool {
-	if b.ready.Len() == 0 || b.inFlight >= b.s.cfg.MaxInFlight || b.s.ctx.Err() != nil {
+	if b.ready.Len() == 0 || b.leaves || b.inFlight >= b.s.cfg.MaxInFlight || b.s.ctx.Err() != nil {
 		return false
 	}
 	if time.Until(b.notUntil) > 0 {

@@ -27,6 +27,7 @@ type identities struct {
 	asking  bool
 	waiting []*partition // to be kicked when there is one
 
+	retired   int32        // the newest epoch of current's id that a forgotten partition has used, or -1
 	since     uint64       // the generation of the snapshot before current was requested
 	recreated uint64       // the generation of the newest snapshot with a recreated topic
 	followed  uint64       // all partitions have followed the snapshot of that generation
@@ -54,6 +55,11 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 			return identity{}, false
 		case d.since < d.recreated: // the whole cluster may have been recreated under its former id
 		case newID && d.current.grant == used.grant:
+		case !used.valid && int32(d.current.epoch) <= d.retired && d.current.epoch < math.MaxInt16:
+			// p may be a partition that was forgotten. Its broker knows the sequences of that epoch.
+			d.current.epoch++
+			return d.current, true
+		case !used.valid && int32(d.current.epoch) <= d.retired:
 		case d.current != used:
 			return d.current, true
 		case d.current.epoch < math.MaxInt16:
@@ -72,6 +78,20 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 		go d.ask()
 	}
 	return identity{}, false
+}
+
+// retire notes that a partition with that identity has been forgotten: no new partition gets this epoch. After the last partition the whole
+// identity ends.
+func (d *identities) retire(used identity, last bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case !d.current.valid:
+	case last:
+		d.spent, d.current = d.current, identity{}
+	case used.valid && used.grant == d.current.grant:
+		d.retired = max(d.retired, int32(used.epoch))
+	}
 }
 
 // recreatedIn notes that a snapshot reports a recreated topic.
@@ -181,7 +201,7 @@ func (d *identities) finish(id identity, since uint64, err error) {
 	if err == nil {
 		d.grants++
 		id.grant = d.grants
-		d.current, d.since, d.failed = id, since, 0
+		d.current, d.since, d.failed, d.retired = id, since, 0, -1
 	} else {
 		d.failed++
 	}

@@ -266,7 +266,7 @@ func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
 			p.mu.Lock()
 			ticket := p.ticket
 			p.mu.Unlock()
-			return p.next(&request{b: r.s.broker(broker), number: fill, version: 13}, -1, ticket, time.Now(), 1<<20)
+			return p.next(&request{b: r.s.brokers[broker], number: fill, version: 13}, -1, ticket, time.Now(), 1<<20)
 		}
 		first, _ := next(1, here)
 		require.NotNil(t, first.cargo)

@@ -39,6 +39,8 @@ type partition struct {
 	timer    *time.Timer
 	due      time.Time // when timer fires; zero when it is not armed
 	stopped  bool
+	// forgotten: nobody used the topic, and the partition has left the accumulator. It has stopped too.
+	forgotten bool
 }
 
 // BatchReady is the accumulator's call: there is something to take.
@@ -102,14 +104,11 @@ func (p *partition) enqueueLocked(now time.Time) *broker {
 	return p.broker
 }
 
-// askLeaderLocked asks for metadata until the partition has a leader. A topic that was forgotten, because nobody has sent to it
-// for metadata.max.idle.ms, must be asked for by its name, and again now and then: the cluster client drops a wish that nobody has
-// renewed for request.timeout.ms.
+// askLeaderLocked asks for metadata until the partition has a leader. The cluster client drops a wish that nobody has renewed for
+// request.timeout.ms.
 func (p *partition) askLeaderLocked(now time.Time) {
 	p.armLocked(now.Add(max(p.s.cfg.RequestTimeout/2, time.Second)))
-	if _, err := p.s.cfg.Cluster.TopicNow(p.acc.Topic()); err == nil {
-		p.s.cfg.Cluster.Refresh()
-	}
+	p.s.cfg.Cluster.AwaitLeader(p.acc.Topic(), p.acc.Index())
 }
 
 // sendableLocked tells whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
@@ -193,10 +192,10 @@ func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space
 }
 
 // awaitsConnectionLocked decides about a partition whose cluster is not that of the connection: no batch may go over it. It reports
-// whether the partition stays queued, for the connection is to be replaced. If the partition has not followed the newest snapshot
-// yet, it leaves the queue, and is queued again when it follows.
+// whether the partition stays queued, for the connection is to be replaced. If the partition has not followed to the cluster of the newest
+// snapshot yet, it leaves the queue, and is queued again when it follows.
 func (p *partition) awaitsConnectionLocked() bool {
-	p.queued = p.followed >= p.s.cfg.Cluster.Snapshot().Generation
+	p.queued = cluster.SameCluster(p.cluster, p.s.cfg.Cluster.Snapshot().ClusterID)
 	return p.queued
 }
 
@@ -225,13 +224,13 @@ func (p *partition) stampLocked(c *cargo) {
 
 // follow takes the partition's leader from a snapshot.
 func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
-	topic := snapshot.Topics[p.acc.Topic()]
+	topic := snapshot.Topic(p.acc.Topic())
 	leader, epoch := accumulator.NoLeader, int32(-1)
 	var id protocol.UUID
 	if topic != nil {
 		id = topic.ID
-		if i := int(p.acc.Index()); i < len(topic.Partitions) {
-			leader, epoch = topic.Partitions[i].Leader, topic.Partitions[i].LeaderEpoch
+		if i := int(p.acc.Index()); i < topic.Len() {
+			leader, epoch = topic.Partition(i).Leader, topic.Partition(i).LeaderEpoch
 		}
 	}
 	if _, known := snapshot.Brokers[leader]; !known {
@@ -239,13 +238,15 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	}
 	var b *broker
 	if leader != accumulator.NoLeader {
-		b = p.s.broker(leader)
+		b = p.s.acquireBroker(leader)
 	}
 	p.mu.Lock()
-	if snapshot.Generation < p.followed {
+	if snapshot.Generation < p.followed || p.forgotten {
 		p.mu.Unlock()
+		p.s.releaseBroker(b)
 		return // a newer one overtook it
 	}
+	former := p.broker
 	p.followed = snapshot.Generation
 	life := p.lane.life
 	actions := p.clusterIsLocked(snapshot.ClusterID)
@@ -275,6 +276,27 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		}
 	}
 	p.finishLocked(actions, now)
+	p.s.releaseBroker(former) // the partition holds b once, also if it is the same
+}
+
+// Forget ends the partition, if nothing of it is undelivered. A later partition of the same name must not send under this identity, of which
+// the broker knows the sequences. It implements accumulator.Forgetter.
+func (p *partition) Forget(end func() bool) bool {
+	p.mu.Lock()
+	if p.stopped || !p.lane.idle() || len(p.pack) > 0 || !end() {
+		p.mu.Unlock()
+		return false
+	}
+	p.stopped, p.forgotten, p.queued = true, true, false
+	if p.timer != nil {
+		p.disarmLocked()
+	}
+	b := p.broker
+	p.broker = nil
+	p.mu.Unlock()
+	p.s.forgetPartition(p, p.lane.id)
+	p.s.releaseBroker(b)
+	return true
 }
 
 // clusterIsLocked takes the cluster id of a snapshot. The topic of another cluster has nothing to do with the former one's.
@@ -328,7 +350,7 @@ func (p *partition) answered(t trip, a answer, now time.Time) {
 	}
 	p.finishLocked(actions, now)
 	if tired {
-		p.s.cfg.Cluster.Refresh()
+		p.s.cfg.Cluster.RefreshTopic(p.acc.Topic())
 	}
 }
 

@@ -119,15 +119,15 @@ func (p *partition) obstacleLocked(tried bool) string {
 // whyNoLeader says why the partition has no leader that could be sent to.
 func (p *partition) whyNoLeader() string {
 	snapshot := p.s.cfg.Cluster.Snapshot()
-	topic := snapshot.Topics[p.acc.Topic()]
+	topic := snapshot.Topic(p.acc.Topic())
 	i := int(p.acc.Index())
 	switch {
 	case topic == nil:
 		return p.withTrouble("the partition has no leader: the topic is not in the metadata")
-	case i >= len(topic.Partitions):
-		return p.withTrouble(fmt.Sprintf("the partition has no leader: the topic has only %d partitions", len(topic.Partitions)))
-	case topic.Partitions[i].Leader >= 0 && !named(snapshot, topic.Partitions[i].Leader):
-		return p.withTrouble(fmt.Sprintf("the metadata names broker %d as the partition's leader, without its address", topic.Partitions[i].Leader))
+	case i >= topic.Len():
+		return p.withTrouble(fmt.Sprintf("the partition has no leader: the topic has only %d partitions", topic.Len()))
+	case topic.Partition(i).Leader >= 0 && !named(snapshot, topic.Partition(i).Leader):
+		return p.withTrouble(fmt.Sprintf("the metadata names broker %d as the partition's leader, without its address", topic.Partition(i).Leader))
 	}
 	return p.withTrouble("the partition has no leader")
 }

@@ -207,7 +207,7 @@ func (r *request) done(body []byte, err error) {
 		b.largest = max(b.largest, r.call.Size())
 	}
 	// What is pushed later wakes the broker by itself, or found that this was under way.
-	more, waiting := b.ready.Len() > 0, b.waiting
+	more, waiting := b.ready.Len() > 0 || b.leaves, b.waiting
 	b.mu.Unlock()
 	switch {
 	case err != nil:

@@ -37,7 +37,6 @@ func (r *request) answered(now time.Time) {
 		r.b.throttle(r.conn, time.Duration(ms)*time.Millisecond, now)
 	}
 	r.hint()
-	refresh := false
 	next := 0
 	strays := 0
 	r.found = append(r.found[:0], make([]bool, len(r.trips))...)
@@ -53,16 +52,15 @@ func (r *request) answered(now time.Time) {
 				strays++
 				continue
 			}
-			refresh = refresh || part.ErrorCode.RefreshMetadata()
+			if part.ErrorCode.RefreshMetadata() {
+				r.b.s.cfg.Cluster.RefreshTopic(one.part.acc.Topic())
+			}
 			a := toAnswer(part)
 			a.byID = r.call.Version >= namesTopicsByID && !one.topicID.IsZero()
 			one.part.answered(one, a, now)
 		}
 	}
 	r.unanswered(now)
-	if refresh {
-		r.b.s.cfg.Cluster.Refresh()
-	}
 }
 
 // find returns the batch that an answer is for. Answers usually come in the order of the request: next is where to look first.

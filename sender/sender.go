@@ -56,8 +56,8 @@ type Sender struct {
 
 	mu      sync.Mutex
 	brokers map[int32]*broker
-	cluster string       // the cluster id of the newest snapshot that was followed
-	parts   []*partition // all that were ever sent to
+	leaving map[*broker]struct{}            // brokers that have left the cluster, while requests to them are unanswered
+	topics  map[string]map[int32]*partition // all partitions that were sent to and not forgotten
 	stopped bool
 }
 
@@ -66,7 +66,10 @@ func New(cfg Config) *Sender {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Sender{cfg: cfg, brokers: make(map[int32]*broker), start: time.Now()}
+	s := &Sender{
+		cfg: cfg, brokers: make(map[int32]*broker), leaving: make(map[*broker]struct{}), topics: make(map[string]map[int32]*partition),
+		start: time.Now(),
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.traced = cfg.Logger.Enabled(s.ctx, LevelTrace)
 	s.ids.s = s
@@ -91,7 +94,12 @@ func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 	p.lane.leader = -1
 	p.trace = s.traceLane(p.lane.cfg)
 	s.mu.Lock()
-	s.parts = append(s.parts, p)
+	topic := s.topics[acc.Topic()]
+	if topic == nil {
+		topic = make(map[int32]*partition)
+		s.topics[acc.Topic()] = topic
+	}
+	topic[acc.Index()] = p
 	s.mu.Unlock()
 	p.follow(s.cfg.Cluster.Snapshot(), time.Now())
 	return p
@@ -106,41 +114,65 @@ func jittered(base, most time.Duration, try int) time.Duration {
 	return transport.Backoff{Initial: base, Max: most}.Delay(try)
 }
 
-// clusterChanged lets every partition follow its leader.
-func (s *Sender) clusterChanged(snapshot *cluster.Snapshot) {
-	s.mu.Lock()
-	parts := s.parts[:len(s.parts):len(s.parts)]
-	var brokers []*broker
-	if snapshot.ClusterID != s.cluster {
-		s.cluster = snapshot.ClusterID
-		brokers = slices.Collect(maps.Values(s.brokers))
-	}
-	s.mu.Unlock()
+// clusterChanged lets the affected partitions follow a change of the metadata.
+func (s *Sender) clusterChanged(change *cluster.Change) {
 	now := time.Now()
-	for _, p := range parts {
-		p.follow(snapshot, now)
+	for _, p := range s.affected(change) {
+		p.follow(change.Snapshot, now)
 	}
-	s.ids.followedTo(snapshot.Generation, now)
-	for _, b := range brokers {
-		b.leaveFormerCluster()
+	s.ids.followedTo(change.Snapshot.Generation, now)
+	if change.Cluster {
+		for _, b := range s.allBrokers() {
+			b.leaveFormerCluster()
+		}
+	}
+	if change.Brokers {
+		s.brokersChanged(change.Snapshot)
 	}
 }
 
-// broker returns the broker with that id, started at its first use; nil once the sender has stopped.
-func (s *Sender) broker(id int32) *broker {
+// affected returns the partitions in use that a change is about.
+func (s *Sender) affected(change *cluster.Change) (parts []*partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped {
-		return nil
+	if change.Cluster {
+		return s.allPartitionsLocked()
 	}
-	b := s.brokers[id]
-	if b == nil {
-		b = newBroker(s, id)
-		s.brokers[id] = b
-		s.wait.Add(1)
-		go b.run()
+	for i := range change.Topics {
+		topic := &change.Topics[i]
+		used := s.topics[topic.Name]
+		if topic.All || len(topic.Partitions) >= len(used) {
+			parts = slices.AppendSeq(parts, maps.Values(used))
+			continue
+		}
+		for _, index := range topic.Partitions {
+			if p := used[index]; p != nil {
+				parts = append(parts, p)
+			}
+		}
 	}
-	return b
+	return parts
+}
+
+func (s *Sender) allPartitionsLocked() (parts []*partition) {
+	for _, topic := range s.topics {
+		parts = slices.AppendSeq(parts, maps.Values(topic))
+	}
+	return parts
+}
+
+// forgetPartition drops a partition that has left the accumulator. Without any partition there is no topic left that could show that the
+// cluster was recreated under its former id, so the identity ends too.
+func (s *Sender) forgetPartition(p *partition, used identity) {
+	name := p.acc.Topic()
+	s.mu.Lock()
+	delete(s.topics[name], p.acc.Index())
+	if len(s.topics[name]) == 0 {
+		delete(s.topics, name)
+	}
+	last := len(s.topics) == 0
+	s.mu.Unlock()
+	s.ids.retire(used, last)
 }
 
 // begin counts a goroutine that Stop waits for; it reports false once the sender has stopped.
@@ -179,7 +211,7 @@ type Left struct {
 // written. Connections are closed. The accumulator must refuse new records before.
 func (s *Sender) Abort(err error) Left {
 	s.mu.Lock()
-	parts := append([]*partition(nil), s.parts...)
+	parts := s.allPartitionsLocked()
 	s.mu.Unlock()
 	var left Left
 	for _, p := range parts {
@@ -192,12 +224,9 @@ func (s *Sender) Abort(err error) Left {
 func (s *Sender) Stop() {
 	s.mu.Lock()
 	s.stopped = true
-	brokers := make([]*broker, 0, len(s.brokers))
-	for _, b := range s.brokers {
-		brokers = append(brokers, b)
-	}
-	parts := s.parts
+	parts := s.allPartitionsLocked()
 	s.mu.Unlock()
+	brokers := s.allBrokers()
 	s.cancel()
 	for _, b := range brokers {
 		b.close(record.ErrClosed)

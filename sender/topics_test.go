@@ -180,6 +180,6 @@ func TestAHintForTheOldTopicDoesNotMislead(t *testing.T) {
 		began := time.Now()
 		require.Equal(t, int64(0), s.acked())
 		require.Less(t, time.Since(began), 500*time.Millisecond)
-		require.EqualValues(t, 0, r.client.Snapshot().Topics["t"].Partitions[0].LeaderEpoch)
+		require.EqualValues(t, 0, r.client.Snapshot().Topic("t").Partition(0).LeaderEpoch)
 	})
 }

@@ -27,16 +27,16 @@ func large(topics int) (*protocol.MetadataResponse, []string) {
 
 func BenchmarkMergeWithoutNews(b *testing.B) {
 	resp, names := large(1000)
-	s := merge(&Snapshot{}, resp, 13, names, nil).snapshot
+	s := merge(&Snapshot{}, resp, 13, names, nil).Snapshot
 	b.ReportAllocs()
 	for b.Loop() {
-		s = merge(s, resp, 13, names, nil).snapshot
+		s = merge(s, resp, 13, names, nil).Snapshot
 	}
 }
 
 func BenchmarkHint(b *testing.B) {
 	resp, names := large(1000)
-	s := merge(&Snapshot{}, resp, 13, names, nil).snapshot
+	s := merge(&Snapshot{}, resp, 13, names, nil).Snapshot
 	hints := []LeaderHint{{Topic: "topic-7", Partition: 3, Leader: 2, LeaderEpoch: 9}}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -48,7 +48,7 @@ func BenchmarkTopicNowKnown(b *testing.B) {
 	resp, names := large(1000)
 	c := New(config(newWorld()))
 	defer c.Close()
-	c.snapshot.Store(merge(&Snapshot{}, resp, 13, names, nil).snapshot)
+	c.snapshot.Store(merge(&Snapshot{}, resp, 13, names, nil).Snapshot)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,12 +24,16 @@ type Client struct {
 	mu       sync.Mutex
 	topics   topics
 	servers  servers
-	watchers []func(*Snapshot)
+	watchers []func(*Change)
+	// changes are published and not delivered yet, in order. One goroutine at a time delivers them.
+	changes    []*Change
+	delivering bool
 	// conn carries the requests; it may have ended.
 	conn *transport.Conn
 	// waiting is there while somebody needs a connection.
 	waiting *connection
-	// refresh is Refresh's wish, which is granted from notBefore on. renewAt is when metadata.max.age.ms is over.
+	// refresh is Refresh's wish, which is granted from notBefore on; that of RefreshTopic is in topics.stale. renewAt is when
+	// metadata.max.age.ms is over.
 	refresh   bool
 	notBefore time.Time
 	renewAt   time.Time
@@ -58,7 +63,7 @@ func New(cfg Config) *Client {
 	c := &Client{
 		cfg:     cfg.withDefaults(),
 		wake:    make(chan struct{}, 1),
-		topics:  topics{all: make(map[string]*entry), wanted: make(map[string]*entry)},
+		topics:  newTopics(time.Now()),
 		servers: make(servers),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -84,14 +89,40 @@ func (c *Client) Close() {
 // Snapshot returns what is known now. It is never nil.
 func (c *Client) Snapshot() *Snapshot { return c.snapshot.Load() }
 
-// OnChange has fn called with every new snapshot from now on, also when it tells nothing new, so that whoever waits for
-// something can ask again. fn runs on the client's goroutine, or on that of a caller of Hint, and under no lock; two calls may
-// overlap, and then Generation tells which snapshot is newer. It must not block.
-func (c *Client) OnChange(fn func(*Snapshot)) {
+// OnChange has fn called with every change from now on, in order and one at a time, also with one in which nothing differs, so that
+// whoever waits for something can ask again. fn runs on the client's goroutine, or on that of a caller of Hint, and under no
+// lock. It must not block. Snapshot may be newer than the change.
+func (c *Client) OnChange(fn func(*Change)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// A copy, for the old slice may be in use.
 	c.watchers = append(c.watchers[:len(c.watchers):len(c.watchers)], fn)
+}
+
+// publish makes a change's snapshot the current one. It needs mu, and deliver when that is free.
+func (c *Client) publish(change *Change) {
+	c.snapshot.Store(change.Snapshot)
+	c.changes = append(c.changes, change)
+}
+
+// deliver gives the published changes to the watchers. Where another goroutine is at it, that one does.
+func (c *Client) deliver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.delivering {
+		return
+	}
+	c.delivering = true
+	defer func() { c.delivering = false }()
+	for len(c.changes) > 0 {
+		change, watchers := c.changes[0], c.watchers
+		c.changes = slices.Delete(c.changes, 0, 1)
+		c.mu.Unlock()
+		for _, fn := range watchers {
+			fn(change)
+		}
+		c.mu.Lock()
+	}
 }
 
 // Topic returns a topic, at once if it is known. Else it asks the brokers until they know it, it fails in a way that waiting
@@ -116,7 +147,7 @@ func (c *Client) Topic(ctx context.Context, name string) (*Topic, error) {
 // await returns the topic, or why it is not to be had, or what to wait on.
 func (c *Client) await(name string) (*Topic, *entry, <-chan struct{}, error) {
 	now := time.Now()
-	if t := c.Snapshot().Topics[name]; t != nil {
+	if t := c.Snapshot().Topic(name); t != nil {
 		t.Touch(now)
 		return t, nil, nil, nil
 	}
@@ -126,7 +157,7 @@ func (c *Client) await(name string) (*Topic, *entry, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.poke()
 	defer c.mu.Unlock()
-	if t := c.Snapshot().Topics[name]; t != nil {
+	if t := c.Snapshot().Topic(name); t != nil {
 		return t, nil, nil, nil
 	}
 	e := c.track(name, now)
@@ -149,7 +180,7 @@ func (c *Client) awaited(ctx context.Context, e *entry) error {
 	switch {
 	case closed != nil:
 		return &TopicError{Topic: e.name, Err: ErrClosed, Why: c.whyNot(e)}
-	case over == nil || c.Snapshot().Topics[e.name] != nil || e.failure != nil:
+	case over == nil || c.Snapshot().Topic(e.name) != nil || e.failure != nil:
 		return nil
 	}
 	return &TopicError{Topic: e.name, Err: over, Why: c.whyNot(e)}
@@ -158,7 +189,7 @@ func (c *Client) awaited(ctx context.Context, e *entry) error {
 // TopicNow returns a topic if it is known. Else it starts to ask for it, and says why it is not there yet.
 func (c *Client) TopicNow(name string) (*Topic, error) {
 	now := time.Now()
-	if t := c.Snapshot().Topics[name]; t != nil {
+	if t := c.Snapshot().Topic(name); t != nil {
 		t.Touch(now)
 		return t, nil
 	}
@@ -204,6 +235,56 @@ func (c *Client) Refresh() {
 	c.refresh = true
 	c.mu.Unlock()
 	c.poke()
+}
+
+// RefreshTopic is Refresh for one topic. It does nothing if the topic is not known.
+func (c *Client) RefreshTopic(name string) {
+	c.mu.Lock()
+	c.refreshTopic(name)
+	c.mu.Unlock()
+	c.poke()
+}
+
+// refreshTopic needs mu.
+func (c *Client) refreshTopic(name string) {
+	if e := c.topics.all[name]; e != nil && !e.wanted {
+		c.topics.stale[name] = e
+	}
+}
+
+// AwaitLeader has the client request a topic, with retry.backoff.ms between the requests, until all of its partitions up to the given one
+// have a leader. The client gives up request.timeout.ms after the last call.
+func (c *Client) AwaitLeader(topic string, partition int32) {
+	now := time.Now()
+	if c.ctx.Err() != nil || !legal(topic) {
+		return
+	}
+	c.mu.Lock()
+	e := c.topics.all[topic]
+	if t := c.Snapshot().Topic(topic); t != nil && e != nil {
+		t.Touch(now)
+		c.refreshTopic(topic)
+	} else {
+		e = c.track(topic, now)
+	}
+	if e.leaderOf < partition || e.leaderUntil.Before(now) {
+		e.leaderOf = partition
+	}
+	e.leaderUntil = now.Add(c.cfg.RequestTimeout)
+	c.mu.Unlock()
+	c.poke()
+}
+
+// awaitsLeader reports whether a topic is to be requested again because somebody waits for a leader of one of its partitions.
+func (e *entry) awaitsLeader(t *Topic, now time.Time) bool {
+	if !now.Before(e.leaderUntil) {
+		return false
+	}
+	if t.lacksLeader(e.leaderOf) {
+		return true
+	}
+	e.leaderUntil = time.Time{}
+	return false
 }
 
 // poke makes the client's goroutine look for work.

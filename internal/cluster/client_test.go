@@ -23,7 +23,7 @@ func TestATopicIsAskedForWhenItIsNeededAndKnownAtOnceAfterwards(t *testing.T) {
 		require.Empty(t, w.dialled, "no I/O before the first need")
 		topic := known(t, c, "orders")
 		require.Equal(t, "orders", topic.Name)
-		require.Len(t, topic.Partitions, 3)
+		require.Equal(t, 3, topic.Len())
 		s := c.Snapshot()
 		require.Equal(t, "the cluster", s.ClusterID)
 		require.Equal(t, Broker{ID: 2, Host: "b", Port: 2}, s.Brokers[2])
@@ -51,7 +51,7 @@ func TestOnlyTopicsThatAreWantedAreAskedFor(t *testing.T) {
 		c.Refresh()
 		synctest.Wait()
 		require.Equal(t, []string{"a", "b"}, w.requests()[0].topics)
-		require.Len(t, c.Snapshot().Topics, 2)
+		require.Equal(t, 2, c.Snapshot().Len())
 	})
 }
 
@@ -247,14 +247,14 @@ func TestATopicThatIsNotUsedLeavesTheSnapshot(t *testing.T) {
 			time.Sleep(time.Second)
 			busy.Touch(time.Now())
 		}
-		require.Contains(t, c.Snapshot().Topics, "busy")
-		require.NotContains(t, c.Snapshot().Topics, "idle")
+		require.NotNil(t, c.Snapshot().Topic("busy"))
+		require.Nil(t, c.Snapshot().Topic("idle"))
 		rs := w.requests()
 		require.Equal(t, []string{"busy"}, rs[len(rs)-1].topics)
 		took(t, 0, func() { known(t, c, "idle") })
 
 		time.Sleep(24 * time.Hour)
-		require.Empty(t, c.Snapshot().Topics)
+		require.Zero(t, c.Snapshot().Len())
 		w.requests()
 		time.Sleep(24 * time.Hour)
 		require.Empty(t, w.requests())
@@ -280,7 +280,7 @@ func TestRefreshIsCoalescedAndBackedOffWhileItTellsNothingNew(t *testing.T) {
 		c.Refresh()
 		synctest.Wait()
 		require.Len(t, w.requests(), 1)
-		require.EqualValues(t, 2, c.Snapshot().Topics["a"].Partitions[0].Leader)
+		require.EqualValues(t, 2, c.Snapshot().Topic("a").Partition(0).Leader)
 		time.Sleep(121 * time.Millisecond)
 		c.Refresh()
 		synctest.Wait()
@@ -294,15 +294,15 @@ func TestEverySnapshotIsToldAndNeverUnderALock(t *testing.T) {
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		var mu sync.Mutex
 		var generations []uint64
-		c.OnChange(func(s *Snapshot) {
+		c.OnChange(func(change *Change) {
 			mu.Lock()
-			generations = append(generations, s.Generation)
+			generations = append(generations, change.Snapshot.Generation)
 			mu.Unlock()
 			// All of these take the lock.
 			c.Refresh()
 			_, _ = c.TopicNow("a")
 			c.Hint("", nil, nil)
-			c.OnChange(func(*Snapshot) {})
+			c.OnChange(func(*Change) {})
 		})
 		known(t, c, "a")
 		time.Sleep(5 * time.Second)
@@ -354,7 +354,7 @@ func TestCloseEndsTheConnection(t *testing.T) {
 		c.Close()
 		synctest.Wait()
 		require.Empty(t, w.open)
-		require.Contains(t, c.Snapshot().Topics, "a", "what was known can still be read")
+		require.NotNil(t, c.Snapshot().Topic("a"), "what was known can still be read")
 	})
 }
 
@@ -366,10 +366,10 @@ func TestAnOldBrokerIsAskedInItsVersion(t *testing.T) {
 			w.topics(topicOf("a", 1, 4, 1, 2), topicOf("b", 2, 4, 1))
 			run(t, w, func(cfg *Config) { cfg.AllowAutoTopicCreation = false }, func(t *testing.T, c *Client) {
 				topic := known(t, c, "a")
-				require.Len(t, topic.Partitions, 2)
-				require.EqualValues(t, 2, topic.Partitions[1].Leader)
+				require.Equal(t, 2, topic.Len())
+				require.EqualValues(t, 2, topic.Partition(1).Leader)
 				if version < 9 {
-					require.EqualValues(t, -1, topic.Partitions[1].LeaderEpoch)
+					require.EqualValues(t, -1, topic.Partition(1).LeaderEpoch)
 				}
 				time.Sleep(time.Second)
 				c.Refresh()

@@ -72,7 +72,7 @@ func TestEachCodeOfAKnownTopic(t *testing.T) {
 			synctest.Wait()
 			final, absent := slices.Contains(mustBeFinal, code), slices.Contains(mustBeAbsent, code)
 			if final {
-				require.NotContains(t, c.Snapshot().Topics, "a")
+				require.Nil(t, c.Snapshot().Topic("a"))
 				_, err := c.TopicNow("a")
 				require.ErrorIs(t, err, &protocol.Error{Code: code})
 				require.NotErrorIs(t, err, ErrPending)
@@ -81,13 +81,13 @@ func TestEachCodeOfAKnownTopic(t *testing.T) {
 			if final {
 				require.Len(t, w.requests(), 1, "nobody needs the topic")
 			} else {
-				require.Same(t, before, c.Snapshot().Topics["a"])
+				require.Same(t, before, c.Snapshot().Topic("a"))
 				rs := w.requests()
 				require.InDelta(t, 6, len(rs), 3)
 				spaced(t, rs)
 			}
 			time.Sleep(6 * time.Second)
-			require.Equal(t, !final && !absent, c.Snapshot().Topics["a"] == before)
+			require.Equal(t, !final && !absent, c.Snapshot().Topic("a") == before)
 
 			w.topics(topicOf("a", 1, 5, 1))
 			time.Sleep(1200 * time.Millisecond)
@@ -126,12 +126,12 @@ func TestEachCodeOfANewTopic(t *testing.T) {
 
 func TestEachCodeOfAPartition(t *testing.T) {
 	eachCode(t, func(t *testing.T, code protocol.ErrorCode) {
-		first := step(&Snapshot{}, topicOf("a", 1, 5, 1, 2)).snapshot
+		first := step(&Snapshot{}, topicOf("a", 1, 5, 1, 2)).Snapshot
 		// The fields beside an error may be defaults: 0, or a broker that does not lead.
 		told := topicOf("a", 1, 5, 1, 2)
 		told.Partitions[1] = protocol.MetadataPartition{ErrorCode: code, Index: 1, LeaderID: 3, LeaderEpoch: 9}
 		m := step(first, told)
-		p := m.snapshot.Topics["a"].Partitions[1]
+		p := *m.Snapshot.Topic("a").Partition(1)
 		require.Equal(t, code, p.ErrorCode)
 		switch {
 		case code == protocol.ReplicaNotAvailable:
@@ -140,16 +140,16 @@ func TestEachCodeOfAPartition(t *testing.T) {
 			require.Equal(t, Partition{Index: 1, Leader: NoLeader, LeaderEpoch: 9, ErrorCode: code}, p)
 		default:
 			require.Equal(t, Partition{Index: 1, Leader: 2, LeaderEpoch: 5, ErrorCode: code}, p)
-			require.True(t, m.unsure)
+			require.True(t, m.unsure["a"])
 			// What is not known, or has left the cluster, cannot be kept.
-			fresh := step(&Snapshot{}, told).snapshot.Topics["a"].Partitions[1]
+			fresh := *step(&Snapshot{}, told).Snapshot.Topic("a").Partition(1)
 			require.Equal(t, Partition{Index: 1, Leader: NoLeader, LeaderEpoch: -1, ErrorCode: code}, fresh)
 			resp := answerOf(told)
 			resp.Brokers = slices.Delete(resp.Brokers, 1, 2)
-			left := merge(first, resp, 13, []string{"a"}, nil).snapshot.Topics["a"].Partitions[1]
+			left := merge(first, resp, 13, []string{"a"}, nil).Snapshot.Topic("a").Partition(1)
 			require.Equal(t, NoLeader, left.Leader)
 		}
-		require.EqualValues(t, 1, m.snapshot.Topics["a"].Partitions[0].Leader)
+		require.EqualValues(t, 1, m.Snapshot.Topic("a").Partition(0).Leader)
 
 		w := newWorld()
 		w.topics(topicOf("a", 1, 5, 1, 2))
@@ -162,10 +162,10 @@ func TestEachCodeOfAPartition(t *testing.T) {
 			w.topics(topicOf("a", 1, 10, 1, 1))
 			rs := w.requests()
 			spaced(t, rs)
-			if m.unsure {
+			if len(m.unsure) > 0 {
 				require.InDelta(t, 6, len(rs), 3, "the request is retried")
 				time.Sleep(1200 * time.Millisecond)
-				require.EqualValues(t, 1, c.Snapshot().Topics["a"].Partitions[1].Leader)
+				require.EqualValues(t, 1, c.Snapshot().Topic("a").Partition(1).Leader)
 			} else {
 				require.Len(t, rs, 1, "whoever needs a leader calls Refresh")
 			}
@@ -201,7 +201,7 @@ func TestEachCodeOfAWholeResponse(t *testing.T) {
 				require.NotEqual(t, "boot:9", rs[1].address, "the known brokers come first")
 			}
 			require.LessOrEqual(t, len(rs), 60, "each of four servers is asked about once a second")
-			require.Same(t, before, c.Snapshot().Topics["a"])
+			require.Same(t, before, c.Snapshot().Topic("a"))
 			w.set(func() { w.answer = good })
 			w.topics(topicOf("new", 3, 0, 1))
 			took(t, 2400*time.Millisecond, func() { known(t, c, "new") })
@@ -221,10 +221,10 @@ func TestAnotherCodeEndsTheSuspicionThatATopicIsDeleted(t *testing.T) {
 			time.Sleep(3500 * time.Millisecond)
 			w.topics(refusedTopic("a", protocol.UnknownServerError))
 			time.Sleep(1500 * time.Millisecond)
-			require.Contains(t, c.Snapshot().Topics, "a")
+			require.NotNil(t, c.Snapshot().Topic("a"))
 		}
 		w.topics()
 		time.Sleep(7500 * time.Millisecond)
-		require.NotContains(t, c.Snapshot().Topics, "a")
+		require.Nil(t, c.Snapshot().Topic("a"))
 	})
 }

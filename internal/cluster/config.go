@@ -49,6 +49,9 @@ type Config struct {
 	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after so long without an answer the bootstrap
 	// servers come first. Zero means at once.
 	RebootstrapTrigger time.Duration
+	// LetGo is asked before a topic is forgotten that nobody has used for MaxIdle. It returns false while records of the topic are
+	// undelivered: then the client asks again at the next refresh. It runs on the client's goroutine under no lock, and must not block. Nil agrees.
+	LetGo func(topic string) bool
 	// Logger gets failures as warnings and the rest at debug level. Nil is silent.
 	Logger *slog.Logger
 }
@@ -64,6 +67,9 @@ func (c Config) withDefaults() Config {
 		opts.SetupTimeout = transport.DefaultSetupTimeout
 	}
 	c.Transport = &opts
+	if c.LetGo == nil {
+		c.LetGo = func(string) bool { return true }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -10,7 +10,7 @@
 //	if err != nil {
 //		return err // says what each server did, or what the brokers say of the topic
 //	}
-//	leader, ok := client.Snapshot().Leader("orders", topic.Partitions[0].Index)
+//	leader, ok := client.Snapshot().Leader("orders", 0)
 //
 // A Client has one goroutine, and one more for each server that it is just asking. It does nothing before it is asked for a
 // topic, and an idle one wakes only for metadata.max.age.ms.

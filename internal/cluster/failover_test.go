@@ -209,8 +209,8 @@ func TestWhenNoKnownBrokerIsLeftTheBootstrapServersAreAskedAgain(t *testing.T) {
 				}
 				require.NoError(t, err)
 				require.Equal(t, map[int32]Broker{4: {ID: 4, Host: "d", Port: 4}}, c.Snapshot().Brokers)
-				require.Contains(t, c.Snapshot().Topics, "a", "topics are kept, and requested first over a new connection")
-				require.EqualValues(t, 4, c.Snapshot().Topics["a"].Partitions[0].Leader)
+				require.NotNil(t, c.Snapshot().Topic("a"), "topics are kept, and requested first over a new connection")
+				require.EqualValues(t, 4, c.Snapshot().Topic("a").Partition(0).Leader)
 			})
 		})
 	}
@@ -278,14 +278,14 @@ func TestABrokerThatTellsOldThingsIsLeftForAnother(t *testing.T) {
 						return reply3(req, []protocol.MetadataTopic{topicOf("a", 1, 6, 2)})
 					}
 				})
-				c.OnChange(func(s *Snapshot) {
-					if s.Topics["a"].Partitions[0].Leader == 1 {
+				c.OnChange(func(change *Change) {
+					if change.Snapshot.Topic("a").Partition(0).Leader == 1 {
 						c.Refresh()
 					}
 				})
 				c.Refresh()
 				time.Sleep(3 * time.Second)
-				require.EqualValues(t, 2, c.Snapshot().Topics["a"].Partitions[0].Leader)
+				require.EqualValues(t, 2, c.Snapshot().Topic("a").Partition(0).Leader)
 			})
 		})
 	}
@@ -299,7 +299,7 @@ func TestWhatLooksOldForLongIsBelieved(t *testing.T) {
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
 		known(t, c, "b")
-		leader := func(name string) int32 { return c.Snapshot().Topics[name].Partitions[0].Leader }
+		leader := func(name string) int32 { return c.Snapshot().Topic(name).Partition(0).Leader }
 		w.topics(topicOf("a", 0, 0, 2), topicOf("b", 0, 5, 1))
 		for range 4 {
 			c.Refresh()
@@ -320,7 +320,7 @@ func TestWhatLooksOldForLongIsBelieved(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.EqualValues(t, 2, leader("a"), "but not all of them for so long")
-		require.EqualValues(t, 0, c.Snapshot().Topics["a"].Partitions[0].LeaderEpoch)
+		require.EqualValues(t, 0, c.Snapshot().Topic("a").Partition(0).LeaderEpoch)
 		require.EqualValues(t, 3, leader("b"))
 	})
 }
@@ -334,16 +334,16 @@ func TestATopicThatABrokerCallsUnknownIsKeptAWhile(t *testing.T) {
 		w.topics(topicOf("b", 2, 0, 1))
 		c.Refresh()
 		time.Sleep(3 * time.Second)
-		require.Same(t, before, c.Snapshot().Topics["a"], "a broker that has just started may not know it yet")
+		require.Same(t, before, c.Snapshot().Topic("a"), "a broker that has just started may not know it yet")
 		w.topics(topicOf("a", 1, 0, 1), topicOf("b", 2, 0, 1))
 		time.Sleep(time.Minute)
-		require.Same(t, before, c.Snapshot().Topics["a"])
+		require.Same(t, before, c.Snapshot().Topic("a"))
 
 		w.topics(topicOf("b", 2, 0, 1))
 		w.requests()
 		c.Refresh()
 		time.Sleep(10 * time.Second)
-		require.NotContains(t, c.Snapshot().Topics, "a", "then the brokers are believed")
+		require.Nil(t, c.Snapshot().Topic("a"), "then the brokers are believed")
 		for _, r := range w.requests() {
 			require.False(t, r.create, "nobody wants it")
 		}
@@ -364,15 +364,15 @@ func TestATopicThatIsMadeAgainReplacesTheOldOne(t *testing.T) {
 		w.topics()
 		c.Refresh()
 		time.Sleep(10 * time.Second)
-		require.NotContains(t, c.Snapshot().Topics, "a")
+		require.Nil(t, c.Snapshot().Topic("a"))
 		w.topics(topicOf("a", 9, 0, 3))
 		c.Refresh()
 		time.Sleep(2 * time.Second)
-		topic := c.Snapshot().Topics["a"]
+		topic := c.Snapshot().Topic("a")
 		require.NotNil(t, topic, "a refresh finds it, though nobody asked for it by name")
 		require.Equal(t, protocol.UUID{9}, topic.ID)
-		require.Len(t, topic.Partitions, 1)
-		require.EqualValues(t, 3, topic.Partitions[0].Leader)
+		require.Equal(t, 1, topic.Len())
+		require.EqualValues(t, 3, topic.Partition(0).Leader)
 	})
 }
 
@@ -390,7 +390,7 @@ func TestATopicThatMayNotBeWrittenAnyMoreLeavesTheSnapshot(t *testing.T) {
 		time.Sleep(time.Second)
 		c.Refresh()
 		synctest.Wait()
-		require.Contains(t, c.Snapshot().Topics, "a")
+		require.NotNil(t, c.Snapshot().Topic("a"))
 	})
 }
 
@@ -530,7 +530,7 @@ func TestFailoverOverRealSockets(t *testing.T) {
 	cfg.Transport = &transport.Options{SetupTimeout: 500 * time.Millisecond}
 	c := New(cfg)
 	defer c.Close()
-	require.Len(t, known(t, c, "a").Partitions, 1)
+	require.Equal(t, 1, known(t, c, "a").Len())
 	_, err = c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
 	require.NoError(t, err)
 }

@@ -15,7 +15,7 @@ type question struct {
 	topics []string
 	// create: topics that do not exist may be created.
 	create bool
-	// all: these are all topics that are not wanted separately; wish: because Refresh was called.
+	// all: these are all topics that are not wanted separately; wish: because somebody called Refresh or RefreshTopic.
 	all, wish bool
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -20,18 +21,16 @@ type LeaderHint struct {
 // created again since. clusterID is the cluster id of the broker that responded, empty where the broker did not report one. Hint
 // ignores responses from another cluster than the snapshot's.
 func (c *Client) Hint(clusterID string, hints []LeaderHint, endpoints []Broker) {
-	done := new(completion)
 	c.mu.Lock()
-	if s := c.Snapshot().hinted(clusterID, hints, endpoints); s != nil {
-		c.snapshot.Store(s)
-		done.snapshot = s
+	if change := c.Snapshot().hinted(clusterID, hints, endpoints); change != nil {
+		c.publish(change)
 	}
 	c.mu.Unlock()
-	c.complete(done)
+	c.deliver()
 }
 
-// hinted returns the next snapshot with the hints that are news, or nil if none is. Of the endpoints it takes those that lead.
-func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Broker) *Snapshot {
+// hinted returns the change that the hints make, or nil if none is news. Of the endpoints it takes those that lead.
+func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Broker) *Change {
 	if !SameCluster(clusterID, s.ClusterID) {
 		return nil
 	}
@@ -41,14 +40,11 @@ func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Brok
 			told[b.ID] = b
 		}
 	}
-	leaders := make(map[int32]Broker)
-	fresh := make(map[string]*Topic)
+	fresh := make(map[string][]Partition)
+	brokers := make(map[int32]Broker)
 	for _, h := range hints {
-		t := fresh[h.Topic]
-		if t == nil {
-			t = s.Topics[h.Topic]
-		}
-		if t == nil || h.Partition < 0 || int(h.Partition) >= len(t.Partitions) || h.LeaderEpoch <= t.Partitions[h.Partition].LeaderEpoch {
+		t := s.Topic(h.Topic)
+		if t == nil || h.Partition < 0 || int(h.Partition) >= t.Len() || h.LeaderEpoch <= t.Partition(int(h.Partition)).LeaderEpoch {
 			continue
 		}
 		leader, there := told[h.Leader]
@@ -58,21 +54,41 @@ func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Brok
 		if !there || !h.TopicID.IsZero() && !t.ID.IsZero() && h.TopicID != t.ID {
 			continue
 		}
-		leaders[h.Leader] = leader
-		if fresh[h.Topic] == nil {
-			clone := *t
-			clone.Partitions = slices.Clone(t.Partitions)
-			fresh[h.Topic], t = &clone, &clone
+		if known, is := s.Brokers[h.Leader]; !is || known != leader {
+			brokers[h.Leader] = leader
 		}
-		p := &t.Partitions[h.Partition]
+		p := *t.Partition(int(h.Partition))
 		p.Leader, p.LeaderEpoch, p.ErrorCode = h.Leader, h.LeaderEpoch, protocol.None
+		fresh[h.Topic] = append(fresh[h.Topic], p)
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	n := s.next()
-	n.Brokers, n.Topics = maps.Clone(s.Brokers), maps.Clone(s.Topics)
-	maps.Copy(n.Brokers, leaders)
-	maps.Copy(n.Topics, fresh)
-	return n
+	return s.patched(fresh, brokers)
+}
+
+// patched returns the change to a snapshot with other partitions of some topics, and with brokers that are new or have another address.
+func (s *Snapshot) patched(partitions map[string][]Partition, brokers map[int32]Broker) *Change {
+	c := &Change{Snapshot: s.next(), Brokers: len(brokers) > 0}
+	if c.Brokers {
+		c.Snapshot.Brokers = maps.Clone(s.Brokers)
+		maps.Copy(c.Snapshot.Brokers, brokers)
+	}
+	for name, changed := range partitions {
+		changed = newest(changed)
+		difference := TopicChange{Name: name}
+		for i := range changed {
+			difference.Partitions = append(difference.Partitions, changed[i].Index)
+		}
+		c.put(s.Topic(name).with(changed...), difference)
+	}
+	return c
+}
+
+// newest leaves the partition with the newest leader where several hints are about the same one.
+func newest(hinted []Partition) []Partition {
+	slices.SortStableFunc(hinted, func(a, b Partition) int {
+		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(b.LeaderEpoch, a.LeaderEpoch))
+	})
+	return slices.CompactFunc(hinted, func(a, b Partition) bool { return a.Index == b.Index })
 }

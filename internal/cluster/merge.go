@@ -17,15 +17,15 @@ const (
 
 // merged is what an answer makes of a snapshot.
 type merged struct {
-	snapshot *Snapshot
+	Change
 	// codes has every topic that was asked for: None for those that are known now, else what the broker said.
 	codes map[string]protocol.ErrorCode
 	// changed: the answer told something new.
 	changed bool
 	// stale has the topics of which the broker told leaders older than those that are known.
 	stale map[string]bool
-	// unsure: of some partition the response gives an error only, and the known leader was kept.
-	unsure bool
+	// unsure has the topics with a partition of which the response gives an error only, so that the known leader was kept.
+	unsure map[string]bool
 	// replaced: the response is of another cluster than the snapshot before. The snapshot has nothing of the former one.
 	replaced bool
 }
@@ -49,21 +49,20 @@ type merger struct {
 func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string, believe map[string]bool) merged {
 	m := merger{old: old, version: version, believe: believe}
 	if resp.ClusterID != nil && *resp.ClusterID != "" && *resp.ClusterID != old.ClusterID {
-		m.changed = true
+		m.changed, m.Cluster = true, true
 		if m.replaced = old.ClusterID != ""; m.replaced {
 			m.old = &Snapshot{Generation: old.Generation}
 		}
 	}
-	m.snapshot = m.old.next()
-	if m.changed {
-		m.snapshot.ClusterID = *resp.ClusterID
+	m.Snapshot = m.old.next()
+	if m.Cluster {
+		m.Snapshot.ClusterID = *resp.ClusterID
 	}
 	m.brokers(resp)
 	m.codes = make(map[string]protocol.ErrorCode, len(asked))
 	for _, name := range asked {
 		m.codes[name] = protocol.UnknownTopicOrPartition
 	}
-	fresh := make(map[string]*Topic)
 	for i := range resp.Topics {
 		t := &resp.Topics[i]
 		if t.Name == nil {
@@ -72,14 +71,29 @@ func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked 
 		if _, wanted := m.codes[*t.Name]; !wanted {
 			continue
 		}
-		topic, code := m.topic(t)
+		// A response may name a topic twice, so the topic before is the newest version.
+		before := m.Snapshot.Topic(*t.Name)
+		topic, code := m.topic(t, before)
 		m.codes[*t.Name] = code
-		if topic != nil && topic != m.old.Topics[topic.Name] {
-			fresh[topic.Name] = topic
+		if topic != nil && topic != before {
+			m.put(topic, changeOf(topic.Name, before, topic))
 		}
 	}
-	m.topics(fresh)
+	m.departed()
+	m.changed = m.changed || len(m.Topics) > 0
+	if m.replaced {
+		m.topicsOf(old)
+	}
 	return m.merged
+}
+
+// topicsOf adds the topics of the former cluster that the new one does not have to the change.
+func (m *merger) topicsOf(former *Snapshot) {
+	for name := range former.Topics() {
+		if m.Snapshot.Topic(name) == nil {
+			m.Topics = append(m.Topics, TopicChange{Name: name, All: true})
+		}
+	}
 }
 
 // brokerOf makes a broker of what an answer says of it.
@@ -106,54 +120,37 @@ func (m *merger) brokers(resp *protocol.MetadataResponse) {
 	if maps.Equal(brokers, m.old.Brokers) {
 		return
 	}
-	m.snapshot.Brokers = brokers
-	m.changed = true
+	m.Snapshot.Brokers = brokers
+	m.changed, m.Brokers = true, true
 }
 
-// topics puts new topics into the snapshot, and takes leaders that have left the cluster out of the others.
-func (m *merger) topics(fresh map[string]*Topic) {
-	for name, t := range m.old.Topics {
-		if fresh[name] != nil {
-			continue
-		}
-		if again := m.leaderless(t); again != nil {
-			fresh[name] = again
-		}
+// departed takes the leaders that have left the cluster out of the topics. It looks at each topic once, and only when a broker has left.
+func (m *merger) departed() {
+	left := false
+	for id := range m.old.Brokers {
+		left = left || !m.hasBroker(id)
 	}
-	if len(fresh) == 0 {
+	if !left {
 		return
 	}
-	m.changed = true
-	m.snapshot.Topics = maps.Clone(m.old.Topics)
-	if m.snapshot.Topics == nil {
-		m.snapshot.Topics = make(map[string]*Topic, len(fresh))
-	}
-	maps.Copy(m.snapshot.Topics, fresh)
-}
-
-// leaderless returns the topic without the leaders that are no brokers of the snapshot, or nil when it has none of these.
-func (m *merger) leaderless(t *Topic) *Topic {
-	gone := func(p Partition) bool { return p.Leader != NoLeader && !m.hasBroker(p.Leader) }
-	if !slices.ContainsFunc(t.Partitions, gone) {
-		return nil
-	}
-	again := *t
-	again.Partitions = slices.Clone(t.Partitions)
-	for i := range again.Partitions {
-		if gone(again.Partitions[i]) {
-			again.Partitions[i].Leader = NoLeader
+	for _, t := range m.Snapshot.Topics() {
+		next, difference := t.withoutLeaders(m.hasBroker)
+		switch {
+		case next == t:
+		case len(difference.Partitions) > 0:
+			m.put(next, difference)
+		default:
+			m.Snapshot.topics = m.Snapshot.topics.With(t.Name, next) // only the list of leaders is shorter
 		}
 	}
-	return &again
 }
 
 // topic returns what an answer says of one topic: the topic, which is the old one if nothing is new, or a code that says why
-// there is none.
-func (m *merger) topic(t *protocol.MetadataTopic) (*Topic, protocol.ErrorCode) {
+// there is none. A changed topic shares the partitions that did not change with the old one.
+func (m *merger) topic(t *protocol.MetadataTopic, old *Topic) (*Topic, protocol.ErrorCode) {
 	if reactionTo(t.ErrorCode).topic != use {
 		return nil, t.ErrorCode
 	}
-	old := m.old.Topics[*t.Name]
 	before := old
 	if old != nil && (!old.ID.IsZero() && !t.ID.IsZero() && old.ID != t.ID || m.believe[*t.Name]) {
 		// It is another topic of the same name: its epochs have nothing to do with the old one's.
@@ -164,18 +161,33 @@ func (m *merger) topic(t *protocol.MetadataTopic) (*Topic, protocol.ErrorCode) {
 		// The topic is being created.
 		return nil, protocol.LeaderNotAvailable
 	}
-	topic := &Topic{Name: *t.Name, ID: t.ID, Internal: t.IsInternal, Partitions: partitions}
-	if before != nil && t.ID.IsZero() {
-		topic.ID = before.ID
+	id := t.ID
+	if before != nil && id.IsZero() {
+		id = before.ID
 	}
-	if old == nil {
-		return topic, protocol.None
+	if old != nil && old.ID == id && old.Internal == t.IsInternal && old.Len() == len(partitions) {
+		return old.following(partitions), protocol.None
 	}
-	topic.used = old.used
-	if topic.equal(old) {
-		return old, protocol.None
+	topic := newTopic(*t.Name, id, partitions)
+	topic.Internal = t.IsInternal
+	if old != nil {
+		topic.used = old.used
 	}
 	return topic, protocol.None
+}
+
+// following returns the topic with these partitions: t itself if none differs.
+func (t *Topic) following(table []Partition) *Topic {
+	var changed []Partition
+	for i, known := range t.Partitions() {
+		if !known.equal(&table[i]) {
+			changed = append(changed, table[i])
+		}
+	}
+	if changed == nil {
+		return t
+	}
+	return t.with(changed...)
 }
 
 // partitions makes the dense table of partitions. Those that the answer lacks are what they were before if the topic is certain
@@ -190,14 +202,14 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 	}
 	if before != nil && !t.ID.IsZero() && count > 0 {
 		// Topics do not shrink: this broker has not heard of the newest partitions yet.
-		count = max(count, int64(len(before.Partitions)))
+		count = max(count, int64(before.Len()))
 	}
 	table := make([]Partition, count)
 	seen := make([]bool, count)
 	for i := range table {
 		table[i] = Partition{Index: int32(i), Leader: NoLeader, LeaderEpoch: -1, ErrorCode: protocol.LeaderNotAvailable}
-		if before != nil && !t.ID.IsZero() && i < len(before.Partitions) {
-			if table[i] = before.Partitions[i]; !m.hasBroker(table[i].Leader) {
+		if before != nil && !t.ID.IsZero() && i < before.Len() {
+			if table[i] = *before.Partition(i); !m.hasBroker(table[i].Leader) {
 				table[i].Leader = NoLeader
 			}
 		}
@@ -207,7 +219,7 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 		if told.Index < 0 || int64(told.Index) >= count {
 			continue
 		}
-		p := m.partition(told, before)
+		p := m.partition(*t.Name, told, before)
 		if at := &table[told.Index]; !seen[told.Index] || p.LeaderEpoch > at.LeaderEpoch {
 			*at = p
 			seen[told.Index] = true
@@ -218,10 +230,13 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 
 // partition returns what is true of one partition after the answer: what it says, or what is known already if that is newer or
 // the answer gives an error only.
-func (m *merger) partition(told *protocol.MetadataPartition, before *Topic) Partition {
+func (m *merger) partition(topic string, told *protocol.MetadataPartition, before *Topic) Partition {
 	reaction := reactionTo(told.ErrorCode).partition
 	if reaction == keepKnown {
-		m.unsure = true
+		if m.unsure == nil {
+			m.unsure = make(map[string]bool)
+		}
+		m.unsure[topic] = true
 		return m.kept(told, before)
 	}
 	p := Partition{
@@ -231,8 +246,8 @@ func (m *merger) partition(told *protocol.MetadataPartition, before *Topic) Part
 	if m.version < epochsTrusted || p.LeaderEpoch < 0 {
 		p.LeaderEpoch = -1
 	}
-	if before != nil && int(told.Index) < len(before.Partitions) {
-		known := before.Partitions[told.Index]
+	if before != nil && int(told.Index) < before.Len() {
+		known := *before.Partition(int(told.Index))
 		switch {
 		case p.LeaderEpoch < 0:
 			// An answer without epoch does not make the next older one true.
@@ -254,8 +269,8 @@ func (m *merger) partition(told *protocol.MetadataPartition, before *Topic) Part
 // kept returns the partition as it is known, with the error code of the response.
 func (m *merger) kept(told *protocol.MetadataPartition, before *Topic) Partition {
 	p := Partition{Index: told.Index, Leader: NoLeader, LeaderEpoch: -1}
-	if before != nil && int(told.Index) < len(before.Partitions) {
-		p = before.Partitions[told.Index]
+	if before != nil && int(told.Index) < before.Len() {
+		p = *before.Partition(int(told.Index))
 	}
 	if !m.hasBroker(p.Leader) {
 		p.Leader = NoLeader
@@ -266,6 +281,6 @@ func (m *merger) kept(told *protocol.MetadataPartition, before *Topic) Partition
 
 // hasBroker reports whether the next snapshot has a broker.
 func (m *merger) hasBroker(id int32) bool {
-	_, there := m.snapshot.Brokers[id]
+	_, there := m.Snapshot.Brokers[id]
 	return there
 }

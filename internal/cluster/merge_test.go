@@ -27,16 +27,24 @@ func step(s *Snapshot, topic protocol.MetadataTopic) merged {
 	return merge(s, answerOf(topic), 13, []string{"a"}, nil)
 }
 
+// hinted returns the snapshot that hints make of s, or nil if none is news.
+func hinted(s *Snapshot, clusterID string, hints []LeaderHint, endpoints []Broker) *Snapshot {
+	if change := s.hinted(clusterID, hints, endpoints); change != nil {
+		return change.Snapshot
+	}
+	return nil
+}
+
 func leaders(s *Snapshot) (ids []int32) {
-	for _, p := range s.Topics["a"].Partitions {
+	for _, p := range s.Topic("a").Partitions() {
 		ids = append(ids, p.Leader)
 	}
 	return ids
 }
 
 func TestASnapshotIsNeverChanged(t *testing.T) {
-	first := step(&Snapshot{}, topicOf("a", 1, 1, 1, 2)).snapshot
-	second := step(first, topicOf("a", 1, 2, 3, 3, 3)).snapshot
+	first := step(&Snapshot{}, topicOf("a", 1, 1, 1, 2)).Snapshot
+	second := step(first, topicOf("a", 1, 2, 3, 3, 3)).Snapshot
 	require.Equal(t, []int32{1, 2}, leaders(first))
 	require.Equal(t, []int32{3, 3, 3}, leaders(second), "partitions are added")
 	require.Equal(t, first.Generation+1, second.Generation)
@@ -45,65 +53,65 @@ func TestASnapshotIsNeverChanged(t *testing.T) {
 func TestAnAnswerThatTellsNothingNewKeepsTheTopicAndSaysSo(t *testing.T) {
 	first := step(&Snapshot{}, topicOf("a", 1, 1, 1, 2))
 	require.True(t, first.changed)
-	second := step(first.snapshot, topicOf("a", 1, 1, 1, 2))
+	second := step(first.Snapshot, topicOf("a", 1, 1, 1, 2))
 	require.False(t, second.changed)
-	require.Same(t, first.snapshot.Topics["a"], second.snapshot.Topics["a"])
+	require.Same(t, first.Snapshot.Topic("a"), second.Snapshot.Topic("a"))
 }
 
 func TestAnOlderLeaderEpochIsIgnored(t *testing.T) {
-	first := step(&Snapshot{}, topicOf("a", 1, 5, 1, 2)).snapshot
+	first := step(&Snapshot{}, topicOf("a", 1, 5, 1, 2)).Snapshot
 	old := topicOf("a", 1, 5, 3, 3)
 	old.Partitions[0].LeaderEpoch = 4
 	m := step(first, old)
 	require.True(t, m.stale["a"])
-	require.Equal(t, []int32{1, 3}, leaders(m.snapshot))
-	require.EqualValues(t, 5, m.snapshot.Topics["a"].Partitions[0].LeaderEpoch)
+	require.Equal(t, []int32{1, 3}, leaders(m.Snapshot))
+	require.EqualValues(t, 5, m.Snapshot.Topic("a").Partition(0).LeaderEpoch)
 }
 
 func TestAnAnswerWithoutEpochDoesNotMakeTheNextOlderOneTrue(t *testing.T) {
-	s := step(&Snapshot{}, topicOf("a", 1, 5, 1)).snapshot
+	s := step(&Snapshot{}, topicOf("a", 1, 5, 1)).Snapshot
 	gone := topicOf("a", 1, -1, -1)
 	gone.Partitions[0].ErrorCode = protocol.LeaderNotAvailable
-	s = step(s, gone).snapshot
+	s = step(s, gone).Snapshot
 	require.Equal(t, []int32{NoLeader}, leaders(s))
-	s = step(s, topicOf("a", 1, 4, 2)).snapshot
+	s = step(s, topicOf("a", 1, 4, 2)).Snapshot
 	require.Equal(t, []int32{NoLeader}, leaders(s))
-	s = step(s, topicOf("a", 1, 6, 2)).snapshot
+	s = step(s, topicOf("a", 1, 6, 2)).Snapshot
 	require.Equal(t, []int32{2}, leaders(s))
 }
 
 func TestAnotherTopicIDEndsTheOldEpochs(t *testing.T) {
-	s := step(&Snapshot{}, topicOf("a", 1, 50, 1, 2, 3)).snapshot
+	s := step(&Snapshot{}, topicOf("a", 1, 50, 1, 2, 3)).Snapshot
 	m := step(s, topicOf("a", 2, 0, 3))
 	require.Empty(t, m.stale)
-	require.Equal(t, []int32{3}, leaders(m.snapshot))
-	require.Equal(t, protocol.UUID{2}, m.snapshot.Topics["a"].ID)
+	require.Equal(t, []int32{3}, leaders(m.Snapshot))
+	require.Equal(t, protocol.UUID{2}, m.Snapshot.Topic("a").ID)
 }
 
 func TestAnotherClusterEndsTheOldEpochs(t *testing.T) {
-	first := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 9, []string{"a"}, nil).snapshot
+	first := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 9, []string{"a"}, nil).Snapshot
 	other := "another cluster"
 	resp := answerOf(topicOf("a", 0, 0, 3))
 	resp.ClusterID = &other
-	require.Equal(t, []int32{3}, leaders(merge(first, resp, 9, []string{"a"}, nil).snapshot))
+	require.Equal(t, []int32{3}, leaders(merge(first, resp, 9, []string{"a"}, nil).Snapshot))
 }
 
 func TestEpochsOfOldVersionsAreNotTrusted(t *testing.T) {
-	s := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 8, []string{"a"}, nil).snapshot
-	require.EqualValues(t, -1, s.Topics["a"].Partitions[0].LeaderEpoch)
-	require.Equal(t, []int32{2}, leaders(merge(s, answerOf(topicOf("a", 0, 3, 2)), 8, []string{"a"}, nil).snapshot))
+	s := merge(&Snapshot{}, answerOf(topicOf("a", 0, 50, 1)), 8, []string{"a"}, nil).Snapshot
+	require.EqualValues(t, -1, s.Topic("a").Partition(0).LeaderEpoch)
+	require.Equal(t, []int32{2}, leaders(merge(s, answerOf(topicOf("a", 0, 3, 2)), 8, []string{"a"}, nil).Snapshot))
 }
 
 func TestATopicWithAnIDDoesNotShrink(t *testing.T) {
-	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 2, 3)).snapshot
-	require.Equal(t, []int32{2, 2, 3}, leaders(step(s, topicOf("a", 1, 1, 2, 2)).snapshot))
+	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 2, 3)).Snapshot
+	require.Equal(t, []int32{2, 2, 3}, leaders(step(s, topicOf("a", 1, 1, 2, 2)).Snapshot))
 	// Without ids it may be another topic.
-	s = step(&Snapshot{}, topicOf("a", 0, 0, 1, 2, 3)).snapshot
-	require.Equal(t, []int32{2, 2}, leaders(step(s, topicOf("a", 0, 1, 2, 2)).snapshot))
+	s = step(&Snapshot{}, topicOf("a", 0, 0, 1, 2, 3)).Snapshot
+	require.Equal(t, []int32{2, 2}, leaders(step(s, topicOf("a", 0, 1, 2, 2)).Snapshot))
 }
 
 func TestALeaderThatIsNoBrokerIsNone(t *testing.T) {
-	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 99, -5)).snapshot
+	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 99, -5)).Snapshot
 	require.Equal(t, []int32{1, NoLeader, NoLeader}, leaders(s))
 	_, ok := s.Leader("a", 1)
 	require.False(t, ok)
@@ -112,8 +120,8 @@ func TestALeaderThatIsNoBrokerIsNone(t *testing.T) {
 	resp := answerOf(topicOf("b", 2, 0, 2))
 	resp.Brokers = resp.Brokers[1:]
 	m := merge(s, resp, 13, []string{"b"}, nil)
-	require.Equal(t, []int32{NoLeader, NoLeader, NoLeader}, leaders(m.snapshot))
-	require.EqualValues(t, 0, m.snapshot.Topics["a"].Partitions[0].LeaderEpoch)
+	require.Equal(t, []int32{NoLeader, NoLeader, NoLeader}, leaders(m.Snapshot))
+	require.EqualValues(t, 0, m.Snapshot.Topic("a").Partition(0).LeaderEpoch)
 	require.Equal(t, []int32{1, NoLeader, NoLeader}, leaders(s))
 }
 
@@ -122,9 +130,9 @@ func TestPartitionErrorsTakeTheLeaderAwayUnlessTheLeaderIsFine(t *testing.T) {
 	topic.Partitions[0].ErrorCode = protocol.LeaderNotAvailable
 	topic.Partitions[1].ErrorCode = protocol.ReplicaNotAvailable
 	topic.Partitions[2].ErrorCode = protocol.ErrorCode(-77)
-	s := step(&Snapshot{}, topic).snapshot
+	s := step(&Snapshot{}, topic).Snapshot
 	require.Equal(t, []int32{NoLeader, 2, NoLeader}, leaders(s))
-	require.Equal(t, protocol.LeaderNotAvailable, s.Topics["a"].Partitions[0].ErrorCode)
+	require.Equal(t, protocol.LeaderNotAvailable, s.Topic("a").Partition(0).ErrorCode)
 }
 
 func TestStrangePartitionsAreSortedOut(t *testing.T) {
@@ -146,9 +154,9 @@ func TestStrangePartitionsAreSortedOut(t *testing.T) {
 		"absurdly high":        {[]int32{0, 1<<31 - 1, 1_000_000}, []int32{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := step(&Snapshot{}, odd(test.indexes...)).snapshot
+			s := step(&Snapshot{}, odd(test.indexes...)).Snapshot
 			require.Equal(t, test.want, leaders(s))
-			for i, p := range s.Topics["a"].Partitions {
+			for i, p := range s.Topic("a").Partitions() {
 				require.EqualValues(t, i, p.Index)
 			}
 		})
@@ -156,7 +164,7 @@ func TestStrangePartitionsAreSortedOut(t *testing.T) {
 	// Nothing usable is a topic that is being created.
 	m := step(&Snapshot{}, odd(-1, 1<<30))
 	require.Equal(t, protocol.LeaderNotAvailable, m.codes["a"])
-	require.NotContains(t, m.snapshot.Topics, "a")
+	require.Nil(t, m.Snapshot.Topic("a"))
 }
 
 func TestStrangeBrokersAreLeftOut(t *testing.T) {
@@ -167,7 +175,7 @@ func TestStrangeBrokersAreLeftOut(t *testing.T) {
 		{NodeID: -1, Host: "d", Port: 1}, {NodeID: 7, Host: strings.Repeat("h", 256), Port: 1}, {NodeID: 8, Host: "two\nlines", Port: 1},
 		{NodeID: 9, Host: "a b", Port: 1}, {NodeID: 10, Host: "\xff", Port: 1}, {NodeID: 11, Host: "\x1b[2J", Port: 1}, {NodeID: 5, Host: "::1", Port: 65535, Rack: &rack}, {NodeID: 6, Host: "f", Port: -1},
 	}
-	s := merge(&Snapshot{}, resp, 13, []string{"a"}, nil).snapshot
+	s := merge(&Snapshot{}, resp, 13, []string{"a"}, nil).Snapshot
 	require.Equal(t, map[int32]Broker{5: {ID: 5, Host: "::1", Port: 65535, Rack: "r1"}}, s.Brokers)
 	require.Equal(t, "[::1]:65535", s.Brokers[5].Address())
 }
@@ -176,7 +184,7 @@ func TestTopicsThatNobodyAskedForAreIgnoredAndThoseLeftOutAreUnknown(t *testing.
 	resp := answerOf(topicOf("b", 2, 0, 1))
 	resp.Topics = append(resp.Topics, protocol.MetadataTopic{})
 	m := merge(&Snapshot{}, resp, 13, []string{"a"}, nil)
-	require.Empty(t, m.snapshot.Topics)
+	require.Zero(t, m.Snapshot.Len())
 	require.Equal(t, map[string]protocol.ErrorCode{"a": protocol.UnknownTopicOrPartition}, m.codes)
 }
 
@@ -185,39 +193,39 @@ func hintOf(topic string, partition, leader, epoch int32) LeaderHint {
 }
 
 func TestHintsPatchWhatIsOlder(t *testing.T) {
-	s := step(&Snapshot{}, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot
-	require.Nil(t, s.hinted("", []LeaderHint{
+	s := step(&Snapshot{}, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot
+	require.Nil(t, hinted(s, "", []LeaderHint{
 		hintOf("a", 0, 2, 5), hintOf("a", 0, 2, 4), hintOf("a", 9, 2, 9), hintOf("a", -1, 2, 9), hintOf("nowhere", 0, 2, 9), hintOf("a", 0, 77, 9), hintOf("a", 0, -1, 9),
 	}, nil), "not newer, not known, or no broker")
-	require.Nil(t, s.hinted("", nil, []Broker{{ID: 9, Host: "x", Port: 1}}), "endpoints alone are no news")
+	require.Nil(t, hinted(s, "", nil, []Broker{{ID: 9, Host: "x", Port: 1}}), "endpoints alone are no news")
 
-	n := s.hinted("", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7), hintOf("a", 2, 8, 7)},
+	n := hinted(s, "", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7), hintOf("a", 2, 8, 7)},
 		[]Broker{{ID: 9, Host: "x", Port: 1}, {ID: 8, Host: "", Port: 1}, {ID: 2, Host: "moved", Port: 2}})
 	require.Equal(t, []int32{2, 9, 1, 1}, leaders(n))
-	require.EqualValues(t, 6, n.Topics["a"].Partitions[0].LeaderEpoch)
+	require.EqualValues(t, 6, n.Topic("a").Partition(0).LeaderEpoch)
 	require.Equal(t, "moved:2", n.Brokers[2].Address())
 	require.Equal(t, "b:2", s.Brokers[2].Address())
 	require.Equal(t, []int32{1, 1, 1, 1}, leaders(s))
 	require.Equal(t, s.Generation+1, n.Generation)
 
 	require.Equal(t, map[int32]Broker{1: {1, "a", 1, ""}, 2: {2, "moved", 2, ""}, 3: {3, "c", 3, ""}, 9: {9, "x", 1, ""}},
-		s.hinted("", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7)}, []Broker{
+		hinted(s, "", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7)}, []Broker{
 			{ID: 9, Host: "x", Port: 1}, {ID: 2, Host: "moved", Port: 2}, {ID: 50, Host: "leads nothing", Port: 1},
 		}).Brokers, "endpoints that lead nothing are left out")
 
 	// An answer from before the hint does not undo it; but a broker that it does not list cannot be connected to.
-	require.Equal(t, []int32{2, NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).snapshot))
+	require.Equal(t, []int32{2, NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot))
 }
 
 // TestAHintForATopicThatWasMadeAgainIsIgnored: the epochs of the old one say nothing about the new one.
 func TestAHintForATopicThatWasMadeAgainIsIgnored(t *testing.T) {
-	old := step(&Snapshot{}, topicOf("a", 1, 5, 1)).snapshot
-	s := step(old, topicOf("a", 2, 0, 1)).snapshot
+	old := step(&Snapshot{}, topicOf("a", 1, 5, 1)).Snapshot
+	s := step(old, topicOf("a", 2, 0, 1)).Snapshot
 	hint := hintOf("a", 0, 2, 6)
-	hint.TopicID = old.Topics["a"].ID
-	require.Nil(t, s.hinted("", []LeaderHint{hint}, nil))
-	hint.TopicID = s.Topics["a"].ID
-	require.Equal(t, []int32{2}, leaders(s.hinted("", []LeaderHint{hint}, nil)))
+	hint.TopicID = old.Topic("a").ID
+	require.Nil(t, hinted(s, "", []LeaderHint{hint}, nil))
+	hint.TopicID = s.Topic("a").ID
+	require.Equal(t, []int32{2}, leaders(hinted(s, "", []LeaderHint{hint}, nil)))
 }
 
 func TestAHintIsToldAtOnce(t *testing.T) {
@@ -226,7 +234,7 @@ func TestAHintIsToldAtOnce(t *testing.T) {
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
 		told := make(chan *Snapshot, 1)
-		c.OnChange(func(s *Snapshot) { told <- s })
+		c.OnChange(func(change *Change) { told <- change.Snapshot })
 		took(t, 0, func() {
 			c.Hint("", []LeaderHint{hintOf("a", 0, 3, 1)}, nil)
 			require.Same(t, <-told, c.Snapshot())
@@ -265,9 +273,9 @@ func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
 		hints[i] = hintOf("a", int32(i), int32(i), 1)
 	}
 	var s, n *Snapshot
-	require.Less(t, spent(func() { s = merge(&Snapshot{}, resp, 13, []string{"a"}, nil).snapshot }), uint64(600*many))
-	require.Len(t, s.Topics["a"].Partitions, many)
-	require.Less(t, spent(func() { n = s.hinted("", hints, endpoints) }), uint64(900*many))
+	require.Less(t, spent(func() { s = merge(&Snapshot{}, resp, 13, []string{"a"}, nil).Snapshot }), uint64(600*many))
+	require.Equal(t, many, s.Topic("a").Len())
+	require.Less(t, spent(func() { n = hinted(s, "", hints, endpoints) }), uint64(1100*many))
 	require.Equal(t, "moved7:2", n.Brokers[7].Address())
 
 	c := &Client{cfg: Config{Bootstrap: []string{"b:1", "b:2"}, Rebootstrap: true}, servers: make(servers)}
@@ -320,11 +328,11 @@ func FuzzMerge(f *testing.F) {
 			if grown := allocated() - spentBefore; grown > uint64(100*(len(first)+len(second))+1<<20) {
 				t.Fatalf("%d bytes were allocated for answers of %d and %d", grown, len(first), len(second))
 			}
-			s = m.snapshot
+			s = m.Snapshot
 			if len(m.codes) == 0 || s.Generation != before.Generation+1 {
 				t.Fatal("no answer for what was asked")
 			}
-			if n := s.hinted("", []LeaderHint{hintOf("a", 0, 1, 1<<30)}, nil); n != nil {
+			if n := hinted(s, "", []LeaderHint{hintOf("a", 0, 1, 1<<30)}, nil); n != nil {
 				holdsTogether(t, n, 2*(len(first)+len(second)))
 			}
 			holdsTogether(t, s, 2*(len(first)+len(second)))
@@ -341,11 +349,11 @@ func allocated() uint64 {
 
 // holdsTogether checks what users of a snapshot rely on.
 func holdsTogether(t *testing.T, s *Snapshot, limit int) {
-	for name, topic := range s.Topics {
-		if topic.Name != name || len(topic.Partitions) == 0 || len(topic.Partitions) > limit {
-			t.Fatalf("topic %q has %d partitions", name, len(topic.Partitions))
+	for name, topic := range s.Topics() {
+		if topic.Name != name || topic.Len() == 0 || topic.Len() > limit {
+			t.Fatalf("topic %q has %d partitions", name, topic.Len())
 		}
-		for i, p := range topic.Partitions {
+		for i, p := range topic.Partitions() {
 			if int(p.Index) != i {
 				t.Fatalf("partition %d at %d", p.Index, i)
 			}

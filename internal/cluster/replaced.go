@@ -45,20 +45,22 @@ func (c *Client) misrouted(r *reply) error {
 // requestAgain wants the topics that the former cluster had and the response does not have. Topics that the request did not name
 // are requested at once. Where one change of the cluster follows another, all of them wait for the backoff: otherwise the
 // changes could follow each other as fast as servers answer. It needs mu.
-func (c *Client) requestAgain(former map[string]*Topic, m merged, now time.Time) {
+func (c *Client) requestAgain(former *Snapshot, m merged, now time.Time) {
 	at := now
 	if c.replacements > 1 {
 		at = c.notBefore
 	}
 	for name, e := range c.topics.all {
-		if m.snapshot.Topics[name] != nil || e.failure != nil {
+		if m.Snapshot.Topic(name) != nil || e.failure != nil {
 			continue
 		}
-		if former[name] != nil {
-			c.topics.wanted[name] = e
-		}
-		if _, named := m.codes[name]; !named || e.next.Before(at) {
-			e.next = at
+		_, named := m.codes[name]
+		switch {
+		case former.Topic(name) == nil && !e.wanted:
+		case !named || e.next.Before(at):
+			c.topics.want(e, at)
+		default:
+			c.topics.want(e, e.next)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (w *world) replace(id string, topics ...protocol.MetadataTopic) {
 }
 
 func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
-	former := merge(&Snapshot{}, answerOf(topicOf("a", 1, 50, 1, 2, 3), topicOf("b", 2, 50, 1)), 13, []string{"a", "b"}, nil).snapshot
+	former := merge(&Snapshot{}, answerOf(topicOf("a", 1, 50, 1, 2, 3), topicOf("b", 2, 50, 1)), 13, []string{"a", "b"}, nil).Snapshot
 	other := func(topics ...protocol.MetadataTopic) *protocol.MetadataResponse {
 		resp := ofCluster("another cluster", answerOf(topics...))
 		resp.Brokers = []protocol.MetadataBroker{{NodeID: 2, Host: "x", Port: 9}}
@@ -45,27 +45,27 @@ func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
 		for _, id := range []byte{0, 1, 9} { // also where the ids are equal, or there are none
 			m := merge(former, other(topicOf("a", id, 0, 2, 1)), 13, []string{"a"}, nil)
 			require.True(t, m.replaced && m.changed)
-			require.Equal(t, "another cluster", m.snapshot.ClusterID)
-			require.Equal(t, map[int32]Broker{2: {ID: 2, Host: "x", Port: 9}}, m.snapshot.Brokers)
-			require.Equal(t, []int32{2, NoLeader}, leaders(m.snapshot))
-			require.Equal(t, protocol.UUID{id}, m.snapshot.Topics["a"].ID)
-			require.Zero(t, m.snapshot.Topics["a"].Partitions[0].LeaderEpoch)
-			require.NotContains(t, m.snapshot.Topics, "b", "which the request did not name")
+			require.Equal(t, "another cluster", m.Snapshot.ClusterID)
+			require.Equal(t, map[int32]Broker{2: {ID: 2, Host: "x", Port: 9}}, m.Snapshot.Brokers)
+			require.Equal(t, []int32{2, NoLeader}, leaders(m.Snapshot))
+			require.Equal(t, protocol.UUID{id}, m.Snapshot.Topic("a").ID)
+			require.Zero(t, m.Snapshot.Topic("a").Partition(0).LeaderEpoch)
+			require.Nil(t, m.Snapshot.Topic("b"), "which the request did not name")
 			require.Empty(t, m.stale)
-			require.Equal(t, former.Generation+1, m.snapshot.Generation)
+			require.Equal(t, former.Generation+1, m.Snapshot.Generation)
 		}
 		require.Equal(t, []int32{1, 2, 3}, leaders(former))
 	})
 	t.Run("an error keeps no topic", func(t *testing.T) {
 		m := merge(former, other(refusedTopic("a", protocol.UnknownServerError)), 13, []string{"a"}, nil)
-		require.Empty(t, m.snapshot.Topics)
+		require.Zero(t, m.Snapshot.Len())
 		require.Equal(t, map[string]protocol.ErrorCode{"a": protocol.UnknownServerError}, m.codes)
 	})
 	t.Run("an error keeps no leader", func(t *testing.T) {
 		topic := topicOf("a", 1, 0, 2)
 		topic.Partitions[0].ErrorCode = protocol.UnknownServerError
 		m := merge(former, other(topic), 13, []string{"a"}, nil)
-		require.Equal(t, []int32{NoLeader}, leaders(m.snapshot))
+		require.Equal(t, []int32{NoLeader}, leaders(m.Snapshot))
 	})
 	t.Run("a response without an id proves nothing", func(t *testing.T) {
 		for _, id := range []*string{nil, new(string)} {
@@ -73,19 +73,19 @@ func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
 			resp.ClusterID = id
 			m := merge(former, resp, 13, []string{"a"}, nil)
 			require.False(t, m.replaced)
-			require.Equal(t, "the cluster", m.snapshot.ClusterID)
-			require.Contains(t, m.snapshot.Topics, "b")
+			require.Equal(t, "the cluster", m.Snapshot.ClusterID)
+			require.NotNil(t, m.Snapshot.Topic("b"))
 		}
 	})
 	t.Run("the first id is no change", func(t *testing.T) {
 		resp := answerOf(topicOf("a", 1, 5, 1), topicOf("b", 2, 5, 1))
 		resp.ClusterID = nil
-		s := merge(&Snapshot{}, resp, 13, []string{"a", "b"}, nil).snapshot
+		s := merge(&Snapshot{}, resp, 13, []string{"a", "b"}, nil).Snapshot
 		m := step(s, topicOf("a", 1, 5, 1))
 		require.False(t, m.replaced)
 		require.True(t, m.changed)
-		require.Equal(t, "the cluster", m.snapshot.ClusterID)
-		require.Contains(t, m.snapshot.Topics, "b")
+		require.Equal(t, "the cluster", m.Snapshot.ClusterID)
+		require.NotNil(t, m.Snapshot.Topic("b"))
 	})
 }
 
@@ -99,8 +99,8 @@ func TestTopicsInUseAreRequestedFromTheNewClusterAtOnce(t *testing.T) {
 		w.replace("another cluster", topicOf("a", 11, 0, 2), topicOf("b", 12, 0, 2), topicOf("new", 13, 0, 2))
 		w.requests()
 		var mixed []string
-		c.OnChange(func(s *Snapshot) {
-			for name, topic := range s.Topics {
+		c.OnChange(func(change *Change) {
+			for name, topic := range change.Snapshot.Topics() {
 				if topic.ID[0] < 10 {
 					mixed = append(mixed, name)
 				}
@@ -110,15 +110,15 @@ func TestTopicsInUseAreRequestedFromTheNewClusterAtOnce(t *testing.T) {
 			known(t, c, "new")
 			synctest.Wait()
 			require.Equal(t, "another cluster", c.Snapshot().ClusterID)
-			require.Len(t, c.Snapshot().Topics, 3)
-			require.Equal(t, protocol.UUID{12}, c.Snapshot().Topics["b"].ID)
+			require.Equal(t, 3, c.Snapshot().Len())
+			require.Equal(t, protocol.UUID{12}, c.Snapshot().Topic("b").ID)
 		})
 		require.Empty(t, mixed, "no snapshot mixes two clusters")
 		rs := w.requests()
 		require.Len(t, rs, 2)
 		require.Equal(t, []string{"a", "b"}, rs[0].topics, "the known topics come first over a new connection")
 		require.Equal(t, []string{"new"}, rs[1].topics)
-		require.Same(t, b.used, c.Snapshot().Topics["b"].used, "use counts on")
+		require.Same(t, b.used, c.Snapshot().Topic("b").used, "use counts on")
 	})
 }
 
@@ -151,8 +151,8 @@ func TestTheNewClusterIsNotJudgedByTheFormerOne(t *testing.T) {
 			c.Refresh()
 			time.Sleep(time.Second)
 		}
-		require.Contains(t, c.Snapshot().Topics, "lost", "four seconds are no five")
-		require.EqualValues(t, 1, c.Snapshot().Topics["old"].Partitions[0].Leader)
+		require.NotNil(t, c.Snapshot().Topic("lost"), "four seconds are no five")
+		require.EqualValues(t, 1, c.Snapshot().Topic("old").Partition(0).Leader)
 	})
 }
 
@@ -167,10 +167,10 @@ func TestATopicThatTheNewClusterDoesNotHaveIsWaitedFor(t *testing.T) {
 				w.requests()
 				c.Refresh()
 				synctest.Wait()
-				require.NotContains(t, c.Snapshot().Topics, "a")
+				require.Nil(t, c.Snapshot().Topic("a"))
 				time.AfterFunc(3*time.Second, func() { w.replace("another cluster", topicOf("a", 11, 0, 2)) })
 				time.Sleep(4500 * time.Millisecond)
-				require.Equal(t, protocol.UUID{11}, c.Snapshot().Topics["a"].ID, "nobody had to ask again")
+				require.Equal(t, protocol.UUID{11}, c.Snapshot().Topic("a").ID, "nobody had to ask again")
 				rs := w.requests()
 				spaced(t, rs)
 				require.False(t, rs[0].create, "a refresh creates nothing")
@@ -209,15 +209,15 @@ func TestAddressesOfTheFormerClusterAreForgotten(t *testing.T) {
 }
 
 func TestHintsOfAnotherClusterAreIgnored(t *testing.T) {
-	s := step(&Snapshot{}, topicOf("a", 1, 5, 1)).snapshot
+	s := step(&Snapshot{}, topicOf("a", 1, 5, 1)).Snapshot
 	hints := []LeaderHint{hintOf("a", 0, 2, 6)}
-	require.Nil(t, s.hinted("another cluster", hints, nil))
-	require.Nil(t, s.hinted("another cluster", hints, []Broker{{ID: 2, Host: "x", Port: 9}}))
-	require.Equal(t, []int32{2}, leaders(s.hinted("the cluster", hints, nil)))
-	require.Equal(t, []int32{2}, leaders(s.hinted("", hints, nil)), "an id that is not known proves nothing")
+	require.Nil(t, hinted(s, "another cluster", hints, nil))
+	require.Nil(t, hinted(s, "another cluster", hints, []Broker{{ID: 2, Host: "x", Port: 9}}))
+	require.Equal(t, []int32{2}, leaders(hinted(s, "the cluster", hints, nil)))
+	require.Equal(t, []int32{2}, leaders(hinted(s, "", hints, nil)), "an id that is not known proves nothing")
 	unnamed := *s
 	unnamed.ClusterID = ""
-	require.Equal(t, []int32{2}, leaders(unnamed.hinted("the cluster", hints, nil)))
+	require.Equal(t, []int32{2}, leaders(hinted(&unnamed, "the cluster", hints, nil)))
 
 	w := newWorld()
 	w.topics(topicOf("a", 1, 5, 1))
@@ -295,7 +295,7 @@ func TestTheClusterStaysWhileTheConnectionLives(t *testing.T) {
 			require.Equal(t, c.Snapshot().ClusterID, id)
 			known(t, c, "b")
 		}
-		require.Same(t, first, c.Snapshot().Topics["a"])
+		require.Same(t, first, c.Snapshot().Topic("a"))
 	})
 }
 
@@ -308,11 +308,12 @@ func TestAClusterThatAlternatesIsFollowedWithABackoff(t *testing.T) {
 			run(t, w, func(cfg *Config) { cfg.Logger = log.logger() }, func(t *testing.T, c *Client) {
 				var ids []string
 				var mu sync.Mutex
-				c.OnChange(func(s *Snapshot) {
+				c.OnChange(func(change *Change) {
+					s := change.Snapshot
 					mu.Lock()
 					ids = append(ids, s.ClusterID)
 					mu.Unlock()
-					for name, topic := range s.Topics {
+					for name, topic := range s.Topics() {
 						if topic.ID != (protocol.UUID{1}) && s.ClusterID == "one cluster" || topic.ID != (protocol.UUID{2}) && s.ClusterID == "another cluster" {
 							t.Errorf("%s of %v in a snapshot of %s", name, topic.ID, s.ClusterID)
 						}
@@ -352,7 +353,7 @@ func TestAClusterIDThatChangesOverOneConnectionIsFollowedWithABackoff(t *testing
 	})
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
-		c.OnChange(func(*Snapshot) {
+		c.OnChange(func(*Change) {
 			_, _ = c.TopicNow("a")
 			_, _ = c.TopicNow("b")
 			c.Refresh()

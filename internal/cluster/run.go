@@ -40,32 +40,32 @@ func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// Topics that are not known yet come first, and without regard to the backoff of the others.
-	due = c.topics.forget(now, c.cfg.RequestTimeout)
-	if !due.IsZero() && !due.After(now) {
-		if c.firstKnown() {
-			q.all, q.wish, c.refresh = true, c.refresh, false
-			return q, due, true
-		}
-		return question{topics: slices.Collect(maps.Keys(c.topics.wanted)), create: c.cfg.AllowAutoTopicCreation}, due, true
+	if len(c.topics.due) > 0 && !c.topics.due[0].next.After(now) && c.firstKnown() {
+		return c.refreshAll(), now, true
+	}
+	names, due := c.topics.takeDue(now, c.cfg.RequestTimeout)
+	if len(names) > 0 {
+		return question{topics: names, create: c.cfg.AllowAutoTopicCreation}, now, true
 	}
 	if c.waiting != nil {
 		return question{all: true}, now, true
 	}
-	if len(c.topics.all) == len(c.topics.wanted) {
+	if len(c.topics.all) == c.topics.wanted {
 		c.refresh = false
 		return q, due, false
 	}
 	again := c.renewAt
-	if c.refresh {
+	if c.refresh || len(c.topics.stale) > 0 {
 		again = now
 	}
 	if again.Before(c.notBefore) {
 		again = c.notBefore
 	}
 	if !again.After(now) {
-		q.all, q.wish = true, c.refresh
-		c.refresh = false
-		return q, now, true
+		if c.refresh || !c.renewAt.After(now) {
+			return c.refreshAll(), now, true
+		}
+		return question{topics: slices.Collect(maps.Keys(c.topics.stale)), wish: true}, now, true
 	}
 	if due.IsZero() || again.Before(due) {
 		due = again
@@ -73,11 +73,18 @@ func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
 	return q, due, false
 }
 
+// refreshAll returns the question for all known topics, and takes Refresh's wish. It needs mu.
+func (c *Client) refreshAll() question {
+	q := question{all: true, wish: c.refresh || len(c.topics.stale) > 0}
+	c.refresh = false
+	return q
+}
+
 // others returns the topics that are not wanted separately. It needs mu.
 func (c *Client) others() []string {
-	names := make([]string, 0, len(c.topics.all)-len(c.topics.wanted))
-	for name := range c.topics.all {
-		if c.topics.wanted[name] == nil {
+	names := make([]string, 0, len(c.topics.all)-c.topics.wanted)
+	for name, e := range c.topics.all {
+		if !e.wanted {
 			names = append(names, name)
 		}
 	}
@@ -87,7 +94,7 @@ func (c *Client) others() []string {
 // firstKnown reports whether the known topics are requested before the wanted ones. A new connection may lead to a cluster that was recreated
 // under its former id, which only the ids of known topics show. The sender must know that before it uses the new topic. It needs mu.
 func (c *Client) firstKnown() bool {
-	return (c.conn == nil || c.conn.Err() != nil) && len(c.topics.all) > len(c.topics.wanted)
+	return (c.conn == nil || c.conn.Err() != nil) && len(c.topics.all) > c.topics.wanted
 }
 
 // inquire asks a question and takes the answer in.
@@ -103,6 +110,11 @@ func (c *Client) inquire(q question) {
 			return
 		}
 	}
+	c.mu.Lock()
+	for _, name := range q.topics {
+		delete(c.topics.stale, name)
+	}
+	c.mu.Unlock()
 	r, err := c.fetch(q)
 	if err != nil {
 		c.failed(q, err)
@@ -118,24 +130,28 @@ func (c *Client) inquire(q question) {
 	c.complete(done)
 }
 
-// expire forgets the topics that nobody has used for metadata.max.idle.ms.
+// expire forgets the topics that nobody has used for metadata.max.idle.ms, if Config.LetGo agrees.
 func (c *Client) expire() {
-	done := new(completion)
+	now := time.Now()
 	c.mu.Lock()
-	names := c.topics.expire(time.Now(), c.cfg.MaxIdle)
-	c.remove(names, done)
+	names := c.topics.idleFor(now, c.cfg.MaxIdle)
 	c.mu.Unlock()
-	c.complete(done)
-}
-
-// remove takes topics out of the snapshot. It needs mu.
-func (c *Client) remove(names []string, done *completion) {
-	s := c.Snapshot()
-	names = slices.DeleteFunc(names, func(name string) bool { return s.Topics[name] == nil })
-	if len(names) > 0 {
-		done.snapshot = s.without(names)
-		c.snapshot.Store(done.snapshot)
+	names = slices.DeleteFunc(names, func(name string) bool { return !c.cfg.LetGo(name) })
+	if len(names) == 0 {
+		return
 	}
+	c.mu.Lock()
+	change := &Change{Snapshot: c.Snapshot().next()}
+	for _, name := range names {
+		if c.topics.forget(name, now, c.cfg.MaxIdle) { // else a Send has used it since
+			change.remove(name)
+		}
+	}
+	if len(change.Topics) > 0 {
+		c.publish(change)
+	}
+	c.mu.Unlock()
+	c.deliver()
 }
 
 // failed takes in that nobody answered.
@@ -145,11 +161,7 @@ func (c *Client) failed(q question, err error) {
 	c.mu.Lock()
 	c.failures++
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.failures))
-	// A wish that was not granted is still there.
-	c.refresh = c.refresh || q.wish
-	for _, e := range c.topics.wanted {
-		e.missing(nil, now, c.cfg.retry().Delay)
-	}
+	c.askAgain(q, now)
 	done.waiting, c.waiting = c.waiting, nil
 	first := c.failures == 1
 	c.mu.Unlock()
@@ -159,18 +171,37 @@ func (c *Client) failed(q question, err error) {
 	c.complete(done)
 }
 
+// askAgain puts a question that nobody answered back. It needs mu.
+func (c *Client) askAgain(q question, now time.Time) {
+	// A wish that was not granted is still there.
+	c.refresh = c.refresh || q.all && q.wish
+	wanted := q.topics
+	if q.all {
+		wanted, _ = c.topics.takeDue(now, c.cfg.RequestTimeout)
+	}
+	for _, name := range wanted {
+		e := c.topics.all[name]
+		switch {
+		case e == nil:
+		case e.wanted:
+			c.topics.missing(e, nil, now, c.cfg.retry().Delay)
+		default:
+			c.topics.stale[name] = e
+		}
+	}
+}
+
 // completion collects what is to be done when the lock is free again.
 type completion struct {
 	now      time.Time
 	ready    []chan struct{}
-	snapshot *Snapshot
 	waiting  *connection
 	err      error
 	replaced *transport.Conn
 	notice   func() // writes to the log
 }
 
-// complete wakes those who wait, and tells of the new snapshot.
+// complete wakes those who wait, and delivers the changes.
 func (c *Client) complete(done *completion) {
 	if done.notice != nil {
 		done.notice()
@@ -185,15 +216,7 @@ func (c *Client) complete(done *completion) {
 	if done.replaced != nil {
 		done.replaced.Close(errReplaced)
 	}
-	if done.snapshot == nil {
-		return
-	}
-	c.mu.Lock()
-	watchers := c.watchers
-	c.mu.Unlock()
-	for _, fn := range watchers {
-		fn(done.snapshot)
-	}
+	c.deliver()
 }
 
 // adopt makes the connection over which the answer came the client's. It needs mu.
@@ -214,36 +237,44 @@ func (c *Client) adopt(r reply, done *completion) {
 func (c *Client) take(q question, r reply, done *completion) {
 	before := c.Snapshot()
 	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
-	c.refresh = c.refresh || m.unsure
 	if m.replaced {
 		c.discardCluster(done.now)
-		done.notice = c.replacementNotice(before.ClusterID, m.snapshot.ClusterID, r.address, done.now)
+		done.notice = c.replacementNotice(before.ClusterID, m.Snapshot.ClusterID, r.address, done.now)
 	}
-	var gone []string
 	for name, code := range m.codes {
-		e := c.topics.all[name]
-		t := m.snapshot.Topics[name]
-		if t != nil && t.used == nil {
-			t.used = e.used
+		if e := c.topics.all[name]; e != nil { // else it was forgotten meanwhile
+			c.takeTopic(e, code, &m, done)
 		}
-		e.told(m.stale[name], done.now)
-		ready, keep := c.judge(e, t != nil, code, done.now)
-		if ready != nil {
-			done.ready = append(done.ready, ready)
-		}
-		if !keep {
-			gone = append(gone, name)
-		}
+	}
+	for name := range m.unsure {
+		c.refreshTopic(name)
 	}
 	if m.replaced {
-		c.requestAgain(before.Topics, m, done.now)
+		c.requestAgain(before, m, done.now)
 	}
-	c.snapshot.Store(m.snapshot)
-	done.snapshot = m.snapshot
-	c.remove(gone, done)
-	c.servers.prune(m.snapshot.Brokers)
+	c.publish(&m.Change)
+	c.servers.prune(m.Snapshot.Brokers)
 	throttle := time.Duration(protocol.ThrottleMs(r.resp, r.version)) * time.Millisecond
 	c.pace(q, m, min(throttle, c.cfg.longestThrottle()), done.now)
+}
+
+// takeTopic settles what an answer says of one topic. It needs mu.
+func (c *Client) takeTopic(e *entry, code protocol.ErrorCode, m *merged, done *completion) {
+	t := m.Snapshot.Topic(e.name)
+	if t != nil && t.used == nil {
+		t.used = e.used
+	}
+	e.told(m.stale[e.name], done.now)
+	ready, keep := c.judge(e, t != nil, code, done.now)
+	if ready != nil {
+		done.ready = append(done.ready, ready)
+	}
+	switch {
+	case !keep:
+		m.remove(e.name)
+	case t != nil && e.awaitsLeader(t, done.now):
+		c.refreshTopic(e.name)
+	}
 }
 
 // judge settles what an answer says of one topic. ready is to be closed if it is not nil; keep is false when a topic that was
@@ -259,23 +290,24 @@ func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.T
 		return c.topics.failed(e, err, now, pause), false
 	}
 	if !known {
-		e.missing(err, now, pause)
+		c.topics.missing(e, err, now, pause)
 		return nil, true
 	}
 	e.why = err
 	if e.absent(reaction == absent, now, c.cfg.grace()) {
 		return nil, false
 	}
-	c.refresh = true
+	c.refreshTopic(e.name)
 	return nil, true
 }
 
 // pace sets when metadata may and must be asked for next. It needs mu.
 func (c *Client) pace(q question, m merged, throttle time.Duration, now time.Time) {
-	if !q.all {
+	if q.all {
+		c.renewAt = now.Add(c.cfg.MaxAge)
+	} else if !q.wish {
 		return
 	}
-	c.renewAt = now.Add(c.cfg.MaxAge)
 	if m.changed || !q.wish {
 		c.fruitless = 0
 	} else {

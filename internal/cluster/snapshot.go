@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"maps"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gosamsa/samsa/internal/immutable"
 	"github.com/gosamsa/samsa/protocol"
 )
 
@@ -80,36 +81,121 @@ type Topic struct {
 	ID protocol.UUID
 	// Internal: the topic is the cluster's own.
 	Internal bool
-	// Partitions has partition i at index i.
-	Partitions []Partition
 
-	// used is when the topic was used last, in nanoseconds since 1970. All Topics of one name share it.
-	used *atomic.Int64
+	partitions immutable.Vector[Partition]
+	// leaders has each broker that leads a partition, ascending. It may have former leaders too.
+	leaders []int32
+	// leaderless counts the partitions without a leader.
+	leaderless int
+	// used is shared by all Topics of one name.
+	used *usage
+}
+
+// newTopic returns a topic with a table of partitions, which it keeps.
+func newTopic(name string, id protocol.UUID, table []Partition) *Topic {
+	t := &Topic{Name: name, ID: id, partitions: immutable.VectorOf(table)}
+	t.count(table)
+	return t
+}
+
+// count notes the leaders of partitions that are new in the topic.
+func (t *Topic) count(partitions []Partition) {
+	leaders := slices.Clone(t.leaders)
+	for i := range partitions {
+		leader := partitions[i].Leader
+		if leader == NoLeader {
+			t.leaderless++
+		} else if _, known := slices.BinarySearch(t.leaders, leader); !known {
+			leaders = append(leaders, leader)
+		}
+	}
+	if len(leaders) > len(t.leaders) {
+		slices.Sort(leaders)
+		t.leaders = slices.Compact(leaders)
+	}
+}
+
+// Len returns the number of partitions.
+func (t *Topic) Len() int { return t.partitions.Len() }
+
+// Partition returns partition i, which must not be changed.
+func (t *Topic) Partition(i int) *Partition { return t.partitions.At(i) }
+
+// Partitions iterates over the partitions, in order.
+func (t *Topic) Partitions() iter.Seq2[int, *Partition] { return t.partitions.All() }
+
+// SameAvailability reports whether the topics have the same number of partitions, and the same ones of them have a leader. If the cost of an
+// exact answer would not follow the difference, it reports false.
+func (t *Topic) SameAvailability(o *Topic) bool {
+	return t.Len() == o.Len() && t.leaderless == 0 && o.leaderless == 0
+}
+
+// cheapChange is the part of a topic's partitions up to which single changes cost less than another table.
+const cheapChange = 32
+
+// with returns the topic with other partitions, each at its index. The cost follows their number.
+func (t *Topic) with(changed ...Partition) *Topic {
+	next := *t
+	if len(changed) > t.Len()/cheapChange {
+		table := make([]Partition, t.Len())
+		for i, p := range t.Partitions() {
+			table[i] = *p
+		}
+		for _, p := range changed {
+			table[p.Index] = p
+		}
+		next.leaders, next.leaderless = nil, 0
+		next.partitions = immutable.VectorOf(table)
+		next.count(table)
+		return &next
+	}
+	for i := range changed {
+		p := &changed[i]
+		if next.partitions.At(int(p.Index)).Leader == NoLeader {
+			next.leaderless--
+		}
+		next.partitions = next.partitions.With(int(p.Index), *p)
+	}
+	next.count(changed)
+	return &next
+}
+
+// usage tells when a topic was used last. It measures monotonic time from the client's start, so a step of the wall clock is no use.
+type usage struct {
+	began time.Time
+	at    atomic.Int64
 }
 
 // touchStep is how exact Touch is. A store only so often keeps the cache line of a busy topic shared.
 const touchStep = 100 * time.Millisecond
 
-// Touch says that the topic is in use, which keeps it from being forgotten for another metadata.max.idle.ms. It is cheap.
-func (t *Topic) Touch(now time.Time) {
-	if t.used == nil {
-		return
-	}
-	if n := now.UnixNano(); n-t.used.Load() >= int64(touchStep) {
-		t.used.Store(n)
+func (u *usage) touch(now time.Time) {
+	if n := int64(now.Sub(u.began)); n-u.at.Load() >= int64(touchStep) {
+		u.at.Store(n)
 	}
 }
 
-func (t *Topic) equal(o *Topic) bool {
-	if t.ID != o.ID || t.Internal != o.Internal || len(t.Partitions) != len(o.Partitions) {
-		return false
+// idleFor returns for how long nobody has used the topic.
+func (u *usage) idleFor(now time.Time) time.Duration {
+	return now.Sub(u.began) - time.Duration(u.at.Load())
+}
+
+// Touch says that the topic is in use, which keeps it from being forgotten for another metadata.max.idle.ms. It is cheap.
+func (t *Topic) Touch(now time.Time) {
+	if t.used != nil {
+		t.used.touch(now)
 	}
-	for i := range t.Partitions {
-		if !t.Partitions[i].equal(&o.Partitions[i]) {
-			return false
+}
+
+// differences returns the indexes of the partitions that differ between two versions of a topic, where partitions are compared by
+// index. Where one has more partitions, these differ too.
+func (t *Topic) differences(o *Topic) (indexes []int32) {
+	for i := range max(t.Len(), o.Len()) {
+		if i >= t.Len() || i >= o.Len() || !t.Partition(i).equal(o.Partition(i)) {
+			indexes = append(indexes, int32(i))
 		}
 	}
-	return true
+	return indexes
 }
 
 // Snapshot is what was known at one moment. Nothing in it ever changes.
@@ -117,34 +203,37 @@ type Snapshot struct {
 	// ClusterID is empty where brokers do not tell it.
 	ClusterID string
 	Brokers   map[int32]Broker
-	Topics    map[string]*Topic
 	// Generation grows with every snapshot of one client. Zero is the empty one from before the first answer.
 	Generation uint64
+
+	topics immutable.Map[*Topic]
 }
+
+// Topic returns a topic, or nil when the snapshot does not have it.
+func (s *Snapshot) Topic(name string) *Topic {
+	t, _ := s.topics.Get(name)
+	return t
+}
+
+// Len returns the number of topics.
+func (s *Snapshot) Len() int { return s.topics.Len() }
+
+// Topics iterates over the topics, in no particular order.
+func (s *Snapshot) Topics() iter.Seq2[string, *Topic] { return s.topics.All() }
 
 // Leader returns the broker that leads a partition; ok is false when the partition or its leader is not known.
 func (s *Snapshot) Leader(topic string, partition int32) (leader Broker, ok bool) {
-	t := s.Topics[topic]
-	if t == nil || partition < 0 || int(partition) >= len(t.Partitions) {
+	t := s.Topic(topic)
+	if t == nil || partition < 0 || int(partition) >= t.Len() {
 		return Broker{}, false
 	}
-	leader, ok = s.Brokers[t.Partitions[partition].Leader]
+	leader, ok = s.Brokers[t.Partition(int(partition)).Leader]
 	return leader, ok
 }
 
-// next returns a copy of the next generation that shares the maps.
+// next returns a copy of the next generation that shares the brokers and topics.
 func (s *Snapshot) next() *Snapshot {
 	n := *s
 	n.Generation++
 	return &n
-}
-
-// without returns the next snapshot, in which the named topics are missing.
-func (s *Snapshot) without(names []string) *Snapshot {
-	n := s.next()
-	n.Topics = maps.Clone(s.Topics)
-	for _, name := range names {
-		delete(n.Topics, name)
-	}
-	return n
 }

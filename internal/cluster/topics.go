@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"sync/atomic"
+	"container/heap"
 	"time"
 
 	"github.com/gosamsa/samsa/protocol"
@@ -11,13 +11,16 @@ import (
 type entry struct {
 	name string
 	// used is shared with the snapshots' Topics.
-	used *atomic.Int64
+	used *usage
 	// waiters are in Topic. ready is closed when their wait is over; it is nil while nobody waits.
 	waiters int
 	ready   chan struct{}
-	// attempts counts answers without the topic, and failures to get one, in a row; next is when it is asked for again.
+	// wanted: the topic is requested until it is known. attempts counts answers without the topic, and failures to get one, in a row; next
+	// is when it is requested again. at is the index in topics.due, or notDue.
+	wanted   bool
 	attempts int
 	next     time.Time
+	at       int
 	// why is what the last answer said instead.
 	why error
 	// failure is an answer that waiting cannot cure. Until failedUntil everybody gets it without asking again.
@@ -27,39 +30,131 @@ type entry struct {
 	lostSince time.Time
 	// oldSince is since when brokers tell of nothing but leaders that look older than the known ones.
 	oldSince time.Time
+	// leaderUntil is until when the client requests the topic while it lacks a leader. leaderOf is the last partition that waits for one.
+	leaderUntil time.Time
+	leaderOf    int32
 }
 
-// topics are the entries of a client. wanted is the part that is asked for until it is known: somebody waits, or did lately.
+// notDue is the index of an entry that is not in topics.due.
+const notDue = -1
+
+// topics are the entries of a client.
 type topics struct {
-	all, wanted map[string]*entry
+	// began is the start of the clock for usage.
+	began time.Time
+	all   map[string]*entry
+	// wanted counts the topics that are requested until they are known: a Send waits, or did lately. due has those of them that no
+	// request under way names, the earliest first.
+	wanted int
+	due    dueEntries
+	// stale are known topics that are to be requested soon.
+	stale map[string]*entry
+}
+
+func newTopics(now time.Time) topics {
+	return topics{began: now, all: make(map[string]*entry), stale: make(map[string]*entry)}
 }
 
 // track returns the entry of a topic, and wants it unless it has just failed for good.
 func (t *topics) track(name string, now time.Time) *entry {
 	e := t.all[name]
 	if e == nil {
-		e = &entry{name: name, used: new(atomic.Int64)}
+		e = &entry{name: name, used: &usage{began: t.began}, at: notDue}
+		e.used.at.Store(int64(now.Sub(t.began)))
 		t.all[name] = e
 	}
-	e.used.Store(now.UnixNano())
+	e.used.touch(now)
 	if e.failure != nil && !now.Before(e.failedUntil) {
 		e.failure = nil
 	}
-	if e.failure == nil && t.wanted[name] == nil {
-		t.wanted[name] = e
-		e.next = now
+	if e.failure == nil && !e.wanted {
+		t.want(e, now)
 	}
+	return e
+}
+
+// want requests the topic from a time on until it is known.
+func (t *topics) want(e *entry, from time.Time) {
+	if !e.wanted {
+		e.wanted = true
+		t.wanted++
+	}
+	delete(t.stale, e.name)
+	t.schedule(e, from)
+}
+
+// schedule sets when a wanted topic is requested.
+func (t *topics) schedule(e *entry, at time.Time) {
+	e.next = at
+	if e.at == notDue {
+		heap.Push(&t.due, e)
+	} else {
+		heap.Fix(&t.due, e.at)
+	}
+}
+
+// unwant ends the requests for a topic.
+func (t *topics) unwant(e *entry) {
+	if e.wanted {
+		e.wanted = false
+		t.wanted--
+	}
+	if e.at != notDue {
+		heap.Remove(&t.due, e.at)
+	}
+}
+
+// takeDue takes the topics whose time has come out of due, in order to request them. It drops the topics that nobody has used for so
+// long. next is when the next of the others is due, zero for never.
+func (t *topics) takeDue(now time.Time, bound time.Duration) (names []string, next time.Time) {
+	for len(t.due) > 0 {
+		e := t.due[0]
+		if e.next.After(now) {
+			return names, e.next
+		}
+		heap.Pop(&t.due)
+		if e.idle(now, bound) {
+			t.unwant(e)
+			continue
+		}
+		names = append(names, e.name)
+	}
+	return names, time.Time{}
+}
+
+// dueEntries is a heap of entries, for package heap.
+type dueEntries []*entry
+
+func (d dueEntries) Len() int           { return len(d) }
+func (d dueEntries) Less(i, j int) bool { return d[i].next.Before(d[j].next) }
+func (d dueEntries) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].at, d[j].at = i, j
+}
+
+func (d *dueEntries) Push(e any) {
+	entry := e.(*entry)
+	entry.at = len(*d)
+	*d = append(*d, entry)
+}
+
+func (d *dueEntries) Pop() any {
+	last := len(*d) - 1
+	e := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	e.at = notDue
 	return e
 }
 
 // idle reports whether nobody has used the topic for so long.
 func (e *entry) idle(now time.Time, bound time.Duration) bool {
-	return e.waiters == 0 && now.UnixNano()-e.used.Load() >= int64(bound)
+	return e.waiters == 0 && e.used.idleFor(now) >= bound
 }
 
 // settle ends the wait of everybody who waits for the entry. The channel that it returns, if any, is to be closed.
 func (t *topics) settle(e *entry) chan struct{} {
-	delete(t.wanted, e.name)
+	t.unwant(e)
 	ready := e.ready
 	e.ready = nil
 	return ready
@@ -79,9 +174,12 @@ func (t *topics) failed(e *entry, err error, now time.Time, pause func(int) time
 }
 
 // missing notes an answer without the topic, or with a nil why that there was none. It is worth to ask again.
-func (e *entry) missing(why error, now time.Time, pause func(int) time.Duration) {
+func (t *topics) missing(e *entry, why error, now time.Time, pause func(int) time.Duration) {
 	e.attempts++
 	e.next = now.Add(pause(e.attempts))
+	if e.wanted {
+		t.schedule(e, e.next)
+	}
 	if why != nil {
 		e.why = why
 	}
@@ -126,28 +224,25 @@ func (t *topics) oldForLong(names []string, now time.Time, bound time.Duration) 
 	return believe
 }
 
-// forget drops the wish for topics that nobody has used for so long, and returns when the next of the others is due.
-func (t *topics) forget(now time.Time, bound time.Duration) (next time.Time) {
-	for name, e := range t.wanted {
-		switch {
-		case e.idle(now, bound):
-			delete(t.wanted, name)
-		case next.IsZero() || e.next.Before(next):
-			next = e.next
-		}
-	}
-	return next
-}
-
-// expire forgets all about topics that nobody has used for so long, and returns their names.
-func (t *topics) expire(now time.Time, bound time.Duration) (names []string) {
+// idleFor returns the topics that nobody has used for so long.
+func (t *topics) idleFor(now time.Time, bound time.Duration) (names []string) {
 	for name, e := range t.all {
-		if t.wanted[name] == nil && e.idle(now, bound) {
-			delete(t.all, name)
+		if !e.wanted && e.idle(now, bound) {
 			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// forget forgets all about a topic if nobody has used it for so long; it reports whether it did.
+func (t *topics) forget(name string, now time.Time, bound time.Duration) bool {
+	e := t.all[name]
+	if e == nil || e.wanted || !e.idle(now, bound) {
+		return false
+	}
+	delete(t.all, name)
+	delete(t.stale, name)
+	return true
 }
 
 // legal reports whether a request can name the topic. What else makes a name illegal is for the brokers to say.

@@ -1,0 +1,83 @@
+package cluster
+
+// Change is the difference between a snapshot and the one before it. Its size follows the affected topics and partitions.
+type Change struct {
+	// Snapshot is the state after the change.
+	Snapshot *Snapshot
+	// Cluster reports that the cluster id is another one, or is known for the first time. This concerns every partition, also of topics
+	// that Topics does not have.
+	Cluster bool
+	// Brokers reports that the brokers differ.
+	Brokers bool
+	// Topics has the topics that differ.
+	Topics []TopicChange
+}
+
+// TopicChange is a topic that differs from the snapshot before.
+type TopicChange struct {
+	Name string
+	// All reports that every partition differs: the topic came, left, or has another id.
+	All bool
+	// Partitions has the indexes of the partitions that differ if All is false.
+	Partitions []int32
+}
+
+// changeOf returns the difference between one version of a topic and the next. A nil version is a snapshot without the topic.
+func changeOf(name string, before, after *Topic) TopicChange {
+	c := TopicChange{Name: name}
+	if before == nil || after == nil || before.ID != after.ID {
+		c.All = true
+		return c
+	}
+	c.Partitions = before.differences(after)
+	return c
+}
+
+// put puts a new version of a topic into the change's snapshot, which nobody reads yet.
+func (c *Change) put(t *Topic, difference TopicChange) {
+	c.Snapshot.topics = c.Snapshot.topics.With(t.Name, t)
+	c.Topics = append(c.Topics, difference)
+}
+
+// remove takes a topic out of the change's snapshot, if it is there.
+func (c *Change) remove(name string) {
+	if c.Snapshot.Topic(name) == nil {
+		return
+	}
+	c.Snapshot.topics = c.Snapshot.topics.Without(name)
+	c.Topics = append(c.Topics, TopicChange{Name: name, All: true})
+}
+
+// withoutLeaders returns the topic without the leaders that are no brokers, with the change; t itself where each leader is a broker.
+func (t *Topic) withoutLeaders(isBroker func(int32) bool) (*Topic, TopicChange) {
+	gone := false
+	for _, leader := range t.leaders {
+		gone = gone || !isBroker(leader)
+	}
+	if !gone {
+		return t, TopicChange{}
+	}
+	difference := TopicChange{Name: t.Name}
+	var changed []Partition
+	var leaders []int32
+	for i, p := range t.Partitions() {
+		if p.Leader == NoLeader || isBroker(p.Leader) {
+			continue
+		}
+		without := *p
+		without.Leader = NoLeader
+		changed = append(changed, without)
+		difference.Partitions = append(difference.Partitions, int32(i))
+	}
+	for _, leader := range t.leaders {
+		if isBroker(leader) {
+			leaders = append(leaders, leader)
+		}
+	}
+	next := t.with(changed...)
+	next.leaders = leaders
+	return next, difference
+}
+
+// lacksLeader reports whether a partition up to index has no leader, or does not exist.
+func (t *Topic) lacksLeader(index int32) bool { return t.leaderless > 0 || int(index) >= t.Len() }

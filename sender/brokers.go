@@ -1,0 +1,102 @@
+package sender
+
+import (
+	"github.com/gosamsa/samsa/internal/cluster"
+)
+
+// A broker begins when a partition first gets it as its leader. It ends when it has left the cluster, leads no partition that was sent to,
+// and owes no response. Sender.mu guards what decides that: Sender.brokers, broker.leads and broker.departed.
+
+// acquireBroker returns the broker with that id for a partition that it leads; nil once the sender has stopped. releaseBroker ends that.
+func (s *Sender) acquireBroker(id int32) *broker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return nil
+	}
+	b := s.brokers[id]
+	if b == nil {
+		b = newBroker(s, id)
+		s.brokers[id] = b
+		s.wait.Add(1)
+		go b.run()
+	}
+	b.leads++
+	return b
+}
+
+// releaseBroker notes that a broker leads a partition no more; b may be nil.
+func (s *Sender) releaseBroker(b *broker) {
+	if b == nil {
+		return
+	}
+	s.mu.Lock()
+	b.leads--
+	ends := s.dismissLocked(b)
+	s.mu.Unlock()
+	if ends {
+		b.leave()
+	}
+}
+
+// brokersChanged ends the brokers that have left the cluster and lead no partition.
+func (s *Sender) brokersChanged(snapshot *cluster.Snapshot) {
+	var ends []*broker
+	s.mu.Lock()
+	for id, b := range s.brokers {
+		_, there := snapshot.Brokers[id]
+		b.departed = !there
+		if s.dismissLocked(b) {
+			ends = append(ends, b)
+		}
+	}
+	s.mu.Unlock()
+	for _, b := range ends {
+		b.leave()
+	}
+}
+
+// dismissLocked takes a broker out of the list if it has left the cluster and leads nothing. It reports whether the broker is to leave.
+func (s *Sender) dismissLocked(b *broker) bool {
+	if !b.departed || b.leads > 0 || s.brokers[b.id] != b {
+		return false
+	}
+	delete(s.brokers, b.id)
+	s.leaving[b] = struct{}{}
+	return true
+}
+
+// left notes that the goroutine of a broker that was dismissed has ended.
+func (s *Sender) left(b *broker) {
+	s.mu.Lock()
+	delete(s.leaving, b)
+	s.mu.Unlock()
+}
+
+// allBrokers returns the brokers, also those that are leaving.
+func (s *Sender) allBrokers() (all []*broker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.brokers {
+		all = append(all, b)
+	}
+	for b := range s.leaving {
+		all = append(all, b)
+	}
+	return all
+}
+
+// leave lets the broker's goroutine end as soon as no response is owed.
+func (b *broker) leave() {
+	b.mu.Lock()
+	b.leaves = true
+	b.mu.Unlock()
+	b.signal()
+}
+
+// hasLeft reports whether the broker's goroutine is to end.
+func (b *broker) hasLeft() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.leaves && b.inFlight == 0 && !b.busy
+}
