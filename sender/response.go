@@ -52,7 +52,7 @@ func (r *request) answered(now time.Time) {
 				strays++
 				continue
 			}
-			if part.ErrorCode.RefreshMetadata() {
+			if part.ErrorCode.RefreshMetadata() && !one.hasNewerLeader(part) {
 				r.b.s.cfg.Cluster.RefreshTopic(one.part.acc.Topic())
 			}
 			a := toAnswer(part)
@@ -61,6 +61,20 @@ func (r *request) answered(now time.Time) {
 		}
 	}
 	r.unanswered(now)
+}
+
+// hasNewerLeader reports whether an answer names a leader that the client can send to and that is newer than the one that answered. The
+// hint has told the partition already (see hint), so metadata of all partitions of its topic would say no more.
+func (t trip) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
+	p, hint := t.part, part.CurrentLeader
+	if hint == nil {
+		return false
+	}
+	p.mu.Lock()
+	seen := t.parcel.epochSeen
+	p.mu.Unlock()
+	leader, known := p.s.cfg.Cluster.Snapshot().Leader(p.acc.Topic(), p.acc.Index())
+	return known && leader.ID == hint.LeaderID && hint.LeaderEpoch > seen
 }
 
 // find returns the batch that an answer is for. Answers usually come in the order of the request: next is where to look first.
