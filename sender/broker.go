@@ -99,6 +99,7 @@ func (b *broker) signal() {
 
 func (b *broker) run() {
 	defer b.s.wait.Done()
+	defer b.s.left(b)
 	for !b.hasLeft() {
 		var closed <-chan struct{}
 		conn := b.conn // only this goroutine sets it
@@ -115,7 +116,6 @@ func (b *broker) run() {
 		}
 	}
 	b.close(errLeft)
-	b.s.left(b)
 }
 
 var errLeft = errors.New("the broker has left the cluster")

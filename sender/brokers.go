@@ -66,7 +66,7 @@ func (s *Sender) dismissLocked(b *broker) bool {
 	return true
 }
 
-// left notes that the goroutine of a broker that was dismissed has ended.
+// left notes that a broker's goroutine has ended.
 func (s *Sender) left(b *broker) {
 	s.mu.Lock()
 	delete(s.leaving, b)

@@ -1,0 +1,125 @@
+package sender
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// brokerIDs returns the brokers that have a goroutine.
+func (r *rig) brokerIDs() (ids []int32) {
+	for _, b := range r.s.allBrokers() {
+		ids = append(ids, b.id)
+	}
+	return ids
+}
+
+// refreshed waits for newer metadata.
+func (r *rig) refreshed() {
+	r.client.Refresh()
+	time.Sleep(3 * time.Second)
+	synctest.Wait()
+}
+
+func TestABrokerThatHasLeftTheClusterLosesItsGoroutine(t *testing.T) {
+	onRig(t, topicT(3, 3), nil, func(r *rig) {
+		for p := range int32(3) {
+			r.send(p, "x").acked()
+		}
+		require.ElementsMatch(t, []int32{1, 2, 3}, r.brokerIDs())
+		r.c.MoveLeader("t", 1, 1)
+		r.c.StopBroker(2)
+		r.refreshed()
+		require.ElementsMatch(t, []int32{1, 3}, r.brokerIDs())
+		r.send(1, "y").acked()
+
+		// It comes back, and leads again.
+		r.c.StartBroker(2)
+		r.c.MoveLeader("t", 1, 2)
+		r.refreshed()
+		r.send(1, "z").acked()
+		require.ElementsMatch(t, []int32{1, 2, 3}, r.brokerIDs())
+		require.Equal(t, []string{"x", "y", "z"}, r.values(1))
+	})
+}
+
+func TestABrokerInTheMetadataKeepsItsConnectionWithoutPartitions(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(1, "x").acked()
+		r.c.MoveLeader("t", 1, 1)
+		r.refreshed()
+		require.Contains(t, r.brokerIDs(), int32(2))
+		require.True(t, r.s.brokers[2].isConnected())
+	})
+}
+
+// Without idempotence the former leader's answer is the only word on its batch, so the broker stays until it has come.
+func TestABrokerThatHasLeftStaysUntilItHasAnswered(t *testing.T) {
+	onRig(t, topicT(2, 2), func(c *Config) { c.Idempotent, c.MaxInFlight = false, 1 }, func(r *rig) {
+		r.send(1, "x").acked()
+		r.c.Hang(2)
+		late := r.send(1, "y")
+		synctest.Wait()
+		// The metadata names broker 2 no more, though it lives.
+		r.c.StopBroker(1)
+		r.c.StartBroker(1)
+		r.s.brokersChanged(r.client.Snapshot())
+		b := r.s.brokers[2]
+		r.s.mu.Lock()
+		b.departed = true
+		r.s.mu.Unlock()
+		r.c.MoveLeader("t", 1, 1)
+		r.refreshed()
+		require.Contains(t, r.s.leaving, b)
+		conn := b.conn
+		require.NoError(t, conn.Err())
+		r.c.Unhang(2)
+		synctest.Wait()
+		require.NotContains(t, r.s.leaving, b)
+		require.ErrorIs(t, conn.Err(), errLeft)
+		_, _ = late.get()
+	})
+}
+
+func TestABrokerWithoutPartitionsInUseEndsWithTheLastForgottenTopic(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(1, "x").acked()
+		r.c.StopBroker(2)
+		r.refreshed()
+		require.Equal(t, []int32{1}, r.brokerIDs(), "the new leader")
+		r.c.StartBroker(2)
+		r.c.MoveLeader("t", 1, 2)
+		r.refreshed()
+		r.send(1, "y").acked()
+		require.True(t, r.s.acc.Forget("t"))
+		require.Empty(t, r.s.topics)
+		require.Contains(t, r.brokerIDs(), int32(2), "the metadata names it")
+		r.c.StopBroker(2)
+		r.refreshed()
+		require.NotContains(t, r.brokerIDs(), int32(2))
+	})
+}
+
+func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(1, "x").acked()
+		r.c.Hang(2)
+		r.send(1, "y")
+		synctest.Wait()
+		b := r.s.brokers[2]
+		r.s.mu.Lock()
+		b.departed, b.leads = true, 0
+		require.True(t, r.s.dismissLocked(b))
+		r.s.mu.Unlock()
+		b.leave()
+		synctest.Wait()
+		require.Contains(t, r.s.leaving, b)
+		began := time.Now()
+		r.s.Abort(errLeft)
+		r.s.Stop()
+		require.Zero(t, time.Since(began))
+		require.Empty(t, r.s.leaving)
+	})
+}
