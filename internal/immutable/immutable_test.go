@@ -61,15 +61,18 @@ func TestAMapThatWasEmptiedIsTheZeroMap(t *testing.T) {
 func TestKeysOfOneHashShareALeaf(t *testing.T) {
 	var n *node[int]
 	const hash = 7
-	for i := range 5 {
-		n, _ = n.with(hash, 0, entry[int]{fmt.Sprint(i), i})
+	with := func(hash uint64, key string, value int) (added bool) {
+		n, added = n.with(0, &node[int]{hash: hash, key: key, value: value})
+		return added
 	}
-	n, added := n.with(hash, 0, entry[int]{"3", 33})
-	require.False(t, added)
-	n, _ = n.with(hash|1<<62, 0, entry[int]{"other", 9})
-	n, removed := n.without(hash, 0, "2")
+	for i := range 5 {
+		require.True(t, with(hash, fmt.Sprint(i), i))
+	}
+	require.False(t, with(hash, "3", 33))
+	require.True(t, with(hash|1<<62, "other", 9))
+	n, removed := n.without(0, hash, "2")
 	require.True(t, removed)
-	_, removed = n.without(hash, 0, "2")
+	_, removed = n.without(0, hash, "2")
 	require.False(t, removed)
 	got := maps.Collect(Map[int]{root: n}.All())
 	require.Equal(t, map[string]int{"0": 0, "1": 1, "3": 33, "4": 4, "other": 9}, got)

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 )
 
-// Map is a map from strings. The zero Map is empty. It is a hash array mapped trie: each node has up to 32 children, which five bits of the
+// Map is a map from strings. The zero Map is empty. It is a hash array mapped trie: each node has up to 64 children, which six bits of the
 // key's hash choose.
 type Map[V any] struct {
 	root *node[V]
@@ -16,22 +16,17 @@ type Map[V any] struct {
 // seed is one for the process, so that maps can share nodes.
 var seed = maphash.MakeSeed()
 
-const (
-	branchBits = 5
-	branchMask = 1<<branchBits - 1
-)
+const mapBits = 6
 
-// node is either a branch, with a bit in used for each child, or a leaf with the entries of one hash.
+// node is either a branch, with a bit in used for each child, or a leaf with one key. Leaves of the same hash form a list.
 type node[V any] struct {
-	used     uint32
+	used     uint64
 	children []*node[V]
-	hash     uint64
-	entries  []entry[V]
-}
 
-type entry[V any] struct {
+	hash  uint64
 	key   string
 	value V
+	next  *node[V]
 }
 
 // Len returns the number of keys.
@@ -40,18 +35,24 @@ func (m Map[V]) Len() int { return m.size }
 // Get returns the value of a key; ok is false when the map does not have the key.
 func (m Map[V]) Get(key string) (value V, ok bool) {
 	n, hash := m.root, maphash.String(seed, key)
-	for shift := 0; n != nil; shift += branchBits {
-		if n.entries != nil {
-			return n.entryOf(hash, key)
+	for rest := hash; n != nil && n.used != 0; rest >>= mapBits {
+		b := bit(rest)
+		if n.used&b == 0 {
+			return value, false
 		}
-		n = n.child(hash >> shift)
+		n = n.children[n.at(b)]
+	}
+	for ; n != nil && n.hash == hash; n = n.next {
+		if n.key == key {
+			return n.value, true
+		}
 	}
 	return value, false
 }
 
 // With returns a map in which the key has the value.
 func (m Map[V]) With(key string, value V) Map[V] {
-	root, added := m.root.with(maphash.String(seed, key), 0, entry[V]{key, value})
+	root, added := m.root.with(0, &node[V]{hash: maphash.String(seed, key), key: key, value: value})
 	if added {
 		m.size++
 	}
@@ -61,7 +62,7 @@ func (m Map[V]) With(key string, value V) Map[V] {
 
 // Without returns a map that does not have the key.
 func (m Map[V]) Without(key string) Map[V] {
-	root, removed := m.root.without(maphash.String(seed, key), 0, key)
+	root, removed := m.root.without(0, maphash.String(seed, key), key)
 	if removed {
 		m.root = root
 		m.size--
@@ -75,101 +76,73 @@ func (m Map[V]) All() iter.Seq2[string, V] {
 }
 
 // bit returns the bit of the child that a part of a hash chooses.
-func bit(part uint64) uint32 { return 1 << (part & branchMask) }
+func bit(part uint64) uint64 { return 1 << (part & (1<<mapBits - 1)) }
 
 // at returns the index of a bit's child.
-func (n *node[V]) at(bit uint32) int { return bits.OnesCount32(n.used & (bit - 1)) }
+func (n *node[V]) at(bit uint64) int { return bits.OnesCount64(n.used & (bit - 1)) }
 
-// child returns a branch's child, or nil.
-func (n *node[V]) child(part uint64) *node[V] {
-	b := bit(part)
-	if n.used&b == 0 {
-		return nil
-	}
-	return n.children[n.at(b)]
-}
+func (n *node[V]) isLeaf() bool { return n.used == 0 }
 
-func (n *node[V]) entryOf(hash uint64, key string) (value V, ok bool) {
-	if n.hash == hash {
-		for i := range n.entries {
-			if n.entries[i].key == key {
-				return n.entries[i].value, true
-			}
-		}
-	}
-	return value, false
-}
-
-// with returns a node that has the entry as well; added is false when it replaces one.
-func (n *node[V]) with(hash uint64, shift int, e entry[V]) (next *node[V], added bool) {
+// with returns a node that has the leaf as well; added is false when the leaf replaces one.
+func (n *node[V]) with(shift int, leaf *node[V]) (next *node[V], added bool) {
 	switch {
 	case n == nil:
-		return &node[V]{hash: hash, entries: []entry[V]{e}}, true
-	case n.entries == nil:
-		b := bit(hash >> shift)
+		return leaf, true
+	case !n.isLeaf():
+		b := bit(leaf.hash >> shift)
 		i := n.at(b)
 		if n.used&b == 0 {
-			leaf := &node[V]{hash: hash, entries: []entry[V]{e}}
 			return &node[V]{used: n.used | b, children: inserted(n.children, i, leaf)}, true
 		}
-		child, added := n.children[i].with(hash, shift+branchBits, e)
+		child, added := n.children[i].with(shift+mapBits, leaf)
 		return &node[V]{used: n.used, children: replaced(n.children, i, child)}, added
-	case n.hash != hash:
-		// A leaf becomes a branch with that leaf, which then takes the entry too.
+	case n.hash != leaf.hash:
+		// The leaf becomes a branch with that leaf, which then takes the other one.
 		branch := &node[V]{used: bit(n.hash >> shift), children: []*node[V]{n}}
-		return branch.with(hash, shift, e)
+		return branch.with(shift, leaf)
 	}
-	for i := range n.entries {
-		if n.entries[i].key == e.key {
-			return &node[V]{hash: hash, entries: replaced(n.entries, i, e)}, false
-		}
-	}
-	return &node[V]{hash: hash, entries: inserted(n.entries, len(n.entries), e)}, true
+	rest, removed := n.without(shift, leaf.hash, leaf.key)
+	leaf.next = rest
+	return leaf, !removed
 }
 
 // without returns a node that does not have the key, or nil for an empty one.
-func (n *node[V]) without(hash uint64, shift int, key string) (next *node[V], removed bool) {
+func (n *node[V]) without(shift int, hash uint64, key string) (rest *node[V], removed bool) {
 	switch {
 	case n == nil:
 		return nil, false
-	case n.entries == nil:
-		return n.withoutBelow(hash, shift, key)
+	case !n.isLeaf():
+		return n.withoutBelow(shift, hash, key)
 	case n.hash != hash:
 		return n, false
+	case n.key == key:
+		return n.next, true
 	}
-	for i := range n.entries {
-		if n.entries[i].key != key {
-			continue
-		}
-		if len(n.entries) == 1 {
-			return nil, true
-		}
-		return &node[V]{hash: hash, entries: deleted(n.entries, i)}, true
+	next, removed := n.next.without(shift, hash, key)
+	if !removed {
+		return n, false
 	}
-	return n, false
+	return &node[V]{hash: hash, key: n.key, value: n.value, next: next}, true
 }
 
-// withoutBelow is without for a branch. A branch whose only child is a leaf gives way to the leaf.
-func (n *node[V]) withoutBelow(hash uint64, shift int, key string) (next *node[V], removed bool) {
+// withoutBelow is without for a branch. A leaf takes the place of a branch that has no other child.
+func (n *node[V]) withoutBelow(shift int, hash uint64, key string) (rest *node[V], removed bool) {
 	b := bit(hash >> shift)
 	if n.used&b == 0 {
 		return n, false
 	}
 	i := n.at(b)
-	child, removed := n.children[i].without(hash, shift+branchBits, key)
-	if !removed {
-		return n, false
-	}
-	if child != nil {
-		if len(n.children) == 1 && child.entries != nil {
-			return child, true
-		}
-		return &node[V]{used: n.used, children: replaced(n.children, i, child)}, true
-	}
+	child, removed := n.children[i].without(shift+mapBits, hash, key)
 	switch {
+	case !removed:
+		return n, false
+	case child != nil && child.isLeaf() && len(n.children) == 1:
+		return child, true
+	case child != nil:
+		return &node[V]{used: n.used, children: replaced(n.children, i, child)}, true
 	case len(n.children) == 1:
 		return nil, true
-	case len(n.children) == 2 && n.children[1-i].entries != nil:
+	case len(n.children) == 2 && n.children[1-i].isLeaf():
 		return n.children[1-i], true
 	}
 	return &node[V]{used: n.used &^ b, children: deleted(n.children, i)}, true
@@ -179,10 +152,8 @@ func (n *node[V]) all(yield func(string, V) bool) bool {
 	if n == nil {
 		return true
 	}
-	for i := range n.entries {
-		if !yield(n.entries[i].key, n.entries[i].value) {
-			return false
-		}
+	if n.isLeaf() {
+		return yield(n.key, n.value) && n.next.all(yield)
 	}
 	for _, child := range n.children {
 		if !child.all(yield) {

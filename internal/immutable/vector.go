@@ -10,6 +10,11 @@ type Vector[E any] struct {
 	shift int // of the index, for the root's children; 0 where the root has the elements
 }
 
+const (
+	branchBits = 5
+	branchMask = 1<<branchBits - 1
+)
+
 type block[E any] struct {
 	children []*block[E]
 	elements []E
