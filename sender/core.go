@@ -237,6 +237,9 @@ func (l *lane) hasRetrying() bool {
 // idle tells whether the lane has nothing under way.
 func (l *lane) idle() bool { return len(l.window) == 0 }
 
+// isQuiet tells whether the lane has nothing under way and owes nothing to an expired batch, whose request may still be in flight.
+func (l *lane) isQuiet() bool { return l.idle() && l.flying == 0 }
+
 // beingRebuilt returns how many records are in batches that are being replaced.
 func (l *lane) beingRebuilt() (records int) {
 	for _, p := range l.window {

@@ -283,7 +283,7 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 // the broker knows the sequences. It implements accumulator.Forgetter.
 func (p *partition) Forget(end func() bool) bool {
 	p.mu.Lock()
-	if p.stopped || !p.lane.idle() || len(p.pack) > 0 || !end() {
+	if p.stopped || !p.lane.isQuiet() || len(p.pack) > 0 || !end() {
 		p.mu.Unlock()
 		return false
 	}

@@ -510,6 +510,7 @@ type simIdentities struct {
 	asking  bool
 	waiting []*simLane
 	epoch   int16 // of the next id, to be near the end now and then
+	retired int32 // the newest epoch of current that a forgotten partition has used, or -1
 }
 
 func (d *simIdentities) after(s *sim, used identity, newID bool, l *simLane) (identity, bool) {
@@ -520,6 +521,10 @@ func (d *simIdentities) after(s *sim, used identity, newID bool, l *simLane) (id
 				return identity{}, false
 			}
 		case newID && d.current.id == used.id && d.current.cluster == used.cluster:
+		case !used.valid && int32(d.current.epoch) <= d.retired && d.current.epoch < math.MaxInt16:
+			d.current.epoch++
+			return d.current, true
+		case !used.valid && int32(d.current.epoch) <= d.retired:
 		case d.current != used:
 			return d.current, true
 		case d.current.epoch < math.MaxInt16:
@@ -560,6 +565,6 @@ func (d *simIdentities) answer(s *sim) {
 	}
 	s.cluster.given++
 	d.current = identity{id: s.cluster.given, epoch: d.epoch, valid: true, cluster: s.cluster.id}
-	d.epoch = 0
+	d.epoch, d.retired = 0, -1
 	s.note("the producer has id=%d epoch=%d of %s", d.current.id, d.current.epoch, d.current.cluster)
 }

@@ -88,6 +88,7 @@ type simBroker struct {
 	id          int
 	alive, hung bool
 	fenced      bool // the controller counts it as gone
+	gone        bool // it has left for good
 	conns       []*simConn
 	views       []*simView // by slot
 }
@@ -135,14 +136,16 @@ func (c *simCluster) createTopic(topic int) {
 			continue
 		}
 		life := &simLife{slot: slot, topicID: c.topicID, logs: make([]*simReplica, len(c.brokers)), appended: map[int]int64{}}
-		n := min(3, len(c.brokers))
+		there := c.members()
+		n := min(3, len(there))
 		if c.s.rng.IntN(4) == 0 {
 			n = 1 + c.s.rng.IntN(n)
 		}
 		life.wanted, life.minISR = n, min(n, c.minISR)
-		first := c.s.rng.IntN(len(c.brokers))
+		begin := c.s.rng.IntN(len(there))
+		first := there[begin].id
 		for i := range n {
-			life.replicas = life.replicas.with((first + i) % len(c.brokers))
+			life.replicas = life.replicas.with(there[(begin+i)%len(there)].id)
 		}
 		for _, id := range life.replicas.members() {
 			if !c.brokers[id].fenced {
@@ -157,6 +160,16 @@ func (c *simCluster) createTopic(topic int) {
 		}
 		slot.life = life
 	}
+}
+
+// members are the brokers that have not left for good.
+func (c *simCluster) members() (there []*simBroker) {
+	for _, b := range c.brokers {
+		if !b.gone {
+			there = append(there, b)
+		}
+	}
+	return there
 }
 
 // remakeTopic ends the topic's partitions and makes them again, as a client sees it who was looking elsewhere meanwhile.
@@ -380,7 +393,7 @@ func (c *simCluster) expand(b *simBroker, slot int) {
 func (c *simCluster) reassign(slot int) {
 	life := c.slots[slot].life
 	if life.replicas.size() <= life.wanted {
-		for _, b := range c.brokers {
+		for _, b := range c.members() {
 			if !life.replicas.has(b.id) {
 				life.replicas = life.replicas.with(b.id)
 				c.s.note("controller: %s also on broker %d", c.slots[slot], b.id)
@@ -471,7 +484,7 @@ func (c *simCluster) forget() {
 // settle makes everything well: all brokers are there and nothing is out of date for long.
 func (c *simCluster) settle() {
 	c.limit = 1 << 30
-	for _, b := range c.brokers {
+	for _, b := range c.members() {
 		b.hung = false
 		if !b.alive {
 			c.start(b)

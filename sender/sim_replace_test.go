@@ -25,7 +25,7 @@ func (c *simCluster) replace() {
 		slot.past = append(slot.past, slot.life)
 	}
 	for _, b := range c.brokers {
-		b.alive, b.fenced = true, false
+		b.alive, b.fenced, b.gone = true, false, false
 		for slot := range c.slots {
 			*b.views[slot] = simView{leader: noLeader, epoch: -1}
 		}

@@ -38,12 +38,15 @@ const (
 	faultTooOld
 	faultClose
 	faultReplace
+	faultForgetTopic
+	faultDecommission
 	faultKinds
 )
 
 var faultNames = [...]string{
 	"reset", "torn", "unsent", "hang", "kill", "stop", "move", "lag", "reassign", "stale metadata", "server error", "refusal", "retriable",
 	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild", "too old", "close", "replace",
+	"forget topic", "decommission",
 }
 
 // simLimits are what the shrinker takes from a run to make its story shorter. The zero value takes nothing.
@@ -95,7 +98,7 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 		s.cluster.kind.remembers = 1
 	}
 	s.client = newSimClient(s)
-	s.client.ids.epoch = []int16{0, 0, 0, 32766}[s.rng.IntN(4)]
+	s.client.ids.epoch, s.client.ids.retired = []int16{0, 0, 0, 32766}[s.rng.IntN(4)], -1
 	s.steps = 50 + s.rng.IntN(600)
 	if limits.steps > 0 {
 		s.steps = min(s.steps, limits.steps)
@@ -154,7 +157,7 @@ func (s *sim) populate(l *simLane, n int) {
 		if !s.client.ids.current.valid {
 			s.cluster.given++
 			s.client.ids.current = identity{id: s.cluster.given, epoch: s.client.ids.epoch, valid: true, cluster: s.cluster.id}
-			s.client.ids.epoch = 0
+			s.client.ids.epoch, s.client.ids.retired = 0, -1
 		}
 		l.lane.id, l.lane.next = s.client.ids.current, 1<<31-1-int32(s.rng.IntN(30))
 		l.ledger = simLedger{id: l.lane.id, adopted: true, end: l.lane.next}
@@ -289,6 +292,7 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 	switch {
 	case f == faultReset:
 		s.client.close(e)
+	case b.gone:
 	case f == faultHang && b.alive:
 		b.hung = !b.hung
 		s.note("broker %d hangs: %v", b.id, b.hung)
@@ -317,6 +321,10 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 		c.replace()
 	case f == faultReplace:
 		c.strangerWrites(slot)
+	case f == faultForgetTopic:
+		s.client.forget(s.client.lanes[slot])
+	case f == faultDecommission && once:
+		c.decommission(b)
 	case f == faultForget && s.quiet():
 		s.pass(2 * brokerForgets)
 		c.forget()

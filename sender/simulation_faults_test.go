@@ -173,6 +173,23 @@ var strikes = []strike{
 		w.c.StopBroker(b)
 		return fmt.Sprint("broker ", b, " stops"), func() { w.c.StartBroker(b) }
 	}},
+	{"leaves for good", func(w *world, d draws) (string, func()) {
+		b := w.someBroker(d)
+		if w.plan.brokers-len(w.gone) <= w.plan.replicas {
+			return "", nil
+		}
+		w.gone[b] = true
+		for t, n := range w.topics {
+			for p := range n {
+				if w.c.Leader(t, p) == b {
+					w.c.MoveLeader(t, p, w.someBroker(d))
+				}
+				w.inSync(t, p)
+			}
+		}
+		w.c.StopBroker(b)
+		return fmt.Sprint("broker ", b, " leaves for good"), nil
+	}},
 	{"restart", func(w *world, d draws) (string, func()) {
 		b := w.someBroker(d)
 		w.c.StopBroker(b)
@@ -337,7 +354,14 @@ func (w *world) replaceCluster(d draws) (string, func()) {
 	return "the cluster is replaced by " + id, cancel
 }
 
-func (w *world) someBroker(d draws) int32 { return 1 + d.Int32N(int32(w.plan.brokers)) }
+// someBroker draws a broker that has not left for good.
+func (w *world) someBroker(d draws) int32 {
+	for {
+		if b := 1 + d.Int32N(int32(w.plan.brokers)); !w.gone[b] {
+			return b
+		}
+	}
+}
 
 // somePartition draws a partition that exists.
 func (w *world) somePartition(d draws) (topic string, partition int32) {
@@ -351,8 +375,10 @@ func (w *world) inSync(topic string, partition int32) {
 		return
 	}
 	all := []int32{}
-	for r := range int32(w.plan.replicas) {
-		all = append(all, 1+(partition+r)%int32(w.plan.brokers))
+	for b := partition; len(all) < w.plan.replicas; b++ {
+		if id := 1 + b%int32(w.plan.brokers); !w.gone[id] {
+			all = append(all, id)
+		}
 	}
 	if leader := w.c.Leader(topic, partition); leader >= 0 && !slices.Contains(all, leader) {
 		all = append(all, leader)
@@ -411,6 +437,9 @@ func (w *world) heal() {
 	w.acting.Lock()
 	defer w.acting.Unlock()
 	for b := range int32(w.plan.brokers) {
+		if w.gone[1+b] {
+			continue
+		}
 		w.c.StartBroker(1 + b)
 		w.c.Unhang(1 + b)
 		w.c.ThawMetadata(1 + b)
@@ -418,8 +447,8 @@ func (w *world) heal() {
 	for t, n := range w.topics {
 		for p := range n {
 			w.inSync(t, p)
-			if w.c.Leader(t, p) < 0 {
-				w.c.MoveLeader(t, p, 1)
+			if leader := w.c.Leader(t, p); leader < 0 || w.gone[leader] {
+				w.c.MoveLeader(t, p, w.someBroker(w.draws(4)))
 			}
 		}
 	}

@@ -64,6 +64,7 @@ type world struct {
 	// acting guards what faults do to topics.
 	acting   sync.Mutex
 	topics   map[string]int32 // partitions of those that exist now
+	gone     map[int32]bool   // brokers that have left for good
 	replaced int              // how often the cluster was replaced
 	byID     bool             // requests name topics by id
 	// replacedAt are the numbers of the last requests before each cluster with another id.
@@ -98,6 +99,7 @@ type plan struct {
 	rate              float64       // how many requests meet a fault
 	faults            map[string]bool
 	strikes           int  // faults of brokers and topics
+	rests             bool // topics have times in which nobody uses them, longer than they are kept
 	slow              bool // callbacks take their time, and wait in Send
 	creates           bool // brokers create topics that they are asked for
 	closing           closing
@@ -130,7 +132,7 @@ func (d draws) upTo(most time.Duration) time.Duration {
 func choose[T any](d draws, of ...T) T { return of[d.IntN(len(of))] }
 
 func newWorld(t *testing.T, seed int64) *world {
-	w := &world{t: t, seed: uint64(seed), began: time.Now(), healed: make(chan struct{})}
+	w := &world{t: t, seed: uint64(seed), began: time.Now(), healed: make(chan struct{}), gone: map[int32]bool{}}
 	d := w.draws(0)
 	w.chance = w.draws(1).Rand
 	w.drawPlan(d)
@@ -182,6 +184,9 @@ func (w *world) drawPlan(d draws) {
 	}
 	p.strikes = choose(d, 0, 3, 10, 25)
 	p.slow = d.oneIn(8)
+	if p.rests = d.oneIn(4); p.rests {
+		p.length = choose(d, 30*time.Second, time.Minute)
+	}
 	p.creates = d.oneIn(4)
 	p.closing = choose(d, closeHealed, closeHealed, closeBroken, closeHastily, closeAmidst)
 	p.patience = choose(d, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
@@ -221,6 +226,9 @@ func (w *world) drawConfig(d draws) {
 	cfg.SocketConnectionSetupTimeout = choose(d, 300*time.Millisecond, 3*time.Second, 10*time.Second)
 	cfg.MetadataMaxAge = choose(d, 500*time.Millisecond, 10*time.Second, 5*time.Minute)
 	cfg.MetadataMaxIdle = choose(d, 5*time.Second, 5*time.Minute)
+	if w.plan.rests {
+		cfg.MetadataMaxAge, cfg.MetadataMaxIdle = 500*time.Millisecond, 5*time.Second
+	}
 	cfg.ConnectionsMaxIdle = choose(d, time.Second, 9*time.Minute)
 	cfg.MetadataRecoveryRebootstrapTrigger = choose(d, 3*time.Second, 5*time.Minute)
 	cfg.PartitionerIgnoreKeys = d.oneIn(6)
@@ -254,6 +262,7 @@ func (w *world) run() {
 	striker.Wait()
 	w.heal()
 	if w.plan.closing == closeHealed {
+		w.probe()
 		w.close()
 	}
 	// What still lies in sockets and hands of brokers comes to light, and all callbacks have run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -64,6 +65,41 @@ func (w *world) send(id int) {
 	}
 }
 
+// probe sends to each partition when nothing is broken any more: the records must be acknowledged, at some time.
+func (w *world) probe() {
+	const patience = 3 * time.Minute
+	w.acting.Lock()
+	topics := maps.Clone(w.topics)
+	w.acting.Unlock()
+	k := &worker{world: w, draws: w.draws(3), id: w.plan.goroutines}
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		for n := range topics[name] {
+			for began := time.Now(); ; time.Sleep(time.Second) {
+				err := k.knock(name, n)
+				if err == nil {
+					break
+				}
+				if time.Since(began) > patience {
+					w.fail("nothing is broken, and %s/%d takes no records: %v", name, n, err)
+					break
+				}
+			}
+		}
+	}
+}
+
+// knock sends a record and waits for it.
+func (k *worker) knock(topic string, partition int32) error {
+	k.number++
+	it := &item{sender: k.id, number: k.number}
+	it.record = producer.Record{Topic: topic, Partition: producer.PartitionOf(partition), Key: []byte("k"), Value: []byte(it.String() + "|")}
+	it.key, it.value = "k", string(it.record.Value)
+	k.add(it)
+	k.sent(it, k.p.Send(k.t.Context(), &it.record, nil))
+	_, err := it.future.Get(k.t.Context())
+	return err
+}
+
 func (k *worker) act() {
 	switch k.IntN(16) {
 	case 0:
@@ -110,7 +146,7 @@ func (k *worker) item(listens bool) *item {
 }
 
 func (w *world) fill(it *item, d draws) {
-	name := fmt.Sprintf("topic-%d", d.IntN(len(w.plan.topics)))
+	name := fmt.Sprintf("topic-%d", w.someTopic(d))
 	it.record = producer.Record{Topic: name}
 	size := d.IntN(60)
 	switch {
@@ -130,6 +166,15 @@ func (w *world) fill(it *item, d draws) {
 		it.record.Headers = []producer.Header{{Key: "h", Value: []byte(it.String())}}
 	}
 	it.key, it.value = string(it.record.Key), string(it.record.Value)
+}
+
+// someTopic draws a topic. With rests, each topic has its turn of ten seconds.
+func (w *world) someTopic(d draws) int {
+	drawn := d.IntN(len(w.plan.topics))
+	if !w.plan.rests || d.oneIn(20) {
+		return drawn
+	}
+	return int(time.Since(w.began)/(10*time.Second)) % len(w.plan.topics)
 }
 
 func (w *world) add(it *item) {

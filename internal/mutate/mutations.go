@@ -104,6 +104,12 @@ var mutations = []mutation{
 		name: "the epoch goes on past its end", file: "sender/identity.go", by: "whole",
 		right: "\t\tcase d.current.epoch < math.MaxInt16:\n", wrong: "\t\tcase true:\n",
 	}, {
+		name: "a forgotten topic reuses its sequence", file: "sender/identity.go", by: "whole",
+		right: "\t\td.retired = max(d.retired, int32(used.epoch))\n", wrong: "",
+	}, {
+		name: "a difference is not delivered", file: "sender/sender.go", by: "whole",
+		right: "\t\t\tif p := used[index]; p != nil {\n", wrong: "\t\t\tif p := used[index]; p != nil && index > 0 {\n",
+	}, {
 		name: "the answer to a trip that was given up counts", file: glue, by: "whole",
 		right: "\tif t.try == t.cargo.try {\n\t\ttired =", wrong: "\tif t.try >= 0 {\n\t\ttired =",
 	}, {
