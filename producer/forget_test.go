@@ -18,7 +18,9 @@ import (
 )
 
 // forgetful makes a producer forget a topic that is not used for a minute.
-func forgetful(cfg *producer.Config) { cfg.MetadataMaxIdle, cfg.MetadataMaxAge = time.Minute, 30*time.Second }
+func forgetful(cfg *producer.Config) {
+	cfg.MetadataMaxIdle, cfg.MetadataMaxAge = time.Minute, 30*time.Second
+}
 
 // forgotten is longer than it takes to forget a topic.
 const forgotten = 3 * time.Minute
@@ -34,8 +36,8 @@ func liveHeap() float64 {
 
 func TestForgottenTopicsLeaveNoMemoryBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := producer.DefaultConfig("one:9092")
-		cfg.Dialer = newCrowd(3).dial
+		cfg := producer.DefaultConfig("b1:9092")
+		cfg.Dialer = newCrowd(1, 3).dial
 		forgetful(&cfg)
 		p, err := producer.New(cfg)
 		require.NoError(t, err)
@@ -155,7 +157,9 @@ func TestATopicWithUndeliveredRecordsIsNotForgotten(t *testing.T) {
 func TestSendsWhileTheirTopicIsForgottenLoseNothing(t *testing.T) {
 	const senders, records = 4, 100
 	for name, send := range map[string]func(*producer.Producer, context.Context, *producer.Record) producer.Future{
-		"Send": func(p *producer.Producer, ctx context.Context, r *producer.Record) producer.Future { return p.Send(ctx, r, nil) },
+		"Send": func(p *producer.Producer, ctx context.Context, r *producer.Record) producer.Future {
+			return p.Send(ctx, r, nil)
+		},
 		"SendAll": func(p *producer.Producer, ctx context.Context, r *producer.Record) producer.Future {
 			return p.SendAll(ctx, []producer.Record{*r}, nil, nil)[0]
 		},

@@ -187,3 +187,36 @@ func brokerCode(t *testing.T, err error, name string) {
 	require.True(t, errors.As(err, &broker), "%v", err)
 	require.Equal(t, name, broker.Code.Name(), fmt.Sprint(err))
 }
+
+// stalling is a logger that hangs between stall and resume.
+type stalling struct {
+	mu      sync.Mutex
+	stalled chan struct{} // nil while it does not hang
+}
+
+func (l *stalling) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	stalled := l.stalled
+	l.mu.Unlock()
+	if stalled != nil {
+		<-stalled
+	}
+	return len(b), nil
+}
+
+func (l *stalling) stall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stalled = make(chan struct{})
+}
+
+func (l *stalling) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.stalled)
+	l.stalled = nil
+}
+
+func (l *stalling) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
