@@ -71,7 +71,7 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	var s load.Spec
 	var where place
 	clients := flags.String("clients", "samsa,franz-go", "`names` of those to measure, of "+strings.Join(client.Names(), ", "))
-	mode := flags.String("mode", string(load.Async), "`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate), full (memory of a full buffer, with -deaf)")
+	mode := flags.String("mode", string(load.Async), "`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate), full (memory of a full buffer, with -deaf), topics, each, blocked (see -known, -partitions, -waiting)")
 	flags.IntVar(&s.Size, "size", 100, "`bytes` of a value")
 	flags.IntVar(&s.Keys, "keys", 0, "how many different `keys`; 0 is records without one")
 	flags.IntVar(&s.Goroutines, "goroutines", 1, "how `many` send")
@@ -80,6 +80,9 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&s.Tuned, "tuned", false, "for throughput, instead of each client's defaults")
 	flags.IntVar(&s.Batch, "batch", 0, "batch size in `bytes` for all who can; 0 is each client's own")
 	flags.IntVar(&s.Rate, "rate", 50_000, "records a `second` of the mode open")
+	flags.IntVar(&s.Known, "known", 1000, "how `many` topics were sent to before, of the mode topics")
+	flags.IntVar(&s.Waiting, "waiting", 1000, "how `many` goroutines give up, of the mode blocked with -deaf")
+	flags.IntVar(&s.Brokers, "brokers", 1, "how `many` lead the partitions; all are the discarding one")
 	flags.Float64Var(&s.Seconds, "seconds", 3, "how many `seconds` a measurement takes, about")
 	flags.Float64Var(&s.Warm, "warm", 1, "how many `seconds` are sent before it")
 	flags.StringVar(&s.Profile, "cpuprofile", "", "`file` for the profile of the last measurement; for go tool pprof")
@@ -97,7 +100,9 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is no flag", flags.Arg(0))
 	}
-	s.Mode = load.Mode(*mode)
+	if s.Mode = load.Mode(*mode); s.Mode != load.Topics {
+		s.Known = 0
+	}
 	w := workload{Name: "as the flags say", Spec: s, Clients: strings.Split(*clients, ",")}
 	stage, err := where.open(ctx, s.Partitions)
 	if err != nil {

@@ -55,6 +55,9 @@ func TestEveryClientRunsEveryWorkload(t *testing.T) {
 		"zstd":          {"-clients", peers, "-codec", "zstd", "-size", "1000"},
 		"slices":        {"-clients", "samsa", "-mode", "slice"},
 		"one batchsize": {"-clients", "samsa,franz-go", "-batch", "200000"},
+		"new topics":    {"-clients", "samsa,franz-go", "-mode", "topics", "-known", "50"},
+		"partitions":    {"-clients", "samsa,franz-go", "-mode", "each", "-partitions", "50"},
+		"brokers":       {"-clients", "samsa,franz-go", "-brokers", "5"},
 		"pinned broker": {"-clients", "samsa", "-mode", "sync", "-pinned"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +71,13 @@ func TestEveryClientRunsEveryWorkload(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestGoroutinesGiveUpOnAFullBuffer(t *testing.T) {
+	m := measuredWith(t, "-clients", "samsa,franz-go", "-mode", "blocked", "-deaf", "-size", "1000", "-waiting", "50")
+	for _, rs := range m.Results {
+		require.Positive(t, rs[0].CPU)
 	}
 }
 

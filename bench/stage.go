@@ -99,8 +99,12 @@ func (s *stage) close() error {
 }
 
 // topic makes a new topic for each measurement in a real Kafka, so that none begins with what another has left.
-func (s *stage) topic(ctx context.Context, partitions int) (string, error) {
-	if s.cluster == nil {
+func (s *stage) topic(ctx context.Context, spec load.Spec) (string, error) {
+	partitions := spec.Partitions
+	switch {
+	case s.cluster == nil && spec.Brokers > 1:
+		return discard.SpreadTopic(spec.Brokers, partitions), nil
+	case s.cluster == nil:
 		return discard.Topic(partitions), nil
 	}
 	s.topics++
@@ -150,7 +154,7 @@ func order(n, round int) []int { return rand.New(rand.NewPCG(uint64(n), uint64(r
 // one makes one measurement, in a process of its own.
 func (s *stage) one(ctx context.Context, spec load.Spec, name string) (load.Result, error) {
 	var err error
-	if spec.Topic, err = s.topic(ctx, spec.Partitions); err != nil {
+	if spec.Topic, err = s.topic(ctx, spec); err != nil {
 		return load.Result{}, err
 	}
 	spec.Client, spec.Servers = name, s.servers
@@ -168,7 +172,7 @@ func (s *stage) one(ctx context.Context, spec load.Spec, name string) (load.Resu
 	if s.cluster != nil {
 		err = errors.Join(err, s.cluster.DeleteTopics(ctx, spec.Topic))
 	}
-	if err != nil || s.broker == nil || spec.Mode == load.Full {
+	if err != nil || s.broker == nil || spec.Mode == load.Full || spec.Mode == load.Blocked {
 		return r, err
 	}
 	if after, err = s.broker.counts(); err != nil {

@@ -56,6 +56,18 @@ func sections() []section {
 	partitions := func(n int) workload {
 		return workload{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both}
 	}
+	firstSends := func(known int) workload {
+		return workload{fmt.Sprintf("first sends, %s topics known", thousands(float64(known))), with(spec(load.Topics, 100), func(s *load.Spec) { s.Known, s.Partitions = known, 1 }), both}
+	}
+	firstRecords := func(n int) workload {
+		return workload{fmt.Sprintf("first records, %s partitions", thousands(float64(n))), with(spec(load.Each, 100), func(s *load.Spec) { s.Partitions = n }), both}
+	}
+	brokers := func(n int) workload {
+		return workload{fmt.Sprintf("1,000 partitions of %s brokers", thousands(float64(n))), with(async, func(s *load.Spec) { s.Partitions, s.Brokers = 1000, n }), both}
+	}
+	waiting := func(n int) workload {
+		return workload{fmt.Sprintf("%s goroutines", thousands(float64(n))), with(spec(load.Blocked, 1000), func(s *load.Spec) { s.Waiting = n }), both}
+	}
 	tuned := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Tuned = true }) }
 	// Where tens of thousands of records wait for an answer at any time, a second would be much beginning and end.
 	longer := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Seconds = 2 }) }
@@ -88,6 +100,14 @@ func sections() []section {
 			{"100 B", with(spec(load.Full, 100), func(s *load.Spec) { s.Seconds = 5 }), us},
 		}},
 		{"partitions", "Many partitions", "100 B without a key.", place{}, []workload{partitions(12), partitions(1000), partitions(10_000)}},
+		{"scale", "Scale: topics, partitions, brokers", "What a step costs when there is much already: the figures count steps. A first send is a record to a topic that the client has not " +
+			"heard of, while so many others are known; a thousand at a time share their Metadata requests. A first record is the first one to each partition of a topic, and " +
+			"includes the topic's metadata. With brokers, the figures count records as in the other tables.", place{}, []workload{
+			firstSends(1000), firstSends(10_000), firstSends(100_000), firstRecords(1000), firstRecords(10_000), firstRecords(100_000),
+			brokers(1), brokers(10), brokers(100), brokers(1000),
+		}},
+		{"scale-blocked", "Scale: goroutines that wait for a full buffer", "A broker that reads nothing, and a full buffer. The figures count goroutines: what each costs that gives up after five seconds.",
+			place{deaf: true}, []workload{waiting(1000), waiting(10_000), waiting(40_000)}},
 		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion + " on the same machine, 12 partitions.",
 			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, append(real[:len(real):len(real)],
 				workload{"1,000 B, batches of 16 KiB for both", with(spec(load.Async, 1000), func(s *load.Spec) { s.Batch = 16384 }), both},

@@ -20,10 +20,15 @@ type Config struct {
 	Goroutines  int      `json:"goroutines"`  // that send
 	Keyed       bool     `json:"keyed"`       // records have keys, which choose the partition
 	Batch       int      `json:"batch"`       // batch.size, where the workload sets it for all; else 0
+	Placed      bool     `json:"placed"`      // messages name their partition
 }
 
 // Message is a record that is sent. Nobody changes its bytes.
-type Message struct{ Key, Value []byte }
+type Message struct {
+	Key, Value []byte
+	Topic      string // if it is not Config.Topic
+	Partition  int32  // from 1 on; 0 leaves the choice to the client
+}
 
 // Client is a client under measurement. Done is called once for each record that Send was given, from any goroutine.
 type Client interface {

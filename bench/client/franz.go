@@ -30,6 +30,10 @@ func openFranz(cfg Config, outcomes Outcomes) (Client, error) {
 		options = append(options, kgo.ProducerLinger(tunedLinger), kgo.MaxBufferedRecords(1_000_000), kgo.MaxBufferedBytes(32<<20))
 		set("ProducerLinger(10ms) MaxBufferedRecords(1000000) MaxBufferedBytes(32MiB)")
 	}
+	if cfg.Placed {
+		options = append(options, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		set("RecordPartitioner(ManualPartitioner)")
+	}
 	if cfg.Batch > 0 {
 		options = append(options, kgo.ProducerBatchMaxBytes(int32(cfg.Batch)))
 		set(fmt.Sprintf("ProducerBatchMaxBytes(%d)", cfg.Batch))
@@ -48,7 +52,7 @@ func (f *franz) Close() error {
 }
 
 func (f *franz) Send(m Message, at int64, i int) {
-	f.c.Produce(context.Background(), &kgo.Record{Key: m.Key, Value: m.Value}, func(_ *kgo.Record, err error) {
+	f.c.Produce(context.Background(), &kgo.Record{Key: m.Key, Value: m.Value, Topic: m.Topic, Partition: max(m.Partition-1, 0)}, func(_ *kgo.Record, err error) {
 		f.outcomes.Done(i, at, err)
 	})
 }

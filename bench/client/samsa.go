@@ -62,6 +62,12 @@ type samsaSender struct {
 
 func (s *samsaSender) Send(m Message, at int64, i int) {
 	s.record.Key, s.record.Value = m.Key, m.Value
+	if m.Topic != "" {
+		s.record.Topic = m.Topic
+	}
+	if m.Partition > 0 {
+		s.record.Partition = producer.PartitionOf(m.Partition - 1)
+	}
 	callback := s.shared
 	if at >= 0 {
 		callback = func(_ producer.Metadata, err error) { s.outcomes.Done(i, at, err) }

@@ -33,6 +33,20 @@ func (c Counts) Minus(before Counts) Counts {
 	return Counts{c.Requests - before.Requests, c.Batches - before.Batches, c.Records - before.Records, c.Bytes - before.Bytes}
 }
 
+// SpreadTopic is the name of a topic with so many partitions, which so many brokers lead. All of them are this one.
+func SpreadTopic(brokers, partitions int) string {
+	return fmt.Sprintf("spread-%d-%d", brokers, partitions)
+}
+
+// brokersOf returns how many brokers lead the partitions of a topic.
+func brokersOf(name string) (n int32) {
+	var partitions int32
+	if _, err := fmt.Sscanf(name, "spread-%d-%d", &n, &partitions); err != nil || n < 1 {
+		return 1
+	}
+	return n
+}
+
 // Topic is the name of a topic with so many partitions. The broker has any topic, as soon as somebody asks for it; one whose name says no such
 // number has one partition.
 func Topic(partitions int) string { return fmt.Sprintf("bench-%d", partitions) }
@@ -273,6 +287,7 @@ func (b *Broker) metadata(m *protocol.MetadataRequest) *protocol.MetadataRespons
 	r := &protocol.MetadataResponse{
 		ClusterID: &cluster, ControllerID: 1, Brokers: []protocol.MetadataBroker{{NodeID: 1, Host: b.host, Port: b.port}},
 	}
+	brokers := int32(1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	topics := m.Topics
@@ -288,12 +303,17 @@ func (b *Broker) metadata(m *protocol.MetadataRequest) *protocol.MetadataRespons
 		}
 		topic := protocol.MetadataTopic{Name: &name, ID: idOf(name)}
 		b.names[topic.ID] = name
+		leaders := brokersOf(name)
+		brokers = max(brokers, leaders)
 		for i := range partitionsOf(name) {
 			topic.Partitions = append(topic.Partitions, protocol.MetadataPartition{
-				Index: i, LeaderID: 1, Replicas: []int32{1}, ISR: []int32{1},
+				Index: i, LeaderID: 1 + i%leaders, Replicas: []int32{1 + i%leaders}, ISR: []int32{1 + i%leaders},
 			})
 		}
 		r.Topics = append(r.Topics, topic)
+	}
+	for id := int32(2); id <= brokers; id++ {
+		r.Brokers = append(r.Brokers, protocol.MetadataBroker{NodeID: id, Host: b.host, Port: b.port})
 	}
 	return r
 }

@@ -33,7 +33,13 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	if _, ok := r.senders[0].(client.SliceSender); s.Mode == Slice && !ok {
 		return Result{}, fmt.Errorf("%s has no call for a slice", s.Client)
 	}
-	if s.Mode == Full {
+	switch s.Mode {
+	case Topics, Each:
+		result, err := r.scale(ctx)
+		return result, errors.Join(err, c.Close())
+	case Blocked:
+		return r.scale(ctx) // the client is left, as below
+	case Full:
 		return r.fill(ctx) // the client is left: its records will not go for minutes
 	}
 	result, err := r.measure(ctx)

@@ -21,6 +21,10 @@ const (
 	Slice Mode = "slice" // 100 records a call
 	Open  Mode = "open"  // records at a steady rate, timed from when they were due
 	Full  Mode = "full"  // more than the client's buffer holds, to a broker that reads nothing: only memory is measured
+
+	Topics  Mode = "topics"  // a record to each of 1,000 new topics, when Known others are known
+	Each    Mode = "each"    // the first record to each partition
+	Blocked Mode = "blocked" // Waiting goroutines that give up on a full buffer, with a broker that reads nothing
 )
 
 // Spec is one measurement.
@@ -36,7 +40,10 @@ type Spec struct {
 	Batch      int     `json:"batch"` // batch.size for all who can, or 0
 	Rate       int     `json:"rate"`  // records a second of Open
 	Seconds    float64 `json:"seconds"`
-	Warm       float64 `json:"warm"` // seconds of sending before the measurement
+	Warm       float64 `json:"warm"`              // seconds of sending before the measurement
+	Known      int     `json:"known,omitempty"`   // topics that were sent to before, of Topics
+	Waiting    int     `json:"waiting,omitempty"` // goroutines of Blocked
+	Brokers    int     `json:"brokers,omitempty"` // that lead the partitions, for the discarding broker; 0 is one
 
 	Profile string `json:"profile,omitempty"` // file for the processor's profile of the measurement
 
@@ -47,7 +54,7 @@ type Spec struct {
 func (s Spec) config() client.Config {
 	return client.Config{
 		Servers: s.Servers, Topic: s.Topic, Partitions: s.Partitions, Compression: s.Codec, Tuned: s.Tuned, Sync: s.Mode == Sync,
-		Goroutines: s.Goroutines, Keyed: s.Keys > 0, Batch: s.Batch,
+		Goroutines: s.Goroutines, Keyed: s.Keys > 0, Batch: s.Batch, Placed: s.Mode == Each,
 	}
 }
 
