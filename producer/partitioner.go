@@ -241,12 +241,14 @@ func (s *stickyLane) currentTable(view *TopicView) *stickyTable {
 	const (
 		share = 4           // partitions asked for their load, for each choice
 		most  = time.Second // after which a table is too old
+		part  = 100         // a table lives at least this many times as long as it took to make
 	)
 	now := time.Now()
-	if t := s.table.Load(); t != nil && t.view == view && t.uses.Add(-1) >= 0 && now.Sub(t.made) < most {
+	if t := s.table.Load(); t != nil && t.view == view && t.uses.Add(-1) >= 0 && now.Sub(t.made) < max(most, part*t.took) {
 		return t
 	}
 	t := newStickyTable(view, s.load, s.availability, now)
+	t.took = time.Since(now)
 	t.uses.Store(int32(len(view.available) / share))
 	s.table.Store(t)
 	return t
@@ -256,6 +258,7 @@ func (s *stickyLane) currentTable(view *TopicView) *stickyTable {
 type stickyTable struct {
 	view       *TopicView
 	made       time.Time
+	took       time.Duration // to make it, which follows the number of partitions
 	uses       atomic.Int32
 	partitions []int32
 	sums       []uint64 // of the weights up to each partition; nil: all weigh the same

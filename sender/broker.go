@@ -27,6 +27,7 @@ type broker struct {
 
 	mu        sync.Mutex
 	ready     fifo.Queue[place]
+	movedAway int  // partitions in ready that have moved away since dropMoved
 	busy      bool // somebody makes requests: its goroutine, or another one, see workFor
 	missed    bool // its goroutine was woken while another one was busy
 	inFlight  int
@@ -284,10 +285,22 @@ func (b *broker) dialFailed(err error) {
 	b.dropMoved()
 }
 
+// moved notes that a partition in the ready queue has another leader.
+func (b *broker) moved() {
+	b.mu.Lock()
+	b.movedAway++
+	b.mu.Unlock()
+}
+
 // dropMoved takes the places of partitions that have moved away out of the ready queue. Else the client would dial the broker, and
-// request metadata, without end.
+// request metadata, without end. It walks through the queue only when a partition has moved since the last time.
 func (b *broker) dropMoved() {
 	b.mu.Lock()
+	if b.movedAway == 0 {
+		b.mu.Unlock()
+		return
+	}
+	b.movedAway = 0
 	all := b.ready
 	b.ready = fifo.Queue[place]{}
 	b.mu.Unlock()

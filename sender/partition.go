@@ -268,6 +268,9 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	}
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
+		if former != nil && p.queued {
+			former.moved()
+		}
 		p.broker, p.leader, p.queued, p.refusals = b, leader, false, refusals{}
 		p.acc.SetBroker(leader)
 		if b != nil && p.s.cfg.Idempotent && p.lane.flying > 0 {
