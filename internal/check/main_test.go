@@ -30,7 +30,7 @@ func TestEveryModuleHasItsStages(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		names = append(names, strings.Fields(line)[0])
 	}
-	require.Equal(t, []string{"format", "docs", "vet", "tidy", "lint", "build", "unit", "unit-386", "mutate", "fuzz", "bench", "examples", "itest"}, names)
+	require.Equal(t, []string{"format", "docs", "vet", "tidy", "lint", "build", "unit", "unit-386", "simulate", "mutate", "fuzz", "bench", "examples", "itest"}, names)
 
 	c := checker{}
 	_, err := c.prepare("", "")

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -31,6 +32,7 @@ func (c *checker) stages() []stage {
 		{name: "build", about: "the library builds without cgo for " + strings.Join(targets, ", "), run: c.build},
 		{name: "unit", about: "the library's tests with the race detector", needs: []tool{cCompiler}, run: c.unit},
 		{name: "unit-386", about: "the library's tests on 32 bits", run: c.unit386},
+		{name: "simulate", about: "more runs of the simulations, and a month of a service in virtual time", run: c.simulate},
 		{name: "mutate", about: "five faults put into the sender, each of which the simulations must find", run: c.mutate},
 		{name: "fuzz", about: "every fuzz target for some seconds", run: c.fuzzAll},
 	}
@@ -120,6 +122,19 @@ func (c *checker) race(module string) error {
 }
 
 func (c *checker) unit() error { return c.race(".") }
+
+// simulate plays seeds that the unit stage does not, without the race detector.
+func (c *checker) simulate() error {
+	simulation := func(name string, runs int) error {
+		args := []string{"test", "-count=1", "-timeout=20m", "-run=^" + name + "$", "./sender", "-args", "-seed=10000", "-count=" + strconv.Itoa(runs)}
+		return c.run(goTool(".", args...))
+	}
+	const month = 30 * 24
+	return errors.Join(
+		simulation("TestSimulatedClusterAgreesWithOutcomes", 20_000), simulation("TestTheWholeProducerKeepsItsWord", 1000),
+		c.run(goTool(".", "test", "-count=1", "-timeout=20m", "-run=^TestASoakStaysFlat$", "./producer", "-args", "-soak-hours="+strconv.Itoa(month))),
+	)
+}
 
 func (c *checker) mutate() error {
 	return c.run(goTool(".", "run", "./internal/mutate", "-only", "five"))
