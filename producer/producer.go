@@ -103,7 +103,7 @@ func transportOptions(cfg *Config) *transport.Options {
 		RequestTimeout: cfg.RequestTimeout, SetupTimeout: cfg.SocketConnectionSetupTimeout, MaxIdle: cfg.ConnectionsMaxIdle,
 		MaxThrottle: max(cfg.DeliveryTimeout, time.Nanosecond),
 		SendBuffer:  cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
-		History: new(transport.History),
+		History: new(transport.History), UserCalls: new(transport.UserCalls),
 	}
 }
 

@@ -151,14 +151,17 @@ func (c *Conn) end(cause error) {
 		return
 	}
 	close(c.closed)
-	_ = c.nc.Close()
+	cut(c.nc)
 	c.log.Debug("connection ended", "address", c.address, "reason", cause)
 }
 
 // Send registers the call and writes it in one vectored write. It returns when the connection has let go of the buffers. An
 // error that it returns was given to Done too: Done is the one channel of outcome. An answer that does not come in time ends
 // the connection, for the answers behind it cannot come either.
-func (c *Conn) Send(call *Call) error {
+func (c *Conn) Send(call *Call) error { return c.send(call, nil) }
+
+// send is Send, but fails the call when over is closed before its turn to write has come.
+func (c *Conn) send(call *Call, over <-chan struct{}) error {
 	size, err := frameSize(call)
 	if err != nil {
 		return c.finish(call, false, err)
@@ -167,8 +170,8 @@ func (c *Conn) Send(call *Call) error {
 	if timeout <= 0 {
 		timeout = c.opts.RequestTimeout
 	}
-	if !c.takeTurn() {
-		return c.finish(call, false, c.Err())
+	if err := c.takeTurn(over); err != nil {
+		return c.finish(call, false, err)
 	}
 	now := time.Now()
 	if err := c.register(call, size, now, timeout); err != nil {
@@ -182,21 +185,26 @@ func (c *Conn) Send(call *Call) error {
 	return c.written(call, n)
 }
 
-// takeTurn waits until nobody else writes. It returns false when the connection ends before.
-func (c *Conn) takeTurn() bool {
+// takeTurn waits until nobody else writes. It returns an error when the connection ends before, or over is closed.
+func (c *Conn) takeTurn(over <-chan struct{}) error {
 	select {
 	case c.turn <- struct{}{}:
-		return true
+		return nil
 	default:
 	}
 	c.keepReading()
 	select {
 	case c.turn <- struct{}{}:
-		return true
+		return nil
 	case <-c.closed:
-		return false
+		return c.Err()
+	case <-over:
+		return errWaitOver
 	}
 }
+
+// errWaitOver is the failure of a call whose caller does not wait any more.
+var errWaitOver = errors.New("the wait for the answer ended before the request was written")
 
 // register appends the call to those that await an answer, numbers it, and sees to it that its time is watched.
 func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Duration) error {

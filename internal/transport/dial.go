@@ -54,7 +54,9 @@ func (o *Options) resolve(ctx context.Context, address string) ([]string, error)
 	if o.Dialer != nil || net.ParseIP(host) != nil {
 		return []string{address}, nil
 	}
-	found, err := o.lookup(ctx, host)
+	found, err := userCall[[]string]{name: "resolver", address: host, discard: func([]string) {}, run: func(ctx context.Context) ([]string, error) {
+		return o.lookup(ctx, host)
+	}}.await(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -82,77 +84,71 @@ func dialOne(ctx context.Context, opts *Options, address, target string, waiting
 	}
 	c, err := start(ctx, opts, nc, address)
 	if err != nil {
-		_ = nc.Close()
+		cut(nc)
 		return nil, explainTimeout(ctx, opts.whySilent(address), err)
 	}
 	return c, nil
 }
 
-// open opens the byte stream. A user's dialer that does not heed its context is left behind, and what it still brings is closed.
+// open opens the byte stream.
 func (o *Options) open(ctx context.Context, target string) (net.Conn, error) {
+	nc, err := o.dial(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.setBuffers(nc); err != nil {
+		cut(nc)
+		return nil, fmt.Errorf("the socket's buffers cannot be set: %w", err)
+	}
+	return nc, nil
+}
+
+func (o *Options) dial(ctx context.Context, target string) (net.Conn, error) {
 	if o.Dialer == nil {
 		var d net.Dialer
-		nc, err := d.DialContext(ctx, "tcp", target)
-		if err != nil {
-			return nil, err
-		}
-		return nc, o.setBuffers(nc)
+		return d.DialContext(ctx, "tcp", target)
 	}
-	type opened struct {
-		nc  net.Conn
-		err error
-	}
-	came := make(chan opened, 1)
-	go func() {
+	return userCall[net.Conn]{name: "dialer", address: target, discard: cut, run: func(ctx context.Context) (net.Conn, error) {
 		nc, err := o.Dialer(ctx, "tcp", target)
 		if nc == nil && err == nil {
 			err = errors.New("the dialer returned neither a connection nor an error")
 		}
-		came <- opened{nc, err}
-	}()
-	select {
-	case got := <-came:
-		if got.err != nil {
-			return nil, got.err
-		}
-		return got.nc, o.setBuffers(got.nc)
-	case <-ctx.Done():
-		go func() {
-			if got := <-came; got.err == nil {
-				_ = got.nc.Close()
-			}
-		}()
-		return nil, context.Cause(ctx)
-	}
+		return nc, err
+	}}.await(ctx, o)
 }
 
-// setBuffers sets the socket's buffers, if it is one.
+// setBuffers sets the socket's buffers, where the stream has any.
 func (o *Options) setBuffers(nc net.Conn) error {
-	tcp, ok := nc.(*net.TCPConn)
+	socket, ok := nc.(interface {
+		SetWriteBuffer(bytes int) error
+		SetReadBuffer(bytes int) error
+	})
 	if !ok {
 		return nil
 	}
 	if o.SendBuffer > 0 {
-		if err := tcp.SetWriteBuffer(o.SendBuffer); err != nil {
+		if err := socket.SetWriteBuffer(o.SendBuffer); err != nil {
 			return err
 		}
 	}
 	if o.ReceiveBuffer > 0 {
-		return tcp.SetReadBuffer(o.ReceiveBuffer)
+		return socket.SetReadBuffer(o.ReceiveBuffer)
 	}
 	return nil
 }
 
+// longAgo is a deadline that ends reads and writes at once.
+var longAgo = time.Unix(1, 0)
+
 // start has the first exchange on a new stream, and makes a Conn of it.
 func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Conn, error) {
-	// When ctx ends, reads and writes end. The deadline lies in the past: it works at once.
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { cut(nc) }) // reads and writes end
 	h := handshake{stream: nc, reader: new(frameReader), opts: opts, address: address, version: opts.Versions.of(address, time.Now())}
 	apis, err := h.apiVersions()
 	switch {
 	case err == nil:
 		opts.Versions.answered(address, h.version)
-	case h.ended:
+	case h.ended && ctx.Err() == nil:
 		opts.Versions.ended(address, h.version, time.Now())
 	}
 	if !stop() && err == nil {

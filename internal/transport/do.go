@@ -14,7 +14,8 @@ type answer struct {
 }
 
 // Do sends one request in the newest version that both sides speak, waits for its answer, and decodes it into resp. When ctx
-// ends, only the wait ends: the answer is thrown away when it comes. It is for the rare requests; the frequent ones use Send.
+// ends, only the wait ends, for the write as well as for the answer: the connection discards a later answer. Do is for the rare
+// requests; the frequent ones use Send.
 func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Response) error {
 	version, err := c.Version(req.Key())
 	if err != nil {
@@ -32,9 +33,8 @@ func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Respo
 		// A copy: when the wait has ended, nobody may write into resp any more.
 		came <- answer{append([]byte(nil), body...), err}
 	}}
-	if err := c.Send(call); err != nil {
-		return c.explainDo(req.Key(), err)
-	}
+	// The write may wait for a broker that reads nothing. It ends with the request's time, or with the connection.
+	go func() { _ = c.send(call, ctx.Done()) }() // came is told
 	select {
 	case a := <-came:
 		if a.err != nil {

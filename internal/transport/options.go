@@ -51,6 +51,8 @@ type Options struct {
 	MaxResponse int
 	// History is shared by the connections whose errors may say that a server has answered before. Nil remembers nothing.
 	History *History
+	// UserCalls is shared by the connections whose dialer may not return. Nil neither counts nor limits its calls.
+	UserCalls *UserCalls
 	// Logger gets what happens to connections, at debug level. Nil is silent.
 	Logger *slog.Logger
 

@@ -1,0 +1,191 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+func TestDoEndsWithItsContextThoughTheBrokerReadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop := make(chan struct{})
+		c := connect(t, Options{}, func(*peer) { <-stop })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ended := make(chan error, 2)
+		for range 2 { // one waits inside the write, the other one for its turn to write
+			go func() { ended <- c.Do(ctx, &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse)) }()
+		}
+		began := time.Now()
+		for range 2 {
+			require.ErrorIs(t, <-ended, context.DeadlineExceeded)
+			require.Equal(t, time.Second, time.Since(began))
+		}
+		require.NoError(t, c.Err(), "the connection lives on")
+		c.Close(nil)
+		close(stop)
+	})
+}
+
+func TestDialEndsWithItsContextThoughTheResolverHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		o := Options{lookup: func(context.Context, string) ([]string, error) {
+			<-hang
+			return nil, nil
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := Dial(ctx, &o, "kafka.example:9092")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "the name was not resolved")
+		require.Equal(t, time.Second, time.Since(began))
+		close(hang)
+	})
+}
+
+func TestADialerThatPanicsOrEndsItsGoroutineFailsTheDial(t *testing.T) {
+	for want, dial := range map[string]func(){
+		"the dialer panicked: no network today": func() { panic("no network today") },
+		"the dialer called runtime.Goexit":      runtime.Goexit,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o := Options{Dialer: func(context.Context, string, string) (net.Conn, error) {
+				dial()
+				return nil, nil
+			}}
+			began := time.Now()
+			_, err := Dial(t.Context(), &o, "broker:9092")
+			require.ErrorIs(t, err, ErrUserCode)
+			require.ErrorContains(t, err, want)
+			require.Zero(t, time.Since(began))
+		})
+	}
+}
+
+// hangingError is an error of the user's whose text can be asked for once.
+type hangingError struct{ asked *atomic.Int32 }
+
+func (e hangingError) Error() string {
+	if e.asked.Add(1) > 1 {
+		select {}
+	}
+	return "asked once"
+}
+
+func TestTheTextOfADialersErrorIsAskedForOnce(t *testing.T) {
+	failure := hangingError{new(atomic.Int32)}
+	o := Options{Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, failure }}
+	_, err := Dial(t.Context(), &o, "broker:9092")
+	require.ErrorIs(t, err, failure)
+	for range 3 {
+		require.Equal(t, "broker broker:9092: asked once", err.Error())
+	}
+}
+
+func TestADialerThatNeverReturnsRunsABoundedNumberOfTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang, calls := make(chan struct{}), 0
+		o := Options{UserCalls: new(UserCalls), SetupTimeout: time.Second, Dialer: func(context.Context, string, string) (net.Conn, error) {
+			calls++
+			<-hang
+			return nil, errors.New("hung")
+		}}
+		for range mostUserCalls {
+			_, err := Dial(t.Context(), &o, "broker:9092")
+			require.ErrorIs(t, err, ErrSetupTimeout)
+		}
+		began := time.Now()
+		for range 100 {
+			_, err := Dial(t.Context(), &o, "broker:9092")
+			require.ErrorIs(t, err, ErrUserCode)
+			require.ErrorContains(t, err, "has not returned")
+		}
+		require.Zero(t, time.Since(began))
+		require.Equal(t, mostUserCalls, calls)
+		close(hang)
+		synctest.Wait()
+		_, err := Dial(t.Context(), &o, "broker:9092")
+		require.ErrorContains(t, err, "hung")
+		require.Empty(t, o.UserCalls.running)
+	})
+}
+
+// stream is a connection of the user's. Its buffers cannot be set, and its Close waits.
+type stream struct {
+	net.Conn
+	closing <-chan struct{}
+}
+
+func (s stream) SetWriteBuffer(int) error { return errors.New("no such buffer") }
+func (s stream) SetReadBuffer(int) error  { return nil }
+
+func (s stream) Close() error {
+	<-s.closing
+	return s.Conn.Close()
+}
+
+func TestASocketWhoseBufferCannotBeSetIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closing := make(chan struct{})
+		close(closing)
+		ours, theirs := net.Pipe()
+		o := Options{SendBuffer: 1 << 20, Dialer: func(context.Context, string, string) (net.Conn, error) { return stream{ours, closing}, nil }}
+		_, err := Dial(t.Context(), &o, "broker:9092")
+		require.ErrorContains(t, err, "no such buffer")
+		_, err = theirs.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+	})
+}
+
+func TestNothingWaitsForTheCloseOfAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closing := make(chan struct{})
+		pipes := dialer(func(p *peer) { p.greet(); _, _ = p.next(); _, _ = p.next() })
+		o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := pipes(ctx, network, address)
+			return stream{nc, closing}, err
+		}}
+		c, err := Dial(t.Context(), &o, "broker:9092")
+		require.NoError(t, err)
+		one, done := call("x")
+		require.NoError(t, c.Send(one))
+		began := time.Now()
+		c.Close(nil)
+		require.ErrorIs(t, (<-done).err, ErrClosed)
+		require.Zero(t, time.Since(began))
+		close(closing)
+	})
+}
+
+// deaf is a connection that accepts deadlines without obeying them.
+type deaf struct{ net.Conn }
+
+func (deaf) SetDeadline(time.Time) error      { return nil }
+func (deaf) SetReadDeadline(time.Time) error  { return nil }
+func (deaf) SetWriteDeadline(time.Time) error { return nil }
+
+func TestDialEndsWithItsContextThoughTheConnectionObeysNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{SetupTimeout: time.Second, Dialer: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() { _, _ = newPeer(theirs).next(); _, _ = theirs.Read(make([]byte, 1)) }()
+			return deaf{ours}, nil
+		}}
+		began := time.Now()
+		_, err := Dial(t.Context(), &o, "broker:9092")
+		require.ErrorIs(t, err, ErrSetupTimeout)
+		require.Equal(t, time.Second, time.Since(began))
+	})
+}
