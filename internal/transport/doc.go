@@ -13,5 +13,6 @@
 //	err = conn.Do(ctx, &protocol.MetadataRequest{AllowAutoTopicCreation: true}, &resp)
 //
 // A connection has one goroutine, which reads. There is none that writes: Send writes on its caller's goroutine, and while
-// answers are awaited the next Send may go. Do, for the rare requests, writes on a goroutine of its own. Nor is there a timer: the read deadline watches over every call and over idleness.
+// answers are awaited the next Send may go. Do, for the rare requests, writes on a goroutine of its own. Nor is there a timer:
+// the read deadline watches over every call and over idleness.
 package transport

@@ -1,0 +1,98 @@
+package loggate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// handler is the slog.Handler of the library's loggers. Its methods never call the user's handler.
+type handler struct {
+	gate *Gate
+	// wrap adds what With and WithGroup were given.
+	wrap func(attrs []slog.Attr) []slog.Attr
+}
+
+// Enabled admits every line from Debug on: whether the user's handler wants it is asked when its turn comes. Few lines are made in
+// vain, for the library logs nothing in the course of a delivery that works.
+func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelDebug || h.gate.trace
+}
+
+// Handle queues the record.
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	g := h.gate
+	if r.Level < slog.LevelInfo {
+		g.push(line{record: h.frozen(r), trace: r.Level < slog.LevelDebug})
+		return nil
+	}
+	k := kindOf(r)
+	g.mu.Lock()
+	verdict, suppressed := g.limit.admit(k, time.Now())
+	g.mu.Unlock()
+	switch verdict {
+	case pass:
+		r = h.frozen(r)
+		if suppressed > 0 {
+			r.AddAttrs(slog.Int(suppressedKey, suppressed))
+		}
+		g.push(line{record: r})
+	case keep:
+		r = h.frozen(r)
+		g.mu.Lock()
+		g.limit.keep(k, r)
+		g.mu.Unlock()
+	}
+	return nil
+}
+
+// WithAttrs returns a handler that adds attributes.
+func (h *handler) WithAttrs(more []slog.Attr) slog.Handler {
+	return &handler{gate: h.gate, wrap: func(attrs []slog.Attr) []slog.Attr {
+		return h.wrap(append(more[:len(more):len(more)], attrs...))
+	}}
+}
+
+// WithGroup returns a handler that puts attributes into a group.
+func (h *handler) WithGroup(name string) slog.Handler {
+	return &handler{gate: h.gate, wrap: func(attrs []slog.Attr) []slog.Attr {
+		return h.wrap([]slog.Attr{{Key: name, Value: slog.GroupValue(attrs...)}})
+	}}
+}
+
+// frozen returns a copy of a record whose attributes do not change any more.
+func (h *handler) frozen(r slog.Record) slog.Record {
+	attrs := make([]slog.Attr, 0, r.NumAttrs())
+	r.Attrs(func(a slog.Attr) bool {
+		attrs = append(attrs, slog.Attr{Key: a.Key, Value: freeze(a.Value)})
+		return true
+	})
+	copied := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	copied.AddAttrs(h.wrap(attrs)...)
+	return copied
+}
+
+// freeze gives values that are not plain their text now. An error stays an error, for handlers that look into it.
+func freeze(v slog.Value) slog.Value {
+	if v.Kind() != slog.KindAny && v.Kind() != slog.KindLogValuer {
+		return v
+	}
+	switch any := v.Any().(type) {
+	case nil:
+		return v
+	case error:
+		return slog.AnyValue(&frozenError{text: any.Error(), err: any})
+	default:
+		return slog.StringValue(fmt.Sprint(any))
+	}
+}
+
+// frozenError is an error with the text that it had when it was logged.
+type frozenError struct {
+	text string
+	err  error
+}
+
+func (e *frozenError) Error() string { return e.text }
+func (e *frozenError) Unwrap() error { return e.err }

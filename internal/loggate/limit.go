@@ -1,0 +1,154 @@
+package loggate
+
+import (
+	"log/slog"
+	"slices"
+	"time"
+)
+
+const (
+	// Window is the time in which one line of a kind passes.
+	Window = time.Second
+	// mostKinds bounds the kinds that are remembered. Beyond it all subjects of a message are one kind.
+	mostKinds = 1000
+	// suppressedKey is the attribute with the number of suppressed lines of the kind.
+	suppressedKey = "suppressed"
+)
+
+// kind is what repeated lines have in common: the message, and the attributes that say what the line is about.
+type kind struct {
+	message string
+	subject string // a topic, an address, or an interceptor
+	reason  string
+	broker  int64
+}
+
+// kindOf returns the kind of a record.
+func kindOf(r slog.Record) kind {
+	k := kind{message: r.Message}
+	r.Attrs(func(a slog.Attr) bool {
+		switch {
+		case a.Value.Kind() == slog.KindInt64 && a.Key == "broker":
+			k.broker = a.Value.Int64()
+		case a.Value.Kind() != slog.KindString:
+		case a.Key == "topic" || a.Key == "address" || a.Key == "interceptor":
+			k.subject = a.Value.String()
+		case a.Key == "reason":
+			k.reason = a.Value.String()
+		}
+		return true
+	})
+	return k
+}
+
+// limiter decides which lines pass. The gate's mu guards it.
+type limiter struct {
+	kinds  map[kind]*repeated
+	timer  *time.Timer // runs while there are kinds
+	over   func()
+	closed bool
+}
+
+// repeated is what is known of a kind.
+type repeated struct {
+	until      time.Time // before this, lines are suppressed
+	suppressed int
+	first      slog.Record // of the suppressed ones; the zero value until its text is made
+}
+
+// verdict is what becomes of a line.
+type verdict int
+
+const (
+	pass verdict = iota
+	drop
+	keep // the first suppressed one, which is written if no other line of its kind follows
+)
+
+func (l *limiter) init(over func()) { l.kinds, l.over = make(map[kind]*repeated), over }
+
+// admit counts a line. Where it passes, suppressed is the number of those before it that did not.
+func (l *limiter) admit(k kind, now time.Time) (v verdict, suppressed int) {
+	one := l.kinds[k]
+	if one == nil && len(l.kinds) >= mostKinds {
+		k = kind{message: k.message}
+		one = l.kinds[k]
+	}
+	if one == nil {
+		one = new(repeated)
+		l.kinds[k] = one
+		if len(l.kinds) == 1 && !l.closed {
+			l.arm()
+		}
+	}
+	if now.Before(one.until) {
+		if one.suppressed++; one.suppressed == 1 {
+			return keep, 0
+		}
+		return drop, 0
+	}
+	suppressed = one.suppressed
+	*one = repeated{until: now.Add(Window)}
+	return pass, suppressed
+}
+
+// keep takes the first suppressed line of a kind.
+func (l *limiter) keep(k kind, r slog.Record) {
+	one := l.kinds[k]
+	if one == nil {
+		one = l.kinds[kind{message: k.message}]
+	}
+	if one != nil && one.suppressed > 0 {
+		one.first = r
+	}
+}
+
+func (l *limiter) arm() {
+	if l.timer == nil {
+		l.timer = time.AfterFunc(Window, l.over)
+	} else {
+		l.timer.Reset(Window)
+	}
+}
+
+// windowOver returns the lines that are due since no other line of their kind has followed, and forgets kinds that nothing is known of
+// any more.
+func (l *limiter) windowOver(now time.Time) []slog.Record {
+	if l.closed {
+		return nil
+	}
+	due := l.held(func(one *repeated) bool { return !now.Before(one.until) }, now)
+	if len(l.kinds) > 0 {
+		l.arm()
+	}
+	return due
+}
+
+// close returns all lines that are held back. After it no timer runs.
+func (l *limiter) close() []slog.Record {
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.closed = true
+	return l.held(func(*repeated) bool { return true }, time.Now())
+}
+
+// held returns the lines held back of the kinds that match, in the order of their times. A kind without one is forgotten.
+func (l *limiter) held(match func(*repeated) bool, now time.Time) (due []slog.Record) {
+	for k, one := range l.kinds {
+		switch {
+		case !match(one):
+		case one.suppressed == 0:
+			delete(l.kinds, k)
+		case !one.first.Time.IsZero():
+			r := one.first
+			if one.suppressed > 1 {
+				r.AddAttrs(slog.Int(suppressedKey, one.suppressed-1))
+			}
+			due = append(due, r)
+			*one = repeated{until: now.Add(Window)}
+		}
+	}
+	slices.SortFunc(due, func(a, b slog.Record) int { return a.Time.Compare(b.Time) })
+	return due
+}
