@@ -212,9 +212,13 @@ func (a *Accumulator) isClosed() *record.Error {
 // call runs the interceptors and the callback of one record. A panic of the callback is recovered and reported; the
 // interceptors' is the Listener's to recover.
 func (a *Accumulator) call(hook Hook, md *record.Metadata, err *record.Error) {
+	defer a.callBack(hook, md, err) // after runtime.Goexit in an interceptor too
 	if a.acknowledges {
 		a.listener.OnAcknowledgement(*md, plain(err))
 	}
+}
+
+func (a *Accumulator) callBack(hook Hook, md *record.Metadata, err *record.Error) {
 	defer a.recovered()
 	switch {
 	case hook.One != nil:

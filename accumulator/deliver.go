@@ -178,10 +178,10 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 	ms, at, run := int64(-1), time.Time{}, 0
 	for r.called < r.count {
 		i := r.called
-		r.called++
 		hook := r.hooks.next(i)
-		acknowledged := p.acc.acknowledges && !r.isCancelled(i)
+		acknowledged := p.acc.acknowledges && r.acked <= i && !r.isCancelled(i)
 		if hook.empty() && !acknowledged {
+			r.called++
 			continue
 		}
 		offset, stamp, err := r.place(i)
@@ -193,8 +193,10 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 		}
 		// Metadata is large: to fill it in here, for each call, is cheaper than to copy it from where it was filled in.
 		if acknowledged {
+			r.acked = i + 1 // if an interceptor calls runtime.Goexit, the next goroutine goes on with the callback
 			p.acc.listener.OnAcknowledgement(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		}
+		r.called++
 		if hook.One != nil {
 			hook.One(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		} else if hook.All != nil {

@@ -47,6 +47,7 @@ type Result struct {
 	count   int32
 	told    bool  // settled, and everybody who waited was woken
 	called  int32 // the callbacks of the records before this one have run
+	acked   int32 // the interceptors of the records before this one have run
 	kept    int64 // what the callbacks count in buffer.memory
 }
 

@@ -3,8 +3,6 @@ package producer
 import (
 	"log/slog"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/gosamsa/samsa/record"
 )
@@ -17,20 +15,15 @@ import (
 // recovered and logged.
 type Callback func(Metadata, error)
 
-// listener is what the accumulator tells of users' code. mu guards what is logged.
+// listener is what the accumulator tells of users' code.
 type listener struct {
 	chain  interceptorChain
 	logger *slog.Logger
 	mark   stackMark
-
-	mu     sync.Mutex
-	logged map[string]time.Time
 }
 
 func newListener(cfg *Config) *listener {
-	return &listener{
-		chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark(), logged: make(map[string]time.Time),
-	}
+	return &listener{chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark()}
 }
 
 // Run runs what calls users' code so that Flush and Close can tell whether they are called from there.
@@ -50,26 +43,9 @@ func (l *listener) OnAcknowledgement(md record.Metadata, err error) {
 // Panicked logs a callback's panic with its stack.
 func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
-// mostLogged bounds the memory of what was logged; beyond it everything is forgotten and logged anew.
-const mostLogged = 1000
-
-// Unheard logs failures that nobody listens for, at most once a second for each topic and reason.
+// Unheard logs failures that nobody listens for.
 func (l *listener) Unheard(n int, err *record.Error) {
-	key := err.Topic + "\x00" + err.Err.Error()
-	now := time.Now()
-	l.mu.Lock()
-	last, known := l.logged[key]
-	fresh := !known || now.Sub(last) >= time.Second
-	if fresh {
-		if len(l.logged) >= mostLogged {
-			clear(l.logged)
-		}
-		l.logged[key] = now
-	}
-	l.mu.Unlock()
-	if fresh {
-		l.logger.Error("records failed with no callback and nobody asking", "topic", err.Topic, "records", n, "error", err)
-	}
+	l.logger.Error("records failed with no callback and nobody asking", "topic", err.Topic, "records", n, "error", err, "reason", err.Err.Error())
 }
 
 // plural returns "1 thing" or "n things"; without a thing only the number, with a space after it.

@@ -143,7 +143,9 @@ func TestACallbackThatPanicsIsLoggedAndTheRestGoesOn(t *testing.T) {
 		_, err := f.Get(t.Context())
 		require.NoError(t, err)
 		require.Len(t, told.all(), 1)
-		require.Equal(t, 4, strings.Count(log.String(), "callback panicked"))
+		require.NoError(t, p.Close(t.Context()))
+		require.Equal(t, 2, strings.Count(log.String(), "callback panicked"), "repeated lines are counted")
+		require.Contains(t, log.String(), "suppressed=2")
 		require.Contains(t, log.String(), "callbacks_test.go", "the stack")
 	})
 }

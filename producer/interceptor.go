@@ -1,9 +1,7 @@
 package producer
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 )
@@ -53,13 +51,17 @@ func (c *interceptorChain) intercept(i int, r *Record) *Record {
 
 // callOnSend returns nil after a panic.
 func (c *interceptorChain) callOnSend(i int, r *Record) (changed *Record) {
+	returned := false
 	defer func() {
 		if value := recover(); value != nil {
 			logPanic(c.logger, "interceptor's OnSend", value, "interceptor", c.name(i))
 			changed = nil
+		} else if !returned {
+			logGoexit(c.logger, "interceptor's OnSend", "interceptor", c.name(i))
 		}
 	}()
 	changed = c.list[i].OnSend(r)
+	returned = true
 	if changed == nil {
 		c.logger.Error("interceptor's OnSend returned no record; it goes on as it was", "interceptor", c.name(i))
 	}
@@ -67,43 +69,33 @@ func (c *interceptorChain) callOnSend(i int, r *Record) (changed *Record) {
 }
 
 // onAcknowledgement tells all interceptors of an outcome.
-func (c *interceptorChain) onAcknowledgement(m Metadata, err error) {
-	for i := range c.list {
-		c.callOnAcknowledgement(i, m, err)
+func (c *interceptorChain) onAcknowledgement(m Metadata, err error) { c.acknowledgeFrom(0, m, err) }
+
+// acknowledgeFrom tells interceptor i and those behind it.
+func (c *interceptorChain) acknowledgeFrom(i int, m Metadata, err error) {
+	next := i
+	defer func() {
+		if next < len(c.list) {
+			c.acknowledgeFrom(next, m, err) // the one before has called runtime.Goexit, which runs this function on its way
+		}
+	}()
+	for next < len(c.list) {
+		next++
+		c.callOnAcknowledgement(next-1, m, err)
 	}
 }
 
 func (c *interceptorChain) callOnAcknowledgement(i int, m Metadata, err error) {
+	returned := false
 	defer func() {
 		if value := recover(); value != nil {
 			logPanic(c.logger, "interceptor's OnAcknowledgement", value, "interceptor", c.name(i))
+		} else if !returned {
+			logGoexit(c.logger, "interceptor's OnAcknowledgement", "interceptor", c.name(i))
 		}
 	}()
 	c.list[i].OnAcknowledgement(m, err)
-}
-
-// close closes the interceptors that can be closed, whatever the others do.
-func (c *interceptorChain) close() error {
-	var failed []error
-	for i := range c.list {
-		if closer, ok := c.list[i].(io.Closer); ok {
-			failed = append(failed, c.callClose(i, closer))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-func (c *interceptorChain) callClose(i int, closer io.Closer) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			logPanic(c.logger, "interceptor's Close", value, "interceptor", c.name(i))
-			err = fmt.Errorf("samsa: interceptor %s: panic in Close: %v", c.name(i), value)
-		}
-	}()
-	if err := closer.Close(); err != nil {
-		return fmt.Errorf("samsa: interceptor %s: %w", c.name(i), err)
-	}
-	return nil
+	returned = true
 }
 
 func (c *interceptorChain) name(i int) string { return fmt.Sprintf("%T", c.list[i]) }

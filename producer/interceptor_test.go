@@ -124,11 +124,21 @@ func TestEveryInterceptorHearsTheOutcomeWhateverTheOthersDo(t *testing.T) {
 	require.Contains(t, log.String(), "interceptor_test.go")
 }
 
+// closed closes a chain's interceptors.
+func closed(t *testing.T, chain *interceptorChain) error {
+	t.Helper()
+	closing := chain.newClosing(func(work func()) { work() })
+	closing.run(t.Context())
+	failed, pending := closing.outcome()
+	require.NoError(t, pending)
+	return failed
+}
+
 func TestEveryInterceptorThatCanBeClosedIs(t *testing.T) {
 	failure := errors.New("failure")
 	failing, panicking, fine := &closingInterceptor{err: failure}, &closingInterceptor{panics: true}, &closingInterceptor{}
 	chain, log := chainOf(failing, &spyInterceptor{}, panicking, fine)
-	err := chain.close()
+	err := closed(t, &chain)
 	require.ErrorIs(t, err, failure)
 	require.ErrorContains(t, err, "panic in Close")
 	require.Equal(t, []int{1, 1, 1}, []int{failing.closed, panicking.closed, fine.closed})
@@ -138,7 +148,7 @@ func TestEveryInterceptorThatCanBeClosedIs(t *testing.T) {
 func TestNoInterceptorsCostNothing(t *testing.T) {
 	chain, _ := chainOf()
 	require.True(t, chain.empty())
-	require.NoError(t, chain.close())
+	require.NoError(t, closed(t, &chain))
 	allocations := testing.AllocsPerRun(100, func() {
 		r := Record{Topic: "t"}
 		if chain.onSend(&r) != &r {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -142,6 +143,7 @@ func TestInterceptorsThatPanic(t *testing.T) {
 		require.Equal(t, []string{"x13"}, written(c, 0), "the chain went on with the last good record")
 		require.Equal(t, []string{"a send x", "b send x1", "c send x1", "a ack 0", "b ack 0", "c ack 0"}, seen.all())
 		require.Len(t, told.all(), 1)
+		synctest.Wait() // the log is written on a goroutine of its own
 		require.Contains(t, log.String(), "in OnSend")
 		require.Contains(t, log.String(), "in OnAcknowledgement")
 		require.Contains(t, log.String(), "interceptors_e2e_test.go", "the stack")

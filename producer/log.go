@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 )
@@ -15,8 +16,14 @@ func logOrSilent(l *slog.Logger) *slog.Logger {
 }
 
 // logPanic logs a panic of user code with its stack. It is called from the deferred function that recovered it, so that the
-// stack still shows where it came from. Attrs are further key-value pairs; never a record's content.
+// stack still shows where it came from. The value's text is made here, for its methods are the same user's code. Attrs are further
+// key-value pairs; never a record's content.
 func logPanic(l *slog.Logger, where string, value any, attrs ...any) {
-	attrs = append(attrs, "panic", value, "stack", string(debug.Stack()))
+	attrs = append(attrs, "panic", fmt.Sprint(value), "stack", string(debug.Stack()))
 	l.Error(where+" panicked", attrs...)
+}
+
+// logGoexit logs that user code ends its goroutine.
+func logGoexit(l *slog.Logger, where string, attrs ...any) {
+	l.Error(where+" called runtime.Goexit", attrs...)
 }

@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"github.com/gosamsa/samsa/compress"
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/immutable"
+	"github.com/gosamsa/samsa/internal/loggate"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/record"
 	"github.com/gosamsa/samsa/sender"
@@ -23,6 +23,8 @@ type Producer struct {
 	cfg      Config
 	chooser  partitionChooser
 	listener *listener
+	log      *loggate.Gate
+	logMark  stackMark // the log handler runs beneath it
 	cluster  *cluster.Client
 	sender   *sender.Sender
 	acc      *accumulator.Accumulator
@@ -48,13 +50,16 @@ func New(cfg Config) (*Producer, error) {
 		return nil, err
 	}
 	cfg = cfg.clone().bounded()
-	cfg.Logger = logOrSilent(cfg.Logger)
+	logMark := newStackMark()
+	log := loggate.New(cfg.Logger, logMark.run)
+	cfg.Logger = log.Logger()
 	compressor, err := newCompressor(&cfg)
 	if err != nil {
 		return nil, err
 	}
 	cfg.logNotices(cfg.Logger)
-	p := &Producer{cfg: cfg, chooser: newPartitionChooser(&cfg), listener: newListener(&cfg)}
+	p := &Producer{cfg: cfg, chooser: newPartitionChooser(&cfg), listener: newListener(&cfg), log: log, logMark: logMark}
+	p.closer.init(p.listener)
 	p.asksUser = cfg.Partitioner != nil || !p.listener.chain.empty()
 	p.smallRecord = smallRecordOf(&cfg)
 	p.topics.Store(new(immutable.Map[*topic]))
@@ -188,69 +193,4 @@ func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]Partition
 		})
 	}
 	return infos, nil
-}
-
-// closer is the one end of a producer. mu guards err.
-type closer struct {
-	begin sync.Once
-	abort sync.Once
-	end   sync.Once
-
-	mu   sync.Mutex
-	left sender.Left
-	why  error
-	err  error
-}
-
-// Close refuses new records, delivers what is buffered, and ends the producer: its connections and goroutines. When ctx ends
-// first, what is left fails with [ErrClosed], and the error is a [*CloseError] that says how many records that were and how
-// many of them may have been written. It also says how many records failed unheard: with no callback, and their Future never
-// asked. Its text names what the oldest record waited for. Without either, Close returns nil.
-//
-// It returns after the callbacks have returned, or when ctx ends. Called from inside a callback it fails at once with
-// [ErrInCallback]. Calling it twice is fine: the end that comes first counts for all.
-func (p *Producer) Close(ctx context.Context) error {
-	if p.listener.InCallback() {
-		return fmt.Errorf("samsa: close: %w", ErrInCallback)
-	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	p.closer.begin.Do(func() {
-		p.closed.Store(true)
-		p.close(record.ErrClosed)
-		p.acc.Close(&record.Error{Partition: -1, Err: record.ErrClosed})
-	})
-	if err := p.acc.Flush(ctx); err != nil {
-		p.closer.abort.Do(func() {
-			left := p.sender.Abort(record.ErrClosed)
-			p.closer.mu.Lock()
-			p.closer.left, p.closer.why = left, err
-			p.closer.mu.Unlock()
-		})
-	}
-	p.closer.end.Do(func() {
-		p.sender.Stop()
-		p.cluster.Close()
-		p.acc.ReportUnheard()
-		interceptorErr := p.listener.chain.close()
-		p.closer.mu.Lock()
-		p.closer.err = p.closeError(interceptorErr)
-		p.closer.mu.Unlock()
-	})
-	p.closer.mu.Lock()
-	defer p.closer.mu.Unlock()
-	return p.closer.err
-}
-
-// closeError is what Close returns; closer.mu is held.
-func (p *Producer) closeError(interceptors error) error {
-	unheard := p.acc.Unheard()
-	if p.closer.left.Records == 0 && unheard == 0 && p.closer.why == nil {
-		return interceptors
-	}
-	why := errors.Join(p.closer.why, interceptors)
-	return &CloseError{
-		Left: p.closer.left.Records, MaybeWritten: p.closer.left.MaybeWritten, Unheard: unheard, Err: why,
-	}
 }

@@ -32,10 +32,14 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 			return Future{result: a.Result, index: a.Index}
 		}
 	}
+	return p.sendWaiting(ctx, r, hook)
+}
+
+// sendWaiting is Send where the record is not a usual one, or must wait.
+func (p *Producer) sendWaiting(ctx context.Context, r *Record, hook accumulator.Hook) Future {
 	wait := budget{p: p, user: ctx}
-	f := p.send(&wait, r, hook)
-	wait.end()
-	return f
+	defer wait.end() // the user's code may call runtime.Goexit
+	return p.send(&wait, r, hook)
 }
 
 // TrySend is a Send that never waits. When the topic's partitions are not known it fails with [ErrMetadataTimeout] and asks

@@ -420,6 +420,7 @@ func TestAPartitionerThatPanicsFailsTheRecord(t *testing.T) {
 		var log logs
 		p := start(t, c, func(cfg *producer.Config) { cfg.Partitioner, cfg.Logger = panics{}, log.logger() })
 		notWritten(t, p.Send(t.Context(), &producer.Record{Topic: "t"}, nil), producer.ErrPartitioner)
+		synctest.Wait() // the log is written on a goroutine of its own
 		require.Contains(t, log.String(), "no partition today")
 		require.Contains(t, log.String(), "send_test.go", "the stack")
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())

@@ -3,6 +3,7 @@ package sender
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -10,13 +11,16 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/loggate"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -94,6 +98,46 @@ func TestATraceThatSaysOtherwiseDoesNotReplay(t *testing.T) {
 	}
 }
 
+// TestAnIncompleteTraceDoesNotReplay shows that a log whose handler fell behind is refused, and not taken for a fault of the core.
+func TestAnIncompleteTraceDoesNotReplay(t *testing.T) {
+	full := logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) })
+	lines := bytes.SplitAfter(full, []byte("\n"))
+	replayed, err := replay(bytes.NewReader(full))
+	require.NoError(t, err)
+	var log bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		handler := slog.NewTextHandler(&log, &slog.HandlerOptions{Level: LevelTrace})
+		gate := loggate.New(slog.New(hanging{handler, hang}), nil)
+		gate.Logger().Log(t.Context(), LevelTrace, "core") // the handler waits with it
+		for range loggate.MostTraceLines {
+			gate.Logger().Log(t.Context(), LevelTrace, "core")
+		}
+		synctest.Wait()
+		for range 7 {
+			gate.Logger().Log(t.Context(), LevelTrace, "core")
+		}
+		close(hang)
+		gate.Flush(t.Context())
+	})
+	notice := log.Bytes()[bytes.LastIndexByte(log.Bytes()[:log.Len()-1], '\n')+1:]
+	lost := slices.Insert(slices.Clone(lines), len(lines)/2, notice)
+	events, err := replay(bytes.NewReader(bytes.Join(lost, nil)))
+	require.ErrorContains(t, err, "lines of the trace were dropped")
+	require.Less(t, events, replayed)
+}
+
+// hanging is a handler that waits until hang is closed.
+type hanging struct {
+	slog.Handler
+	hang <-chan struct{}
+}
+
+func (h hanging) Handle(ctx context.Context, r slog.Record) error {
+	<-h.hang
+	return h.Handler.Handle(ctx, r)
+}
+
 // replay reads a log and feeds the events of every partition to a lane of its own. An error names the line where a lane
 // decided otherwise.
 func replay(log io.Reader) (events int, err error) {
@@ -104,6 +148,9 @@ func replay(log io.Reader) (events int, err error) {
 		line, err := readLine(lines.Text())
 		if err != nil {
 			return events, fmt.Errorf("line %d: %w", n, err)
+		}
+		if line["msg"] == loggate.Dropped && line["trace"] != "0" {
+			return events, fmt.Errorf("line %d: %s lines of the trace were dropped before this one, so that the rest does not replay", n, line["trace"])
 		}
 		if line["msg"] != "core" || line["event"] == "" {
 			continue

@@ -34,7 +34,7 @@ type Config struct {
 	RequestTimeout  time.Duration // request.timeout.ms
 	DeliveryTimeout time.Duration // delivery.timeout.ms
 	Workers         int           // goroutines that compress
-	Logger          *slog.Logger
+	Logger          *slog.Logger  // must not wait, see LevelTrace
 }
 
 // Sender delivers the batches of one accumulator.
@@ -220,8 +220,15 @@ func (s *Sender) Abort(err error) Left {
 	return left
 }
 
-// Stop closes all connections and waits for the sender's goroutines. What is undelivered stays so: call Abort first.
+// Stop is Cut and Wait.
 func (s *Sender) Stop() {
+	s.Cut()
+	s.Wait()
+}
+
+// Cut closes all connections, ends the dials and handshakes, and lets nothing start any more. It waits for nothing. What is
+// undelivered stays so: call Abort first.
+func (s *Sender) Cut() {
 	s.mu.Lock()
 	s.stopped = true
 	parts := s.allPartitionsLocked()
@@ -234,6 +241,10 @@ func (s *Sender) Stop() {
 	for _, p := range parts {
 		p.stop()
 	}
+}
+
+// Wait waits for the sender's goroutines after Cut.
+func (s *Sender) Wait() {
 	s.wait.Wait()
 	s.workers.wait.Wait()
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/loggate"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -20,8 +21,9 @@ import (
 //	go test ./sender -run Replay -args -trace FILE
 //
 // It names topics, brokers' words, sizes and times, never a record's content. Lines are written under the partition's lock, so
-// that they are in the order of the events: the handler must not wait for the producer.
-const LevelTrace = slog.LevelDebug - 4
+// that they are in the order of the events: the Logger must not wait for anything. The producer's is a gate before the user's handler
+// (package loggate). A handler that falls behind by loggate.MostTraceLines loses lines; the log counts them, and does not replay.
+const LevelTrace = loggate.LevelTrace
 
 // trace writes down what happens to a lane; nil where nobody wants it.
 type trace struct {
