@@ -11,8 +11,9 @@ import (
 //
 // Callbacks of one partition run in the order of sending, those of different partitions at the same time. They may take
 // their time and may call Send and Get; what waits for a slow one counts in buffer.memory. For a record that failed before
-// it was buffered the callback runs before Send returns, on its goroutine; else on one of the producer's. A panic is
-// recovered and logged.
+// it was buffered the callback runs before Send returns, on its goroutine; for a cancelled one before Cancel returns; else on one
+// of the producer's. A callback that never returns keeps back the later ones of its partition, and nothing else. A panic is recovered and
+// logged with its stack. runtime.Goexit costs no other callback; on the goroutine of Send or Cancel it ends that.
 type Callback func(Metadata, error)
 
 // listener is what the accumulator tells of users' code.

@@ -177,12 +177,18 @@ type Config struct {
 
 	// Dialer makes the connections. Nil is a net.Dialer's DialContext.
 	//
+	// It runs on a goroutine of its own and may block until its context ends: at the latest after SocketConnectionSetupTimeout, and with
+	// Close. The producer does not wait longer, and closes a connection that comes too late. While 8 calls for an address have not
+	// returned, further attempts to connect there fail at once. A panic is logged with its stack; it fails the attempt, as
+	// runtime.Goexit does. The Error method of its errors is called once, on the same goroutine.
+	//
 	// Its connections must support deadlines and concurrent use, as [net.Conn] promises: SetDeadline, SetReadDeadline and
-	// SetWriteDeadline must also end a Read or Write that already blocks. The producer closes a connection whose SetDeadline
-	// returns an error; the error of the failed sends says that the connection has no deadlines. The producer cannot detect
+	// SetWriteDeadline must not block, and must also end a Read or Write that already blocks. The producer closes a connection whose
+	// SetDeadline returns an error; the error of the failed sends says that the connection has no deadlines. The producer cannot detect
 	// a connection that accepts deadlines without obeying them: request.timeout.ms, connections.max.idle.ms and
-	// socket.connection.setup.timeout.ms then have no effect, and a silent broker can block its goroutines, and Close,
-	// until the connection itself ends.
+	// socket.connection.setup.timeout.ms then have no effect, and a silent broker can block its goroutines until the connection itself
+	// ends. Close returns nevertheless when its context ends. Nothing waits for the Close of a connection. A panic in one of these
+	// methods ends the connection. They must not call runtime.Goexit.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 	// Partitioner chooses the partition of records that name none. Nil is the built-in one: by key as in the Java client,
 	// and the sticky one of KIP-794 without a key.
@@ -190,7 +196,13 @@ type Config struct {
 	// Interceptors see every record before it is sent and every outcome, in this order.
 	Interceptors []Interceptor
 	// Logger gets what the producer has to say; never a record's content. Nil is silence. At level -8 (slog.LevelDebug-4) it gets every event
-	// of each partition's delivery, too, which is much; such a log can be replayed (see CONTRIBUTING.md). A handler must not call the producer.
+	// of each partition's delivery, too, which is much; such a log can be replayed (see CONTRIBUTING.md).
+	//
+	// Its handler runs on a goroutine of its own, for one line at a time, in the order of logging, with the time of the event. It may block:
+	// nothing of the producer waits for it, except Close, until its context ends. Up to 1000 lines wait for it, and 65536 at level -8. Further
+	// lines are dropped; their number is logged when the handler works again. Lines from level Info on that repeat each other, about the same
+	// topic or broker, pass once a second, with the number of suppressed ones. A line in which the handler panics or calls runtime.Goexit is lost
+	// and counted. The handler may call the producer, but Close fails inside it with [ErrInCallback]. New asks its Enabled once, for level -8.
 	Logger *slog.Logger
 	// CompressionWorkers is how many goroutines compress batches. 0 is as many as GOMAXPROCS.
 	CompressionWorkers int

@@ -80,8 +80,11 @@ func Retriable(err error) bool {
 // contextError is why ctx ended. It is found as context.Canceled or context.DeadlineExceeded even where a cause was given.
 func contextError(ctx context.Context) error {
 	cause := context.Cause(ctx)
-	if errors.Is(cause, ctx.Err()) {
+	switch {
+	case cause == ctx.Err():
 		return cause
+	case errors.Is(cause, ctx.Err()):
+		return fmt.Errorf("%w", cause) // the user's error is asked for its text here, on the user's goroutine
 	}
 	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }

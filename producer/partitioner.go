@@ -15,9 +15,10 @@ import (
 // Partitioner chooses the partition of records that name none: set it as Config.Partitioner to replace the built-in one.
 //
 // Partition returns a number from 0 to topic.Partitions()-1. It runs inside Send on the caller's goroutine, for many callers
-// at the same time, and holds up the Send as long as it takes. The record is a copy that is valid during the call; its key,
-// value and headers must not be written to. A panic, or a partition that the topic does not have, fails the record with
-// [ErrPartitioner], not written.
+// at the same time. It may block: that holds up this Send, for which neither its context nor MaxBlock counts then. The record is a copy that
+// is valid during the call; its key, value and headers must not be written to. A panic, or a partition that the topic does not have,
+// fails the record with [ErrPartitioner], not written; a panic is logged with its stack. runtime.Goexit ends the caller's goroutine: Send
+// does not return, and the record is not sent and has no outcome.
 type Partitioner interface {
 	Partition(r *Record, topic TopicView) int32
 }

@@ -17,6 +17,9 @@ const pieceSize = 128
 // Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. What fits into
 // the buffer is admitted at once; for the rest SendAll waits like Send, at most MaxBlock for the whole call. When that or ctx
 // ends, the remaining records fail, not written.
+//
+// Where a partitioner, an interceptor or a callback calls runtime.Goexit, SendAll does not return. The records that it has admitted keep
+// their outcomes and callbacks; it admits 128 at a time. The others are not sent and have no outcome.
 func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Metadata, err error), out []Future) []Future {
 	wait := p.newBudget(ctx)
 	defer wait.end()

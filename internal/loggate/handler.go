@@ -82,17 +82,8 @@ func freeze(v slog.Value) slog.Value {
 	case nil:
 		return v
 	case error:
-		return slog.AnyValue(&frozenError{text: any.Error(), err: any})
+		return slog.AnyValue(fmt.Errorf("%w", any))
 	default:
 		return slog.StringValue(fmt.Sprint(any))
 	}
 }
-
-// frozenError is an error with the text that it had when it was logged.
-type frozenError struct {
-	text string
-	err  error
-}
-
-func (e *frozenError) Error() string { return e.text }
-func (e *frozenError) Unwrap() error { return e.err }

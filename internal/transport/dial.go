@@ -113,13 +113,13 @@ func (o *Options) dial(ctx context.Context, target string) (net.Conn, error) {
 		if nc == nil && err == nil {
 			err = errors.New("the dialer returned neither a connection nor an error")
 		}
-		return nc, err
+		return guard(nc, o.Logger), err
 	}}.await(ctx, o)
 }
 
 // setBuffers sets the socket's buffers, where the stream has any.
 func (o *Options) setBuffers(nc net.Conn) error {
-	socket, ok := nc.(interface {
+	socket, ok := unguarded(nc).(interface {
 		SetWriteBuffer(bytes int) error
 		SetReadBuffer(bytes int) error
 	})
@@ -161,14 +161,14 @@ func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Co
 		nc: nc, address: address, opts: opts, apis: apis, log: opts.Logger,
 		turn: make(chan struct{}, 1), closed: make(chan struct{}), quietSince: time.Now(),
 	}
-	c.out, c.roomy = newWriter(nc, opts.SendBuffer)
+	c.out, c.roomy = newWriter(unguarded(nc), opts.SendBuffer)
 	if err := nc.SetDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("the connection has no deadlines: %w", err)
 	}
 	if opts.MaxIdle > 0 {
 		c.armed = c.quietSince.Add(opts.MaxIdle)
 		if err := nc.SetReadDeadline(c.armed); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the connection has no deadlines: %w", err)
 		}
 	}
 	c.Throttle(h.throttle)

@@ -107,20 +107,11 @@ func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]
 	}()
 	value, err := u.run(ctx)
 	if err != nil {
-		err = &userError{text: err.Error(), err: err}
+		// The text is asked for once, here where that may take time or panic, and not where the library writes or logs.
+		err = fmt.Errorf("%w", err)
 	}
 	r = result[T]{value, err}
 }
-
-// userError is an error of the user's code. Its text is asked for once, where that may take time or panic, and not where the library
-// writes or logs.
-type userError struct {
-	text string
-	err  error
-}
-
-func (e *userError) Error() string { return e.text }
-func (e *userError) Unwrap() error { return e.err }
 
 // cut ends a stream and waits for nothing. Closing a socket does not wait; a stream of another kind may, as a TLS connection does
 // whose peer reads nothing. The deadline ends reads and writes until then.

@@ -189,3 +189,54 @@ func TestDialEndsWithItsContextThoughTheConnectionObeysNoDeadline(t *testing.T) 
 		require.Equal(t, time.Second, time.Since(began))
 	})
 }
+
+// panicking is a connection of which a method panics, once its time has come.
+type panicking struct {
+	net.Conn
+	method string
+	due    *atomic.Bool
+}
+
+func (p panicking) Read(b []byte) (int, error) {
+	n, err := p.Conn.Read(b)
+	if p.method == "Read" && p.due.Load() {
+		panic("boom")
+	}
+	return n, err
+}
+
+func (p panicking) Write(b []byte) (int, error) {
+	n, err := p.Conn.Write(b)
+	if p.method == "Write" && p.due.Load() {
+		panic("boom")
+	}
+	return n, err
+}
+
+func (p panicking) Close() error {
+	_ = p.Conn.Close()
+	panic("boom")
+}
+
+func TestAPanicOfADialersConnectionEndsTheConnectionOnly(t *testing.T) {
+	for _, method := range []string{"Read", "Write"} {
+		synctest.Test(t, func(t *testing.T) {
+			due := new(atomic.Bool)
+			pipes := dialer(func(p *peer) { p.greet(); echo(p) })
+			o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+				nc, err := pipes(ctx, network, address)
+				return panicking{nc, method, due}, err
+			}}
+			c, err := Dial(t.Context(), &o, "broker:9092")
+			require.NoError(t, err)
+			due.Store(true)
+			one, done := call("x")
+			_ = c.Send(one)
+			err = (<-done).err
+			require.ErrorIs(t, err, ErrUserCode)
+			require.ErrorContains(t, err, method+" of the dialer's connection panicked: boom")
+			require.True(t, failure(t, err).Sent, "the request has left")
+			<-c.Closed()
+		})
+	}
+}
