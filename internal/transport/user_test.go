@@ -96,9 +96,10 @@ func TestTheTextOfADialersErrorIsAskedForOnce(t *testing.T) {
 
 func TestADialerThatNeverReturnsRunsABoundedNumberOfTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hang, calls := make(chan struct{}), 0
+		var calls atomic.Int32
+		hang := make(chan struct{})
 		o := Options{UserCalls: new(UserCalls), SetupTimeout: time.Second, Dialer: func(context.Context, string, string) (net.Conn, error) {
-			calls++
+			calls.Add(1)
 			<-hang
 			return nil, errors.New("hung")
 		}}
@@ -113,11 +114,14 @@ func TestADialerThatNeverReturnsRunsABoundedNumberOfTimes(t *testing.T) {
 			require.ErrorContains(t, err, "has not returned")
 		}
 		require.Zero(t, time.Since(began))
-		require.Equal(t, mostUserCalls, calls)
+		require.EqualValues(t, mostUserCalls, calls.Load())
 		close(hang)
 		synctest.Wait()
 		_, err := Dial(t.Context(), &o, "broker:9092")
 		require.ErrorContains(t, err, "hung")
+		synctest.Wait()
+		o.UserCalls.mu.Lock()
+		defer o.UserCalls.mu.Unlock()
 		require.Empty(t, o.UserCalls.running)
 	})
 }
