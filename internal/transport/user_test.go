@@ -226,7 +226,13 @@ func TestAPanicOfADialersConnectionEndsTheConnectionOnly(t *testing.T) {
 	for _, method := range []string{"Read", "Write"} {
 		synctest.Test(t, func(t *testing.T) {
 			due := new(atomic.Bool)
-			pipes := dialer(func(p *peer) { p.greet(); echo(p) })
+			pipes := dialer(func(p *peer) {
+				p.greet()
+				if r, err := p.next(); err == nil && method == "Read" {
+					p.answer(r, "x")
+				}
+				_, _ = p.next()
+			})
 			o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 				nc, err := pipes(ctx, network, address)
 				return panicking{nc, method, due}, err
