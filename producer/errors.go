@@ -81,7 +81,7 @@ func Retriable(err error) bool {
 func contextError(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	switch {
-	case cause == ctx.Err():
+	case errors.Is(ctx.Err(), cause):
 		return cause
 	case errors.Is(cause, ctx.Err()):
 		return fmt.Errorf("%w", cause) // the user's error is asked for its text here, on the user's goroutine

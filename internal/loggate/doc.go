@@ -12,7 +12,7 @@
 //     handler works again it gets a line with the message Dropped and their number, in their place.
 //   - It freezes attributes: errors and other values get their text when they are logged.
 //
-// It writes nothing by itself, and it does not know which records a handler stores where.
+// It has no handler of its own, and no opinion on levels.
 //
 //	gate := loggate.New(userLogger, nil)
 //	log := gate.Logger()
