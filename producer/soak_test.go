@@ -94,10 +94,10 @@ func (s *soak) hour() {
 	s.hours++
 	hung := make(chan struct{})
 	s.p.Send(s.t.Context(), &producer.Record{Topic: "orders"}, func(producer.Metadata, error) { <-hung })
-	//STALL s.log.stall()
+	s.log.stall()
 	time.AfterFunc(10*time.Minute, func() {
 		close(hung)
-		//STALL s.log.resume()
+		s.log.resume()
 	})
 	s.c.exchange()
 	for minute := range 60 {

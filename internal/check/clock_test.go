@@ -19,7 +19,6 @@ import (
 var wallClock = map[string]bool{
 	"accumulator/clock.go readClockLocked": true, "accumulator/clock.go timestampLocked": true, "accumulator/result.go read": true,
 	"accumulator/deliver.go runHooksUntilPanic": true, "producer/check.go timestampProblem": true,
-	"internal/transport/dial.go start": true, // a deadline that has passed, whatever the clock says
 }
 
 // dropsMonotonic reports whether a call makes a time, or a number, that a step of the wall clock changes.
