@@ -156,7 +156,7 @@ func TestVersionsThatMakeNoSense(t *testing.T) {
 		for i := range 60_000 {
 			r.APIs = append(r.APIs, protocol.APIVersion{Key: protocol.APIKey(100 + i%30_000), Min: int16(i), Max: int16(-i)})
 		}
-	}), acknowledged)
+	}), unreached("APIs, where at most 1000 more can be"))
 	add("a throttle of 24 days", spoken(func(r *protocol.ApiVersionsResponse) { r.ThrottleMs = math.MaxInt32 }), acknowledged)
 	add("a negative throttle", spoken(func(r *protocol.ApiVersionsResponse) { r.ThrottleMs = math.MinInt32 }), acknowledged)
 	for name, code := range map[string]protocol.ErrorCode{"UNSUPPORTED_VERSION (35)": 35, "UNKNOWN_ERROR_CODE (999)": 999, "UNKNOWN_ERROR_CODE (-2)": -2, "UNKNOWN_SERVER_ERROR (-1)": -1} {

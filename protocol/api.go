@@ -129,6 +129,16 @@ type Request interface{ Message }
 // Response is a message that a broker sends. Its Decode is for the client, its Append for brokers in tests.
 type Response interface{ Message }
 
+// DecodeResponse fills resp from the body of the response to req. Where the request bounds its response, a response that passes the bound is
+// malformed: see [MetadataResponse.DecodeFor]. For Produce see [ProduceResponse.DecodeWithin].
+func DecodeResponse(resp Response, body []byte, version int16, req Request) error {
+	m, isMetadata := resp.(*MetadataResponse)
+	if q, ok := req.(*MetadataRequest); ok && isMetadata {
+		return m.DecodeFor(body, version, q)
+	}
+	return resp.Decode(body, version)
+}
+
 // VersionRange is a range of versions of one API, both ends included.
 type VersionRange struct{ Min, Max int16 }
 

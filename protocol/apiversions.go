@@ -159,14 +159,22 @@ func (m *ApiVersionsResponse) appendTags(w *writer) {
 	}
 }
 
-// Decode fills the response from a body.
+// mostAPIs and mostFeatures bound an ApiVersionsResponse, the first words of a server of which nothing is known. Kafka 4.3 has fewer than
+// 100 APIs and 10 features.
+const (
+	mostAPIs     = 1000
+	mostFeatures = 1000
+)
+
+// Decode fills the response from a body. A response with more than 1000 APIs, or 1000 features of a kind, is malformed.
 func (m *ApiVersionsResponse) Decode(body []byte, version int16) error {
 	if len(body) >= 2 && ErrorCode(int16(body[0])<<8|int16(body[1])) == UnsupportedVersion {
 		version = 0
 	}
 	r := newReader(body, ApiVersions, version)
+	apis := mostAPIs
 	m.ErrorCode = r.errorCode()
-	m.APIs = resize(m.APIs, r.arrayLen(6))
+	m.APIs = resize(m.APIs, r.limitedLen(6, &apis, "APIs"))
 	for i := range m.APIs {
 		a := &m.APIs[i]
 		a.Key = APIKey(r.int16())
@@ -186,11 +194,12 @@ func (m *ApiVersionsResponse) Decode(body []byte, version int16) error {
 func (m *ApiVersionsResponse) decodeTags(r *reader) {
 	m.SupportedFeatures, m.FinalizedFeatures = m.SupportedFeatures[:0], m.FinalizedFeatures[:0]
 	m.FinalizedFeaturesEpoch, m.ZkMigrationReady = -1, false
+	supported, finalized := mostFeatures, mostFeatures
 	for n := r.tagCount(); n > 0; n-- {
 		tag, field := r.tag()
 		switch tag {
 		case 0:
-			m.SupportedFeatures = resize(m.SupportedFeatures, field.arrayLen(6))
+			m.SupportedFeatures = resize(m.SupportedFeatures, field.limitedLen(6, &supported, "features"))
 			for i := range m.SupportedFeatures {
 				f := &m.SupportedFeatures[i]
 				f.Name = field.string(f.Name)
@@ -201,7 +210,7 @@ func (m *ApiVersionsResponse) decodeTags(r *reader) {
 		case 1:
 			m.FinalizedFeaturesEpoch = field.int64()
 		case 2:
-			m.FinalizedFeatures = resize(m.FinalizedFeatures, field.arrayLen(6))
+			m.FinalizedFeatures = resize(m.FinalizedFeatures, field.limitedLen(6, &finalized, "features"))
 			for i := range m.FinalizedFeatures {
 				f := &m.FinalizedFeatures[i]
 				f.Name = field.string(f.Name)

@@ -255,8 +255,22 @@ func (t *MetadataTopic) append(w *writer, version int16) {
 	w.noTags()
 }
 
-// Decode fills the response from a body.
+// Decode fills the response from a body. The size of the body is the only bound of what Decode allocates: a small multiple of it. A
+// client uses [MetadataResponse.DecodeFor].
 func (m *MetadataResponse) Decode(body []byte, version int16) error {
+	return m.decode(body, version, math.MaxInt)
+}
+
+// DecodeFor is Decode for the response to a request. A response with more topics than the request is malformed, unless the request
+// asks for all topics.
+func (m *MetadataResponse) DecodeFor(body []byte, version int16, req *MetadataRequest) error {
+	if req.Topics == nil || len(req.Topics) == 0 && version == 0 {
+		return m.Decode(body, version)
+	}
+	return m.decode(body, version, len(req.Topics))
+}
+
+func (m *MetadataResponse) decode(body []byte, version int16, topics int) error {
 	r := newReader(body, Metadata, version)
 	m.ThrottleMs = 0
 	if version >= 3 {
@@ -275,7 +289,7 @@ func (m *MetadataResponse) Decode(body []byte, version int16) error {
 	if version >= 1 {
 		m.ControllerID = r.int32()
 	}
-	m.Topics = resize(m.Topics, r.arrayLen(8))
+	m.Topics = resize(m.Topics, r.limitedLen(describedSize(version), &topics, "topics"))
 	for i := range m.Topics {
 		m.Topics[i].decode(&r, version)
 	}
@@ -289,6 +303,17 @@ func (m *MetadataResponse) Decode(body []byte, version int16) error {
 	}
 	r.skipTags()
 	return r.finish("response")
+}
+
+// describedSize returns the least bytes of one topic in a response.
+func describedSize(version int16) int {
+	switch {
+	case version < 9:
+		return 2 + 2 + 4
+	case version < 10:
+		return 2 + 1 + 1 + 1 + 4 + 1
+	}
+	return 2 + 1 + len(UUID{}) + 1 + 1 + 4 + 1
 }
 
 func (b *MetadataBroker) decode(r *reader, version int16) {

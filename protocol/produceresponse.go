@@ -1,5 +1,7 @@
 package protocol
 
+import "math"
+
 // ProduceResponse says what became of each batch of a [ProduceRequest]. It is spoken in versions 3 to 13:
 //
 //   - 4 may say KAFKA_STORAGE_ERROR
@@ -145,11 +147,29 @@ func (m *ProduceResponse) appendEndpoints(w *writer) {
 	w.endTag(begin)
 }
 
+// ProduceLimits is how much a [ProduceResponse] may name. The request sets the limits: a broker has nothing to say about more.
+type ProduceLimits struct {
+	// Topics and Partitions limit the whole response.
+	Topics, Partitions int
+	// RecordErrors limits the refused records of all partitions together.
+	RecordErrors int
+	// NodeEndpoints limits the brokers whose addresses come with the response.
+	NodeEndpoints int
+}
+
 // Decode fills the response from a body. It is on the path of every batch: decoding one usual answer after the other into the
-// same value allocates nothing, the names of topics apart where they change places.
+// same value allocates nothing, the names of topics apart where they change places. The size of the body is the only bound of what
+// Decode allocates; a client uses [ProduceResponse.DecodeWithin].
 func (m *ProduceResponse) Decode(body []byte, version int16) error {
+	return m.DecodeWithin(body, version, ProduceLimits{math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt})
+}
+
+// DecodeWithin is Decode for a response to a request of known size. A response that passes a limit is malformed. DecodeWithin
+// reports that before it allocates memory for what is beyond the limit.
+func (m *ProduceResponse) DecodeWithin(body []byte, version int16, most ProduceLimits) error {
 	r := newReader(body, Produce, version)
-	m.Topics = resize(m.Topics, r.arrayLen(3))
+	m.Topics = resize(m.Topics, r.limitedLen(3, &most.Topics, "topics"))
+	size := producedSize(version)
 	for i := range m.Topics {
 		t := &m.Topics[i]
 		if version >= 13 {
@@ -157,9 +177,9 @@ func (m *ProduceResponse) Decode(body []byte, version int16) error {
 		} else {
 			t.Name, t.ID = r.string(t.Name), UUID{}
 		}
-		t.Partitions = resize(t.Partitions, r.arrayLen(22))
+		t.Partitions = resize(t.Partitions, r.limitedLen(size, &most.Partitions, "partitions"))
 		for j := range t.Partitions {
-			t.Partitions[j].decode(&r, version)
+			t.Partitions[j].decode(&r, version, &most)
 		}
 		r.skipTags()
 	}
@@ -168,14 +188,27 @@ func (m *ProduceResponse) Decode(body []byte, version int16) error {
 	for n := r.tagCount(); n > 0; n-- {
 		tag, field := r.tag()
 		if tag == 0 && version >= 10 {
-			m.decodeEndpoints(&field)
+			m.decodeEndpoints(&field, &most)
 			r.done(&field)
 		}
 	}
 	return r.finish("response")
 }
 
-func (p *ProducePartitionResponse) decode(r *reader, version int16) {
+// producedSize returns the least bytes of one partition in a response.
+func producedSize(version int16) int {
+	switch {
+	case version < 5:
+		return 4 + 2 + 8 + 8
+	case version < 8:
+		return 4 + 2 + 8 + 8 + 8
+	case version < 9:
+		return 4 + 2 + 8 + 8 + 8 + 4 + 2
+	}
+	return 4 + 2 + 8 + 8 + 8 + 1 + 1 + 1
+}
+
+func (p *ProducePartitionResponse) decode(r *reader, version int16, most *ProduceLimits) {
 	p.Index = r.int32()
 	p.ErrorCode = r.errorCode()
 	p.BaseOffset = r.int64()
@@ -188,7 +221,7 @@ func (p *ProducePartitionResponse) decode(r *reader, version int16) {
 	old := p.ErrorMessage
 	p.ErrorMessage, p.CurrentLeader = nil, nil
 	if version >= 8 {
-		p.RecordErrors = resize(p.RecordErrors, r.arrayLen(6))
+		p.RecordErrors = resize(p.RecordErrors, r.limitedLen(6, &most.RecordErrors, "record errors"))
 		for i := range p.RecordErrors {
 			e := &p.RecordErrors[i]
 			e.BatchIndex = r.int32()
@@ -207,8 +240,8 @@ func (p *ProducePartitionResponse) decode(r *reader, version int16) {
 	}
 }
 
-func (m *ProduceResponse) decodeEndpoints(r *reader) {
-	m.NodeEndpoints = resize(m.NodeEndpoints, r.arrayLen(11))
+func (m *ProduceResponse) decodeEndpoints(r *reader, most *ProduceLimits) {
+	m.NodeEndpoints = resize(m.NodeEndpoints, r.limitedLen(11, &most.NodeEndpoints, "brokers"))
 	for i := range m.NodeEndpoints {
 		n := &m.NodeEndpoints[i]
 		n.NodeID = r.int32()

@@ -236,6 +236,18 @@ func (r *reader) arrayLen(size int) int {
 	return n
 }
 
+// limitedLen reads the length of an array that cannot be null, and takes it from what is left of a limit. A longer array is a failure, so
+// nothing is allocated for it.
+func (r *reader) limitedLen(size int, left *int, what string) int {
+	n := r.arrayLen(size)
+	if n > *left {
+		r.fail("%d %s, where at most %d more can be", n, what, *left)
+		return 0
+	}
+	*left -= n
+	return n
+}
+
 // int32s reads an array of int32 into the memory of old.
 func (r *reader) int32s(old []int32) []int32 {
 	s := resize(old, r.arrayLen(4))

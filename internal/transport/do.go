@@ -41,7 +41,7 @@ func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Respo
 			return c.explainDo(req.Key(), a.err)
 		}
 		c.opts.History.note(c.address, answeredRequest)
-		return c.decode(a.body, resp, version)
+		return c.decode(a.body, resp, version, req)
 	case <-ctx.Done():
 		return c.failure(true, ctx.Err())
 	}
@@ -59,8 +59,8 @@ func (c *Conn) frame(req protocol.Request, version int16) ([]byte, error) {
 }
 
 // decode reads an answer. One that cannot be read ends the connection: what else comes from there is not to be trusted.
-func (c *Conn) decode(body []byte, resp protocol.Response, version int16) error {
-	if err := resp.Decode(body, version); err != nil {
+func (c *Conn) decode(body []byte, resp protocol.Response, version int16, req protocol.Request) error {
+	if err := protocol.DecodeResponse(resp, body, version, req); err != nil {
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)
 		c.end(err)
 		return c.failure(true, err)
