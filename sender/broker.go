@@ -55,6 +55,7 @@ type broker struct {
 	watch       *time.Timer
 	watching    bool // watch will fire
 	free        []*request
+	freeRoom    int // the sum of what they have room for
 }
 
 // place is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away

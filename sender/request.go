@@ -18,15 +18,19 @@ type request struct {
 	cluster string // the cluster id of conn's server; empty where it is not known
 	version int16  // in which it is sent
 	trips   []trip // not changed between fill and recycle
-	found   []bool // which of trips the answer spoke of
+	records int    // in all of trips
 	body    protocol.ProduceRequest
 	answer  protocol.ProduceResponse
+	found   []bool  // which of trips the answer spoke of
+	matches []int32 // of each part of the answer the index in trips, or noMatch
+	places  places
 	topics  map[string]int // index in body.Topics
 	head    []byte
 	call    transport.Call
 	holders atomic.Int32
 	began   time.Time
 	full    bool // there was more than it had room for
+	room    int  // while it is free: how many batches it has memory for
 }
 
 // namesTopicsByID is the first version of Produce in which topics go by their ids.
@@ -86,7 +90,9 @@ func (b *broker) newRequest(conn *transport.Conn) *request {
 	defer b.mu.Unlock()
 	if n := len(b.free); n > 0 {
 		r := b.free[n-1]
+		b.free[n-1] = nil
 		b.free = b.free[:n-1]
+		b.freeRoom -= r.room
 		r.conn, r.cluster, r.version = conn, b.cluster, b.version
 		return r
 	}
@@ -95,9 +101,16 @@ func (b *broker) newRequest(conn *transport.Conn) *request {
 	return r
 }
 
+// A broker keeps requests for their memory, up to mostFree of them, and with room for mostFreeRoom batches together. That is about a
+// megabyte. What is larger is rare, and its batches cost far more than its memory.
+const (
+	mostFree     = 8
+	mostFreeRoom = 4096
+)
+
 func (b *broker) recycle(r *request) {
 	clear(r.trips)
-	r.trips = r.trips[:0]
+	r.trips, r.records = r.trips[:0], 0
 	for i := range r.body.Topics {
 		t := &r.body.Topics[i]
 		clear(t.Partitions)
@@ -106,10 +119,46 @@ func (b *broker) recycle(r *request) {
 	r.body.Topics = r.body.Topics[:0]
 	clear(r.topics)
 	clear(r.call.Buffers)
+	r.dropWords()
 	r.conn, r.full = nil, false
+	r.room = r.capacity()
 	b.mu.Lock()
-	b.free = append(b.free, r)
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	if len(b.free) < mostFree && b.freeRoom+r.room <= mostFreeRoom {
+		b.freeRoom += r.room
+		b.free = append(b.free, r)
+	}
+}
+
+// capacity returns how many batches r has memory for. The lists of its topics may each have been long in another request.
+func (r *request) capacity() int {
+	n := cap(r.trips) + cap(r.answer.Topics) + cap(r.answer.NodeEndpoints)
+	for _, t := range r.body.Topics[:cap(r.body.Topics)] {
+		n += cap(t.Partitions)
+	}
+	for _, t := range r.answer.Topics[:cap(r.answer.Topics)] {
+		n += cap(t.Partitions)
+	}
+	return n / 2 // a batch has a place in the request, and one in the answer
+}
+
+// longestName is the longest name that Kafka gives a topic.
+const longestName = 249
+
+// dropWords lets go of what the broker said in words: the next answer has no use for it. Names of topics stay, for they come again.
+func (r *request) dropWords() {
+	for i := range r.answer.Topics {
+		t := &r.answer.Topics[i]
+		if len(t.Name) > longestName {
+			t.Name = ""
+		}
+		for k := range t.Partitions {
+			if part := &t.Partitions[k]; part.ErrorCode != protocol.None || part.ErrorMessage != nil || part.RecordErrors != nil {
+				*part = protocol.ProducePartitionResponse{}
+			}
+		}
+	}
+	r.answer.NodeEndpoints = nil
 }
 
 // add puts a batch into the request's body, under the topic at that index. A negative index is a new topic.
@@ -120,6 +169,7 @@ func (r *request) add(one trip, at int) {
 	}
 	t := &r.body.Topics[at]
 	r.trips = append(r.trips, one)
+	r.records += int(one.batch.Count)
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Wire()})
 }
 
@@ -217,7 +267,7 @@ func (r *request) done(body []byte, err error) {
 			t.part.answered(t, answer{offset: -1, logAppendTime: -1}, now)
 		}
 	default:
-		if err := r.answer.Decode(body, r.call.Version); err != nil {
+		if err := r.decode(body); err != nil {
 			conn := r.conn
 			r.failed(&transport.Error{Address: conn.Address(), Sent: true, Err: err}, now)
 			conn.Close(err)

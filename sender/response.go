@@ -31,34 +31,33 @@ func (r *request) failed(err error, now time.Time) {
 	r.b.s.cfg.Cluster.Refresh()
 }
 
+// decode reads the answer, and finds the batches that its parts are for. An answer to a request of this size has no more parts than the
+// request: a longer one is an error before it takes memory.
+func (r *request) decode(body []byte) error {
+	n := len(r.trips)
+	most := protocol.ProduceLimits{Topics: n, Partitions: n, RecordErrors: r.records, NodeEndpoints: max(n, mostEndpoints)}
+	if err := r.answer.DecodeWithin(body, r.call.Version, most); err != nil {
+		return err
+	}
+	return r.match()
+}
+
+// mostEndpoints is how many brokers an answer may name, even where it has fewer partitions: a server may give all brokers of the cluster.
+const mostEndpoints = 1000
+
 // answered hands every partition its part of the answer.
 func (r *request) answered(now time.Time) {
 	if ms := protocol.ThrottleMs(&r.answer, r.call.Version); ms > 0 {
 		r.b.throttle(r.conn, time.Duration(ms)*time.Millisecond, now)
 	}
 	r.hint()
-	next := 0
-	strays := 0
-	r.found = append(r.found[:0], make([]bool, len(r.trips))...)
-	for i := range r.answer.Topics {
-		t := &r.answer.Topics[i]
-		for k := range t.Partitions {
-			part := &t.Partitions[k]
-			if strays > len(r.trips) {
-				break // to look for each of them would cost as much as it pleases the broker
-			}
-			one, ok := r.find(&next, t, part.Index)
-			if !ok {
-				strays++
-				continue
-			}
-			if part.ErrorCode.RefreshMetadata() && !one.hasNewerLeader(part) {
-				r.b.s.cfg.Cluster.RefreshTopic(one.part.acc.Topic())
-			}
-			a := toAnswer(part)
-			a.byID = r.call.Version >= namesTopicsByID && !one.topicID.IsZero()
-			one.part.answered(one, a, now)
+	for part, one := range r.parts {
+		if part.ErrorCode.RefreshMetadata() && !one.hasNewerLeader(part) {
+			r.b.s.cfg.Cluster.RefreshTopic(one.part.acc.Topic())
 		}
+		a := toAnswer(part)
+		a.byID = r.call.Version >= namesTopicsByID && !one.topicID.IsZero()
+		one.part.answered(one, a, now)
 	}
 	r.unanswered(now)
 }
@@ -77,23 +76,19 @@ func (t trip) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
 	return known && leader.ID == hint.LeaderID && hint.LeaderEpoch > seen
 }
 
-// find returns the batch that an answer is for. Answers usually come in the order of the request: next is where to look first.
-// Each batch is found once.
-func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32) (one trip, ok bool) {
-	for k := range r.trips {
-		i := (*next + k) % len(r.trips)
-		one = r.trips[i]
-		if r.found[i] || one.part.acc.Index() != index {
-			continue
+// parts yields the parts of the answer with their batches. Nobody asked for the others.
+func (r *request) parts(yield func(*protocol.ProducePartitionResponse, trip) bool) {
+	n := 0
+	for i := range r.answer.Topics {
+		partitions := r.answer.Topics[i].Partitions
+		for k := range partitions {
+			at := r.matches[n]
+			n++
+			if at != noMatch && !yield(&partitions[k], r.trips[at]) {
+				return
+			}
 		}
-		if r.call.Version >= namesTopicsByID && one.topicID != t.ID || r.call.Version < namesTopicsByID && one.part.acc.Topic() != t.Name {
-			continue
-		}
-		*next = i + 1
-		r.found[i] = true
-		return one, true
 	}
-	return trip{}, false
 }
 
 // unanswered deals with batches that the answer does not speak of: nobody knows what became of them.
@@ -131,21 +126,14 @@ func toAnswer(part *protocol.ProducePartitionResponse) answer {
 // hint passes on the leaders that the answer names (KIP-951), so that what moved is tried again without delay.
 func (r *request) hint() {
 	var hints []cluster.LeaderHint
-	for i := range r.answer.Topics {
-		t := &r.answer.Topics[i]
-		for k := range t.Partitions {
-			leader := t.Partitions[k].CurrentLeader
-			if leader == nil || leader.LeaderID < 0 {
-				continue
-			}
-			name := t.Name
-			if r.call.Version >= namesTopicsByID {
-				name = r.topicName(t.ID)
-			}
-			hints = append(hints, cluster.LeaderHint{
-				Topic: name, TopicID: t.ID, Partition: t.Partitions[k].Index, Leader: leader.LeaderID, LeaderEpoch: leader.LeaderEpoch,
-			})
+	for part, one := range r.parts {
+		leader := part.CurrentLeader
+		if leader == nil || leader.LeaderID < 0 {
+			continue
 		}
+		hints = append(hints, cluster.LeaderHint{
+			Topic: one.part.acc.Topic(), TopicID: r.idOf(one), Partition: part.Index, Leader: leader.LeaderID, LeaderEpoch: leader.LeaderEpoch,
+		})
 	}
 	if hints == nil {
 		return
@@ -157,13 +145,12 @@ func (r *request) hint() {
 	r.b.s.cfg.Cluster.Hint(r.cluster, hints, endpoints)
 }
 
-func (r *request) topicName(id protocol.UUID) string {
-	for i := range r.body.Topics {
-		if r.body.Topics[i].ID == id {
-			return r.body.Topics[i].Name
-		}
+// idOf returns the topic id by which the request named a batch's topic; zero where it used the topic's name.
+func (r *request) idOf(one trip) (id protocol.UUID) {
+	if r.call.Version >= namesTopicsByID {
+		id = one.topicID
 	}
-	return ""
+	return id
 }
 
 // throttle keeps requests from the broker for as long as it asks (KIP-219), though never longer than records live. The requests
