@@ -131,6 +131,21 @@ func TestHeadersThatShareOneHugeValueAreTooLarge(t *testing.T) {
 	})
 }
 
+// TestARecordThatNoFrameCanCarryIsRefused: max.request.size and buffer.memory may be larger than any request.
+func TestARecordThatNoFrameCanCarryIsRefused(t *testing.T) {
+	large := func(c *Config) { c.MaxRequestSize, c.BufferMemory = math.MaxInt32, 8<<30 }
+	badInput(t, large, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		almost := Header{Key: "k", Value: make([]byte, 64<<20)}
+		headers := make([]Header, 0, 32)
+		for range 31 {
+			headers = append(headers, almost)
+		}
+		headers = append(headers, Header{Key: "k", Value: make([]byte, 64<<20-4096)})
+		refused(t, p, &Record{Topic: "t", Headers: headers}, ErrRecordTooLarge, false, "the limit of Kafka's protocol is 2147418111")
+		taken(t, p, sized(t, 1000))
+	})
+}
+
 func TestAKeyOrHeaderCanBeTooLargeToo(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		taken(t, p, &Record{Topic: "t"})

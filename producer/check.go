@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -67,6 +68,9 @@ func (p *Producer) tooLarge(r *Record) *record.Error {
 	if p.cfg.BufferMemory < limit {
 		limit, name = p.cfg.BufferMemory, "buffer.memory"
 	}
+	if largestBatch < limit {
+		limit, name = largestBatch, "the limit of Kafka's protocol"
+	}
 	if size <= limit {
 		return nil
 	}
@@ -76,11 +80,14 @@ func (p *Producer) tooLarge(r *Record) *record.Error {
 	}
 }
 
+// largestBatch is the largest batch that a request can carry, whatever its client id and topic: max.request.size may be as large as a frame.
+const largestBatch = transport.LargestFrame - 64<<10
+
 // smallRecordOf returns how many bytes of key and value are the first that could be too many for a record without headers. It
 // is 0 where even an empty record could be too large.
 func smallRecordOf(cfg *Config) uint {
 	const around = 256 // more than everything around key and value
-	return uint(max(0, min(int64(cfg.MaxRequestSize), cfg.BufferMemory)-around))
+	return uint(max(0, min(int64(cfg.MaxRequestSize), cfg.BufferMemory, largestBatch)-around))
 }
 
 // sizeOf returns how many bytes a batch of r alone takes. Headers may share one huge slice, so that on 32 bits the sum of

@@ -75,7 +75,7 @@ func New(cfg Config) (*Producer, error) {
 	p.sender = sender.New(sender.Config{
 		Cluster: p.cluster, Transport: options,
 		Accumulator: accumulator.Config{
-			BatchSize: cfg.BatchSize, MaxRequestSize: cfg.MaxRequestSize, Memory: cfg.BufferMemory, Linger: cfg.Linger,
+			BatchSize: min(cfg.BatchSize, largestBatch), MaxRequestSize: min(cfg.MaxRequestSize, largestBatch), Memory: cfg.BufferMemory, Linger: cfg.Linger,
 			MaxSpan: max(cfg.Linger, time.Second), Compressor: compressor, Listener: p.listener,
 		},
 		Acks: int16(cfg.Acks), Idempotent: cfg.EnableIdempotence, MaxInFlight: cfg.MaxInFlight, MaxRequestSize: cfg.MaxRequestSize,

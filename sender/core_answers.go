@@ -307,13 +307,10 @@ func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []
 	case late:
 		// Its fate will not be told by an answer; tidy decides what becomes of its sequence.
 	case !sent:
-		p.tries--
 		p.lastErr = cause
 		p.step(evUnsent)
 		p.notBefore = now
-		if p.tries == 0 && l.cfg.idempotent {
-			l.unsend(p)
-		}
+		l.neverLeft(p)
 		if l.overdue(p, now) {
 			out = l.expire(p)
 		}
@@ -328,6 +325,29 @@ func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []
 		}
 	}
 	return append(out, l.tidy()...)
+}
+
+// unsendable: no request can carry p, because of p itself. Nothing left, now or later, so p fails at once and for good. If an earlier
+// attempt may have been written, its fate stays open.
+func (l *lane) unsendable(p *parcel, cause error) []action {
+	late := l.landed(p)
+	if p.state == settled {
+		return nil
+	}
+	var out []action
+	if !late {
+		l.neverLeft(p)
+		out = l.giveUp(p, cause, false)
+	}
+	return append(out, l.tidy()...)
+}
+
+// neverLeft takes back the last attempt of p, of which no byte left.
+func (l *lane) neverLeft(p *parcel) {
+	p.tries--
+	if p.tries == 0 && l.cfg.idempotent {
+		l.unsend(p)
+	}
 }
 
 // unsend gives back the sequence of a batch whose only request never left.
@@ -349,8 +369,8 @@ func (l *lane) tryAgain(p *parcel, cause error, now time.Time) []action {
 	}
 	p.step(evRetry)
 	p.notBefore = now
-	if p.tries > 0 && !l.hop(p) {
-		p.notBefore = now.Add(l.cfg.backoff(p.tries))
+	if !l.hop(p) {
+		p.notBefore = now.Add(l.cfg.backoff(max(p.tries, 1)))
 	}
 	if l.overdue(p, now) {
 		return l.expire(p)

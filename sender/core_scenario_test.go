@@ -71,6 +71,8 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 	case "disconnect":
 		p := s.names[d.CmdArgs[0].Key]
 		return s.done(s.lane.disconnected(p, !d.HasArg("unsent"), fmt.Errorf("connection reset"), s.now))
+	case "unsendable":
+		return s.done(s.lane.unsendable(s.names[d.CmdArgs[0].Key], fmt.Errorf("record is too large")))
 	case "tick":
 		after, err := time.ParseDuration(d.CmdArgs[0].Key)
 		require.NoError(t, err)

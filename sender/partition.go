@@ -366,6 +366,17 @@ func (p *partition) disconnected(t trip, sent bool, cause error, now time.Time) 
 	p.finishLocked(actions, now)
 }
 
+// unsendable is disconnected for a request that no connection can carry.
+func (p *partition) unsendable(t trip, cause error, now time.Time) {
+	p.mu.Lock()
+	var actions []action
+	if t.try == t.cargo.try {
+		actions = p.lane.unsendable(&t.parcel, cause)
+		p.trace.unsendable(&t.parcel, cause, actions)
+	}
+	p.finishLocked(actions, now)
+}
+
 func (p *partition) disconnectedLocked(q *parcel, sent bool, cause error, now time.Time) []action {
 	actions := p.lane.disconnected(q, sent, cause, now)
 	p.trace.disconnected(q, sent, cause, now, actions)

@@ -310,6 +310,8 @@ func (r *replayed) decide(f fields) ([]action, error) {
 		return r.lane.answered(p, a, f.time("at")), nil
 	case "disconnected":
 		return r.lane.disconnected(p, f.yes("sent"), errors.New(f["cause"]), f.time("at")), nil
+	case "unsendable":
+		return r.lane.unsendable(p, errors.New(f["cause"])), nil
 	case "tick":
 		return r.lane.tick(f.time("at")), nil
 	case "refused":

@@ -1,6 +1,8 @@
 package sender
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -39,8 +41,9 @@ const namesTopicsByID = 13
 // fill makes a request of the partitions that are ready: one batch of each, up to max.request.size as framed. If bound is not 0, the request
 // has at most that many bytes too. fill returns nil when no partition had anything to send after all, or nothing that small.
 func (b *broker) fill(conn *transport.Conn, bound int) *request {
-	// The first batch always fits: a batch of one record may be as large as max.request.size by itself.
-	first, most := math.MaxInt, b.s.cfg.MaxRequestSize
+	// The first batch always fits: a batch of one record may be as large as max.request.size by itself. If no frame can hold it, write
+	// reports that of this batch alone.
+	first, most := math.MaxInt, min(b.s.cfg.MaxRequestSize, cmp.Or(b.s.cfg.Transport.MaxRequest, transport.LargestFrame))
 	if bound > 0 {
 		first, most = bound, min(bound, most)
 	}
@@ -206,13 +209,10 @@ func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.call.Awaited = awaited
 	// One for the bytes, one for the answer.
 	r.holders.Store(2)
-	err := r.encode()
-	if err == nil {
+	if err := r.encode(); err == nil {
 		_ = conn.Send(&r.call) // done is told
 	} else {
-		// Nothing of it can leave; the connection is of no use.
-		conn.Close(err)
-		r.done(nil, &transport.Error{Address: conn.Address(), Err: err})
+		r.done(nil, &transport.Error{Address: conn.Address(), Err: fmt.Errorf("%w: %w", transport.ErrBadCall, err)})
 	}
 	for _, t := range r.trips {
 		t.letGo()

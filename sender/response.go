@@ -10,6 +10,7 @@ import (
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
 )
 
 // failed tells every partition that the request got no answer.
@@ -20,6 +21,10 @@ func (r *request) failed(err error, now time.Time) {
 	if errors.As(err, &broken) {
 		sent = broken.Sent
 	}
+	if errors.Is(err, transport.ErrBadCall) {
+		r.unsendable(err, now)
+		return
+	}
 	for _, t := range r.trips {
 		t.part.disconnected(t, sent, err, now)
 	}
@@ -29,6 +34,17 @@ func (r *request) failed(err error, now time.Time) {
 	}
 	r.b.s.cfg.Logger.Log(r.b.s.ctx, level, "a request got no answer", "broker", r.b.id, "sent", sent, "error", err)
 	r.b.s.cfg.Cluster.Refresh()
+}
+
+// unsendable tells every partition that no connection can carry the request. Another attempt would meet the same: it would cost
+// processor time until delivery.timeout.ms, and tell the user that sending again can help.
+func (r *request) unsendable(err error, now time.Time) {
+	if errors.Is(err, transport.ErrRequestTooLarge) {
+		err = fmt.Errorf("%w: %w", record.ErrRecordTooLarge, err)
+	}
+	for _, t := range r.trips {
+		t.part.unsendable(t, err, now)
+	}
 }
 
 // decode reads the answer, and finds the batches that its parts are for. An answer to a request of this size has no more parts than the

@@ -36,6 +36,7 @@ type simLane struct {
 	epoch   int32
 	topicID int
 	cluster string
+	movedAt time.Time // when the leader changed last
 
 	ledger simLedger
 }
@@ -49,6 +50,9 @@ type simBatch struct {
 	number  int  // counts the sequences that its partition gave
 	sends   int  // requests it was in
 	failed  int  // those that count as tries, and failed
+
+	sentAt    time.Time // when it was in the last request
+	refusedAt time.Time // when the last attempt failed
 }
 
 // simEndpoint is a broker for the client.
@@ -180,6 +184,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 		ids[topic] = l.topicID
 		had := b.parcel.sequence
 		c.s.checkTries(b)
+		c.s.checkPause(b)
 		b.parcel.byName = b.parcel.byName || !c.s.cluster.kind.topicIDs
 		l.lane.sent(b.parcel)
 		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.parcel.sequence, records: b.records}
@@ -213,6 +218,12 @@ func (c *simClient) next(l *simLane) *simBatch {
 func (c *simClient) write(e *simEndpoint, r *simRequest) {
 	conn := e.conn
 	e.inFlight++
+	if c.s.hits(faultUnsendable, 30) {
+		c.s.note("no request to broker %d can carry it", e.id)
+		e.inFlight--
+		c.unsendable(r)
+		return
+	}
 	if c.s.hits(faultUnsent, 8) {
 		c.s.note("the connection to broker %d breaks before a byte of it leaves", e.id)
 		c.close(e)
@@ -263,9 +274,26 @@ func (c *simClient) failed(r *simRequest, sent bool) {
 		if sent {
 			l.ledger.reasons++
 			part.batch.failed++
+			part.batch.refusedAt = c.s.now
+		} else {
+			part.batch.refusedAt = time.Time{} // the new connection is the pause
 		}
 		had := part.batch.parcel.sequence
 		actions := l.lane.disconnected(part.batch.parcel, sent, errors.New("reset"), c.s.now)
+		if had != noSequence && part.batch.parcel.sequence == noSequence {
+			l.ledger.given--
+		}
+		c.finish(l, actions)
+	}
+}
+
+// unsendable is request.unsendable.
+func (c *simClient) unsendable(r *simRequest) {
+	for _, part := range r.parts {
+		l := part.batch.lane
+		had := part.batch.parcel.sequence
+		l.ledger.reasons++
+		actions := l.lane.unsendable(part.batch.parcel, record.ErrRecordTooLarge)
 		if had != noSequence && part.batch.parcel.sequence == noSequence {
 			l.ledger.given--
 		}
@@ -291,6 +319,8 @@ func (c *simClient) receive(e *simEndpoint) {
 	if r.throttle > 0 {
 		e.notUntil = c.s.now.Add(r.throttle)
 	}
+	// A broker names the partitions in any order.
+	c.s.rng.Shuffle(len(r.parts), func(i, j int) { r.parts[i], r.parts[j] = r.parts[j], r.parts[i] })
 	for _, part := range r.parts {
 		if l := c.lanes[part.slot]; part.hint != nil && cluster.SameCluster(r.conn.cluster, l.cluster) {
 			c.hear(l, part.topicID, part.hint.leader, part.hint.epoch, true)
@@ -309,6 +339,7 @@ func (c *simClient) receive(e *simEndpoint) {
 			c.s.note("%s: no answer for %v", c.s.cluster.slots[part.slot], part)
 			l.ledger.reasons++
 			part.batch.failed++
+			part.batch.refusedAt = c.s.now
 			c.finish(l, l.lane.disconnected(part.batch.parcel, true, errors.New("not a word"), c.s.now))
 		}
 	}
@@ -317,6 +348,7 @@ func (c *simClient) receive(e *simEndpoint) {
 func (c *simClient) answered(part *simPart, a answer) {
 	c.s.answering = part
 	l := part.batch.lane
+	part.batch.refusedAt = c.s.now
 	l.hears(part, a, c.s.cfg.acks)
 	c.finish(l, l.lane.answered(part.batch.parcel, a, c.s.now))
 	c.s.answering = nil
@@ -350,6 +382,9 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 		l.ledger.reasons++
 		uuid := func(id int) protocol.UUID { return protocol.UUID{byte(id), byte(id >> 8)} }
 		c.finish(l, l.lane.madeAgain(l.lane.lifeOf(uuid(l.topicID), uuid(topicID))))
+	}
+	if epoch != l.lane.leader {
+		l.movedAt = c.s.now
 	}
 	l.leader, l.epoch, l.topicID = leader, epoch, topicID
 	c.finish(l, l.lane.leaderMoved(epoch, c.s.now))

@@ -71,6 +71,15 @@ func (s *sim) checkTries(b *simBatch) {
 	b.sends++
 }
 
+// checkPause: a retry follows a pause, unless the leader has changed since the last attempt.
+func (s *sim) checkPause(b *simBatch) {
+	waited := s.now.Sub(b.refusedAt)
+	if !b.refusedAt.IsZero() && waited < s.cfg.backoff(1) && b.lane.movedAt.Before(b.sentAt) {
+		panic(fmt.Sprintf("%v goes again %v after it failed", b.records, waited))
+	}
+	b.sentAt = s.now
+}
+
 // checkExhausted: who is told that the retries are used up has had them.
 func (s *sim) checkExhausted(b *simBatch, err *record.Error) {
 	if errors.Is(err, record.ErrRetriesExhausted) && b.sends <= s.cfg.retries {

@@ -40,13 +40,14 @@ const (
 	faultReplace
 	faultForgetTopic
 	faultDecommission
+	faultUnsendable
 	faultKinds
 )
 
 var faultNames = [...]string{
 	"reset", "torn", "unsent", "hang", "kill", "stop", "move", "lag", "reassign", "stale metadata", "server error", "refusal", "retriable",
 	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild", "too old", "close", "replace",
-	"forget topic", "decommission",
+	"forget topic", "decommission", "unsendable",
 }
 
 // simLimits are what the shrinker takes from a run to make its story shorter. The zero value takes nothing.

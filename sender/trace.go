@@ -107,6 +107,12 @@ func (t *trace) disconnected(p *parcel, sent bool, cause error, now time.Time, d
 	}
 }
 
+func (t *trace) unsendable(p *parcel, cause error, does []action) {
+	if t != nil {
+		t.line("unsendable", "batch", t.name(p), "cause", cause.Error(), "does", t.does(does))
+	}
+}
+
 func (t *trace) ticked(now time.Time, does []action) {
 	if t != nil {
 		t.line("tick", "at", t.since(now), "does", t.does(does))

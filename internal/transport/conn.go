@@ -162,7 +162,7 @@ func (c *Conn) Send(call *Call) error { return c.send(call, nil) }
 
 // send is Send, but fails the call when over is closed before its turn to write has come.
 func (c *Conn) send(call *Call, over <-chan struct{}) error {
-	size, err := frameSize(call)
+	size, err := frameSize(call, int64(c.opts.MaxRequest))
 	if err != nil {
 		return c.finish(call, false, err)
 	}
@@ -279,8 +279,8 @@ func (c *Conn) failure(sent bool, cause error) *Error {
 	return &Error{Address: c.address, Sent: sent, Timeout: isTimeout(cause), Err: cause}
 }
 
-// frameSize checks that the call is a frame, and returns its size with the length field.
-func frameSize(call *Call) (int64, error) {
+// frameSize checks that the call is a frame of at most so many bytes, and returns its size with the length field.
+func frameSize(call *Call, most int64) (int64, error) {
 	if len(call.Buffers) == 0 || len(call.Buffers[0]) < frameHead {
 		return 0, fmt.Errorf("%w: its first buffer lacks the header", ErrBadCall)
 	}
@@ -288,8 +288,8 @@ func frameSize(call *Call) (int64, error) {
 	for _, b := range call.Buffers {
 		size += int64(len(b))
 	}
-	if size > math.MaxInt32 {
-		return 0, fmt.Errorf("%w: %d bytes do not fit into a frame", ErrBadCall, size)
+	if size > most {
+		return 0, fmt.Errorf("%w: %w: it has %d bytes, a frame has at most %d", ErrBadCall, ErrRequestTooLarge, size, most)
 	}
 	return size, nil
 }

@@ -296,8 +296,8 @@ func TestSentTellsWhetherAByteOfTheRequestLeft(t *testing.T) {
 
 func TestACallThatIsNoFrameFailsAloneAndUnsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := connect(t, Options{}, echo)
-		for _, buffers := range [][][]byte{nil, {}, {nil}, {make([]byte, 11), make([]byte, 100)}} {
+		c := connect(t, Options{MaxRequest: 100}, echo)
+		for _, buffers := range [][][]byte{nil, {}, {nil}, {make([]byte, 11), make([]byte, 100)}, {make([]byte, 12), make([]byte, 89)}} {
 			one, done := call()
 			one.Buffers = buffers
 			err := c.Send(one)

@@ -23,8 +23,10 @@ var (
 	ErrUnsupported = errors.New("not supported by the broker")
 	// ErrUserCode: the user's dialer or resolver panicked, called runtime.Goexit, or does not return.
 	ErrUserCode = errors.New("the user's code failed")
-	// ErrBadCall: the Call is not a frame. Nothing was written and the connection lives on.
+	// ErrBadCall: the Call is not a frame. Nothing was written and the connection lives on. The same Call would meet it again.
 	ErrBadCall = errors.New("call is not a request frame")
+	// ErrRequestTooLarge: the Call is an ErrBadCall because of its size.
+	ErrRequestTooLarge = errors.New("request is larger than a frame can be")
 )
 
 // Error is what Dial, Do, Send and Done report when a request got no answer.

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 )
@@ -15,6 +16,8 @@ const (
 	DefaultMaxIdle = 9 * time.Minute
 	// DefaultMaxThrottle is Kafka's delivery.timeout.ms.
 	DefaultMaxThrottle = 2 * time.Minute
+	// LargestFrame is the largest request, in bytes: a frame's length is an int32.
+	LargestFrame = math.MaxInt32
 	// DefaultMaxResponse is the largest answer that is read, in bytes.
 	DefaultMaxResponse = 100 << 20
 	// maxSetupResponse bounds the answers to the first requests, from a server of which nothing is known yet.
@@ -47,6 +50,8 @@ type Options struct {
 	// SendBuffer and ReceiveBuffer (send.buffer.bytes, receive.buffer.bytes) are the socket's buffers in bytes.
 	// Zero and -1 leave them to the operating system.
 	SendBuffer, ReceiveBuffer int
+	// MaxRequest is the largest request in bytes; a longer one is an ErrBadCall. Zero means LargestFrame. Tests lower it.
+	MaxRequest int
 	// MaxResponse is the largest answer in bytes; a longer one closes the connection. Zero means DefaultMaxResponse.
 	MaxResponse int
 	// History is shared by the connections whose errors may say that a server has answered before. Nil remembers nothing.
@@ -71,6 +76,9 @@ func (o *Options) withDefaults() *Options {
 	}
 	if d.MaxIdle == 0 {
 		d.MaxIdle = DefaultMaxIdle
+	}
+	if d.MaxRequest <= 0 {
+		d.MaxRequest = LargestFrame
 	}
 	if d.MaxResponse <= 0 {
 		d.MaxResponse = DefaultMaxResponse
