@@ -239,6 +239,9 @@ func (m *merger) partition(topic string, told *protocol.MetadataPartition, befor
 		m.unsure[topic] = true
 		return m.kept(told, before)
 	}
+	// Brokers list these in any order, and another order is no news. The first of all replicas is the preferred leader.
+	slices.Sort(told.ISR)
+	slices.Sort(told.Offline)
 	p := Partition{
 		Index: told.Index, Leader: told.LeaderID, LeaderEpoch: told.LeaderEpoch, ErrorCode: told.ErrorCode,
 		Replicas: told.Replicas, ISR: told.ISR, Offline: told.Offline,

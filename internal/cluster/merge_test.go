@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,33 @@ func TestAnAnswerThatTellsNothingNewKeepsTheTopicAndSaysSo(t *testing.T) {
 	second := step(first.Snapshot, topicOf("a", 1, 1, 1, 2))
 	require.False(t, second.changed)
 	require.Same(t, first.Snapshot.Topic("a"), second.Snapshot.Topic("a"))
+}
+
+// TestAnotherOrderTellsNothingNew: brokers list partitions and replicas as they like. Taken for news, that would bring the next request
+// forward.
+func TestAnotherOrderTellsNothingNew(t *testing.T) {
+	answer := func(reverse bool) *protocol.MetadataResponse {
+		topic := topicOf("a", 1, 1, 1, 2)
+		for i := range topic.Partitions {
+			p := &topic.Partitions[i]
+			p.Replicas, p.ISR, p.Offline = []int32{3, 1, 2, 4}, []int32{1, 3}, []int32{2, 4}
+			if reverse {
+				slices.Reverse(p.ISR)
+				slices.Reverse(p.Offline)
+			}
+		}
+		resp := answerOf(topic)
+		if reverse {
+			slices.Reverse(topic.Partitions)
+			slices.Reverse(resp.Brokers)
+		}
+		return resp
+	}
+	first := merge(&Snapshot{}, answer(false), 13, []string{"a"}, nil)
+	second := merge(first.Snapshot, answer(true), 13, []string{"a"}, nil)
+	require.False(t, second.changed)
+	require.Same(t, first.Snapshot.Topic("a"), second.Snapshot.Topic("a"))
+	require.Equal(t, []int32{3, 1, 2, 4}, second.Snapshot.Topic("a").Partition(0).Replicas)
 }
 
 func TestAnOlderLeaderEpochIsIgnored(t *testing.T) {
