@@ -137,7 +137,7 @@ func newWorld(t *testing.T, seed int64) *world {
 	w.chance = w.draws(1).Rand
 	w.drawPlan(d)
 	cfg := testbroker.Config{
-		Brokers: w.plan.brokers, ReplicationFactor: w.plan.replicas, MinInSyncReplicas: 1 + d.IntN(w.plan.replicas), Topics: w.plan.topics,
+		Seed: 1 + w.seed, Brokers: w.plan.brokers, ReplicationFactor: w.plan.replicas, MinInSyncReplicas: 1 + d.IntN(w.plan.replicas), Topics: w.plan.topics,
 		ReplicationLag: w.plan.lag, Settings: map[string]testbroker.TopicSettings{}, AutoCreate: w.plan.creates,
 	}
 	if d.oneIn(5) {

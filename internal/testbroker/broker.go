@@ -18,7 +18,8 @@ type broker struct {
 	id       int32
 	host     string
 	port     int32
-	rack     string
+	rack     *string
+	features bool // it has some, where its version of ApiVersions can tell
 	versions map[protocol.APIKey]protocol.VersionRange
 	// clusterID is the cluster id that the broker gives instead of its cluster's, empty for none.
 	clusterID string
@@ -39,7 +40,8 @@ func (c *Cluster) AddBroker() int32 {
 		c: c, id: int32(len(c.brokers) + 1), stopped: true, conns: make(map[*conn]struct{}),
 		versions: withVersions(c.cfg.Versions),
 	}
-	b.host, b.port, b.rack = fmt.Sprintf("broker-%d", b.id), memoryPort, fmt.Sprintf("rack-%d", b.id)
+	b.host, b.port = fmt.Sprintf("broker-%d", b.id), memoryPort
+	b.draw()
 	if c.cfg.Network == TCP {
 		b.host, b.port = "127.0.0.1", 0
 	}

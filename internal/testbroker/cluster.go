@@ -3,8 +3,11 @@ package testbroker
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -62,8 +65,8 @@ func New(t testing.TB, cfg Config) *Cluster {
 	for range c.cfg.Brokers {
 		c.AddBroker()
 	}
-	for name, partitions := range c.cfg.Topics {
-		c.CreateTopic(name, partitions)
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Topics)) {
+		c.CreateTopic(name, c.cfg.Topics[name])
 	}
 	return c
 }
@@ -75,7 +78,7 @@ func (c *Cluster) finish() {
 		c.t.Errorf("testbroker: %s", v)
 	}
 	if c.t.Failed() {
-		c.t.Log("testbroker: what the brokers saw, the end of it:\n" + c.trace(100))
+		c.t.Logf("testbroker: Config.Seed %d; what the brokers saw, the end of it:\n%s", c.cfg.Seed, c.trace(100))
 	}
 }
 
@@ -151,7 +154,7 @@ func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, err
 		return (&net.Dialer{}).DialContext(ctx, network, target)
 	}
 	defer c.mu.Unlock()
-	client, server := newPipe(address(fmt.Sprintf("client:%d", 10000+c.conns)), address(b.address()))
+	client, server := c.newPipe(address(b.address()))
 	b.serve(server)
 	return client, nil
 }
@@ -168,13 +171,19 @@ func (c *Cluster) Serve(address string, f func(net.Conn)) {
 // welcome makes a connection to a stranger. c.mu is held.
 func (c *Cluster) welcome(addr string, serve func(net.Conn)) net.Conn {
 	c.conns++
-	client, server := newPipe(address(fmt.Sprintf("client:%d", 10000+c.conns)), address(addr))
+	client, server := c.newPipe(address(addr))
 	c.guests = append(c.guests, server)
 	c.running.Go(func() {
 		defer func() { _ = server.Close() }()
 		serve(server)
 	})
 	return client
+}
+
+// newPipe returns the ends of the next connection. c.mu is held.
+func (c *Cluster) newPipe(server address) (client, broker *pipe) {
+	rng := rand.New(rand.NewPCG(c.cfg.Seed+aboutPieces, uint64(c.conns)))
+	return newPipe(address(fmt.Sprintf("client:%d", 10000+c.conns)), server, rng.Uint64())
 }
 
 func dialError(addr string, err error) error {

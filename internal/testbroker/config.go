@@ -1,6 +1,7 @@
 package testbroker
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/gosamsa/samsa/protocol"
@@ -19,6 +20,9 @@ const (
 
 // Config says what cluster New starts. The zero value is one recent broker without topics on the in-memory network.
 type Config struct {
+	// Seed fixes what the protocol leaves to the broker; see the package's comment. A test that fails logs it. Default: another one for
+	// each cluster.
+	Seed uint64
 	// ClusterID is the cluster's id. Default ClusterID.
 	ClusterID string
 	// Network is Memory or TCP.
@@ -74,6 +78,9 @@ type TopicSettings struct {
 }
 
 func (c Config) withDefaults() Config {
+	for c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
 	if c.ClusterID == "" {
 		c.ClusterID = ClusterID
 	}

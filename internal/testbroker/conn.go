@@ -138,8 +138,12 @@ func (k *conn) handle(s *seen) error {
 	if err != nil {
 		return err
 	}
-	if a.edit != nil && response != nil {
-		a.edit(response)
+	if response != nil {
+		c.omit(s, &a, response)
+		if a.edit != nil {
+			a.edit(response)
+		}
+		c.shuffle(s, response)
 	}
 	if err := k.pause(a.answerDelay, a.holdAnswer); err != nil {
 		return err

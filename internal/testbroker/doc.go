@@ -32,6 +32,39 @@
 // what it leads to the next in-sync replica, at once. A broker that was stopped recognises again only the last batch of each
 // producer. With Config.ReplicationLag a new leader may lack what was written with acks=1.
 //
+// # What it chooses
+//
+// Kafka promises little about its responses, and a client must not rely on more. In everything that the protocol leaves open the test
+// broker is as unhelpful as a broker may be. Config.Seed, the connection's number and the correlation id fix the choices for a response,
+// so that a seed repeats them although goroutines run in another order; a test that fails logs the seed. An Edit sees a response in the
+// order of the request, before the shuffle.
+//
+// It shuffles:
+//   - Produce: topics, partitions, record errors, and node endpoints.
+//   - Metadata: brokers, topics, partitions, and of each partition the in-sync and the offline replicas.
+//   - ApiVersions: APIs, supported and finalized features.
+//
+// It splits what either end of an in-memory connection reads: one read in four gets fewer bytes than there are, and half of these at
+// most eight. So lengths, headers and bodies arrive in parts.
+//
+// It omits:
+//   - Produce: the log's start offset, the error message, and the leader that NOT_LEADER_OR_FOLLOWER may name, for half of the partitions each.
+//     Node endpoints are those of the leaders that are named.
+//   - Metadata: the controller, in half of the responses; the racks of half of the brokers.
+//   - ApiVersions: the features of half of the brokers.
+//
+// It adds an API that no producer knows, Fetch, to the ApiVersions response.
+//
+// It does not
+//   - shuffle replicas: the first one is the preferred leader, and Kafka's tools rely on that.
+//   - answer out of the order of the requests, or name a topic, partition, broker or API twice: the protocol forbids both. Edit does it.
+//   - omit the cluster id, leader epochs, or what a test ordered with Fail, Reject or NotLeader: a broker of one version gives the first two
+//     always or never, and has them only where its version has. SetClusterID, Edit and Config.Versions change that.
+//   - delay anything: tests measure virtual time. Delay, DelayAnswer, DripAnswer, Throttle, Hang and Mute do it.
+//   - split on TCP, where the kernel decides.
+//   - add tagged fields that nobody knows: the tests of package protocol do.
+//   - choose the producer ids: two clusters that give the same ones are what Replace is for.
+//
 // On the in-memory network all waiting is on channels, sync.Cond and timers, so that virtual time passes in a synctest
 // bubble. A cluster that is used in a bubble must be made in it.
 package testbroker

@@ -44,6 +44,11 @@ func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse 
 	k := s.conn
 	own := k.b.versions[protocol.ApiVersions]
 	r := &protocol.ApiVersionsResponse{FinalizedFeaturesEpoch: -1}
+	if k.b.features && own.Max >= 3 {
+		r.SupportedFeatures = []protocol.SupportedFeature{{Name: "metadata.version", Min: 7, Max: 29}, {Name: "transaction.version", Max: 2}}
+		r.FinalizedFeatures = []protocol.FinalizedFeature{{Name: "metadata.version", Min: 29, Max: 29}, {Name: "transaction.version", Min: 2, Max: 2}}
+		r.FinalizedFeaturesEpoch = 1
+	}
 	m, ok := s.Message.(*protocol.ApiVersionsRequest)
 	switch {
 	case !ok:
@@ -71,7 +76,7 @@ func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse 
 			r.APIs = append(r.APIs, protocol.APIVersion{Key: key, Min: v.Min, Max: v.Max})
 		}
 	}
-	slices.SortFunc(r.APIs, func(x, y protocol.APIVersion) int { return cmp.Compare(x.Key, y.Key) })
+	slices.SortFunc(r.APIs, func(x, y protocol.APIVersion) int { return cmp.Compare(x.Key, y.Key) }) // the seed decides, not the map
 	return r
 }
 
@@ -130,7 +135,7 @@ func (c *Cluster) view() *view {
 		if v.controller < 0 {
 			v.controller = b.id
 		}
-		v.brokers = append(v.brokers, protocol.MetadataBroker{NodeID: b.id, Host: b.host, Port: b.port, Rack: &b.rack})
+		v.brokers = append(v.brokers, protocol.MetadataBroker{NodeID: b.id, Host: b.host, Port: b.port, Rack: b.rack})
 	}
 	for name, t := range c.topics {
 		v.topics[name] = c.describe(t)

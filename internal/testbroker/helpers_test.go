@@ -1,10 +1,13 @@
 package testbroker
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,8 +66,45 @@ func (k *client) frame() ([]byte, error) {
 	return frame, err
 }
 
-// receive reads the answer to the request sent as number id on this connection.
+// receive reads the answer to the request sent as number id on this connection, and puts its lists in order.
 func (k *client) receive(id int32, version int16, m protocol.Response) {
+	k.t.Helper()
+	k.receiveAsIs(id, version, m)
+	order(m)
+}
+
+// order sorts the lists of an answer, which come in any order.
+func order(m protocol.Response) {
+	switch m := m.(type) {
+	case *protocol.ProduceResponse:
+		slices.SortFunc(m.Topics, func(a, b protocol.ProduceTopicResponse) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:]))
+		})
+		for _, t := range m.Topics {
+			slices.SortFunc(t.Partitions, func(a, b protocol.ProducePartitionResponse) int { return cmp.Compare(a.Index, b.Index) })
+			for _, p := range t.Partitions {
+				slices.SortFunc(p.RecordErrors, func(a, b protocol.RecordError) int { return cmp.Compare(a.BatchIndex, b.BatchIndex) })
+			}
+		}
+	case *protocol.MetadataResponse:
+		name := func(t protocol.MetadataTopic) string {
+			if t.Name == nil {
+				return "~" // behind all others
+			}
+			return *t.Name
+		}
+		slices.SortFunc(m.Brokers, func(a, b protocol.MetadataBroker) int { return cmp.Compare(a.NodeID, b.NodeID) })
+		slices.SortFunc(m.Topics, func(a, b protocol.MetadataTopic) int { return cmp.Compare(name(a), name(b)) })
+		for _, t := range m.Topics {
+			slices.SortFunc(t.Partitions, func(a, b protocol.MetadataPartition) int { return cmp.Compare(a.Index, b.Index) })
+		}
+	case *protocol.ApiVersionsResponse:
+		slices.SortFunc(m.APIs, func(a, b protocol.APIVersion) int { return cmp.Compare(a.Key, b.Key) })
+	}
+}
+
+// receiveAsIs is receive without the order.
+func (k *client) receiveAsIs(id int32, version int16, m protocol.Response) {
 	k.t.Helper()
 	frame, err := k.frame()
 	require.NoError(k.t, err)

@@ -3,6 +3,7 @@ package testbroker
 import (
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"sync"
@@ -26,17 +27,17 @@ func (a address) String() string { return string(a) }
 
 // Pipe returns the two ends of an in-memory connection, for tests that need no broker.
 func Pipe() (client, server net.Conn) {
-	a, b := newPipe(address("client:1"), address("server:1"))
+	a, b := newPipe(address("client:1"), address("server:1"), rand.Uint64())
 	return a, b
 }
 
-// newPipe returns the two ends of a connection.
-func newPipe(client, server net.Addr) (*pipe, *pipe) {
-	up, down := newStream(), newStream()
+// newPipe returns the two ends of a connection. The seed decides in which pieces the ends read.
+func newPipe(client, server net.Addr, seed uint64) (*pipe, *pipe) {
+	up, down := newStream(rand.NewPCG(seed, 0)), newStream(rand.NewPCG(seed, 1))
 	return &pipe{in: down, out: up, local: client, remote: server}, &pipe{in: up, out: down, local: server, remote: client}
 }
 
-// Read reads what the other end wrote; io.EOF once that has closed and all is read.
+// Read reads what the other end wrote, or a part of it; io.EOF once that has closed and all is read.
 func (p *pipe) Read(b []byte) (int, error) {
 	n, err := p.in.read(b)
 	return n, p.explain("read", err)

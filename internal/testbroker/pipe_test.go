@@ -86,7 +86,7 @@ func TestClosingWithUnreadBytesResets(t *testing.T) {
 }
 
 func TestAResetLosesWhatIsUnderWay(t *testing.T) {
-	a, b := newPipe(address("a"), address("b"))
+	a, b := newPipe(address("a"), address("b"), 1)
 	_, err := a.Write([]byte("lost"))
 	require.NoError(t, err)
 	b.Reset()

@@ -11,6 +11,7 @@ import (
 // produce handles a Produce request; the answer is nil for acks=0. An error ends the connection. c.mu is held.
 func (c *Cluster) produce(s *seen, a *Action) (protocol.Response, error) {
 	k := s.conn
+	at := make(map[partName]int)
 	answer := &protocol.ProduceResponse{ThrottleMs: int32(a.throttle / time.Millisecond)}
 	failed := false
 	for i := range s.Parts {
@@ -39,7 +40,7 @@ func (c *Cluster) produce(s *seen, a *Action) (protocol.Response, error) {
 		if r.CurrentLeader != nil {
 			c.addEndpoint(answer, r.CurrentLeader.LeaderID)
 		}
-		addPart(answer, p, r)
+		addPart(answer, at, p, r)
 	}
 	if s.Acks != 0 {
 		return answer, nil
@@ -61,11 +62,20 @@ func (s *seen) partition(i int) *partition {
 	return t.partitions[index]
 }
 
-// addPart adds a partition's answer to its topic's.
-func addPart(answer *protocol.ProduceResponse, p *Part, r protocol.ProducePartitionResponse) {
-	i := slices.IndexFunc(answer.Topics, func(t protocol.ProduceTopicResponse) bool { return t.Name == p.Topic && t.ID == p.TopicID })
-	if i < 0 {
+// partName names a partition, or with index 0 a topic.
+type partName struct {
+	topic string
+	id    protocol.UUID
+	index int32
+}
+
+// addPart adds a partition's answer to its topic's, of which at has the index.
+func addPart(answer *protocol.ProduceResponse, at map[partName]int, p *Part, r protocol.ProducePartitionResponse) {
+	name := partName{topic: p.Topic, id: p.TopicID}
+	i, there := at[name]
+	if !there {
 		i = len(answer.Topics)
+		at[name] = i
 		answer.Topics = append(answer.Topics, protocol.ProduceTopicResponse{Name: p.Topic, ID: p.TopicID})
 	}
 	answer.Topics[i].Partitions = append(answer.Topics[i].Partitions, r)
@@ -80,7 +90,7 @@ func (c *Cluster) addEndpoint(answer *protocol.ProduceResponse, id int32) {
 		return
 	}
 	b := c.broker(id)
-	answer.NodeEndpoints = append(answer.NodeEndpoints, protocol.NodeEndpoint{NodeID: id, Host: b.host, Port: b.port, Rack: &b.rack})
+	answer.NodeEndpoints = append(answer.NodeEndpoints, protocol.NodeEndpoint{NodeID: id, Host: b.host, Port: b.port, Rack: b.rack})
 }
 
 // produceOne handles what a request holds for one partition, in Kafka's order of checks.

@@ -1,5 +1,10 @@
 package testbroker
 
+import (
+	"maps"
+	"slices"
+)
+
 // ClusterID is the cluster's id where neither Config.ClusterID nor Replace says another one.
 const ClusterID = "testbroker-cluster-id_"
 
@@ -27,8 +32,8 @@ func (c *Cluster) Replace(id string) {
 		b.clusterID, b.frozen = "", nil
 		b.disconnect()
 	}
-	for name, partitions := range c.cfg.Topics {
-		c.createTopic(name, partitions)
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Topics)) {
+		c.createTopic(name, c.cfg.Topics[name])
 	}
 	c.wake()
 }

@@ -320,26 +320,35 @@ func (c *Cluster) answered(s *seen, response protocol.Response) {
 		s.conn.producing--
 	}
 	if answer, ok := response.(*protocol.ProduceResponse); ok {
-		for i := range answer.Topics {
-			for _, r := range answer.Topics[i].Partitions {
-				s.settle(&answer.Topics[i], r.Index, r.ErrorCode)
-			}
-		}
+		s.settle(answer)
 	}
 	c.wake()
 }
 
-// settle frees a part's sequence if the code says for certain that the batch was not written.
-func (s *seen) settle(t *protocol.ProduceTopicResponse, partition int32, code protocol.ErrorCode) {
+// settle frees the sequences of the parts for which a code says for certain that the batch was not written.
+func (s *seen) settle(answer *protocol.ProduceResponse) {
+	parts := make(map[partName][]*Part, len(s.Parts))
 	for i := range s.Parts {
 		p := &s.Parts[i]
-		same := p.TopicID == t.ID
-		if s.Header.Version < 13 {
-			same = p.Topic == t.Name
+		name := partName{topic: p.Topic, index: p.Partition}
+		if s.Header.Version >= 13 {
+			name = partName{id: p.TopicID, index: p.Partition}
 		}
-		if same && p.Partition == partition && p.claim != nil && code.WrittenWith(s.Acks) == protocol.NotWritten {
-			p.claim.open--
-			p.claim = nil
+		parts[name] = append(parts[name], p)
+	}
+	for i := range answer.Topics {
+		t := &answer.Topics[i]
+		for _, r := range t.Partitions {
+			name := partName{topic: t.Name, index: r.Index}
+			if s.Header.Version >= 13 {
+				name = partName{id: t.ID, index: r.Index}
+			}
+			for _, p := range parts[name] {
+				if p.claim != nil && r.ErrorCode.WrittenWith(s.Acks) == protocol.NotWritten {
+					p.claim.open--
+					p.claim = nil
+				}
+			}
 		}
 	}
 }

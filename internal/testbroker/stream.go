@@ -1,6 +1,7 @@
 package testbroker
 
 import (
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -27,6 +28,8 @@ type stream struct {
 	readClosed, writeClosed error
 
 	readLimit, writeLimit limit
+
+	pieces *rand.Rand
 }
 
 // limit is a deadline.
@@ -37,8 +40,8 @@ type limit struct {
 	change uint64
 }
 
-func newStream() *stream {
-	s := &stream{}
+func newStream(pieces rand.Source) *stream {
+	s := &stream{pieces: rand.New(pieces)}
 	s.cond.L = &s.mu
 	return s
 }
@@ -96,7 +99,7 @@ func (s *stream) read(b []byte) (int, error) {
 		case len(b) == 0:
 			return 0, nil
 		case s.off < len(s.held):
-			n := copy(b, s.held[s.off:])
+			n := copy(b[:s.piece(min(len(b), len(s.held)-s.off))], s.held[s.off:])
 			s.off += n
 			if s.off == len(s.held) {
 				s.held, s.off = s.held[:0], 0
@@ -108,6 +111,17 @@ func (s *stream) read(b []byte) (int, error) {
 		}
 		s.cond.Wait()
 	}
+}
+
+// piece returns how many of n bytes a read gets: one in four gets fewer than there are, and one in eight only a few.
+func (s *stream) piece(n int) int {
+	switch s.pieces.IntN(8) {
+	case 0:
+		return 1 + s.pieces.IntN(min(n, 8))
+	case 1:
+		return 1 + s.pieces.IntN(n)
+	}
+	return n
 }
 
 // write waits until all of b is in the buffer.

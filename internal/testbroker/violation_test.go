@@ -168,7 +168,9 @@ type recorder struct {
 func (r *recorder) Helper()          {}
 func (r *recorder) Cleanup(f func()) { r.cleanup = append(r.cleanup, f) }
 func (r *recorder) Failed() bool     { return len(r.errors) > 0 }
-func (r *recorder) Log(args ...any)  { r.errors = append(r.errors, fmt.Sprint(args...)) }
+func (r *recorder) Logf(format string, args ...any) {
+	r.errors = append(r.errors, fmt.Sprintf(format, args...))
+}
 func (r *recorder) Errorf(format string, args ...any) {
 	r.errors = append(r.errors, fmt.Sprintf(format, args...))
 }
