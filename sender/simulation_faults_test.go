@@ -80,6 +80,14 @@ var requestFaults = []requestFault{
 			}
 		})
 	}},
+	{"more partitions than asked", protocol.Produce, func(_ *world, d draws, r *testbroker.Request) testbroker.Action {
+		n := 1 + d.IntN(len(r.Parts))
+		return testbroker.Edit(func(a *protocol.ProduceResponse) {
+			for range n {
+				a.Topics = append(a.Topics, protocol.ProduceTopicResponse{Name: "other", Partitions: make([]protocol.ProducePartitionResponse, 1)})
+			}
+		})
+	}},
 	{"no producer id", protocol.InitProducerID, func(_ *world, d draws, _ *testbroker.Request) testbroker.Action {
 		return testbroker.Fail(choose(d, protocol.CoordinatorLoadInProgress, protocol.ClusterAuthorizationFailed, protocol.UnknownServerError,
 			protocol.RequestTimedOut))

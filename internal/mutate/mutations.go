@@ -113,6 +113,9 @@ var mutations = []mutation{
 		name: "the answer to a trip that was given up counts", file: glue, by: "whole",
 		right: "\tif t.try == t.cargo.try {\n\t\ttired =", wrong: "\tif t.try >= 0 {\n\t\ttired =",
 	}, {
+		name: "the shuffle is matched by position", file: "sender/match.go", by: "whole",
+		right: "\tif at == len(r.trips) || r.found[at] || !r.isFor(at, t, index) {\n", wrong: "\tif at == len(r.trips) || r.found[at] {\n",
+	}, {
 		name: "memory is not given back", file: "accumulator/batch.go", by: "whole",
 		right: "\tp.acc.memory.release(&p.holder, size)\n", wrong: "\tp.acc.memory.release(&p.holder, size-size)\n",
 	}, {
