@@ -102,9 +102,9 @@ func (l *lane) lifeOf(before, now protocol.UUID) int {
 
 // madeAgain: the topic was deleted and recreated, which begins the given life. Its log holds no state for the identity, and takes any
 // first sequence. The whole cluster may have been recreated under its former cluster id; then it may give the identity's id to
-// another producer. So new batches get another producer id.
+// another producer. So new batches get another producer id. Its leader epochs start again.
 func (l *lane) madeAgain(life int) []action {
-	l.acked = false
+	l.acked, l.leader = false, -1
 	l.forgetOffset()
 	l.life, l.lives = life, max(l.lives, life)
 	if l.id.valid {
