@@ -34,7 +34,7 @@ type Config struct {
 // Accumulator holds the records of one producer.
 //
 // Lock order: topicsMu; then Topic.mu, which is held while a partition is made or forgotten and so over NewOwner, Forget and what these
-// lock; then Partition.mu; then one of Result.mu, activeMu, memory.mu and suspects.mu, which are leaves. No channel is touched under any
+// lock; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu and suspects.mu, which are leaves. No channel is touched under any
 // of them: who is to be woken is collected there, and woken when they are free.
 type Accumulator struct {
 	cfg          Config
@@ -44,6 +44,7 @@ type Accumulator struct {
 	listener     Listener
 	acknowledges bool
 	inside       func() bool // tells whether the caller is a callback
+	periods      periods
 	unheard      atomic.Int64
 	suspects     suspects
 	inUse        atomic.Int64 // the length of active
@@ -201,6 +202,7 @@ func (a *Accumulator) Close(err *record.Error) {
 		}
 	}
 	a.memory.close(err)
+	a.periods.stop()
 }
 
 func (a *Accumulator) isClosed() *record.Error {

@@ -1,35 +1,43 @@
 package accumulator
 
 import (
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/record"
 )
 
 // A reading of the clock costs as much as encoding a small record. So records that come fast share one: timestamps have milliseconds anyway.
+// A shared reading expires: records may stop coming at any time, and whether they have is told by a clock only. To ask one for each record
+// would cost what sharing saves, so a timer of the accumulator counts periods while readings are shared, and a record compares the counts.
 
 const (
 	// sharers is how many records share a reading.
 	sharers = 16
 	// sharedFor is the time within which so many records must have come for the next ones to share.
 	sharedFor = time.Millisecond
+	// sharedPeriod is how long a reading is shared at most, beside what the timer is late.
+	sharedPeriod = 2 * time.Millisecond
 )
 
 // clock is a partition's, guarded by Partition.mu.
 type clock struct {
-	last time.Time // when it was read
-	ms   int64     // the same as a record's timestamp has it
-	used int       // records that have shared that reading
-	free int       // records that may still share that reading
+	last   time.Time // when it was read
+	ms     int64     // the same as a record's timestamp has it
+	used   int       // records that have shared that reading
+	free   int       // records that may still share that reading
+	period uint32    // in which it was read
 }
 
-// tickLocked makes clock.last the present for a record that is appended. It is old only where records came fast a moment ago and the open batch
-// is within its linger, which is what a timestamp can be off: a batch that may be taken or is long overdue gets exact ones.
+// tickLocked makes clock.last the present for a record that is appended. It is old, by sharedPeriod at most, only where records came fast a
+// moment ago and the open batch is within its linger: a batch that may be taken or is long overdue gets exact timestamps.
 // It tells whether the record shares the reading with others.
 func (p *Partition) tickLocked() (shared bool) {
 	c := &p.clock
 	c.used++
-	if c.free > 0 && p.open != nil && !p.openReady {
+	if c.free > 0 && p.open != nil && !p.openReady && c.period == p.acc.periods.now.Load() {
 		c.free--
 		return true
 	}
@@ -39,10 +47,12 @@ func (p *Partition) tickLocked() (shared bool) {
 
 func (p *Partition) readClockLocked() {
 	c := &p.clock
+	period := p.acc.periods.now.Load() // before the clock, for this goroutine may pause between the two
 	now := time.Now()
 	c.free = 0
 	if now.Sub(c.last) < sharedFor*time.Duration(c.used)/sharers {
-		c.free = sharers - 1
+		c.free, c.period = sharers-1, period
+		p.acc.periods.use()
 	}
 	c.last, c.ms, c.used = now, now.UnixMilli(), 0
 }
@@ -53,4 +63,54 @@ func (p *Partition) timestampLocked(r *record.Record) int64 {
 		return p.clock.ms
 	}
 	return r.Timestamp.UnixMilli()
+}
+
+// periods counts periods of time while readings of the clock are shared. Its timer does not run while none is. mu is a leaf.
+type periods struct {
+	now    atomic.Uint32
+	shared atomic.Bool // a reading is shared in this period
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	running bool
+	stopped bool
+}
+
+// use makes the period in which a reading is shared end.
+func (c *periods) use() {
+	if c.shared.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shared.Store(true)
+	switch {
+	case c.running || c.stopped:
+	case c.timer == nil:
+		c.running = true
+		c.timer = time.AfterFunc(sharedPeriod, weakly.Do(c, (*periods).end))
+	default:
+		c.running = true
+		c.timer.Reset(sharedPeriod)
+	}
+}
+
+// end begins another period.
+func (c *periods) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now.Add(1)
+	if c.running = c.shared.Swap(false) && !c.stopped; c.running {
+		c.timer.Reset(sharedPeriod)
+	}
+}
+
+// stop stops the timer for good: no record comes any more.
+func (c *periods) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 }

@@ -23,8 +23,8 @@ func stamps(t *testing.T, p *Partition, gaps ...time.Duration) (off []time.Durat
 	return off
 }
 
-// Records that come slowly have the time of their own append. After a burst a few may have that of its end, but within linger.
-func TestTimestampsAreOffByNoMoreThanLinger(t *testing.T) {
+// Records that come slowly have the time of their own append. After a burst a few may have that of its end, but within sharedPeriod.
+func TestTimestampsAreOffByNoMoreThanAPeriod(t *testing.T) {
 	const linger = 20 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 1 << 20, Memory: 8 << 20, Linger: linger})
@@ -33,8 +33,8 @@ func TestTimestampsAreOffByNoMoreThanLinger(t *testing.T) {
 			require.Zero(t, off)
 		}
 		stamps(t, p, slices.Repeat([]time.Duration{10 * time.Microsecond}, 200)...)
-		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{5 * time.Millisecond}, 100)...) {
-			require.LessOrEqual(t, off, linger)
+		for _, off := range stamps(t, p, slices.Repeat([]time.Duration{500 * time.Microsecond}, 100)...) {
+			require.LessOrEqual(t, off, sharedPeriod)
 		}
 		settleAll(p)
 		stamps(t, p, slices.Repeat([]time.Duration{10 * time.Microsecond}, 200)...)
@@ -81,6 +81,48 @@ func TestABatchBeginsAtTheTimeOfItsFirstRecord(t *testing.T) {
 				require.Equal(t, time.Now(), p.open.Created)
 			}
 		}
+		a.expediteAll()
+		settleAll(p)
+		requireEmpty(t, a)
+	})
+}
+
+func TestASharedReadingOfTheClockExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Linger: 30 * time.Second})
+		p, other := a.Topic("t").Partition(0), a.Topic("t").Partition(1)
+		for _, pause := range []time.Duration{sharedPeriod + 1, 5 * time.Millisecond, time.Second, 20 * time.Second} {
+			stamps(t, p, make([]time.Duration, 20)...)
+			require.Positive(t, p.clock.free, "the next record could share the reading")
+			stamps(t, other, pause) // which reads the clock for its own records
+			require.Equal(t, []time.Duration{0}, stamps(t, p, 0), "after %v", pause)
+		}
+		a.expediteAll()
+		settleAll(p)
+		settleAll(other)
+		requireEmpty(t, a)
+	})
+}
+
+// A timer runs only while readings are shared: an idle producer wakes for nothing.
+func TestNoTimerRunsWhereNoReadingIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		for range 3 {
+			stamps(t, p, make([]time.Duration, 20)...)
+			require.True(t, a.periods.running)
+			period := a.periods.now.Load()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			require.False(t, a.periods.running)
+			require.Equal(t, period+2, a.periods.now.Load(), "one end of the period, and one more look")
+		}
+		stamps(t, p, make([]time.Duration, 20)...)
+		a.Close(&record.Error{Err: record.ErrClosed})
+		period := a.periods.now.Load()
+		time.Sleep(time.Minute)
+		require.Equal(t, period, a.periods.now.Load(), "a closed producer has no timer")
 		a.expediteAll()
 		settleAll(p)
 		requireEmpty(t, a)

@@ -1,0 +1,40 @@
+package weakly
+
+import (
+	"runtime"
+	"testing"
+	"time"
+	"weak"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type value struct {
+	called int
+	self   *value // small values without pointers share their memory with others
+}
+
+func (v *value) call() { v.called++ }
+
+func TestDoCallsWhatIsAlive(t *testing.T) {
+	v := new(value)
+	do := Do(v, (*value).call)
+	do()
+	do()
+	require.Equal(t, 2, v.called)
+}
+
+// A stopped timer stays in the runtime's heap for a while.
+func TestATimerKeepsNothingAlive(t *testing.T) {
+	v := &value{called: 1}
+	timer := time.AfterFunc(time.Hour, Do(v, (*value).call))
+	pointer := weak.Make(v)
+	runtime.KeepAlive(v)
+	v = nil
+	runtime.GC()
+	require.Nil(t, pointer.Value())
+	require.True(t, timer.Stop())
+}
