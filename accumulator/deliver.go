@@ -64,7 +64,7 @@ func (p *Partition) told(r *Result) {
 	if r.hooks.n > 0 {
 		// What waits for its callback counts a little, so that slow callbacks become backpressure, not growth.
 		r.kept = int64(r.hooks.n) * hookBytes
-		p.acc.memory.keep(&p.holder, r.kept)
+		p.acc.memory.keep(&p.holder, r.kept, r.kept)
 	}
 	r.told = true
 	flushed := p.deliverLocked()
@@ -146,7 +146,7 @@ func (p *Partition) deliverAll() {
 	for r := p.nextDelivery(); r != nil; r = p.nextDelivery() {
 		p.runHooks(r)
 		if r.kept > 0 {
-			p.acc.memory.unkeep(&p.holder, r.kept)
+			wake(p.acc.memory.drop(&p.holder, r.kept, true))
 		}
 		p.mu.Lock()
 		flushed := p.finishLocked()

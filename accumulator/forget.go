@@ -75,20 +75,10 @@ func (p *Partition) end() bool {
 func (m *memory) leave(h *holder) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if h.held > 0 || h.isWaiting() {
+	if h.held > 0 || h.waiters.first != nil {
 		return false
 	}
 	m.leaveLocked(h.account, h)
 	h.account = nil
 	return true
-}
-
-// isWaiting reports whether a Send waits for memory of the partition.
-func (h *holder) isWaiting() bool {
-	for _, w := range h.account.waiters {
-		if w.holder == h {
-			return true
-		}
-	}
-	return false
 }

@@ -150,7 +150,7 @@ func checkMemory(t testing.TB, m *memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var used, kept int64
-	waiting, brokers := 0, 0
+	waiting, inside, brokers := 0, 0, 0
 	for id, a := range m.accounts {
 		require.Equal(t, id, a.broker)
 		require.GreaterOrEqual(t, a.used, int64(0))
@@ -159,16 +159,18 @@ func checkMemory(t testing.TB, m *memory) {
 		require.LessOrEqual(t, a.kept, a.used)
 		used += a.used
 		kept += a.kept
-		waiting += len(a.waiters)
+		waiting += a.inside.n + a.outside.n
+		inside += a.inside.n
 		brokers++
 		turns := 0
-		for _, other := range m.turn {
+		for other := m.turn.first; other != nil; other = other.turn.next {
 			if other == a {
 				turns++
 			}
 		}
-		require.Equal(t, min(len(a.waiters), 1), turns, "an account stands in the turn while it has waiters")
+		require.Equal(t, min(a.inside.n+a.outside.n, 1), turns, "an account stands in the turn while it has waiters")
 	}
+	require.Equal(t, inside, m.inside)
 	require.Equal(t, used, m.used)
 	require.Equal(t, kept, m.kept)
 	require.EqualValues(t, waiting, m.waiting.Load())

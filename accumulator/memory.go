@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -29,17 +28,42 @@ type memory struct {
 	used     int64
 	kept     int64 // of that for callbacks
 	accounts map[int32]*account
-	brokers  int        // accounts that partitions belong to
-	turn     []*account // those with waiters; the one that was served longest ago comes first
+	brokers  int           // accounts that partitions belong to
+	turn     list[account] // those with waiters; the one that was served longest ago comes first
+	inside   int           // waiters from inside callbacks
 	closed   error
 }
 
+// account is what one broker's partitions hold, and their waiters: those from inside callbacks are served first.
 type account struct {
 	broker  int32
 	used    int64
 	kept    int64
 	holders int
-	waiters []*waiter
+	inside  list[waiter]
+	outside list[waiter]
+	turn    links[account]
+}
+
+func inTurn(a *account) *links[account] { return &a.turn }
+
+// head returns the waiter that is served first, or nil.
+func (a *account) head() *waiter {
+	switch {
+	case a.inside.first != nil:
+		return a.inside.first
+	case a.outside.first != nil:
+		return a.outside.first
+	}
+	return nil
+}
+
+// queue returns the account's queue for w.
+func (a *account) queue(w *waiter) *list[waiter] {
+	if w.inside {
+		return &a.inside
+	}
+	return &a.outside
 }
 
 // holder is a partition's part in the memory, guarded by memory.mu.
@@ -47,10 +71,13 @@ type holder struct {
 	account *account
 	held    int64
 	kept    int64
+	waiters list[waiter] // the partition's own, in the order of their coming
 }
 
 type waiter struct {
 	holder    *holder
+	queued    links[waiter] // in its account
+	held      links[waiter] // by its holder
 	n         int64
 	inside    bool  // it comes from inside a callback
 	overtaken int64 // what went to others while this one stood in front of everybody
@@ -58,6 +85,10 @@ type waiter struct {
 	err       error
 	ready     chan struct{}
 }
+
+func inQueue(w *waiter) *links[waiter] { return &w.queued }
+
+func inHolder(w *waiter) *links[waiter] { return &w.held }
 
 func newMemory(limit int64) *memory {
 	return &memory{limit: limit, accounts: make(map[int32]*account)}
@@ -82,10 +113,11 @@ func (m *memory) move(h *holder, broker int32) {
 	to.kept += h.kept
 	h.account = to
 	if from != nil {
-		m.leaveLocked(from, h)
-		for _, w := range m.withdrawLocked(from, func(w *waiter) bool { return w.holder == h }) {
-			m.joinLocked(w)
+		for w := h.waiters.first; w != nil; w = w.held.next {
+			m.unqueueLocked(from, w)
+			m.queueLocked(w)
 		}
+		m.leaveLocked(from, h)
 	}
 	woken := m.grantLocked()
 	m.mu.Unlock()
@@ -102,35 +134,41 @@ func (m *memory) leaveLocked(from *account, h *holder) {
 	}
 }
 
-// joinLocked puts w at the end of its account's queue, or behind those from inside callbacks.
-func (m *memory) joinLocked(w *waiter) {
+// queueLocked puts w at the end of its account's queue for its kind.
+func (m *memory) queueLocked(w *waiter) {
 	a := w.holder.account
-	if len(a.waiters) == 0 {
-		m.turn = append(m.turn, a)
+	if a.head() == nil {
+		m.turn.push(a, inTurn)
 	}
-	at := len(a.waiters)
-	if w.inside {
-		if first := slices.IndexFunc(a.waiters, func(w *waiter) bool { return !w.inside }); first >= 0 {
-			at = first
-		}
-	}
-	a.waiters = slices.Insert(a.waiters, at, w)
+	a.queue(w).push(w, inQueue)
 }
 
-// withdrawLocked takes the waiters that match out of an account's queue.
-func (m *memory) withdrawLocked(a *account, match func(*waiter) bool) (out []*waiter) {
-	before := len(a.waiters)
-	a.waiters = slices.DeleteFunc(a.waiters, func(w *waiter) bool {
-		if !match(w) {
-			return false
-		}
-		out = append(out, w)
-		return true
-	})
-	if before > 0 && len(a.waiters) == 0 {
-		m.turn = slices.DeleteFunc(m.turn, func(other *account) bool { return other == a })
+// unqueueLocked takes w out of an account's queue. An account without waiters leaves the turn.
+func (m *memory) unqueueLocked(a *account, w *waiter) {
+	a.queue(w).remove(w, inQueue)
+	if a.head() == nil {
+		m.turn.remove(a, inTurn)
 	}
-	return out
+}
+
+// joinLocked makes w wait.
+func (m *memory) joinLocked(w *waiter) {
+	m.queueLocked(w)
+	w.holder.waiters.push(w, inHolder)
+	m.waiting.Add(1)
+	if w.inside {
+		m.inside++
+	}
+}
+
+// withdrawLocked ends w's wait. Its cost does not depend on how many others wait.
+func (m *memory) withdrawLocked(w *waiter) {
+	m.unqueueLocked(w.holder.account, w)
+	w.holder.waiters.remove(w, inHolder)
+	m.waiting.Add(-1)
+	if w.inside {
+		m.inside--
+	}
 }
 
 // shareLocked tells whether n more bytes are within an account's share. A record that needs more than half gets it when it
@@ -147,7 +185,7 @@ func (m *memory) shareLocked(a *account, n int64, inside bool) bool {
 // are those of topics that are forgotten, or not used yet.
 func (m *memory) aloneLocked(a *account) bool {
 	others := m.brokers - 1
-	if idle := m.accounts[NoLeader]; idle != nil && idle != a && idle.used == 0 && len(idle.waiters) == 0 {
+	if idle := m.accounts[NoLeader]; idle != nil && idle != a && idle.used == 0 && idle.head() == nil {
 		others--
 	}
 	return others <= 0
@@ -161,28 +199,34 @@ func (m *memory) roomLocked(n int64, inside bool) bool {
 	return m.used+n <= m.limit
 }
 
-// fitsLocked tells whether a may have n more bytes now. before is how many accounts of turn come first. A large request must
-// not starve while smaller ones take all that comes free; nor may it hold up everybody when those who could free the rest
+// fitsLocked tells whether n more bytes are free, and within a's share.
+func (m *memory) fitsLocked(a *account, n int64, inside bool) bool {
+	return m.roomLocked(n, inside) && m.shareLocked(a, n, inside)
+}
+
+// passLocked tells whether a request for n bytes may be served before first, which is nil where nobody is in front of it, and counts that. A
+// large request must not starve while smaller ones take all that comes free; nor may it hold up everybody when those who could free the rest
 // hang. So others overtake it by as many bytes as the whole buffer has, and then no more.
-func (m *memory) fitsLocked(a *account, n int64, inside bool, before int) bool {
-	if !m.roomLocked(n, inside) || !m.shareLocked(a, n, inside) {
-		return false
-	}
-	if inside {
+func (m *memory) passLocked(first *waiter, n int64) bool {
+	if first == nil {
 		return true
 	}
-	for _, first := range m.turn[:before] {
-		w := first.waiters[0]
-		if !m.shareLocked(first, w.n, w.inside) {
-			continue // it waits for its own share, which nobody takes away
-		}
-		if w.overtaken+n > m.limit {
-			return false
-		}
-		w.overtaken += n
-		break
+	if first.overtaken+n > m.limit {
+		return false
 	}
+	first.overtaken += n
 	return true
+}
+
+// firstLocked returns the waiter in front of everybody that waits for more than its own broker's share: nobody takes that share away. Brokers
+// at the end of their share are few, so this is found soon.
+func (m *memory) firstLocked() *waiter {
+	for a := m.turn.first; a != nil; a = a.turn.next {
+		if w := a.head(); m.shareLocked(a, w.n, w.inside) {
+			return w
+		}
+	}
+	return nil
 }
 
 func (m *memory) takeLocked(h *holder, n int64) {
@@ -199,37 +243,45 @@ func (m *memory) try(h *holder, n int64) bool {
 }
 
 func (m *memory) tryLocked(h *holder, n int64, inside bool) bool {
-	if m.closed != nil || h.account == nil || len(h.account.waiters) > 0 && !inside || !m.fitsLocked(h.account, n, inside, len(m.turn)) {
+	if m.closed != nil || h.account == nil || h.account.head() != nil && !inside || !m.fitsLocked(h.account, n, inside) {
+		return false
+	}
+	if !inside && !m.passLocked(m.firstLocked(), n) {
 		return false
 	}
 	m.takeLocked(h, n)
 	return true
 }
 
-// force reserves n bytes for h whether they are free or not: for what must not block, such as the output of a compression.
-// It can pass the limit by what the workers hold at one time.
-func (m *memory) force(h *holder, n int64) {
+// force reserves n bytes for h whether they are free or not: for what must not block, such as the output of a compression. It can pass the
+// limit by what the workers hold at one time. It reports whether the records, apart from what is kept for callbacks, are within the limit.
+func (m *memory) force(h *holder, n int64) (within bool) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.takeLocked(h, n)
-	m.mu.Unlock()
+	return m.used-m.kept <= m.limit
 }
 
-// keep counts n bytes for callbacks that wait to run, whether they are free or not.
-func (m *memory) keep(h *holder, n int64) {
+// keep counts n bytes as kept for callbacks that wait to run. more of them were not counted before; they need not be free.
+func (m *memory) keep(h *holder, n, more int64) {
 	m.mu.Lock()
-	m.takeLocked(h, n)
+	m.takeLocked(h, more)
 	m.keepLocked(h, n)
 	m.mu.Unlock()
 }
 
-// unkeep ends what keep began, and serves those who wait.
-func (m *memory) unkeep(h *holder, n int64) {
+// drop gives n bytes of h back, which were kept for callbacks or not. The caller wakes the returned waiters when it holds no lock.
+func (m *memory) drop(h *holder, n int64, kept bool) (woken []*waiter) {
+	if n == 0 {
+		return nil
+	}
 	m.mu.Lock()
-	m.keepLocked(h, -n)
+	defer m.mu.Unlock()
+	if kept {
+		m.keepLocked(h, -n)
+	}
 	m.takeLocked(h, -n)
-	woken := m.grantLocked()
-	m.mu.Unlock()
-	wake(woken)
+	return m.grantLocked()
 }
 
 func (m *memory) keepLocked(h *holder, n int64) {
@@ -239,36 +291,36 @@ func (m *memory) keepLocked(h *holder, n int64) {
 }
 
 // release gives n bytes of h back and serves those who wait. It is called under no lock.
-func (m *memory) release(h *holder, n int64) {
-	if n == 0 {
-		return
-	}
-	m.mu.Lock()
-	m.takeLocked(h, -n)
-	woken := m.grantLocked()
-	m.mu.Unlock()
-	wake(woken)
-}
+func (m *memory) release(h *holder, n int64) { wake(m.drop(h, n, false)) }
 
-// grantLocked serves those who wait as far as the room goes: the accounts in turn, each from its oldest waiter on.
+// grantLocked serves those who wait as far as the room goes: the accounts in turn, each from its oldest waiter on. It looks at each account
+// once, and again after each waiter of it that it serves.
 func (m *memory) grantLocked() (woken []*waiter) {
-	for i := 0; i < len(m.turn); {
-		a := m.turn[i]
-		w := a.waiters[0]
-		if !m.fitsLocked(a, w.n, w.inside, i) {
-			i++
+	var first *waiter // as firstLocked, of the accounts that were passed over
+	for a := m.turn.first; a != nil; {
+		if m.used >= m.limit && m.inside == 0 {
+			break
+		}
+		w, next := a.head(), a.turn.next
+		if !m.fitsLocked(a, w.n, w.inside) || !w.inside && !m.passLocked(first, w.n) {
+			if first == nil && m.shareLocked(a, w.n, w.inside) {
+				first = w
+			}
+			a = next
 			continue
 		}
 		m.takeLocked(w.holder, w.n)
 		w.granted = true
-		m.waiting.Add(-1)
 		woken = append(woken, w)
-		a.waiters[0] = nil
-		a.waiters = a.waiters[1:]
-		m.turn = slices.Delete(m.turn, i, i+1)
-		if len(a.waiters) > 0 {
-			m.turn = append(m.turn, a)
+		m.withdrawLocked(w)
+		if a.head() != nil {
+			m.turn.remove(a, inTurn)
+			m.turn.push(a, inTurn)
+			if next == nil {
+				next = a
+			}
 		}
+		a = next
 	}
 	return woken
 }
@@ -293,7 +345,6 @@ func (m *memory) enqueue(h *holder, n int64, inside bool) (*waiter, error) {
 	}
 	w := &waiter{holder: h, n: n, inside: inside, ready: make(chan struct{})}
 	m.joinLocked(w)
-	m.waiting.Add(1)
 	return w, nil
 }
 
@@ -305,18 +356,21 @@ func (m *memory) await(ctx context.Context, w *waiter) error {
 	case <-ctx.Done():
 	}
 	m.mu.Lock()
+	var woken []*waiter
 	switch {
 	case w.err != nil:
 		m.mu.Unlock()
 		return w.err
 	case w.granted:
 		m.takeLocked(w.holder, -w.n)
+		woken = m.grantLocked()
 	default:
-		m.withdrawLocked(w.holder.account, func(other *waiter) bool { return other == w })
-		m.waiting.Add(-1)
+		ahead := w.holder.account.head() == w
+		m.withdrawLocked(w)
+		if ahead { // a smaller request may have stood behind this one
+			woken = m.grantLocked()
+		}
 	}
-	// A smaller request may have stood behind this one.
-	woken := m.grantLocked()
 	m.mu.Unlock()
 	wake(woken)
 	return contextError(ctx)
@@ -328,15 +382,12 @@ func (m *memory) close(err error) {
 	var woken []*waiter
 	if m.closed == nil {
 		m.closed = err
-		for _, a := range m.turn {
-			for _, w := range a.waiters {
-				w.err = err
-			}
-			woken = append(woken, a.waiters...)
-			a.waiters = nil
+		for m.turn.first != nil {
+			w := m.turn.first.head()
+			w.err = err
+			m.withdrawLocked(w)
+			woken = append(woken, w)
 		}
-		m.turn = nil
-		m.waiting.Add(-int64(len(woken)))
 	}
 	m.mu.Unlock()
 	wake(woken)

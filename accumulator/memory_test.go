@@ -301,7 +301,7 @@ func TestMemoryOfASoleBrokerIsAllOfItBesideForgottenTopics(t *testing.T) {
 func TestMemoryForASendInsideACallbackDoesNotWaitForCallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, h := memoryFor(100, 1)
-		m.keep(h[0], 100)
+		m.keep(h[0], 100, 100)
 		var served log
 		waitFor(t, m, h[0], 10, &served, "outside")
 		w, err := m.enqueue(h[0], 60, true)
@@ -322,7 +322,7 @@ func TestMemoryForASendInsideACallbackDoesNotWaitForCallbacks(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{"inside"}, served.all())
 		checkMemory(t, m)
-		m.unkeep(h[0], 100)
+		wake(m.drop(h[0], 100, true))
 		synctest.Wait()
 		require.Equal(t, []string{"inside", "outside"}, served.all())
 		m.release(h[0], 70)
@@ -334,7 +334,7 @@ func TestMemoryForASendInsideACallbackDoesNotWaitForCallbacks(t *testing.T) {
 func TestMemoryForASendInsideACallbackKeepsToItsBrokersHalf(t *testing.T) {
 	m, h := memoryFor(100, 1, 2)
 	require.True(t, m.try(h[0], 10))
-	m.keep(h[0], 40)
+	m.keep(h[0], 40, 40)
 	w, err := m.enqueue(h[0], 40, true)
 	require.NoError(t, err)
 	require.Nil(t, w, "callbacks do not count in its half")
@@ -346,7 +346,7 @@ func TestMemoryForASendInsideACallbackKeepsToItsBrokersHalf(t *testing.T) {
 
 func TestMemoryOfCallbacksThatSendIsAtMostTwiceTheLimit(t *testing.T) {
 	m, h := memoryFor(100, 1)
-	m.keep(h[0], 150)
+	m.keep(h[0], 150, 150)
 	w, err := m.enqueue(h[0], 50, true)
 	require.NoError(t, err)
 	require.Nil(t, w)
@@ -458,9 +458,10 @@ func requireNobodyForgotten(t *testing.T, m *memory) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.turn) > 0 {
-		w := m.turn[0].waiters[0]
-		require.False(t, m.roomLocked(w.n, w.inside) && m.shareLocked(m.turn[0], w.n, w.inside), "a waiter was forgotten")
+	if m.turn.first != nil {
+		first := m.turn.first
+		w := first.head()
+		require.False(t, m.roomLocked(w.n, w.inside) && m.shareLocked(first, w.n, w.inside), "a waiter was forgotten")
 	}
 }
 

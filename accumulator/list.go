@@ -1,0 +1,40 @@
+package accumulator
+
+// list is a doubly linked list whose links are fields of its elements, so that an element joins and leaves in constant time and without an
+// allocation. An element can be in several lists at a time, by different links: each method is given a function that returns those of an
+// element for this list. The zero list is empty. It has no lock.
+type list[T any] struct {
+	first, last *T
+	n           int
+}
+
+// links are an element's neighbours. An element outside of the list has none: a removed one must not keep its former neighbours in memory.
+type links[T any] struct{ prev, next *T }
+
+// push puts an element at the end.
+func (l *list[T]) push(v *T, of func(*T) *links[T]) {
+	if of(v).prev = l.last; l.last != nil {
+		of(l.last).next = v
+	} else {
+		l.first = v
+	}
+	l.last = v
+	l.n++
+}
+
+// remove takes out an element, which must be in the list.
+func (l *list[T]) remove(v *T, of func(*T) *links[T]) {
+	n := *of(v)
+	if n.prev != nil {
+		of(n.prev).next = n.next
+	} else {
+		l.first = n.next
+	}
+	if n.next != nil {
+		of(n.next).prev = n.prev
+	} else {
+		l.last = n.prev
+	}
+	*of(v) = links[T]{}
+	l.n--
+}
