@@ -167,7 +167,8 @@ func (a *Accumulator) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use.
+// Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. Bytes without records
+// are what waits for callbacks and interceptors, or what a connection still holds.
 func (a *Accumulator) Buffered() (records int, bytes int64) {
 	for _, p := range a.activePartitions() {
 		p.mu.Lock()

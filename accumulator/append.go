@@ -115,12 +115,14 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 	b.buf = record.AppendRecord(b.buf, i, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	b.appended++
 	b.maxTime = max(b.maxTime, ms)
-	b.root.times.add(i, ms)
-	b.root.hooks.add(i, hook, p.lastCount)
+	grown := b.root.times.add(i, ms)
+	if b.root.hooks.add(i, hook, p.expect) || grown {
+		grown = !p.chargeLocked(b.root)
+	}
 	p.records++
 	a.Result, a.Index = b.root, i
 	p.untold += len(b.buf) - before
-	if len(b.buf) >= limit {
+	if len(b.buf) >= limit || grown { // grown: beyond the memory
 		p.completeLocked(then)
 		a.Complete = true
 	} else if i == 0 {
@@ -198,7 +200,12 @@ func (p *Partition) beginLocked(size, limit int, grant *int64, a *Appended, then
 	b := &both.batch
 	p.initBatch(b, p.clock.last, &both.result, capacity)
 	b.until = p.clock.last.Add(p.acc.cfg.MaxSpan)
+	b.root.unsealed = b
+	p.delivery.push(b.root)
 	p.open = b
+	if p.expect = p.lastCount; capacity < p.lastBytes {
+		p.expect = int(int64(p.lastCount) * int64(capacity) / int64(p.lastBytes))
+	}
 	if !p.active {
 		p.active = true
 		p.acc.activate(p)

@@ -26,13 +26,15 @@ type Batch struct {
 	ended atomic.Bool  // it has its outcome, or others stand in its place
 
 	// While the batch is in its queue; guarded by Partition.mu.
-	appended  int32     // records ever appended; Count is set by the seal
-	until     time.Time // records after this go into another batch
-	cancelled []int32
+	appended int32     // records ever appended; Count is set by the seal
+	until    time.Time // records after this go into another batch
+	queued   links[Batch]
 
 	baseTime int64
 	maxTime  int64
 }
+
+func inComplete(b *Batch) *links[Batch] { return &b.queued }
 
 // initBatch makes a new batch ready, with a buffer of that capacity, which is reserved already.
 func (p *Partition) initBatch(b *Batch, created time.Time, root *Result, capacity int) {
@@ -94,12 +96,12 @@ func (b *Batch) use(box *[]byte, buf []byte) {
 // its queue.
 func (b *Batch) seal() {
 	b.Count = b.appended
-	if len(b.cancelled) > 0 {
+	if b.root.dropped != nil {
 		b.leaveOut()
 	}
 	b.root.mu.Lock()
 	b.root.remaining = b.Count
-	b.root.dropped = b.cancelled
+	b.root.dropped.seal()
 	b.root.mu.Unlock()
 	b.raw = len(b.buf) - record.BatchHeaderSize
 	b.putHeader(0)
@@ -117,7 +119,7 @@ func (b *Batch) putHeader(codec int8) {
 
 // leaveOut copies the records that were not cancelled into another buffer and numbers them anew.
 func (b *Batch) leaveOut() {
-	src, next := b.buf[record.BatchHeaderSize:], 0
+	src := b.buf[record.BatchHeaderSize:]
 	box := b.part.forcedBuffer(cap(*b.box))
 	kept := Batch{box: box, buf: (*box)[:record.BatchHeaderSize], baseTime: b.baseTime}
 	for i := int32(0); len(src) > 0; i++ {
@@ -126,11 +128,9 @@ func (b *Batch) leaveOut() {
 			panic("samsa: a batch of our own cannot be read: " + err.Error())
 		}
 		src = rest
-		if next < len(b.cancelled) && b.cancelled[next] == i {
-			next++
-			continue
+		if !b.root.dropped.has(i) {
+			kept.appendRaw(raw)
 		}
-		kept.appendRaw(raw)
 	}
 	b.Count, b.maxTime = kept.Count, kept.maxTime
 	b.use(box, kept.buf)
@@ -145,17 +145,21 @@ func (b *Batch) appendRaw(r record.RawRecord) {
 	b.Count++
 }
 
-// indexOf returns the index in root of the batch's record j.
-func (b *Batch) indexOf(j int32) int32 {
+// each calls do for every record of the batch, in order, with its number there and its index in root.
+func (b *Batch) each(do func(j, i int32)) {
 	if b.index != nil {
-		return b.index[j]
+		for j, i := range b.index {
+			do(int32(j), i)
+		}
+		return
 	}
-	for _, c := range b.cancelled {
-		if c <= j {
+	j := int32(0)
+	for i := range b.appended {
+		if !b.root.dropped.has(i) {
+			do(j, i)
 			j++
 		}
 	}
-	return j
 }
 
 // compressRoom is the capacity in which n bytes can be compressed. The codecs ask for room for the worst case, in which

@@ -3,6 +3,9 @@ package accumulator
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,8 +148,8 @@ func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
 		requireEmpty(t, a)
 
 		require.True(t, cancelOf(put(t, p, "c")))
-		require.NoError(t, a.flushTaking(t, p))
-		synctest.Wait()
+		require.Nil(t, p.startFlush(), "nothing is outstanding")
+		require.Nil(t, p.Take())
 		requireEmpty(t, a)
 		require.True(t, cancelOf(put(t, p, "d")))
 		require.Zero(t, p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed}))
@@ -154,15 +157,6 @@ func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
 		requireEmpty(t, a)
 		require.Zero(t, a.Unheard())
 	})
-}
-
-// flushTaking flushes while p's owner takes what is ready, of which nothing is left to send.
-func (a *Accumulator) flushTaking(t *testing.T, p *Partition) error {
-	t.Helper()
-	done := p.startFlush()
-	require.Nil(t, p.Take())
-	<-done
-	return a.Flush(t.Context())
 }
 
 func TestCancelOfARecordThatIsSettledOrOnItsWayDoesNothing(t *testing.T) {
@@ -318,4 +312,149 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 		require.Equal(t, []string{"12 record was cancelled", "10 t/0@0", "11 t/0@1", "13 t/0@2", "14 t/0@3"}, l.all())
 		requireEmpty(t, a)
 	})
+}
+
+// Where the broker cannot be reached, cancelled records do not wait for it, neither in the open batch nor in the queue.
+func TestCancelOfAllRecordsOfABatchFreesItAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{BatchSize: 400, Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		var batches [][]Appended
+		for n := range 4 { // three are complete, one is open
+			var one []Appended
+			for range 3 {
+				one = append(one, put(t, p, strings.Repeat("x", 100)))
+			}
+			batches = append(batches, one)
+			require.Equal(t, n+1, p.Waiting())
+		}
+		for k, n := range []int{1, 3, 0, 2} { // the middle, the open one, the first, the last
+			for _, f := range batches[n] {
+				require.True(t, cancelOf(f))
+			}
+			records, bytes := a.Buffered()
+			require.Equal(t, 3*(3-k), records)
+			require.EqualValues(t, 512*(3-k), bytes)
+			require.Equal(t, 3-k, p.Waiting())
+			require.Equal(t, k < 3 && n != 2, p.Ready())
+			for _, f := range batches[n] {
+				require.False(t, cancelOf(f), "once")
+				_, err := f.Result.Wait(t.Context(), f.Index)
+				require.ErrorIs(t, err, record.ErrCancelled)
+			}
+		}
+		require.NoError(t, a.Flush(t.Context()))
+		require.Nil(t, p.Take())
+		_, waits := p.OldestWaiting()
+		require.False(t, waits)
+		requireEmpty(t, a)
+	})
+}
+
+func TestTheRecordAfterAnEmptiedBatchBeginsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const linger = 10 * time.Second
+		a := newTest(Config{Linger: linger})
+		p := a.Topic("t").Partition(0)
+		f := put(t, p, "a")
+		require.True(t, cancelOf(f))
+		time.Sleep(linger / 2)
+		next := put(t, p, "b")
+		require.NotSame(t, f.Result, next.Result)
+		require.Zero(t, next.Index)
+		time.Sleep(linger - 1)
+		synctest.Wait()
+		require.False(t, p.Ready(), "the linger of the emptied batch is not its own")
+		time.Sleep(1)
+		synctest.Wait()
+		b := take(t, p)
+		require.Equal(t, []string{"b"}, valuesOf(t, b))
+		require.Equal(t, linger, time.Since(b.Created))
+		p.Settle(b, acked(0))
+		requireEmpty(t, a)
+	})
+}
+
+// Sends that are taken back do not fill the buffer, however many they are.
+func TestCancelledRecordsLeaveNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, batchSize := range []int{1, 16384} {
+			a := newTest(Config{BatchSize: batchSize, Memory: 1 << 20, Linger: time.Hour})
+			p := a.Topic("t").Partition(0)
+			hold := put(t, p, "the broker does not take it")
+			before := heap()
+			for range 5000 {
+				require.True(t, cancelOf(put(t, p, "x")))
+			}
+			require.LessOrEqual(t, p.delivery.order.n, 1)
+			require.LessOrEqual(t, p.Waiting(), 1)
+			require.Less(t, heap()-before, int64(1<<20))
+			require.True(t, cancelOf(hold))
+			requireEmpty(t, a)
+		}
+	})
+}
+
+// A place in the order is left while a callback of a cancelled record runs, and none is skipped by what is sent later.
+func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{BatchSize: 1, Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		hold := make(chan struct{})
+		var l log
+		first := put(t, p, "first", l.hook("first"))
+		emptied := put(t, p, "emptied", Hook{One: func(record.Metadata, error) { <-hold; l.add("emptied") }})
+		last := put(t, p, "last", l.hook("last"))
+		go cancelOf(emptied)
+		synctest.Wait()
+		flushed := make(chan error, 1)
+		go func() { flushed <- a.Flush(t.Context()) }()
+		b, after := take(t, p), take(t, p)
+		p.Settle(after, acked(1))
+		synctest.Wait()
+		require.Empty(t, l.all(), "callbacks keep their order")
+		p.Settle(b, acked(0))
+		synctest.Wait()
+		require.Equal(t, []string{"first t/0@0", "last t/0@1"}, l.all(), "which does not wait for a cancelled record")
+		require.Empty(t, flushed)
+		close(hold)
+		require.NoError(t, <-flushed)
+		require.True(t, first.Result.settled.Load() && last.Result.settled.Load())
+		requireEmpty(t, a)
+	})
+}
+
+// Cancels, sends and the taking of batches may meet in any way: every record has one outcome, and the account ends at nothing.
+func TestCancelsThatMeetTheSealSettleNothingTwice(t *testing.T) {
+	for range 50 {
+		a := newTest(Config{BatchSize: 100, Linger: time.Hour})
+		p := a.Topic("t").Partition(0)
+		all := putMany(t, p, 0, 200)
+		var calls sync.WaitGroup
+		taken := 0
+		calls.Go(func() {
+			for b := p.Take(); b != nil; b = p.Take() {
+				taken += int(b.Count)
+				p.Settle(b, acked(0))
+			}
+		})
+		var cancelled atomic.Int64
+		for k := range 4 {
+			calls.Go(func() {
+				for i := k % 2; i < len(all); i += 2 {
+					if cancelOf(all[i]) {
+						cancelled.Add(1)
+					}
+				}
+			})
+		}
+		calls.Wait()
+		a.expediteAll()
+		for b := p.Take(); b != nil; b = p.Take() {
+			taken += int(b.Count)
+			p.Settle(b, acked(0))
+		}
+		require.EqualValues(t, len(all), int64(taken)+cancelled.Load())
+		requireEmpty(t, a)
+	}
 }

@@ -104,6 +104,12 @@ func TestASharedReadingOfTheClockExpires(t *testing.T) {
 	})
 }
 
+func (c *periods) isRunning() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running
+}
+
 // A timer runs only while readings are shared: an idle producer wakes for nothing.
 func TestNoTimerRunsWhereNoReadingIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -111,11 +117,11 @@ func TestNoTimerRunsWhereNoReadingIsShared(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		for range 3 {
 			stamps(t, p, make([]time.Duration, 20)...)
-			require.True(t, a.periods.running)
+			require.True(t, a.periods.isRunning())
 			period := a.periods.now.Load()
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			require.False(t, a.periods.running)
+			require.False(t, a.periods.isRunning())
 			require.Equal(t, period+2, a.periods.now.Load(), "one end of the period, and one more look")
 		}
 		stamps(t, p, make([]time.Duration, 20)...)

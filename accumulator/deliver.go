@@ -7,21 +7,39 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// delivery keeps a partition's sealed batches in the order of sending until their callbacks have run. It is guarded by
-// Partition.mu. While a batch at its head has callbacks to run, one transient goroutine runs them.
+// delivery keeps a partition's batches in the order of sending, from their first record until their callbacks have run. It is guarded by
+// Partition.mu. While the oldest one is settled and has callbacks to run, one transient goroutine runs them.
 type delivery struct {
-	queue    fifo.Queue[*Result]
-	work     func() // the partition's deliverAll, which would be an allocation each time
-	running  bool
-	finished uint64 // every batch up to this ordinal is done, its callbacks included
-	flushes  []flush
-	// cancelling holds the batches of cancelled records whose callbacks run now, by their ordinals: a flush waits for them too.
-	cancelling []uint64
+	order   list[Result] // those that a flush waits for
+	next    *Result      // the oldest of these that is not delivered
+	work    func()       // the partition's deliverAll, which would be an allocation each time
+	running bool
+	flushes fifo.Queue[flush]
 }
 
+// flush waits for the batches up to an ordinal.
 type flush struct {
 	through uint64
 	done    chan struct{}
+}
+
+// push puts a new batch at the end of the order.
+func (d *delivery) push(r *Result) {
+	d.order.push(r, inOrder)
+	if d.next == nil {
+		d.next = r
+	}
+}
+
+// delivered notes that no callback of r will run any more, but for those of cancelled records that run now.
+func (d *delivery) delivered(r *Result) {
+	r.delivered = true
+	for d.next != nil && d.next.delivered {
+		d.next = d.next.order.next
+	}
+	if r.cancelling == 0 {
+		d.order.remove(r, inOrder)
+	}
 }
 
 // Settle gives a batch its outcome: its memory is returned, futures are released, and then callbacks run in the order of
@@ -33,14 +51,16 @@ func (p *Partition) Settle(b *Batch, o Outcome) {
 		p.countUnheard(b, o.Err, nil)
 	}
 	// Whoever sees the outcome also sees the memory free, unless a connection still holds the bytes, and the records gone.
+	buffer := int64(cap(*b.box))
 	b.Release()
-	p.forget(int(b.Count))
 	var woken wakeup
 	settled := true
 	if b.index == nil {
+		p.forget(b, buffer)
 		woken = b.root.settle(o)
 	} else {
-		woken, settled = b.root.except(b.eachOutcome(o))
+		p.forgetSome(b, len(b.index), buffer)
+		woken, settled = b.root.settlePart(b.index, o)
 	}
 	woken.call()
 	if o.Err == nil && b.Count > 0 {
@@ -51,57 +71,66 @@ func (p *Partition) Settle(b *Batch, o Outcome) {
 	}
 }
 
-// forget takes n records off those that have no outcome.
-func (p *Partition) forget(n int) {
+// forget takes the records of a whole batch off those that have no outcome. Where no callback waits, it also frees what the batch holds for
+// them. buffer is what the batch's buffer has counted.
+func (p *Partition) forget(b *Batch, buffer int64) {
 	p.mu.Lock()
-	p.records -= n
+	p.records -= int(b.Count)
+	r := b.root
+	r.addBuffer(buffer)
+	var woken []*waiter
+	if p.callsLocked(r) == 0 {
+		r.addBuffer(r.charge)
+		woken = p.unchargeLocked(r)
+	}
 	p.mu.Unlock()
+	wake(woken)
+}
+
+// forgetSome takes n records of a rebuilt batch off those that have no outcome, and makes room for outcomes of their own.
+func (p *Partition) forgetSome(b *Batch, n int, buffer int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records -= n
+	r := b.root
+	r.addBuffer(buffer)
+	r.mu.Lock()
+	if r.rebuilt == nil {
+		r.rebuilt = &rebuilt{special: make([]special, r.count)}
+	}
+	r.mu.Unlock()
+	p.chargeLocked(r)
 }
 
 // told goes on with a result that was settled, after those were woken who wait for its last records. It is called once.
 func (p *Partition) told(r *Result) {
 	p.mu.Lock()
-	if r.hooks.n > 0 {
-		// What waits for its callback counts a little, so that slow callbacks become backpressure, not growth.
-		r.kept = int64(r.hooks.n) * hookBytes
-		p.acc.memory.keep(&p.holder, r.kept, r.kept)
-	}
 	r.told = true
-	flushed := p.deliverLocked()
-	p.mu.Unlock()
-	closeAll(flushed)
-}
-
-// eachOutcome is the outcome of each record of a batch that holds only some of its root's.
-func (b *Batch) eachOutcome(o Outcome) map[int32]*exception {
-	all := make(map[int32]*exception, len(b.index))
-	for j, i := range b.index {
-		x := &exception{offset: -1, appendTime: o.LogAppendTime, err: o.Err}
-		if o.Err == nil && o.BaseOffset >= 0 {
-			x.offset = o.BaseOffset + int64(j)
-		}
-		all[i] = x
+	c := p.deliverLocked()
+	if !r.delivered {
+		p.keepLocked(r)
 	}
-	return all
+	p.mu.Unlock()
+	c.wake()
 }
 
-// countUnheard counts failures that nobody listens for, which are reported later. With blamed, only those records of b have failed, each
+// countUnheard counts failures that nobody listens for, which are reported later. With reasons, only those records of b have failed, each
 // for its own reason.
-func (p *Partition) countUnheard(b *Batch, err *record.Error, blamed map[int32]*record.Error) {
+func (p *Partition) countUnheard(b *Batch, err *record.Error, reasons map[int32]*record.Error) {
 	unheard, root := 0, b.root
 	p.mu.Lock()
 	root.mu.Lock()
-	for j := range b.Count {
-		if blamed != nil {
-			if blamed[j] == nil {
-				continue
+	b.each(func(j, i int32) {
+		if reasons != nil {
+			if reasons[j] == nil {
+				return
 			}
-			err = blamed[j]
+			err = reasons[j]
 		}
-		if root.failingLocked(b.indexOf(j)) {
+		if root.failingLocked(i) {
 			unheard++
 		}
-	}
+	})
 	root.mu.Unlock()
 	p.mu.Unlock()
 	if unheard > 0 {
@@ -110,25 +139,25 @@ func (p *Partition) countUnheard(b *Batch, err *record.Error, blamed map[int32]*
 }
 
 // deliverLocked passes over settled batches that have nothing to call, and starts the goroutine at the first that has.
-func (p *Partition) deliverLocked() (flushed []chan struct{}) {
+func (p *Partition) deliverLocked() (c conclusion) {
 	d := &p.delivery
 	for !d.running && d.settledHead() != nil {
-		if d.settledHead().hooks.n > 0 || p.acc.acknowledges {
+		if p.callsLocked(d.next) > 0 {
 			d.running = true
 			go p.deliver()
-			return flushed
+			return c
 		}
-		flushed = append(flushed, p.finishLocked()...)
+		p.finishLocked(&c)
 	}
-	return flushed
+	return c
 }
 
 // settledHead returns the oldest batch if it is settled and its futures are released.
 func (d *delivery) settledHead() *Result {
-	if d.queue.Len() == 0 || !d.queue.At(0).told {
+	if d.next == nil || !d.next.told {
 		return nil
 	}
-	return d.queue.At(0)
+	return d.next
 }
 
 // deliver is the goroutine that runs a partition's callbacks.
@@ -145,13 +174,11 @@ func (p *Partition) deliverAll() {
 	}()
 	for r := p.nextDelivery(); r != nil; r = p.nextDelivery() {
 		p.runHooks(r)
-		if r.kept > 0 {
-			wake(p.acc.memory.drop(&p.holder, r.kept, true))
-		}
+		var c conclusion
 		p.mu.Lock()
-		flushed := p.finishLocked()
+		p.finishLocked(&c)
 		p.mu.Unlock()
-		closeAll(flushed)
+		c.wake()
 	}
 	returned = true
 }
@@ -178,8 +205,12 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 	ms, at, run := int64(-1), time.Time{}, 0
 	for r.called < r.count {
 		i := r.called
+		if r.dropped.has(i) {
+			r.called++ // its callback ran when it was cancelled
+			continue
+		}
 		hook := r.hooks.next(i)
-		acknowledged := p.acc.acknowledges && r.acked <= i && !r.isCancelled(i)
+		acknowledged := p.acc.acknowledges && r.acked <= i
 		if hook.empty() && !acknowledged {
 			r.called++
 			continue
@@ -205,46 +236,43 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 	}
 }
 
-// finishLocked notes that the batch at the head is done, callbacks included, and returns the flushes that end with it.
-func (p *Partition) finishLocked() (flushed []chan struct{}) {
-	r := p.delivery.queue.Pop()
+// conclusion is who waits for what has ended with batches: for memory, and for a flush.
+type conclusion struct {
+	room    []*waiter
+	flushed []chan struct{}
+}
+
+func (c *conclusion) wake() {
+	wake(c.room)
+	closeAll(c.flushed)
+}
+
+// finishLocked notes that the oldest batch is done, callbacks included, and gives back what it holds for them.
+func (p *Partition) finishLocked(c *conclusion) {
+	r := p.delivery.next
+	c.room = append(c.room, p.unchargeLocked(r)...)
 	r.hooks.release()
-	p.delivery.finished = r.ordinal
-	return p.quietLocked()
+	p.delivery.delivered(r)
+	c.flushed = append(c.flushed, p.quietLocked()...)
 }
 
 // quietLocked looks who waited for what has just ended: flushes, and the accumulator's list of active partitions, which one
 // with nothing outstanding leaves.
 func (p *Partition) quietLocked() (flushed []chan struct{}) {
 	d := &p.delivery
-	if p.active && d.finished == p.ordinals && len(d.cancelling) == 0 {
+	if p.active && d.order.n == 0 {
 		p.active, p.listed = false, false
 		p.acc.deactivate(p)
 	}
-	stay := d.flushes[:0]
-	for _, f := range d.flushes {
-		if d.done(f.through) {
-			flushed = append(flushed, f.done)
-		} else {
-			stay = append(stay, f)
-		}
+	for d.flushes.Len() > 0 && d.done(d.flushes.At(0).through) {
+		flushed = append(flushed, d.flushes.Pop().done)
 	}
-	clear(d.flushes[len(stay):])
-	d.flushes = stay
 	return flushed
 }
 
 // done tells whether everything up to a batch is done, and the callbacks of its cancelled records too.
 func (d *delivery) done(through uint64) bool {
-	if through > d.finished {
-		return false
-	}
-	for _, ordinal := range d.cancelling {
-		if ordinal <= through {
-			return false
-		}
-	}
-	return true
+	return d.order.first == nil || d.order.first.ordinal > through
 }
 
 func closeAll(channels []chan struct{}) {
@@ -263,11 +291,11 @@ func (p *Partition) startFlush() <-chan struct{} {
 	}
 	ready := p.expediteLocked()
 	d := &p.delivery
-	if n := len(d.flushes); n == 0 || d.flushes[n-1].through != p.ordinals {
+	if n := d.flushes.Len(); n == 0 || d.flushes.At(n-1).through != p.ordinals {
 		// Flushes that wait for the same share one entry: their number is bounded by the batches.
-		d.flushes = append(d.flushes, flush{through: p.ordinals, done: make(chan struct{})})
+		d.flushes.Push(flush{through: p.ordinals, done: make(chan struct{})})
 	}
-	done := d.flushes[len(d.flushes)-1].done
+	done := d.flushes.At(d.flushes.Len() - 1).done
 	p.mu.Unlock()
 	if ready {
 		p.owner.BatchReady(nil)

@@ -1,6 +1,7 @@
 package accumulator
 
 import (
+	"math/bits"
 	"slices"
 	"sync"
 
@@ -23,33 +24,52 @@ func (h Hook) empty() bool { return h.One == nil && h.All == nil }
 
 // hooks are the callbacks of one batch: one by one where plain callbacks are used, in runs where slices are sent.
 type hooks struct {
-	one []func(record.Metadata, error)  // by record index; shorter than the batch when the last records have none
-	box *[]func(record.Metadata, error) // what one came in from callbackLists
-	all []sliceRun                      // ascending by record index
-	n   int32
-	ran int32 // the run of all that next has come to
+	one  []func(record.Metadata, error)  // by record index; shorter than the batch when the last records have none
+	box  *[]func(record.Metadata, error) // what one came in from callbackLists
+	all  []sliceRun                      // ascending by record index
+	n    int32
+	ones int32 // plain callbacks, also of records that were cancelled
+	paid int32 // plain callbacks that size counts, now and soon
+	ran  int32 // the run of all that next has come to
 }
 
-// callbackLists holds empty lists for hooks.one: for batches of many small records these are much of what is allocated at all. They travel
-// as pointers, so that giving one back allocates nothing.
-var callbackLists sync.Pool
+const (
+	minListBits = 2
+	maxListBits = 17 // as many records as fit into the largest pooled buffer
+)
 
-// newCallbackList returns an empty list, which will probably have n elements.
+// callbackLists holds empty lists for hooks.one, whose capacities are powers of two: for batches of many small records these lists are much of
+// what is allocated at all. They travel as pointers, so that giving one back allocates nothing.
+var callbackLists [maxListBits - minListBits + 1]sync.Pool
+
+// newCallbackList returns an empty list with room for n elements, and for less than twice as many.
 func newCallbackList(n int) *[]func(record.Metadata, error) {
-	if list, _ := callbackLists.Get().(*[]func(record.Metadata, error)); list != nil {
-		return list
+	class := max(bits.Len(uint(n-1)), minListBits) - minListBits
+	if class < len(callbackLists) {
+		if list, _ := callbackLists[class].Get().(*[]func(record.Metadata, error)); list != nil {
+			return list
+		}
 	}
-	list := make([]func(record.Metadata, error), 0, n)
+	list := make([]func(record.Metadata, error), 0, 1<<(class+minListBits))
 	return &list
 }
 
-// release forgets all hooks. The list of them is used again, unless it was made for many more.
-func (h *hooks) release() {
-	if h.box != nil && cap(h.one) <= 4*len(h.one) {
-		clear(h.one)
-		*h.box = h.one[:0]
-		callbackLists.Put(h.box)
+// releaseList forgets the plain callbacks. Their list is used again.
+func (h *hooks) releaseList() {
+	if h.box == nil {
+		return
 	}
+	clear(h.one)
+	*h.box = h.one[:0]
+	if class := bits.Len(uint(cap(h.one))) - 1 - minListBits; class < len(callbackLists) {
+		callbackLists[class].Put(h.box)
+	}
+	h.one, h.box = nil, nil
+}
+
+// release forgets all hooks.
+func (h *hooks) release() {
+	h.releaseList()
 	*h = hooks{}
 }
 
@@ -67,36 +87,61 @@ func (s *sliceRun) hook(record int32) Hook {
 	return Hook{All: s.fn, I: s.i + int(record-s.record)}
 }
 
-// hookBytes is what a waiting callback counts in buffer.memory, so that slow callbacks become backpressure, not growth.
-const hookBytes = 64
-
-func (h *hooks) add(i int32, hook Hook, expect int) {
-	switch {
-	case hook.All != nil:
-		h.addToSlice(i, hook)
-	case hook.One != nil:
-		if h.one == nil {
-			h.box = newCallbackList(max(expect, int(i)+1))
-			h.one = *h.box
-		}
-		for len(h.one) < int(i) {
-			h.one = append(h.one, nil)
-		}
-		h.one = append(h.one, hook.One)
-	default:
-		return
-	}
-	h.n++
+// size returns how many bytes the hooks count in buffer.memory. Callbacks are the user's, but the producer keeps them.
+func (h *hooks) size() int64 {
+	return int64(cap(h.one))*listBytes + int64(cap(h.all))*sliceRunBytes + int64(h.paid)*hookBytes
 }
 
-func (h *hooks) addToSlice(i int32, hook Hook) {
+// add notes the hook of record i, and reports whether size has grown. expect is how many records the batch will probably have.
+func (h *hooks) add(i int32, hook Hook, expect int) (grown bool) {
+	switch {
+	case hook.One != nil:
+		grown = h.addOne(i, hook.One, expect)
+	case hook.All != nil:
+		grown = h.addToSlice(i, hook)
+	default:
+		return false
+	}
+	h.n++
+	return grown
+}
+
+func (h *hooks) addOne(i int32, fn func(record.Metadata, error), expect int) (grown bool) {
+	if int(i) >= cap(h.one) {
+		h.growList(int(i)+1, expect)
+		grown = true
+	}
+	h.one = h.one[:i+1] // what lies between is empty
+	h.one[i] = fn
+	if h.ones++; h.ones > h.paid {
+		// The count is paid ahead, so that few records cost a look at the account.
+		if grown = true; h.ones == 1 {
+			h.paid = max(1, int32(expect)/4)
+		} else {
+			h.paid = max(h.ones, min(2*h.paid, int32(expect)), h.paid+h.paid/4)
+		}
+	}
+	return grown
+}
+
+// growList makes room for n plain callbacks, and for as many as are expected.
+func (h *hooks) growList(n, expect int) {
+	box := newCallbackList(max(n, expect))
+	one := append(*box, h.one...)
+	h.releaseList()
+	h.one, h.box = one, box
+}
+
+func (h *hooks) addToSlice(i int32, hook Hook) (grown bool) {
 	if n := len(h.all); n > 0 {
 		if last := &h.all[n-1]; last.end() == i && last.fn == hook.All && last.hook(i).I == hook.I {
 			last.n++
-			return
+			return false
 		}
 	}
+	before := cap(h.all)
 	h.all = append(h.all, sliceRun{fn: hook.All, record: i, n: 1, i: hook.I})
+	return cap(h.all) != before
 }
 
 // find returns the run of record i, or where it would be.
@@ -148,33 +193,17 @@ func (h *hooks) next(i int32) Hook {
 // has tells whether record i has a hook.
 func (h *hooks) has(i int32) bool { return h.n > 0 && !h.at(i).empty() }
 
-// take removes and returns the hook of record i: a cancelled record's callback runs out of order.
+// take returns the hook of record i, which was cancelled: its callback runs out of order, and next is not asked for it. Runs of a slice stay
+// as they are: to cut them would cost a move of all behind them for each record.
 func (h *hooks) take(i int32) Hook {
 	hook := h.at(i)
-	switch {
-	case hook.One != nil:
+	if hook.One != nil {
 		h.one[i] = nil
-	case hook.All != nil:
-		h.takeFromSlice(i)
-	default:
-		return hook
 	}
-	h.n--
+	if !hook.empty() {
+		h.n--
+	}
 	return hook
-}
-
-// takeFromSlice leaves what was before record i of its run, and what was behind it.
-func (h *hooks) takeFromSlice(i int32) {
-	at, _ := h.find(i)
-	run := h.all[at]
-	var rest []sliceRun
-	if i > run.record {
-		rest = append(rest, sliceRun{fn: run.fn, record: run.record, n: i - run.record, i: run.i})
-	}
-	if i+1 < run.end() {
-		rest = append(rest, sliceRun{fn: run.fn, record: i + 1, n: run.end() - i - 1, i: run.hook(i + 1).I})
-	}
-	h.all = slices.Replace(h.all, at, at+1, rest...)
 }
 
 // Listener is the producer's side of delivery: the interceptors on acknowledgement, and what surrounds users' code.

@@ -11,12 +11,12 @@ import (
 // NoLeader is the account of the partitions that have no leader now. They count as one broker.
 const NoLeader int32 = -1
 
-// memory is buffer.memory: it counts the capacity of every buffer that holds records. While several brokers lead
+// memory is buffer.memory: it counts the capacity of every buffer that holds records, and what is held for callbacks (see charge.go). While several brokers lead
 // partitions that are written to, the partitions of one broker hold at most half, so that a broker that hangs cannot
 // take the room of the others. Each broker has its own queue of waiting Sends, first come first served; where room is
 // missing for all, the brokers take turns.
 //
-// Callbacks that wait to run count too, but not for a Send from inside a callback, and that one goes first: what it would wait
+// What waits for callbacks and interceptors counts too, but not for a Send from inside one, and that one goes first: what it would wait
 // for could be callbacks that wait for it to return.
 //
 // mu guards everything but waiting. It is a leaf: nothing is locked under it, and nobody is woken under it.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -29,8 +29,8 @@ type Partition struct {
 
 	mu        sync.Mutex
 	open      *Batch
-	openReady bool               // the open batch may be taken: its linger is over, or somebody waits for it
-	complete  fifo.Queue[*Batch] // take no more records
+	openReady bool        // the open batch may be taken: its linger is over, or somebody waits for it
+	complete  list[Batch] // take no more records
 	linger    *time.Timer
 	lingering bool // linger will fire
 	closed    *record.Error
@@ -40,6 +40,7 @@ type Partition struct {
 	crowd     crowd
 	lastBytes int // raw size and record count of the batch before: what the next one will probably need
 	lastCount int
+	expect    int // records that the open batch will probably have
 	untold    int // bytes appended since Appended.Bytes was told
 	records   int // accepted and without an outcome
 
@@ -99,8 +100,9 @@ func (p *Partition) begunLocked(then *afterwards) {
 func (p *Partition) completeLocked(then *afterwards) {
 	p.lastBytes, p.lastCount = len(p.open.buf), int(p.open.appended)
 	p.open.begin()
-	p.complete.Push(p.open)
+	p.complete.push(p.open, inComplete)
 	p.open, p.openReady = nil, false
+	p.idleLingerLocked()
 	then.ready = true
 }
 
@@ -113,10 +115,18 @@ func (p *Partition) lingerLocked(d time.Duration) {
 	}
 	p.lingering = true
 	if p.linger == nil {
-		p.linger = time.AfterFunc(d, p.lingerOver)
+		p.linger = time.AfterFunc(d, weakly.Do(p, (*Partition).lingerOver))
 		return
 	}
 	p.linger.Reset(d)
+}
+
+// idleLingerLocked stops the timer of a closed partition that has nothing to linger.
+func (p *Partition) idleLingerLocked() {
+	if p.closed != nil && p.lingering && (p.open == nil || p.openReady) {
+		p.linger.Stop()
+		p.lingering = false
+	}
 }
 
 func (p *Partition) lingerOver() {
@@ -140,6 +150,7 @@ func (p *Partition) expediteLocked() bool {
 		return false
 	}
 	p.openReady = true
+	p.idleLingerLocked()
 	return true
 }
 
@@ -164,51 +175,45 @@ func (p *Partition) expediteListed() {
 func (p *Partition) Ready() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.complete.Len() > 0 || p.openReady
+	return p.complete.n > 0 || p.openReady
 }
 
 // Full tells whether a batch is complete, so that waiting for its place in a request would add no record to it.
 func (p *Partition) Full() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.complete.Len() > 0
+	return p.complete.n > 0
 }
 
-// Take seals the oldest ready batch and returns it, or nil. A batch whose records were all cancelled is passed over.
+// Take seals the oldest ready batch and returns it, or nil. It has records: a batch whose records were all cancelled has left the queue.
 func (p *Partition) Take() *Batch {
-	for {
-		p.mu.Lock()
-		b := p.takeLocked(p.openReady)
-		p.mu.Unlock()
-		if b == nil {
-			return nil
-		}
-		if b.seal(); b.Count > 0 {
-			return b
-		}
-		// Who takes holds locks of its own, under which nobody is to be woken.
-		go p.Settle(b, Outcome{BaseOffset: -1, LogAppendTime: -1})
+	p.mu.Lock()
+	b := p.takeLocked(p.openReady)
+	p.mu.Unlock()
+	if b != nil {
+		b.seal()
 	}
+	return b
 }
 
-// takeLocked removes the oldest complete batch, or the open one if it may be taken, and gives it its place in the order.
+// takeLocked removes the oldest complete batch, or the open one if it may be taken.
 func (p *Partition) takeLocked(open bool) *Batch {
-	if p.complete.Len() == 0 {
+	if p.complete.n == 0 {
 		if p.open == nil || !open {
 			return nil
 		}
 		p.completeLocked(&afterwards{}) // who takes it need not be told
 	}
-	b := p.complete.Pop()
-	b.root.count = b.appended
-	p.delivery.queue.Push(b.root)
+	b := p.complete.first
+	p.complete.remove(b, inComplete)
+	b.root.count, b.root.unsealed = b.appended, nil
 	return b
 }
 
 // oldestLocked returns the oldest batch that was not taken, or nil.
 func (p *Partition) oldestLocked() *Batch {
-	if p.complete.Len() > 0 {
-		return p.complete.At(0)
+	if p.complete.n > 0 {
+		return p.complete.first
 	}
 	return p.open
 }
@@ -228,9 +233,9 @@ func (p *Partition) Waiting() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open != nil {
-		return p.complete.Len() + 1
+		return p.complete.n + 1
 	}
-	return p.complete.Len()
+	return p.complete.n
 }
 
 // FailWaiting settles the batches that were created up to until and never taken with err, and returns how many records that
@@ -260,5 +265,6 @@ func (p *Partition) FailWaiting(until time.Time, err *record.Error) (records int
 func (p *Partition) Close(err *record.Error) {
 	p.mu.Lock()
 	p.closed = err
+	p.idleLingerLocked()
 	p.mu.Unlock()
 }

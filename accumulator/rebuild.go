@@ -7,18 +7,18 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Reject settles the blamed records of b (by their index in the batch) and returns a new batch with the others, in
+// Reject settles the blamed records of b (reasons has them by their index in the batch) and returns a new batch with the others, in
 // order, or nil when none is left. It stands in b's place, uncompressed; b itself must not be touched any more. After an error
 // b is as it was.
-func (p *Partition) Reject(b *Batch, blamed map[int32]*record.Error) (*Batch, error) {
+func (p *Partition) Reject(b *Batch, reasons map[int32]*record.Error) (*Batch, error) {
 	place := make([]int32, b.Count)
-	rejected := make(map[int32]*exception, len(blamed))
-	for j := range b.Count {
-		if err := blamed[j]; err != nil {
+	rejected := make([]blamed, 0, len(reasons))
+	b.each(func(j, i int32) {
+		if err := reasons[j]; err != nil {
 			place[j] = leftOut
-			rejected[b.indexOf(j)] = &exception{offset: -1, appendTime: -1, err: err}
+			rejected = append(rejected, blamed{i, err})
 		}
-	}
+	})
 	var parts []*Batch
 	if len(rejected) < int(b.Count) {
 		raw, done, err := b.rawRecords()
@@ -32,10 +32,10 @@ func (p *Partition) Reject(b *Batch, blamed map[int32]*record.Error) (*Batch, er
 		}
 	}
 	b.end()
-	p.countUnheard(b, nil, blamed)
+	p.countUnheard(b, nil, reasons)
 	b.Release()
-	p.forget(len(rejected))
-	woken, settled := b.root.except(rejected)
+	p.forgetSome(b, len(rejected), 0)
+	woken, settled := b.root.reject(rejected)
 	woken.call()
 	if settled {
 		p.told(b.root)
@@ -149,12 +149,12 @@ func (b *Batch) rebuild(raw []byte, place []int32) (parts []*Batch, err error) {
 	for _, size := range sizes {
 		parts = append(parts, b.newPart(size))
 	}
-	for j, k := range place {
-		if k != leftOut {
-			parts[k].index = append(parts[k].index, b.indexOf(int32(j)))
+	b.each(func(j, i int32) {
+		if k := place[j]; k != leftOut {
+			parts[k].index = append(parts[k].index, i)
 			parts[k].appendRaw(records[j])
 		}
-	}
+	})
 	for _, part := range parts {
 		part.raw = len(part.buf) - record.BatchHeaderSize
 		part.putHeader(0)

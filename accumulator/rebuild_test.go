@@ -46,7 +46,8 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		require.Equal(t, b.Created, rest.Created)
 		records, bytes := a.Buffered()
 		require.Equal(t, 3, records)
-		require.EqualValues(t, 512, bytes, "its predecessor's memory is back")
+		beside := 6*(hookBytes+specialBytes) + 8*listBytes
+		require.EqualValues(t, 512+beside, bytes, "its predecessor's memory is back")
 
 		_, err = all[2].Result.Wait(t.Context(), all[2].Index)
 		require.ErrorContains(t, err, "bad")

@@ -22,38 +22,60 @@ type Outcome struct {
 
 // Result is what the futures of one batch point at. It is never pooled: a future may be asked at any time.
 //
-// mu guards what stands below it. Once settled is set, outcome, times, dropped and special do not change any more and are
+// mu guards what stands below it. Once settled is set, outcome, times, dropped and rebuilt do not change any more and are
 // read without it. It is taken under Partition.mu, never the other way round.
 type Result struct {
 	acc     *Accumulator
 	part    *Partition // nil for a record that never reached a batch
 	settled atomic.Bool
+	buffers int32 // what the buffers of the batch counted when they were given back; guarded by Partition.mu
 
 	mu        sync.Mutex
-	changed   chan struct{} // made by a waiter, closed at every change
-	remaining int32         // records without an outcome; counts from the seal on
+	waits     waits
+	remaining int32 // records without an outcome; counts from the seal on
 	outcome   Outcome
-	times     timestamps           // grows under Partition.mu, and is read when the batch is sealed
-	dropped   []int32              // records that the seal left out, ascending
-	special   map[int32]*exception // records whose outcome is not the batch's
+	times     timestamps  // grows under Partition.mu, and is read when the batch is sealed
+	dropped   *droppedSet // cancelled records; grows under Partition.mu too, until the seal leaves them out
+	rebuilt   *rebuilt    // records whose outcome is not the batch's
 	dones     map[int32]chan struct{}
 	asked     recordSet // records whose outcome somebody has asked for
 	unheard   recordSet // failed records without a callback that nobody has asked for
 
 	// What follows belongs to the partition's delivery. It is guarded by Partition.mu, and by the goroutine that runs the
 	// callbacks once the result is settled.
-	hooks   hooks
-	ordinal uint64
-	count   int32
-	told    bool  // settled, and everybody who waited was woken
-	called  int32 // the callbacks of the records before this one have run
-	acked   int32 // the interceptors of the records before this one have run
-	kept    int64 // what the callbacks count in buffer.memory
+	unsealed   *Batch // while its records can be cancelled
+	hooks      hooks
+	ordinal    uint64
+	order      links[Result]
+	charge     int64 // what it counts in buffer.memory beside the batch's buffer
+	count      int32
+	called     int32 // the callbacks of the records before this one have run
+	acked      int32 // the interceptors of the records before this one have run
+	cancelling int32 // callbacks of cancelled records that run now
+	told       bool  // settled, and everybody who waited was woken
+	delivered  bool  // all of its callbacks have run, but for those of cancelled records
+	kept       bool  // charge is kept for callbacks
 }
 
-// exception is the outcome of one record that does not share its batch's.
+func inOrder(r *Result) *links[Result] { return &r.order }
+
+// rebuilt has the outcomes of the records of a batch that was rebuilt.
+type rebuilt struct {
+	special  []special   // by record
+	outcomes []exception // what special points at
+}
+
+// known tells whether record i has an outcome of its own.
+func (x *rebuilt) known(i int32) bool { return x != nil && x.special[i].outcome > 0 }
+
+// special is the outcome of one record that does not share its batch's: the offset, and the place of the rest in outcomes, from 1 on.
+type special struct {
+	offset  int64
+	outcome int32 // 0 while the record has none of its own
+}
+
+// exception is what records of a rebuilt batch share: those of one part of it, or one that was blamed.
 type exception struct {
-	offset     int64
 	appendTime int64
 	err        *record.Error
 }
@@ -132,10 +154,7 @@ func (r *Result) watch(i int32) <-chan struct{} {
 		return nil
 	}
 	r.asked.add(i)
-	if r.changed == nil {
-		r.changed = make(chan struct{})
-	}
-	return r.changed
+	return r.waits.of(i)
 }
 
 // tell returns the outcome of record i, which is known, to somebody who has asked for it.
@@ -171,13 +190,18 @@ func (r *Result) Done(i int32) <-chan struct{} {
 	return ch
 }
 
-func (r *Result) knownLocked(i int32) bool { return r.settled.Load() || r.special[i] != nil }
+func (r *Result) knownLocked(i int32) bool {
+	return r.settled.Load() || r.dropped.has(i) || r.rebuilt.known(i)
+}
 
 // get returns the outcome of record i, which must be known.
 func (r *Result) get(i int32) (md record.Metadata, err *record.Error) {
 	if r.settled.Load() {
 		return r.read(i)
 	}
+	// The batch of a cancelled record may be open, and its timestamps grow.
+	r.part.mu.Lock()
+	defer r.part.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.read(i)
@@ -198,16 +222,18 @@ func (r *Result) read(i int32) (record.Metadata, *record.Error) {
 // place returns the offset of record i, which was in a batch, the timestamp that the broker gave it, or -1 where its own counts, and its
 // error.
 func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
-	offset, ms, err = r.outcome.BaseOffset, r.outcome.LogAppendTime, r.outcome.Err
-	if len(r.special) > 0 && r.special[i] != nil {
-		x := r.special[i]
-		offset, ms, err = x.offset, x.appendTime, x.err
-	} else if err != nil {
-		offset = -1
-	} else if offset >= 0 {
-		offset += int64(i) - r.droppedBefore(i)
+	switch o := &r.outcome; {
+	case r.dropped.has(i):
+		return -1, -1, r.dropped.err
+	case r.rebuilt.known(i):
+		own := r.rebuilt.special[i]
+		x := &r.rebuilt.outcomes[own.outcome-1]
+		return own.offset, x.appendTime, x.err
+	case o.Err != nil || o.BaseOffset < 0:
+		return -1, o.LogAppendTime, o.Err
+	default:
+		return o.BaseOffset + int64(i) - r.dropped.rank(i), o.LogAppendTime, nil
 	}
-	return offset, ms, err
 }
 
 // unplaced is the metadata of a record of which no more than the partition is known.
@@ -218,71 +244,89 @@ func (r *Result) unplaced() record.Metadata {
 	return record.Metadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: -1}
 }
 
-// wakeup is who waits for what has just been decided. It is collected under Result.mu, and called when no lock is held.
-type wakeup struct {
-	changed chan struct{}
-	dones   map[int32]chan struct{}
-}
-
-func (w wakeup) call() {
-	if w.changed != nil {
-		close(w.changed)
-	}
-	for _, ch := range w.dones {
-		close(ch)
-	}
-}
-
-// except gives records that have none yet outcomes of their own. When no record is left without one, the result is settled
-// with that; settled says so to one caller only.
-func (r *Result) except(outcomes map[int32]*exception) (w wakeup, settled bool) {
+// drop gives record i, whose batch is not sealed, the outcome of a cancelled one.
+func (r *Result) drop(i int32) (w wakeup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.special == nil {
-		r.special = make(map[int32]*exception, len(outcomes))
+	if r.dropped == nil {
+		r.dropped = &droppedSet{err: &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Err: record.ErrCancelled}}
 	}
-	w.changed, r.changed = r.changed, nil
-	for i, x := range outcomes {
-		r.special[i] = x
-		r.remaining--
-		if ch := r.dones[i]; ch != nil {
-			if w.dones == nil {
-				w.dones = make(map[int32]chan struct{})
-			}
-			w.dones[i] = ch
-			delete(r.dones, i)
+	r.dropped.add(i)
+	r.wakeLocked(i, &w)
+	return w
+}
+
+// wakeLocked adds to w those who wait for record i.
+func (r *Result) wakeLocked(i int32, w *wakeup) {
+	w.add(r.waits.take(i))
+	w.add(r.dones[i])
+	delete(r.dones, i)
+}
+
+// exceptions are outcomes of records that do not share their batch's. begin makes room for them.
+type exceptions struct {
+	r *Result
+	w wakeup
+}
+
+// add gives record i its outcome.
+func (x *exceptions) add(i int32, offset int64, outcome int) {
+	x.r.rebuilt.special[i] = special{offset: offset, outcome: int32(outcome)}
+	x.r.remaining--
+	x.r.wakeLocked(i, &x.w)
+}
+
+// end returns those to be woken. When no record is left without an outcome, the result is settled; settled says so to one caller only.
+func (x *exceptions) end() (w wakeup, settled bool) {
+	settled = x.r.remaining == 0
+	x.r.settled.Store(settled)
+	return x.w, settled
+}
+
+// settlePart gives the records of a part of the batch their outcome; index has their numbers.
+func (r *Result) settlePart(index []int32, o Outcome) (w wakeup, settled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rebuilt.outcomes = append(r.rebuilt.outcomes, exception{appendTime: o.LogAppendTime, err: o.Err})
+	x := exceptions{r: r}
+	for j, i := range index {
+		offset := int64(-1)
+		if o.Err == nil && o.BaseOffset >= 0 {
+			offset = o.BaseOffset + int64(j)
 		}
+		x.add(i, offset, len(r.rebuilt.outcomes))
 	}
-	settled = r.remaining == 0
-	r.settled.Store(settled)
-	return w, settled
+	return x.end()
+}
+
+// blamed is a record that the broker has refused.
+type blamed struct {
+	index int32
+	err   *record.Error
+}
+
+// reject fails records, each for its own reason.
+func (r *Result) reject(records []blamed) (w wakeup, settled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := exceptions{r: r}
+	for _, one := range records {
+		r.rebuilt.outcomes = append(r.rebuilt.outcomes, exception{appendTime: -1, err: one.err})
+		x.add(one.index, -1, len(r.rebuilt.outcomes))
+	}
+	return x.end()
 }
 
 // settle gives every record without an outcome this one.
 func (r *Result) settle(o Outcome) wakeup {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := wakeup{changed: r.changed, dones: r.dones}
-	r.changed, r.dones = nil, nil
+	w := wakeup{changed: r.waits.changed, rows: r.waits.others, dones: r.dones}
+	r.waits, r.dones = waits{}, nil
 	r.outcome = o
 	r.remaining = 0
 	r.settled.Store(true)
 	return w
-}
-
-// droppedBefore returns how many records before i were taken back. The result is settled.
-func (r *Result) droppedBefore(i int32) int64 {
-	if len(r.dropped) == 0 {
-		return 0 // as nearly always, and it is asked for every record
-	}
-	n, _ := slices.BinarySearch(r.dropped, i)
-	return int64(n)
-}
-
-// isCancelled tells whether record i was taken back, so that its callback has run. The result is settled.
-func (r *Result) isCancelled(i int32) bool {
-	_, found := slices.BinarySearch(r.dropped, i)
-	return found
 }
 
 // failingLocked notes that record i is about to fail, and tells whether nobody listens: it has no callback, and nobody has asked.
@@ -317,15 +361,26 @@ type timeRun struct {
 	ms   int64
 }
 
-func (t *timestamps) add(i int32, ms int64) {
+// add notes the timestamp of record i, and reports whether that took more memory.
+func (t *timestamps) add(i int32, ms int64) (grown bool) {
 	n := len(t.runs)
 	if n > 0 && t.runs[n-1].ms == ms {
-		return
+		return false
 	}
 	if n == 0 {
 		t.runs = t.first[:0]
 	}
+	before := cap(t.runs)
 	t.runs = append(t.runs, timeRun{from: i, ms: ms})
+	return cap(t.runs) != before
+}
+
+// size returns how many bytes of their own the timestamps take.
+func (t *timestamps) size() int64 {
+	if cap(t.runs) <= len(t.first) {
+		return 0
+	}
+	return int64(cap(t.runs)) * timeRunBytes
 }
 
 func (t *timestamps) at(i int32) int64 {

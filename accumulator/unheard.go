@@ -1,10 +1,10 @@
 package accumulator
 
 import (
-	"math/bits"
 	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -35,15 +35,15 @@ func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	a.unheard.Add(int64(n))
 	s := &a.suspects
 	s.mu.Lock()
-	later := !s.ended && len(s.results) < mostSuspects
-	if later {
+	reportsLater := !s.ended && len(s.results) < mostSuspects
+	if reportsLater {
 		s.results = append(s.results, suspect{result: r, err: err})
 		if s.timer == nil {
-			s.timer = time.AfterFunc(unheardAfter, a.reportUnheard)
+			s.timer = time.AfterFunc(unheardAfter, weakly.Do(a, (*Accumulator).reportUnheard))
 		}
 	}
 	s.mu.Unlock()
-	if !later {
+	if !reportsLater {
 		a.listener.Unheard(n, err)
 	}
 }
@@ -96,13 +96,4 @@ func (r *Result) stillUnheard() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.unheard.count()
-}
-
-// count returns how many numbers are in the set.
-func (s *recordSet) count() int {
-	n := bits.OnesCount64(s.low)
-	for _, word := range s.high {
-		n += bits.OnesCount64(word)
-	}
-	return n
 }

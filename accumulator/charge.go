@@ -1,0 +1,76 @@
+package accumulator
+
+import "math"
+
+// What a batch counts in buffer.memory. Its buffer counts from its first record until it is given back. What else the batch holds for each
+// record counts as soon as it takes memory, and until the last callback and interceptor have returned: slow user code becomes backpressure,
+// not growth. Futures that the user keeps are the user's memory.
+//
+// The sizes are those of a 64-bit platform.
+const (
+	// resultBytes is a settled batch that waits for callbacks, or behind a batch that does.
+	resultBytes = 568
+	// callBytes is a record whose callback or interceptors wait. It is less than the smallest record in a buffer.
+	callBytes = 4
+	// hookBytes is a plain callback. What it refers to is the user's, but only the producer keeps it.
+	hookBytes = 64
+	// sliceRunBytes is a row of records of one slice, and the callback that they share: rows may have one record each.
+	sliceRunBytes = 48
+	// The elements of other lists.
+	listBytes    = 8
+	timeRunBytes = 16
+	specialBytes = 16
+	outcomeBytes = 16
+)
+
+// sizeLocked returns how many bytes r holds beside its batch's buffer. Partition.mu is held.
+func (r *Result) sizeLocked() int64 {
+	n := r.times.size() + r.hooks.size()
+	if r.rebuilt != nil {
+		r.mu.Lock()
+		n += int64(cap(r.rebuilt.special))*specialBytes + int64(cap(r.rebuilt.outcomes))*outcomeBytes
+		r.mu.Unlock()
+	}
+	return n
+}
+
+// chargeLocked counts what r has come to hold. It reports whether buffer.memory has room for that: if not, the batch takes no more records.
+// The timestamps of an open batch count when they take more than half of its buffer: how many there are depends on the speed of the machine.
+func (p *Partition) chargeLocked(r *Result) (within bool) {
+	n := r.sizeLocked()
+	if r.unsealed != nil {
+		n = max(n-min(r.times.size(), int64(cap(*r.unsealed.box))/2), r.charge)
+	}
+	within = p.acc.memory.force(&p.holder, n-r.charge)
+	r.charge = n
+	return within
+}
+
+// keepLocked counts a settled result that waits for callbacks, with all that it holds. Sends from inside callbacks do not wait for it. It
+// counts no more than before its outcome: as the records were within the limit, what is kept of them is. A very small batch holds somewhat
+// more, for its result is larger than its buffer.
+func (p *Partition) keepLocked(r *Result) {
+	before := int64(r.buffers) + r.charge
+	r.hooks.paid = r.hooks.ones
+	n := min(before, resultBytes+int64(p.callsLocked(r))*callBytes+r.sizeLocked())
+	p.acc.memory.keep(&p.holder, n, n-r.charge)
+	r.charge, r.kept = n, true
+}
+
+// addBuffer notes that n bytes which counted for r's batch do not count any more.
+func (r *Result) addBuffer(n int64) { r.buffers = int32(min(int64(r.buffers)+n, math.MaxInt32)) }
+
+// unchargeLocked ends what chargeLocked and keepLocked began.
+func (p *Partition) unchargeLocked(r *Result) (woken []*waiter) {
+	woken = p.acc.memory.drop(&p.holder, r.charge, r.kept)
+	r.charge, r.kept = 0, false
+	return woken
+}
+
+// callsLocked returns for how many of r's records a callback or interceptors are to be called.
+func (p *Partition) callsLocked(r *Result) int32 {
+	if p.acc.acknowledges {
+		return r.count - r.dropped.count()
+	}
+	return r.hooks.n
+}

@@ -1,0 +1,235 @@
+package accumulator
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/record"
+)
+
+func TestTheAccountKnowsTheSizesOfWhatItCounts(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(opened{}), uintptr(resultBytes))
+	require.LessOrEqual(t, unsafe.Sizeof((func(record.Metadata, error))(nil)), uintptr(listBytes))
+	require.LessOrEqual(t, unsafe.Sizeof(sliceRun{}), uintptr(sliceRunBytes))
+	require.LessOrEqual(t, unsafe.Sizeof(timeRun{}), uintptr(timeRunBytes))
+	require.LessOrEqual(t, unsafe.Sizeof(special{}), uintptr(specialBytes))
+	require.LessOrEqual(t, unsafe.Sizeof(exception{}), uintptr(outcomeBytes))
+}
+
+// stuck is a Listener whose interceptors wait until they are let go.
+type stuck struct {
+	spy
+	hold chan struct{}
+}
+
+func (s *stuck) Acknowledges() bool { return true }
+
+func (s *stuck) OnAcknowledgement(record.Metadata, error) { <-s.hold }
+
+// heap returns how many bytes are in use.
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC() // pools keep what they have for one collection
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// Whatever waits for users' code, the account fills up, and so the heap does not.
+func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
+	const limit, many = 1 << 20, 200_000
+	hold := make(chan struct{})
+	blocked := Hook{One: func(record.Metadata, error) { <-hold }}
+	for name, c := range map[string]struct {
+		cfg   Config
+		first Hook
+		rest  func(i int) Hook
+	}{
+		"interceptors":             {Config{BatchSize: 1, Listener: &stuck{hold: hold}}, Hook{}, nil},
+		"interceptors, in batches": {Config{BatchSize: 2000, Listener: &stuck{hold: hold}}, Hook{}, nil},
+		"behind a callback":        {Config{BatchSize: 1}, blocked, nil},
+		"callbacks": {Config{BatchSize: 2000}, blocked, func(i int) Hook {
+			return Hook{One: func(record.Metadata, error) { hold <- struct{}{}; _ = i }}
+		}},
+		"callbacks of slices": {Config{BatchSize: 2000}, blocked, func(i int) Hook {
+			return Hook{All: sliceCallback(func(int, record.Metadata, error) { hold <- struct{}{}; _ = i })}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.cfg.Memory = limit
+			a := newTest(c.cfg)
+			p := a.Topic("t").Partition(0)
+			before, sent := heap(), 0
+			for hook := c.first; sent < many; sent++ {
+				if sent > 0 && c.rest != nil {
+					hook = c.rest(sent)
+				}
+				if add(p, &record.Record{}, hook, nil).Result == nil {
+					break
+				}
+				hook = Hook{}
+				settleAll(p)
+			}
+			settleAll(p)
+			require.Less(t, sent, many, "the buffer is never full")
+			records, bytes := a.Buffered()
+			require.Zero(t, records, "all have their outcome")
+			grown := heap() - before
+			t.Logf("%d records, %d bytes in the account, %d on the heap", sent, bytes, grown)
+			require.Greater(t, bytes, int64(limit*9/10))
+			require.Less(t, bytes, int64(limit*2))
+			require.Less(t, grown, int64(limit*2))
+			hold = letGo(t, a, hold)
+		})
+	}
+}
+
+// letGo ends what is blocked, and returns what blocks the next.
+func letGo(t *testing.T, a *Accumulator, hold chan struct{}) chan struct{} {
+	t.Helper()
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case hold <- struct{}{}:
+			case <-hold:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	require.NoError(t, a.Flush(t.Context()))
+	close(stop)
+	<-done
+	requireEmpty(t, a)
+	return hold
+}
+
+// A record without bytes takes seven in its batch, and what else is held for it is much more.
+func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
+	const limit = 4 << 20
+	counted := 0
+	for name, next := range map[string]func(i int) (*record.Record, Hook){
+		"alone": func(int) (*record.Record, Hook) { return &record.Record{}, Hook{} },
+		"each with a callback": func(i int) (*record.Record, Hook) {
+			return &record.Record{}, Hook{One: func(record.Metadata, error) { counted += i }}
+		},
+		"some with a callback": func(i int) (*record.Record, Hook) {
+			if i%100 != 0 {
+				return &record.Record{}, Hook{}
+			}
+			return &record.Record{}, Hook{One: func(record.Metadata, error) { counted += i }}
+		},
+		"in slices of one": func(i int) (*record.Record, Hook) {
+			return &record.Record{}, Hook{All: sliceCallback(func(int, record.Metadata, error) { counted += i })}
+		},
+		"each with a timestamp": func(i int) (*record.Record, Hook) {
+			return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Hook{}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newTest(Config{Memory: limit, Linger: time.Hour})
+			p := a.Topic("t").Partition(0)
+			before, sent := heap(), 0
+			for ; ; sent++ {
+				r, hook := next(sent)
+				if add(p, r, hook, nil).Result == nil {
+					break
+				}
+			}
+			grown := heap() - before
+			_, bytes := a.Buffered()
+			t.Logf("%d records, %d bytes in the account, %d on the heap: %.0f and %.0f a record",
+				sent, bytes, grown, float64(bytes)/float64(sent), float64(grown)/float64(sent))
+			require.Less(t, float64(grown), 1.5*float64(bytes))
+			require.Less(t, bytes, int64(limit*5/4))
+			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			require.NoError(t, a.Flush(t.Context()))
+			requireEmpty(t, a)
+		})
+	}
+}
+
+// What waits behind an interceptor that sends would never come free.
+func TestSendInsideAnInterceptorDoesNotWaitForWhatWaitsBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sendingListener{t: t}
+		a := newTest(Config{Memory: 8192, BatchSize: 200, Listener: s})
+		p := a.Topic("t").Partition(0)
+		s.p = p
+		sent := 0
+		var taken []*Batch
+		for ; add(p, value("x"), Hook{}, nil).Result != nil; sent++ {
+			if b := p.Take(); b != nil {
+				taken = append(taken, b)
+			}
+		}
+		for i := len(taken) - 1; i >= 0; i-- { // all interceptors wait for the first batch's
+			p.Settle(taken[i], acked(0))
+		}
+		synctest.Wait()
+		settleAll(p)
+		synctest.Wait()
+		require.True(t, s.sent)
+		require.Len(t, s.acks, sent+1)
+		requireEmpty(t, a)
+	})
+}
+
+// sendingListener is a Listener whose interceptor sends a record at its first outcome.
+type sendingListener struct {
+	spy
+	t    *testing.T
+	p    *Partition
+	sent bool
+}
+
+func (s *sendingListener) Acknowledges() bool { return true }
+
+func (s *sendingListener) OnAcknowledgement(md record.Metadata, err error) {
+	s.spy.OnAcknowledgement(md, err)
+	if s.sent {
+		return
+	}
+	s.sent = true
+	came := add(s.p, value("from inside"), Hook{}, nil)
+	if came.Result == nil {
+		require.NoError(s.t, s.p.Reserve(context.Background(), came.Need))
+		grant := came.Need
+		require.NotNil(s.t, add(s.p, value("from inside"), Hook{}, &grant).Result)
+		s.p.Unreserve(grant)
+	}
+}
+
+// A flush waits for interceptors too, and until then what waits for them counts.
+func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stuck{hold: make(chan struct{})}
+		a := newTest(Config{Listener: s})
+		p := a.Topic("t").Partition(0)
+		for range 3 {
+			put(t, p, "x")
+			p.Settle(take(t, p), acked(0))
+		}
+		flushed := make(chan error, 1)
+		go func() { flushed <- a.Flush(t.Context()) }()
+		for range 3 {
+			synctest.Wait()
+			require.Empty(t, flushed)
+			records, bytes := a.Buffered()
+			require.Zero(t, records)
+			require.Positive(t, bytes)
+			s.hold <- struct{}{}
+		}
+		require.NoError(t, <-flushed)
+		requireEmpty(t, a)
+	})
+}
