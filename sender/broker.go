@@ -11,6 +11,7 @@ import (
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/fifo"
 	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -189,7 +190,7 @@ func (b *broker) wakeAtLocked(t time.Time) {
 	}
 	b.alarmAt = t
 	if b.alarm == nil {
-		b.alarm = time.AfterFunc(time.Until(t), b.signal)
+		b.alarm = time.AfterFunc(time.Until(t), weakly.Do(b, (*broker).signal))
 		return
 	}
 	b.alarm.Reset(time.Until(t))
@@ -353,7 +354,7 @@ func (b *broker) watchLocked(d time.Duration) {
 	}
 	b.watching = true
 	if b.watch == nil {
-		b.watch = time.AfterFunc(d, b.look)
+		b.watch = time.AfterFunc(d, weakly.Do(b, (*broker).look))
 		return
 	}
 	b.watch.Reset(d)

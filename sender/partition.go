@@ -8,6 +8,7 @@ import (
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -445,7 +446,7 @@ func (p *partition) armLocked(t time.Time) {
 	}
 	p.due = t
 	if d := time.Until(t); p.timer == nil {
-		p.timer = time.AfterFunc(d, p.onTimer)
+		p.timer = time.AfterFunc(d, weakly.Do(p, (*partition).onTimer))
 	} else {
 		p.timer.Reset(d)
 	}

@@ -1,6 +1,10 @@
 package transport
 
-import "time"
+import (
+	"time"
+
+	"github.com/gosamsa/samsa/internal/weakly"
+)
 
 // Who sends a record and waits for its outcome would wake the reader's goroutine twice: by its answer, and by being woken from there. Each
 // is a switch between goroutines, often between processors, and together they are a third of what a synchronous send costs. So one that waits
@@ -93,7 +97,7 @@ func (c *Conn) restLocked(r *frameReader) bool {
 	if !w.armed {
 		w.armed = true
 		if w.timer == nil {
-			w.timer = time.AfterFunc(restFor, c.restOver)
+			w.timer = time.AfterFunc(restFor, weakly.Do(c, (*Conn).restOver))
 		} else {
 			w.timer.Reset(restFor)
 		}
