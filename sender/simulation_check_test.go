@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
 	"github.com/gosamsa/samsa/protocol"
@@ -80,6 +82,9 @@ func (v *verdict) memory() {
 	if records, used := v.p.Buffered(); records != 0 || used != 0 {
 		v.fail("%d records with %d bytes are still buffered", records, used)
 	}
+	if left := v.accumulator().Remains(); len(left) > 0 {
+		v.fail("the accumulator still has %v", left)
+	}
 	takes := v.cfg.Compression != producer.CompressionNone
 	for _, r := range v.c.Produces() {
 		for _, p := range r.Parts {
@@ -90,6 +95,11 @@ func (v *verdict) memory() {
 	if v.most > v.cfg.BufferMemory+callback*int64(len(v.world.items)) && !takes {
 		v.fail("%d bytes were buffered", v.most)
 	}
+}
+
+// accumulator returns the producer's, which is its own business otherwise.
+func (w *world) accumulator() *accumulator.Accumulator {
+	return (*accumulator.Accumulator)(reflect.ValueOf(w.p).Elem().FieldByName("acc").UnsafePointer())
 }
 
 // readLogs finds out where every record is.
@@ -156,7 +166,7 @@ func (v *verdict) told(it *item) bool {
 		}
 	}
 	for _, o := range it.told {
-		if took := o.at.Sub(it.accepted); took > v.cfg.DeliveryTimeout && !v.plan.slow {
+		if took := o.at.Sub(it.accepted); took > v.cfg.DeliveryTimeout && !v.plan.slow && !v.plan.stalls {
 			v.fail("%v was told %v after its send", it, took)
 		}
 	}

@@ -101,6 +101,7 @@ type plan struct {
 	strikes           int  // faults of brokers and topics
 	rests             bool // topics have times in which nobody uses them, longer than they are kept
 	slow              bool // callbacks take their time, and wait in Send
+	stalls            bool // interceptors stop for a while
 	creates           bool // brokers create topics that they are asked for
 	closing           closing
 	patience          time.Duration // of Close
@@ -187,6 +188,7 @@ func (w *world) drawPlan(d draws) {
 	if p.rests = d.oneIn(4); p.rests {
 		p.length = choose(d, 30*time.Second, time.Minute)
 	}
+	p.stalls = d.oneIn(6)
 	p.creates = d.oneIn(4)
 	p.closing = choose(d, closeHealed, closeHealed, closeBroken, closeHastily, closeAmidst)
 	p.patience = choose(d, 0, time.Millisecond, 100*time.Millisecond, 3*time.Second)
@@ -235,6 +237,9 @@ func (w *world) drawConfig(d draws) {
 	cfg.PartitionerAdaptive = !d.oneIn(4)
 	if cfg.PartitionerAdaptive {
 		cfg.PartitionerAvailabilityTimeout = choose(d, 0, time.Second)
+	}
+	if w.plan.stalls {
+		cfg.Interceptors = []producer.Interceptor{&stalling{w}}
 	}
 	w.cfg = cfg
 }
@@ -289,7 +294,7 @@ func (w *world) close() {
 	err := w.p.Close(ctx)
 	took := time.Since(began)
 	w.note("Close returns after %v: %v", took, err)
-	if took > bound && !w.plan.slow {
+	if took > bound && !w.plan.slow && !w.plan.stalls {
 		w.fail("Close took %v, its bound is %v", took, bound)
 	}
 	w.checkClose(err)

@@ -120,7 +120,11 @@ func (k *worker) act() {
 		k.sent(it, k.p.Send(ctx, &it.record, k.callback(it)))
 		cancel()
 	case 6:
-		k.cancel()
+		if k.oneIn(3) {
+			k.cancelAll()
+		} else {
+			k.cancel()
+		}
 	case 7:
 		if k.oneIn(2) {
 			k.flush()
@@ -204,6 +208,7 @@ func (k *worker) callback(it *item) producer.Callback {
 
 // tell notes what a callback was told, and does sometimes what callbacks do.
 func (w *world) tell(it *item, o outcome) {
+	w.counts(o.err)
 	w.mu.Lock()
 	o.at, o.turn = time.Now(), len(w.notes)
 	it.told = append(it.told, o)
@@ -284,15 +289,67 @@ func (k *worker) cancel() {
 	if k.oneIn(3) {
 		it = k.mine[max(0, len(k.mine)-1-k.IntN(10))]
 	}
-	if it.future.Cancel() {
-		k.note("%v cancelled", it)
-		it.cancelled = true
-		k.mu.Lock()
-		told := !it.listens || len(it.told) == 1
-		k.mu.Unlock()
-		if !told {
-			k.fail("%v: Cancel returned before its callback had", it)
+	k.takeBack(it)
+}
+
+// cancelAll sends some records to one partition and takes all of them back: mostly no other record is in their batches.
+func (k *worker) cancelAll() {
+	items := make([]*item, 1+k.IntN(8))
+	for i := range items {
+		it := k.item(true)
+		if i > 0 {
+			it.record.Topic, it.record.Partition = items[0].record.Topic, items[0].record.Partition
+		} else if _, named := it.record.Partition.Number(); !named {
+			it.record.Partition = producer.PartitionOf(0)
 		}
+		items[i] = it
+		k.sent(it, k.p.TrySend(&it.record, k.callback(it)))
+	}
+	for _, i := range k.Perm(len(items)) {
+		k.takeBack(items[i])
+	}
+}
+
+func (k *worker) takeBack(it *item) {
+	if !it.future.Cancel() {
+		return
+	}
+	k.note("%v cancelled", it)
+	it.cancelled = true
+	k.mu.Lock()
+	told := !it.listens || len(it.told) == 1
+	k.mu.Unlock()
+	if !told {
+		k.fail("%v: Cancel returned before its callback had", it)
+	}
+}
+
+// stalling is an interceptor that stops for a while now and then.
+type stalling struct{ w *world }
+
+func (s *stalling) OnSend(r *producer.Record) *producer.Record { return r }
+
+func (s *stalling) OnAcknowledgement(_ producer.Metadata, err error) {
+	s.w.counts(err)
+	s.w.mu.Lock()
+	d := draws{s.w.chance}
+	stop := d.oneIn(20)
+	wait := d.upTo(choose(d, 10*time.Millisecond, 5*time.Second, 2*time.Minute))
+	s.w.mu.Unlock()
+	if stop && err == nil { // what fails before it is buffered, fails in its Send
+		s.w.note("an interceptor stops for %v", wait)
+		time.Sleep(wait)
+		s.w.counts(err)
+	}
+}
+
+// counts checks that the account has what a callback or interceptor that runs now is called for, if that was buffered.
+func (w *world) counts(err error) {
+	if err != nil {
+		return
+	}
+	if _, used := w.p.Buffered(); used <= 0 {
+		w.fail("while a callback or an interceptor runs, %d bytes are buffered", used)
 	}
 }
 

@@ -120,9 +120,15 @@ var mutations = []mutation{
 		right: "\tp.acc.memory.release(&p.holder, size)\n", wrong: "\tp.acc.memory.release(&p.holder, size-size)\n",
 	}, {
 		name: "a cancelled record is sent all the same", file: "accumulator/batch.go", by: "whole",
-		right: "\tif len(b.cancelled) > 0 {\n\t\tb.leaveOut()\n\t}\n", wrong: "",
+		right: "\tif b.root.dropped != nil {\n\t\tb.leaveOut()\n\t}\n", wrong: "",
 	}, {
 		name: "offsets ignore the records that were left out", file: "accumulator/result.go", by: "whole",
-		right: "offset += int64(i) - r.droppedBefore(i)", wrong: "offset += int64(i)",
+		right: "return o.BaseOffset + int64(i) - r.dropped.rank(i),", wrong: "return o.BaseOffset + int64(i),",
+	}, {
+		name: "the account drops a waiting result", file: "accumulator/charge.go", by: "whole",
+		right: "\tp.acc.memory.keep(&p.holder, n, n-r.charge)\n", wrong: "\tn = 0\n\tp.acc.memory.keep(&p.holder, n, n-r.charge)\n",
+	}, {
+		name: "the cancel frees twice", file: "accumulator/cancel.go", by: "whole",
+		right: "\t\tc.emptied.Release()\n", wrong: "\t\tc.emptied.part.giveBack(c.emptied.box)\n\t\tc.emptied.Release()\n",
 	},
 }
