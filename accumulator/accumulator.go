@@ -168,7 +168,7 @@ func (a *Accumulator) Flush(ctx context.Context) error {
 }
 
 // Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. Bytes without records
-// are what waits for callbacks and interceptors, or what a connection still holds.
+// belong to results that wait for callbacks and interceptors, or to buffers that a connection still holds.
 func (a *Accumulator) Buffered() (records int, bytes int64) {
 	for _, p := range a.activePartitions() {
 		p.mu.Lock()

@@ -115,14 +115,24 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 	b.buf = record.AppendRecord(b.buf, i, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	b.appended++
 	b.maxTime = max(b.maxTime, ms)
-	grown := b.root.times.add(i, ms)
-	if b.root.hooks.add(i, hook, p.expect) || grown {
-		grown = !p.chargeLocked(b.root)
+	grown := false
+	if ms != p.lastMS || i == 0 {
+		grown, p.lastMS = b.root.times.add(i, ms), ms
 	}
+	switch h := &b.root.hooks; {
+	case hook.One != nil:
+		if !h.addOne(i, hook.One) {
+			h.grow(int(i)+1, p.expect)
+			grown = h.addOne(i, hook.One)
+		}
+	case hook.All != nil:
+		grown = h.addToSlice(i, hook) || grown
+	}
+	full := grown && !p.chargeLocked(b.root)
 	p.records++
 	a.Result, a.Index = b.root, i
 	p.untold += len(b.buf) - before
-	if len(b.buf) >= limit || grown { // grown: beyond the memory
+	if full || len(b.buf) >= limit {
 		p.completeLocked(then)
 		a.Complete = true
 	} else if i == 0 {

@@ -27,16 +27,16 @@ func (r *Result) Cancel(i int32) bool {
 	return true
 }
 
-// cancellation is what is left to do for a cancelled record when Partition.mu is free again.
+// cancellation is the rest of the work for a cancelled record. Cancel does it without Partition.mu.
 type cancellation struct {
 	hook    Hook
-	woken   wakeup // who waits for the record
+	woken   wakeup // goroutines that wait for the record
 	emptied *Batch // its batch, if no other record is left
-	all     wakeup // who waits for any record of that batch
+	all     wakeup // goroutines that wait for any record of that batch
 	room    []*waiter
 }
 
-// free gives back the memory of a batch that has become empty, and then wakes.
+// free gives back the memory of an emptied batch, and then wakes the waiting goroutines.
 func (c *cancellation) free() {
 	if c.emptied != nil {
 		c.emptied.end()

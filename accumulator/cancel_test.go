@@ -395,7 +395,7 @@ func TestCancelledRecordsLeaveNothingBehind(t *testing.T) {
 	})
 }
 
-// A place in the order is left while a callback of a cancelled record runs, and none is skipped by what is sent later.
+// An emptied batch keeps its place in the order while a callback of its records runs. The callbacks of other batches keep their order.
 func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 1, Linger: time.Hour})

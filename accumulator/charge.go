@@ -2,9 +2,9 @@ package accumulator
 
 import "math"
 
-// What a batch counts in buffer.memory. Its buffer counts from its first record until it is given back. What else the batch holds for each
-// record counts as soon as it takes memory, and until the last callback and interceptor have returned: slow user code becomes backpressure,
-// not growth. Futures that the user keeps are the user's memory.
+// A batch has one account in buffer.memory. Its buffer counts from the first record until the buffer is given back. The lists of callbacks,
+// timestamps and outcomes count from their allocation until the last callback and interceptor have returned: slow user code becomes
+// backpressure, not growth. A result that only futures refer to is the user's memory.
 //
 // The sizes are those of a 64-bit platform.
 const (
@@ -34,7 +34,7 @@ func (r *Result) sizeLocked() int64 {
 	return n
 }
 
-// chargeLocked counts what r has come to hold. It reports whether buffer.memory has room for that: if not, the batch takes no more records.
+// chargeLocked counts the growth of r. It reports whether buffer.memory has room for that: if not, the batch takes no more records.
 // The timestamps of an open batch count when they take more than half of its buffer: how many there are depends on the speed of the machine.
 func (p *Partition) chargeLocked(r *Result) (within bool) {
 	n := r.sizeLocked()
@@ -46,22 +46,26 @@ func (p *Partition) chargeLocked(r *Result) (within bool) {
 	return within
 }
 
-// keepLocked counts a settled result that waits for callbacks, with all that it holds. Sends from inside callbacks do not wait for it. It
-// counts no more than before its outcome: as the records were within the limit, what is kept of them is. A very small batch holds somewhat
-// more, for its result is larger than its buffer.
-func (p *Partition) keepLocked(r *Result) {
+// keepLocked counts a settled result that waits for callbacks, with all its lists. Sends from inside callbacks do not wait for this memory.
+// The result counts no more than its batch did before the outcome, so the account stays within the limit. The result of a very small batch
+// is somewhat larger than that. The caller wakes the returned waiters when it holds no lock.
+func (p *Partition) keepLocked(r *Result) (woken []*waiter) {
 	before := int64(r.buffers) + r.charge
 	r.hooks.paid = r.hooks.ones
 	n := min(before, resultBytes+int64(p.callsLocked(r))*callBytes+r.sizeLocked())
-	p.acc.memory.keep(&p.holder, n, n-r.charge)
+	woken = p.acc.memory.keep(&p.holder, n, n-r.charge)
 	r.charge, r.kept = n, true
+	return woken
 }
 
-// addBuffer notes that n bytes which counted for r's batch do not count any more.
+// addBuffer notes that n bytes of r's batch have left the account.
 func (r *Result) addBuffer(n int64) { r.buffers = int32(min(int64(r.buffers)+n, math.MaxInt32)) }
 
-// unchargeLocked ends what chargeLocked and keepLocked began.
+// unchargeLocked takes r off the account. The caller wakes the returned waiters when it holds no lock.
 func (p *Partition) unchargeLocked(r *Result) (woken []*waiter) {
+	if r.charge == 0 {
+		return nil
+	}
 	woken = p.acc.memory.drop(&p.holder, r.charge, r.kept)
 	r.charge, r.kept = 0, false
 	return woken
@@ -72,5 +76,5 @@ func (p *Partition) callsLocked(r *Result) int32 {
 	if p.acc.acknowledges {
 		return r.count - r.dropped.count()
 	}
-	return r.hooks.n
+	return r.hooks.n()
 }

@@ -41,7 +41,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// Whatever waits for users' code, the account fills up, and so the heap does not.
+// The account fills up with results that wait for users' code, and so the heap does not.
 func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 	const limit, many = 1 << 20, 200_000
 	hold := make(chan struct{})
@@ -90,7 +90,7 @@ func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 	}
 }
 
-// letGo ends what is blocked, and returns what blocks the next.
+// letGo lets all blocked callbacks and interceptors go on, and waits for their end. It returns the channel for the next case.
 func letGo(t *testing.T, a *Accumulator, hold chan struct{}) chan struct{} {
 	t.Helper()
 	stop := make(chan struct{})
@@ -113,7 +113,7 @@ func letGo(t *testing.T, a *Accumulator, hold chan struct{}) chan struct{} {
 	return hold
 }
 
-// A record without bytes takes seven in its batch, and what else is held for it is much more.
+// A record without bytes takes seven in its batch. Its callback and its timestamp take several times as many.
 func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 	const limit = 4 << 20
 	counted := 0
@@ -158,7 +158,7 @@ func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 	}
 }
 
-// What waits behind an interceptor that sends would never come free.
+// The results behind an interceptor that sends could never come free.
 func TestSendInsideAnInterceptorDoesNotWaitForWhatWaitsBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sendingListener{t: t}
@@ -209,7 +209,7 @@ func (s *sendingListener) OnAcknowledgement(md record.Metadata, err error) {
 	}
 }
 
-// A flush waits for interceptors too, and until then what waits for them counts.
+// A flush waits for interceptors too, and until then the results that wait for them count.
 func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stuck{hold: make(chan struct{})}

@@ -10,15 +10,15 @@ import (
 )
 
 // A reading of the clock costs as much as encoding a small record. So records that come fast share one: timestamps have milliseconds anyway.
-// A shared reading expires: records may stop coming at any time, and whether they have is told by a clock only. To ask one for each record
-// would cost what sharing saves, so a timer of the accumulator counts periods while readings are shared, and a record compares the counts.
+// A shared reading expires, for records may stop coming at any time. Only a clock can show that, and a look at it for each record would cost
+// as much as no sharing. So a timer of the accumulator counts periods while readings are shared, and a record compares two counts.
 
 const (
 	// sharers is how many records share a reading.
 	sharers = 16
 	// sharedFor is the time within which so many records must have come for the next ones to share.
 	sharedFor = time.Millisecond
-	// sharedPeriod is how long a reading is shared at most, beside what the timer is late.
+	// sharedPeriod is the longest time for which a reading is shared. A late timer adds to it.
 	sharedPeriod = 2 * time.Millisecond
 )
 
@@ -28,7 +28,7 @@ type clock struct {
 	ms     int64     // the same as a record's timestamp has it
 	used   int       // records that have shared that reading
 	free   int       // records that may still share that reading
-	period uint32    // in which it was read
+	period uint32    // the period of the reading
 }
 
 // tickLocked makes clock.last the present for a record that is appended. It is old, by sharedPeriod at most, only where records came fast a
@@ -76,7 +76,7 @@ type periods struct {
 	stopped bool
 }
 
-// use makes the period in which a reading is shared end.
+// use lets the current period end in time, for a reading is shared in it.
 func (c *periods) use() {
 	if c.shared.Load() {
 		return

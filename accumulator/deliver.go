@@ -10,8 +10,8 @@ import (
 // delivery keeps a partition's batches in the order of sending, from their first record until their callbacks have run. It is guarded by
 // Partition.mu. While the oldest one is settled and has callbacks to run, one transient goroutine runs them.
 type delivery struct {
-	order   list[Result] // those that a flush waits for
-	next    *Result      // the oldest of these that is not delivered
+	order   list[Result] // a flush waits for these
+	next    *Result      // the oldest one that is not delivered
 	work    func()       // the partition's deliverAll, which would be an allocation each time
 	running bool
 	flushes fifo.Queue[flush]
@@ -31,7 +31,7 @@ func (d *delivery) push(r *Result) {
 	}
 }
 
-// delivered notes that no callback of r will run any more, but for those of cancelled records that run now.
+// delivered notes that the callbacks of r have run. Those of cancelled records may still run.
 func (d *delivery) delivered(r *Result) {
 	r.delivered = true
 	for d.next != nil && d.next.delivered {
@@ -71,8 +71,8 @@ func (p *Partition) Settle(b *Batch, o Outcome) {
 	}
 }
 
-// forget takes the records of a whole batch off those that have no outcome. Where no callback waits, it also frees what the batch holds for
-// them. buffer is what the batch's buffer has counted.
+// forget takes the records of a whole batch off those that have no outcome. A batch without callbacks leaves the account here. buffer is the
+// size of the batch's buffer.
 func (p *Partition) forget(b *Batch, buffer int64) {
 	p.mu.Lock()
 	p.records -= int(b.Count)
@@ -108,7 +108,7 @@ func (p *Partition) told(r *Result) {
 	r.told = true
 	c := p.deliverLocked()
 	if !r.delivered {
-		p.keepLocked(r)
+		c.room = append(c.room, p.keepLocked(r)...)
 	}
 	p.mu.Unlock()
 	c.wake()
@@ -236,7 +236,7 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 	}
 }
 
-// conclusion is who waits for what has ended with batches: for memory, and for a flush.
+// conclusion has the goroutines to wake after the end of batches: they wait for memory, or for a flush.
 type conclusion struct {
 	room    []*waiter
 	flushed []chan struct{}
@@ -247,7 +247,7 @@ func (c *conclusion) wake() {
 	closeAll(c.flushed)
 }
 
-// finishLocked notes that the oldest batch is done, callbacks included, and gives back what it holds for them.
+// finishLocked notes that the oldest batch is done, callbacks included, and takes it off the account.
 func (p *Partition) finishLocked(c *conclusion) {
 	r := p.delivery.next
 	c.room = append(c.room, p.unchargeLocked(r)...)

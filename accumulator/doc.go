@@ -8,7 +8,8 @@
 // callbacks, in the order of sending.
 //
 // buffer.memory counts the capacity of every buffer that holds records, whoever holds it: open, compressed beside raw, or still
-// in the hands of a connection. It also counts what a batch holds for callbacks and interceptors, until they have returned. Append never blocks; where there is no room it says how much must be reserved first, and
+// in the hands of a connection. It also counts the results and lists of a batch until its last callback and interceptor have returned.
+// Append never blocks; where there is no room it says how much must be reserved first, and
 // [Partition.Reserve] waits for that in its broker's queue.
 //
 // The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Owner]) is told when there

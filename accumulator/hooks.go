@@ -25,13 +25,16 @@ func (h Hook) empty() bool { return h.One == nil && h.All == nil }
 // hooks are the callbacks of one batch: one by one where plain callbacks are used, in runs where slices are sent.
 type hooks struct {
 	one  []func(record.Metadata, error)  // by record index; shorter than the batch when the last records have none
-	box  *[]func(record.Metadata, error) // what one came in from callbackLists
+	box  *[]func(record.Metadata, error) // holds one in callbackLists
 	all  []sliceRun                      // ascending by record index
-	n    int32
-	ones int32 // plain callbacks, also of records that were cancelled
-	paid int32 // plain callbacks that size counts, now and soon
-	ran  int32 // the run of all that next has come to
+	ones int32                           // plain callbacks, also of records that were cancelled
+	rest int32                           // callbacks of slices, less all callbacks of records that were cancelled
+	paid int32                           // plain callbacks that size counts, now and soon
+	ran  int32                           // the run of all that next has come to
 }
+
+// n returns how many records have a hook.
+func (h *hooks) n() int32 { return h.ones + h.rest }
 
 const (
 	minListBits = 2
@@ -92,36 +95,30 @@ func (h *hooks) size() int64 {
 	return int64(cap(h.one))*listBytes + int64(cap(h.all))*sliceRunBytes + int64(h.paid)*hookBytes
 }
 
-// add notes the hook of record i, and reports whether size has grown. expect is how many records the batch will probably have.
-func (h *hooks) add(i int32, hook Hook, expect int) (grown bool) {
-	switch {
-	case hook.One != nil:
-		grown = h.addOne(i, hook.One, expect)
-	case hook.All != nil:
-		grown = h.addToSlice(i, hook)
-	default:
+// addOne notes the plain callback of record i, if there is room. Else grow makes some.
+func (h *hooks) addOne(i int32, fn func(record.Metadata, error)) (added bool) {
+	if int(i) >= cap(h.one) || h.ones >= h.paid {
 		return false
 	}
-	h.n++
-	return grown
+	h.one = h.one[:i+1] // the elements between are nil
+	h.one[i] = fn
+	h.ones++
+	return true
 }
 
-func (h *hooks) addOne(i int32, fn func(record.Metadata, error), expect int) (grown bool) {
-	if int(i) >= cap(h.one) {
-		h.growList(int(i)+1, expect)
-		grown = true
+// grow makes room for a plain callback in a list of n. size has grown then. The number of callbacks is paid ahead, so that few records cost a
+// look at the account. expect is how many records the batch will probably have.
+func (h *hooks) grow(n, expect int) {
+	if n > cap(h.one) {
+		h.growList(n, expect)
 	}
-	h.one = h.one[:i+1] // what lies between is empty
-	h.one[i] = fn
-	if h.ones++; h.ones > h.paid {
-		// The count is paid ahead, so that few records cost a look at the account.
-		if grown = true; h.ones == 1 {
-			h.paid = max(1, int32(expect)/4)
-		} else {
-			h.paid = max(h.ones, min(2*h.paid, int32(expect)), h.paid+h.paid/4)
-		}
+	switch {
+	case h.ones < h.paid:
+	case h.ones == 0:
+		h.paid = max(1, int32(expect)/4)
+	default:
+		h.paid = max(h.ones+1, min(2*h.paid, int32(expect)), h.paid+h.paid/4)
 	}
-	return grown
 }
 
 // growList makes room for n plain callbacks, and for as many as are expected.
@@ -132,7 +129,9 @@ func (h *hooks) growList(n, expect int) {
 	h.one, h.box = one, box
 }
 
+// addToSlice notes the callback of a slice for record i, and reports whether size has grown.
 func (h *hooks) addToSlice(i int32, hook Hook) (grown bool) {
+	h.rest++
 	if n := len(h.all); n > 0 {
 		if last := &h.all[n-1]; last.end() == i && last.fn == hook.All && last.hook(i).I == hook.I {
 			last.n++
@@ -191,17 +190,17 @@ func (h *hooks) next(i int32) Hook {
 }
 
 // has tells whether record i has a hook.
-func (h *hooks) has(i int32) bool { return h.n > 0 && !h.at(i).empty() }
+func (h *hooks) has(i int32) bool { return h.n() > 0 && !h.at(i).empty() }
 
-// take returns the hook of record i, which was cancelled: its callback runs out of order, and next is not asked for it. Runs of a slice stay
-// as they are: to cut them would cost a move of all behind them for each record.
+// take returns the hook of record i, which was cancelled: its callback runs out of order. The runs of slices stay as they are, for each cut
+// would move all runs behind it. The caller asks for the hook of a cancelled record no more.
 func (h *hooks) take(i int32) Hook {
 	hook := h.at(i)
 	if hook.One != nil {
 		h.one[i] = nil
 	}
 	if !hook.empty() {
-		h.n--
+		h.rest--
 	}
 	return hook
 }

@@ -13,10 +13,10 @@ type links[T any] struct{ prev, next *T }
 
 // push puts an element at the end.
 func (l *list[T]) push(v *T, of func(*T) *links[T]) {
-	if of(v).prev = l.last; l.last != nil {
-		of(l.last).next = v
-	} else {
+	if l.last == nil {
 		l.first = v
+	} else {
+		of(v).prev, of(l.last).next = l.last, v
 	}
 	l.last = v
 	l.n++
@@ -24,7 +24,12 @@ func (l *list[T]) push(v *T, of func(*T) *links[T]) {
 
 // remove takes out an element, which must be in the list.
 func (l *list[T]) remove(v *T, of func(*T) *links[T]) {
-	n := *of(v)
+	l.n--
+	if l.first == l.last {
+		l.first, l.last = nil, nil
+		return
+	}
+	n := of(v)
 	if n.prev != nil {
 		of(n.prev).next = n.next
 	} else {
@@ -35,6 +40,5 @@ func (l *list[T]) remove(v *T, of func(*T) *links[T]) {
 	} else {
 		l.last = n.prev
 	}
-	*of(v) = links[T]{}
-	l.n--
+	*n = links[T]{}
 }

@@ -11,13 +11,13 @@ import (
 // NoLeader is the account of the partitions that have no leader now. They count as one broker.
 const NoLeader int32 = -1
 
-// memory is buffer.memory: it counts the capacity of every buffer that holds records, and what is held for callbacks (see charge.go). While several brokers lead
+// memory is buffer.memory: it counts the capacity of every buffer that holds records, and results that wait for callbacks (see charge.go). While several brokers lead
 // partitions that are written to, the partitions of one broker hold at most half, so that a broker that hangs cannot
 // take the room of the others. Each broker has its own queue of waiting Sends, first come first served; where room is
 // missing for all, the brokers take turns.
 //
-// What waits for callbacks and interceptors counts too, but not for a Send from inside one, and that one goes first: what it would wait
-// for could be callbacks that wait for it to return.
+// Results that wait for callbacks and interceptors count too, but not for a Send from inside one. That Send is served first: the callbacks
+// that hold the memory may be waiting for it to return.
 //
 // mu guards everything but waiting. It is a leaf: nothing is locked under it, and nobody is woken under it.
 type memory struct {
@@ -34,7 +34,7 @@ type memory struct {
 	closed   error
 }
 
-// account is what one broker's partitions hold, and their waiters: those from inside callbacks are served first.
+// account counts the memory of one broker's partitions, and has their waiters. Those from inside callbacks are served first.
 type account struct {
 	broker  int32
 	used    int64
@@ -199,14 +199,14 @@ func (m *memory) roomLocked(n int64, inside bool) bool {
 	return m.used+n <= m.limit
 }
 
-// fitsLocked tells whether n more bytes are free, and within a's share.
+// fitsLocked reports whether n more bytes are free, and within a's share.
 func (m *memory) fitsLocked(a *account, n int64, inside bool) bool {
 	return m.roomLocked(n, inside) && m.shareLocked(a, n, inside)
 }
 
-// passLocked tells whether a request for n bytes may be served before first, which is nil where nobody is in front of it, and counts that. A
-// large request must not starve while smaller ones take all that comes free; nor may it hold up everybody when those who could free the rest
-// hang. So others overtake it by as many bytes as the whole buffer has, and then no more.
+// passLocked reports whether a request for n bytes may be served before the waiter first, and counts these bytes. Without a waiter in front,
+// first is nil. A large request must not starve while smaller ones take all free memory; nor may it hold up everybody while the owners of the
+// other memory hang. So others overtake it by as many bytes as the whole buffer has, and then no more.
 func (m *memory) passLocked(first *waiter, n int64) bool {
 	if first == nil {
 		return true
@@ -253,8 +253,8 @@ func (m *memory) tryLocked(h *holder, n int64, inside bool) bool {
 	return true
 }
 
-// force reserves n bytes for h whether they are free or not: for what must not block, such as the output of a compression. It can pass the
-// limit by what the workers hold at one time. It reports whether the records, apart from what is kept for callbacks, are within the limit.
+// force reserves n bytes for h whether they are free or not, for work that must not block, such as a compression. The buffers of all workers
+// together can pass the limit so. It reports whether the memory that is not kept for callbacks is within the limit.
 func (m *memory) force(h *holder, n int64) (within bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -262,15 +262,17 @@ func (m *memory) force(h *holder, n int64) (within bool) {
 	return m.used-m.kept <= m.limit
 }
 
-// keep counts n bytes as kept for callbacks that wait to run. more of them were not counted before; they need not be free.
-func (m *memory) keep(h *holder, n, more int64) {
+// keep counts n bytes as kept for callbacks that wait to run. more of them were not counted before; they need not be free. A Send from inside
+// a callback may have room then. The caller wakes the returned waiters when it holds no lock.
+func (m *memory) keep(h *holder, n, more int64) (woken []*waiter) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.takeLocked(h, more)
 	m.keepLocked(h, n)
-	m.mu.Unlock()
+	return m.grantLocked()
 }
 
-// drop gives n bytes of h back, which were kept for callbacks or not. The caller wakes the returned waiters when it holds no lock.
+// drop gives n bytes of h back; kept says that they were kept for callbacks. The caller wakes the returned waiters when it holds no lock.
 func (m *memory) drop(h *holder, n int64, kept bool) (woken []*waiter) {
 	if n == 0 {
 		return nil

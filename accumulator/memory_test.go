@@ -331,6 +331,24 @@ func TestMemoryForASendInsideACallbackDoesNotWaitForCallbacks(t *testing.T) {
 	})
 }
 
+// The memory of records becomes that of callbacks, and no byte comes free.
+func TestMemoryThatIsKeptForCallbacksServesASendInsideOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, h := memoryFor(100, 1)
+		require.True(t, m.try(h[0], 90))
+		var served log
+		waitFor(t, m, h[0], 50, &served, "outside")
+		w, err := m.enqueue(h[0], 50, true)
+		require.NoError(t, err)
+		require.NotNil(t, w)
+		wake(m.keep(h[0], 80, 0))
+		require.NoError(t, m.await(t.Context(), w))
+		require.Empty(t, served.all())
+		checkMemory(t, m)
+		m.close(errors.New("over"))
+	})
+}
+
 func TestMemoryForASendInsideACallbackKeepsToItsBrokersHalf(t *testing.T) {
 	m, h := memoryFor(100, 1, 2)
 	require.True(t, m.try(h[0], 10))

@@ -40,9 +40,10 @@ type Partition struct {
 	crowd     crowd
 	lastBytes int // raw size and record count of the batch before: what the next one will probably need
 	lastCount int
-	expect    int // records that the open batch will probably have
-	untold    int // bytes appended since Appended.Bytes was told
-	records   int // accepted and without an outcome
+	expect    int   // records that the open batch will probably have
+	lastMS    int64 // the timestamp of the record that was appended last
+	untold    int   // bytes appended since Appended.Bytes was told
+	records   int   // accepted and without an outcome
 
 	ordinals uint64 // batches ever opened; a batch's ordinal is its place in the order
 	delivery delivery

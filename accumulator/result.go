@@ -28,7 +28,7 @@ type Result struct {
 	acc     *Accumulator
 	part    *Partition // nil for a record that never reached a batch
 	settled atomic.Bool
-	buffers int32 // what the buffers of the batch counted when they were given back; guarded by Partition.mu
+	buffers int32 // the size of the batch's buffers when they were given back; guarded by Partition.mu
 
 	mu        sync.Mutex
 	waits     waits
@@ -47,7 +47,7 @@ type Result struct {
 	hooks      hooks
 	ordinal    uint64
 	order      links[Result]
-	charge     int64 // what it counts in buffer.memory beside the batch's buffer
+	charge     int64 // its bytes in buffer.memory beside the batch's buffer
 	count      int32
 	called     int32 // the callbacks of the records before this one have run
 	acked      int32 // the interceptors of the records before this one have run
@@ -62,10 +62,10 @@ func inOrder(r *Result) *links[Result] { return &r.order }
 // rebuilt has the outcomes of the records of a batch that was rebuilt.
 type rebuilt struct {
 	special  []special   // by record
-	outcomes []exception // what special points at
+	outcomes []exception // special points at these
 }
 
-// known tells whether record i has an outcome of its own.
+// known reports whether record i has an outcome of its own.
 func (x *rebuilt) known(i int32) bool { return x != nil && x.special[i].outcome > 0 }
 
 // special is the outcome of one record that does not share its batch's: the offset, and the place of the rest in outcomes, from 1 on.
@@ -74,7 +74,7 @@ type special struct {
 	outcome int32 // 0 while the record has none of its own
 }
 
-// exception is what records of a rebuilt batch share: those of one part of it, or one that was blamed.
+// exception is the shared outcome of all records in one part of a rebuilt batch, or the outcome of one blamed record.
 type exception struct {
 	appendTime int64
 	err        *record.Error
@@ -256,14 +256,14 @@ func (r *Result) drop(i int32) (w wakeup) {
 	return w
 }
 
-// wakeLocked adds to w those who wait for record i.
+// wakeLocked adds to w the channels of goroutines that wait for record i.
 func (r *Result) wakeLocked(i int32, w *wakeup) {
 	w.add(r.waits.take(i))
 	w.add(r.dones[i])
 	delete(r.dones, i)
 }
 
-// exceptions are outcomes of records that do not share their batch's. begin makes room for them.
+// exceptions collects outcomes of records that do not share their batch's. Result.mu is held.
 type exceptions struct {
 	r *Result
 	w wakeup
@@ -276,7 +276,7 @@ func (x *exceptions) add(i int32, offset int64, outcome int) {
 	x.r.wakeLocked(i, &x.w)
 }
 
-// end returns those to be woken. When no record is left without an outcome, the result is settled; settled says so to one caller only.
+// end returns the goroutines to wake. When no record is left without an outcome, the result is settled; settled says so to one caller only.
 func (x *exceptions) end() (w wakeup, settled bool) {
 	settled = x.r.remaining == 0
 	x.r.settled.Store(settled)

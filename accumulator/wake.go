@@ -5,7 +5,7 @@ const rowBits = 6
 
 // waits are the channels of goroutines that wait in Get for records of one batch. There is one for each row of records: the outcome of a
 // single record wakes the goroutines of its row only, for a batch can have as many waiting goroutines as records. Most batches need one
-// channel, which takes no map.
+// channel, and no map.
 type waits struct {
 	changed chan struct{}
 	row     int32 // of changed
@@ -44,8 +44,7 @@ func (w *waits) take(i int32) (ch chan struct{}) {
 	return ch
 }
 
-// wakeup has the channels of goroutines that wait for what has just been decided. It is collected under Result.mu, and called when no lock is
-// held.
+// wakeup has the channels of goroutines whose records have an outcome now. It is collected under Result.mu, and called when no lock is held.
 type wakeup struct {
 	changed     chan struct{}
 	rows, dones map[int32]chan struct{}
@@ -63,11 +62,15 @@ func (w *wakeup) call() {
 	if w.changed != nil {
 		close(w.changed)
 	}
-	for _, ch := range w.rows {
-		close(ch)
+	if w.rows != nil {
+		for _, ch := range w.rows {
+			close(ch)
+		}
 	}
-	for _, ch := range w.dones {
-		close(ch)
+	if w.dones != nil {
+		for _, ch := range w.dones {
+			close(ch)
+		}
 	}
 	closeAll(w.more)
 }

@@ -18,7 +18,7 @@ func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 	for name, change := range map[string]func(*producer.Config){
 		"interceptor": func(cfg *producer.Config) {
 			onAck := func(_ producer.Metadata, err error) {
-				if err == nil { // what fails before it is buffered, fails on the goroutine of its Send
+				if err == nil { // a record that fails before it is buffered, fails on the goroutine of its Send
 					<-release
 				}
 			}
@@ -57,7 +57,7 @@ func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 	}
 }
 
-// What was taken back waits for no broker.
+// Cancelled records wait for no broker.
 func TestCancelledRecordsHoldNoMemoryWhileTheBrokerCannotBeReached(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 1<<20, 500 })

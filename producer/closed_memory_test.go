@@ -48,7 +48,7 @@ func watchEnd(p *producer.Producer, b *belongings) map[string]func() bool {
 	}
 }
 
-// manyTimers fills the runtime's heaps of timers: where a few of many timers are stopped, the runtime leaves these where they are.
+// manyTimers fills the runtime's heaps of timers: the runtime does not look for a few stopped timers among many.
 func manyTimers(t *testing.T) {
 	t.Helper()
 	var all []*time.Timer

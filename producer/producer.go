@@ -155,8 +155,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 }
 
 // Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. The
-// bytes count whole buffers, and what is held for callbacks and interceptors until they have returned: they can be many while the records
-// are none.
+// bytes count whole buffers, and results until their callbacks and interceptors have returned. So there can be bytes without records.
 func (p *Producer) Buffered() (records int, bytes int64) { return p.acc.Buffered() }
 
 // PartitionInfo is what is known of one partition of a topic.

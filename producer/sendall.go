@@ -182,6 +182,8 @@ func (s *sendPiece) admitAll() {
 	}
 }
 
+// isBehind reports whether a record before record k, of the same partition, did not fit. Like admit, it looks at pieceSize records at most, so
+// the work for a slice grows with its length.
 func (s *sendPiece) isBehind(k int) bool {
 	for j := range k {
 		// A partition that was forgotten meanwhile has another object.

@@ -97,7 +97,7 @@ func (v *verdict) memory() {
 	}
 }
 
-// accumulator returns the producer's, which is its own business otherwise.
+// accumulator returns the producer's accumulator, a private field.
 func (w *world) accumulator() *accumulator.Accumulator {
 	return (*accumulator.Accumulator)(reflect.ValueOf(w.p).Elem().FieldByName("acc").UnsafePointer())
 }

@@ -292,7 +292,7 @@ func (k *worker) cancel() {
 	k.takeBack(it)
 }
 
-// cancelAll sends some records to one partition and takes all of them back: mostly no other record is in their batches.
+// cancelAll sends some records to one partition and takes all of them back. Most of their batches have no other record.
 func (k *worker) cancelAll() {
 	items := make([]*item, 1+k.IntN(8))
 	for i := range items {
@@ -336,14 +336,14 @@ func (s *stalling) OnAcknowledgement(_ producer.Metadata, err error) {
 	stop := d.oneIn(20)
 	wait := d.upTo(choose(d, 10*time.Millisecond, 5*time.Second, 2*time.Minute))
 	s.w.mu.Unlock()
-	if stop && err == nil { // what fails before it is buffered, fails in its Send
+	if stop && err == nil { // the outcome of a record that fails before it is buffered holds up its Send
 		s.w.note("an interceptor stops for %v", wait)
 		time.Sleep(wait)
 		s.w.counts(err)
 	}
 }
 
-// counts checks that the account has what a callback or interceptor that runs now is called for, if that was buffered.
+// counts checks that the account is not empty while a callback or interceptor of an acknowledged record runs.
 func (w *world) counts(err error) {
 	if err != nil {
 		return

@@ -126,7 +126,7 @@ var mutations = []mutation{
 		right: "return o.BaseOffset + int64(i) - r.dropped.rank(i),", wrong: "return o.BaseOffset + int64(i),",
 	}, {
 		name: "the account drops a waiting result", file: "accumulator/charge.go", by: "whole",
-		right: "\tp.acc.memory.keep(&p.holder, n, n-r.charge)\n", wrong: "\tn = 0\n\tp.acc.memory.keep(&p.holder, n, n-r.charge)\n",
+		right: "\twoken = p.acc.memory.keep(&p.holder, n, n-r.charge)\n", wrong: "\tn = 0\n\twoken = p.acc.memory.keep(&p.holder, n, n-r.charge)\n",
 	}, {
 		name: "the cancel frees twice", file: "accumulator/cancel.go", by: "whole",
 		right: "\t\tc.emptied.Release()\n", wrong: "\t\tc.emptied.part.giveBack(c.emptied.box)\n\t\tc.emptied.Release()\n",
