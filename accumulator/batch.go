@@ -55,6 +55,14 @@ func (b *Batch) Hold() { b.holds.Add(1) }
 // Held tells whether a connection writes the batch. Its bytes must not be changed then.
 func (b *Batch) Held() bool { return b.holds.Load() > 1 }
 
+// size returns how many bytes the batch's buffer counts; 0 after it was given back.
+func (b *Batch) size() int64 {
+	if b.box == nil {
+		return 0
+	}
+	return int64(cap(*b.box))
+}
+
 // Release ends a Hold. The buffer goes back when the batch has its outcome and no connection holds it.
 func (b *Batch) Release() {
 	if b.holds.Add(-1) == 0 {

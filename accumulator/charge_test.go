@@ -66,14 +66,17 @@ func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 			a := newTest(c.cfg)
 			p := a.Topic("t").Partition(0)
 			before, sent := heap(), 0
-			for hook := c.first; sent < many; sent++ {
-				if sent > 0 && c.rest != nil {
+			for ; sent < many; sent++ {
+				hook := Hook{}
+				switch {
+				case sent == 0:
+					hook = c.first
+				case c.rest != nil:
 					hook = c.rest(sent)
 				}
 				if add(p, &record.Record{}, hook, nil).Result == nil {
 					break
 				}
-				hook = Hook{}
 				settleAll(p)
 			}
 			settleAll(p)

@@ -51,7 +51,7 @@ func (p *Partition) Settle(b *Batch, o Outcome) {
 		p.countUnheard(b, o.Err, nil)
 	}
 	// Whoever sees the outcome also sees the memory free, unless a connection still holds the bytes, and the records gone.
-	buffer := int64(cap(*b.box))
+	buffer := b.size()
 	b.Release()
 	var woken wakeup
 	settled := true

@@ -62,6 +62,7 @@ func TestCancelledRecordsHoldNoMemoryWhileTheBrokerCannotBeReached(t *testing.T)
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 1<<20, 500 })
 		c.StopBroker(1)
+		synctest.Wait() // until the connection is gone
 		for range 2 {
 			var all []producer.Future
 			for range 1024 {

@@ -26,10 +26,7 @@ type belongings struct {
 }
 
 // testDialer is an object of the user's: a method value keeps it alive.
-type testDialer struct {
-	c    *testbroker.Cluster
-	self *testDialer
-}
+type testDialer struct{ c *testbroker.Cluster }
 
 func (d *testDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.c.Dial(ctx, network, address)
