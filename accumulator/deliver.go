@@ -210,9 +210,10 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 			continue
 		}
 		hook := r.hooks.next(i)
-		acknowledged := p.acc.acknowledges && r.acked <= i
+		acknowledged := p.acc.acknowledges && !r.acked
 		if hook.empty() && !acknowledged {
 			r.called++
+			r.acked = false
 			continue
 		}
 		offset, stamp, err := r.place(i)
@@ -224,10 +225,11 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 		}
 		// Metadata is large: to fill it in here, for each call, is cheaper than to copy it from where it was filled in.
 		if acknowledged {
-			r.acked = i + 1 // if an interceptor calls runtime.Goexit, the next goroutine goes on with the callback
+			r.acked = true // if an interceptor calls runtime.Goexit, the next goroutine goes on with the callback
 			p.acc.listener.OnAcknowledgement(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		}
 		r.called++
+		r.acked = false
 		if hook.One != nil {
 			hook.One(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		} else if hook.All != nil {

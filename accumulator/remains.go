@@ -51,7 +51,7 @@ func (p *Partition) remains(note func(what string, n int64)) {
 	if p.open != nil {
 		note("open records"+of, int64(p.open.appended))
 	}
-	if p.delivery.running || p.delivery.next != nil {
+	if p.delivery.next != nil { // the goroutine may not have ended quite
 		note("callbacks"+of, 1)
 	}
 	if p.lingering && p.closed != nil {

@@ -50,8 +50,8 @@ type Result struct {
 	charge     int64 // its bytes in buffer.memory beside the batch's buffer
 	count      int32
 	called     int32 // the callbacks of the records before this one have run
-	acked      int32 // the interceptors of the records before this one have run
 	cancelling int32 // callbacks of cancelled records that run now
+	acked      bool  // the interceptors of the next record have run, and its callback has not
 	told       bool  // settled, and everybody who waited was woken
 	delivered  bool  // all of its callbacks have run, but for those of cancelled records
 	kept       bool  // charge is kept for callbacks

@@ -36,7 +36,7 @@ func TestASoakStaysFlat(t *testing.T) {
 		t.Logf("first %+v, last %+v", first, last)
 		require.Less(t, last.heap, first.heap*1.25+(1<<20), "bytes of the heap")
 		require.LessOrEqual(t, last.goroutines, first.goroutines+2)
-		require.Less(t, last.sending, first.sending*1.25, "bytes that a send allocates")
+		require.Less(t, last.sending, first.sending*2, "bytes that a send allocates, with new buffers or old ones")
 		require.Zero(t, last.buffered)
 		s.close()
 	})
