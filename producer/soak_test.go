@@ -50,7 +50,6 @@ type soak struct {
 	log   *stalling
 	hours int
 	told  outcomes
-	sent  int
 }
 
 func newSoak(t *testing.T) *soak {
