@@ -33,8 +33,8 @@ type Config struct {
 
 // Accumulator holds the records of one producer.
 //
-// Lock order: topicsMu; then Topic.mu, which is held while a partition is made or forgotten and so over NewOwner, Forget and what these
-// lock; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu and suspects.mu, which are leaves. No channel is touched under any
+// Lock order: topicsMu; then Topic.mu, which is held while a partition is created or forgotten, so every lock of NewOwner and Forget comes after
+// it; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu and suspects.mu, which are leaves. No channel is touched under any
 // of them: who is to be woken is collected there, and woken when they are free.
 type Accumulator struct {
 	cfg          Config

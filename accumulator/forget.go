@@ -10,7 +10,7 @@ import (
 // [Accumulator.Topic] and [Topic.Partition] return new ones.
 var ErrForgotten = errors.New("the topic was forgotten; ask for its partition again")
 
-// Forgetter is an Owner that has a say when its partition is about to leave the accumulator.
+// Forgetter is an Owner that can keep its partition in the accumulator.
 type Forgetter interface {
 	// Forget ends the owner's part of an idle partition. It calls end once it has found nothing undelivered, and gives up its own state only
 	// if end returns true. It reports whether the partition leaves. The topic's lock is held.
@@ -18,8 +18,9 @@ type Forgetter interface {
 }
 
 // Forget takes a topic out of the accumulator if none of its partitions has anything undelivered: no record, no callback that is due, no
-// Send that waits for memory. Else it takes out the partitions of which that is so, and returns false.
+// Send that waits for memory. Otherwise it removes only the idle partitions and returns false.
 func (a *Accumulator) Forget(name string) bool {
+	defer a.memory.serve() // the share of the other brokers may be larger now
 	a.topicsMu.Lock()
 	defer a.topicsMu.Unlock()
 	t := a.topics[name]
@@ -81,4 +82,12 @@ func (m *memory) leave(h *holder) bool {
 	m.leaveLocked(h.account, h)
 	h.account = nil
 	return true
+}
+
+// serve grants what the waiting Sends may have. It is called under no lock.
+func (m *memory) serve() {
+	m.mu.Lock()
+	woken := m.grantLocked()
+	m.mu.Unlock()
+	wake(woken)
 }

@@ -537,3 +537,21 @@ func TestWaitForMemoryCostsOnlyWhatLingers(t *testing.T) {
 	}
 	requireEmpty(t, a)
 }
+
+func TestForgettingABrokersLastPartitionServesTheSendsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := New(Config{BatchSize: 1000, MaxRequestSize: 1 << 20, Memory: 1000})
+		idle, busy := a.Topic("idle").Partition(0), a.Topic("busy").Partition(0)
+		idle.SetBroker(1)
+		busy.SetBroker(2)
+		require.NoError(t, busy.Reserve(t.Context(), 500))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		served := make(chan error, 1)
+		go func() { served <- busy.Reserve(ctx, 300) }()
+		synctest.Wait()
+		require.True(t, a.Forget("idle"))
+		require.NoError(t, <-served)
+		busy.Unreserve(800)
+	})
+}

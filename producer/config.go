@@ -161,8 +161,9 @@ type Config struct {
 	// it as often as RetryBackoff allows.
 	// Property metadata.max.age.ms, default 300000, range 0 or more.
 	MetadataMaxAge time.Duration
-	// MetadataMaxIdle is after which time a topic that nobody sends to is forgotten, with all memory that it takes. A topic with undelivered records or
-	// running callbacks stays. The next Send to a forgotten topic requests its metadata again and waits for it, as the first one did.
+	// MetadataMaxIdle is the time without a Send after which the producer forgets a topic and frees its memory. A topic with undelivered records or
+	// running callbacks stays. The next Send to a forgotten topic requests its metadata again and waits for it, as the first one did. After the
+	// last topic the producer forgets its producer id too, and requests another one.
 	// Property metadata.max.idle.ms, default 300000, range 5000 or more.
 	MetadataMaxIdle time.Duration
 	// MetadataRecoveryStrategy says what happens when no known broker answers any more (KIP-899).

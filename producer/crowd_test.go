@@ -19,6 +19,7 @@ import (
 // request, so that what is counted beside it is the client's. It checks nothing.
 type crowd struct {
 	partitions int32
+	leaderless int32 // the last so many partitions of each topic have no leader
 
 	mu      sync.Mutex
 	brokers []int32 // that are there; partition p of each topic is led by the one at p modulo their number
@@ -161,7 +162,12 @@ func (c *crowd) metadata(m *protocol.MetadataRequest) *protocol.MetadataResponse
 	return r
 }
 
-func (c *crowd) leaderOf(partition int32) int32 { return c.brokers[int(partition)%len(c.brokers)] }
+func (c *crowd) leaderOf(partition int32) int32 {
+	if partition >= c.partitions-c.leaderless {
+		return -1
+	}
+	return c.brokers[int(partition)%len(c.brokers)]
+}
 
 func (c *crowd) produce(m *protocol.ProduceRequest, id int32) *protocol.ProduceResponse {
 	c.mu.Lock()

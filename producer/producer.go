@@ -122,15 +122,13 @@ func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
 	}
 }
 
-// clusterChanged gives the topics that differ their new metadata, and wakes those who wait for newer. The lock lets each topic get the
-// newest metadata last, for addTopic does the same.
+// clusterChanged updates the changed topics and wakes the Sends that wait for newer metadata.
 func (p *Producer) clusterChanged(change *cluster.Change) {
 	p.topicsMu.Lock()
-	newest := p.cluster.Snapshot()
 	for i := range change.Topics {
-		name := change.Topics[i].Name
-		if t, known := p.topics.Load().Get(name); known {
-			t.update(newest.Topic(name))
+		difference := &change.Topics[i]
+		if t, known := p.topics.Load().Get(difference.Name); known {
+			t.update(change.Snapshot, difference)
 		}
 	}
 	p.topicsMu.Unlock()

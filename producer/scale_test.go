@@ -69,6 +69,7 @@ func TestALeaderHintCostsTheSameInATopicOfManyPartitions(t *testing.T) {
 	const moves = 100
 	cost := func(partitions int32) float64 {
 		c := newCrowd(2, partitions)
+		c.leaderless = 1
 		p := startOnCrowd(t, c)
 		sendTo(t, p, "t")
 		c.mu.Lock()

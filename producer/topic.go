@@ -24,22 +24,27 @@ type topic struct {
 
 // topicMeta is one state of the topic's metadata. It does not change.
 type topicMeta struct {
-	topic *cluster.Topic
-	view  TopicView
+	topic      *cluster.Topic
+	generation uint64 // of the snapshot that the topic is from
+	view       TopicView
 }
 
-// update takes the topic's metadata from a new snapshot; nil when it is no longer in there.
-func (t *topic) update(meta *cluster.Topic) {
+// update takes the topic from a snapshot, where it may be missing. difference is the change that made the snapshot; nil stands for any change.
+// The caller holds topicsMu. A snapshot older than the topic's present one changes nothing.
+func (t *topic) update(s *cluster.Snapshot, difference *cluster.TopicChange) {
+	old, meta := t.meta.Load(), s.Topic(t.name)
+	if old != nil && s.Generation < old.generation {
+		return
+	}
 	if meta == nil || meta.Len() == 0 {
 		t.meta.Store(nil)
 		return
 	}
-	old := t.meta.Load()
 	if old != nil && old.topic == meta {
 		return
 	}
-	if old != nil && old.topic.SameAvailability(meta) {
-		t.meta.Store(&topicMeta{topic: meta, view: old.view}) // only leaders moved
+	if old != nil && difference != nil && !difference.All && old.topic.SameAvailability(meta, difference.Partitions) {
+		t.meta.Store(&topicMeta{topic: meta, generation: s.Generation, view: old.view}) // only leaders moved
 		return
 	}
 	available := make([]int32, 0, meta.Len())
@@ -49,7 +54,7 @@ func (t *topic) update(meta *cluster.Topic) {
 		}
 	}
 	view := newTopicView(t.name, int32(meta.Len()), available)
-	t.meta.Store(&topicMeta{topic: meta, view: view})
+	t.meta.Store(&topicMeta{topic: meta, generation: s.Generation, view: view})
 	t.sticky.update(view)
 }
 
@@ -74,17 +79,21 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 			return nil, &record.Error{Topic: shorten(name), Partition: -1, Err: record.ErrInvalidTopic, Detail: problem}
 		}
 	}
-	var meta *cluster.Topic
-	var err error
-	if wait == nil {
-		meta, err = p.cluster.TopicNow(name)
-	} else {
-		meta, err = p.cluster.Topic(wait.context(), name)
+	for {
+		var err error
+		if wait == nil {
+			_, err = p.cluster.TopicNow(name)
+		} else {
+			_, err = p.cluster.Topic(wait.context(), name)
+		}
+		if err != nil {
+			return nil, p.metadataError(wait, name, err)
+		}
+		if t := p.addTopic(name); t != nil {
+			return t, nil
+		}
+		// The topic has left the snapshot since. The next look requests it.
 	}
-	if err != nil {
-		return nil, p.metadataError(wait, name, err)
-	}
-	return p.addTopic(name, meta), nil
 }
 
 // topic returns the topic of that name, or nil.
@@ -99,21 +108,22 @@ func (p *Producer) topic(name string) *topic {
 // isKnown tells whether the topic's partitions are known now. A nil topic's are not.
 func (t *topic) isKnown() bool { return t != nil && t.meta.Load() != nil }
 
-// addTopic returns the topic of that name, made if there is none, with the newest metadata or else with meta.
-func (p *Producer) addTopic(name string, meta *cluster.Topic) *topic {
+// addTopic returns the topic of that name with the newest metadata, made if there is none; nil if the snapshot does not have the topic.
+func (p *Producer) addTopic(name string) *topic {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
-	if newest := p.cluster.Snapshot().Topic(name); newest != nil {
-		meta = newest
+	newest := p.cluster.Snapshot()
+	if newest.Topic(name) == nil {
+		return nil
 	}
 	old := p.topics.Load()
 	if t, known := old.Get(name); known {
-		t.update(meta)
+		t.update(newest, nil)
 		return t
 	}
 	t := &topic{name: name, acc: p.acc.Topic(name)}
 	t.sticky = newStickyTopic(&p.cfg, TopicView{name: name}, t.load, rand.Uint64())
-	t.update(meta)
+	t.update(newest, nil)
 	topics := old.With(name, t)
 	p.topics.Store(&topics)
 	p.newest.Store(t)

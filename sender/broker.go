@@ -33,6 +33,7 @@ type broker struct {
 	missed    bool // its goroutine was woken while another one was busy
 	inFlight  int
 	leaves    bool // its goroutine ends when no response is owed: see leave
+	ended     bool // its goroutine has ended
 	conn      *transport.Conn
 	version   int16          // of Produce requests to conn
 	cluster   string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known

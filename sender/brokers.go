@@ -7,7 +7,8 @@ import (
 // A broker begins when a partition first gets it as its leader. It ends when it has left the cluster, leads no partition that was sent to,
 // and owes no response. Sender.mu guards what decides that: Sender.brokers, broker.leads and broker.departed.
 
-// acquireBroker returns the broker with that id for a partition that it leads; nil once the sender has stopped. releaseBroker ends that.
+// acquireBroker returns the broker with that id and counts one more partition that it leads; releaseBroker counts it off. It returns nil once the
+// sender has stopped. A broker that is leaving comes back: a second connection could overtake the requests on its first one.
 func (s *Sender) acquireBroker(id int32) *broker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -16,13 +17,29 @@ func (s *Sender) acquireBroker(id int32) *broker {
 	}
 	b := s.brokers[id]
 	if b == nil {
-		b = newBroker(s, id)
+		if b = s.comeBackLocked(id); b == nil {
+			b = newBroker(s, id)
+			s.wait.Add(1)
+			go b.run()
+		}
 		s.brokers[id] = b
-		s.wait.Add(1)
-		go b.run()
+		// The caller's snapshot may be older than the one that the broker has left.
+		_, there := s.cfg.Cluster.Snapshot().Brokers[id]
+		b.departed = !there
 	}
 	b.leads++
 	return b
+}
+
+// comeBackLocked returns the broker with that id that is leaving and has not left yet, or nil.
+func (s *Sender) comeBackLocked(id int32) *broker {
+	for b := range s.leaving {
+		if b.id == id && b.stay() {
+			delete(s.leaving, b)
+			return b
+		}
+	}
+	return nil
 }
 
 // releaseBroker notes that a broker leads a partition no more; b may be nil.
@@ -94,9 +111,21 @@ func (b *broker) leave() {
 	b.signal()
 }
 
+// stay undoes leave. It reports false if the goroutine has ended, or is about to.
+func (b *broker) stay() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return false
+	}
+	b.leaves = false
+	return true
+}
+
 // hasLeft reports whether the broker's goroutine is to end.
 func (b *broker) hasLeft() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.leaves && b.inFlight == 0 && !b.busy
+	b.ended = b.leaves && b.inFlight == 0 && !b.busy
+	return b.ended
 }

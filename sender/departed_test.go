@@ -1,11 +1,15 @@
 package sender
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/testbroker"
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // brokerIDs returns the brokers that have a goroutine.
@@ -80,6 +84,47 @@ func TestABrokerThatHasLeftStaysUntilItHasAnswered(t *testing.T) {
 		require.NotContains(t, r.s.leaving, b)
 		require.ErrorIs(t, conn.Err(), errLeft)
 		_, _ = late.get()
+	})
+}
+
+// A broker may be missing from one response. Its second connection must not overtake the first one.
+func TestABrokerThatIsAwayForAMomentKeepsTheOrderWithoutIdempotence(t *testing.T) {
+	onRig(t, topicT(2, 2), func(c *Config) { c.Idempotent = false; c.Accumulator.BatchSize = 0 }, func(r *rig) {
+		r.send(1, "warm").acked()
+		release := make(chan struct{})
+		r.c.On(protocol.Produce).Broker(2).Nth(1).Do(testbroker.Hold(release))
+		first := r.send(1, "first")
+		synctest.Wait()
+		gone := r.c.On(protocol.Metadata).Do(testbroker.Edit(func(resp *protocol.MetadataResponse) {
+			resp.Brokers = slices.DeleteFunc(slices.Clone(resp.Brokers), func(b protocol.MetadataBroker) bool { return b.NodeID == 2 })
+		}))
+		r.client.Refresh()
+		time.Sleep(time.Second)
+		require.Len(t, r.s.leaving, 1)
+		gone.End()
+		second := r.send(1, "second")
+		time.Sleep(3 * time.Second)
+		require.Empty(t, r.s.leaving, "it has come back")
+		close(release)
+		first.acked()
+		second.acked()
+		require.Equal(t, []string{"warm", "first", "second"}, r.values(1))
+	})
+}
+
+// A new partition may have loaded its snapshot before the broker left.
+func TestAnOldSnapshotBringsNoBrokerBack(t *testing.T) {
+	onRig(t, topicT(2, 2), nil, func(r *rig) {
+		r.send(0, "x").acked()
+		r.send(1, "x").acked()
+		old := r.client.Snapshot()
+		p := r.part(1).Owner().(*partition)
+		r.c.StopBroker(2)
+		r.refreshed()
+		p.follow(old, time.Now())
+		time.Sleep(time.Hour)
+		r.refreshed()
+		require.Equal(t, []int32{1}, r.brokerIDs())
 	})
 }
 

@@ -25,7 +25,8 @@ type identities struct {
 	spent   identity // the former one, which the client no longer uses
 	grants  uint32
 	asking  bool
-	waiting []*partition // to be kicked when there is one
+	waiting map[*partition]struct{} // to be kicked when there is one
+	unused  bool                    // no partition is left that the requested identity could be for
 
 	retired   int32        // the newest epoch of current's id that a forgotten partition has used, or -1
 	since     uint64       // the generation of the snapshot before current was requested
@@ -71,20 +72,31 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 	if p.asksID {
 		return identity{}, false
 	}
+	d.waitLocked(p)
+	return identity{}, false
+}
+
+// waitLocked requests an identity, and has the partition kicked when it is there.
+func (d *identities) waitLocked(p *partition) {
 	p.asksID = true
-	d.waiting = append(d.waiting, p)
+	if d.waiting == nil {
+		d.waiting = make(map[*partition]struct{})
+	}
+	d.waiting[p] = struct{}{}
 	if !d.asking && d.s.begin() {
 		d.asking = true
 		go d.ask()
 	}
-	return identity{}, false
 }
 
 // retire notes that a partition with that identity has been forgotten: no new partition gets this epoch. After the last partition the whole
-// identity ends.
-func (d *identities) retire(used identity, last bool) {
+// identity ends, also one that is being requested.
+func (d *identities) retire(p *partition, used identity, last bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	delete(d.waiting, p)
+	p.asksID = false
+	d.unused = d.asking && (d.unused || last)
 	switch {
 	case !d.current.valid:
 	case last:
@@ -195,9 +207,19 @@ func (d *identities) finish(id identity, since uint64, err error) {
 	d.mu.Lock()
 	waiting := d.waiting
 	d.waiting, d.asking, d.lastErr = nil, false, err
-	for _, p := range waiting {
+	for p := range waiting {
 		p.asksID = false
 	}
+	if d.unused && err == nil {
+		d.unused = false
+		d.spent = id
+		for p := range waiting {
+			d.waitLocked(p)
+		}
+		d.mu.Unlock()
+		return
+	}
+	d.unused = false
 	if err == nil {
 		d.grants++
 		id.grant = d.grants
@@ -207,7 +229,7 @@ func (d *identities) finish(id identity, since uint64, err error) {
 	}
 	d.mu.Unlock()
 	now := time.Now()
-	for _, p := range waiting {
+	for p := range waiting {
 		if err == nil {
 			p.mu.Lock()
 			p.kickLocked(now)

@@ -269,10 +269,8 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	}
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
-		if former != nil && p.queued {
-			former.moved()
-		}
-		p.broker, p.leader, p.queued, p.refusals = b, leader, false, refusals{}
+		p.leaveQueueLocked()
+		p.broker, p.leader, p.refusals = b, leader, refusals{}
 		p.acc.SetBroker(leader)
 		if b != nil && p.s.cfg.Idempotent && p.lane.flying > 0 {
 			p.left = now
@@ -283,6 +281,14 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	p.s.releaseBroker(former) // the partition holds b once, also if it is the same
 }
 
+// leaveQueueLocked gives up the partition's place in its broker's ready queue.
+func (p *partition) leaveQueueLocked() {
+	if p.queued && p.broker != nil {
+		p.broker.moved()
+	}
+	p.queued = false
+}
+
 // Forget ends the partition, if nothing of it is undelivered. A later partition of the same name must not send under this identity, of which
 // the broker knows the sequences. It implements accumulator.Forgetter.
 func (p *partition) Forget(end func() bool) bool {
@@ -291,14 +297,13 @@ func (p *partition) Forget(end func() bool) bool {
 		p.mu.Unlock()
 		return false
 	}
-	p.stopped, p.forgotten, p.queued = true, true, false
-	if p.timer != nil {
-		p.disarmLocked()
-	}
+	p.leaveQueueLocked()
+	p.stopped, p.forgotten = true, true
+	p.disarmLocked()
 	b := p.broker
 	p.broker = nil
 	p.mu.Unlock()
-	p.s.forgetPartition(p, p.lane.id)
+	p.s.forgetPartition(p)
 	p.s.releaseBroker(b)
 	return true
 }
@@ -393,8 +398,9 @@ func (p *partition) finishLocked(actions []action, now time.Time) {
 		actions = one[:]
 	}
 	p.kickLocked(now)
-	if p.lane.idle() && len(p.pack) == 0 && !p.due.IsZero() {
+	if p.lane.idle() && len(p.pack) == 0 && (p.queued || !p.due.IsZero()) {
 		if _, waiting := p.acc.OldestWaiting(); !waiting {
+			p.leaveQueueLocked() // its records have expired
 			p.disarmLocked()
 		}
 	}
@@ -453,7 +459,9 @@ func (p *partition) armLocked(t time.Time) {
 }
 
 func (p *partition) disarmLocked() {
-	p.timer.Stop()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	p.due = time.Time{}
 }
 

@@ -79,7 +79,7 @@ func (r *request) answered(now time.Time) {
 }
 
 // hasNewerLeader reports whether an answer names a leader that the client can send to and that is newer than the one that answered. The
-// hint has told the partition already (see hint), so metadata of all partitions of its topic would say no more.
+// partition already follows the hint, so a Metadata request would add nothing.
 func (t trip) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
 	p, hint := t.part, part.CurrentLeader
 	if hint == nil {

@@ -163,7 +163,7 @@ func (s *Sender) allPartitionsLocked() (parts []*partition) {
 
 // forgetPartition drops a partition that has left the accumulator. Without any partition there is no topic left that could show that the
 // cluster was recreated under its former id, so the identity ends too.
-func (s *Sender) forgetPartition(p *partition, used identity) {
+func (s *Sender) forgetPartition(p *partition) {
 	name := p.acc.Topic()
 	s.mu.Lock()
 	delete(s.topics[name], p.acc.Index())
@@ -172,7 +172,7 @@ func (s *Sender) forgetPartition(p *partition, used identity) {
 	}
 	last := len(s.topics) == 0
 	s.mu.Unlock()
-	s.ids.retire(used, last)
+	s.ids.retire(p, p.lane.id, last)
 }
 
 // begin counts a goroutine that Stop waits for; it reports false once the sender has stopped.

@@ -79,5 +79,7 @@ func (t *Topic) withoutLeaders(isBroker func(int32) bool) (*Topic, TopicChange) 
 	return next, difference
 }
 
-// lacksLeader reports whether a partition up to index has no leader, or does not exist.
-func (t *Topic) lacksLeader(index int32) bool { return t.leaderless > 0 || int(index) >= t.Len() }
+// hasLeader reports whether the partition exists and has a leader.
+func (t *Topic) hasLeader(index int32) bool {
+	return int(index) < t.Len() && t.Partition(int(index)).Leader != NoLeader
+}

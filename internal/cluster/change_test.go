@@ -48,12 +48,13 @@ func TestABrokerThatLeftIsADifferenceOfThePartitionsThatItLed(t *testing.T) {
 	resp.Brokers = resp.Brokers[1:]
 	m := merge(s, resp, 13, []string{"c"}, nil)
 	require.ElementsMatch(t, []TopicChange{{Name: "a", Partitions: []int32{0, 2}}, {Name: "b", Partitions: []int32{0}}}, m.Topics)
-	require.True(t, m.Snapshot.Topic("a").lacksLeader(1))
-	require.False(t, m.Snapshot.Topic("c").lacksLeader(0))
+	require.False(t, m.Snapshot.Topic("a").hasLeader(0))
+	require.True(t, m.Snapshot.Topic("a").hasLeader(1))
+	require.True(t, m.Snapshot.Topic("c").hasLeader(0))
 	// The partitions get their leader again one by one.
 	again := m.Snapshot.hinted("", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 2, 3, 6)}, nil).Snapshot
-	require.False(t, again.Topic("a").lacksLeader(2))
-	require.True(t, again.Topic("a").lacksLeader(3), "there is no such partition")
+	require.True(t, again.Topic("a").hasLeader(2))
+	require.False(t, again.Topic("a").hasLeader(3), "there is no such partition")
 }
 
 // replay applies changes to a copy of what they speak of, which must then agree with the snapshot.
@@ -184,6 +185,40 @@ func TestALeaderIsAwaitedUntilItIsThereOrNobodyAsksAnyMore(t *testing.T) {
 		w.requests()
 		time.Sleep(time.Minute)
 		require.Empty(t, w.requests(), "nobody waits any more")
+	})
+}
+
+func TestTheWaitForALeaderEndsThoughAnotherPartitionHasNone(t *testing.T) {
+	w := newWorld()
+	w.topics(topicOf("a", 1, 0, 1, NoLeader))
+	run(t, w, nil, func(t *testing.T, c *Client) {
+		known(t, c, "a")
+		w.requests()
+		c.AwaitLeader("a", 0)
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, len(w.requests()), 1)
+	})
+}
+
+// A topic can become known while a caller waits for the lock in order to want it.
+func TestAKnownTopicThatIsWantedAllTheSameIsRefreshed(t *testing.T) {
+	w := newWorld()
+	w.topics(topicOf("a", 1, 0, 1))
+	run(t, w, nil, func(t *testing.T, c *Client) {
+		known(t, c, "a")
+		w.topics(refusedTopic("a", protocol.LeaderNotAvailable))
+		c.mu.Lock()
+		c.track("a", time.Now())
+		c.mu.Unlock()
+		c.poke()
+		synctest.Wait()
+		w.topics(topicOf("a", 1, 1, 2))
+		c.Refresh()
+		time.Sleep(2 * time.Second)
+		require.EqualValues(t, 2, c.Snapshot().Topic("a").Partition(0).Leader)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		require.Zero(t, c.topics.wanted)
 	})
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -89,8 +90,8 @@ func (c *Client) Close() {
 // Snapshot returns what is known now. It is never nil.
 func (c *Client) Snapshot() *Snapshot { return c.snapshot.Load() }
 
-// OnChange has fn called with every change from now on, in order and one at a time, also with one in which nothing differs, so that
-// whoever waits for something can ask again. fn runs on the client's goroutine, or on that of a caller of Hint, and under no
+// OnChange calls fn with every later change, in order and one at a time. Changes without differences count: a waiting caller can then ask
+// again. fn runs on the client's goroutine, or on that of a caller of Hint, and under no
 // lock. It must not block. Snapshot may be newer than the change.
 func (c *Client) OnChange(fn func(*Change)) {
 	c.mu.Lock()
@@ -105,7 +106,7 @@ func (c *Client) publish(change *Change) {
 	c.changes = append(c.changes, change)
 }
 
-// deliver gives the published changes to the watchers. Where another goroutine is at it, that one does.
+// deliver gives the published changes to the watchers. If another goroutine is delivering, it also delivers these changes.
 func (c *Client) deliver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -202,6 +203,9 @@ func (c *Client) TopicNow(name string) (*Topic, error) {
 	c.mu.Lock()
 	defer c.poke()
 	defer c.mu.Unlock()
+	if t := c.Snapshot().Topic(name); t != nil {
+		return t, nil // it became known while this goroutine waited for the lock
+	}
 	e := c.track(name, now)
 	if e.failure != nil {
 		return nil, &TopicError{Topic: name, Err: e.failure}
@@ -252,8 +256,8 @@ func (c *Client) refreshTopic(name string) {
 	}
 }
 
-// AwaitLeader has the client request a topic, with retry.backoff.ms between the requests, until all of its partitions up to the given one
-// have a leader. The client gives up request.timeout.ms after the last call.
+// AwaitLeader has the client request a topic, with retry.backoff.ms between the requests, until the partition has a leader. The client gives
+// up request.timeout.ms after the last call.
 func (c *Client) AwaitLeader(topic string, partition int32) {
 	now := time.Now()
 	if c.ctx.Err() != nil || !legal(topic) {
@@ -264,27 +268,26 @@ func (c *Client) AwaitLeader(topic string, partition int32) {
 	if t := c.Snapshot().Topic(topic); t != nil && e != nil {
 		t.Touch(now)
 		c.refreshTopic(topic)
-	} else {
-		e = c.track(topic, now)
+	} else if e = c.track(topic, now); e.failure != nil {
+		c.topics.want(e, e.failedUntil)
 	}
-	if e.leaderOf < partition || e.leaderUntil.Before(now) {
-		e.leaderOf = partition
+	if e.awaited == nil {
+		e.awaited = make(map[int32]struct{})
 	}
-	e.leaderUntil = now.Add(c.cfg.RequestTimeout)
+	e.awaited[partition] = struct{}{}
+	e.awaitedUntil = now.Add(c.cfg.RequestTimeout)
 	c.mu.Unlock()
 	c.poke()
 }
 
-// awaitsLeader reports whether a topic is to be requested again because somebody waits for a leader of one of its partitions.
+// awaitsLeader reports whether the client requests a topic again because a partition waits for its leader.
 func (e *entry) awaitsLeader(t *Topic, now time.Time) bool {
-	if !now.Before(e.leaderUntil) {
+	if !now.Before(e.awaitedUntil) {
+		e.awaited = nil
 		return false
 	}
-	if t.lacksLeader(e.leaderOf) {
-		return true
-	}
-	e.leaderUntil = time.Time{}
-	return false
+	maps.DeleteFunc(e.awaited, func(partition int32, _ struct{}) bool { return t.hasLeader(partition) })
+	return len(e.awaited) > 0
 }
 
 // poke makes the client's goroutine look for work.

@@ -49,7 +49,7 @@ type Config struct {
 	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after so long without an answer the bootstrap
 	// servers come first. Zero means at once.
 	RebootstrapTrigger time.Duration
-	// LetGo is asked before a topic is forgotten that nobody has used for MaxIdle. It returns false while records of the topic are
+	// The client calls LetGo before it forgets a topic that was idle for MaxIdle. LetGo returns false while records of the topic are
 	// undelivered: then the client asks again at the next refresh. It runs on the client's goroutine under no lock, and must not block. Nil agrees.
 	LetGo func(topic string) bool
 	// Logger gets failures as warnings and the rest at debug level. Nil is silent.

@@ -287,7 +287,11 @@ func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.T
 	}
 	err := &protocol.Error{Code: code}
 	if reaction == final {
-		return c.topics.failed(e, err, now, pause), false
+		ready = c.topics.failed(e, err, now, pause)
+		if now.Before(e.awaitedUntil) {
+			c.topics.want(e, e.failedUntil) // a partition with batches waits for its leader
+		}
+		return ready, false
 	}
 	if !known {
 		c.topics.missing(e, err, now, pause)
@@ -297,6 +301,7 @@ func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.T
 	if e.absent(reaction == absent, now, c.cfg.grace()) {
 		return nil, false
 	}
+	c.topics.unwant(e)
 	c.refreshTopic(e.name)
 	return nil, true
 }

@@ -124,10 +124,12 @@ func (t *Topic) Partition(i int) *Partition { return t.partitions.At(i) }
 // Partitions iterates over the partitions, in order.
 func (t *Topic) Partitions() iter.Seq2[int, *Partition] { return t.partitions.All() }
 
-// SameAvailability reports whether the topics have the same number of partitions, and the same ones of them have a leader. If the cost of an
-// exact answer would not follow the difference, it reports false.
-func (t *Topic) SameAvailability(o *Topic) bool {
-	return t.Len() == o.Len() && t.leaderless == 0 && o.leaderless == 0
+// SameAvailability reports whether o has as many partitions as t, and the partitions with these indexes have a leader in both or in none.
+func (t *Topic) SameAvailability(o *Topic, indexes []int32) bool {
+	if t.Len() != o.Len() {
+		return false
+	}
+	return !slices.ContainsFunc(indexes, func(i int32) bool { return t.hasLeader(i) != o.hasLeader(i) })
 }
 
 // cheapChange is the part of a topic's partitions up to which single changes cost less than another table.

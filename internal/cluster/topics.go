@@ -30,9 +30,9 @@ type entry struct {
 	lostSince time.Time
 	// oldSince is since when brokers tell of nothing but leaders that look older than the known ones.
 	oldSince time.Time
-	// leaderUntil is until when the client requests the topic while it lacks a leader. leaderOf is the last partition that waits for one.
-	leaderUntil time.Time
-	leaderOf    int32
+	// awaited are the partitions that wait for a leader. Until awaitedUntil, the client requests the topic as long as there are any.
+	awaited      map[int32]struct{}
+	awaitedUntil time.Time
 }
 
 // notDue is the index of an entry that is not in topics.due.
@@ -43,8 +43,7 @@ type topics struct {
 	// began is the start of the clock for usage.
 	began time.Time
 	all   map[string]*entry
-	// wanted counts the topics that are requested until they are known: a Send waits, or did lately. due has those of them that no
-	// request under way names, the earliest first.
+	// wanted counts the requested topics that are not known yet. due holds the wanted topics outside the present request, earliest first.
 	wanted int
 	due    dueEntries
 	// stale are known topics that are to be requested soon.
@@ -224,7 +223,7 @@ func (t *topics) oldForLong(names []string, now time.Time, bound time.Duration) 
 	return believe
 }
 
-// idleFor returns the topics that nobody has used for so long.
+// idleFor returns the topics whose last use is at least bound ago.
 func (t *topics) idleFor(now time.Time, bound time.Duration) (names []string) {
 	for name, e := range t.all {
 		if !e.wanted && e.idle(now, bound) {
