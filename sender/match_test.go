@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -241,6 +242,7 @@ func TestALongResponseTakesNoMemory(t *testing.T) {
 		require.Equal(t, int64(1), r.send(0, "twice").acked())
 		_ = r.send(0, "refused").failed(false)
 		require.Equal(t, int64(2), r.send(0, "again").acked())
+		synctest.Wait() // the request is free after the outcome
 		b := r.s.brokers[1]
 		b.mu.Lock()
 		defer b.mu.Unlock()
