@@ -133,12 +133,12 @@ func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Pa
 	if part := t.acc.Partition(n); part != nil {
 		return t, part, r, nil
 	}
-	t, part, failed := p.remembered(wait, r.Topic, n)
+	t, part, failed := p.lookUpAgain(wait, r.Topic, n)
 	return t, part, r, failed
 }
 
-// remembered returns the new partition in place of one that was forgotten a moment ago.
-func (p *Producer) remembered(wait *budget, topic string, n int32) (*topic, *accumulator.Partition, *record.Error) {
+// lookUpAgain returns the new partition in place of one that was forgotten a moment ago.
+func (p *Producer) lookUpAgain(wait *budget, topic string, n int32) (*topic, *accumulator.Partition, *record.Error) {
 	for {
 		t, failed := p.topicFor(wait, topic)
 		if failed != nil {
@@ -196,7 +196,7 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 	for a.Result == nil {
 		failed := p.appendLater(wait, part, r, hook, &a)
 		if failed != nil && errors.Is(failed, accumulator.ErrForgotten) {
-			if t, part, failed = p.remembered(wait, part.Topic(), part.Index()); failed == nil {
+			if t, part, failed = p.lookUpAgain(wait, part.Topic(), part.Index()); failed == nil {
 				part.Append(r, hook, nil, &a)
 			}
 		}
