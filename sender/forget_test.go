@@ -21,7 +21,7 @@ func TestAPartitionWithNothingToSendLeavesTheReadyQueue(t *testing.T) {
 				r.send(0, "warm").acked()
 				r.c.Serve(r.c.Address(1), func(nc net.Conn) { _ = nc.Close() })
 				r.c.Disconnect(1)
-				r.send(0, "expires").failed(false)
+				_ = r.send(0, "expires").failed(false)
 				time.Sleep(time.Minute)
 				b := r.s.brokers[1]
 				if forgets {
@@ -45,7 +45,7 @@ func TestForgottenPartitionsDoNotWaitForAnIdentity(t *testing.T) {
 				all = append(all, r.send(p, "x"))
 			}
 			for _, s := range all {
-				s.failed(false)
+				_ = s.failed(false)
 			}
 			time.Sleep(time.Second)
 			require.True(t, r.s.acc.Forget("t"))
@@ -60,7 +60,7 @@ func TestAnIdentityThatComesAfterTheLastPartitionIsNotUsed(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout, c.RequestTimeout = 10*time.Second, time.Minute }, func(r *rig) {
 		release := make(chan struct{})
 		r.c.On(protocol.InitProducerID).Nth(1).Do(testbroker.Hold(release))
-		r.send(0, "x").failed(false)
+		_ = r.send(0, "x").failed(false)
 		time.Sleep(time.Second)
 		require.True(t, r.s.acc.Forget("t"))
 		again := r.send(0, "y")
