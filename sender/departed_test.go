@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,13 @@ func (r *rig) brokerIDs() (ids []int32) {
 		ids = append(ids, b.id)
 	}
 	return ids
+}
+
+// leaving returns the brokers that are about to leave.
+func (r *rig) leaving() []*broker {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	return slices.Collect(maps.Keys(r.s.leaving))
 }
 
 // refreshed waits for newer metadata.
@@ -76,12 +84,12 @@ func TestABrokerThatHasLeftStaysUntilItHasAnswered(t *testing.T) {
 		r.s.mu.Unlock()
 		r.c.MoveLeader("t", 1, 1)
 		r.refreshed()
-		require.Contains(t, r.s.leaving, b)
+		require.Contains(t, r.leaving(), b)
 		conn := b.conn
 		require.NoError(t, conn.Err())
 		r.c.Unhang(2)
 		synctest.Wait()
-		require.NotContains(t, r.s.leaving, b)
+		require.NotContains(t, r.leaving(), b)
 		require.ErrorIs(t, conn.Err(), errLeft)
 		_, _ = late.get()
 	})
@@ -100,11 +108,11 @@ func TestABrokerThatIsAwayForAMomentKeepsTheOrderWithoutIdempotence(t *testing.T
 		}))
 		r.client.Refresh()
 		time.Sleep(time.Second)
-		require.Len(t, r.s.leaving, 1)
+		require.Len(t, r.leaving(), 1)
 		gone.End()
 		second := r.send(1, "second")
 		time.Sleep(3 * time.Second)
-		require.Empty(t, r.s.leaving, "it has come back")
+		require.Empty(t, r.leaving(), "it has come back")
 		close(release)
 		first.acked()
 		second.acked()
@@ -160,11 +168,11 @@ func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
 		r.s.mu.Unlock()
 		b.leave()
 		synctest.Wait()
-		require.Contains(t, r.s.leaving, b)
+		require.Contains(t, r.leaving(), b)
 		began := time.Now()
 		r.s.Abort(errLeft)
 		r.s.Stop()
 		require.Zero(t, time.Since(began))
-		require.Empty(t, r.s.leaving)
+		require.Empty(t, r.leaving())
 	})
 }
