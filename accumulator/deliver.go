@@ -11,7 +11,7 @@ import (
 // Partition.mu. While the oldest one is settled and has callbacks to run, one transient goroutine runs them.
 type delivery struct {
 	order   list[Result] // a flush waits for these
-	next    *Result      // the oldest one that is not delivered
+	next    *Result      // the oldest batch whose callbacks have not all run
 	work    func()       // the partition's deliverAll, which would be an allocation each time
 	running bool
 	flushes fifo.Queue[flush]
@@ -102,7 +102,7 @@ func (p *Partition) forgetSome(b *Batch, n int, buffer int64) {
 	p.chargeLocked(r)
 }
 
-// told goes on with a result that was settled, after those were woken who wait for its last records. It is called once.
+// told continues with a settled result, after the goroutines that wait for its last records were woken. It runs once for each result.
 func (p *Partition) told(r *Result) {
 	p.mu.Lock()
 	r.told = true

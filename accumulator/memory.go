@@ -11,8 +11,8 @@ import (
 // NoLeader is the account of the partitions that have no leader now. They count as one broker.
 const NoLeader int32 = -1
 
-// memory is buffer.memory: it counts the capacity of every buffer that holds records, and results that wait for callbacks (see charge.go). While several brokers lead
-// partitions that are written to, the partitions of one broker hold at most half, so that a broker that hangs cannot
+// memory is buffer.memory: it counts the capacity of every buffer that holds records, and results that wait for callbacks (see charge.go).
+// While several brokers lead partitions that are written to, the partitions of one broker hold at most half, so that a broker that hangs cannot
 // take the room of the others. Each broker has its own queue of waiting Sends, first come first served; where room is
 // missing for all, the brokers take turns.
 //
@@ -29,7 +29,7 @@ type memory struct {
 	kept     int64 // of that for callbacks
 	accounts map[int32]*account
 	brokers  int           // accounts that partitions belong to
-	turn     list[account] // those with waiters; the one that was served longest ago comes first
+	turn     list[account] // accounts with waiters, the least recently served first
 	inside   int           // waiters from inside callbacks
 	closed   error
 }
@@ -295,8 +295,8 @@ func (m *memory) keepLocked(h *holder, n int64) {
 // release gives n bytes of h back and serves those who wait. It is called under no lock.
 func (m *memory) release(h *holder, n int64) { wake(m.drop(h, n, false)) }
 
-// grantLocked serves those who wait as far as the room goes: the accounts in turn, each from its oldest waiter on. It looks at each account
-// once, and again after each waiter of it that it serves.
+// grantLocked serves the waiters as far as the memory goes: the accounts in turn, each from its oldest waiter on. It looks at each account
+// once, and again after each served waiter of that account.
 func (m *memory) grantLocked() (woken []*waiter) {
 	var first *waiter // as firstLocked, of the accounts that were passed over
 	for a := m.turn.first; a != nil; {
@@ -375,7 +375,7 @@ func (m *memory) await(ctx context.Context, w *waiter) error {
 	}
 	m.mu.Unlock()
 	wake(woken)
-	return contextError(ctx)
+	return ContextError(ctx)
 }
 
 // close wakes everybody who waits, with err, and refuses further reservations.
@@ -401,14 +401,15 @@ func (m *memory) inUse() int64 {
 	return m.used
 }
 
-// contextError is why ctx ended. It is found as context.Canceled or context.DeadlineExceeded even where a cause was given.
-func contextError(ctx context.Context) error {
+// ContextError returns the cause of ctx's end. errors.Is finds context.Canceled or context.DeadlineExceeded in it, also if ctx has another
+// cause.
+func ContextError(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(ctx.Err(), cause):
 		return cause
 	case errors.Is(cause, ctx.Err()):
-		return fmt.Errorf("%w", cause) // the user's error is asked for its text here, on the user's goroutine
+		return fmt.Errorf("%w", cause) // this calls the Error method of the user's cause, on the user's goroutine
 	}
 	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }

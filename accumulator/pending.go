@@ -111,7 +111,7 @@ func interrupted(ctx context.Context, waits []flushing, began time.Time) error {
 			left = append(left, w.part)
 		}
 	}
-	err := contextError(ctx)
+	err := ContextError(ctx)
 	if why := whyPending(left, began); why != "" {
 		return fmt.Errorf("%w: %s", err, why)
 	}

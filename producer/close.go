@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/record"
 	"github.com/gosamsa/samsa/sender"
 )
@@ -62,7 +63,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		})
 	}
 	c.end.Do(func() {
-		// All connections are cut before anything is waited for.
+		// Close cuts all connections before its first wait.
 		p.sender.Cut()
 		p.cluster.Close()
 		p.acc.ReportUnheard()
@@ -115,7 +116,7 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	defer c.mu.Unlock()
 	why := c.why
 	if why == nil && pending != nil {
-		why = errors.Join(contextError(ctx), pending)
+		why = errors.Join(accumulator.ContextError(ctx), pending)
 	}
 	return p.closeError(why, failed)
 }

@@ -1,9 +1,7 @@
 package producer
 
 import (
-	"context"
 	"errors"
-	"fmt"
 
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -75,18 +73,6 @@ func MaybeWritten(err error) bool {
 func Retriable(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Retriable && !e.MaybeWritten
-}
-
-// contextError is why ctx ended. It is found as context.Canceled or context.DeadlineExceeded even where a cause was given.
-func contextError(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	switch {
-	case errors.Is(ctx.Err(), cause):
-		return cause
-	case errors.Is(cause, ctx.Err()):
-		return fmt.Errorf("%w", cause) // the user's error is asked for its text here, on the user's goroutine
-	}
-	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
 // CloseError says what [Producer.Close] could not deliver.

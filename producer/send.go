@@ -19,7 +19,7 @@ import (
 // over Send buffers nothing. Every error comes through the Future and the callback.
 func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	if ctx != nil && ctx.Err() != nil {
-		return p.failed(r, accumulator.Hook{One: cb}, &record.Error{Partition: -1, Err: contextError(ctx)})
+		return p.failed(r, accumulator.Hook{One: cb}, &record.Error{Partition: -1, Err: accumulator.ContextError(ctx)})
 	}
 	hook := accumulator.Hook{One: cb}
 	if t, part := p.usualPlace(r); part != nil {
@@ -286,7 +286,7 @@ func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err er
 	case errors.Is(err, record.ErrClosed):
 		failed.Err, failed.Retriable = record.ErrClosed, false
 	case wait.user != nil && wait.user.Err() != nil:
-		failed.Err = contextError(wait.user)
+		failed.Err = accumulator.ContextError(wait.user)
 		failed.Detail = because("while waiting for room in the buffer", part.WhyFull())
 	default:
 		detail := fmt.Sprintf("no room within max.block.ms of %v; buffer.memory is %d", p.cfg.MaxBlock, p.cfg.BufferMemory)

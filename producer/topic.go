@@ -162,7 +162,7 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 	case p.closed.Load():
 		failed.Err, failed.Retriable, failed.Detail = record.ErrClosed, false, ""
 	case wait != nil && wait.user.Err() != nil:
-		failed.Err = contextError(wait.user)
+		failed.Err = accumulator.ContextError(wait.user)
 	case final != nil:
 		failed.Err, failed.Retriable, failed.Detail = final, false, ""
 	}

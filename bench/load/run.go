@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"sync"
@@ -112,32 +111,11 @@ func (r *run) measure(ctx context.Context) (Result, error) {
 		// The system gives memory when it is written to, which takes its time: here, not in what is measured.
 		clear(r.latencies)
 	}
-	stop, err := startProfile(r.spec.Profile)
+	result, err := r.count(n, func() error { return r.send(ctx, n) })
 	if err != nil {
 		return Result{}, err
 	}
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	cpu, began := processorTime(), time.Now()
-	if err := r.send(ctx, n); err != nil {
-		return Result{}, err
-	}
-	seconds := time.Since(began).Seconds()
-	cpu = processorTime() - cpu
-	if err := stop(); err != nil {
-		return Result{}, err
-	}
-	runtime.ReadMemStats(&after)
-	records := float64(n)
-	result := Result{
-		Client: r.spec.Client, Records: int64(n), Total: int64(n) + int64(warm), Seconds: seconds, Rate: records / seconds,
-		CPU: float64(cpu.Nanoseconds()) / records, Allocs: float64(after.Mallocs-before.Mallocs) / records,
-		Alloced: float64(after.TotalAlloc-before.TotalAlloc) / records, RSS: peakMemory(), Failed: r.failed.Load(), Setting: r.client.Settings(),
-	}
-	if text := r.failure.Load(); text != nil {
-		result.Failure = *text
-	}
+	result.Total = int64(n) + int64(warm)
 	return result, r.percentiles(&result)
 }
 

@@ -91,8 +91,8 @@ func (c *Client) Close() {
 func (c *Client) Snapshot() *Snapshot { return c.snapshot.Load() }
 
 // OnChange calls fn with every later change, in order and one at a time. Changes without differences count: a waiting caller can then ask
-// again. fn runs on the client's goroutine, or on that of a caller of Hint, and under no
-// lock. It must not block. Snapshot may be newer than the change.
+// again. fn runs on the client's goroutine or on that of a caller of Hint, under no lock, and must not block. Snapshot may be newer than
+// the change.
 func (c *Client) OnChange(fn func(*Change)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

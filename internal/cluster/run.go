@@ -201,7 +201,7 @@ type completion struct {
 	notice   func() // writes to the log
 }
 
-// complete wakes those who wait, and delivers the changes.
+// complete wakes the waiting goroutines, and delivers the changes.
 func (c *Client) complete(done *completion) {
 	if done.notice != nil {
 		done.notice()

@@ -162,7 +162,7 @@ func (t *Topic) with(changed ...Partition) *Topic {
 	return &next
 }
 
-// usage tells when a topic was used last. It measures monotonic time from the client's start, so a step of the wall clock is no use.
+// usage tells when a topic was used last. It measures monotonic time from the client's start, so a step of the wall clock does not age a topic.
 type usage struct {
 	began time.Time
 	at    atomic.Int64

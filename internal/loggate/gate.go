@@ -49,8 +49,8 @@ type line struct {
 	notice counts // of lost lines, where this line is a notice of them
 }
 
-// New returns a gate before a logger's handler; nil where there is no logger, or one that discards all. It asks the handler once
-// whether it wants trace lines, on the caller's goroutine. The gate's goroutine runs inside around, which may be nil.
+// New returns a gate before a logger's handler; nil for a nil logger and for one that discards all lines. It asks the handler once
+// whether the handler wants trace lines, on the caller's goroutine. The gate's goroutine runs inside around, which may be nil.
 func New(l *slog.Logger, around func(work func())) *Gate {
 	if l == nil || l.Handler() == slog.DiscardHandler {
 		return nil

@@ -107,7 +107,7 @@ func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]
 	}()
 	value, err := u.run(ctx)
 	if err != nil {
-		// The text is asked for once, here where that may take time or panic, and not where the library writes or logs.
+		// This calls the Error method once, on this goroutine, where the method may block or panic. The library uses the text later.
 		err = fmt.Errorf("%w", err)
 	}
 	r = result[T]{value, err}
