@@ -197,7 +197,7 @@ func (b *broker) wakeAtLocked(t time.Time) {
 	b.alarm.Reset(time.Until(t))
 }
 
-// connect returns the connection, dialling if there is none; nil when that failed.
+// connect returns the connection, dialling if there is none. It returns nil if that failed, and if nothing is ready any more.
 func (b *broker) connect() *transport.Conn {
 	snapshot := b.s.cfg.Cluster.Snapshot()
 	info, known := snapshot.Brokers[b.id]
@@ -219,6 +219,9 @@ func (b *broker) connect() *transport.Conn {
 				return conn
 			}
 		}
+	}
+	if !b.isWanted() {
+		return nil
 	}
 	if !known {
 		b.dialFailed(errors.New("the metadata does not name its address"))
@@ -288,6 +291,21 @@ func (b *broker) dialFailed(err error) {
 	b.dropMoved()
 }
 
+// isWanted tells whether a partition in the ready queue has something to send. It takes those at its head that have not: they have moved
+// away, or their records have expired or were cancelled. Else the client would dial the broker, and request metadata, without end.
+func (b *broker) isWanted() bool {
+	for {
+		at, ok := b.pop()
+		if !ok {
+			return false
+		}
+		if at.part.keepsPlace(b, at.ticket) {
+			b.pushFront(at)
+			return true
+		}
+	}
+}
+
 // moved notes that a partition in the ready queue has another leader.
 func (b *broker) moved() {
 	b.mu.Lock()
@@ -295,11 +313,11 @@ func (b *broker) moved() {
 	b.mu.Unlock()
 }
 
-// dropMoved takes the places of partitions that have moved away out of the ready queue. Else the client would dial the broker, and
-// request metadata, without end. It walks through the queue only when a partition has moved since the last time.
+// dropMoved takes the places of partitions that have moved away out of the ready queue: a partition may move again and again while the
+// queue stands still. It walks through the queue only when half of it may have moved.
 func (b *broker) dropMoved() {
 	b.mu.Lock()
-	if b.movedAway == 0 {
+	if b.movedAway == 0 || 2*b.movedAway < b.ready.Len() {
 		b.mu.Unlock()
 		return
 	}

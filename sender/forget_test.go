@@ -1,8 +1,9 @@
 package sender
 
 import (
-	"fmt"
+	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,26 +12,83 @@ import (
 
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
 )
 
-// The client must not dial a broker for partitions that have nothing to send.
-func TestAPartitionWithNothingToSendLeavesTheReadyQueue(t *testing.T) {
-	for _, forgets := range []bool{true, false} {
-		t.Run(fmt.Sprint("forgotten ", forgets), func(t *testing.T) {
-			onRig(t, topicT(2, 2), func(c *Config) { c.DeliveryTimeout = 20 * time.Second }, func(r *rig) {
-				r.send(0, "warm").acked()
-				r.c.Serve(r.c.Address(1), func(nc net.Conn) { _ = nc.Close() })
-				r.c.Disconnect(1)
-				_ = r.send(0, "expires").failed(false)
-				time.Sleep(time.Minute)
-				b := r.s.brokers[1]
-				if forgets {
-					require.True(t, r.s.acc.Forget("t"))
+// Whatever the reason is that a partition has nothing to send any more, the client must not dial a broker for it, or request metadata.
+func TestNobodyDialsABrokerForPartitionsThatHaveNothingToSend(t *testing.T) {
+	const partitions = 40 // as many chances for the orders in which goroutines may act
+	for _, c := range []struct {
+		reason string
+		happen func(r *rig, all []sent)
+	}{
+		{"their records expire", func(_ *rig, all []sent) {
+			for _, s := range all {
+				_ = s.failed(false)
+			}
+		}},
+		{"their records are cancelled", func(r *rig, all []sent) {
+			for _, s := range all {
+				if !s.result.Cancel(s.index) { // it was on its way once
+					_, err := s.get()
+					require.Error(r.t, err)
 				}
-				time.Sleep(time.Minute)
-				b.mu.Lock()
-				defer b.mu.Unlock()
-				require.Zero(t, b.ready.Len())
+			}
+		}},
+		{"they are forgotten", func(r *rig, all []sent) {
+			for _, s := range all {
+				_ = s.failed(false)
+			}
+			synctest.Wait()
+			require.True(r.t, r.s.acc.Forget("t"))
+		}},
+		{"they move away", func(r *rig, all []sent) {
+			for p := range int32(partitions) {
+				r.c.MoveLeader("t", p, 2)
+			}
+			for _, s := range all {
+				s.acked()
+			}
+		}},
+		{"they are refused", func(r *rig, all []sent) {
+			r.s.mu.Lock()
+			parts := r.s.allPartitionsLocked()
+			r.s.mu.Unlock()
+			for _, p := range parts {
+				p.refuse(&record.Error{Err: errors.New("refused")})
+			}
+			for _, s := range all {
+				_, err := s.get()
+				require.Error(r.t, err)
+			}
+		}},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			onRig(t, topicT(2, partitions), func(c *Config) { c.DeliveryTimeout = 20 * time.Second }, func(r *rig) {
+				r.send(0, "warm").acked()
+				var dials atomic.Int64
+				r.c.Serve(r.c.Address(1), func(nc net.Conn) {
+					dials.Add(1)
+					_ = nc.Close()
+				})
+				r.c.Disconnect(1)
+				var all []sent
+				for p := range int32(partitions / 2) {
+					all = append(all, r.send(2*p, "x"))
+				}
+				time.Sleep(5 * time.Second)
+				require.NotZero(t, dials.Load())
+				c.happen(r, all)
+				time.Sleep(5 * time.Second) // one more dial may be due
+				before, requests := dials.Load(), len(r.c.RequestsOf(protocol.Metadata))
+				time.Sleep(2 * time.Minute)
+				require.Equal(t, before, dials.Load())
+				require.LessOrEqual(t, len(r.c.RequestsOf(protocol.Metadata)), requests+1, "metadata.max.age.ms")
+				for id, b := range r.s.brokers {
+					b.mu.Lock()
+					require.Zero(t, b.ready.Len(), "broker %d", id)
+					b.mu.Unlock()
+				}
 			})
 		})
 	}

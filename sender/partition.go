@@ -205,6 +205,27 @@ func (p *partition) standsAtLocked(b *broker, ticket uint64) bool {
 	return p.queued && p.broker == b && p.ticket == ticket
 }
 
+// keepsPlace tells whether that place in b's ready queue is the partition's and the partition has something to send. If it has nothing, it
+// leaves the queue; it is queued again when there is something.
+func (p *partition) keepsPlace(b *broker, ticket uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.standsAtLocked(b, ticket) {
+		return false
+	}
+	p.queued = !p.isEmptyLocked()
+	return p.queued
+}
+
+// isEmptyLocked tells whether the partition has no batch at all.
+func (p *partition) isEmptyLocked() bool {
+	if !p.lane.idle() || len(p.pack) > 0 {
+		return false
+	}
+	_, waiting := p.acc.OldestWaiting()
+	return !waiting
+}
+
 // stampLocked gives the batch its place: identity, sequence and checksum. A retry under the same sequence keeps its bytes.
 func (p *partition) stampLocked(c *cargo) {
 	before := c.parcel.sequence
@@ -398,11 +419,8 @@ func (p *partition) finishLocked(actions []action, now time.Time) {
 		actions = one[:]
 	}
 	p.kickLocked(now)
-	if p.lane.idle() && len(p.pack) == 0 && (p.queued || !p.due.IsZero()) {
-		if _, waiting := p.acc.OldestWaiting(); !waiting {
-			p.leaveQueueLocked() // its records have expired
-			p.disarmLocked()
-		}
+	if !p.due.IsZero() && p.isEmptyLocked() {
+		p.disarmLocked()
 	}
 	for i, a := range actions {
 		if a.kind != actReject && a.kind != actSplit {
