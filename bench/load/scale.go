@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -71,7 +70,8 @@ func (r *run) blocked(ctx context.Context) (Result, error) {
 	defer cancel()
 	var all sync.WaitGroup
 	for range r.spec.Waiting {
-		all.Go(func() { _ = r.senders[0].Wait(ctx, r.messages[0]) })
+		sender := r.client.Sender()
+		all.Go(func() { _ = sender.Wait(ctx, r.messages[0]) })
 	}
 	time.Sleep(waitOfBlocked / 2)
 	return r.count(r.spec.Waiting, func() error {
@@ -83,7 +83,7 @@ func (r *run) blocked(ctx context.Context) (Result, error) {
 // count measures what n steps cost.
 func (r *run) count(n int, steps func() error) (Result, error) {
 	if n <= 0 {
-		return Result{}, errors.New("a workload wants partitions, or goroutines that wait")
+		return Result{}, fmt.Errorf("%d steps: there is nothing to measure", n)
 	}
 	stop, err := startProfile(r.spec.Profile)
 	if err != nil {
