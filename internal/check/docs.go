@@ -51,7 +51,7 @@ func (c *checker) checkPages() []error {
 		text[page] = string(b)
 	}
 	for _, must := range []struct{ page, command string }{
-		{"README.md", quickstartCommand + "\n"}, {"README.md", testCommand + "\n"}, {"CONTRIBUTING.md", testCommand}, {".ci/run", "exec " + testCommand + "\n"},
+		{"README.md", quickstartCommand + "\n"}, {"README.md", testCommand + "\n"}, {"CONTRIBUTING.md", testCommand}, {".ci/run", "exec " + testCommand + " \"$@\"\n"},
 	} {
 		if !strings.Contains(text[must.page], must.command) {
 			errs = append(errs, fmt.Errorf("%s does not name the command %q", must.page, strings.TrimSpace(must.command)))

@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	flags.SetOutput(out)
 	list := flags.Bool("list", false, "list the stages and run none")
 	only := flags.String("only", "", "run these `stages` only, with commas between")
+	flags.BoolVar(&c.quick, "quick", false, "run what needs nothing but Go, in some minutes: the tests without the race detector and without a real Kafka")
 	flags.DurationVar(&c.fuzztime, "fuzztime", 0, "how long each fuzz target runs; 0 shares four minutes between all")
 	fuzz := flags.String("fuzz", "", "run only the fuzz targets whose name this `expression` finds")
 	if err := flags.Parse(args); err != nil {
@@ -66,6 +67,7 @@ type checker struct {
 	temp     string        // the commands' temporary folder
 	modules  []string      // folders with a go.mod, relative to root; the first is root itself, "."
 	patience time.Duration // how long an interrupted command may take to end by itself
+	quick    bool          // run what needs nothing but Go
 	fuzztime time.Duration
 	fuzz     *regexp.Regexp
 }

@@ -38,6 +38,19 @@ func TestEveryModuleHasItsStages(t *testing.T) {
 	require.Equal(t, []string{".", "bench", "examples", "internal/itest"}, c.modules)
 }
 
+func TestTheQuickStagesNeedNothingButGo(t *testing.T) {
+	var out bytes.Buffer
+	require.Zero(t, run(t.Context(), []string{"-quick", "-list"}, &out))
+	require.Regexp(t, `(?m)^unit +the library's tests without the race detector$`, out.String())
+	c := checker{quick: true}
+	stages, err := c.prepare("", "")
+	require.NoError(t, err)
+	for _, s := range stages {
+		require.Empty(t, s.needs, s.name)
+	}
+	require.Equal(t, 2, run(t.Context(), []string{"-quick", "-only", "itest"}, &out))
+}
+
 func TestEveryStageIsExplainedToContributors(t *testing.T) {
 	c := checker{}
 	stages, err := c.prepare("", "")

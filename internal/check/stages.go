@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,21 +22,26 @@ type stage struct {
 	run   func() error
 }
 
-// stages returns all stages in their order: what fails quickly comes first.
+// stages returns the stages in their order: what fails quickly comes first.
 func (c *checker) stages() []stage {
-	all := []stage{
+	quick := []stage{
 		{name: "format", about: "every Go file is as gofmt writes it", run: c.format},
 		{name: "docs", about: "the pages are true: options table, links, commands; no names of machines, nothing unfinished", run: c.docs},
 		{name: "vet", about: "go vet for every module", run: c.vet},
 		{name: "tidy", about: "every go.mod and go.sum names what is needed and nothing else", run: c.tidy},
 		{name: "lint", about: "golangci-lint for every module", run: c.lint},
+	}
+	if c.quick {
+		return append(quick, stage{name: "unit", about: "the library's tests without the race detector", run: c.unitQuick})
+	}
+	all := slices.Concat(quick, []stage{
 		{name: "build", about: "the library builds without cgo for " + strings.Join(targets, ", "), run: c.build},
 		{name: "unit", about: "the library's tests with the race detector", needs: []tool{cCompiler}, run: c.unit},
 		{name: "unit-386", about: "the library's tests on 32 bits", run: c.unit386},
 		{name: "simulate", about: "more runs of the simulations, and a month of a service in virtual time", run: c.simulate},
 		{name: "mutate", about: "five faults put into the sender, each of which the simulations must find", run: c.mutate},
 		{name: "fuzz", about: "every fuzz target for some seconds", run: c.fuzzAll},
-	}
+	})
 	for _, module := range c.modules[1:] {
 		all = append(all, c.nested(module))
 	}
@@ -122,6 +128,10 @@ func (c *checker) race(module string) error {
 }
 
 func (c *checker) unit() error { return c.race(".") }
+
+func (c *checker) unitQuick() error {
+	return c.run(goTool(".", "test", "-count=1", "-shuffle=on", "-timeout=10m", "./...").with("CGO_ENABLED=0"))
+}
 
 // simulate plays seeds that the unit stage does not, without the race detector.
 func (c *checker) simulate() error {
