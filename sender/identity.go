@@ -56,13 +56,9 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 			return identity{}, false
 		case d.since < d.recreated: // the whole cluster may have been recreated under its former id
 		case newID && d.current.grant == used.grant:
-		case !used.valid && int32(d.current.epoch) <= d.retired && d.current.epoch < math.MaxInt16:
-			// p may be a partition that was forgotten. Its broker knows the sequences of that epoch.
-			d.current.epoch++
+		case d.current != used && (used.valid || int32(d.current.epoch) > d.retired):
 			return d.current, true
-		case !used.valid && int32(d.current.epoch) <= d.retired:
-		case d.current != used:
-			return d.current, true
+		// p wants the next epoch, or it is new and may be one that was forgotten: its broker knows the sequences of a retired epoch.
 		case d.current.epoch < math.MaxInt16:
 			d.current.epoch++
 			return d.current, true

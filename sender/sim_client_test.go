@@ -556,11 +556,7 @@ func (d *simIdentities) after(s *sim, used identity, newID bool, l *simLane) (id
 				return identity{}, false
 			}
 		case newID && d.current.id == used.id && d.current.cluster == used.cluster:
-		case !used.valid && int32(d.current.epoch) <= d.retired && d.current.epoch < math.MaxInt16:
-			d.current.epoch++
-			return d.current, true
-		case !used.valid && int32(d.current.epoch) <= d.retired:
-		case d.current != used:
+		case d.current != used && (used.valid || int32(d.current.epoch) > d.retired):
 			return d.current, true
 		case d.current.epoch < math.MaxInt16:
 			d.current.epoch++
