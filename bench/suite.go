@@ -56,8 +56,8 @@ func sections() []section {
 	partitions := func(n int) workload {
 		return workload{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both}
 	}
-	firstSends := func(known int) workload {
-		return workload{fmt.Sprintf("first sends, %s topics known", thousands(float64(known))), with(spec(load.Topics, 100), func(s *load.Spec) { s.Known, s.Partitions = known, 1 }), both}
+	firstSends := func(known int, names []string) workload {
+		return workload{fmt.Sprintf("first sends, %s topics known", thousands(float64(known))), with(spec(load.Topics, 100), func(s *load.Spec) { s.Known, s.Partitions = known, 1 }), names}
 	}
 	firstRecords := func(n int) workload {
 		return workload{fmt.Sprintf("first records, %s partitions", thousands(float64(n))), with(spec(load.Each, 100), func(s *load.Spec) { s.Partitions = n }), both}
@@ -103,7 +103,7 @@ func sections() []section {
 		{"scale", "Scale: topics, partitions, brokers", "What a step costs when there is much already: the figures count steps. A first send is a record to a topic that the client has not " +
 			"heard of, while so many others are known; a thousand at a time share their Metadata requests. A first record is the first one to each partition of a topic, and " +
 			"includes the topic's metadata. With brokers, the figures count records as in the other tables.", place{}, []workload{
-			firstSends(1000), firstSends(10_000), firstSends(100_000), firstRecords(1000), firstRecords(10_000), firstRecords(100_000),
+			firstSends(1000, both), firstSends(10_000, both), firstSends(100_000, us), firstRecords(1000), firstRecords(10_000), firstRecords(100_000),
 			brokers(1), brokers(10), brokers(100), brokers(1000),
 		}},
 		{"scale-blocked", "Scale: goroutines that wait for a full buffer", "A broker that reads nothing, and a full buffer. The figures count goroutines: what each costs that gives up after five seconds.",

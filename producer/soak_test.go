@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -37,6 +38,7 @@ func TestASoakStaysFlat(t *testing.T) {
 		require.Less(t, last.heap, first.heap*1.25+(1<<20), "bytes of the heap")
 		require.LessOrEqual(t, last.goroutines, first.goroutines+2)
 		require.Less(t, last.sending, first.sending*2, "bytes that a send allocates, with new buffers or old ones")
+		require.LessOrEqual(t, last.woken, first.woken+20, "goroutines that an hour without records starts: its timers")
 		require.Zero(t, last.buffered)
 		s.close()
 	})
@@ -66,6 +68,7 @@ func newSoak(t *testing.T) *soak {
 type footprint struct {
 	heap, sending float64
 	goroutines    int
+	woken         int // goroutines that an hour without records starts
 	buffered      int64
 }
 
@@ -76,6 +79,10 @@ func (s *soak) measure() footprint {
 	synctest.Wait()
 	f := footprint{heap: liveHeap(), goroutines: runtime.NumGoroutine()}
 	_, f.buffered = s.p.Buffered()
+	before := goroutinesMade()
+	time.Sleep(time.Hour)
+	synctest.Wait()
+	f.woken = goroutinesMade() - before
 	f.sending = allocatedBy(func() { s.order(1000) }) / 1000
 	return f
 }
@@ -138,11 +145,26 @@ func (s *soak) minute(minute int) {
 // close ends the service. What is left of it shows in the bubble, which does not end then.
 func (s *soak) close() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
-	defer cancel()
-	require.NoError(s.t, s.p.Close(ctx))
+	err := s.p.Close(ctx)
+	cancel() // its timer is not the producer's
+	require.NoError(s.t, err)
 	records, bytes := s.p.Buffered()
 	require.Zero(s.t, records)
 	require.Zero(s.t, bytes)
+	synctest.Wait()
+	before := goroutinesMade()
+	time.Sleep(1000 * time.Hour)
+	require.Equal(s.t, before, goroutinesMade(), "a timer of a closed producer has fired")
+}
+
+// goroutinesMade counts goroutines since the start of the process: a timer that fires starts one. It is 0 before Go 1.26.
+func goroutinesMade() int {
+	sample := []metrics.Sample{{Name: "/sched/goroutines-created:goroutines"}}
+	metrics.Read(sample)
+	if sample[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return int(sample[0].Value.Uint64())
 }
 
 // failed returns the outcomes that are errors.
