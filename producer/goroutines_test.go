@@ -28,16 +28,20 @@ type goroutines struct {
 	all       string // what each of them began with, for the failure
 }
 
-// goroutinesNow counts by the function that a goroutine began with: the outermost one of the module. The test's own and the fake brokers'
-// are left out.
+// goroutinesNow counts those of the caller's bubble by the function that each began with: the outermost one of the module. The test's own and
+// the fake brokers' are left out. Those of an earlier test, which is in another bubble, may still be ending.
 func goroutinesNow() (g goroutines) {
 	buf := make([]byte, 64<<10)
+	mine := bubbleOf(string(buf[:runtime.Stack(buf, false)]))
 	n := runtime.Stack(buf, true)
 	for n == len(buf) {
 		buf = make([]byte, 2*len(buf))
 		n = runtime.Stack(buf, true)
 	}
 	for stack := range strings.SplitSeq(string(buf[:n]), "\n\n") {
+		if bubbleOf(stack) != mine {
+			continue
+		}
 		first := ""
 		for line := range strings.Lines(stack) {
 			if name, is := strings.CutPrefix(line, module); is {
@@ -58,6 +62,13 @@ func goroutinesNow() (g goroutines) {
 		g.all += first
 	}
 	return g
+}
+
+// bubbleOf returns the part of a stack's first line that names its goroutine's bubble.
+func bubbleOf(stack string) string {
+	first, _, _ := strings.Cut(stack, "]:")
+	_, bubble, _ := strings.Cut(first, "synctest bubble ")
+	return bubble
 }
 
 // handful is what a producer may have beside two goroutines a connection: two workers that compress, and one that asks for a producer id.

@@ -36,10 +36,23 @@ func ask(c *Conn, body string) outcome {
 	return *result
 }
 
-// readers counts the goroutines that read connections.
-func readers() int {
+// readers counts the goroutines of the caller's bubble that read connections. Those of an earlier test may still be ending.
+func readers() (n int) {
 	buf := make([]byte, 1<<20)
-	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "transport.(*Conn).read(")
+	mine := bubbleOf(string(buf[:runtime.Stack(buf, false)]))
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if bubbleOf(stack) == mine && strings.Contains(stack, "transport.(*Conn).read(") {
+			n++
+		}
+	}
+	return n
+}
+
+// bubbleOf returns the part of a stack's first line that names its goroutine's bubble.
+func bubbleOf(stack string) string {
+	first, _, _ := strings.Cut(stack, "]:")
+	_, bubble, _ := strings.Cut(first, "synctest bubble ")
+	return bubble
 }
 
 func (c *Conn) rests() bool {
