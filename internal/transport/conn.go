@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -52,7 +51,7 @@ const frameHead = 12
 // read by one goroutine of the connection's own, or in its stead by one that waits for an answer (see Await), and belong to the
 // requests in their order. It is safe for many goroutines.
 type Conn struct {
-	nc      net.Conn
+	nc      byteStream
 	address string
 	opts    *Options
 	apis    map[protocol.APIKey]protocol.VersionRange

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func (o *Options) resolve(ctx context.Context, address string) ([]string, error)
 		return []string{address}, nil
 	}
 	found, err := userCall[[]string]{name: "resolver", address: host, discard: func([]string) {}, run: func(ctx context.Context) ([]string, error) {
-		return o.lookup(ctx, host)
+		return runUser(o, "resolver", host, func() ([]string, error) { return o.lookup(ctx, host) })
 	}}.await(ctx, o)
 	if err != nil {
 		return nil, err
@@ -78,54 +79,104 @@ func dialOne(ctx context.Context, opts *Options, address, target string, waiting
 		ctx, cancel = context.WithTimeoutCause(ctx, share, fmt.Errorf("%w after %v", ErrSetupTimeout, share))
 		defer cancel()
 	}
-	nc, err := opts.open(ctx, target)
-	if err != nil {
-		return nil, explainTimeout(ctx, "no connection", err)
+	s := setup{opts: opts, address: address, target: target}
+	var c *Conn
+	var err error
+	if opts.Dialer == nil {
+		c, err = s.run(ctx)
+	} else {
+		c, err = userCall[*Conn]{
+			name: "dialer", address: target, run: s.run, exited: s.exited, discard: func(c *Conn) { c.Close(nil) },
+		}.await(ctx, opts)
 	}
-	c, err := start(ctx, opts, nc, address)
-	if err != nil {
-		cut(nc)
+	if err == nil {
+		return c, nil
+	}
+	if s.connected.Load() {
 		return nil, explainTimeout(ctx, opts.whySilent(address), err)
 	}
-	return c, nil
+	return nil, explainTimeout(ctx, "no connection", err)
 }
 
-// open opens the byte stream.
-func (o *Options) open(ctx context.Context, target string) (net.Conn, error) {
-	nc, err := o.dial(ctx, target)
-	if err != nil {
+// setup makes a Conn to one target. If there is a dialer, all of it runs on the dialer's goroutine.
+type setup struct {
+	opts            *Options
+	address, target string
+	connected       atomic.Bool // there is a stream
+	stream          byteStream
+}
+
+func (s *setup) run(ctx context.Context) (*Conn, error) {
+	var err error
+	if s.stream, err = s.opts.dial(ctx, s.target); err != nil {
 		return nil, err
 	}
-	if err := o.setBuffers(nc); err != nil {
-		cut(nc)
+	ready := false
+	defer func() {
+		if !ready { // also after runtime.Goexit
+			cut(s.stream)
+		}
+	}()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := s.opts.setBuffers(s.stream); err != nil {
 		return nil, fmt.Errorf("the socket's buffers cannot be set: %w", err)
 	}
-	return nc, nil
+	s.connected.Store(true)
+	c, err := start(ctx, s.opts, s.stream, s.address)
+	ready = err == nil
+	return c, err
 }
 
-func (o *Options) dial(ctx context.Context, target string) (net.Conn, error) {
+// exited returns why the user's connection called runtime.Goexit, if it did.
+func (s *setup) exited() error {
+	if user, ok := s.stream.(*userConn); ok {
+		return user.failed()
+	}
+	return nil
+}
+
+// dial opens the byte stream.
+func (o *Options) dial(ctx context.Context, target string) (byteStream, error) {
 	if o.Dialer == nil {
 		var d net.Dialer
-		return d.DialContext(ctx, "tcp", target)
-	}
-	return userCall[net.Conn]{name: "dialer", address: target, discard: cut, run: func(ctx context.Context) (net.Conn, error) {
-		nc, err := o.Dialer(ctx, "tcp", target)
-		if nc == nil && err == nil {
-			err = errors.New("the dialer returned neither a connection nor an error")
+		nc, err := d.DialContext(ctx, "tcp", target)
+		if err != nil {
+			return nil, err
 		}
-		return guard(nc, o.Logger), err
-	}}.await(ctx, o)
+		return guard(nc, o.Logger), nil
+	}
+	nc, err := runUser(o, "dialer", target, func() (net.Conn, error) { return o.Dialer(ctx, "tcp", target) })
+	switch {
+	case err != nil:
+		return nil, err
+	case nc == nil:
+		return nil, errors.New("the dialer returned neither a connection nor an error")
+	}
+	return guard(nc, o.Logger), nil
 }
 
 // setBuffers sets the socket's buffers, where the stream has any.
-func (o *Options) setBuffers(nc net.Conn) error {
-	socket, ok := unguarded(nc).(interface {
-		SetWriteBuffer(bytes int) error
-		SetReadBuffer(bytes int) error
-	})
-	if !ok {
-		return nil
+func (o *Options) setBuffers(stream byteStream) error {
+	switch stream := stream.(type) {
+	case *net.TCPConn:
+		return o.setBuffersOf(stream)
+	case *userConn:
+		if socket, ok := stream.nc.(bufferedSocket); ok {
+			return stream.protect("SetWriteBuffer or SetReadBuffer", func() error { return o.setBuffersOf(socket) })
+		}
 	}
+	return nil
+}
+
+// bufferedSocket is a connection that has buffers.
+type bufferedSocket interface {
+	SetWriteBuffer(bytes int) error
+	SetReadBuffer(bytes int) error
+}
+
+func (o *Options) setBuffersOf(socket bufferedSocket) error {
 	if o.SendBuffer > 0 {
 		if err := socket.SetWriteBuffer(o.SendBuffer); err != nil {
 			return err
@@ -141,9 +192,9 @@ func (o *Options) setBuffers(nc net.Conn) error {
 var longAgo = time.Unix(1, 0)
 
 // start has the first exchange on a new stream, and makes a Conn of it.
-func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Conn, error) {
-	stop := context.AfterFunc(ctx, func() { cut(nc) }) // reads and writes end
-	h := handshake{stream: nc, reader: new(frameReader), opts: opts, address: address, version: opts.Versions.of(address, time.Now())}
+func start(ctx context.Context, opts *Options, stream byteStream, address string) (*Conn, error) {
+	stop := context.AfterFunc(ctx, func() { cut(stream) }) // reads and writes end
+	h := handshake{stream: stream, reader: new(frameReader), opts: opts, address: address, version: opts.Versions.of(address, time.Now())}
 	apis, err := h.apiVersions()
 	switch {
 	case err == nil:
@@ -151,31 +202,56 @@ func start(ctx context.Context, opts *Options, nc net.Conn, address string) (*Co
 	case h.ended && ctx.Err() == nil:
 		opts.Versions.ended(address, h.version, time.Now())
 	}
+	c := &Conn{
+		nc: stream, address: address, opts: opts, apis: apis, log: opts.Logger,
+		turn: make(chan struct{}, 1), closed: make(chan struct{}), quietSince: time.Now(),
+	}
+	var remote string
+	if err == nil {
+		remote, err = c.prepare()
+	}
+	// Until here ctx's end ends the user's methods.
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{
-		nc: nc, address: address, opts: opts, apis: apis, log: opts.Logger,
-		turn: make(chan struct{}, 1), closed: make(chan struct{}), quietSince: time.Now(),
-	}
-	c.out, c.roomy = newWriter(unguarded(nc), opts.SendBuffer)
-	if err := nc.SetDeadline(time.Time{}); err != nil {
-		return nil, fmt.Errorf("the connection has no deadlines: %w", err)
-	}
-	if opts.MaxIdle > 0 {
-		c.armed = c.quietSince.Add(opts.MaxIdle)
-		if err := nc.SetReadDeadline(c.armed); err != nil {
-			return nil, fmt.Errorf("the connection has no deadlines: %w", err)
-		}
+	if user, ok := stream.(*userConn); ok {
+		user.start(func(err error) { c.end(readError(err)) })
 	}
 	c.Throttle(h.throttle)
-	c.log.Debug("connected", "address", address, "remote", nc.RemoteAddr(), "apis", len(apis))
+	c.log.Debug("connected", "address", address, "remote", remote, "apis", len(apis))
 	opts.History.note(address, answeredHello)
 	go c.read(h.reader, nil)
 	return c, nil
+}
+
+// prepare sets the first deadlines and looks at the stream. It returns the remote address.
+func (c *Conn) prepare() (remote string, err error) {
+	if err := c.nc.SetDeadline(time.Time{}); err != nil {
+		return "", fmt.Errorf("the connection has no deadlines: %w", err)
+	}
+	if c.opts.MaxIdle > 0 {
+		c.armed = c.quietSince.Add(c.opts.MaxIdle)
+		if err := c.nc.SetReadDeadline(c.armed); err != nil {
+			return "", fmt.Errorf("the connection has no deadlines: %w", err)
+		}
+	}
+	look := func(nc net.Conn) { // the address may be nil
+		c.roomy = roomFor(nc, c.opts.SendBuffer)
+		if addr := nc.RemoteAddr(); addr != nil {
+			remote = addr.String()
+		}
+	}
+	switch stream := c.nc.(type) {
+	case *net.TCPConn:
+		c.out.vectored = true
+		look(stream)
+	case *userConn:
+		err = stream.protect("NetConn or RemoteAddr", func() error { look(stream.nc); return nil })
+	}
+	return remote, err
 }
 
 // explainTimeout replaces an error that only means "time over" by one that says which time, and what was going on.

@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"net"
 	"runtime/debug"
 	"sync"
 )
@@ -14,6 +13,9 @@ import (
 //   - A hang costs the caller no more than its context allows. The goroutine ends when the user's code returns, and closes the
 //     connection that comes too late.
 //   - A panic and runtime.Goexit fail the dial.
+//   - The error is frozen: see freeze.
+//
+// The setup of a dialer's connection, until the first exchange is over, runs on the dialer's goroutine: its methods are the user's code too.
 
 // UserCalls counts the calls of a Dialer, or of the resolver, that have not returned. At most mostUserCalls of them run for an address:
 // code that never returns would otherwise keep one more goroutine with every attempt. The zero value is ready; a nil UserCalls
@@ -55,12 +57,14 @@ func (c *UserCalls) end(address string) {
 	}
 }
 
-// userCall is a call of the user's code that opens connections.
+// userCall is a call of the user's code that opens connections, or of code that uses a connection of the user's.
 type userCall[T any] struct {
 	name    string // of the code, in errors
 	address string
 	run     func(ctx context.Context) (T, error)
 	discard func(T) // gets a result that came too late
+	// exited returns why run called runtime.Goexit, nil if that is not known.
+	exited func() error
 }
 
 // result is what a userCall returned.
@@ -87,8 +91,12 @@ func (u userCall[T]) await(ctx context.Context, o *Options) (T, error) {
 
 // call is the goroutine of one call.
 func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]) {
-	r := result[T]{err: fmt.Errorf("%w: the %s called runtime.Goexit", ErrUserCode, u.name)}
+	var r result[T]
+	returned := false
 	defer func() {
+		if !returned {
+			r.err = u.goexit()
+		}
 		o.UserCalls.end(u.address)
 		select {
 		case came <- r:
@@ -98,28 +106,31 @@ func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]
 			}
 		}
 	}()
-	defer func() {
-		if v := recover(); v != nil {
-			text := fmt.Sprint(v)
-			r.err = fmt.Errorf("%w: the %s panicked: %.200s", ErrUserCode, u.name, text)
-			o.Logger.Error(u.name+" panicked", "address", u.address, "panic", text, "stack", string(debug.Stack()))
-		}
-	}()
-	value, err := u.run(ctx)
-	if err != nil {
-		// This calls the Error method once, on this goroutine, where the method may block or panic. The library uses the text later.
-		err = fmt.Errorf("%w", err)
-	}
-	r = result[T]{value, err}
+	r.value, r.err = u.run(ctx)
+	returned = true
 }
 
-// cut ends a stream and waits for nothing. Closing a socket does not wait; a stream of another kind may, as a TLS connection does
-// whose peer reads nothing. The deadline ends reads and writes until then.
-func cut(nc net.Conn) {
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		_ = tcp.Close()
-		return
+// goexit is the failure of a call that called runtime.Goexit.
+func (u userCall[T]) goexit() error {
+	if u.exited != nil {
+		if err := u.exited(); err != nil {
+			return err
+		}
 	}
-	_ = nc.SetDeadline(longAgo)
-	go func() { _ = nc.Close() }()
+	return fmt.Errorf("%w: the %s called runtime.Goexit", ErrUserCode, u.name)
+}
+
+// runUser calls the user's code itself. A panic fails it. Its error is frozen.
+func runUser[T any](o *Options, name, address string, code func() (T, error)) (value T, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			text := shorten(fmt.Sprint(v), 200)
+			err = fmt.Errorf("%w: the %s panicked: %s", ErrUserCode, name, text)
+			o.Logger.Error(name+" panicked", "address", address, "panic", text, "stack", string(debug.Stack()))
+		}
+	}()
+	if value, err = code(); err != nil {
+		err = freeze(err)
+	}
+	return value, err
 }

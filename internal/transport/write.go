@@ -1,6 +1,9 @@
 package transport
 
-import "net"
+import (
+	"io"
+	"net"
+)
 
 const (
 	// packed is how many bytes of small buffers go out in one piece where they are not written from several places.
@@ -20,10 +23,9 @@ type writer struct {
 	scratch  []byte
 }
 
-// newWriter finds out what the connection can do, and up to how many bytes under way a write to it cannot block. sendBuffer
-// is the socket's buffer as it was set, or less than 1.
-func newWriter(nc net.Conn, sendBuffer int) (w writer, roomy int64) {
-	_, w.vectored = nc.(*net.TCPConn)
+// roomFor returns up to how many bytes under way a write to a connection cannot block. sendBuffer is the socket's buffer as it was set,
+// or less than 1.
+func roomFor(nc net.Conn, sendBuffer int) int64 {
 	if tls, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		// Its records are a little longer than what is written, and its socket's buffer was not set.
 		nc, sendBuffer = tls.NetConn(), 0
@@ -31,17 +33,17 @@ func newWriter(nc net.Conn, sendBuffer int) (w writer, roomy int64) {
 	switch nc := nc.(type) {
 	case *net.TCPConn:
 		if sendBuffer <= 0 {
-			return w, smallestSendBuffer
+			return smallestSendBuffer
 		}
-		return w, int64(min(sendBuffer/2, 32<<10))
-	case interface{ WriteBuffer() int }: // a test's
-		return w, int64(nc.WriteBuffer())
+		return int64(min(sendBuffer/2, 32<<10))
+	case socketLike:
+		return int64(nc.WriteBuffer())
 	}
-	return w, 0
+	return 0
 }
 
 // write writes the buffers, which have size bytes, and returns how many bytes the connection took.
-func (w *writer) write(nc net.Conn, buffers [][]byte, size int64) (int64, error) {
+func (w *writer) write(nc io.Writer, buffers [][]byte, size int64) (int64, error) {
 	if len(buffers) == 1 {
 		n, err := nc.Write(buffers[0])
 		return int64(n), err
@@ -59,7 +61,7 @@ func (w *writer) write(nc net.Conn, buffers [][]byte, size int64) (int64, error)
 }
 
 // pack writes small buffers together, so that a header does not become a packet or a TLS record of its own.
-func (w *writer) pack(nc net.Conn, buffers [][]byte) (written int64, err error) {
+func (w *writer) pack(nc io.Writer, buffers [][]byte) (written int64, err error) {
 	if w.scratch == nil {
 		w.scratch = make([]byte, 0, packed)
 	}
