@@ -181,15 +181,24 @@ type Config struct {
 	// It runs on a goroutine of its own and may block until its context ends: at the latest after SocketConnectionSetupTimeout, and with
 	// Close. The producer does not wait longer, and closes a connection that comes too late. While 8 calls for an address have not
 	// returned, further attempts to connect there fail at once. A panic is logged with its stack; it fails the attempt, as
-	// runtime.Goexit does. The Error method of its errors is called once, on the same goroutine.
+	// runtime.Goexit does.
+	//
+	// The producer calls the methods of its errors on the same goroutine only, and keeps a copy. An error of the standard library, and one
+	// made by [errors.New] or [fmt.Errorf], is kept as it is, unless it wraps an error of another type. The copy of any other error has its
+	// text, at most 4 KiB, and whether it is a timeout. [errors.Is] and [errors.As] find the errors of the standard library that it wraps, but
+	// neither the error itself nor its type.
 	//
 	// Its connections must support deadlines and concurrent use, as [net.Conn] promises: SetDeadline, SetReadDeadline and
 	// SetWriteDeadline must not block, and must also end a Read or Write that already blocks. The producer closes a connection whose
 	// SetDeadline returns an error; the error of the failed sends says that the connection has no deadlines. The producer cannot detect
 	// a connection that accepts deadlines without obeying them: request.timeout.ms, connections.max.idle.ms and
 	// socket.connection.setup.timeout.ms then have no effect, and a silent broker can block its goroutines until the connection itself
-	// ends. Close returns nevertheless when its context ends. Nothing waits for the Close of a connection. A panic in one of these
-	// methods ends the connection. They must not call runtime.Goexit.
+	// ends. Close returns nevertheless when its context ends. Nothing waits for the Close of a connection.
+	//
+	// A *[net.TCPConn] is used directly. Any other connection costs a switch between goroutines for each Read and Write: until the first
+	// exchange with the broker is over, its methods run on the Dialer's goroutine, within the same limits; after it they run on goroutines of
+	// the connection. A panic is logged with its stack; it ends the connection, as runtime.Goexit does. Their errors are copied like those of
+	// the Dialer.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 	// Partitioner chooses the partition of records that name none. Nil is the built-in one: by key as in the Java client,
 	// and the sticky one of KIP-794 without a key.

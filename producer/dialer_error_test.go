@@ -54,10 +54,10 @@ func (c hostileEnd) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-var misbehavior = map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit}
+var misbehaviour = map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit}
 
 func TestADialersErrorWhoseMethodsPanicFailsTheAttemptOnly(t *testing.T) {
-	for name, act := range misbehavior {
+	for name, act := range misbehaviour {
 		for _, all := range []bool{false, true} {
 			scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 				var healed atomic.Bool
@@ -112,7 +112,7 @@ func TestADialersErrorWhoseMethodsBlockHoldsUpNeitherSendNorClose(t *testing.T) 
 }
 
 func TestAConnectionsErrorWhoseMethodsPanicEndsTheConnectionOnly(t *testing.T) {
-	for name, act := range misbehavior {
+	for name, act := range misbehaviour {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 			var failing atomic.Bool
 			p := warm(t, c, 1, func(cfg *producer.Config) {
@@ -197,7 +197,7 @@ func TestCloseReturnsInTimeThoughAConnectionsDeadlineIsNeverSet(t *testing.T) {
 }
 
 func TestADialersConnectionWhoseMethodsEndTheirGoroutineCostsTheConnectionOnly(t *testing.T) {
-	for name, act := range misbehavior {
+	for name, act := range misbehaviour {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 			var armed atomic.Bool
 			p := warm(t, c, 1, func(cfg *producer.Config) {

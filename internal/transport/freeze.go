@@ -85,7 +85,7 @@ func (f *freezer) isStandard(err error) bool {
 	if f.left--; f.left < 0 || !hasStandardType(err) {
 		return false
 	}
-	if op, ok := err.(*net.OpError); ok && !(isStandardAddr(op.Source) && isStandardAddr(op.Addr)) { //nolint:errorlint // the walk is by hand
+	if op, ok := err.(*net.OpError); ok && (!isStandardAddr(op.Source) || !isStandardAddr(op.Addr)) { //nolint:errorlint // the walk is by hand
 		return false
 	}
 	for _, inner := range unwrap(err) {

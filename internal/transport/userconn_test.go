@@ -19,7 +19,7 @@ type hostileConn struct {
 	trap *trap
 }
 
-// trap is the misbehavior of a method.
+// trap is the misbehaviour of a method.
 type trap struct {
 	mu     sync.Mutex
 	method string
