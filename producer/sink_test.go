@@ -216,4 +216,5 @@ func (c *shortcut) Close() error {
 func (c *shortcut) SetDeadline(time.Time) error      { return nil }
 func (c *shortcut) SetReadDeadline(time.Time) error  { return nil }
 func (c *shortcut) SetWriteDeadline(time.Time) error { return nil }
+func (c *shortcut) WriteBuffer() int                 { return 0 } // it is used as a socket is, without goroutines of its own
 func (c *shortcut) RemoteAddr() net.Addr             { return &net.TCPAddr{} }

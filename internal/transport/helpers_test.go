@@ -97,15 +97,25 @@ func connect(t *testing.T, o Options, serve func(p *peer)) *Conn {
 	if o.RequestTimeout == 0 {
 		o.RequestTimeout = 30 * time.Second // Kafka's default
 	}
-	o.Dialer = dialer(func(p *peer) {
+	pipes := dialer(func(p *peer) {
 		p.greet()
 		serve(p)
 	})
+	o.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := pipes(ctx, network, address)
+		return directConn{nc}, err
+	}
 	c, err := Dial(t.Context(), &o, "broker:9092")
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close(nil) })
 	return c
 }
+
+// directConn is a pipe that is used as a socket is, without goroutines of its own.
+type directConn struct{ net.Conn }
+
+// WriteBuffer says that any Write may block.
+func (directConn) WriteBuffer() int { return 0 }
 
 // echo answers every request with its own body.
 func echo(p *peer) {
