@@ -3,7 +3,6 @@ package sender
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -325,19 +324,22 @@ func (b *broker) dropMoved() {
 	all := b.ready
 	b.ready = fifo.Queue[place]{}
 	b.mu.Unlock()
-	var stay []place
+	var stay fifo.Queue[place]
 	for all.Len() > 0 {
 		at := all.Pop()
 		at.part.mu.Lock()
 		mine := at.part.standsAtLocked(b, at.ticket)
 		at.part.mu.Unlock()
 		if mine {
-			stay = append(stay, at)
+			stay.Push(at)
 		}
 	}
-	for _, at := range slices.Backward(stay) {
-		b.pushFront(at)
+	b.mu.Lock()
+	for b.ready.Len() > 0 { // these came meanwhile
+		stay.Push(b.ready.Pop())
 	}
+	b.ready = stay
+	b.mu.Unlock()
 }
 
 // refuseAll fails what waits for a broker that cannot be produced to at all.

@@ -48,39 +48,31 @@ func (s *Sender) releaseBroker(b *broker) {
 		return
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	b.leads--
-	ends := s.dismissLocked(b)
-	s.mu.Unlock()
-	if ends {
-		b.leave()
-	}
+	s.dismissLocked(b)
 }
 
 // brokersChanged ends the brokers that have left the cluster and lead no partition.
 func (s *Sender) brokersChanged(snapshot *cluster.Snapshot) {
-	var ends []*broker
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for id, b := range s.brokers {
 		_, there := snapshot.Brokers[id]
 		b.departed = !there
-		if s.dismissLocked(b) {
-			ends = append(ends, b)
-		}
-	}
-	s.mu.Unlock()
-	for _, b := range ends {
-		b.leave()
+		s.dismissLocked(b)
 	}
 }
 
-// dismissLocked takes a broker out of the list if it has left the cluster and leads nothing. It reports whether the broker is to leave.
-func (s *Sender) dismissLocked(b *broker) bool {
+// dismissLocked lets a broker leave if it has left the cluster and leads nothing. Between its move to Sender.leaving and leave nobody may get
+// it back: it would lead partitions, and leave.
+func (s *Sender) dismissLocked(b *broker) {
 	if !b.departed || b.leads > 0 || s.brokers[b.id] != b {
-		return false
+		return
 	}
 	delete(s.brokers, b.id)
 	s.leaving[b] = struct{}{}
-	return true
+	b.leave()
 }
 
 // left notes that a broker's goroutine has ended.

@@ -2,7 +2,10 @@ package sender
 
 import (
 	"maps"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,9 +167,8 @@ func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
 		b := r.s.brokers[2]
 		r.s.mu.Lock()
 		b.departed, b.leads = true, 0
-		require.True(t, r.s.dismissLocked(b))
+		r.s.dismissLocked(b)
 		r.s.mu.Unlock()
-		b.leave()
 		synctest.Wait()
 		require.Contains(t, r.leaving(), b)
 		began := time.Now()
@@ -175,4 +177,67 @@ func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
 		require.Zero(t, time.Since(began))
 		require.Empty(t, r.leaving())
 	})
+}
+
+// TestABrokerThatWasAcquiredDoesNotLeave lets a partition acquire a broker while another one releases it. Before, a broker could be taken back
+// between its dismissal and its leave: it ended, and the partition waited for it for ever. In real time, so that the goroutines run at once.
+func TestABrokerThatWasAcquiredDoesNotLeave(t *testing.T) {
+	_, trips := loaded(t, 1)
+	s := trips[0].cargo.part.s
+	var hammered atomic.Pointer[broker]
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() { // holds up who wants the broker's lock
+		for b := hammered.Load(); ; b = hammered.Load() {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if b != nil {
+				b.mu.Lock()
+				runtime.Gosched()
+				b.mu.Unlock()
+			}
+		}
+	})
+	defer others.Wait()
+	defer close(stop)
+	for range 3000 {
+		b := s.acquireBroker(7) // the metadata does not name it
+		hammered.Store(b)
+		var back *broker
+		var both sync.WaitGroup
+		both.Go(func() { s.releaseBroker(b) })
+		both.Go(func() { back = s.acquireBroker(7) })
+		both.Wait()
+		back.mu.Lock()
+		leaves := back.leaves
+		back.mu.Unlock()
+		require.False(t, leaves)
+		s.releaseBroker(back)
+	}
+}
+
+// TestPlacesOfPartitionsThatMovedAreTakenOutInOneWalk counts allocations: a copy of the queue for each place that stays would be as many.
+func TestPlacesOfPartitionsThatMovedAreTakenOutInOneWalk(t *testing.T) {
+	b, other := newBroker(nil, 1), newBroker(nil, 2)
+	const stay = 1000
+	for i := range 2 * stay {
+		p := &partition{broker: b, queued: true, ticket: uint64(i)}
+		if i%2 == 0 {
+			p.broker = other
+			b.moved()
+		}
+		b.push(place{p, p.ticket})
+	}
+	allocated := testing.AllocsPerRun(1, func() {
+		b.movedAway = stay
+		b.dropMoved()
+	})
+	require.Less(t, allocated, 100.0)
+	require.Equal(t, stay, b.ready.Len())
+	for i := range stay {
+		require.Equal(t, uint64(2*i+1), b.ready.At(i).ticket)
+	}
 }
