@@ -172,7 +172,7 @@ func (p *Partition) growLocked(n, limit int, grant *int64, a *Appended, then *af
 	// The old buffer stays counted until its bytes are copied.
 	if !p.reserveLocked(int64(capacity), grant) {
 		if grant == nil {
-			a.Need = int64(capacity)
+			a.Need = int64(capacity) + batchBytes // enough for another batch too, if this one is complete by then
 		}
 		return false
 	}
@@ -192,12 +192,13 @@ func (p *Partition) beginLocked(size, limit int, grant *int64, a *Appended, then
 		return nil
 	}
 	capacity := p.firstCapacityLocked(least, limit)
-	if !p.reserveLocked(int64(capacity), grant) {
-		a.Need = int64(capacity)
+	if need := int64(capacity) + p.acc.descriptionBytes(capacity); !p.reserveLocked(need, grant) {
+		a.Need = need
 		if grant == nil {
 			return nil
 		}
-		if capacity = max(least, int(*grant)); !p.reserveLocked(int64(capacity), grant) {
+		capacity = max(least, int(*grant-batchBytes))
+		if !p.reserveLocked(int64(capacity)+p.acc.descriptionBytes(capacity), grant) {
 			return nil
 		}
 		a.Need = 0
@@ -235,7 +236,7 @@ type opened struct {
 // record each must fit, whatever they had before.
 func (p *Partition) firstCapacityLocked(least, limit int) int {
 	capacity := max(least, p.acc.capacityFor(min(p.lastBytes, limit)))
-	if int64(capacity)*(p.acc.inUse.Load()+1) > p.acc.cfg.Memory/2 {
+	if (int64(capacity)+batchBytes)*(p.acc.inUse.Load()+1) > p.acc.cfg.Memory/2 {
 		return least
 	}
 	return capacity

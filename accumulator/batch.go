@@ -15,6 +15,7 @@ type Batch struct {
 	// Count is the number of records in the batch.
 	Count int32
 
+	extra int32 // what buffer.memory is charged with beside the buffer, until the last Release
 	part  *Partition
 	root  *Result
 	index []int32      // the records' indexes in root; nil when the batch has all that were not cancelled
@@ -36,9 +37,9 @@ type Batch struct {
 
 func inComplete(b *Batch) *links[Batch] { return &b.queued }
 
-// initBatch makes a new batch ready, with a buffer of that capacity, which is reserved already.
+// initBatch makes a new batch ready, with a buffer of that capacity. That and its descriptionBytes are reserved already.
 func (p *Partition) initBatch(b *Batch, created time.Time, root *Result, capacity int) {
-	b.Created, b.part, b.root, b.box = created, p, root, p.acc.buffers.get(capacity)
+	b.Created, b.part, b.root, b.box, b.extra = created, p, root, p.acc.buffers.get(capacity), int32(p.acc.descriptionBytes(capacity))
 	b.buf = (*b.box)[:record.BatchHeaderSize]
 	b.holds.Store(1)
 }
@@ -55,20 +56,21 @@ func (b *Batch) Hold() { b.holds.Add(1) }
 // Held tells whether a connection writes the batch. Its bytes must not be changed then.
 func (b *Batch) Held() bool { return b.holds.Load() > 1 }
 
-// size returns how many bytes the batch's buffer counts; 0 after it was given back.
+// size returns how many bytes the batch and its buffer count; 0 after the buffer was given back.
 func (b *Batch) size() int64 {
 	if b.box == nil {
 		return 0
 	}
-	return int64(cap(*b.box))
+	return int64(cap(*b.box)) + int64(b.extra)
 }
 
 // Release ends a Hold. The buffer goes back when the batch has its outcome and no connection holds it.
 func (b *Batch) Release() {
 	if b.holds.Add(-1) == 0 {
-		box := b.box
+		size := b.size()
+		b.part.acc.buffers.put(b.box)
 		b.buf, b.box = nil, nil
-		b.part.giveBack(box)
+		b.part.acc.memory.release(&b.part.holder, size)
 	}
 }
 

@@ -334,7 +334,7 @@ func TestCancelOfAllRecordsOfABatchFreesItAtOnce(t *testing.T) {
 			}
 			records, bytes := a.Buffered()
 			require.Equal(t, 3*(3-k), records)
-			require.EqualValues(t, 512*(3-k), bytes)
+			require.EqualValues(t, small*(3-k), bytes)
 			require.Equal(t, 3-k, p.Waiting())
 			require.Equal(t, k < 3 && n != 2, p.Ready())
 			for _, f := range batches[n] {

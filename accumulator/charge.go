@@ -2,12 +2,17 @@ package accumulator
 
 import "math"
 
-// A batch has one account in buffer.memory. Its buffer counts from the first record until the buffer is given back. The lists of callbacks,
+// A batch has one account in buffer.memory. Its buffer, and what describes the batch, count from the first record until the buffer is given
+// back. The lists of callbacks,
 // timestamps and outcomes count from their allocation until the last callback and interceptor have returned: slow user code becomes
 // backpressure, not growth. A result that only futures refer to is the user's memory.
 //
 // The sizes are those of a 64-bit platform.
 const (
+	// batchBytes is what describes a batch that has no outcome: the batch, its result, and what its owner knows of it.
+	batchBytes = resultBytes + OwnerBytes
+	// OwnerBytes is what the account counts for what the owner of a partition knows of a batch.
+	OwnerBytes = 320
 	// resultBytes is a settled batch that waits for callbacks, or behind a batch that does.
 	resultBytes = 568
 	// callBytes is a record whose callback or interceptors wait. It is less than the smallest record in a buffer.
@@ -17,11 +22,17 @@ const (
 	// sliceRunBytes is a row of records of one slice, and the callback that they share: rows may have one record each.
 	sliceRunBytes = 48
 	// The elements of other lists.
+	indexBytes   = 4
 	listBytes    = 8
 	timeRunBytes = 16
 	specialBytes = 16
 	outcomeBytes = 16
 )
+
+// descriptionBytes returns how much a batch counts beside a buffer of that capacity. A buffer that takes the whole memory leaves nothing for it.
+func (a *Accumulator) descriptionBytes(capacity int) int64 {
+	return max(0, min(batchBytes, a.cfg.Memory-int64(capacity)))
+}
 
 // sizeLocked returns how many bytes r holds beside its batch's buffer. Partition.mu is held.
 func (r *Result) sizeLocked() int64 {

@@ -15,6 +15,7 @@ import (
 
 func TestTheAccountKnowsTheSizesOfWhatItCounts(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(opened{}), uintptr(resultBytes))
+	require.Equal(t, uintptr(indexBytes), unsafe.Sizeof(int32(0)))
 	require.LessOrEqual(t, unsafe.Sizeof((func(record.Metadata, error))(nil)), uintptr(listBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(sliceRun{}), uintptr(sliceRunBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(timeRun{}), uintptr(timeRunBytes))
@@ -235,4 +236,26 @@ func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
 		require.NoError(t, <-flushed)
 		requireEmpty(t, a)
 	})
+}
+
+// TestTheHeapOfTinyBatchesIsWithinTheAccount: what describes a batch of one small record is larger than its buffer.
+func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
+	for name, hook := range map[string]func() Hook{
+		"futures":   func() Hook { return Hook{} },
+		"callbacks": func() Hook { return Hook{One: func(record.Metadata, error) {}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newTest(Config{BatchSize: 1, Memory: 8 << 20, Linger: time.Hour})
+			p := a.Topic("t").Partition(0)
+			before := heap()
+			for add(p, value("x"), hook(), nil).Result != nil {
+			}
+			_, bytes := a.Buffered()
+			grown := heap() - before
+			t.Logf("%d bytes in the account, %d on the heap", bytes, grown)
+			require.LessOrEqual(t, bytes, int64(8<<20))
+			require.Less(t, float64(grown), 1.1*float64(bytes))
+			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		})
+	}
 }

@@ -258,3 +258,6 @@ func (l *log) all() []string {
 	defer l.mu.Unlock()
 	return append([]string(nil), l.lines...)
 }
+
+// small is what a batch of a small record counts.
+const small = 1<<minBufferBits + batchBytes

@@ -485,27 +485,27 @@ func requireNobodyForgotten(t *testing.T, m *memory) {
 
 func TestReserveReadiesEveryBatchWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newTest(Config{Memory: 1024, Linger: time.Hour})
+		a := newTest(Config{Memory: 2 * small, Linger: time.Hour})
 		p, q := a.Topic("t").Partition(0), a.Topic("t").Partition(1)
 		put(t, p, "a")
 		require.False(t, p.Ready())
-		require.True(t, a.memory.try(&p.holder, 512))
+		require.True(t, a.memory.try(&p.holder, small))
 
 		got := make(chan error)
-		go func() { got <- q.Reserve(t.Context(), 512) }()
+		go func() { got <- q.Reserve(t.Context(), small) }()
 		synctest.Wait()
 		require.True(t, p.Ready(), "its linger is an hour, but somebody needs its memory")
 		require.Equal(t, 1, readies(p))
 
 		// A batch that is begun while somebody waits is ready with its first record.
 		b := take(t, p)
-		grant := int64(512)
+		grant := int64(small)
 		require.NotNil(t, add(p, value("b"), Hook{}, &grant).Result)
 		require.Zero(t, grant)
 		require.True(t, p.Ready())
 		p.Settle(b, acked(1))
 		require.NoError(t, <-got)
-		q.Unreserve(512)
+		q.Unreserve(small)
 
 		p.Settle(take(t, p), acked(2))
 		put(t, p, "c")

@@ -156,6 +156,9 @@ func (b *Batch) rebuild(raw []byte, place []int32) (parts []*Batch, err error) {
 		}
 	})
 	for _, part := range parts {
+		index := int64(cap(part.index)) * indexBytes
+		b.part.acc.memory.force(&b.part.holder, index)
+		part.extra += int32(index)
 		part.raw = len(part.buf) - record.BatchHeaderSize
 		part.putHeader(0)
 	}
@@ -164,7 +167,7 @@ func (b *Batch) rebuild(raw []byte, place []int32) (parts []*Batch, err error) {
 
 func (b *Batch) newPart(size int) *Batch {
 	capacity := b.part.acc.capacityFor(size)
-	b.part.acc.memory.force(&b.part.holder, int64(capacity))
+	b.part.acc.memory.force(&b.part.holder, int64(capacity)+b.part.acc.descriptionBytes(capacity))
 	part := &Batch{}
 	b.part.initBatch(part, b.Created, b.root, capacity)
 	part.baseTime = b.baseTime

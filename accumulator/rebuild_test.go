@@ -46,8 +46,8 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		require.Equal(t, b.Created, rest.Created)
 		records, bytes := a.Buffered()
 		require.Equal(t, 3, records)
-		beside := 6*(hookBytes+specialBytes) + 8*listBytes
-		require.EqualValues(t, 512+beside, bytes, "its predecessor's memory is back")
+		beside := 6*(hookBytes+specialBytes) + 8*listBytes + 4*indexBytes
+		require.EqualValues(t, small+beside, bytes, "its predecessor's memory is back")
 
 		_, err = all[2].Result.Wait(t.Context(), all[2].Index)
 		require.ErrorContains(t, err, "bad")
@@ -278,7 +278,7 @@ func TestSplitCountsWhatThePartsHold(t *testing.T) {
 	_, bytes := a.Buffered()
 	held := int64(0)
 	for _, part := range parts {
-		held += int64(cap(part.buf))
+		held += int64(cap(part.buf)) + batchBytes + int64(cap(part.index))*indexBytes
 	}
 	require.Equal(t, held, bytes)
 	require.Less(t, bytes, int64(3<<20))
@@ -524,11 +524,11 @@ func TestCompressedBatchHoldsNoMoreThanItNeeds(t *testing.T) {
 		p.expedite(f.Result, nil)
 		b := take(t, p)
 		_, before := a.Buffered()
-		require.EqualValues(t, 256<<10, before)
+		require.EqualValues(t, 256<<10+batchBytes, before)
 		require.NoError(t, b.Compress())
 		_, after := a.Buffered()
-		require.EqualValues(t, bufferSize(len(b.Wire())), after, "%v", codec)
-		require.EqualValues(t, cap(b.buf), after)
+		require.EqualValues(t, bufferSize(len(b.Wire()))+batchBytes, after, "%v", codec)
+		require.EqualValues(t, cap(b.buf)+batchBytes, after)
 		require.Less(t, after, before/4)
 		p.Settle(b, acked(0))
 		requireEmpty(t, a)

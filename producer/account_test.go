@@ -65,7 +65,7 @@ func TestCancelledRecordsHoldNoMemoryWhileTheBrokerCannotBeReached(t *testing.T)
 		synctest.Wait() // until the connection is gone
 		for range 2 {
 			var all []producer.Future
-			for range 1024 {
+			for range 540 { // of a batch each
 				f := p.TrySend(sized(450), nil)
 				require.False(t, isOver(f))
 				all = append(all, f)

@@ -81,7 +81,7 @@ func TestAHangingBrokerLeavesOthersHalfOfTheBuffer(t *testing.T) {
 		c.On(protocol.Produce).Broker(2).Do(testbroker.HoldAnswer(release))
 		began := time.Now()
 		var others []producer.Future
-		for range memory / 2 / 4096 {
+		for range memory / 2 / (4096 + 1024) { // a batch and what describes it
 			others = append(others, p.Send(t.Context(), to(1, strings.Repeat("y", 3000)), nil))
 		}
 		require.Zero(t, time.Since(began), "half of the buffer is free for them")
