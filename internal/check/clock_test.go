@@ -62,7 +62,10 @@ func TestDecisionsUseMonotonicTime(t *testing.T) {
 	root, err := repo.Root()
 	require.NoError(t, err)
 	used := make(map[string]bool)
-	for _, folder := range []string{"accumulator", "compress", "internal/cluster", "internal/transport", "producer", "protocol", "record", "sender"} {
+	for _, folder := range []string{
+		"accumulator", "compress", "internal/cluster", "internal/fifo", "internal/immutable", "internal/loggate", "internal/transport", "internal/weakly",
+		"producer", "protocol", "record", "sender",
+	} {
 		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err

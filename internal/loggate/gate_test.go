@@ -286,6 +286,29 @@ func TestCloseWritesWhatTheLimitHeldBack(t *testing.T) {
 	})
 }
 
+// After Close nothing would write a line that the limit holds back.
+func TestLinesAfterCloseAreNotHeldBack(t *testing.T) {
+	u := newUser(slog.LevelInfo, nil)
+	gated(t, u, func(t *testing.T, g *Gate, log *slog.Logger) {
+		g.Close()
+		for range 3 {
+			log.Warn("late")
+		}
+		require.True(t, g.Flush(t.Context()))
+		require.Len(t, u.lines(), 3)
+	})
+}
+
+func TestALongTextIsCut(t *testing.T) {
+	u := newUser(slog.LevelInfo, nil)
+	gated(t, u, func(t *testing.T, g *Gate, log *slog.Logger) {
+		long := strings.Repeat("x", 1<<20)
+		log.Warn("a", "text", long, "error", errors.New(long), "any", []string{long})
+		require.True(t, g.Flush(t.Context()))
+		require.Less(t, len(u.lines()[0]), 4*mostText)
+	})
+}
+
 func TestTheLimitsBookkeepingIsBounded(t *testing.T) {
 	u := newUser(slog.LevelInfo, nil)
 	gated(t, u, func(t *testing.T, g *Gate, log *slog.Logger) {

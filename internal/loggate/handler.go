@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -75,15 +76,30 @@ func (h *handler) frozen(r slog.Record) slog.Record {
 
 // freeze gives values that are not plain their text now. An error stays an error, for handlers that look into it.
 func freeze(v slog.Value) slog.Value {
-	if v.Kind() != slog.KindAny && v.Kind() != slog.KindLogValuer {
+	switch v.Kind() {
+	case slog.KindAny, slog.KindLogValuer:
+	case slog.KindString:
+		return bounded(v.String())
+	default:
 		return v
 	}
 	switch any := v.Any().(type) {
 	case nil:
 		return v
 	case error:
-		return slog.AnyValue(fmt.Errorf("%w", any))
+		if err := fmt.Errorf("%w", any); len(err.Error()) <= mostText {
+			return slog.AnyValue(err)
+		}
+		return bounded(any.Error())
 	default:
-		return slog.StringValue(fmt.Sprint(any))
+		return bounded(fmt.Sprint(any))
 	}
+}
+
+// bounded returns a text without what goes beyond mostText.
+func bounded(text string) slog.Value {
+	if len(text) > mostText {
+		text = strings.Clone(text[:mostText]) + "…"
+	}
+	return slog.StringValue(text)
 }

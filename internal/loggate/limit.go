@@ -11,6 +11,8 @@ const (
 	Window = time.Second
 	// mostKinds bounds the kinds that are remembered. Beyond it all subjects of a message are one kind.
 	mostKinds = 1000
+	// mostText is how many bytes of a text are kept: a queue bounds the number of lines, and this bounds each.
+	mostText = 16 << 10
 	// suppressedKey is the attribute with the number of suppressed lines of the kind.
 	suppressedKey = "suppressed"
 )
@@ -69,6 +71,9 @@ func (l *limiter) init(over func()) { l.kinds, l.over = make(map[kind]*repeated)
 
 // admit counts a line. Where it passes, suppressed is the number of those before it that did not.
 func (l *limiter) admit(k kind, now time.Time) (v verdict, suppressed int) {
+	if l.closed {
+		return pass, 0 // nothing would write a line that is held back now
+	}
 	one := l.kinds[k]
 	if one == nil && len(l.kinds) >= mostKinds {
 		k = kind{message: k.message}
@@ -77,7 +82,7 @@ func (l *limiter) admit(k kind, now time.Time) (v verdict, suppressed int) {
 	if one == nil {
 		one = new(repeated)
 		l.kinds[k] = one
-		if len(l.kinds) == 1 && !l.closed {
+		if len(l.kinds) == 1 {
 			l.arm()
 		}
 	}
