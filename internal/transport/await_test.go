@@ -36,6 +36,13 @@ func ask(c *Conn, body string) outcome {
 	return *result
 }
 
+// settled is ask. When it returns, whoever has read the answer has gone on. It is for one goroutine of a bubble.
+func settled(c *Conn, body string) outcome {
+	result := ask(c, body)
+	synctest.Wait()
+	return result
+}
+
 // readers counts the goroutines of the caller's bubble that read connections. Those of an earlier test may still be ending.
 func readers() (n int) {
 	buf := make([]byte, 1<<20)
@@ -72,7 +79,7 @@ func TestWhoAwaitsReadsByItself(t *testing.T) {
 		c := connect(t, Options{}, echo)
 		synctest.Wait()
 		require.Equal(t, 1, readers())
-		require.Equal(t, "one", ask(c, "one").body)
+		require.Equal(t, "one", settled(c, "one").body)
 		synctest.Wait()
 		require.True(t, c.rests())
 		require.Zero(t, readers(), "nobody reads where nothing is to be read")
@@ -152,7 +159,7 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var after atomic.Int64
 		c := connect(t, Options{}, slowEcho(&after))
-		require.NoError(t, ask(c, "x").err)
+		require.NoError(t, settled(c, "x").err)
 		require.True(t, c.rests())
 
 		after.Store(int64(time.Second))
@@ -168,16 +175,16 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 
 		// Such a connection keeps its reader for a while, and then tries again.
 		after.Store(0)
-		require.NoError(t, ask(c, "y").err)
+		require.NoError(t, settled(c, "y").err)
 		require.True(t, c.rests(), "the answer has come long after it was found to be slow")
 		after.Store(int64(patience + time.Millisecond))
-		require.NoError(t, ask(c, "y").err)
+		require.NoError(t, settled(c, "y").err)
 		require.False(t, c.rests())
 		after.Store(0)
-		require.NoError(t, ask(c, "y").err)
+		require.NoError(t, settled(c, "y").err)
 		require.False(t, c.rests())
 		time.Sleep(restlessFor)
-		require.NoError(t, ask(c, "y").err)
+		require.NoError(t, settled(c, "y").err)
 		require.True(t, c.rests())
 	})
 }
@@ -185,7 +192,7 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 // lateAgain asks until an answer was read by one who awaited it in vain, and returns for how long the connection does not rest then.
 func lateAgain(t *testing.T, c *Conn) time.Duration {
 	for before := c.restless(); c.restless().Equal(before); {
-		require.NoError(t, ask(c, "x").err)
+		require.NoError(t, settled(c, "x").err)
 	}
 	return time.Until(c.restless())
 }
@@ -209,7 +216,7 @@ func TestAConnectionThatIsLateAgainAndAgainRestsEverLess(t *testing.T) {
 		for range 10 {
 			after.Store(0)
 			time.Sleep(2 * restlessForLong)
-			require.NoError(t, ask(c, "x").err)
+			require.NoError(t, settled(c, "x").err)
 			require.True(t, c.rests())
 			after.Store(int64(late))
 			require.LessOrEqual(t, lateAgain(t, c), restlessFor)
@@ -221,7 +228,7 @@ func TestAwaitEndsWhenWhatItWaitsForHappensWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var after atomic.Int64
 		c := connect(t, Options{}, slowEcho(&after))
-		require.NoError(t, ask(c, "x").err)
+		require.NoError(t, settled(c, "x").err)
 
 		after.Store(int64(time.Minute / 10))
 		one, done := call("y")
@@ -238,7 +245,7 @@ func TestAwaitEndsWhenWhatItWaitsForHappensWithoutAnAnswer(t *testing.T) {
 		close(happened)
 		time.Sleep(restlessFor)
 		after.Store(0)
-		require.NoError(t, ask(c, "z").err)
+		require.NoError(t, settled(c, "z").err)
 		require.True(t, c.rests())
 		c.Await(happened)
 		require.True(t, c.rests(), "there was nothing to read")
@@ -281,7 +288,7 @@ func TestCloseBetweenSendAndAwaitFailsTheCallOnce(t *testing.T) {
 			_, _ = p.next()
 			<-stop
 		})
-		require.NoError(t, ask(c, "x").err)
+		require.NoError(t, settled(c, "x").err)
 		one, ended, result := awaitedCall("y")
 		require.NoError(t, c.Send(one))
 		require.True(t, c.rests())
@@ -290,7 +297,7 @@ func TestCloseBetweenSendAndAwaitFailsTheCallOnce(t *testing.T) {
 		<-ended // a second Done would close it again
 		require.ErrorContains(t, result.err, "enough")
 		require.True(t, failure(t, result.err).Sent)
-		require.ErrorContains(t, ask(c, "z").err, "enough")
+		require.ErrorContains(t, settled(c, "z").err, "enough")
 		require.Zero(t, c.InFlight())
 	})
 }
@@ -298,7 +305,7 @@ func TestCloseBetweenSendAndAwaitFailsTheCallOnce(t *testing.T) {
 func TestAConnectionThatIsClosedWhileItRestsLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{}, echo)
-		require.NoError(t, ask(c, "x").err)
+		require.NoError(t, settled(c, "x").err)
 		require.True(t, c.rests())
 		c.Close(nil)
 		time.Sleep(2 * restFor)
