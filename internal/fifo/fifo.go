@@ -1,6 +1,11 @@
 // Package fifo is a queue.
 package fifo
 
+import (
+	"iter"
+	"slices"
+)
+
 // Queue is first in, first out. It uses its memory again, so that a steady flow through it allocates nothing. The zero Queue
 // is empty. It has no lock.
 type Queue[T any] struct {
@@ -16,6 +21,14 @@ func (q *Queue[T]) Len() int { return len(q.items) - q.head }
 
 // At returns item i, counted from the oldest on.
 func (q *Queue[T]) At(i int) T { return q.items[q.head+i] }
+
+// All yields the items from the oldest on. The loop must not change the queue, unless it ends with that.
+func (q *Queue[T]) All() iter.Seq2[int, T] { return slices.All(q.items[q.head:]) }
+
+// Replace puts items into the place of item i, counted from the oldest on.
+func (q *Queue[T]) Replace(i int, items ...T) {
+	q.items = slices.Replace(q.items, q.head+i, q.head+i+1, items...)
+}
 
 // Push puts an item at the end.
 func (q *Queue[T]) Push(v T) {

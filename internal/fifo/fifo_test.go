@@ -46,6 +46,32 @@ func TestWhatWasNotPoppedCanStillGoFirst(t *testing.T) {
 	}
 }
 
+func TestSeveralItemsTakeThePlaceOfOne(t *testing.T) {
+	for popped := range 3 {
+		for i, want := range [][]int{{7, 8, 9, 1, 2}, {0, 7, 8, 9, 2}, {0, 1, 7, 8, 9}} {
+			var q Queue[int]
+			for v := range 3 + popped {
+				q.Push(v - popped)
+			}
+			for range popped {
+				q.Pop()
+			}
+			q.Replace(i, 7, 8, 9)
+			var got []int
+			for at, v := range q.All() {
+				require.Equal(t, len(got), at)
+				require.Equal(t, v, q.At(at))
+				got = append(got, v)
+			}
+			require.Equal(t, want, got)
+			for _, v := range want {
+				require.Equal(t, v, q.Pop())
+			}
+			require.Zero(t, q.Len())
+		}
+	}
+}
+
 func TestASteadyFlowAllocatesNothing(t *testing.T) {
 	var q Queue[int]
 	for i := range 10 {
