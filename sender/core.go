@@ -2,6 +2,8 @@ package sender
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/gosamsa/samsa/protocol"
@@ -104,6 +106,7 @@ type parcel struct {
 	hops       int       // tries in a row that a newer leader has spared the backoff
 	lastErr    error     // why its last try failed
 	rebuilding bool      // it is being replaced by other batches, which takes a worker's time
+	nextPart   *parcel   // the part of the same split batch that enters the window when this part is sent or ends
 	cargo      any       // what the glue knows of it; the core does not look at it
 }
 
@@ -135,8 +138,12 @@ type laneConfig struct {
 type lane struct {
 	cfg *laneConfig
 
-	// window holds, in order, every batch that was in a request and is not settled, the unresolved ones among them.
+	// window holds, in order, every batch that was in a request and is not settled, the unresolved ones among them. Of a split batch it
+	// also holds the first part that was in no request. Further parts wait outside, linked by nextPart: a batch can be cut into thousands
+	// of parts, and most events visit the whole window. A waiting part is equal to the part in front of it in all that events look at: it is
+	// retrying, has no sequence and no doubt, and has the same age. So only an event that sends or ends the part in front concerns it.
 	window   []*parcel
+	waiting  int // parts outside the window
 	flying   int // of these in flight
 	id       identity
 	next     int32 // the sequence of the next batch
@@ -234,6 +241,29 @@ func (l *lane) hasRetrying() bool {
 	return false
 }
 
+// admitNextPart takes the part that waits behind p out of its line, and returns it for the window; nil when there is none.
+func (l *lane) admitNextPart(p *parcel) *parcel {
+	next := p.nextPart
+	if next != nil {
+		p.nextPart = nil
+		l.waiting--
+	}
+	return next
+}
+
+// withWaitingParts yields p and the parts that wait behind it, in order. The loop may end the part that it has reached.
+func (p *parcel) withWaitingParts() iter.Seq[*parcel] {
+	return func(yield func(*parcel) bool) {
+		for p != nil {
+			next := p.nextPart
+			if !yield(p) {
+				return
+			}
+			p = next
+		}
+	}
+}
+
 // idle tells whether the lane has nothing under way.
 func (l *lane) idle() bool { return len(l.window) == 0 }
 
@@ -300,6 +330,8 @@ func (l *lane) admitsNew(now time.Time) bool {
 func (l *lane) sent(p *parcel) {
 	if p.state == sealed {
 		l.window = append(l.window, p)
+	} else if next := l.admitNextPart(p); next != nil {
+		l.window = slices.Insert(l.window, slices.Index(l.window, p)+1, next)
 	}
 	if l.cfg.idempotent && p.sequence == noSequence {
 		p.id, p.sequence = l.id, l.next
@@ -333,12 +365,12 @@ func (l *lane) landed(p *parcel) (late bool) {
 	return p.state == unresolved || p.state == settled
 }
 
-// drop removes a settled parcel from the window.
+// drop removes a settled parcel from the window. The part that waits behind it takes its place.
 func (l *lane) drop(p *parcel) {
-	for i, q := range l.window {
-		if q == p {
-			l.window = append(l.window[:i], l.window[i+1:]...)
-			return
-		}
+	i := slices.Index(l.window, p)
+	if next := l.admitNextPart(p); next != nil {
+		l.window[i] = next
+		return
 	}
+	l.window = slices.Delete(l.window, i, i+1)
 }

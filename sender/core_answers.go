@@ -430,22 +430,18 @@ func (l *lane) rejected(p *parcel, a answer, now time.Time) []action {
 }
 
 // replace puts parts in p's place, in order: what is left of a rejected batch, or the parts of a split one. They start
-// without a sequence and with p's age.
+// without a sequence and with p's age. The first part enters the window, and each other part waits behind the one before it.
 func (l *lane) replace(p *parcel, parts []*parcel) []action {
-	for i, q := range l.window {
-		if q != p {
-			continue
-		}
-		rest := append([]*parcel(nil), l.window[i+1:]...)
-		l.window = append(append(l.window[:i], parts...), rest...)
-		for _, part := range parts {
-			part.state, part.created, part.sequence = retrying, p.created, noSequence
-			part.rebuilding = false
-			part.notBefore, part.epochSeen, part.tries = p.notBefore, p.epochSeen, p.tries
-		}
-		p.state = settled
-		break
+	last := p
+	for _, part := range parts {
+		part.state, part.created, part.sequence = retrying, p.created, noSequence
+		part.rebuilding = false
+		part.notBefore, part.epochSeen, part.tries = p.notBefore, p.epochSeen, p.tries
+		last.nextPart, last = part, part
 	}
+	l.waiting += len(parts)
+	p.state = settled
+	l.drop(p)
 	return l.tidy()
 }
 

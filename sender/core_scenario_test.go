@@ -263,6 +263,9 @@ func (s *story) state() string {
 		if p.doubtful {
 			b.WriteString(" doubtful")
 		}
+		for part := p.nextPart; part != nil; part = part.nextPart {
+			fmt.Fprintf(&b, ", then %s waits", s.nameOf[part])
+		}
 		b.WriteString("\n")
 	}
 	return b.String()

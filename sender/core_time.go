@@ -16,13 +16,15 @@ import (
 // tick ends what is over its time.
 func (l *lane) tick(now time.Time) []action {
 	var out []action
-	for _, p := range append([]*parcel(nil), l.window...) {
+	for _, p := range slices.Clone(l.window) {
 		if p.rebuilding || !l.overdue(p, now) {
 			continue
 		}
 		switch p.state {
 		case retrying:
-			out = append(out, l.expire(p)...)
+			for part := range p.withWaitingParts() {
+				out = append(out, l.expire(part)...)
+			}
 		case inFlight:
 			err := l.failure(p, record.ErrDeliveryTimeout, true)
 			err.Detail = l.expiryDetail(p)
@@ -194,14 +196,17 @@ func (l *lane) outlived() (out []action) {
 // abort ends everything: the producer closes.
 func (l *lane) abort(cause error) []action {
 	var out []action
-	for _, p := range append([]*parcel(nil), l.window...) {
+	for _, p := range slices.Clone(l.window) {
 		switch p.state {
 		case inFlight:
 			p.step(evOverdue)
 			out = append(out, action{parcel: p, kind: actFail, err: l.failure(p, cause, true)})
 		case retrying:
-			if !p.rebuilding {
-				out = append(out, l.giveUp(p, cause, false)...)
+			if p.rebuilding {
+				continue
+			}
+			for part := range p.withWaitingParts() {
+				out = append(out, l.giveUp(part, cause, false)...)
 			}
 		}
 	}
@@ -212,13 +217,15 @@ func (l *lane) abort(cause error) []action {
 // that is what has no sequence, which is certainly not written; a batch with one keeps trying. Without, it is everything.
 func (l *lane) refuse(err *record.Error) []action {
 	var out []action
-	for _, p := range append([]*parcel(nil), l.window...) {
+	for _, p := range slices.Clone(l.window) {
 		if p.state != retrying || p.sequence != noSequence || p.rebuilding {
 			continue
 		}
-		ended := l.giveUp(p, err.Err, err.Retriable)
-		ended[0].err.Detail = err.Detail
-		out = append(out, ended...)
+		for part := range p.withWaitingParts() {
+			ended := l.giveUp(part, err.Err, err.Retriable)
+			ended[0].err.Detail = err.Detail
+			out = append(out, ended...)
+		}
 	}
 	return out
 }

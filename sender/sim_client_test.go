@@ -468,8 +468,12 @@ func (c *simClient) rebuildOne(l *simLane) {
 	case c.s.hits(faultRebuild, 20):
 		c.s.fails(b.records, &record.Error{Err: record.ErrNeighbourRejected})
 	case a.kind == actSplit:
-		half := len(b.records) / 2
-		groups = [][]int{b.records[:half:half], b.records[half:]}
+		for rest := b.records; len(rest) > 0; {
+			n := 1 + c.s.rng.IntN((len(b.records)+1)/2) // at least two parts
+			n = min(n, len(rest))
+			groups = append(groups, rest[:n:n])
+			rest = rest[n:]
+		}
 	default:
 		var rest []int
 		for i, r := range b.records {

@@ -203,9 +203,17 @@ func (s *sim) checkResolved(l *simLane, part *simPart, a answer) {
 // inspect compares the core's own counts with what the client knows, and looks at the order of its window.
 func (s *sim) inspect() {
 	for _, l := range s.client.lanes {
-		flying := 0
+		flying, waiting := 0, 0
 		var last *parcel
 		for _, p := range l.lane.window {
+			for part := p.nextPart; part != nil; part = part.nextPart {
+				waiting++
+				for _, q := range []*parcel{p, part} {
+					if q.state != retrying || q.rebuilding || q.sequence != noSequence || q.maybeWritten() || !part.created.Equal(q.created) {
+						panic("a part waits outside the window behind one from which it differs")
+					}
+				}
+			}
 			if p.awaiting {
 				flying++
 			}
@@ -219,6 +227,9 @@ func (s *sim) inspect() {
 				panic(fmt.Sprintf("sequence %d stands before %d", last.sequence, p.sequence))
 			}
 			last = p
+		}
+		if waiting != l.lane.waiting {
+			panic(fmt.Sprintf("%d parts wait outside the window, counted %d", waiting, l.lane.waiting))
 		}
 		// Without idempotence a batch that has expired in flight is forgotten, and keeps its place there.
 		if flying > l.lane.flying || s.cfg.idempotent && flying < l.lane.flying || l.lane.flying > s.cfg.maxInFlight {

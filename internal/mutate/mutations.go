@@ -83,6 +83,12 @@ var mutations = []mutation{
 		name: "a new identity goes on with the old sequence", file: core, by: "core",
 		right: "l.id, l.next, l.acked, l.needBump, l.gap = id, 0, false, false, false", wrong: "l.id, l.acked, l.needBump, l.gap = id, false, false, false",
 	}, {
+		name: "a part of a split batch goes behind later batches", file: core, by: "core",
+		right: "slices.Insert(l.window, slices.Index(l.window, p)+1, next)", wrong: "append(l.window, next)",
+	}, {
+		name: "the part behind one that has ended is lost", file: core, by: "core",
+		right: "\t\tl.window[i] = next\n\t\treturn\n", wrong: "",
+	}, {
 		name: "an identity outlives its cluster", file: times, by: "core",
 		right: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif l.id.valid {\n", wrong: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif false {\n",
 	}, {
