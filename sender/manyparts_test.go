@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -119,8 +120,8 @@ func TestWhatEndsABatchEndsAllPartsThatWaitBehindIt(t *testing.T) {
 // laneMeter is a handler of the trace. Trace lines are written under the partition's lock, so it may look at the lane.
 type laneMeter struct {
 	slog.Handler
-	part           *partition
-	largest, parts int
+	part                 *partition
+	largest, parts, pack int
 }
 
 func (m *laneMeter) Enabled(context.Context, slog.Level) bool { return true }
@@ -128,6 +129,7 @@ func (m *laneMeter) WithAttrs([]slog.Attr) slog.Handler       { return m }
 func (m *laneMeter) Handle(_ context.Context, r slog.Record) error {
 	if m.part != nil && r.Level == LevelTrace {
 		m.largest = max(m.largest, len(m.part.lane.window))
+		m.pack = max(m.pack, m.part.pack.Len())
 		m.parts = max(m.parts, len(m.part.lane.window)+m.part.lane.waiting)
 	}
 	return nil
@@ -142,7 +144,7 @@ func TestABatchOfManyRecordsIsSplitIntoAsManyBatches(t *testing.T) {
 			meter := &laneMeter{}
 			onRig(t, topicT(1, 1), func(c *Config) {
 				c.Logger = slog.New(meter)
-				c.Accumulator.BatchSize, c.Accumulator.Linger = 32<<10, 10*time.Millisecond
+				c.Accumulator.BatchSize, c.Accumulator.Linger = 8<<10, 10*time.Millisecond
 				if c.Idempotent = idempotent; !idempotent {
 					c.MaxInFlight = 1
 				}
@@ -150,10 +152,13 @@ func TestABatchOfManyRecordsIsSplitIntoAsManyBatches(t *testing.T) {
 				r.send(0, "warm up").acked()
 				r.c.SetSettings("t", testbroker.TopicSettings{MessageMaxBytes: record.BatchHeaderSize + 20})
 				meter.part = r.part(0).Owner().(*partition)
+				r.c.Hang(1)
 				var all []sent
 				for i := range n {
 					all = append(all, r.append(0, &record.Record{Topic: "t", Value: strconv.AppendInt(nil, int64(i), 10)}))
 				}
+				synctest.Wait()
+				r.c.Unhang(1)
 				for i, s := range all {
 					require.EqualValues(t, i+1, s.acked())
 				}
@@ -161,7 +166,8 @@ func TestABatchOfManyRecordsIsSplitIntoAsManyBatches(t *testing.T) {
 					require.Equal(t, strconv.Itoa(i), value)
 				}
 			})
-			require.Greater(t, meter.parts, n/20, "a batch was cut into many parts")
+			require.Greater(t, meter.parts, 200, "a batch was cut into many parts")
+			require.Greater(t, meter.pack, 200, "a batch was cut into many parts before it was sent")
 			require.Less(t, meter.largest, 20)
 		})
 	}

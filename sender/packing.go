@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"slices"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
@@ -19,7 +18,7 @@ func (p *partition) packFullLocked() {
 	if p.s.cfg.Accumulator.Compressor == nil {
 		return
 	}
-	for len(p.pack) < packAhead && p.acc.Full() {
+	for p.pack.Len() < packAhead && p.acc.Full() {
 		if !p.sealLocked() {
 			return
 		}
@@ -33,7 +32,7 @@ func (p *partition) takeLocked() *cargo {
 		return nil
 	}
 	c := p.newCargo(b)
-	p.pack = append(p.pack, c)
+	p.pack.Push(c)
 	return c
 }
 
@@ -79,8 +78,11 @@ func (p *partition) prepare(c *cargo) {
 		done[i].packed = true
 	}
 	abandoned = c.abandoned
-	if i := slices.Index(p.pack, c); i >= 0 {
-		p.pack = slices.Replace(p.pack, i, i+1, done...)
+	for i, q := range p.pack.All() {
+		if q == c {
+			p.pack.Replace(i, done...)
+			break
+		}
 	}
 	if !p.stopped {
 		p.kickLocked(time.Now())

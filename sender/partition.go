@@ -2,12 +2,12 @@ package sender
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/fifo"
 	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -34,9 +34,9 @@ type partition struct {
 	queued   bool      // stands in a broker's ready queue
 	ticket   uint64    // its place there, counted up with each
 	queuedAt time.Time
-	quiet    bool     // it was put there by one who waits, who may not have woken the broker: see workFor
-	fill     uint64   // the newest request that took a batch
-	pack     []*cargo // sealed, in order: being compressed, or held back because the last request was full
+	quiet    bool               // it was put there by one who waits, who may not have woken the broker: see workFor
+	fill     uint64             // the newest request that took a batch
+	pack     fifo.Queue[*cargo] // sealed, in order: being compressed, or held back because the last request was full
 	timer    *time.Timer
 	due      time.Time // when timer fires; zero when it is not armed
 	stopped  bool
@@ -91,7 +91,7 @@ func (p *partition) enqueueLocked(now time.Time) *broker {
 	}
 	p.packFullLocked()
 	if p.broker == nil {
-		if p.acc.Ready() || p.lane.hasRetrying() || len(p.pack) > 0 {
+		if p.acc.Ready() || p.lane.hasRetrying() || p.pack.Len() > 0 {
 			p.askLeaderLocked(now)
 		}
 		return nil
@@ -115,7 +115,7 @@ func (p *partition) askLeaderLocked(now time.Time) {
 // sendableLocked tells whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
 // identity is missing, it is asked for.
 func (p *partition) sendableLocked(now time.Time) bool {
-	fresh := len(p.pack) > 0 && p.pack[0].packed || len(p.pack) == 0 && p.acc.Ready()
+	fresh := p.pack.Len() > 0 && p.pack.At(0).packed || p.pack.Len() == 0 && p.acc.Ready()
 	if !fresh && !p.lane.hasRetrying() {
 		return false
 	}
@@ -169,10 +169,10 @@ func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space
 			return trip{}, false
 		}
 	} else {
-		if len(p.pack) == 0 && !p.sealLocked() || !p.pack[0].packed {
+		if p.pack.Len() == 0 && !p.sealLocked() || !p.pack.At(0).packed {
 			return trip{}, false
 		}
-		c = p.pack[0]
+		c = p.pack.At(0)
 	}
 	if p.topicID.IsZero() {
 		space -= len(p.acc.Topic()) // in place of the id
@@ -182,7 +182,7 @@ func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space
 		return trip{}, true
 	}
 	if again == nil {
-		p.pack = slices.Delete(p.pack, 0, 1)
+		p.pack.Pop()
 	}
 	p.fill = r.number
 	c.parcel.byName = c.parcel.byName || byName
@@ -219,7 +219,7 @@ func (p *partition) keepsPlace(b *broker, ticket uint64) bool {
 
 // isEmptyLocked tells whether the partition has no batch at all.
 func (p *partition) isEmptyLocked() bool {
-	if !p.lane.idle() || len(p.pack) > 0 {
+	if !p.lane.idle() || p.pack.Len() > 0 {
 		return false
 	}
 	_, waiting := p.acc.OldestWaiting()
@@ -314,7 +314,7 @@ func (p *partition) leaveQueueLocked() {
 // the broker knows the sequences. It implements accumulator.Forgetter.
 func (p *partition) Forget(end func() bool) bool {
 	p.mu.Lock()
-	if p.stopped || !p.lane.isQuiet() || len(p.pack) > 0 || !end() {
+	if p.stopped || !p.lane.isQuiet() || p.pack.Len() > 0 || !end() {
 		p.mu.Unlock()
 		return false
 	}
@@ -505,8 +505,8 @@ func (p *partition) onTimer() {
 	if next, ok := p.lane.nextDeadline(); ok {
 		p.armLocked(next)
 	}
-	if len(p.pack) > 0 && p.pack[0].packed {
-		p.armLocked(p.pack[0].batch.Created.Add(p.s.cfg.DeliveryTimeout))
+	if p.pack.Len() > 0 && p.pack.At(0).packed {
+		p.armLocked(p.pack.At(0).batch.Created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.finishLocked(actions, now)
 
@@ -527,9 +527,8 @@ func (p *partition) onTimer() {
 
 // expiredPackLocked takes the sealed batches that were never sent and were created up to over.
 func (p *partition) expiredPackLocked(over time.Time) (expired []*cargo) {
-	for len(p.pack) > 0 && p.pack[0].packed && !p.pack[0].batch.Created.After(over) {
-		expired = append(expired, p.pack[0])
-		p.pack = slices.Delete(p.pack, 0, 1)
+	for p.pack.Len() > 0 && p.pack.At(0).packed && !p.pack.At(0).batch.Created.After(over) {
+		expired = append(expired, p.pack.Pop())
 	}
 	return expired
 }
@@ -541,9 +540,8 @@ func (p *partition) refuse(err *record.Error) {
 	now := time.Now()
 	p.mu.Lock()
 	var waiting []*cargo
-	for len(p.pack) > 0 && p.pack[0].packed {
-		waiting = append(waiting, p.pack[0])
-		p.pack = slices.Delete(p.pack, 0, 1)
+	for p.pack.Len() > 0 && p.pack.At(0).packed {
+		waiting = append(waiting, p.pack.Pop())
 	}
 	actions := p.lane.refuse(&mine)
 	p.trace.refused(&mine, actions)
@@ -568,13 +566,13 @@ func (p *partition) abort(cause error, left *Left) {
 	p.trace.aborted(cause, actions)
 	explain(actions, err.Detail)
 	var unsent []*cargo
-	for _, c := range p.pack {
+	for _, c := range p.pack.All() {
 		left.Records += int(c.batch.Count)
 		if c.abandoned = err; c.packed {
 			unsent = append(unsent, c)
 		}
 	}
-	p.pack = nil
+	p.pack = fifo.Queue[*cargo]{}
 	p.mu.Unlock()
 	for _, a := range actions {
 		left.Records += int(a.parcel.count)

@@ -24,7 +24,7 @@ func (p *partition) OldestPending() (appended time.Time, ok bool) {
 	if q := p.oldestSentLocked(); q != nil {
 		note(q.created)
 	}
-	for _, c := range p.pack {
+	for _, c := range p.pack.All() {
 		note(c.batch.Created)
 	}
 	if at, waits := p.acc.OldestWaiting(); waits {
@@ -91,11 +91,11 @@ func (p *partition) whyWaitingLocked() string {
 	switch {
 	case !p.lane.idle():
 		return "earlier records of the partition are unanswered"
-	case len(p.pack) > 0 && !p.pack[0].packed:
+	case p.pack.Len() > 0 && !p.pack.At(0).packed:
 		return "its batch is being compressed"
 	case !p.broker.isConnected():
 		return fmt.Sprintf("%s is still being connected to", p.broker.name())
-	case len(p.pack) == 0 && !p.acc.Ready():
+	case p.pack.Len() == 0 && !p.acc.Ready():
 		return "linger.ms has not passed"
 	}
 	return fmt.Sprintf("its batch is queued behind those of other partitions of broker %d", p.broker.id)
@@ -165,7 +165,7 @@ func (p *partition) explainExpiredLocked(actions []action) {
 
 // whyUndeliveredLocked is whyPendingLocked where a record is undelivered, and "" where none is.
 func (p *partition) whyUndeliveredLocked() string {
-	if _, waits := p.acc.OldestWaiting(); !waits && len(p.pack) == 0 && p.oldestSentLocked() == nil {
+	if _, waits := p.acc.OldestWaiting(); !waits && p.pack.Len() == 0 && p.oldestSentLocked() == nil {
 		return ""
 	}
 	return "undelivered because " + p.whyPendingLocked(time.Now())

@@ -198,7 +198,7 @@ func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.D
 	if p.queued {
 		stalled = now.Sub(p.queuedAt)
 	}
-	return len(p.lane.window) + p.lane.waiting + len(p.pack) + acc.Waiting(), stalled
+	return len(p.lane.window) + p.lane.waiting + p.pack.Len() + acc.Waiting(), stalled
 }
 
 // Left is what Abort found undelivered.
