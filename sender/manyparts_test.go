@@ -127,7 +127,7 @@ type laneMeter struct {
 func (m *laneMeter) Enabled(context.Context, slog.Level) bool { return true }
 func (m *laneMeter) WithAttrs([]slog.Attr) slog.Handler       { return m }
 func (m *laneMeter) Handle(_ context.Context, r slog.Record) error {
-	if m.part != nil && r.Level == LevelTrace {
+	if r.Level == LevelTrace && m.part != nil {
 		m.largest = max(m.largest, len(m.part.lane.window))
 		m.pack = max(m.pack, m.part.pack.Len())
 		m.parts = max(m.parts, len(m.part.lane.window)+m.part.lane.waiting)
