@@ -260,3 +260,35 @@ func TestANewTopicGetsNoIdentityOfTheFormerClusterWithTheSameID(t *testing.T) {
 		require.Equal(t, []string{"q", "p"}, values)
 	})
 }
+
+// As above, and the new cluster does not have the known topic, or not yet: no topic id tells that it is another cluster.
+func TestANewTopicGetsNoIdentityOfTheFormerClusterThoughNoKnownTopicIsThere(t *testing.T) {
+	for _, code := range []protocol.ErrorCode{protocol.UnknownTopicOrPartition, protocol.LeaderNotAvailable, protocol.TopicAuthorizationFailed} {
+		t.Run(code.Name(), func(t *testing.T) {
+			cfg := topics(1, 1)
+			cfg.Topics["u"] = 1
+			bubble(t, cfg, func(t *testing.T, c *testbroker.Cluster) {
+				p := start(t, c, named("P"))
+				_, err := p.Send(t.Context(), to(0, "before"), nil).Get(t.Context())
+				require.NoError(t, err)
+				known := func(r *testbroker.Request) bool {
+					topics := r.Message.(*protocol.MetadataRequest).Topics
+					return *r.Header.ClientID == "P" && len(topics) > 0 && *topics[0].Name == "t"
+				}
+				c.On(protocol.Metadata).When(known).Do(testbroker.Fail(code))
+				c.Replace(testbroker.ClusterID)
+				q := start(t, c, named("Q"))
+				u := func(value string) *producer.Record { return &producer.Record{Topic: "u", Value: []byte(value)} }
+				_, err = q.Send(t.Context(), u("q"), nil).Get(t.Context())
+				require.NoError(t, err)
+				_, err = p.Send(t.Context(), u("p"), nil).Get(t.Context())
+				require.NoError(t, err)
+				var values []string
+				for _, r := range c.Log("u", 0) {
+					values = append(values, string(r.Value))
+				}
+				require.Equal(t, []string{"q", "p"}, values)
+			})
+		})
+	}
+}

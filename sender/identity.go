@@ -102,7 +102,7 @@ func (d *identities) retire(p *partition, used identity, last bool) {
 	}
 }
 
-// recreatedIn notes that a snapshot reports a recreated topic.
+// recreatedIn notes that a snapshot reports a recreated topic, or perhaps a recreated cluster. A generation of zero is none.
 func (d *identities) recreatedIn(generation uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -288,6 +288,7 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	if p.lane.life != life {
 		p.s.ids.recreatedIn(snapshot.Generation)
 	}
+	p.s.ids.recreatedIn(snapshot.Recreated)
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
 		p.leaveQueueLocked()

@@ -31,6 +31,8 @@ type Client struct {
 	delivering bool
 	// conn carries the requests; it may have ended.
 	conn *transport.Conn
+	// unproven: conn has followed another connection, and no topic id has shown yet that it leads to the same cluster.
+	unproven bool
 	// waiting is there while somebody needs a connection.
 	waiting *connection
 	// refresh is Refresh's wish, which is granted from notBefore on; that of RefreshTopic is in topics.stale. renewAt is when

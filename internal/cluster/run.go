@@ -226,6 +226,7 @@ func (c *Client) adopt(r reply, done *completion) {
 	c.failures, c.searching = 0, time.Time{}
 	if c.conn != r.conn {
 		c.conn, done.replaced = r.conn, c.conn
+		c.unproven = done.replaced != nil
 	}
 	if c.waiting != nil {
 		c.waiting.conn = c.conn
@@ -241,6 +242,7 @@ func (c *Client) take(q question, r reply, done *completion) {
 		c.discardCluster(done.now)
 		done.notice = c.replacementNotice(before.ClusterID, m.Snapshot.ClusterID, r.address, done.now)
 	}
+	c.prove(before, &m)
 	for name, code := range m.codes {
 		if e := c.topics.all[name]; e != nil { // else it was forgotten meanwhile
 			c.takeTopic(e, code, &m, done)
@@ -256,6 +258,30 @@ func (c *Client) take(q question, r reply, done *completion) {
 	c.servers.prune(m.Snapshot.Brokers)
 	throttle := time.Duration(protocol.ThrottleMs(r.resp, r.version)) * time.Millisecond
 	c.pace(q, m, min(throttle, c.cfg.longestThrottle()), done.now)
+}
+
+// prove looks for a topic whose id shows that a new connection leads to the same cluster as the one before. A cluster that was recreated
+// under its former id may lack the known topics, or report errors for them. If the first topic that is new comes without a proof, the
+// snapshot says so: the producer id may be another producer's in this cluster. It needs mu.
+func (c *Client) prove(before *Snapshot, m *merged) {
+	if !c.unproven {
+		return
+	}
+	c.unproven = !m.replaced
+	doubt := false
+	for name, code := range m.codes {
+		was, is := before.Topic(name), m.Snapshot.Topic(name)
+		switch {
+		case !c.unproven, code != protocol.None || is == nil:
+		case was == nil, was.ID != is.ID:
+			doubt = true
+		default:
+			c.unproven = false
+		}
+	}
+	if doubt && c.unproven {
+		m.Snapshot.Recreated, c.unproven = m.Snapshot.Generation, false
+	}
 }
 
 // takeTopic settles what an answer says of one topic. It needs mu.

@@ -207,6 +207,9 @@ type Snapshot struct {
 	Brokers   map[int32]Broker
 	// Generation grows with every snapshot of one client. Zero is the empty one from before the first answer.
 	Generation uint64
+	// Recreated is the newest generation with which the cluster may have become another one under its former id; zero if there is none. A producer
+	// id from before may be another producer's now.
+	Recreated uint64
 
 	topics immutable.Map[*Topic]
 }
