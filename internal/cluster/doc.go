@@ -15,6 +15,10 @@
 // A Client has one goroutine, and one more for each server that it is just asking. It does nothing before it is asked for a
 // topic, and an idle one wakes only for metadata.max.age.ms.
 //
+// The client requests a new topic at once, together with other new topics, and without regard to the backoff of the known topics. However
+// many new topics there are, at most one request for them precedes known topics that are due: for Refresh, RefreshTopic, AwaitLeader,
+// metadata.max.age.ms, or to forget idle topics.
+//
 // # Another cluster behind the same addresses
 //
 // A cluster can be discarded and recreated, and a DNS name can move to another cluster. A Metadata response with another cluster

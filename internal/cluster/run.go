@@ -35,37 +35,33 @@ func (c *Client) run() {
 	}
 }
 
-// plan returns what to ask now, or when there will be something to ask; zero is never.
+// plan returns what to ask now, or when there will be something to ask; zero is never. While topics are wanted all the time, every other
+// request is for the known topics, if these are due.
 func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	again := c.knownDue(now)
+	if c.knownNext && !again.IsZero() && !again.After(now) {
+		return c.refreshKnown(now), now, true
+	}
 	// Topics that are not known yet come first, and without regard to the backoff of the others.
 	if len(c.topics.due) > 0 && !c.topics.due[0].next.After(now) && c.firstKnown() {
 		return c.refreshAll(), now, true
 	}
 	names, due := c.topics.takeDue(now, c.cfg.RequestTimeout)
 	if len(names) > 0 {
+		c.knownNext = true
 		return question{topics: names, create: c.cfg.AllowAutoTopicCreation}, now, true
 	}
 	if c.waiting != nil {
 		return question{all: true}, now, true
 	}
-	if len(c.topics.all) == c.topics.wanted {
+	if again = c.knownDue(now); again.IsZero() { // takeDue may have dropped topics
 		c.refresh = false
 		return q, due, false
 	}
-	again := c.renewAt
-	if c.refresh || len(c.topics.stale) > 0 {
-		again = now
-	}
-	if again.Before(c.notBefore) {
-		again = c.notBefore
-	}
 	if !again.After(now) {
-		if c.refresh || !c.renewAt.After(now) {
-			return c.refreshAll(), now, true
-		}
-		return question{topics: slices.Collect(maps.Keys(c.topics.stale)), wish: true}, now, true
+		return c.refreshKnown(now), now, true
 	}
 	if due.IsZero() || again.Before(due) {
 		due = again
@@ -73,10 +69,34 @@ func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
 	return q, due, false
 }
 
+// knownDue returns when known topics are to be requested, zero if there are none. It needs mu.
+func (c *Client) knownDue(now time.Time) time.Time {
+	if len(c.topics.all) == c.topics.wanted {
+		return time.Time{}
+	}
+	at := c.renewAt
+	if c.refresh || len(c.topics.stale) > 0 {
+		at = now
+	}
+	if at.Before(c.notBefore) {
+		at = c.notBefore
+	}
+	return at
+}
+
+// refreshKnown returns the question for the known topics that are due. It needs mu.
+func (c *Client) refreshKnown(now time.Time) question {
+	if c.refresh || !c.renewAt.After(now) {
+		return c.refreshAll()
+	}
+	c.knownNext = false
+	return question{topics: slices.Collect(maps.Keys(c.topics.stale)), wish: true}
+}
+
 // refreshAll returns the question for all known topics, and takes Refresh's wish. It needs mu.
 func (c *Client) refreshAll() question {
 	q := question{all: true, wish: c.refresh || len(c.topics.stale) > 0}
-	c.refresh = false
+	c.refresh, c.knownNext = false, false
 	return q
 }
 
