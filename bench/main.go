@@ -71,7 +71,7 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	var s load.Spec
 	var where place
 	clients := flags.String("clients", "samsa,franz-go", "`names` of those to measure, of "+strings.Join(client.Names(), ", "))
-	mode := flags.String("mode", string(load.Async), "`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate), full (memory of a full buffer, with -deaf), topics, each, blocked (see -known, -partitions, -waiting)")
+	mode := flags.String("mode", string(load.Async), "`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate), full (memory of a full buffer, with -deaf), topics, each, moves, blocked (see -known, -partitions, -waiting)")
 	flags.IntVar(&s.Size, "size", 100, "`bytes` of a value")
 	flags.IntVar(&s.Keys, "keys", 0, "how many different `keys`; 0 is records without one")
 	flags.IntVar(&s.Goroutines, "goroutines", 1, "how `many` send")

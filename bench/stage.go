@@ -102,6 +102,8 @@ func (s *stage) close() error {
 func (s *stage) topic(ctx context.Context, spec load.Spec) (string, error) {
 	partitions := spec.Partitions
 	switch {
+	case s.cluster == nil && spec.Mode == load.Moves:
+		return discard.MovingTopic(partitions), nil
 	case s.cluster == nil && spec.Brokers > 1:
 		return discard.SpreadTopic(spec.Brokers, partitions), nil
 	case s.cluster == nil:

@@ -62,6 +62,9 @@ func sections() []section {
 	firstRecords := func(n int) workload {
 		return workload{fmt.Sprintf("first records, %s partitions", thousands(float64(n))), with(spec(load.Each, 100), func(s *load.Spec) { s.Partitions = n }), both}
 	}
+	moves := func(n int, names []string) workload {
+		return workload{fmt.Sprintf("leader moves, %s partitions", thousands(float64(n))), with(spec(load.Moves, 100), func(s *load.Spec) { s.Partitions = n }), names}
+	}
 	brokers := func(n int) workload {
 		return workload{fmt.Sprintf("1,000 partitions of %s brokers", thousands(float64(n))), with(async, func(s *load.Spec) { s.Partitions, s.Brokers = 1000, n }), both}
 	}
@@ -102,8 +105,10 @@ func sections() []section {
 		{"partitions", "Many partitions", "100 B without a key.", place{}, []workload{partitions(12), partitions(1000), partitions(10_000)}},
 		{"scale", "Scale: topics, partitions, brokers", "What a step costs when there is much already: the figures count steps. A first send is a record to a topic that the client has not " +
 			"heard of, while so many others are known; a thousand at a time share their Metadata requests. A first record is the first one to each partition of a topic, and " +
-			"includes the topic's metadata. With brokers, the figures count records as in the other tables.", place{}, []workload{
+			"includes the topic's metadata. A leader move is a record that its partition's former leader refuses, with the new leader in the response, after a record was " +
+			"sent to each partition; it includes the record's two requests. With brokers, the figures count records as in the other tables.", place{}, []workload{
 			firstSends(1000, both), firstSends(10_000, both), firstSends(100_000, us), firstRecords(1000), firstRecords(10_000), firstRecords(100_000),
+			moves(1000, both), moves(10_000, both), moves(100_000, us),
 			brokers(1), brokers(10), brokers(100), brokers(1000),
 		}},
 		{"scale-blocked", "Scale: goroutines that wait for a full buffer", "A broker that reads nothing, and a full buffer. The figures count goroutines: what each costs that gives up after five seconds.",

@@ -40,6 +40,9 @@ func SpreadTopic(brokers, partitions int) string {
 
 // brokersOf returns how many brokers lead the partitions of a topic.
 func brokersOf(name string) (n int32) {
+	if isMoving(name) {
+		return 2
+	}
 	var partitions int32
 	if _, err := fmt.Sscanf(name, "spread-%d-%d", &n, &partitions); err != nil || n < 1 {
 		return 1
@@ -77,6 +80,9 @@ type Broker struct {
 	wrong   error
 	conns   map[net.Conn]bool
 	names   map[protocol.UUID]string // topics by id
+	moves   map[partitionKey]moved
+
+	moving atomic.Bool // a client has asked for a moving topic
 }
 
 // Listen starts a broker on a free port of the loopback interface.
@@ -93,7 +99,7 @@ func Listen() (*Broker, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	b := &Broker{listener: l, host: host, port: int32(n), conns: map[net.Conn]bool{}, ended: make(chan struct{}), names: map[protocol.UUID]string{}}
+	b := &Broker{listener: l, host: host, port: int32(n), conns: map[net.Conn]bool{}, ended: make(chan struct{}), names: map[protocol.UUID]string{}, moves: map[partitionKey]moved{}}
 	b.running.Go(b.accept)
 	return b, nil
 }
@@ -305,9 +311,13 @@ func (b *Broker) metadata(m *protocol.MetadataRequest) *protocol.MetadataRespons
 		b.names[topic.ID] = name
 		leaders := brokersOf(name)
 		brokers = max(brokers, leaders)
+		if isMoving(name) {
+			b.moving.Store(true)
+		}
 		for i := range partitionsOf(name) {
+			leader, epoch := b.leader(partitionKey{topic.ID, i}, leaders)
 			topic.Partitions = append(topic.Partitions, protocol.MetadataPartition{
-				Index: i, LeaderID: 1 + i%leaders, Replicas: []int32{1 + i%leaders}, ISR: []int32{1 + i%leaders},
+				Index: i, LeaderID: leader, LeaderEpoch: epoch, Replicas: []int32{leader}, ISR: []int32{leader},
 			})
 		}
 		r.Topics = append(r.Topics, topic)
@@ -328,7 +338,8 @@ func idOf(name string) protocol.UUID {
 func (s *session) take() (protocol.Response, error) {
 	var batches, records, bytes int64
 	r := &s.answer
-	r.Topics = r.Topics[:0]
+	r.Topics, r.NodeEndpoints = r.Topics[:0], nil
+	moving := s.b.moving.Load()
 	for i := range s.produce.Topics {
 		t := &s.produce.Topics[i]
 		if i == cap(r.Topics) {
@@ -343,8 +354,11 @@ func (s *session) take() (protocol.Response, error) {
 			if err != nil {
 				return nil, err
 			}
-			batches, records, bytes = batches+1, records+int64(h.Count), bytes+int64(len(p.Records))
-			a.Partitions = append(a.Partitions, protocol.ProducePartitionResponse{Index: p.Index, LogAppendTimeMs: -1})
+			answer := protocol.ProducePartitionResponse{Index: p.Index, LogAppendTimeMs: -1}
+			if !moving || !s.b.refuse(t, &h, r, &answer) {
+				batches, records, bytes = batches+1, records+int64(h.Count), bytes+int64(len(p.Records))
+			}
+			a.Partitions = append(a.Partitions, answer)
 		}
 	}
 	s.b.requests.Add(1)

@@ -34,6 +34,24 @@ func TestEverythingIsTakenAndCounted(t *testing.T) {
 	require.Greater(t, c.Bytes, int64(3*61))
 }
 
+func TestTheLeaderOfAMovingTopicMovesBeforeEachBatchButTheFirst(t *testing.T) {
+	b, err := Listen()
+	require.NoError(t, err)
+	p, err := producer.New(producer.DefaultConfig(b.Address()))
+	require.NoError(t, err)
+	ctx := t.Context()
+	for range 4 {
+		_, err := p.Send(ctx, &producer.Record{Topic: MovingTopic(3), Partition: producer.PartitionOf(1)}, nil).Get(ctx)
+		require.NoError(t, err)
+	}
+	require.NoError(t, p.Close(context.WithoutCancel(ctx)))
+	require.NoError(t, b.Close())
+	require.NoError(t, b.Trouble())
+	require.EqualValues(t, 4, b.Counts().Records)
+	require.EqualValues(t, 7, b.Counts().Requests, "three were refused")
+	require.Equal(t, int32(3), b.moves[partitionKey{idOf(MovingTopic(3)), 1}].epoch)
+}
+
 // hangsUp connects, sends some bytes, and hangs up as told; it returns when the broker has noticed.
 func hangsUp(t *testing.T, b *Broker, sent []byte, how func(*net.TCPConn)) {
 	t.Helper()

@@ -33,7 +33,7 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 		return Result{}, fmt.Errorf("%s has no call for a slice", s.Client)
 	}
 	switch s.Mode {
-	case Topics, Each:
+	case Topics, Each, Moves:
 		result, err := r.scale(ctx)
 		return result, errors.Join(err, c.Close())
 	case Blocked:

@@ -9,7 +9,7 @@ import (
 )
 
 // This file has the modes that measure how the cost of a step grows with what the client knows already. Their figures count steps, not
-// records: a first send to a topic, a partition's first record, a goroutine that gives up waiting for the full buffer.
+// records: a first send to a topic, a partition's first record, a leader that moves, a goroutine that gives up waiting for the full buffer.
 
 // firstSends is how many topics the mode Topics measures.
 const firstSends = 1000
@@ -24,16 +24,44 @@ func (r *run) scale(ctx context.Context) (Result, error) {
 		return r.count(firstSends, func() error { return r.topics(ctx, r.spec.Known, firstSends) })
 	case Each:
 		return r.count(r.spec.Partitions, func() error {
-			for i := range r.spec.Partitions {
-				m := r.messages[i%len(r.messages)]
-				m.Partition = int32(i) + 1
-				r.senders[0].Send(m, -1, i)
-			}
-			return r.client.Flush(ctx)
+			return r.toEach(ctx)
 		})
+	case Moves:
+		if err := r.toEach(ctx); err != nil {
+			return Result{}, err
+		}
+		result, err := r.count(leaderMoves, func() error { return r.moves(ctx) })
+		result.Total += int64(r.spec.Partitions)
+		return result, err
 	default:
 		return r.blocked(ctx)
 	}
+}
+
+// toEach sends a record to each partition.
+func (r *run) toEach(ctx context.Context) error {
+	for i := range r.spec.Partitions {
+		m := r.messages[i%len(r.messages)]
+		m.Partition = int32(i) + 1
+		r.senders[0].Send(m, -1, i)
+	}
+	return r.client.Flush(ctx)
+}
+
+// leaderMoves is how many leader moves the mode Moves measures.
+const leaderMoves = 1000
+
+// moves sends one record at a time, each to another partition. Its leader has moved: the record is refused once, and sent to the new leader.
+func (r *run) moves(ctx context.Context) error {
+	for i := range leaderMoves {
+		m := r.messages[i%len(r.messages)]
+		m.Partition = int32(i*(r.spec.Partitions/leaderMoves)%r.spec.Partitions) + 1
+		r.senders[0].Send(m, -1, i)
+		if err := r.client.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // topics sends a record to each of n topics. The topics of one thousand at a time share Metadata requests, as those of a busy service do.

@@ -24,6 +24,7 @@ const (
 
 	Topics  Mode = "topics"  // a record to each of 1,000 new topics, when Known others are known
 	Each    Mode = "each"    // the first record to each partition
+	Moves   Mode = "moves"   // records to partitions whose leader moves before each, when all partitions are in use
 	Blocked Mode = "blocked" // Waiting goroutines that give up on a full buffer, with a broker that reads nothing
 )
 
@@ -54,7 +55,7 @@ type Spec struct {
 func (s Spec) config() client.Config {
 	return client.Config{
 		Servers: s.Servers, Topic: s.Topic, Partitions: s.Partitions, Compression: s.Codec, Tuned: s.Tuned, Sync: s.Mode == Sync,
-		Goroutines: s.Goroutines, Keyed: s.Keys > 0, Batch: s.Batch, Placed: s.Mode == Each,
+		Goroutines: s.Goroutines, Keyed: s.Keys > 0, Batch: s.Batch, Placed: s.Mode == Each || s.Mode == Moves,
 	}
 }
 
