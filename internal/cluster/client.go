@@ -65,6 +65,13 @@ type connection struct {
 
 // New starts a client. It asks nobody before it is asked for something.
 func New(cfg Config) *Client {
+	c := newClient(cfg)
+	go c.run()
+	return c
+}
+
+// newClient returns a client whose goroutine does not run.
+func newClient(cfg Config) *Client {
 	c := &Client{
 		cfg:     cfg.withDefaults(),
 		wake:    make(chan struct{}, 1),
@@ -76,7 +83,6 @@ func New(cfg Config) *Client {
 	for _, address := range c.cfg.Bootstrap {
 		c.servers.get(address).bootstrap = true
 	}
-	go c.run()
 	return c
 }
 

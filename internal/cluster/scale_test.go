@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/samecost"
+	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// scaled is a client that knows topics of ten partitions. The test makes the responses, and hands them to the client, whose
+// goroutine does not run.
+type scaled struct {
+	*Client
+	epoch, first int
+}
+
+func newScaled(t *testing.T, topics int) *scaled {
+	c := &scaled{Client: newClient(config(newWorld()))}
+	t.Cleanup(c.Close)
+	resp, names := large(topics)
+	conn, err := transport.Dial(t.Context(), c.cfg.dial(0), "a:1")
+	require.NoError(t, err)
+	c.mu.Lock()
+	c.conn = conn // new topics need no refresh of the known ones
+	c.mu.Unlock()
+	c.OnChange(func(*Change) {})
+	for _, name := range names {
+		c.mu.Lock()
+		c.topics.track(name, time.Now())
+		c.mu.Unlock()
+	}
+	c.respond(question{topics: names}, resp)
+	require.Equal(t, topics, c.Snapshot().Len())
+	require.Empty(t, c.topics.due)
+	return c
+}
+
+// respond takes a response in, as after a fetch.
+func (c *scaled) respond(q question, resp *protocol.MetadataResponse) {
+	done := &completion{now: time.Now()}
+	c.mu.Lock()
+	c.take(q, reply{candidate: candidate{address: "a:1", conn: c.conn}, resp: resp, version: 13}, done)
+	c.mu.Unlock()
+	c.complete(done)
+	c.plan(done.now)
+}
+
+// change takes in that each partition of a topic has another leader epoch.
+func (c *scaled) change() {
+	c.epoch++
+	name, id := "topic-7", byte(8)
+	c.respond(question{topics: []string{name}, wish: true}, answerOf(topicOf(name, id, int32(c.epoch), 1, 2, 3, 1, 2, 3, 1, 2, 3, 1)))
+}
+
+// hint takes in that one partition has another leader.
+func (c *scaled) hint() {
+	c.epoch++
+	c.Hint("", []LeaderHint{hintOf("topic-7", 3, int32(c.epoch%3+1), int32(c.epoch))}, nil)
+}
+
+// use wants a new topic, and takes in that it exists.
+func (c *scaled) use() {
+	c.first++
+	name := fmt.Sprint("new-", c.first)
+	c.mu.Lock()
+	c.topics.track(name, time.Now())
+	c.mu.Unlock()
+	q, _, _ := c.plan(time.Now())
+	c.respond(q, answerOf(topicOf(name, 3, 0, 1)))
+	if c.Snapshot().Topic(name) == nil {
+		panic("the client did not request its new topic alone")
+	}
+}
+
+// repeat is a round of samecost.Check.
+func repeat(c *scaled, step func(*scaled)) {
+	for range 20 {
+		step(c)
+	}
+}
+
+// Metadata travels as differences: the client's own work for a response or a hint follows what it is about.
+func TestAResponseCostsTheSameWithManyKnownTopics(t *testing.T) {
+	few, many := newScaled(t, 100), newScaled(t, 10_000)
+	for name, step := range map[string]func(c *scaled){
+		"a topic that has changed": (*scaled).change,
+		"a hint":                   (*scaled).hint,
+		"a new topic":              (*scaled).use,
+	} {
+		t.Run(name, func(t *testing.T) {
+			samecost.Check(t, func() { repeat(few, step) }, func() { repeat(many, step) })
+		})
+	}
+}
