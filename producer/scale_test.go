@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/samecost"
 	"github.com/gosamsa/samsa/producer"
 )
 
@@ -29,6 +32,23 @@ func sendTo(t testing.TB, p *producer.Producer, topic string) {
 	require.NoError(t, err)
 }
 
+// sendToAll sends a record to each partition up to a number, of each topic of a list, and waits for the outcomes.
+func sendToAll(t testing.TB, p *producer.Producer, topics []string, partitions int32) {
+	t.Helper()
+	var failed atomic.Int64
+	for _, topic := range topics {
+		for i := range partitions {
+			p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.PartitionOf(i)}, func(_ producer.Metadata, err error) {
+				if err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+	}
+	require.NoError(t, p.Flush(t.Context()))
+	require.Zero(t, failed.Load())
+}
+
 // allocatedBy is how many bytes f allocates, by all goroutines.
 func allocatedBy(f func()) float64 {
 	var before, after runtime.MemStats
@@ -38,7 +58,8 @@ func allocatedBy(f func()) float64 {
 	return float64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// Work is counted as the bytes that it allocates, which do not depend on the machine. Both kinds of work copied all topics or all partitions.
+// These two tests count work as the bytes that it allocates, which do not depend on the machine. Both kinds of work copied all topics or all
+// partitions.
 func TestAFirstSendCostsTheSameWithManyKnownTopics(t *testing.T) {
 	const sends = 100
 	p := startOnCrowd(t, newCrowd(1, 1))
@@ -71,7 +92,7 @@ func TestALeaderHintCostsTheSameInATopicOfManyPartitions(t *testing.T) {
 		c := newCrowd(2, partitions)
 		c.leaderless = 1
 		p := startOnCrowd(t, c)
-		sendTo(t, p, "t")
+		sendToAll(t, p, []string{"t"}, partitions-c.leaderless)
 		c.mu.Lock()
 		asked := c.asked
 		c.mu.Unlock()
@@ -90,4 +111,44 @@ func TestALeaderHintCostsTheSameInATopicOfManyPartitions(t *testing.T) {
 	few := cost(100)
 	many := cost(10_000)
 	require.Less(t, many, 3*few, "bytes for a leader hint")
+}
+
+// hints returns a round of samecost.Check: a producer takes in that a partition has another leader, again and again. The metadata client, the sender
+// and the producer do their part on this goroutine.
+func hints(p *producer.Producer, topic string) func() {
+	client := producer.ClusterOf(p)
+	return func() {
+		for range 50 {
+			now := client.Snapshot().Topic(topic).Partition(0)
+			client.Hint("crowd", []cluster.LeaderHint{{Topic: topic, Leader: 3 - now.Leader, LeaderEpoch: now.LeaderEpoch + 1}}, nil)
+		}
+	}
+}
+
+// A visit that allocates nothing, such as one that takes the lock of each partition, costs time.
+func TestHintsAndFirstUsesTakeTheSameTimeWithMuchInUse(t *testing.T) {
+	inUse := func(topics int, partitions int32) *producer.Producer {
+		p := startOnCrowd(t, newCrowd(2, partitions))
+		names := make([]string, topics)
+		for i := range names {
+			names[i] = fmt.Sprint("t", i)
+			_, err := producer.ClusterOf(p).TopicNow(names[i]) // so that few requests have them all
+			require.ErrorIs(t, err, cluster.ErrPending)
+		}
+		sendToAll(t, p, names, partitions)
+		return p
+	}
+	t.Run("hint, many partitions", func(t *testing.T) { samecost.Check(t, hints(inUse(1, 100), "t0"), hints(inUse(1, 10_000), "t0")) })
+	few, many := inUse(100, 1), inUse(10_000, 1)
+	t.Run("hint, many topics", func(t *testing.T) { samecost.Check(t, hints(few, "t0"), hints(many, "t0")) })
+	again := func(p *producer.Producer) func() {
+		return func() {
+			for range 50 {
+				if !producer.UseAgain(p, "t0") {
+					panic("the topic is in use")
+				}
+			}
+		}
+	}
+	t.Run("first use", func(t *testing.T) { samecost.Check(t, again(few), again(many)) })
 }
