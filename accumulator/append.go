@@ -236,7 +236,7 @@ type opened struct {
 // record each must fit, whatever they had before.
 func (p *Partition) firstCapacityLocked(least, limit int) int {
 	capacity := max(least, p.acc.capacityFor(min(p.lastBytes, limit)))
-	if (int64(capacity)+batchBytes)*(p.acc.inUse.Load()+1) > p.acc.cfg.Memory/2 {
+	if int64(capacity)*(p.acc.inUse.Load()+1) > p.acc.cfg.Memory/2 {
 		return least
 	}
 	return capacity
