@@ -183,7 +183,7 @@ func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
 // between its dismissal and its leave: it ended, and the partition waited for it for ever. In real time, so that the goroutines run at once.
 func TestABrokerThatWasAcquiredDoesNotLeave(t *testing.T) {
 	_, trips := loaded(t, 1)
-	s := trips[0].cargo.part.s
+	s := trips[0].part.s
 	var hammered atomic.Pointer[broker]
 	stop := make(chan struct{})
 	var others sync.WaitGroup
