@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -270,7 +271,7 @@ func (c lyingConn) Write(b []byte) (int, error) {
 
 func TestAConnectionThatReturnsAnImpossibleCountFails(t *testing.T) {
 	same := func(n int) int { return n }
-	for _, lie := range []func(n int) int{func(int) int { return -1 }, func(int) int { return 1 << 40 }} {
+	for _, lie := range []func(n int) int{func(int) int { return -1 }, func(int) int { return math.MaxInt }} {
 		for _, c := range []lyingConn{{read: lie, written: same}, {read: same, written: lie}} {
 			synctest.Test(t, func(t *testing.T) {
 				pipes := dialer((*peer).greet)
