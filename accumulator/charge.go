@@ -3,9 +3,8 @@ package accumulator
 import "math"
 
 // A batch has one account in buffer.memory. Its buffer, and what describes the batch, count from the first record until the buffer is given
-// back. The lists of callbacks,
-// timestamps and outcomes count from their allocation until the last callback and interceptor have returned: slow user code becomes
-// backpressure, not growth. A result that only futures refer to is the user's memory.
+// back. The lists of callbacks, timestamps and outcomes count from their allocation until the last callback and interceptor have returned: slow
+// user code becomes backpressure, not growth. A result that only futures refer to is the user's memory.
 //
 // The sizes are those of a 64-bit platform.
 const (

@@ -149,6 +149,7 @@ func goals() []goal {
 		goal{"10,000 partitions: CPU, of that with 12", true, 1.6, "×", own("partitions", "10000 partitions", "12 partitions", cpu)},
 		goal{"first send with 100,000 topics known: CPU, of that with 1,000", true, 1.5, "×", own("scale", "first sends, 100,000 topics known", "first sends, 1,000 topics known", cpu)},
 		goal{"first record to each of 100,000 partitions: CPU, of that with 1,000", true, 1.5, "×", own("scale", "first records, 100,000 partitions", "first records, 1,000 partitions", cpu)},
+		goal{"leader move with 100,000 partitions: CPU, of that with 1,000", true, 1.5, "×", own("scale", "leader moves, 100,000 partitions", "leader moves, 1,000 partitions", cpu)},
 		goal{"40,000 goroutines that give up waiting: CPU, of that with 1,000", true, 1.5, "×", own("scale-blocked", "40,000 goroutines", "1,000 goroutines", cpu)},
 		goal{"memory of the process with a full buffer of 32 MiB and a dead broker, 1,000 B", true, 80, "MiB", plain("full", "1,000 B", rss)},
 		goal{"the same, 100 B", true, 80, "MiB", plain("full", "100 B", rss)},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -192,6 +193,22 @@ func TestThreeRunsOfTheSuiteStandBesideEachOther(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, r.Sections)
 	require.Len(t, r.earlier, 2, "a run that was broken off takes no other's place")
+}
+
+func TestASectionThatWasMeasuredByItselfSaysWhenAndWhere(t *testing.T) {
+	r := &report{}
+	r.add(sectionReport{ID: "defaults"}, 5, false)
+	require.Equal(t, 5, r.Runs)
+	r.Date, r.Machine = "2026-01-02", "another machine"
+	r.add(sectionReport{ID: "scale", Title: "Scale"}, 3, true)
+	require.Equal(t, "2026-01-02, another machine, "+runtime.Version()+", in 5 rounds", r.conditions(), "the others were measured so")
+	require.Len(t, r.Sections, 2)
+	var b strings.Builder
+	for _, s := range r.Sections {
+		writeSection(&b, s)
+	}
+	require.Equal(t, 1, strings.Count(b.String(), "This section was measured by itself: "))
+	require.Contains(t, b.String(), machine()+", "+runtime.Version()+", in 3 rounds.")
 }
 
 func TestAMissIsExplainedAsFarAsItIsUnderstood(t *testing.T) {

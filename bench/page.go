@@ -24,13 +24,13 @@ user and system time of the client's process, with what the measuring costs: a c
 JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every
 single figure is in bench/results.json, and those of the runs before in its neighbours.
 
-Measured on %s, %s, %s, in %d rounds. Figures are medians of the rounds.
+Measured on %s, except for sections with another date or machine. Figures are medians of the rounds.
 `
 
 // writePage writes the report as Markdown, and its plots.
 func writePage(name, plots string, r *report) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", r.Date, r.Machine, r.Go, r.Runs)
+	fmt.Fprintf(&b, intro, "```sh\nmake bench\n```", r.conditions())
 	b.WriteString("\n| client | version |\n|---|---|\n")
 	for _, c := range client.Names() {
 		if v := r.Versions[c]; v != "" {
@@ -123,6 +123,9 @@ func writeSection(b *strings.Builder, s sectionReport) {
 	fmt.Fprintf(b, "\n## %s\n\n%s", s.Title, s.About)
 	if s.Logs != "" {
 		fmt.Fprintf(b, " Kafka's logs were %s.", s.Logs)
+	}
+	if s.Apart != "" {
+		fmt.Fprintf(b, "\n\nThis section was measured by itself: %s.", s.Apart)
 	}
 	b.WriteString("\n")
 	for _, w := range s.Workloads {

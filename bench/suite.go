@@ -106,7 +106,7 @@ func sections() []section {
 		{"scale", "Scale: topics, partitions, brokers", "What a step costs when there is much already: the figures count steps. A first send is a record to a topic that the client has not " +
 			"heard of, while so many others are known; a thousand at a time share their Metadata requests. A first record is the first one to each partition of a topic, and " +
 			"includes the topic's metadata. A leader move is a record that its partition's former leader refuses, with the new leader in the response, after a record was " +
-			"sent to each partition; it includes the record's two requests. franz-go is left out of two rows with 100,000: what such a step costs it grows with the " +
+			"sent to each partition; it includes the record's two requests. franz-go is left out of two rows with 100,000: there the cost of a step grows with the " +
 			"number, as the rows before show. With brokers, the figures count records as in the other tables.", place{}, []workload{
 			firstSends(1000, both), firstSends(10_000, both), firstSends(100_000, us), firstRecords(1000), firstRecords(10_000), firstRecords(100_000),
 			moves(1000, both), moves(10_000, both), moves(100_000, us),
@@ -143,7 +143,8 @@ type sectionReport struct {
 	ID        string     `json:"id"`
 	Title     string     `json:"title"`
 	About     string     `json:"about"`
-	Logs      string     `json:"logs,omitempty"` // where a real Kafka's were
+	Logs      string     `json:"logs,omitempty"`  // where a real Kafka's were
+	Apart     string     `json:"apart,omitempty"` // when and where the section was measured, if not with the rest of the report
 	Workloads []measured `json:"workloads"`
 }
 
@@ -197,13 +198,12 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 		if !strings.Contains(s.ID, *only) {
 			continue
 		}
-		r.Date, r.Machine, r.Go, r.Versions, r.Runs = time.Now().Format(time.DateOnly), machine(), runtime.Version(), versions(), *runs
 		fmt.Fprintf(out, "== %s\n", s.Title)
 		done, err := s.run(ctx, *runs, *clients, out)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Title, err)
 		}
-		r.put(done)
+		r.add(done, *runs, *only != "" || *clients != "")
 		if err := writeJSON(*data, r); err != nil {
 			return err
 		}
@@ -250,6 +250,22 @@ func among(names []string, list string) (kept []string) {
 		}
 	}
 	return kept
+}
+
+// add puts a section into the report. Where the report has other sections and only some were measured now, the section says when and where.
+func (r *report) add(s sectionReport, runs int, some bool) {
+	now := report{Date: time.Now().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Versions: versions(), Runs: runs}
+	if some && r.Date != "" {
+		s.Apart = now.conditions()
+	} else {
+		r.Date, r.Machine, r.Go, r.Versions, r.Runs = now.Date, now.Machine, now.Go, now.Versions, now.Runs
+	}
+	r.put(s)
+}
+
+// conditions are when, where and how often the report's sections were measured.
+func (r *report) conditions() string {
+	return fmt.Sprintf("%s, %s, %s, in %d rounds", r.Date, r.Machine, r.Go, r.Runs)
 }
 
 // put replaces a section, or adds it in its place.
