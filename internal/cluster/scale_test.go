@@ -68,6 +68,8 @@ func (c *scaled) use() {
 	c.first++
 	name := fmt.Sprint("new-", c.first)
 	c.mu.Lock()
+	c.refresh, c.knownNext, c.renewAt = false, false, time.Now().Add(time.Hour) // the known topics are not due, however long the test takes
+	clear(c.topics.stale)
 	c.topics.track(name, time.Now())
 	c.mu.Unlock()
 	q, _, _ := c.plan(time.Now())
