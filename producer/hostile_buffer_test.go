@@ -82,8 +82,7 @@ type gatedServer struct {
 	broker string
 	gate   chan struct{}
 
-	got     []byte // of the first large request
-	first   sync.Once
+	got     []byte        // of the large request that began first
 	done    chan struct{} // closed when got is there
 	began   sync.Once
 	arrives chan struct{} // closed when the first bytes of that request are there
@@ -106,19 +105,20 @@ func (g *gatedServer) serve(client net.Conn) {
 		}
 		size := int(head[0])<<24 | int(head[1])<<16 | int(head[2])<<8 | int(head[3])
 		body := make([]byte, size-4)
-		read := 0
+		read, first := 0, false
 		if size > len(large) {
 			read, _ = io.ReadFull(client, body[:1000])
-			g.began.Do(func() { close(g.arrives) })
+			g.began.Do(func() {
+				first = true
+				close(g.arrives)
+			})
 			<-g.gate
 		}
 		n, err := io.ReadFull(client, body[read:])
 		read += n
-		if size > len(large) {
-			g.first.Do(func() {
-				g.got = body[:read]
-				close(g.done)
-			})
+		if first {
+			g.got = body[:read]
+			close(g.done)
 		}
 		if err != nil {
 			return
