@@ -36,6 +36,7 @@ type found struct {
 type entry struct {
 	*item
 	producer int64
+	epoch    int16
 }
 
 // verdict compares a run with its logs.
@@ -124,7 +125,7 @@ func (v *verdict) readLogs() {
 			for i := range b.Records {
 				if it := v.item(&b.Records[i], l.name); it != nil {
 					v.present[it] = append(v.present[it], found{l, b.Records[i].Offset, b.Records[i].Timestamp})
-					v.logs[l] = append(v.logs[l], entry{it, b.Header.ProducerID})
+					v.logs[l] = append(v.logs[l], entry{it, b.Header.ProducerID, b.Header.ProducerEpoch})
 				}
 			}
 		}
@@ -250,6 +251,8 @@ func (v *verdict) mayBeTold(it *item, told, logged int64) bool {
 // request in flight, that is promised of those that a broker acknowledged, whose retries may be there twice. With acks=0 a broker may
 // find the requests of a connection that broke after those of the next one. With idempotence all keep their order, but for those of unknown
 // fate when the epochs of their producer id were used up: a broker lets nothing of an older epoch in, but knows nothing of older ids.
+// Requests that name topics by name do not notice a topic that was recreated quickly. The new log accepts any first sequence, so it may accept a
+// batch behind one that it refused; the partition gets a new identity, but the order is lost.
 func (v *verdict) order() {
 	for l, entries := range v.logs {
 		last := map[int]entry{}
@@ -257,7 +260,9 @@ func (v *verdict) order() {
 			before := last[it.sender]
 			switch {
 			case v.cfg.EnableIdempotence:
-				if before.item != nil && before.producer != it.producer && v.final[it.item].err != nil {
+				newID := before.item != nil && before.producer != it.producer
+				newEpoch := before.item != nil && before.epoch != it.epoch
+				if newID && v.final[it.item].err != nil || (newID || newEpoch) && !v.byID && v.recreated[l.name] {
 					continue
 				}
 			case v.cfg.MaxInFlight > 1 || v.cfg.Acks == producer.AcksNone || v.final[it.item].err != nil || len(v.present[it.item]) > 1:

@@ -284,6 +284,10 @@ var strikes = []strike{
 			}
 			w.topics[t] = n
 			w.c.CreateTopic(t, n)
+			if w.recreated == nil {
+				w.recreated = make(map[string]bool)
+			}
+			w.recreated[t] = true
 			w.note("%s is made again", t)
 		}
 	}},

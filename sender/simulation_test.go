@@ -67,6 +67,8 @@ type world struct {
 	gone     map[int32]bool   // brokers that have left for good
 	replaced int              // how often the cluster was replaced
 	byID     bool             // requests name topics by id
+	// recreated has the topics that were deleted and created again.
+	recreated map[string]bool
 	// replacedAt are the numbers of the last requests before each cluster with another id.
 	replacedAt []int
 }
