@@ -122,14 +122,20 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 		e.SetIndent("", "  ")
 		return e.Encode(measured)
 	}
-	fmt.Fprintf(out, "\nMedians of %d, and ratios to %s:\n", *runs, w.Clients[len(w.Clients)-1])
-	base := median(measured.Results[w.Clients[len(w.Clients)-1]])
-	for _, name := range w.Clients {
-		m := median(measured.Results[name])
-		fmt.Fprintf(out, "%s   rate ×%.2f  CPU ×%.2f  p50 ×%.2f  p99 ×%.2f  wire ×%.3f\n", line(m), m.Rate/base.Rate, m.CPU/base.CPU,
-			m.P50/base.P50, m.P99/base.P99, m.Wire/base.Wire)
-	}
+	printMedians(out, measured, *runs)
 	return nil
+}
+
+// printMedians prints the medians of each client, and their ratios to the last one.
+func printMedians(out io.Writer, m measured, runs int) {
+	last := m.Clients[len(m.Clients)-1]
+	fmt.Fprintf(out, "\nMedians of %d, and ratios to %s:\n", runs, last)
+	base := median(m.Results[last])
+	for _, name := range m.Clients {
+		r := median(m.Results[name])
+		fmt.Fprintf(out, "%s   rate ×%.2f  CPU ×%.2f  p50 ×%.2f  p99 ×%.2f  wire ×%.3f\n", line(r), r.Rate/base.Rate, r.CPU/base.CPU,
+			r.P50/base.P50, r.P99/base.P99, r.Wire/base.Wire)
+	}
 }
 
 // line is a result in one line.

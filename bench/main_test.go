@@ -195,19 +195,21 @@ func TestThreeRunsOfTheSuiteStandBesideEachOther(t *testing.T) {
 	require.Len(t, r.earlier, 2, "a run that was broken off takes no other's place")
 }
 
-func TestASectionThatWasMeasuredByItselfSaysWhenAndWhere(t *testing.T) {
+func TestASectionOfASeparateRunNamesItsConditions(t *testing.T) {
 	r := &report{}
 	r.add(sectionReport{ID: "defaults"}, 5, false)
 	require.Equal(t, 5, r.Runs)
+	r.add(sectionReport{ID: "tuned"}, 5, true)
+	require.Empty(t, r.Sections[1].Apart, "its conditions are the report's")
 	r.Date, r.Machine = "2026-01-02", "another machine"
 	r.add(sectionReport{ID: "scale", Title: "Scale"}, 3, true)
 	require.Equal(t, "2026-01-02, another machine, "+runtime.Version()+", in 5 rounds", r.conditions(), "the others were measured so")
-	require.Len(t, r.Sections, 2)
+	require.Len(t, r.Sections, 3)
 	var b strings.Builder
 	for _, s := range r.Sections {
 		writeSection(&b, s)
 	}
-	require.Equal(t, 1, strings.Count(b.String(), "This section was measured by itself: "))
+	require.Equal(t, 1, strings.Count(b.String(), "These figures come from a separate run: "))
 	require.Contains(t, b.String(), machine()+", "+runtime.Version()+", in 3 rounds.")
 }
 

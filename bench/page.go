@@ -24,7 +24,7 @@ user and system time of the client's process, with what the measuring costs: a c
 JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every
 single figure is in bench/results.json, and those of the runs before in its neighbours.
 
-Measured on %s, except for sections with another date or machine. Figures are medians of the rounds.
+Measured on %s, except for the sections that name a separate run. Figures are medians of the rounds.
 `
 
 // writePage writes the report as Markdown, and its plots.
@@ -125,7 +125,7 @@ func writeSection(b *strings.Builder, s sectionReport) {
 		fmt.Fprintf(b, " Kafka's logs were %s.", s.Logs)
 	}
 	if s.Apart != "" {
-		fmt.Fprintf(b, "\n\nThis section was measured by itself: %s.", s.Apart)
+		fmt.Fprintf(b, "\n\nThese figures come from a separate run: %s.", s.Apart)
 	}
 	b.WriteString("\n")
 	for _, w := range s.Workloads {

@@ -56,21 +56,6 @@ func sections() []section {
 	partitions := func(n int) workload {
 		return workload{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both}
 	}
-	firstSends := func(known int, names []string) workload {
-		return workload{fmt.Sprintf("first sends, %s topics known", thousands(float64(known))), with(spec(load.Topics, 100), func(s *load.Spec) { s.Known, s.Partitions = known, 1 }), names}
-	}
-	firstRecords := func(n int) workload {
-		return workload{fmt.Sprintf("first records, %s partitions", thousands(float64(n))), with(spec(load.Each, 100), func(s *load.Spec) { s.Partitions = n }), both}
-	}
-	moves := func(n int, names []string) workload {
-		return workload{fmt.Sprintf("leader moves, %s partitions", thousands(float64(n))), with(spec(load.Moves, 100), func(s *load.Spec) { s.Partitions = n }), names}
-	}
-	brokers := func(n int) workload {
-		return workload{fmt.Sprintf("1,000 partitions of %s brokers", thousands(float64(n))), with(async, func(s *load.Spec) { s.Partitions, s.Brokers = 1000, n }), both}
-	}
-	waiting := func(n int) workload {
-		return workload{fmt.Sprintf("%s goroutines", thousands(float64(n))), with(spec(load.Blocked, 1000), func(s *load.Spec) { s.Waiting = n }), both}
-	}
 	tuned := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Tuned = true }) }
 	// Where tens of thousands of records wait for an answer at any time, a second would be much beginning and end.
 	longer := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Seconds = 2 }) }
@@ -79,7 +64,7 @@ func sections() []section {
 	real := []workload{
 		{"100 B", async, withJava}, {"1,000 B", spec(load.Async, 1000), withJava}, {"100 B, tuned", longer(tuned(async)), withJava}, {"1,000 B, tuned", longer(tuned(spec(load.Async, 1000))), withJava},
 	}
-	return []section{
+	discarding := []section{
 		{"defaults", "Each with its own defaults", "A broker that takes everything and keeps nothing; acknowledgements by all replicas, idempotent where the client can.", place{}, []workload{
 			{"100 B", async, all}, {"100 B, 8 goroutines", goroutines(async, 8), peers},
 			{"100 B, 100,000 keys", with(async, func(s *load.Spec) { s.Keys = 100_000 }), peers}, {"1,000 B", spec(load.Async, 1000), all},
@@ -103,17 +88,8 @@ func sections() []section {
 			{"100 B", with(spec(load.Full, 100), func(s *load.Spec) { s.Seconds = 5 }), us},
 		}},
 		{"partitions", "Many partitions", "100 B without a key.", place{}, []workload{partitions(12), partitions(1000), partitions(10_000)}},
-		{"scale", "Scale: topics, partitions, brokers", "What a step costs when there is much already: the figures count steps. A first send is a record to a topic that the client has not " +
-			"heard of, while so many others are known; a thousand at a time share their Metadata requests. A first record is the first one to each partition of a topic, and " +
-			"includes the topic's metadata. A leader move is a record that its partition's former leader refuses, with the new leader in the response, after a record was " +
-			"sent to each partition; it includes the record's two requests. franz-go is left out of two rows with 100,000: there the cost of a step grows with the " +
-			"number, as the rows before show. With brokers, the figures count records as in the other tables.", place{}, []workload{
-			firstSends(1000, both), firstSends(10_000, both), firstSends(100_000, us), firstRecords(1000), firstRecords(10_000), firstRecords(100_000),
-			moves(1000, both), moves(10_000, both), moves(100_000, us),
-			brokers(1), brokers(10), brokers(100), brokers(1000),
-		}},
-		{"scale-blocked", "Scale: goroutines that wait for a full buffer", "A broker that reads nothing, and a full buffer. The figures count goroutines: what each costs that gives up after five seconds.",
-			place{deaf: true}, []workload{waiting(1000), waiting(10_000), waiting(40_000)}},
+	}
+	return slices.Concat(discarding, scaleSections(), []section{
 		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion + " on the same machine, 12 partitions.",
 			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, append(real[:len(real):len(real)],
 				workload{"1,000 B, batches of 16 KiB for both", with(spec(load.Async, 1000), func(s *load.Spec) { s.Batch = 16384 }), both},
@@ -124,7 +100,7 @@ func sections() []section {
 			}},
 		{"kafka-3", "A real Kafka, three nodes", "Replication factor 3, min.insync.replicas=2, all on the same machine.",
 			place{kafka: realkafka.DefaultVersion, nodes: 3, warm: warmKafka}, real},
-	}
+	})
 }
 
 // report is what a run of the suite found.
@@ -144,7 +120,7 @@ type sectionReport struct {
 	Title     string     `json:"title"`
 	About     string     `json:"about"`
 	Logs      string     `json:"logs,omitempty"`  // where a real Kafka's were
-	Apart     string     `json:"apart,omitempty"` // when and where the section was measured, if not with the rest of the report
+	Apart     string     `json:"apart,omitempty"` // the conditions of the section, if they differ from the report's
 	Workloads []measured `json:"workloads"`
 }
 
@@ -252,10 +228,10 @@ func among(names []string, list string) (kept []string) {
 	return kept
 }
 
-// add puts a section into the report. Where the report has other sections and only some were measured now, the section says when and where.
+// add puts a section into the report. If the run measured only some sections, under other conditions than the report's, the section names its own.
 func (r *report) add(s sectionReport, runs int, some bool) {
 	now := report{Date: time.Now().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Versions: versions(), Runs: runs}
-	if some && r.Date != "" {
+	if some && r.Date != "" && now.conditions() != r.conditions() {
 		s.Apart = now.conditions()
 	} else {
 		r.Date, r.Machine, r.Go, r.Versions, r.Runs = now.Date, now.Machine, now.Go, now.Versions, now.Runs
@@ -263,7 +239,7 @@ func (r *report) add(s sectionReport, runs int, some bool) {
 	r.put(s)
 }
 
-// conditions are when, where and how often the report's sections were measured.
+// conditions returns the date, the machine, the Go version and the number of rounds of the report.
 func (r *report) conditions() string {
 	return fmt.Sprintf("%s, %s, %s, in %d rounds", r.Date, r.Machine, r.Go, r.Runs)
 }

@@ -42,7 +42,8 @@ func requireFramesWithin(t *testing.T, c *testbroker.Cluster, most int) (batches
 }
 
 func TestARequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
-	const most, n = 80_000, 2000 // more than two requests: whatever the first one has, the second one is full
+	// The batches fill more than two requests, so the second request is full whatever the first one carries.
+	const most, n = 80_000, 2000
 	for _, release := range []string{"4.3", "4.3 without topic ids", "3.9", "2.1"} {
 		cfg, names := longTopics(strings.TrimSuffix(release, " without topic ids"), n)
 		if strings.HasSuffix(release, "ids") {

@@ -251,8 +251,8 @@ func (v *verdict) mayBeTold(it *item, told, logged int64) bool {
 // request in flight, that is promised of those that a broker acknowledged, whose retries may be there twice. With acks=0 a broker may
 // find the requests of a connection that broke after those of the next one. With idempotence all keep their order, but for those of unknown
 // fate when the epochs of their producer id were used up: a broker lets nothing of an older epoch in, but knows nothing of older ids.
-// Requests that name topics by name do not notice a topic that was recreated quickly. The new log accepts any first sequence, so it may accept a
-// batch behind one that it refused; the partition gets a new identity, but the order is lost.
+// A client that requests topics by name does not notice a quick recreation. The new log accepts any first sequence, so the broker can refuse one
+// batch and append the next. The partition then gets a new identity, but the order is lost.
 func (v *verdict) order() {
 	for l, entries := range v.logs {
 		last := map[int]entry{}
@@ -260,9 +260,10 @@ func (v *verdict) order() {
 			before := last[it.sender]
 			switch {
 			case v.cfg.EnableIdempotence:
-				newID := before.item != nil && before.producer != it.producer
-				newEpoch := before.item != nil && before.epoch != it.epoch
-				if newID && v.final[it.item].err != nil || (newID || newEpoch) && !v.byID && v.recreated[l.name] {
+				newID := before.producer != it.producer
+				newIdentity := newID || before.epoch != it.epoch
+				unnoticed := !v.byID && v.recreated[l.topic]
+				if before.item != nil && (newID && v.final[it.item].err != nil || newIdentity && unnoticed) {
 					continue
 				}
 			case v.cfg.MaxInFlight > 1 || v.cfg.Acks == producer.AcksNone || v.final[it.item].err != nil || len(v.present[it.item]) > 1:

@@ -284,10 +284,7 @@ var strikes = []strike{
 			}
 			w.topics[t] = n
 			w.c.CreateTopic(t, n)
-			if w.recreated == nil {
-				w.recreated = make(map[string]bool)
-			}
-			w.recreated[t] = true
+			w.recreated[w.c.TopicID(t)] = true
 			w.note("%s is made again", t)
 		}
 	}},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/sender"
 )
 
@@ -67,8 +68,8 @@ type world struct {
 	gone     map[int32]bool   // brokers that have left for good
 	replaced int              // how often the cluster was replaced
 	byID     bool             // requests name topics by id
-	// recreated has the topics that were deleted and created again.
-	recreated map[string]bool
+	// recreated has the topics that were created under the name of a deleted topic.
+	recreated map[protocol.UUID]bool
 	// replacedAt are the numbers of the last requests before each cluster with another id.
 	replacedAt []int
 }
@@ -135,7 +136,7 @@ func (d draws) upTo(most time.Duration) time.Duration {
 func choose[T any](d draws, of ...T) T { return of[d.IntN(len(of))] }
 
 func newWorld(t *testing.T, seed int64) *world {
-	w := &world{t: t, seed: uint64(seed), began: time.Now(), healed: make(chan struct{}), gone: map[int32]bool{}}
+	w := &world{t: t, seed: uint64(seed), began: time.Now(), healed: make(chan struct{}), gone: map[int32]bool{}, recreated: map[protocol.UUID]bool{}}
 	d := w.draws(0)
 	w.chance = w.draws(1).Rand
 	w.drawPlan(d)

@@ -333,7 +333,7 @@ func (s *stalling) OnAcknowledgement(_ producer.Metadata, err error) {
 	s.w.counts(err)
 	s.w.mu.Lock()
 	d := draws{s.w.chance}
-	stop := d.oneIn(20)
+	stop := d.oneIn(20) && !s.w.calm // a stop counts as broken: probe gives up sooner than two of the longest ones end
 	wait := d.upTo(choose(d, 10*time.Millisecond, 5*time.Second, 2*time.Minute))
 	s.w.mu.Unlock()
 	if stop && err == nil { // the outcome of a record that fails before it is buffered holds up its Send

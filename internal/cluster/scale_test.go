@@ -68,7 +68,8 @@ func (c *scaled) use() {
 	c.first++
 	name := fmt.Sprint("new-", c.first)
 	c.mu.Lock()
-	c.refresh, c.knownNext, c.renewAt = false, false, time.Now().Add(time.Hour) // the known topics are not due, however long the test takes
+	// The known topics are not due, however long the test takes.
+	c.refresh, c.knownNext, c.renewAt = false, false, time.Now().Add(time.Hour)
 	clear(c.topics.stale)
 	c.topics.track(name, time.Now())
 	c.mu.Unlock()
