@@ -92,10 +92,13 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 	shared := p.tickLocked()
 	ms, b, limit := p.timestampLocked(r), p.open, p.topic.rawLimit()
 	// A shared reading of the clock was compared with the end of the batch's time when it was made.
-	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, grant, a, then) {
+	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, hook, grant, a, then) {
 		if a.Need > 0 {
 			return
 		}
+		b = nil
+	}
+	if b != nil && (!b.root.times.takes(ms) || !hook.empty() && !b.root.hooks.takes(b.appended, hook)) && !p.makeRoomLocked(ms, hook, grant) {
 		b = nil
 	}
 	if b == nil {
@@ -105,8 +108,11 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 			ms = p.timestampLocked(r)
 		}
 		size := record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
-		if b = p.beginLocked(size, limit, grant, a, then); b == nil {
+		if b = p.beginLocked(size, limit, hook, grant, a, then); b == nil {
 			return
+		}
+		if !hook.empty() {
+			p.makeRoomLocked(ms, hook, grant)
 		}
 		b.baseTime, b.maxTime = ms, ms
 		p.untold += record.BatchHeaderSize
@@ -115,24 +121,20 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 	b.buf = record.AppendRecord(b.buf, i, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	b.appended++
 	b.maxTime = max(b.maxTime, ms)
-	grown := false
 	if ms != p.lastMS || i == 0 {
-		grown, p.lastMS = b.root.times.add(i, ms), ms
+		b.root.times.add(i, ms)
+		p.lastMS = ms
 	}
 	switch h := &b.root.hooks; {
 	case hook.One != nil:
-		if !h.addOne(i, hook.One) {
-			h.grow(int(i)+1, p.expect)
-			grown = h.addOne(i, hook.One)
-		}
+		h.addOne(i, hook.One)
 	case hook.All != nil:
-		grown = h.addToSlice(i, hook) || grown
+		h.addToSlice(i, hook)
 	}
-	full := grown && !p.chargeLocked(b.root)
 	p.records++
 	a.Result, a.Index = b.root, i
 	p.untold += len(b.buf) - before
-	if full || len(b.buf) >= limit {
+	if len(b.buf) >= limit {
 		p.completeLocked(then)
 		a.Complete = true
 	} else if i == 0 {
@@ -154,25 +156,26 @@ func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
 
 // takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed. Where the batch had to grow, and
 // the caller has no grant, a tells what is missing.
-func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, grant *int64, a *Appended, then *afterwards) bool {
+func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, hook Hook, grant *int64, a *Appended, then *afterwards) bool {
 	b := p.open
 	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	if n > limit || p.clock.last.After(b.until) {
 		p.completeLocked(then)
 		return false
 	}
-	return n <= cap(b.buf) || p.growLocked(n, limit, grant, a, then)
+	return n <= cap(b.buf) || p.growLocked(n, limit, hook, grant, a, then)
 }
 
 // growLocked replaces the open batch's buffer by one for n bytes, if there is room for it.
-func (p *Partition) growLocked(n, limit int, grant *int64, a *Appended, then *afterwards) bool {
+func (p *Partition) growLocked(n, limit int, hook Hook, grant *int64, a *Appended, then *afterwards) bool {
 	b := p.open
 	twice := min(2*int64(cap(b.buf)), int64(limit))
 	capacity := p.acc.capacityFor(int(max(int64(n), twice)))
 	// The old buffer stays counted until its bytes are copied.
 	if !p.reserveLocked(int64(capacity), grant) {
 		if grant == nil {
-			a.Need = int64(capacity) + batchBytes // enough for another batch too, if this one is complete by then
+			// Enough for another batch too, if this one is complete by then.
+			a.Need = int64(capacity) + batchBytes + hook.size()
 		}
 		return false
 	}
@@ -185,20 +188,20 @@ func (p *Partition) growLocked(n, limit int, grant *int64, a *Appended, then *af
 }
 
 // beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
-func (p *Partition) beginLocked(size, limit int, grant *int64, a *Appended, then *afterwards) *Batch {
+func (p *Partition) beginLocked(size, limit int, hook Hook, grant *int64, a *Appended, then *afterwards) *Batch {
 	least := p.acc.capacityFor(size + record.BatchHeaderSize)
 	if int64(least) > p.acc.cfg.Memory {
 		a.Err = p.tooLarge(int64(least))
 		return nil
 	}
 	capacity := p.firstCapacityLocked(least, limit)
-	if need := int64(capacity) + p.acc.descriptionBytes(capacity); !p.reserveLocked(need, grant) {
+	if need := p.acc.beginningBytes(capacity, hook); !p.reserveLocked(need, grant) {
 		a.Need = need
 		if grant == nil {
 			return nil
 		}
-		capacity = max(least, int(*grant-batchBytes))
-		if !p.reserveLocked(int64(capacity)+p.acc.descriptionBytes(capacity), grant) {
+		capacity = max(least, int(*grant-batchBytes-hook.size()))
+		if !p.reserveLocked(p.acc.beginningBytes(capacity, hook), grant) {
 			return nil
 		}
 		a.Need = 0
@@ -212,6 +215,7 @@ func (p *Partition) beginLocked(size, limit int, grant *int64, a *Appended, then
 	p.initBatch(b, p.clock.last, &both.result, capacity)
 	b.until = p.clock.last.Add(p.acc.cfg.MaxSpan)
 	b.root.unsealed = b
+	b.root.charge = p.acc.beginningBytes(capacity, hook) - int64(capacity) - int64(b.extra)
 	p.delivery.push(b.root)
 	p.open = b
 	if p.expect = p.lastCount; capacity < p.lastBytes {

@@ -33,9 +33,163 @@ func (a *Accumulator) descriptionBytes(capacity int) int64 {
 	return max(0, min(batchBytes, a.cfg.Memory-int64(capacity)))
 }
 
+// beginningBytes returns how much a batch counts that begins with a buffer of that capacity, and with a record that has this hook.
+func (a *Accumulator) beginningBytes(capacity int, hook Hook) int64 {
+	n := int64(capacity) + a.descriptionBytes(capacity)
+	return n + max(0, min(hook.size(), a.cfg.Memory-n))
+}
+
+// size returns how many bytes h takes in the lists of a batch that begins with it.
+func (h Hook) size() int64 {
+	switch {
+	case h.One != nil:
+		return 1<<minListBits*listBytes + hookBytes
+	case h.All != nil:
+		return sliceRunBytes
+	}
+	return 0
+}
+
+// room is how many elements the lists of a batch have room for.
+type room struct {
+	times int // runs of timestamps
+	ones  int // plain callbacks
+	paid  int // plain callbacks that count with what they refer to, now and soon
+	runs  int // runs of slices
+}
+
+// room returns how much there is.
+func (r *Result) room() room {
+	return room{times: cap(r.times.runs), ones: cap(r.hooks.one), paid: int(r.hooks.paid), runs: cap(r.hooks.all)}
+}
+
+// size returns how many bytes the lists count. Callbacks are the user's, but the producer keeps them.
+func (m room) size() int64 { return m.timesSize() + m.hooksSize() }
+
+func (m room) hooksSize() int64 {
+	return int64(m.ones)*listBytes + int64(m.paid)*hookBytes + int64(m.runs)*sliceRunBytes
+}
+
+// timesSize returns how many bytes of their own the timestamps take.
+func (m room) timesSize() int64 {
+	if m.times <= len(timestamps{}.first) {
+		return 0
+	}
+	return int64(m.times) * timeRunBytes
+}
+
+// openSize is size for an open batch with a buffer of that capacity. Its timestamps count when they take more than half of the buffer: how many
+// there are depends on the speed of the machine.
+func (m room) openSize(capacity int) int64 {
+	return m.hooksSize() + max(0, m.timesSize()-int64(capacity)/2)
+}
+
+// least returns the room that the next record of the batch takes.
+func (r *Result) least(i int32, ms int64, hook Hook) room {
+	m := r.room()
+	if !r.times.takes(ms) {
+		m.times = max(m.times, len(r.times.runs)+1)
+	}
+	if h := &r.hooks; !h.takes(i, hook) {
+		switch {
+		case hook.One != nil:
+			m.ones, m.paid = max(m.ones, listCapacity(int(i)+1)), max(m.paid, int(h.ones)+1)
+		case hook.All != nil:
+			m.runs = len(h.all) + 1
+		}
+	}
+	return m
+}
+
+// wanted returns room for the records that follow too, so that few of them cost a look at the account. expect is how many records the batch will
+// probably have.
+func (r *Result) wanted(least room, expect int) room {
+	now, m := r.room(), least
+	if m.times > now.times {
+		m.times = max(m.times, 2*now.times)
+	}
+	if m.ones > now.ones {
+		m.ones = max(m.ones, listCapacity(expect))
+	}
+	switch {
+	case m.paid == now.paid:
+	case now.paid == 0:
+		m.paid = max(m.paid, expect/4)
+	default:
+		m.paid = max(m.paid, min(2*now.paid, expect), now.paid+now.paid/4)
+	}
+	if m.runs > now.runs {
+		m.runs = max(m.runs, 2*now.runs)
+	}
+	return m
+}
+
+// grow makes the lists as large as m says.
+func (r *Result) grow(m room) {
+	if m.ones > cap(r.hooks.one) {
+		r.hooks.growList(m.ones)
+	}
+	r.hooks.paid = int32(m.paid)
+	r.hooks.all = withCapacity(r.hooks.all, m.runs)
+	if m.times > len(r.times.first) {
+		r.times.runs = withCapacity(r.times.runs, m.times)
+	}
+}
+
+// withCapacity returns list with room for n elements, and not for more, unless it has that already.
+func withCapacity[T any](list []T, n int) []T {
+	if n <= cap(list) {
+		return list
+	}
+	return append(make([]T, 0, n), list...)
+}
+
+// makeRoomLocked makes room in the open batch's lists for one more record, and counts it: the wanted room, or the least where buffer.memory
+// has no more. It reports false where it has not even that, and the batch has records already.
+func (p *Partition) makeRoomLocked(ms int64, hook Hook, grant *int64) bool {
+	b := p.open
+	r, i, capacity := b.root, b.appended, cap(*b.box)
+	m := r.least(i, ms, hook)
+	least := max(0, m.openSize(capacity)-r.charge)
+	wanted := r.wanted(m, p.expect)
+	n := max(0, wanted.openSize(capacity)-r.charge)
+	switch {
+	case p.extendLocked(n, grant):
+		m = wanted
+	case p.extendLocked(least, grant):
+		n = least
+	case i == 0 || grant != nil && *grant > 0:
+		// A buffer that takes the whole memory leaves nothing for the first record's hook. Nor must a Send whose grant went into a larger buffer
+		// wait for more while it holds that.
+		p.acc.memory.force(&p.holder, least)
+		n = least
+	default:
+		return false
+	}
+	r.charge += n
+	r.grow(m)
+	return true
+}
+
+// extendLocked takes n bytes for a batch from the grant and, as far as that does not reach, from the memory. Those who wait for room for a batch
+// do not stop the batches that there are from taking more.
+func (p *Partition) extendLocked(n int64, grant *int64) bool {
+	granted := int64(0)
+	if grant != nil {
+		granted = min(n, *grant)
+	}
+	if n > granted && !p.acc.memory.extend(&p.holder, n-granted) {
+		return false
+	}
+	if granted > 0 {
+		*grant -= granted
+	}
+	return true
+}
+
 // sizeLocked returns how many bytes r holds beside its batch's buffer. Partition.mu is held.
 func (r *Result) sizeLocked() int64 {
-	n := r.times.size() + r.hooks.size()
+	n := r.room().size()
 	if r.rebuilt != nil {
 		r.mu.Lock()
 		n += int64(cap(r.rebuilt.special))*specialBytes + int64(cap(r.rebuilt.outcomes))*outcomeBytes
@@ -44,16 +198,11 @@ func (r *Result) sizeLocked() int64 {
 	return n
 }
 
-// chargeLocked counts the growth of r. It reports whether buffer.memory has room for that: if not, the batch takes no more records.
-// The timestamps of an open batch count when they take more than half of its buffer: how many there are depends on the speed of the machine.
-func (p *Partition) chargeLocked(r *Result) (within bool) {
+// chargeLocked counts the growth of r, whose batch is sealed.
+func (p *Partition) chargeLocked(r *Result) {
 	n := r.sizeLocked()
-	if r.unsealed != nil {
-		n = max(n-min(r.times.size(), int64(cap(*r.unsealed.box))/2), r.charge)
-	}
-	within = p.acc.memory.force(&p.holder, n-r.charge)
+	p.acc.memory.force(&p.holder, n-r.charge)
 	r.charge = n
-	return within
 }
 
 // keepLocked counts a settled result that waits for callbacks, with all its lists. Sends from inside callbacks do not wait for this memory.

@@ -45,15 +45,19 @@ const (
 // what is allocated at all. They travel as pointers, so that giving one back allocates nothing.
 var callbackLists [maxListBits - minListBits + 1]sync.Pool
 
-// newCallbackList returns an empty list with room for n elements, and for less than twice as many.
+// listCapacity returns how many elements a list for n has room for: less than twice as many.
+func listCapacity(n int) int { return 1 << max(bits.Len(uint(n-1)), minListBits) }
+
+// newCallbackList returns an empty list with room for listCapacity(n) elements.
 func newCallbackList(n int) *[]func(record.Metadata, error) {
-	class := max(bits.Len(uint(n-1)), minListBits) - minListBits
+	capacity := listCapacity(n)
+	class := bits.Len(uint(capacity)) - 1 - minListBits
 	if class < len(callbackLists) {
 		if list, _ := callbackLists[class].Get().(*[]func(record.Metadata, error)); list != nil {
 			return list
 		}
 	}
-	list := make([]func(record.Metadata, error), 0, 1<<(class+minListBits))
+	list := make([]func(record.Metadata, error), 0, capacity)
 	return &list
 }
 
@@ -90,57 +94,50 @@ func (s *sliceRun) hook(record int32) Hook {
 	return Hook{All: s.fn, I: s.i + int(record-s.record)}
 }
 
-// size returns how many bytes the hooks count in buffer.memory. Callbacks are the user's, but the producer keeps them.
-func (h *hooks) size() int64 {
-	return int64(cap(h.one))*listBytes + int64(cap(h.all))*sliceRunBytes + int64(h.paid)*hookBytes
-}
-
-// addOne notes the plain callback of record i, if there is room. Else grow makes some.
-func (h *hooks) addOne(i int32, fn func(record.Metadata, error)) (added bool) {
-	if int(i) >= cap(h.one) || h.ones >= h.paid {
-		return false
+// takes tells whether the lists have room for the hook of the next record, whose index is i.
+func (h *hooks) takes(i int32, hook Hook) bool {
+	switch {
+	case hook.One != nil:
+		return int(i) < cap(h.one) && h.ones < h.paid
+	case hook.All != nil:
+		return len(h.all) < cap(h.all) || h.continued(i, &hook) != nil
 	}
-	h.one = h.one[:i+1] // the elements between are nil
-	h.one[i] = fn
-	h.ones++
 	return true
 }
 
-// grow makes room for a plain callback in a list of n. size has grown then. The number of callbacks is paid ahead, so that few records cost a
-// look at the account. expect is how many records the batch will probably have.
-func (h *hooks) grow(n, expect int) {
-	if n > cap(h.one) {
-		h.growList(n, expect)
+// continued returns the last run, if the hook of record i belongs to it, or nil.
+func (h *hooks) continued(i int32, hook *Hook) *sliceRun {
+	if n := len(h.all); n > 0 {
+		if last := &h.all[n-1]; last.end() == i && last.fn == hook.All && last.hook(i).I == hook.I {
+			return last
+		}
 	}
-	switch {
-	case h.ones < h.paid:
-	case h.ones == 0:
-		h.paid = max(1, int32(expect)/4)
-	default:
-		h.paid = max(h.ones+1, min(2*h.paid, int32(expect)), h.paid+h.paid/4)
-	}
+	return nil
 }
 
-// growList makes room for n plain callbacks, and for as many as are expected.
-func (h *hooks) growList(n, expect int) {
-	box := newCallbackList(max(n, expect))
+// addOne notes the plain callback of record i. The lists have room for it.
+func (h *hooks) addOne(i int32, fn func(record.Metadata, error)) {
+	h.one = h.one[:i+1] // the elements between are nil
+	h.one[i] = fn
+	h.ones++
+}
+
+// addToSlice notes the callback of a slice for record i. The lists have room for it.
+func (h *hooks) addToSlice(i int32, hook Hook) {
+	h.rest++
+	if last := h.continued(i, &hook); last != nil {
+		last.n++
+		return
+	}
+	h.all = append(h.all, sliceRun{fn: hook.All, record: i, n: 1, i: hook.I})
+}
+
+// growList makes room for n plain callbacks.
+func (h *hooks) growList(n int) {
+	box := newCallbackList(n)
 	one := append(*box, h.one...)
 	h.releaseList()
 	h.one, h.box = one, box
-}
-
-// addToSlice notes the callback of a slice for record i, and reports whether size has grown.
-func (h *hooks) addToSlice(i int32, hook Hook) (grown bool) {
-	h.rest++
-	if n := len(h.all); n > 0 {
-		if last := &h.all[n-1]; last.end() == i && last.fn == hook.All && last.hook(i).I == hook.I {
-			last.n++
-			return false
-		}
-	}
-	before := cap(h.all)
-	h.all = append(h.all, sliceRun{fn: hook.All, record: i, n: 1, i: hook.I})
-	return cap(h.all) != before
 }
 
 // find returns the run of record i, or where it would be.

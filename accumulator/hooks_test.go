@@ -11,20 +11,20 @@ import (
 
 // hookModel is what hooks are to be like: a hook for each record.
 type hookModel struct {
-	hooks hooks
-	want  []Hook
-	slice [2]*SliceCallback
+	result Result
+	want   []Hook
+	slice  [2]*SliceCallback
 }
 
-func addHook(h *hooks, i int32, hook Hook) {
+func addHook(r *Result, i int32, hook Hook) {
+	if !r.hooks.takes(i, hook) {
+		r.grow(r.wanted(r.least(i, 0, hook), 0))
+	}
 	switch {
 	case hook.One != nil:
-		if !h.addOne(i, hook.One) {
-			h.grow(int(i)+1, 0)
-			h.addOne(i, hook.One)
-		}
+		r.hooks.addOne(i, hook.One)
 	case hook.All != nil:
-		h.addToSlice(i, hook)
+		r.hooks.addToSlice(i, hook)
 	}
 }
 
@@ -42,7 +42,7 @@ func (m *hookModel) add(rng *rand.Rand) {
 		hook = Hook{All: m.slice[0], I: 100 + i}
 	}
 	m.want = append(m.want, hook)
-	addHook(&m.hooks, int32(i), hook)
+	addHook(&m.result, int32(i), hook)
 }
 
 func requireSameHook(t *testing.T, want, got Hook) {
@@ -62,7 +62,7 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 		taken := map[int]bool{}
 		for i := range m.want {
 			if rng.IntN(4) == 0 {
-				requireSameHook(t, m.want[i], m.hooks.take(int32(i)))
+				requireSameHook(t, m.want[i], m.result.hooks.take(int32(i)))
 				taken[i] = true
 			}
 		}
@@ -71,23 +71,23 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 			if taken[i] {
 				continue // nothing asks for the hook of a cancelled record again
 			}
-			requireSameHook(t, want, m.hooks.at(int32(i)))
-			requireSameHook(t, want, m.hooks.next(int32(i)))
-			require.Equal(t, !want.empty(), m.hooks.has(int32(i)))
+			requireSameHook(t, want, m.result.hooks.at(int32(i)))
+			requireSameHook(t, want, m.result.hooks.next(int32(i)))
+			require.Equal(t, !want.empty(), m.result.hooks.has(int32(i)))
 			if !want.empty() {
 				count++
 			}
 		}
-		require.Equal(t, count, m.hooks.n(), "seed %d", seed)
+		require.Equal(t, count, m.result.hooks.n(), "seed %d", seed)
 	}
 }
 
 // A slice's records need no memory of their own for their hooks.
 func TestHooksOfASliceAreOneRun(t *testing.T) {
-	var h hooks
+	var r Result
 	fn := sliceCallback(nil)
 	for i := range int32(1000) {
-		addHook(&h, i, Hook{All: fn, I: 7 + int(i)})
+		addHook(&r, i, Hook{All: fn, I: 7 + int(i)})
 	}
-	require.Equal(t, []sliceRun{{fn: fn, n: 1000, i: 7}}, h.all)
+	require.Equal(t, []sliceRun{{fn: fn, n: 1000, i: 7}}, r.hooks.all)
 }

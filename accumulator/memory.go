@@ -253,13 +253,23 @@ func (m *memory) tryLocked(h *holder, n int64, inside bool) bool {
 	return true
 }
 
+// extend reserves n bytes for h if they are free, whoever waits.
+func (m *memory) extend(h *holder, n int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.fitsLocked(h.account, n, false) {
+		return false
+	}
+	m.takeLocked(h, n)
+	return true
+}
+
 // force reserves n bytes for h whether they are free or not, for work that must not block, such as a compression. The buffers of all workers
-// together can pass the limit so. It reports whether the memory that is not kept for callbacks is within the limit.
-func (m *memory) force(h *holder, n int64) (within bool) {
+// together can pass the limit so.
+func (m *memory) force(h *holder, n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.takeLocked(h, n)
-	return m.used-m.kept <= m.limit
 }
 
 // keep counts n bytes as kept for callbacks that wait to run. more of them were not counted before; they need not be free. A Send from inside

@@ -361,26 +361,22 @@ type timeRun struct {
 	ms   int64
 }
 
-// add notes the timestamp of record i, and reports whether that took more memory.
-func (t *timestamps) add(i int32, ms int64) (grown bool) {
+// takes tells whether the list has room for the timestamp of one more record.
+func (t *timestamps) takes(ms int64) bool {
+	n := len(t.runs)
+	return n < max(cap(t.runs), len(t.first)) || t.runs[n-1].ms == ms
+}
+
+// add notes the timestamp of record i. The list has room for it.
+func (t *timestamps) add(i int32, ms int64) {
 	n := len(t.runs)
 	if n > 0 && t.runs[n-1].ms == ms {
-		return false
+		return
 	}
 	if n == 0 {
 		t.runs = t.first[:0]
 	}
-	before := cap(t.runs)
 	t.runs = append(t.runs, timeRun{from: i, ms: ms})
-	return cap(t.runs) != before
-}
-
-// size returns how many bytes of their own the timestamps take.
-func (t *timestamps) size() int64 {
-	if cap(t.runs) <= len(t.first) {
-		return 0
-	}
-	return int64(cap(t.runs)) * timeRunBytes
 }
 
 func (t *timestamps) at(i int32) int64 {
