@@ -61,7 +61,7 @@ func TestAnEndedWaitAsksTheOwnerOnce(t *testing.T) {
 		require.Equal(t, 1, (*owners)[0].asked)
 		var failure *record.Error
 		require.ErrorAs(t, err, &failure)
-		require.True(t, failure.MaybeWritten)
+		require.True(t, record.FateOf(failure) == record.FateMaybeWritten)
 		endAll(a)
 		_, err = out.Result.Wait(t.Context(), out.Index)
 		require.Error(t, err)

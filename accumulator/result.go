@@ -131,7 +131,7 @@ func (r *Result) unknown(ctx context.Context) *record.Error {
 	if why := r.part.whyPending(); why != "" {
 		detail += ": " + why
 	}
-	return &record.Error{Topic: r.part.topic.name, Partition: r.part.index, MaybeWritten: true, Detail: detail, Err: ContextError(ctx)}
+	return &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Fate: record.FateMaybeWritten, Detail: detail, Err: ContextError(ctx)}
 }
 
 // lent returns changed if the caller may be made use of until that is closed: not if it is about to go.

@@ -138,8 +138,8 @@ func TestContextEndsTheWaitAndNothingElse(t *testing.T) {
 		md, err := f.Result.Wait(ctx, f.Index)
 		var told *record.Error
 		require.ErrorAs(t, err, &told)
-		require.True(t, told.MaybeWritten)
-		require.False(t, told.Retriable)
+		require.True(t, record.FateOf(told) == record.FateMaybeWritten)
+		require.False(t, record.FateOf(told) == record.FateNotWritten)
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorIs(t, err, why)
 		require.EqualValues(t, -1, md.Offset)

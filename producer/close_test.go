@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/loggate"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
 	"github.com/gosamsa/samsa/protocol"
@@ -65,7 +66,7 @@ func TestSendsAfterCloseFail(t *testing.T) {
 			}
 			f := p.Send(t.Context(), &r, nil)
 			_, err := f.Get(t.Context())
-			require.False(t, producer.Retriable(err))
+			require.Equal(t, producer.FateNotWritten, producer.FateOf(err))
 		}
 		require.Len(t, told.all(), 4)
 		require.NoError(t, p.Flush(t.Context()))
@@ -241,9 +242,9 @@ func TestFailuresThatNobodyHearsAreLoggedNowAndThenAndNamedByClose(t *testing.T)
 		require.Contains(t, log.String(), "topic=t records=10")
 		p.Send(t.Context(), to(0, "secret value"), nil)
 		require.NoError(t, p.Flush(t.Context()))
-		time.Sleep(time.Second)
+		time.Sleep(loggate.Window)
 		synctest.Wait()
-		require.Equal(t, 3, unheard(), "a second later")
+		require.Equal(t, 3, unheard(), "a window later")
 		p.TrySend(&producer.Record{Topic: "not legal", Value: []byte("secret value")}, nil)
 		time.Sleep(time.Second)
 		synctest.Wait()

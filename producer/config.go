@@ -206,13 +206,14 @@ type Config struct {
 	Partitioner Partitioner
 	// Interceptors see every record before it is sent and every outcome, in this order.
 	Interceptors []Interceptor
-	// Logger gets what the producer has to say; never a record's content. Nil is silence. At level -8 (slog.LevelDebug-4) it gets every event
+	// Logger gets what the producer has to say; never a record's content. Nil is slog.Default() for warnings and errors, which it is asked for at each
+	// line; silence is slog.New(slog.DiscardHandler). At level -8 (slog.LevelDebug-4) it gets every event
 	// of each partition's delivery, too, which is much; such a log can be replayed (see CONTRIBUTING.md).
 	//
 	// Its handler runs on a goroutine of its own, for one line at a time, in the order of logging, with the time of the event. It may block:
 	// nothing of the producer waits for it, except Close, until its context ends. Up to 1000 lines wait for it, and 65536 at level -8. Further
 	// lines are dropped; their number is logged when the handler works again. Lines from level Info on that repeat each other, about the same
-	// topic or broker, pass once a second, with the number of suppressed ones. A line in which the handler panics or calls runtime.Goexit is lost
+	// topic or broker, pass once in 30 s, with the number of suppressed ones. A line in which the handler panics or calls runtime.Goexit is lost
 	// and counted. The handler may call the producer, but Close fails inside it with [ErrInCallback]. New asks its Enabled once, for level -8.
 	Logger *slog.Logger
 	// CompressionWorkers is how many goroutines compress batches. 0 is as many as GOMAXPROCS.

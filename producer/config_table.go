@@ -196,7 +196,7 @@ var configGoFields = [...]configGoField{
 	{"Dialer", "net.Dialer", "makes the connections"},
 	{"Partitioner", "built-in", "chooses the partition of records that name none"},
 	{"Interceptors", "none", "see every record before it is sent and every outcome"},
-	{"Logger", "silent", "gets what the producer has to say, a *slog.Logger"},
+	{"Logger", "slog.Default() for warnings and errors", "gets what the producer has to say, a *slog.Logger"},
 	{"CompressionWorkers", "0", "how many goroutines compress; 0 is as many as GOMAXPROCS"},
 }
 

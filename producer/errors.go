@@ -1,14 +1,12 @@
 package producer
 
 import (
-	"errors"
-
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
 // Error says what became of a record that was not acknowledged: its place, the reason, and whether it may be in the log all
-// the same. Every error that a Future or callback gets from this package is one. See [MaybeWritten] and [Retriable].
+// the same. Every error that a Future or callback gets from this package is one. See [FateOf].
 type Error = record.Error
 
 // BrokerError is a broker's reason, with Kafka's error code, its name, and the broker's own message. It is found with errors.As.
@@ -54,26 +52,38 @@ var (
 	ErrInCallback = record.ErrInCallback
 )
 
-// MaybeWritten tells whether the record of a failed send may be in the log all the same. False is certain: it is not there,
-// and sending it again cannot double it. It is false for nil, and true for an error that is not this package's, since
-// nothing is known of it then.
-func MaybeWritten(err error) bool {
-	if err == nil {
-		return false
-	}
-	var e *Error
-	if errors.As(err, &e) {
-		return e.MaybeWritten
-	}
-	return true
-}
+// Fate is what became of a record: see [FateOf].
+type Fate = record.Fate
 
-// Retriable tells whether sending the same record again can help: the reason may pass, and the record is certainly not
-// written. It is false for nil and for an error that is not this package's.
-func Retriable(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Retriable && !e.MaybeWritten
-}
+// The fates of a record.
+const (
+	// FateAcknowledged: the record is in the log, as far as acks demands it.
+	FateAcknowledged = record.FateAcknowledged
+	// FateNotWritten: the record is certainly not in the log, and can be sent again.
+	FateNotWritten = record.FateNotWritten
+	// FateRejected: the record is certainly not in the log, and would be refused again. The record itself, or the settings or rights of its
+	// topic, must change first.
+	FateRejected = record.FateRejected
+	// FateMaybeWritten: the record may be in the log or not. Sent again, it may be there twice: idempotence covers the producer's own
+	// retries, not a second Send.
+	FateMaybeWritten = record.FateMaybeWritten
+)
+
+// FateOf returns what became of the record of a Send that ended with err. An error that is not this package's says nothing of the record,
+// so it may be written. The errors of this package's variables have their own fate, so a test double may return one of them.
+func FateOf(err error) Fate { return record.FateOf(err) }
+
+// MaybeWritten tells whether the fate of err is [FateMaybeWritten]. False is certain: the record is in the log if err is nil, and is not
+// there otherwise.
+func MaybeWritten(err error) bool { return FateOf(err) == FateMaybeWritten }
+
+// Retriable tells whether the fate of err is [FateNotWritten]: the record is certainly not in the log, and can be sent again.
+func Retriable(err error) bool { return FateOf(err) == FateNotWritten }
+
+// Reason returns a short stable name for the reason of err, for metrics: such as "buffer_full" for [ErrBufferFull], or Kafka's name of a
+// broker's error code, such as "NOT_ENOUGH_REPLICAS". It is "" for nil, "context_canceled" or "context_deadline_exceeded" where the user's
+// context ended, and "unknown" for an error that is not this package's.
+func Reason(err error) string { return record.Word(err) }
 
 // CloseError says what [Producer.Close] could not deliver.
 type CloseError struct {

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"strings"
@@ -161,8 +162,16 @@ func TestNoInterceptorsCostNothing(t *testing.T) {
 	require.False(t, busy.empty())
 }
 
-func TestALoggerOfNilIsSilent(t *testing.T) {
-	logOrSilent(nil).Error("nobody hears this")
-	own := slog.Default()
-	require.Same(t, own, logOrSilent(own))
+func TestALoggerOfNilIsTheDefaultOneForWarnings(t *testing.T) {
+	var lines bytes.Buffer
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	p, err := New(DefaultConfig("127.0.0.1:1"))
+	require.NoError(t, err)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&lines, nil))) // after New
+	p.cfg.Logger.Info("not this")
+	p.cfg.Logger.Warn("but this")
+	require.NoError(t, p.Close(t.Context()))
+	require.NotContains(t, lines.String(), "not this")
+	require.Contains(t, lines.String(), "but this")
 }

@@ -1,13 +1,25 @@
 package producer
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 )
 
-// logOrSilent returns the user's logger, or one that drops everything: logging is silent by default, and nobody has to ask
-// whether there is a logger.
+// defaultLogger is the handler where Config.Logger is nil: slog's default one, for warnings and errors. It asks for that with each line, for
+// a program often sets its default after it has made the producer. The gate before it calls these two methods alone.
+type defaultLogger struct{ slog.Handler }
+
+func (defaultLogger) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && slog.Default().Enabled(ctx, level)
+}
+
+func (defaultLogger) Handle(ctx context.Context, r slog.Record) error {
+	return slog.Default().Handler().Handle(ctx, r)
+}
+
+// logOrSilent returns the user's logger, or one that drops everything, so that nobody has to ask whether there is a logger.
 func logOrSilent(l *slog.Logger) *slog.Logger {
 	if l == nil {
 		return slog.New(slog.DiscardHandler)

@@ -116,8 +116,8 @@ func TestAPartitionerThatPanicsOrErrsFailsTheRecordAsNotWritten(t *testing.T) {
 		require.Contains(t, err.Detail, detail)
 		require.Equal(t, "t", err.Topic)
 		require.EqualValues(t, -1, err.Partition)
-		require.False(t, err.MaybeWritten)
-		require.False(t, err.Retriable)
+		require.False(t, record.FateOf(err) == record.FateMaybeWritten)
+		require.False(t, record.FateOf(err) == record.FateNotWritten)
 	}
 	require.Contains(t, log.String(), "partitioner panicked")
 	require.Contains(t, log.String(), "partitioner_test.go", "the stack shows where")

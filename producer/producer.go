@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,9 @@ func New(cfg Config) (*Producer, error) {
 	}
 	cfg = cfg.clone().bounded()
 	logMark := newStackMark()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(defaultLogger{slog.DiscardHandler})
+	}
 	log := loggate.New(cfg.Logger, logMark.run)
 	cfg.Logger = log.Logger()
 	compressor, err := newCompressor(&cfg)
@@ -181,7 +185,7 @@ func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]Partition
 	meta := t.meta.Load()
 	if meta == nil {
 		// It was forgotten between two lines of this function.
-		return nil, &record.Error{Topic: topic, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true}
+		return nil, &record.Error{Topic: topic, Partition: -1, Err: record.ErrMetadataTimeout}
 	}
 	infos := make([]PartitionInfo, 0, meta.topic.Len())
 	for _, part := range meta.topic.Partitions() {

@@ -118,7 +118,7 @@ func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Pa
 	meta := t.meta.Load()
 	if meta == nil {
 		// It was forgotten between two lines of this function.
-		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true}
+		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout}
 	}
 	n, failed := p.chooser.choose(r, &meta.view)
 	if failed == nil && n >= meta.view.partitions {
@@ -246,7 +246,7 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 		return &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: a.Err.Err, Detail: a.Err.Detail}
 	case a.Need > 0:
 		return &record.Error{
-			Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true,
+			Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull,
 			Detail: because(fmt.Sprintf("buffer.memory is %d", p.cfg.BufferMemory), part.WhyFull()),
 		}
 	}
@@ -277,14 +277,14 @@ func (p *Producer) failed(r *Record, hook accumulator.Hook, err *record.Error) F
 
 // bufferError says why there was no room.
 func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err error) *record.Error {
-	failed := &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull, Retriable: true}
+	failed := &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull}
 	switch {
 	case errors.Is(err, accumulator.ErrForgotten):
 		failed.Err = err
 	case errors.Is(err, record.ErrRecordTooLarge):
-		failed.Err, failed.Retriable = err, false
+		failed.Err = err
 	case errors.Is(err, record.ErrClosed):
-		failed.Err, failed.Retriable = record.ErrClosed, false
+		failed.Err = record.ErrClosed
 	case wait.user != nil && wait.user.Err() != nil:
 		failed.Err = accumulator.ContextError(wait.user)
 		failed.Detail = because("while waiting for room in the buffer", part.WhyFull())

@@ -388,12 +388,11 @@ func TestFateOfErrors(t *testing.T) {
 	require.True(t, producer.MaybeWritten(io.EOF))
 	require.False(t, producer.Retriable(io.EOF))
 	require.True(t, producer.MaybeWritten(context.Canceled))
-	for _, maybe := range []bool{false, true} {
-		for _, retriable := range []bool{false, true} {
-			err := fmt.Errorf("wrapped: %w", &producer.Error{MaybeWritten: maybe, Retriable: retriable, Err: producer.ErrClosed})
-			require.Equal(t, maybe, producer.MaybeWritten(err))
-			require.Equal(t, retriable && !maybe, producer.Retriable(err))
-		}
+	for _, fate := range []producer.Fate{producer.FateNotWritten, producer.FateRejected, producer.FateMaybeWritten} {
+		err := fmt.Errorf("wrapped: %w", &producer.Error{Fate: fate, Err: producer.ErrClosed})
+		require.Equal(t, fate, producer.FateOf(err))
+		require.Equal(t, fate == producer.FateMaybeWritten, producer.MaybeWritten(err))
+		require.Equal(t, fate == producer.FateNotWritten, producer.Retriable(err))
 	}
 }
 

@@ -111,7 +111,7 @@ func (s *sendAll) over() *record.Error {
 	}
 	if s.wait.ctx != nil && s.wait.ctx.Err() != nil {
 		detail := because("max.block.ms has passed for this call", s.p.acc.WhyPending())
-		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Retriable: true, Detail: detail}
+		return &record.Error{Partition: -1, Err: record.ErrBufferFull, Detail: detail}
 	}
 	return nil
 }

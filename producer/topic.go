@@ -148,7 +148,7 @@ func (p *Producer) letGo(name string) bool {
 
 // metadataError says why a topic's partitions are not known.
 func (p *Producer) metadataError(wait *budget, name string, err error) *record.Error {
-	failed := &record.Error{Topic: name, Partition: -1, Err: record.ErrMetadataTimeout, Retriable: true, Detail: err.Error()}
+	failed := &record.Error{Topic: name, Partition: -1, Err: record.ErrMetadataTimeout, Detail: err.Error()}
 	var topic *cluster.TopicError
 	var final, reason *protocol.Error
 	if errors.As(err, &topic) {
@@ -160,11 +160,11 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 	}
 	switch {
 	case p.closed.Load():
-		failed.Err, failed.Retriable, failed.Detail = record.ErrClosed, false, ""
+		failed.Err, failed.Detail = record.ErrClosed, ""
 	case wait != nil && wait.user.Err() != nil:
 		failed.Err = accumulator.ContextError(wait.user)
 	case final != nil:
-		failed.Err, failed.Retriable, failed.Detail = final, false, ""
+		failed.Err, failed.Fate, failed.Detail = final, record.CertainFate(final), ""
 	}
 	return failed
 }

@@ -39,6 +39,9 @@ func (c ErrorCode) row() *codeRow {
 	return &codeTable[i]
 }
 
+// Known reports whether this client knows the code.
+func (c ErrorCode) Known() bool { return c.row() != nil }
+
 // Name returns Kafka's name of the code, such as NOT_LEADER_OR_FOLLOWER, or UNKNOWN_ERROR_CODE for one that is not known.
 func (c ErrorCode) Name() string {
 	if row := c.row(); row != nil {
@@ -62,6 +65,15 @@ func (c ErrorCode) Description() string {
 func (c ErrorCode) Retriable() bool {
 	row := c.row()
 	return row != nil && row.cure&retriable != 0
+}
+
+// AboutProducerID reports whether the broker refused a batch because of its producer id, epoch or sequence.
+func (c ErrorCode) AboutProducerID() bool {
+	switch c {
+	case OutOfOrderSequenceNumber, UnknownProducerID, InvalidProducerEpoch, InvalidProducerIDMapping, ProducerFenced:
+		return true
+	}
+	return false
 }
 
 // RefreshMetadata reports whether the client's picture of topics and leaders is out of date.

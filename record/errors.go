@@ -3,48 +3,50 @@ package record
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // The reasons for which a record is not acknowledged, where the reason is the client's own. They are found with errors.Is in
 // the error of a Future or callback; a broker's reason is a *protocol.Error there instead. Package producer re-exports them.
 var (
 	// ErrClosed: the producer was closed before or while the record was handled.
-	ErrClosed = errors.New("producer is closed")
+	ErrClosed error = &reason{"producer is closed", "closed", FateNotWritten}
 	// ErrCancelled: the record was taken back with Future.Cancel before its batch was sealed.
-	ErrCancelled = errors.New("record was cancelled")
+	ErrCancelled error = &reason{"record was cancelled", "cancelled", FateNotWritten}
 	// ErrNoRecord: a nil *Record was sent, or a Future that came from no Send was asked.
-	ErrNoRecord = errors.New("no record")
+	ErrNoRecord error = &reason{"no record", "no_record", FateRejected}
 	// ErrInvalidTopic: the topic's name is empty or not legal.
-	ErrInvalidTopic = errors.New("invalid topic name")
+	ErrInvalidTopic error = &reason{"invalid topic name", "invalid_topic", FateRejected}
 	// ErrInvalidPartition: the partition is negative or the topic has no such partition.
-	ErrInvalidPartition = errors.New("invalid partition")
+	ErrInvalidPartition error = &reason{"invalid partition", "invalid_partition", FateRejected}
 	// ErrInvalidTimestamp: the timestamp lies before 1970 or after the year 9999.
-	ErrInvalidTimestamp = errors.New("invalid timestamp")
+	ErrInvalidTimestamp error = &reason{"invalid timestamp", "invalid_timestamp", FateRejected}
 	// ErrInvalidHeader: a header's key is not UTF-8.
-	ErrInvalidHeader = errors.New("invalid header")
+	ErrInvalidHeader error = &reason{"invalid header", "invalid_header", FateRejected}
 	// ErrRecordTooLarge: the record alone is larger than max.request.size or buffer.memory.
-	ErrRecordTooLarge = errors.New("record is too large")
+	ErrRecordTooLarge error = &reason{"record is too large", "record_too_large", FateRejected}
 	// ErrBufferFull: buffer.memory had no room for the record within max.block.ms, or at once for TrySend.
-	ErrBufferFull = errors.New("buffer is full")
+	ErrBufferFull error = &reason{"buffer is full", "buffer_full", FateNotWritten}
 	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms, or at once for TrySend.
-	ErrMetadataTimeout = errors.New("no metadata for the topic")
+	ErrMetadataTimeout error = &reason{"no metadata for the topic", "metadata_timeout", FateNotWritten}
 	// ErrDeliveryTimeout: delivery.timeout.ms passed without an acknowledgement.
-	ErrDeliveryTimeout = errors.New("delivery timeout")
+	ErrDeliveryTimeout error = &reason{"delivery timeout", "delivery_timeout", FateMaybeWritten}
 	// ErrRetriesExhausted: the last of the allowed retries failed.
-	ErrRetriesExhausted = errors.New("retries exhausted")
+	ErrRetriesExhausted error = &reason{"retries exhausted", "retries_exhausted", FateMaybeWritten}
 	// ErrDisconnected: the connection broke, or the request timed out, before the answer came.
-	ErrDisconnected = errors.New("disconnected before the answer")
+	ErrDisconnected error = &reason{"disconnected before the answer", "disconnected", FateMaybeWritten}
 	// ErrPartitioner: the partitioner panicked or chose a partition that does not exist.
-	ErrPartitioner = errors.New("partitioner failed")
+	ErrPartitioner error = &reason{"partitioner failed", "partitioner", FateRejected}
 	// ErrNeighbourRejected: the broker rejected another record of the same batch and the rest could not be sent again.
-	ErrNeighbourRejected = errors.New("another record of the batch was rejected")
+	ErrNeighbourRejected error = &reason{"another record of the batch was rejected", "neighbour_rejected", FateNotWritten}
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record.
-	ErrClusterReplaced = errors.New("the servers belong to another cluster now")
+	ErrClusterReplaced error = &reason{"the servers belong to another cluster now", "cluster_replaced", FateMaybeWritten}
 	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same
 	// producer id, or the log is another one.
-	ErrForeignAcknowledgement = errors.New("the acknowledgement is of another producer's records")
+	ErrForeignAcknowledgement error = &reason{"the acknowledgement is of another producer's records", "foreign_acknowledgement", FateMaybeWritten}
 	// ErrInCallback: Flush or Close was called from inside a callback, where waiting for callbacks could never end.
-	ErrInCallback = errors.New("called from inside a callback")
+	ErrInCallback error = &reason{"called from inside a callback", "in_callback", FateRejected}
 )
 
 // Error says what became of a record that was not acknowledged. Err is the reason: one of the Err… values, a *protocol.Error
@@ -53,10 +55,8 @@ type Error struct {
 	// Topic and Partition name the record's place; Partition is -1 when none was chosen yet.
 	Topic     string
 	Partition int32
-	// MaybeWritten: the record may be in the log all the same. False means that it is certainly not.
-	MaybeWritten bool
-	// Retriable: sending the same record again can help.
-	Retriable bool
+	// Fate is what became of the record, if more is known than Err tells; otherwise it is zero. [FateOf] returns the one or the other.
+	Fate Fate
 	// Detail says more in words: sizes, limits, the reason of each server. It may be empty.
 	Detail string
 	// Err is the reason.
@@ -74,13 +74,19 @@ func (e *Error) Error() string {
 		place += fmt.Sprintf("topic %q partition %d: ", e.Topic, e.Partition)
 	}
 	fate := " (not written)"
-	if e.MaybeWritten {
+	if FateOf(e) == FateMaybeWritten {
 		fate = " (maybe written)"
 	}
 	if e.Detail == "" {
 		return place + e.Err.Error() + fate
 	}
 	return place + e.Err.Error() + ": " + e.Detail + fate
+}
+
+// Is finds [ErrRecordTooLarge] also where a broker refused the record for its size.
+func (e *Error) Is(target error) bool {
+	var broker *protocol.Error
+	return target == ErrRecordTooLarge && errors.As(e.Err, &broker) && (broker.Code == protocol.MessageTooLarge || broker.Code == protocol.RecordListTooLarge)
 }
 
 // Unwrap returns the reason.

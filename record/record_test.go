@@ -30,7 +30,7 @@ func TestErrorsSayWhereWhyAndWhetherTheRecordMayBeWritten(t *testing.T) {
 		{Error{Partition: -1, Topic: "t", Err: ErrInvalidTopic}, `samsa: topic "t": invalid topic name (not written)`},
 		{Error{Partition: 3, Topic: "t", Err: ErrRecordTooLarge, Detail: "5 bytes, 4 at most"},
 			`samsa: topic "t" partition 3: record is too large: 5 bytes, 4 at most (not written)`},
-		{Error{Partition: 0, Topic: "t", Err: context.Canceled, MaybeWritten: true},
+		{Error{Partition: 0, Topic: "t", Err: context.Canceled, Fate: FateMaybeWritten},
 			`samsa: topic "t" partition 0: context canceled (maybe written)`},
 	} {
 		require.EqualError(t, &c.err, c.want)

@@ -195,7 +195,7 @@ func TestABrokerThatCannotBeReachedIsNamed(t *testing.T) {
 		r.c.Isolate(1)
 		failure := r.send(0, "x").failed(false)
 		require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
-		require.True(t, failure.Retriable)
+		require.True(t, record.FateOf(failure) == record.FateNotWritten)
 		require.Contains(t, failure.Error(), "broker-1:9092")
 		require.Contains(t, failure.Error(), transport.ErrSetupTimeout.Error())
 		r.c.Unhang(1)

@@ -1,7 +1,6 @@
 package sender
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -127,7 +126,7 @@ func (l *lane) disbelieve(p *parcel, offset int64, late bool) []action {
 		return nil // its records were reported as maybe written before
 	}
 	cause := fmt.Errorf("%w: offset %d, after offset %d was acknowledged", record.ErrForeignAcknowledgement, offset, l.lastOffset)
-	return l.giveUp(p, cause, false)
+	return l.giveUp(p, cause, record.FateMaybeWritten)
 }
 
 // resolveBefore: a broker takes sequences without holes, so an acknowledged batch proves every earlier one of its identity.
@@ -218,8 +217,11 @@ func (l *lane) failedTry(p *parcel, a answer, now time.Time) []action {
 	if a.code == protocol.CorruptMessage {
 		p.corrupt++
 	}
-	if !a.code.Retriable() || p.corrupt >= maxCorrupt {
-		return l.giveUp(p, cause, false)
+	if p.corrupt >= maxCorrupt {
+		return l.giveUp(p, cause, record.FateRejected)
+	}
+	if !a.code.Retriable() {
+		return l.giveUp(p, cause, record.CertainFate(cause))
 	}
 	return l.tryAgain(p, cause, now)
 }
@@ -247,7 +249,7 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 	if p.doubtful {
 		// Its identity is refused, and an earlier try may have been written: under a new one it could be there twice.
 		l.refusedFirst(p)
-		return l.giveUp(p, cause, false)
+		return l.giveUp(p, cause, record.FateMaybeWritten)
 	}
 	if forgot && l.gap && p.id == l.id {
 		p.tries-- // no more than the hole in front of it
@@ -319,7 +321,7 @@ func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []
 		cause = fmt.Errorf("%w: %w", record.ErrDisconnected, cause)
 		if l.cfg.acks == 0 {
 			// No answer will ever tell whether a try arrived, so there are no retries.
-			out = l.giveUp(p, cause, false)
+			out = l.giveUp(p, cause, record.FateMaybeWritten)
 		} else {
 			out = l.tryAgain(p, cause, now)
 		}
@@ -337,7 +339,7 @@ func (l *lane) unsendable(p *parcel, cause error) []action {
 	var out []action
 	if !late {
 		l.neverLeft(p)
-		out = l.giveUp(p, cause, false)
+		out = l.giveUp(p, cause, record.FateRejected)
 	}
 	return append(out, l.tidy()...)
 }
@@ -365,7 +367,7 @@ func (l *lane) tryAgain(p *parcel, cause error, now time.Time) []action {
 		if l.cfg.retries > 0 {
 			cause = fmt.Errorf("%w (%d): %w", record.ErrRetriesExhausted, l.cfg.retries, cause)
 		}
-		return l.giveUp(p, cause, true)
+		return l.giveUp(p, cause, record.FateNotWritten)
 	}
 	p.step(evRetry)
 	p.notBefore = now
@@ -391,10 +393,12 @@ func (l *lane) hop(p *parcel) bool {
 	return true
 }
 
-// giveUp ends p with an error. A doubtful one leaves its sequence unresolved.
-func (l *lane) giveUp(p *parcel, cause error, retriable bool) []action {
+// giveUp ends p with an error; certain is its fate if it cannot be in the log. A doubtful one leaves its sequence unresolved.
+func (l *lane) giveUp(p *parcel, cause error, certain record.Fate) []action {
 	err := l.failure(p, cause, p.maybeWritten())
-	err.Retriable = retriable && !p.maybeWritten()
+	if !p.maybeWritten() {
+		err.Fate = certain
+	}
 	if !p.doubtful {
 		p.step(evFail)
 		l.takeBack(p)
@@ -448,10 +452,9 @@ func (l *lane) replace(p *parcel, parts []*parcel) []action {
 func (l *lane) brokerError(a answer) error { return &protocol.Error{Code: a.code, Message: a.message} }
 
 func (l *lane) failure(p *parcel, cause error, maybe bool) *record.Error {
-	err := &record.Error{Topic: l.cfg.topic, Partition: l.cfg.partition, MaybeWritten: maybe, Err: cause}
-	var broker *protocol.Error
-	if errors.As(cause, &broker) {
-		err.Retriable = broker.Code.Retriable() && !maybe
+	fate := record.FateMaybeWritten
+	if !maybe {
+		fate = record.CertainFate(cause)
 	}
-	return err
+	return &record.Error{Topic: l.cfg.topic, Partition: l.cfg.partition, Fate: fate, Err: cause}
 }

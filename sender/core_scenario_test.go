@@ -13,6 +13,7 @@ import (
 
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/protocol"
+	"github.com/gosamsa/samsa/record"
 )
 
 // TestScenarios runs the delivery core through the stories in testdata/core. A story is text that a person can read: what
@@ -235,7 +236,7 @@ func (s *story) done(actions []action) string {
 		case actComplete:
 			fmt.Fprintf(&b, "complete %s at %d\n", name, a.offset)
 		case actFail:
-			fmt.Fprintf(&b, "fail %s retriable=%v: %v\n", name, a.err.Retriable, a.err)
+			fmt.Fprintf(&b, "fail %s, %v: %v\n", name, record.FateOf(a.err), a.err)
 		case actSplit:
 			fmt.Fprintf(&b, "split %s\n", name)
 		case actReject:

@@ -45,7 +45,7 @@ func (l *lane) overdue(p *parcel, now time.Time) bool {
 }
 
 func (l *lane) expire(p *parcel) []action {
-	acts := l.giveUp(p, record.ErrDeliveryTimeout, true)
+	acts := l.giveUp(p, record.ErrDeliveryTimeout, record.FateNotWritten)
 	for i := range acts {
 		acts[i].err.Detail = l.expiryDetail(p)
 	}
@@ -148,7 +148,7 @@ func (l *lane) leaveFormerCluster() (out []action) {
 		if p.state != retrying || !p.doubtful || cluster.SameCluster(p.id.cluster, l.cluster) {
 			continue
 		}
-		ended := l.giveUp(p, record.ErrClusterReplaced, false)
+		ended := l.giveUp(p, record.ErrClusterReplaced, record.FateMaybeWritten)
 		if p.lastErr != nil {
 			ended[0].err.Detail = "before that: " + p.lastErr.Error()
 		}
@@ -169,7 +169,7 @@ func (l *lane) outlived() (out []action) {
 	ahead := false
 	for _, p := range slices.Clone(l.window) {
 		if p.state == retrying && slices.Contains(p.past, l.life) {
-			ended := l.giveUp(p, p.lastErr, false)
+			ended := l.giveUp(p, p.lastErr, record.FateMaybeWritten)
 			ended[0].err.Detail = "the metadata reported another topic of this name meanwhile"
 			out = append(out, ended...)
 			continue
@@ -185,7 +185,7 @@ func (l *lane) outlived() (out []action) {
 		case p.sequence == noSequence:
 			ahead = true
 		case ahead && p.doubtful && p.life != l.life:
-			ended := l.giveUp(p, p.lastErr, false)
+			ended := l.giveUp(p, p.lastErr, record.FateMaybeWritten)
 			ended[0].err.Detail = "the topic was deleted and made again meanwhile"
 			out = append(out, ended...)
 		}
@@ -206,7 +206,7 @@ func (l *lane) abort(cause error) []action {
 				continue
 			}
 			for part := range p.withWaitingParts() {
-				out = append(out, l.giveUp(part, cause, false)...)
+				out = append(out, l.giveUp(part, cause, record.FateNotWritten)...)
 			}
 		}
 	}
@@ -222,7 +222,7 @@ func (l *lane) refuse(err *record.Error) []action {
 			continue
 		}
 		for part := range p.withWaitingParts() {
-			ended := l.giveUp(part, err.Err, err.Retriable)
+			ended := l.giveUp(part, err.Err, record.FateOf(err))
 			ended[0].err.Detail = err.Detail
 			out = append(out, ended...)
 		}

@@ -124,8 +124,8 @@ func verdictOf(t *testing.T, l *lane, p *parcel, actions []action) verdict {
 		return verdictSuccess
 	case a.kind == actSplit:
 		return verdictSplit
-	case a.kind == actFail && a.err.MaybeWritten:
-		require.False(t, a.err.Retriable)
+	case a.kind == actFail && record.FateOf(a.err) == record.FateMaybeWritten:
+		require.False(t, record.FateOf(a.err) == record.FateNotWritten)
 		return verdictFailedMaybe
 	}
 	require.Equal(t, actFail, a.kind)
@@ -153,7 +153,11 @@ func TestEachErrorCodeHasItsOutcome(t *testing.T) {
 					require.Equal(t, v.want, verdictOf(t, l, p, actions), "acks=%d idempotent=%v", v.cfg.acks, v.cfg.idempotent)
 					if v.want == verdictFailed || v.want == verdictFailedMaybe {
 						requireBrokersError(t, actions[0].err, code)
-						require.False(t, actions[0].err.Retriable)
+						want := record.FateMaybeWritten
+						if v.want == verdictFailed {
+							want = record.CertainFate(&protocol.Error{Code: code})
+						}
+						require.Equal(t, want, record.FateOf(actions[0].err))
 					}
 				}
 			})
@@ -207,8 +211,8 @@ func TestTheLastTrysCodeFailsTheBatch(t *testing.T) {
 				actions := l.answered(p, answer{code: codeNamed(t, name), message: "so there"}, now)
 				maybe := row.plain == verdictAgainMaybe
 				require.Len(t, actions, 1)
-				require.Equal(t, maybe, actions[0].err.MaybeWritten)
-				require.Equal(t, !maybe, actions[0].err.Retriable)
+				require.Equal(t, maybe, record.FateOf(actions[0].err) == record.FateMaybeWritten)
+				require.Equal(t, !maybe, record.FateOf(actions[0].err) == record.FateNotWritten)
 				requireBrokersError(t, actions[0].err, codeNamed(t, name))
 			})
 		}

@@ -110,7 +110,7 @@ func (s sent) failed(maybe bool) *record.Error {
 	_, err := s.get()
 	var failure *record.Error
 	require.ErrorAs(s.r.t, err, &failure)
-	require.Equal(s.r.t, maybe, failure.MaybeWritten, err.Error())
+	require.Equal(s.r.t, maybe, record.FateOf(failure) == record.FateMaybeWritten, err.Error())
 	return failure
 }
 

@@ -20,7 +20,7 @@ func TestARefusedProducerIDFailsTheRecordsWithTheCure(t *testing.T) {
 		for _, s := range []sent{r.send(0, "a"), r.send(1, "b"), r.send(0, "c")} {
 			failure := s.failed(false)
 			require.ErrorIs(t, failure, &protocol.Error{Code: protocol.ClusterAuthorizationFailed})
-			require.False(t, failure.Retriable)
+			require.False(t, record.FateOf(failure) == record.FateNotWritten)
 			require.Contains(t, failure.Error(), "IdempotentWrite")
 			require.Contains(t, failure.Error(), "enable.idempotence=false")
 			require.Contains(t, failure.Error(), `topic "t" partition`)
@@ -80,7 +80,7 @@ func TestAProducerIDThatNeverComesIsBoundedByTheDeliveryTimeout(t *testing.T) {
 				began := time.Now()
 				failure := r.send(0, "x").failed(false)
 				require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
-				require.True(t, failure.Retriable)
+				require.True(t, record.FateOf(failure) == record.FateNotWritten)
 				require.Contains(t, failure.Error(), "no producer id")
 				require.Equal(t, 2*time.Minute, time.Since(began))
 				rule.End()
@@ -217,7 +217,7 @@ func TestABrokerWithoutProducerIDsSaysSo(t *testing.T) {
 		began := time.Now()
 		for range 3 {
 			failure := r.send(0, "x").failed(false)
-			require.False(t, failure.Retriable)
+			require.False(t, record.FateOf(failure) == record.FateNotWritten)
 			require.Contains(t, failure.Error(), "InitProducerId")
 			require.Contains(t, failure.Error(), "enable.idempotence=false")
 		}
@@ -275,7 +275,7 @@ func TestACorruptMessageIsFinalAtTheSecondAttempt(t *testing.T) {
 		rule := r.c.On(protocol.Produce).Do(testbroker.Fail(protocol.CorruptMessage))
 		failure := r.send(0, "x").failed(false)
 		require.ErrorIs(t, failure, &protocol.Error{Code: protocol.CorruptMessage})
-		require.False(t, failure.Retriable)
+		require.False(t, record.FateOf(failure) == record.FateNotWritten)
 		require.Contains(t, failure.Error(), "compacted")
 		require.Equal(t, 2, rule.Hits())
 		rule.End()

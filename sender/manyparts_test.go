@@ -103,7 +103,7 @@ func TestWhatEndsABatchEndsAllPartsThatWaitBehindIt(t *testing.T) {
 				var ended []*parcel
 				for _, a := range end(l, now) {
 					require.Equal(t, actFail, a.kind)
-					require.Equal(t, slices.Index(parts, a.parcel) < sent, a.err.MaybeWritten)
+					require.Equal(t, slices.Index(parts, a.parcel) < sent, record.FateOf(a.err) == record.FateMaybeWritten)
 					ended = append(ended, a.parcel)
 				}
 				if name == "refused" {

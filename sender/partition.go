@@ -512,7 +512,7 @@ func (p *partition) onTimer() {
 	p.finishLocked(actions, now)
 
 	err := &record.Error{
-		Topic: p.acc.Topic(), Partition: p.acc.Index(), Retriable: true, Err: record.ErrDeliveryTimeout,
+		Topic: p.acc.Topic(), Partition: p.acc.Index(), Fate: record.FateNotWritten, Err: record.ErrDeliveryTimeout,
 		Detail: p.s.cfg.DeliveryTimeout.String() + " passed before it could be sent: " + why,
 	}
 	for _, c := range expired {
@@ -537,7 +537,7 @@ func (p *partition) expiredPackLocked(over time.Time) (expired []*cargo) {
 // refuse fails what waits for something that was refused: no request can be made of it. Nothing of it was written.
 func (p *partition) refuse(err *record.Error) {
 	mine := *err
-	mine.Topic, mine.Partition = p.acc.Topic(), p.acc.Index()
+	mine.Topic, mine.Partition, mine.Fate = p.acc.Topic(), p.acc.Index(), record.CertainFate(err.Err)
 	now := time.Now()
 	p.mu.Lock()
 	var waiting []*cargo
@@ -577,7 +577,7 @@ func (p *partition) abort(cause error, left *Left) {
 	p.mu.Unlock()
 	for _, a := range actions {
 		left.Records += int(a.parcel.count)
-		if a.err.MaybeWritten {
+		if record.FateOf(a.err) == record.FateMaybeWritten {
 			left.MaybeWritten += int(a.parcel.count)
 		}
 		p.carryOut(a)

@@ -226,6 +226,15 @@ func (f fields) time(key string) time.Time { return replayEpoch.Add(time.Duratio
 
 func (f fields) yes(key string) bool { return f[key] == "true" }
 
+func (f fields) fate() record.Fate {
+	for _, fate := range []record.Fate{record.FateNotWritten, record.FateRejected, record.FateMaybeWritten} {
+		if fate.String() == f["fate"] {
+			return fate
+		}
+	}
+	return record.FateAcknowledged
+}
+
 // replayed is a lane that lives through a trace.
 type replayed struct {
 	cfg     laneConfig
@@ -315,7 +324,7 @@ func (r *replayed) decide(f fields) ([]action, error) {
 	case "tick":
 		return r.lane.tick(f.time("at")), nil
 	case "refused":
-		return r.lane.refuse(&record.Error{Err: errors.New(f["cause"]), Retriable: f.yes("retriable"), Detail: f["detail"]}), nil
+		return r.lane.refuse(&record.Error{Err: errors.New(f["cause"]), Fate: f.fate(), Detail: f["detail"]}), nil
 	case "abort":
 		return r.lane.abort(errors.New(f["cause"])), nil
 	case "replace":

@@ -88,7 +88,7 @@ func (s *sim) acked(b *simBatch, offset int64) {
 
 func (s *sim) fails(records []int, err *record.Error) {
 	f := fateNotWritten
-	if err.MaybeWritten {
+	if record.FateOf(err) == record.FateMaybeWritten {
 		f = fateMaybe
 	}
 	for _, r := range records {

@@ -504,7 +504,7 @@ func (c *simClient) timer(l *simLane) {
 		return
 	}
 	actions := l.lane.tick(c.s.now)
-	if slices.ContainsFunc(actions, func(a action) bool { return a.err != nil && a.err.MaybeWritten }) {
+	if slices.ContainsFunc(actions, func(a action) bool { return a.err != nil && record.FateOf(a.err) == record.FateMaybeWritten }) {
 		l.ledger.reasons++
 	}
 	c.finish(l, actions)

@@ -54,7 +54,7 @@ func TestAFormerTopicInOldMetadataCausesNoDuplicate(t *testing.T) {
 		if _, err := r.send(0, "doubtful").get(); err != nil {
 			var failed *record.Error
 			require.ErrorAs(t, err, &failed)
-			require.True(t, failed.MaybeWritten)
+			require.Equal(t, record.FateMaybeWritten, record.FateOf(failed))
 		}
 		r.send(0, "next").acked()
 		require.Equal(t, []string{"warm", "doubtful", "next"}, r.values(0))

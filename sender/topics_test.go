@@ -107,7 +107,7 @@ func TestATopicThatIsMadeAgainWithFewerPartitionsFailsTheRest(t *testing.T) {
 		require.Less(t, time.Since(began), 5*time.Second)
 		failure := lost.failed(false)
 		require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
-		require.True(t, failure.Retriable)
+		require.True(t, record.FateOf(failure) == record.FateNotWritten)
 		require.Equal(t, 2*time.Minute, time.Since(began))
 	})
 }

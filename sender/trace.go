@@ -139,7 +139,7 @@ func (t *trace) clusterIs(id string, does []action) {
 
 func (t *trace) refused(err *record.Error, does []action) {
 	if t != nil {
-		t.line("refused", "cause", err.Err.Error(), "retriable", err.Retriable, "detail", err.Detail, "does", t.does(does))
+		t.line("refused", "cause", err.Err.Error(), "fate", record.FateOf(err), "detail", err.Detail, "does", t.does(does))
 	}
 }
 
@@ -171,7 +171,7 @@ func describe(actions []action, name func(*parcel) int) string {
 		case actComplete:
 			what = fmt.Sprintf("complete %d offset=%d time=%d", name(a.parcel), a.offset, a.time)
 		case actFail:
-			what = fmt.Sprintf("fail %d retriable=%t %s", name(a.parcel), a.err.Retriable, a.err)
+			what = fmt.Sprintf("fail %d %s", name(a.parcel), a.err)
 		case actSplit:
 			what = fmt.Sprintf("split %d or fail: %s", name(a.parcel), a.err)
 		case actReject:

@@ -38,7 +38,7 @@ func TestARecordThatNoFrameCanCarryFailsAtOnce(t *testing.T) {
 				failure := r.append(0, &record.Record{Topic: "t", Value: make([]byte, 20_000)}).failed(false)
 				require.ErrorIs(t, failure, record.ErrRecordTooLarge)
 				require.ErrorContains(t, failure, "a frame has at most 10000")
-				require.False(t, failure.Retriable)
+				require.False(t, record.FateOf(failure) == record.FateNotWritten)
 			}
 			require.Zero(t, time.Since(began))
 			close(held)
@@ -88,7 +88,7 @@ func TestARequestThatCannotBeEncodedFailsAtOnce(t *testing.T) {
 		failure := r.send(0, "unencodable").failed(false)
 		require.ErrorIs(t, failure, protocol.ErrVersion)
 		require.ErrorIs(t, failure, transport.ErrBadCall)
-		require.False(t, failure.Retriable)
+		require.False(t, record.FateOf(failure) == record.FateNotWritten)
 		setVersion(before)
 		r.send(0, "again").acked()
 		requests := r.c.Produces()

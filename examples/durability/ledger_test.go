@@ -10,7 +10,7 @@ import (
 
 func TestAnAccountTellsWhatWasPromisedFromWhatIsThere(t *testing.T) {
 	var l ledger
-	not, maybe := &producer.Error{Err: producer.ErrDeliveryTimeout}, &producer.Error{Err: producer.ErrDisconnected, MaybeWritten: true}
+	not, maybe := &producer.Error{Err: producer.ErrDeliveryTimeout, Fate: producer.FateNotWritten}, &producer.Error{Err: producer.ErrDisconnected, Fate: producer.FateMaybeWritten}
 	told := []error{nil, nil, not, not, maybe, maybe, nil}
 	for range told {
 		l.add()

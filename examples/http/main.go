@@ -126,8 +126,8 @@ func (s *service) post(w http.ResponseWriter, r *http.Request) {
 // status says in HTTP's words what became of a record.
 func status(err error) int {
 	switch {
-	case producer.Retriable(err), errors.Is(err, producer.ErrClosed) && !producer.MaybeWritten(err):
-		return http.StatusServiceUnavailable // certainly not written; later it may work: the buffer is full, no broker answers
+	case producer.Retriable(err):
+		return http.StatusServiceUnavailable // certainly not written; later it may work: the buffer is full, no broker answers, this server stops
 	case errors.Is(err, producer.ErrRecordTooLarge):
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

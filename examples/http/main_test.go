@@ -175,16 +175,16 @@ func TestAShutdownThatCannotDeliverSaysHowManyRecordsAreLeft(t *testing.T) {
 
 func TestStatusTellsWhatBecameOfTheRecord(t *testing.T) {
 	for want, err := range map[int]error{
-		http.StatusServiceUnavailable:    &producer.Error{Err: producer.ErrBufferFull, Retriable: true},
+		http.StatusServiceUnavailable:    &producer.Error{Err: producer.ErrBufferFull},
 		http.StatusRequestEntityTooLarge: &producer.Error{Err: producer.ErrRecordTooLarge},
-		http.StatusGatewayTimeout:        &producer.Error{Err: context.DeadlineExceeded, MaybeWritten: true},
-		http.StatusBadGateway:            &producer.Error{Err: producer.ErrDisconnected, MaybeWritten: true},
+		http.StatusGatewayTimeout:        &producer.Error{Err: context.DeadlineExceeded, Fate: producer.FateMaybeWritten},
+		http.StatusBadGateway:            &producer.Error{Err: producer.ErrDisconnected, Fate: producer.FateMaybeWritten},
 		http.StatusInternalServerError:   &producer.Error{Err: producer.ErrInvalidTopic},
 	} {
 		require.Equal(t, want, status(err), err.Error())
 	}
 	require.Equal(t, http.StatusServiceUnavailable, status(&producer.Error{Err: producer.ErrClosed}))
-	require.Equal(t, http.StatusBadGateway, status(&producer.Error{Err: producer.ErrClosed, MaybeWritten: true}))
+	require.Equal(t, http.StatusBadGateway, status(&producer.Error{Err: producer.ErrClosed, Fate: producer.FateMaybeWritten}))
 	require.Equal(t, http.StatusBadGateway, status(errors.New("somebody else's")))
 }
 

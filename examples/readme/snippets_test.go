@@ -72,24 +72,24 @@ func TestReadmeSendsASlice(t *testing.T) {
 
 func TestReadmeTellsWhatBecameOfARecord(t *testing.T) {
 	_, p := open(t, "fates")
-	tell := func(ctx context.Context, record *producer.Record) (fate string) {
+	tell := func(ctx context.Context, record *producer.Record) (next string) {
 		// README
 		_, err := p.Send(ctx, record, nil).Get(ctx)
-		switch {
-		case err == nil:
-			fate = "acknowledged"
-		case producer.Retriable(err):
-			fate = "certainly not written; sending it again can help"
-		case !producer.MaybeWritten(err):
-			fate = "certainly not written; the record or the settings must change"
-		default:
-			fate = "it may be in the log; sending it again may write it twice"
+		switch producer.FateOf(err) {
+		case producer.FateAcknowledged:
+			next = "done"
+		case producer.FateNotWritten:
+			next = "send it again, now or after a restart"
+		case producer.FateRejected:
+			next = "put it into the reject file: it would be refused again"
+		case producer.FateMaybeWritten:
+			next = "decide: sent again, it may be in the log twice"
 		}
 		// end
-		return fate
+		return next
 	}
-	require.Equal(t, "acknowledged", tell(t.Context(), &producer.Record{Topic: "fates"}))
-	require.Contains(t, tell(t.Context(), &producer.Record{Topic: "no topic"}), "must change")
+	require.Equal(t, "done", tell(t.Context(), &producer.Record{Topic: "fates"}))
+	require.Contains(t, tell(t.Context(), &producer.Record{Topic: "no topic"}), "reject file")
 }
 
 func TestReadmeShutsDown(t *testing.T) {

@@ -115,8 +115,7 @@ func failures(ctx context.Context, p *producer.Producer, topic string, out io.Wr
 		if !errors.Is(err, a.want) {
 			return fmt.Errorf("%s: got %w", a.what, err)
 		}
-		fmt.Fprintf(out, "- %s\n    %v\n    may it be in the log? %t; can sending it again help? %t\n",
-			a.what, err, producer.MaybeWritten(err), producer.Retriable(err))
+		fmt.Fprintf(out, "- %s\n    %v\n    fate: %v; reason: %s\n", a.what, err, producer.FateOf(err), producer.Reason(err))
 	}
 	return nil
 }

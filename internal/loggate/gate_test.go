@@ -248,14 +248,14 @@ func TestRepeatedLinesAreLimitedAndCounted(t *testing.T) {
 	gated(t, u, func(t *testing.T, g *Gate, log *slog.Logger) {
 		for i := range 25 {
 			log.Warn("failed", "topic", "a", "i", i)
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(Window / 100)
 			if i < 2 {
 				log.Warn("failed", "topic", "b", "i", i)
 				log.Debug("failed", "topic", "b", "i", i)
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(Window / 10)
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * Window)
 		log.Warn("failed", "topic", "a", "i", 25)
 		synctest.Wait()
 		require.Equal(t, []string{
@@ -267,7 +267,7 @@ func TestRepeatedLinesAreLimitedAndCounted(t *testing.T) {
 			"msg=failed topic=a i=19 suppressed=5",
 			"msg=failed topic=a i=25",
 		}, u.lines())
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * Window)
 		synctest.Wait()
 		require.Zero(t, kinds(g), "the gate forgets kinds whose window is over")
 	})
@@ -318,7 +318,7 @@ func TestTheLimitsBookkeepingIsBounded(t *testing.T) {
 			}
 		}
 		require.LessOrEqual(t, kinds(g), mostKinds+1)
-		time.Sleep(2*time.Second + time.Millisecond)
+		time.Sleep(2*Window + time.Millisecond)
 		require.Zero(t, kinds(g))
 		synctest.Wait()
 		lines := u.lines()

@@ -8,7 +8,7 @@ import (
 
 const (
 	// Window is the time in which one line of a kind passes.
-	Window = time.Second
+	Window = 30 * time.Second
 	// mostKinds bounds the kinds that are remembered. Beyond it all subjects of a message are one kind.
 	mostKinds = 1000
 	// mostText is how many bytes of a text are kept: a queue bounds the number of lines, and this bounds each.

@@ -1,0 +1,137 @@
+package record
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gosamsa/samsa/protocol"
+)
+
+// Fate is what became of a record.
+type Fate uint8
+
+const (
+	// FateAcknowledged: the record is in the log, with the acknowledgements that acks demands.
+	FateAcknowledged Fate = iota
+	// FateNotWritten: the record is certainly not in the log, and can be sent again.
+	FateNotWritten
+	// FateRejected: the record is certainly not in the log, and would be refused again: the record itself, or the settings or rights of its
+	// topic, must change first.
+	FateRejected
+	// FateMaybeWritten: the record may be in the log or not. Sent again, it may be there twice.
+	FateMaybeWritten
+)
+
+// String returns "acknowledged", "not written", "rejected" or "maybe written".
+func (f Fate) String() string {
+	switch f {
+	case FateAcknowledged:
+		return "acknowledged"
+	case FateNotWritten:
+		return "not written"
+	case FateRejected:
+		return "rejected"
+	default:
+		return "maybe written"
+	}
+}
+
+// FateOf returns what an error says of its record. An error from elsewhere says nothing of it, so the record may be written.
+func FateOf(err error) Fate {
+	if err == nil {
+		return FateAcknowledged
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		return fateOf(err, FateMaybeWritten)
+	}
+	if e.Fate != FateAcknowledged {
+		return e.Fate
+	}
+	return fateOf(e.Err, FateRejected)
+}
+
+// fateOf returns the fate that belongs to a reason; unknown is that of a reason from elsewhere.
+func fateOf(err error, unknown Fate) Fate {
+	var own *reason
+	var broker *protocol.Error
+	switch {
+	case unknown != FateMaybeWritten && isContext(err):
+		return FateNotWritten
+	case errors.As(err, &own):
+		return own.fate
+	case errors.As(err, &broker):
+		return FateOfCode(broker.Code)
+	}
+	return unknown
+}
+
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// FateOfCode returns the fate of a record that a broker refused with a code, unless more is known of its tries. The codes about producer ids
+// are of one id, which the next try does not use.
+func FateOfCode(code protocol.ErrorCode) Fate {
+	switch {
+	case code == protocol.None:
+		return FateAcknowledged
+	case code.Written() != protocol.NotWritten:
+		return FateMaybeWritten
+	}
+	return certainOfCode(code)
+}
+
+// certainOfCode is FateOfCode for a record that is certainly not in the log. A broker that fails in a way of its own says nothing about
+// the record.
+func certainOfCode(code protocol.ErrorCode) Fate {
+	if code.Retriable() || code.AboutProducerID() || code == protocol.UnknownServerError || !code.Known() {
+		return FateNotWritten
+	}
+	return FateRejected
+}
+
+// CertainFate returns the fate of a record that failed with a reason and is certainly not in the log.
+func CertainFate(err error) Fate {
+	var broker *protocol.Error
+	if fate := fateOf(err, FateRejected); fate != FateMaybeWritten {
+		return fate
+	}
+	if errors.As(err, &broker) {
+		return certainOfCode(broker.Code)
+	}
+	return FateNotWritten
+}
+
+// reason is an error of the client's own. It has the fate of a record that failed with it, unless the record's Error knows more.
+type reason struct {
+	text string
+	word string
+	fate Fate
+}
+
+func (r *reason) Error() string { return r.text }
+
+// Word returns a short stable name for the reason of an error, for metrics: "buffer_full", or Kafka's name of a broker's error code. It is
+// empty for nil, and "unknown" for a reason that is not known.
+func Word(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	var own *reason
+	var broker *protocol.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &own):
+		return own.word
+	case errors.As(err, &broker):
+		return broker.Code.Name()
+	case errors.Is(err, context.Canceled):
+		return "context_canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "context_deadline_exceeded"
+	}
+	return "unknown"
+}
