@@ -46,7 +46,7 @@ func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
 // Unheard logs failures that nobody listens for.
 func (l *listener) Unheard(n int, err *record.Error) {
-	l.logger.Error("records failed with no callback and nobody asking", "topic", err.Topic, "records", n, "error", err, "reason", err.Err.Error())
+	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason", err.Err.Error())
 }
 
 // plural returns "1 thing" or "n things"; without a thing only the number, with a space after it.
