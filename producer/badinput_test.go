@@ -538,27 +538,18 @@ func TestANameThatDoesNotExistIsNamed(t *testing.T) {
 	})
 }
 
-func TestAnUnknownTopicIsWaitedForUntilMaxBlock(t *testing.T) {
-	badInput(t, func(c *Config) { c.MaxBlock = 20 * time.Second }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+func TestAnUnknownTopicWithoutABoundOfItsOwnIsAwaitedUntilMaxBlock(t *testing.T) {
+	badInput(t, func(c *Config) {
+		c.MaxBlock, c.TopicMetadataPropagationMax = 20*time.Second, -time.Millisecond
+	}, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		began := time.Now()
 		_, err := p.Send(context.Background(), &Record{Topic: "missing"}, nil).Get(context.Background())
 		require.Equal(t, 20*time.Second, time.Since(began))
-		require.ErrorIs(t, err, ErrMetadataTimeout)
-		require.False(t, MaybeWritten(err))
-		require.True(t, Retriable(err))
-		require.Contains(t, err.Error(), `topic "missing"`)
-		require.Contains(t, err.Error(), "UNKNOWN_TOPIC_OR_PARTITION")
+		require.ErrorIs(t, err, ErrUnknownTopic)
+		require.Equal(t, FateNotWritten, FateOf(err))
+		require.Contains(t, err.Error(), `topic "missing" does not exist (UNKNOWN_TOPIC_OR_PARTITION) after 20s`)
 		// Asking is backed off.
 		require.Less(t, len(c.RequestsOf(protocol.Metadata)), 40)
-	})
-}
-
-func TestATopicThatIsCreatedMeanwhileIsUsed(t *testing.T) {
-	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		time.AfterFunc(10*time.Second, func() { c.CreateTopic("late", 1) })
-		began := time.Now()
-		require.Equal(t, "late", taken(t, p, &Record{Topic: "late"}).Topic)
-		require.Less(t, time.Since(began), 12*time.Second)
 	})
 }
 
@@ -568,14 +559,14 @@ func TestABrokerThatCreatesTopicsIsAskedToOnlyIfAllowed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := testbroker.New(t, testbroker.Config{AutoCreate: true})
 				cfg := DefaultConfig(c.Bootstrap()...)
-				cfg.Dialer, cfg.MaxBlock, cfg.AllowAutoCreateTopics = c.Dial, 5*time.Second, allow
+				cfg.Dialer, cfg.AllowAutoCreateTopics = c.Dial, allow
 				p, err := New(cfg)
 				require.NoError(t, err)
 				_, err = p.Send(context.Background(), &Record{Topic: "new"}, nil).Get(context.Background())
 				if allow {
 					require.NoError(t, err)
 				} else {
-					require.ErrorIs(t, err, ErrMetadataTimeout)
+					require.ErrorIs(t, err, ErrUnknownTopic)
 				}
 				require.NoError(t, p.Close(context.Background()))
 			})

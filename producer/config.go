@@ -173,6 +173,11 @@ type Config struct {
 	// MetadataRecoveryRebootstrapTrigger is how long metadata may fail before the client starts again from Servers (KIP-1102).
 	// Property metadata.recovery.rebootstrap.trigger.ms, default 300000, range 0 or more.
 	MetadataRecoveryRebootstrapTrigger time.Duration
+	// TopicMetadataPropagationMax is how long Send and PartitionsFor wait for a topic that every response calls unknown: the news of a topic
+	// that was just created takes a moment to reach every broker. Then they fail with [ErrUnknownTopic], and for another second further
+	// calls for the topic fail at once. 0 fails with the first response, and -1 means MaxBlock. The name is librdkafka's.
+	// Property topic.metadata.propagation.max.ms, default 5000, classic -1, range -1 or more.
+	TopicMetadataPropagationMax time.Duration
 	// AllowAutoCreateTopics lets brokers that are set so create a topic at its first record. Java's producer always does.
 	// Property allow.auto.create.topics, default true, range true, false.
 	AllowAutoCreateTopics bool

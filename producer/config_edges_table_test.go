@@ -73,7 +73,7 @@ func edgeWords() []edgeRow {
 			if created {
 				require.NoError(e, err)
 			} else {
-				require.ErrorIs(e, err, ErrMetadataTimeout)
+				require.ErrorIs(e, err, ErrUnknownTopic)
 			}
 		}
 	}
@@ -269,6 +269,7 @@ func edgeTimeouts() []edgeRow {
 		{property: "max.block.ms", value: edgeLong, does: "Send waits as long as it takes", test: func(e *edge) {
 			seldom(e)
 			e.brokers.Topics = map[string]int32{"other": 1}
+			e.cfg.TopicMetadataPropagationMax = -time.Millisecond
 			e.start()
 			time.AfterFunc(10*24*time.Hour, func() { e.c.CreateTopic("t", 1) })
 			require.NoError(e, e.get(e.send("x")))
@@ -603,7 +604,31 @@ func edgeMetadata() []edgeRow {
 			require.Equal(e, time.Duration(known)*e.cfg.SocketConnectionSetupTimeout/10, boot.Sub(before))
 		}
 	}
+	// missing requires that a topic that does not exist fails after so long.
+	missing := func(after time.Duration) func(e *edge) {
+		return func(e *edge) {
+			e.brokers.Topics = map[string]int32{"other": 1}
+			e.start()
+			took, _ := e.fails(ErrUnknownTopic, false)
+			require.Equal(e, after, took)
+		}
+	}
+	const propagation = "topic.metadata.propagation.max.ms"
 	return rowsOf([]edgeRow{
+		{property: propagation, value: "-1", does: "Send waits for a topic that does not exist until max.block.ms is over", test: func(e *edge) {
+			e.brokers.Topics = map[string]int32{"other": 1}
+			e.start()
+			took, _ := e.fails(ErrUnknownTopic, false)
+			require.Equal(e, e.cfg.MaxBlock, took)
+		}},
+		{property: propagation, value: "0", does: "the first response without the topic fails the Send", test: missing(0)},
+		{property: propagation, value: "1", does: "the first response after a millisecond fails the Send", test: missing(time.Millisecond)},
+		{property: propagation, value: edgeLong, does: "Send waits for a topic that does not exist until max.block.ms", test: func(e *edge) {
+			e.brokers.Topics = map[string]int32{"other": 1}
+			e.start()
+			took, _ := e.fails(ErrUnknownTopic, false)
+			require.Equal(e, e.cfg.MaxBlock, took)
+		}},
 		{property: "metadata.max.age.ms", value: "0", does: "metadata is refreshed as often as retry.backoff.ms allows", test: refreshes},
 		{property: "metadata.max.age.ms", value: "1", does: "metadata is refreshed as often as retry.backoff.ms allows", test: refreshes},
 		{property: "metadata.max.age.ms", value: edgeLong, does: "metadata is not refreshed before something fails", test: func(e *edge) {
@@ -635,6 +660,7 @@ func edgeMetadata() []edgeRow {
 		{property: "metadata.recovery.rebootstrap.trigger.ms", value: edgeLong, does: "the bootstrap servers come after all known brokers", test: order(3)},
 	},
 		refuse("metadata.max.age.ms", "range 0 or more", "-1", overLong),
+		refuse(propagation, "range -1 or more", "-2", overLong),
 		refuse("metadata.max.idle.ms", "range 5000 or more", "-1", "0", "1", "4999", overLong),
 		refuse("metadata.recovery.rebootstrap.trigger.ms", "range 0 or more", "-1", overLong),
 	)

@@ -180,6 +180,11 @@ var configOptions = [...]configOption{
 		modern: "300000", min: 0, max: configMaxLong,
 		meaning: "how long metadata may fail before the client starts again from bootstrap.servers",
 	}, {
+		property: "topic.metadata.propagation.max.ms", field: "TopicMetadataPropagationMax",
+		ptr:    func(c *Config) any { return &c.TopicMetadataPropagationMax },
+		modern: "5000", classic: "-1", min: -1, max: configMaxLong,
+		meaning: "how long Send waits for a topic that every response calls unknown; -1 means max.block.ms; the name is librdkafka's",
+	}, {
 		property: "allow.auto.create.topics", field: "AllowAutoCreateTopics", ptr: func(c *Config) any { return &c.AllowAutoCreateTopics },
 		modern: "true", values: configBool,
 		meaning: "lets brokers that are set so create a topic at its first record, as Java's producer always does",

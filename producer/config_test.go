@@ -45,6 +45,7 @@ func TestClassicConfigIsTheClassicColumn(t *testing.T) {
 	want.EnableIdempotence = false
 	want.MetadataRecoveryStrategy = MetadataRecoveryNone
 	want.SendBuffer = 131072
+	want.TopicMetadataPropagationMax = -time.Millisecond
 	require.Equal(t, want, c)
 	require.NoError(t, c.Validate())
 }

@@ -34,6 +34,9 @@ var (
 	ErrBufferFull = record.ErrBufferFull
 	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms; for TrySend, at once.
 	ErrMetadataTimeout = record.ErrMetadataTimeout
+	// ErrUnknownTopic: every response called the topic unknown (UNKNOWN_TOPIC_OR_PARTITION), for topic.metadata.propagation.max.ms. The
+	// record can be sent again once the topic exists.
+	ErrUnknownTopic = record.ErrUnknownTopic
 	// ErrDeliveryTimeout: delivery.timeout.ms passed without an acknowledgement.
 	ErrDeliveryTimeout = record.ErrDeliveryTimeout
 	// ErrRetriesExhausted: the last of the allowed retries failed. The error's text names what failed last.

@@ -115,9 +115,9 @@ func TestMaxBlockMs(t *testing.T) {
 		began := time.Now()
 		f := p.Send(t.Context(), &producer.Record{Topic: "unknown"}, nil)
 		require.Equal(t, time.Second, time.Since(began))
-		notWritten(t, f, producer.ErrMetadataTimeout)
-		_, err := p.PartitionsFor(t.Context(), "unknown")
-		require.ErrorIs(t, err, producer.ErrMetadataTimeout)
+		notWritten(t, f, producer.ErrUnknownTopic)
+		_, err := p.PartitionsFor(t.Context(), "unknown-2")
+		require.ErrorIs(t, err, producer.ErrUnknownTopic)
 		require.Equal(t, 2*time.Second, time.Since(began))
 	})
 	scene(t, "metadata that comes in time is used", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {

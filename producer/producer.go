@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -117,10 +118,15 @@ func transportOptions(cfg *Config) *transport.Options {
 }
 
 func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
+	propagation := cfg.TopicMetadataPropagationMax
+	if propagation < 0 {
+		propagation = cfg.MaxBlock
+	}
 	return cluster.Config{
 		Bootstrap: cfg.Servers, Transport: options, MaxAge: cfg.MetadataMaxAge, MaxIdle: cfg.MetadataMaxIdle,
 		RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
 		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, RequestTimeout: cfg.RequestTimeout,
+		PropagationMax: propagation, MaxBlock: cfg.MaxBlock,
 		AllowAutoTopicCreation: cfg.AllowAutoCreateTopics, Rebootstrap: cfg.MetadataRecoveryStrategy == MetadataRecoveryRebootstrap,
 		RebootstrapTrigger: cfg.MetadataRecoveryRebootstrapTrigger, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax, Logger: cfg.Logger,
 	}
@@ -173,10 +179,34 @@ type PartitionInfo struct {
 	InSyncReplicas []int32
 }
 
-// PartitionsFor returns the topic's partitions. It waits for them at most MaxBlock, or until ctx ends. Called before the
-// first Send it keeps that one from waiting.
+// Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that Servers are right. If no
+// server answers, Ping fails at once: the error has the reason of each server, and no server is tried twice. A ctx with a deadline bounds
+// Ping alone; else MaxBlock does. Ping needs no topic and no authorization.
+func (p *Producer) Ping(ctx context.Context) error {
+	wait := p.newCall(ctx)
+	defer wait.end()
+	if p.closed.Load() {
+		return fmt.Errorf("samsa: ping: %w", ErrClosed)
+	}
+	err := p.cluster.Ping(wait.context())
+	var silent *cluster.UnreachableError
+	switch {
+	case err == nil:
+		return nil
+	case p.closed.Load():
+		return fmt.Errorf("samsa: ping: %w", ErrClosed)
+	case errors.As(err, &silent) && wait.user.Err() != nil:
+		return fmt.Errorf("samsa: ping: %w: %w", accumulator.ContextError(wait.user), silent)
+	case errors.As(err, &silent) && wait.context().Err() != nil:
+		return fmt.Errorf("samsa: ping: no broker answered for %v (MaxBlock): %w", p.cfg.MaxBlock, silent)
+	}
+	return fmt.Errorf("samsa: ping: %w", err)
+}
+
+// PartitionsFor returns the topic's partitions. A ctx with a deadline bounds the wait for them alone; else MaxBlock does, or the end of ctx.
+// Called before the first Send it keeps that one from waiting. The error is an [*Error], as of a Send.
 func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]PartitionInfo, error) {
-	wait := p.newBudget(ctx)
+	wait := p.newCall(ctx)
 	defer wait.end()
 	t, failed := p.topicFor(wait, topic)
 	if failed != nil {

@@ -49,6 +49,7 @@ func TestEveryPropertySetsItsField(t *testing.T) {
 		"metadata.max.idle.ms":                     "5000",
 		"metadata.recovery.strategy":               "NONE",
 		"metadata.recovery.rebootstrap.trigger.ms": "1000",
+		"topic.metadata.propagation.max.ms":        "7000",
 		"allow.auto.create.topics":                 "false",
 	})
 	require.NoError(t, err)
@@ -62,7 +63,7 @@ func TestEveryPropertySetsItsField(t *testing.T) {
 		PartitionerAvailabilityTimeout: 250 * time.Millisecond, PartitionerIgnoreKeys: true,
 		RetryBackoff: 200 * time.Millisecond, RetryBackoffMax: 2 * time.Second, ReconnectBackoff: 70 * time.Millisecond, ReconnectBackoffMax: 7 * time.Second,
 		SocketConnectionSetupTimeout: 3 * time.Second, SocketConnectionSetupTimeoutMax: 9 * time.Second, ConnectionsMaxIdle: -time.Millisecond,
-		SendBuffer: -1, ReceiveBuffer: 65536, MetadataMaxAge: time.Minute, MetadataMaxIdle: 5 * time.Second,
+		SendBuffer: -1, ReceiveBuffer: 65536, MetadataMaxAge: time.Minute, MetadataMaxIdle: 5 * time.Second, TopicMetadataPropagationMax: 7 * time.Second,
 		MetadataRecoveryStrategy: MetadataRecoveryNone, MetadataRecoveryRebootstrapTrigger: time.Second,
 	}, c)
 }

@@ -334,7 +334,7 @@ func TestAnEndedWaitSaysWhatTheRecordWaitsFor(t *testing.T) {
 		},
 		"nobody listens": {
 			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.StopBroker(1) },
-			words:  []string{"broker 1 cannot be reached", "connection refused"},
+			words:  []string{"broker 1 (broker-1:9092) cannot be reached", "connection refused"},
 		},
 		"connections break": {
 			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.On(protocol.Produce).Do(testbroker.DropRequest()) },

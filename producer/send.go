@@ -299,11 +299,21 @@ func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err er
 type budget struct {
 	p    *Producer
 	user context.Context // may be nil
+	own  bool            // the deadline of user bounds the wait instead of MaxBlock
 	ctx  context.Context
 	stop func()
 }
 
 func (p *Producer) newBudget(ctx context.Context) *budget { return &budget{p: p, user: ctx} }
+
+// newCall returns the budget of a call that MaxBlock bounds only if its context has no deadline.
+func (p *Producer) newCall(ctx context.Context) *budget {
+	wait := p.newBudget(ctx)
+	if ctx != nil {
+		_, wait.own = ctx.Deadline()
+	}
+	return wait
+}
 
 // context returns the context that bounds the wait. It is made at the first wait: most sends need none.
 func (b *budget) context() context.Context {
@@ -315,7 +325,10 @@ func (b *budget) context() context.Context {
 	}
 	ctx, cancel := context.WithCancelCause(b.user)
 	unhook := context.AfterFunc(b.p.closing, func() { cancel(record.ErrClosed) })
-	ctx, cancelTimeout := context.WithTimeout(ctx, b.p.cfg.MaxBlock)
+	cancelTimeout := func() {}
+	if !b.own {
+		ctx, cancelTimeout = context.WithTimeout(ctx, b.p.cfg.MaxBlock)
+	}
 	b.ctx = ctx
 	b.stop = func() {
 		unhook()

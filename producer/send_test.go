@@ -279,7 +279,7 @@ func TestUnknownTopics(t *testing.T) {
 	scene(t, "are not created where the producer is told not to", creating, func(t *testing.T, c *testbroker.Cluster) {
 		p := start(t, c, func(cfg *producer.Config) { cfg.AllowAutoCreateTopics, cfg.MaxBlock = false, time.Second })
 		f := p.Send(t.Context(), &producer.Record{Topic: "new"}, nil)
-		notWritten(t, f, producer.ErrMetadataTimeout)
+		notWritten(t, f, producer.ErrUnknownTopic)
 		_, err := f.Get(t.Context())
 		require.ErrorContains(t, err, "UNKNOWN_TOPIC_OR_PARTITION")
 	})

@@ -2,9 +2,11 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -16,7 +18,10 @@ const pieceSize = 128
 //
 // Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. What fits into
 // the buffer is admitted at once; for the rest SendAll waits like Send, at most MaxBlock for the whole call. When that or ctx
-// ends, the remaining records fail, not written.
+// ends, the remaining records fail, not written. SendAll requests the metadata of all topics of the slice before it waits, and no record
+// waits for the topic of another one.
+//
+// When SendAll returns, rs and the bytes that its records point at may be used again.
 //
 // Where a partitioner, an interceptor or a callback calls runtime.Goexit, SendAll does not return. The records that it has admitted keep
 // their outcomes and callbacks; it admits 128 at a time. The others are not sent and have no outcome.
@@ -32,6 +37,10 @@ func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Me
 		rest, sent := rs[from:min(from+pieceSize, len(rs))], len(out)
 		if out = call.sendRun(rest, from, out); len(out) == sent {
 			piece := sendPiece{sendAll: call, from: from, rs: rest}
+			if piece.hasUnknownTopic() && !call.requested {
+				call.requested = true
+				call.requestTopics(rs[from:])
+			}
 			out = piece.send(out)
 		}
 		from += len(out) - sent
@@ -41,9 +50,23 @@ func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Me
 
 // sendAll is one call of SendAll.
 type sendAll struct {
-	p    *Producer
-	wait *budget
-	cb   *accumulator.SliceCallback // nil where the caller has none
+	p         *Producer
+	wait      *budget
+	cb        *accumulator.SliceCallback // nil where the caller has none
+	requested bool                       // the client requests the metadata of all topics of the slice
+}
+
+// requestTopics has the client request the metadata of all topics of some records, so that one topic does not wait for another.
+func (s *sendAll) requestTopics(rs []Record) {
+	requested := make(map[string]bool)
+	for i := range rs {
+		name := rs[i].Topic
+		if requested[name] || s.p.topic(name).isKnown() || topicProblem(name) != "" || s.stopped() != nil {
+			continue
+		}
+		requested[name] = true
+		_, _ = s.p.cluster.TopicNow(name)
+	}
 }
 
 // hook is the callback of the slice's record i.
@@ -143,14 +166,54 @@ func (s *sendPiece) send(out []Future) []Future {
 		}
 	}
 	s.admitAll()
+	for len(later) > 0 {
+		changed := *s.p.snapshot.Load()
+		if later = s.placeSettled(later); len(later) == 0 {
+			break
+		}
+		select {
+		case <-changed:
+		case <-s.wait.context().Done():
+			later = s.placeAll(later)
+		}
+	}
+	s.admitOneByOne()
+	return append(out, s.futures[:len(s.rs)]...)
+}
+
+// hasUnknownTopic reports whether the partitions of a record's topic are not known.
+func (s *sendPiece) hasUnknownTopic() bool {
 	for k := range s.rs {
-		if s.waiting[k] {
+		if !s.p.topic(s.rs[k].Topic).isKnown() {
+			return true
+		}
+	}
+	return false
+}
+
+// placeSettled appends the waiting records of the topics that are known by now, or have failed. It returns the other topics.
+func (s *sendPiece) placeSettled(topics []string) (pending []string) {
+	for _, name := range topics {
+		_, err := s.p.cluster.TopicNow(name)
+		if err != nil && errors.Is(err, cluster.ErrPending) && s.stopped() == nil {
+			pending = append(pending, name)
+		} else {
+			s.placeAll([]string{name})
+		}
+	}
+	return pending
+}
+
+// placeAll appends the waiting records of some topics.
+func (s *sendPiece) placeAll(topics []string) (pending []string) {
+	for k := range s.rs {
+		if s.waiting[k] && slices.Contains(topics, s.rs[k].Topic) {
+			s.waiting[k] = false
 			s.place(k)
 		}
 	}
 	s.admitAll()
-	s.admitOneByOne()
-	return append(out, s.futures[:len(s.rs)]...)
+	return nil
 }
 
 // admitOneByOne lets what did not fit wait, one record at a time, holding nothing for those behind it.

@@ -2,6 +2,8 @@ package producer_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
+	"github.com/gosamsa/samsa/protocol"
 )
 
 func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
@@ -23,7 +26,7 @@ func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
 		for i, f := range futures {
 			_, err := f.Get(t.Context())
 			if i == 1 {
-				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorIs(t, err, producer.ErrUnknownTopic)
 				require.False(t, producer.MaybeWritten(err))
 				continue
 			}
@@ -32,5 +35,48 @@ func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
 		require.NoError(t, p.Flush(t.Context()))
 		require.Less(t, at[0], time.Second)
 		require.Less(t, at[2], time.Second)
+	})
+}
+
+// The topics exist, but the producer does not know them yet. MaxBlock ends with the topic that does not exist.
+func TestSendAllLetsNoNewTopicWaitForAnUnknownOne(t *testing.T) {
+	many := testbroker.Config{Topics: map[string]int32{"a": 1, "b": 1, "c": 1}}
+	bubble(t, many, func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, func(cfg *producer.Config) { cfg.MaxBlock, cfg.TopicMetadataPropagationMax = 3*time.Second, -time.Millisecond })
+		var records []producer.Record
+		for range 100 { // more than one piece
+			for _, topic := range []string{"nowhere", "a", "b", "c"} {
+				records = append(records, producer.Record{Topic: topic})
+			}
+		}
+		began := time.Now()
+		futures := p.SendAll(t.Context(), records[:4], nil, nil)
+		require.Equal(t, 3*time.Second, time.Since(began))
+		for i, f := range futures {
+			_, err := f.Get(t.Context())
+			require.Equal(t, i == 0, errors.Is(err, producer.ErrUnknownTopic), "%d: %v", i, err)
+			require.Equal(t, i != 0, err == nil, "%d: %v", i, err)
+		}
+		for i, f := range p.SendAll(t.Context(), records, nil, nil) {
+			_, err := f.Get(t.Context())
+			require.Equal(t, records[i].Topic != "nowhere", err == nil, "%d: %v", i, err)
+		}
+	})
+}
+
+func TestSendAllRequestsAllTopicsBeforeItWaits(t *testing.T) {
+	topics := map[string]int32{}
+	var records []producer.Record
+	for i := range 300 {
+		topics[fmt.Sprint("t", i)] = 1
+		records = append(records, producer.Record{Topic: fmt.Sprint("t", i)})
+	}
+	bubble(t, testbroker.Config{Topics: topics}, func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, nil)
+		for _, f := range p.SendAll(t.Context(), records, nil, nil) {
+			_, err := f.Get(t.Context())
+			require.NoError(t, err)
+		}
+		require.LessOrEqual(t, len(c.RequestsOf(protocol.Metadata)), 4)
 	})
 }

@@ -207,7 +207,7 @@ func TestSendAllWithoutMetadataWaitsOnce(t *testing.T) {
 			require.Error(t, err)
 			require.False(t, producer.MaybeWritten(err))
 			require.True(t, producer.Retriable(err))
-			require.ErrorIs(t, err, producer.ErrMetadataTimeout)
+			require.ErrorIs(t, err, producer.ErrUnknownTopic)
 		}
 	})
 }
@@ -279,7 +279,7 @@ func TestSendAllSendsNothingMoreWhenItsTimeHasPassed(t *testing.T) {
 		for i, f := range p.SendAll(t.Context(), rs, nil, nil) {
 			_, err := f.Get(t.Context())
 			if i < 128 {
-				require.ErrorIs(t, err, producer.ErrMetadataTimeout)
+				require.ErrorIs(t, err, producer.ErrUnknownTopic)
 			} else {
 				require.ErrorIs(t, err, producer.ErrBufferFull)
 				require.False(t, producer.MaybeWritten(err))

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
@@ -148,34 +149,85 @@ func (p *Producer) letGo(name string) bool {
 
 // metadataError says why a topic's partitions are not known.
 func (p *Producer) metadataError(wait *budget, name string, err error) *record.Error {
-	failed := &record.Error{Topic: name, Partition: -1, Err: record.ErrMetadataTimeout, Detail: err.Error()}
-	var topic *cluster.TopicError
-	var final, reason *protocol.Error
-	if errors.As(err, &topic) {
-		_ = errors.As(topic.Err, &final)
-		var silent *cluster.UnreachableError
-		if !errors.As(topic.Why, &silent) && errors.As(topic.Why, &reason) {
-			failed.Err = &metadataTimeout{reason}
-		}
-	}
+	failed := &record.Error{Topic: name, Partition: -1}
+	var ended *cluster.TopicError
+	_ = errors.As(err, &ended)
+	var missing *cluster.MissingError
+	var final *protocol.Error
 	switch {
 	case p.closed.Load():
-		failed.Err, failed.Detail = record.ErrClosed, ""
+		failed.Err = record.ErrClosed
 	case wait != nil && wait.user.Err() != nil:
 		failed.Err = accumulator.ContextError(wait.user)
-	case final != nil:
-		failed.Err, failed.Fate, failed.Detail = final, record.CertainFate(final), ""
+		failed.Detail = because("while waiting for the topic's metadata", whyNoMetadata(ended, err))
+	case ended != nil && errors.As(ended.Err, &missing):
+		failed.Err = &unknownTopic{missing}
+	case ended != nil && errors.As(ended.Err, &final):
+		failed.Err, failed.Fate = final, record.CertainFate(final)
+	case wait == nil:
+		failed.Err = &metadataTimeout{text: "no metadata for the topic yet", reason: brokersReason(ended)}
+		failed.Detail = because("it is being fetched", whyNoMetadata(ended, err))
+	case ended != nil && ended.Missing != nil:
+		failed.Err = &unknownTopic{ended.Missing}
+	default:
+		failed.Err = p.metadataTimeoutOf(ended, err)
 	}
 	return failed
 }
 
-// metadataTimeout is ErrMetadataTimeout with the error that the brokers gave for the topic last. Its text is in the detail of the
-// record's error.
-type metadataTimeout struct{ reason *protocol.Error }
+// metadataTimeoutOf is the reason of a Send whose wait for metadata has ended with max.block.ms.
+func (p *Producer) metadataTimeoutOf(ended *cluster.TopicError, err error) error {
+	timeout := &metadataTimeout{reason: brokersReason(ended)}
+	bound := fmt.Sprintf("for %v (MaxBlock)", p.cfg.MaxBlock)
+	var silent *cluster.UnreachableError
+	if ended != nil && errors.As(ended.Why, &silent) {
+		timeout.text = "no broker answered " + bound + ": " + silent.Reasons()
+	} else {
+		timeout.text = because("no metadata for the topic "+bound, whyNoMetadata(ended, err))
+	}
+	return timeout
+}
 
-func (*metadataTimeout) Error() string { return record.ErrMetadataTimeout.Error() }
+// whyNoMetadata returns what stood in the way of a topic's metadata, or "". err is the whole error; ended is the part with the reasons.
+func whyNoMetadata(ended *cluster.TopicError, err error) string {
+	switch {
+	case ended == nil:
+		return err.Error()
+	case ended.Why != nil:
+		return ended.Why.Error()
+	}
+	return ""
+}
 
-func (e *metadataTimeout) Unwrap() []error { return []error{record.ErrMetadataTimeout, e.reason} }
+// brokersReason returns the error that brokers gave for a topic last, or nil if no broker answers.
+func brokersReason(ended *cluster.TopicError) *protocol.Error {
+	var silent *cluster.UnreachableError
+	var reason *protocol.Error
+	if ended == nil || errors.As(ended.Why, &silent) || !errors.As(ended.Why, &reason) {
+		return nil
+	}
+	return reason
+}
+
+// metadataTimeout is ErrMetadataTimeout with its cause in words, and the error that the brokers gave for the topic last, if any.
+type metadataTimeout struct {
+	text   string
+	reason *protocol.Error
+}
+
+func (e *metadataTimeout) Error() string { return e.text }
+
+func (e *metadataTimeout) Unwrap() []error {
+	if e.reason == nil {
+		return []error{record.ErrMetadataTimeout}
+	}
+	return []error{record.ErrMetadataTimeout, e.reason}
+}
+
+// unknownTopic is ErrUnknownTopic with the brokers' error and its duration.
+type unknownTopic struct{ *cluster.MissingError }
+
+func (e *unknownTopic) Unwrap() []error { return []error{record.ErrUnknownTopic, e.MissingError.Unwrap()} }
 
 // topicProblem says what is wrong with a topic's name, or "".
 func topicProblem(name string) string {

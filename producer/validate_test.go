@@ -52,6 +52,7 @@ func TestEachFieldOutOfItsRangeIsReported(t *testing.T) {
 		{"ConnectionsMaxIdle", func(c *Config) { c.ConnectionsMaxIdle = -2 * time.Millisecond }},
 		{"SendBuffer", func(c *Config) { c.SendBuffer = -2 }},
 		{"ReceiveBuffer", func(c *Config) { c.ReceiveBuffer = -2 }},
+		{"TopicMetadataPropagationMax", func(c *Config) { c.TopicMetadataPropagationMax = -2 * time.Millisecond }},
 		{"MetadataMaxAge", func(c *Config) { c.MetadataMaxAge = -1 }},
 		{"MetadataMaxIdle", func(c *Config) { c.MetadataMaxIdle = 4999 * time.Millisecond }},
 		{"MetadataRecoveryStrategy", func(c *Config) { c.MetadataRecoveryStrategy = "" }},

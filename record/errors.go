@@ -30,6 +30,8 @@ var (
 	ErrBufferFull error = &reason{"buffer is full", "buffer_full", FateNotWritten}
 	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms, or at once for TrySend.
 	ErrMetadataTimeout error = &reason{"no metadata for the topic", "metadata_timeout", FateNotWritten}
+	// ErrUnknownTopic: every response called the topic unknown, for topic.metadata.propagation.max.ms.
+	ErrUnknownTopic error = &reason{"topic does not exist", "unknown_topic", FateNotWritten}
 	// ErrDeliveryTimeout: delivery.timeout.ms passed without an acknowledgement.
 	ErrDeliveryTimeout error = &reason{"delivery timeout", "delivery_timeout", FateMaybeWritten}
 	// ErrRetriesExhausted: the last of the allowed retries failed.
@@ -68,6 +70,8 @@ func (e *Error) Error() string {
 	place := "samsa: "
 	switch {
 	case e.Topic == "":
+	case errors.Is(e.Err, ErrUnknownTopic) && e.Err != ErrUnknownTopic:
+		place += fmt.Sprintf("topic %q ", e.Topic) // the reason goes on with "does not exist"
 	case e.Partition < 0:
 		place += fmt.Sprintf("topic %q: ", e.Topic)
 	default:

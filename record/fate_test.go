@@ -29,6 +29,7 @@ func TestEveryReasonHasAFateAndAWord(t *testing.T) {
 		{ErrRecordTooLarge, FateRejected, "record_too_large"},
 		{ErrBufferFull, FateNotWritten, "buffer_full"},
 		{ErrMetadataTimeout, FateNotWritten, "metadata_timeout"},
+		{ErrUnknownTopic, FateNotWritten, "unknown_topic"},
 		{ErrDeliveryTimeout, FateMaybeWritten, "delivery_timeout"},
 		{ErrRetriesExhausted, FateMaybeWritten, "retries_exhausted"},
 		{ErrDisconnected, FateMaybeWritten, "disconnected"},

@@ -228,7 +228,11 @@ func (b *broker) connect() *transport.Conn {
 	}
 	options := *b.s.cfg.Transport
 	options.SetupTimeout = jittered(options.SetupTimeout, b.s.cfg.SetupTimeoutMax, failures+1)
+	slow := time.AfterFunc(slowConnection, func() {
+		b.s.cfg.Logger.Warn("a connection takes long", "broker", b.id, "address", info.Address(), "after", slowConnection)
+	})
 	conn, err := transport.Dial(b.s.ctx, &options, info.Address())
+	slow.Stop()
 	if err != nil {
 		b.dialFailed(b.s.cfg.Cluster.ExplainDial(info.Address(), err))
 		return nil
@@ -275,6 +279,9 @@ func (b *broker) produceVersion(conn *transport.Conn) (int16, error) {
 	return version, nil
 }
 
+// slowConnection is the time after which the log names a connection that is neither established nor failed.
+const slowConnection = 750 * time.Millisecond
+
 // dialFailed keeps the broker from being dialled again for reconnect.backoff.ms, and asks where the partitions are now.
 func (b *broker) dialFailed(err error) {
 	if b.s.ctx.Err() != nil {
@@ -285,7 +292,7 @@ func (b *broker) dialFailed(err error) {
 	b.lastErr = err
 	b.notUntil = time.Now().Add(jittered(b.s.cfg.Reconnect, b.s.cfg.ReconnectMax, b.failures))
 	b.mu.Unlock()
-	b.s.cfg.Logger.Warn("cannot connect", "broker", b.id, "error", err)
+	b.s.cfg.Logger.Warn("cannot connect", "broker", b.id, "error", b.unreachable(err))
 	b.s.cfg.Cluster.Refresh()
 	b.dropMoved()
 }

@@ -189,6 +189,15 @@ func (b *broker) name() string {
 	return fmt.Sprintf("broker %d (%s)", b.id, info.Address())
 }
 
+// unreachable says why there is no connection to the broker.
+func (b *broker) unreachable(err error) string {
+	var advertised *cluster.AdvertisedError
+	if errors.As(err, &advertised) {
+		return advertised.Of(fmt.Sprintf("broker %d", b.id))
+	}
+	return fmt.Sprintf("%s cannot be reached: %v", b.name(), err)
+}
+
 // silence says how long the broker has answered nothing.
 func (b *broker) silence(now time.Time) string {
 	name := b.name()
@@ -203,7 +212,7 @@ func (b *broker) trouble(tried bool) string {
 	defer b.mu.Unlock()
 	switch {
 	case b.lastErr != nil:
-		return fmt.Sprintf("broker %d cannot be reached: %v", b.id, b.lastErr)
+		return b.unreachable(b.lastErr)
 	case b.conn != nil && time.Until(b.conn.ThrottledUntil()) > 0:
 		return b.throttles()
 	case b.inFlight >= b.s.cfg.MaxInFlight:

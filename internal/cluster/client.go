@@ -2,13 +2,16 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/fifo"
 	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // Client keeps the metadata of one cluster. It is safe for many goroutines.
@@ -54,6 +57,12 @@ type Client struct {
 	// change, warnedAt the time of the last warning about one.
 	replacements         int
 	replacedAt, warnedAt time.Time
+	// alarm runs warnDue when the first of watches, or a search without an answer, has lasted for warnAfter. alarmAt is zero while it is not
+	// set. searchWarned: the present search has had its warning.
+	alarm        *time.Timer
+	alarmAt      time.Time
+	watches      fifo.Queue[watch]
+	searchWarned bool
 }
 
 // connection is what waits for a connection get.
@@ -91,6 +100,9 @@ func (c *Client) Close() {
 	c.cancel()
 	c.mu.Lock()
 	conn := c.conn
+	if c.alarm != nil {
+		c.alarm.Stop()
+	}
 	c.mu.Unlock()
 	if conn != nil {
 		conn.Close(ErrClosed)
@@ -194,7 +206,12 @@ func (c *Client) awaited(ctx context.Context, e *entry) error {
 	case over == nil || c.Snapshot().Topic(e.name) != nil || e.failure != nil:
 		return nil
 	}
-	return &TopicError{Topic: e.name, Err: over, Why: c.whyNot(e)}
+	err := &TopicError{Topic: e.name, Err: over, Why: c.whyNot(e)}
+	var answer *protocol.Error
+	if !e.unknownSince.IsZero() && errors.As(err.Why, &answer) && reactionTo(answer.Code).topic == absent {
+		err.Missing = &MissingError{Code: answer.Code, After: time.Since(e.unknownSince)}
+	}
+	return err
 }
 
 // TopicNow returns a topic if it is known. Else it starts to ask for it, and says why it is not there yet.
@@ -286,6 +303,7 @@ func (c *Client) AwaitLeader(topic string, partition int32) {
 	}
 	e.awaited[partition] = struct{}{}
 	e.awaitedUntil = now.Add(c.cfg.RequestTimeout)
+	c.watchLeaders(e, now)
 	c.mu.Unlock()
 	c.poke()
 }

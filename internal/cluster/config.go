@@ -40,6 +40,9 @@ type Config struct {
 	SetupTimeoutMax time.Duration
 	// RequestTimeout (request.timeout.ms) bounds each request, instead of Transport's. Zero ends each at once.
 	RequestTimeout time.Duration
+	// PropagationMax (topic.metadata.propagation.max.ms) bounds the wait for a topic that every response calls unknown; a negative value
+	// is no bound. MaxBlock (max.block.ms) bounds every wait of the caller; the client names it in warnings.
+	PropagationMax, MaxBlock time.Duration
 	// AllowAutoTopicCreation (allow.auto.create.topics): asking for a topic that does not exist creates it, if the
 	// brokers allow that too. Only topics that somebody wants are created, never by a refresh.
 	AllowAutoTopicCreation bool

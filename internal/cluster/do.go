@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
@@ -49,6 +50,20 @@ func (c *Client) Rebootstrap() {
 	c.poke()
 }
 
+// Ping requests metadata and returns nil with the response. It returns an *UnreachableError after every server was tried once in vain, or when
+// ctx ends; and ErrClosed.
+func (c *Client) Ping(ctx context.Context) error {
+	c.mu.Lock()
+	for _, v := range c.servers {
+		if v.err != nil {
+			v.until = time.Time{} // the caller wants to know now
+		}
+	}
+	c.mu.Unlock()
+	_, err := c.answered(ctx)
+	return err
+}
+
 // connection returns the client's connection, and has one made if it has ended.
 func (c *Client) connection(ctx context.Context) (*transport.Conn, error) {
 	c.mu.Lock()
@@ -56,6 +71,13 @@ func (c *Client) connection(ctx context.Context) (*transport.Conn, error) {
 		c.mu.Unlock()
 		return conn, nil
 	}
+	c.mu.Unlock()
+	return c.answered(ctx)
+}
+
+// answered returns the connection over which the next response to a Metadata request comes.
+func (c *Client) answered(ctx context.Context) (*transport.Conn, error) {
+	c.mu.Lock()
 	if c.waiting == nil {
 		c.waiting = &connection{done: make(chan struct{})}
 	}

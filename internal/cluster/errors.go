@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
 )
 
 var (
@@ -30,10 +32,13 @@ var (
 // TopicError says why a topic's metadata is not to be had. errors.Is and errors.As find both Err and Why.
 type TopicError struct {
 	Topic string
-	// Err is what ended the wait: a context's error, ErrPending, ErrClosed, or a *protocol.Error that waiting cannot cure.
+	// Err is the reason for the end of the wait: a context's error, ErrPending, ErrClosed, a *MissingError, or a *protocol.Error that
+	// waiting cannot cure.
 	Err error
 	// Why says what stood in the way until then: a *protocol.Error of the brokers, or an *UnreachableError. It may be nil.
 	Why error
+	// Missing is not nil if every response so far has called the topic unknown.
+	Missing *MissingError
 }
 
 // Error gives the topic and both reasons.
@@ -52,6 +57,34 @@ func (e *TopicError) Unwrap() []error {
 	return []error{e.Err, e.Why}
 }
 
+// MissingError reports that a topic does not exist: every response has said so for some time.
+type MissingError struct {
+	// Code is the code of the last response.
+	Code protocol.ErrorCode
+	// After is how long the responses have said so.
+	After time.Duration
+}
+
+// Error completes a sentence whose subject is the topic.
+func (e *MissingError) Error() string {
+	after := ""
+	if d := roughly(e.After); d > 0 {
+		after = fmt.Sprintf(" after %v", d)
+	}
+	return "does not exist (" + e.Code.Name() + ")" + after + ": create it or check the name"
+}
+
+// Unwrap returns the brokers' error.
+func (e *MissingError) Unwrap() error { return &protocol.Error{Code: e.Code} }
+
+// roughly rounds a duration for a text.
+func roughly(d time.Duration) time.Duration {
+	if d >= time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
+}
+
 // ServerFailure is what one server did instead of answering.
 type ServerFailure struct {
 	Address string
@@ -67,13 +100,16 @@ type UnreachableError struct {
 const namedServers = 20
 
 // Error gives every server with its reason; of very many it gives the first ones.
-func (e *UnreachableError) Error() string {
+func (e *UnreachableError) Error() string { return "no broker answered: " + e.Reasons() }
+
+// Reasons returns every server with its reason.
+func (e *UnreachableError) Reasons() string {
 	named := e.Servers[:min(len(e.Servers), namedServers)]
 	reasons := make([]string, len(named))
 	for i, s := range named {
 		reasons[i] = s.Address + ": " + s.Err.Error()
 	}
-	text := "no server answered: " + strings.Join(reasons, "; ")
+	text := strings.Join(reasons, "; ")
 	if more := len(e.Servers) - len(named); more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}

@@ -83,6 +83,7 @@ func (f *fetching) begin(now time.Time) {
 	f.tried = make(map[string]bool)
 	if c.searching.IsZero() {
 		c.searching = now
+		c.armAlarm(now)
 	} else {
 		f.rebootstrapped = c.overdue(now)
 	}

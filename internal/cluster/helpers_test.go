@@ -253,6 +253,7 @@ func config(w *world, bootstrap ...string) Config {
 		RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second,
 		ReconnectBackoff: 50 * time.Millisecond, ReconnectBackoffMax: time.Second,
 		MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute, RequestTimeout: 30 * time.Second, SetupTimeoutMax: 10 * time.Second,
+		PropagationMax: -1, MaxBlock: time.Minute,
 		AllowAutoTopicCreation: true, Rebootstrap: true, RebootstrapTrigger: 5 * time.Minute,
 	}
 }

@@ -54,7 +54,8 @@ func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
 		return question{topics: names, create: c.cfg.AllowAutoTopicCreation}, now, true
 	}
 	if c.waiting != nil {
-		return question{all: true}, now, true
+		// Over a new connection the topics show whether the cluster is the same.
+		return question{all: c.conn == nil || c.conn.Err() != nil}, now, true
 	}
 	if again = c.knownDue(now); again.IsZero() { // takeDue may have dropped topics
 		c.refresh = false
@@ -183,10 +184,9 @@ func (c *Client) failed(q question, err error) {
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.failures))
 	c.askAgain(q, now)
 	done.waiting, c.waiting = c.waiting, nil
-	first := c.failures == 1
 	c.mu.Unlock()
-	if c.ctx.Err() == nil && first {
-		c.cfg.Logger.Warn("no metadata", "reason", err)
+	if c.ctx.Err() == nil {
+		c.warnUnanswered(err)
 	}
 	c.complete(done)
 }
@@ -244,6 +244,7 @@ func (c *Client) adopt(r reply, done *completion) {
 	c.servers.succeeded(r.address)
 	c.noteThrottle(r.conn)
 	c.failures, c.searching = 0, time.Time{}
+	c.searchAnswered()
 	if c.conn != r.conn {
 		c.conn, done.replaced = r.conn, c.conn
 		c.unproven = done.replaced != nil
@@ -262,6 +263,7 @@ func (c *Client) take(q question, r reply, done *completion) {
 		c.discardCluster(done.now)
 		done.notice = c.replacementNotice(before.ClusterID, m.Snapshot.ClusterID, r.address, done.now)
 	}
+	m.Snapshot.Server = r.address
 	c.prove(before, &m)
 	for name, code := range m.codes {
 		if e := c.topics.all[name]; e != nil { // else it was forgotten meanwhile
@@ -333,14 +335,20 @@ func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.T
 	}
 	err := &protocol.Error{Code: code}
 	if reaction == final {
-		ready = c.topics.failed(e, err, now, pause)
-		if now.Before(e.awaitedUntil) {
-			c.topics.want(e, e.failedUntil) // a partition with batches waits for its leader
-		}
-		return ready, false
+		return c.refused(e, err, now, pause), false
 	}
-	if !known {
+	switch {
+	case known:
+	case reaction != absent:
+		e.unknownSince = time.Time{}
 		c.topics.missing(e, err, now, pause)
+		c.watchTopic(e, now)
+		return nil, true
+	case c.topics.unknown(e, err, now, c.cfg.PropagationMax, pause):
+		missing := &MissingError{Code: code, After: now.Sub(e.unknownSince)}
+		return c.refused(e, missing, now, func(int) time.Duration { return failFast }), true
+	default:
+		c.watchTopic(e, now)
 		return nil, true
 	}
 	e.why = err
@@ -350,6 +358,18 @@ func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.T
 	c.topics.unwant(e)
 	c.refreshTopic(e.name)
 	return nil, true
+}
+
+// failFast is how long every wait for a topic that does not exist fails at once with the last response. Then the client requests it again.
+const failFast = time.Second
+
+// refused ends every wait for a topic with an error. It needs mu.
+func (c *Client) refused(e *entry, err error, now time.Time, pause func(int) time.Duration) (ready chan struct{}) {
+	ready = c.topics.failed(e, err, now, pause)
+	if now.Before(e.awaitedUntil) {
+		c.topics.want(e, e.failedUntil) // a partition with batches waits for its leader
+	}
+	return ready
 }
 
 // pace sets when metadata may and must be asked for next. It needs mu.

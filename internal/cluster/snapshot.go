@@ -205,6 +205,8 @@ type Snapshot struct {
 	// ClusterID is empty where brokers do not tell it.
 	ClusterID string
 	Brokers   map[int32]Broker
+	// Server is the address of the server whose response the snapshot is from.
+	Server string
 	// Generation grows with every snapshot of one client. Zero is the empty one from before the first answer.
 	Generation uint64
 	// Recreated is the newest generation with which the cluster may have become another one under its former id; zero if there is none. A producer

@@ -26,6 +26,11 @@ type entry struct {
 	// failure is an answer that waiting cannot cure. Until failedUntil everybody gets it without asking again.
 	failure     error
 	failedUntil time.Time
+	// unknownSince is the time of the first response without the topic since the topic is wanted, if every response since then has
+	// UNKNOWN_TOPIC_OR_PARTITION.
+	unknownSince time.Time
+	// watched: the topic is in Client.watches. leaderWatched: so it is, for its partitions without a leader.
+	watched, leaderWatched bool
 	// lostSince is since when brokers say in every response that the topic, which is known, does not exist.
 	lostSince time.Time
 	// oldSince is since when brokers tell of nothing but leaders that look older than the known ones.
@@ -67,6 +72,7 @@ func (t *topics) track(name string, now time.Time) *entry {
 		e.failure = nil
 	}
 	if e.failure == nil && !e.wanted {
+		e.unknownSince = time.Time{}
 		t.want(e, now)
 	}
 	return e
@@ -161,7 +167,7 @@ func (t *topics) settle(e *entry) chan struct{} {
 
 // known notes that the topic is in the snapshot.
 func (t *topics) known(e *entry) chan struct{} {
-	e.attempts, e.why, e.failure, e.lostSince = 0, nil, nil, time.Time{}
+	e.attempts, e.why, e.failure, e.lostSince, e.unknownSince = 0, nil, nil, time.Time{}, time.Time{}
 	return t.settle(e)
 }
 
@@ -170,6 +176,23 @@ func (t *topics) failed(e *entry, err error, now time.Time, pause func(int) time
 	e.attempts++
 	e.why, e.failure, e.failedUntil = err, err, now.Add(pause(e.attempts))
 	return t.settle(e)
+}
+
+// unknown notes a response whose code says that the topic does not exist. It returns true if every response has said so for bound, which ends
+// the wait. Else the client requests the topic for the last time when bound is over.
+func (t *topics) unknown(e *entry, code error, now time.Time, bound time.Duration, pause func(int) time.Duration) bool {
+	if e.unknownSince.IsZero() {
+		e.unknownSince = now
+	}
+	end := e.unknownSince.Add(bound)
+	if bound >= 0 && !now.Before(end) {
+		return true
+	}
+	t.missing(e, code, now, pause)
+	if bound >= 0 && e.wanted && e.next.After(end) {
+		t.schedule(e, end)
+	}
+	return false
 }
 
 // missing notes an answer without the topic, or with a nil why that there was none. It is worth to ask again.

@@ -1,10 +1,9 @@
 package cluster
 
 import (
+	"fmt"
 	"slices"
 	"time"
-
-	"github.com/gosamsa/samsa/internal/transport"
 )
 
 // quietSearch is how long a search for a server that answers is no trouble.
@@ -30,11 +29,33 @@ func (c *Client) Trouble(topic string) error {
 // isBootstrap reports whether an address is one of the bootstrap servers.
 func (c *Client) isBootstrap(address string) bool { return slices.Contains(c.cfg.Bootstrap, address) }
 
-// ExplainDial adds to a server's failure that the address is a broker's advertised one, if that address is likely to be wrong: only the
-// metadata names it, and no server has answered there. It does not wait and needs no lock.
+// AdvertisedError is the failure to connect to an address that only the metadata names, and that has never answered.
+type AdvertisedError struct {
+	// Address is the broker's address, and Server the server whose response had it.
+	Address, Server string
+	// Err is the failure.
+	Err error
+}
+
+// Error gives the failure and what to check.
+func (e *AdvertisedError) Error() string {
+	return fmt.Sprintf("%v; check advertised.listeners: the address is according to %s", e.Err, e.Server)
+}
+
+// Unwrap returns the failure.
+func (e *AdvertisedError) Unwrap() error { return e.Err }
+
+// Of completes a sentence that begins with the name of the broker.
+func (e *AdvertisedError) Of(broker string) string {
+	return fmt.Sprintf("%s is at %s according to %s: %v; check advertised.listeners", broker, e.Address, e.Server, e.Err)
+}
+
+// ExplainDial returns the failure to connect to a server, without the server's address. It is an *AdvertisedError if the address is likely to
+// be wrong: only the metadata names it, and no server has answered there. It does not wait and needs no lock.
 func (c *Client) ExplainDial(address string, err error) error {
+	err = bare(err)
 	if c.isBootstrap(address) || c.cfg.Transport.History.Answered(address) {
 		return err
 	}
-	return transport.ExplainAdvertised(err)
+	return &AdvertisedError{Address: address, Server: c.Snapshot().Server, Err: err}
 }

@@ -58,11 +58,11 @@ func (o *Options) resolve(ctx context.Context, address string) ([]string, error)
 	found, err := userCall[[]string]{name: "resolver", address: host, discard: func([]string) {}, run: func(ctx context.Context) ([]string, error) {
 		return runUser(o, "resolver", host, func() ([]string, error) { return o.lookup(ctx, host) })
 	}}.await(ctx, o)
-	if err != nil {
-		return nil, err
+	if err == nil && len(found) == 0 {
+		err = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
-	if len(found) == 0 {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	if err != nil {
+		return nil, plain(err)
 	}
 	targets := make([]string, len(found))
 	for i, ip := range found {
@@ -143,14 +143,14 @@ func (o *Options) dial(ctx context.Context, target string) (byteStream, error) {
 		var d net.Dialer
 		nc, err := d.DialContext(ctx, "tcp", target)
 		if err != nil {
-			return nil, err
+			return nil, plain(err)
 		}
 		return guard(nc, o.Logger), nil
 	}
 	nc, err := runUser(o, "dialer", target, func() (net.Conn, error) { return o.Dialer(ctx, "tcp", target) })
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, plain(err)
 	case nc == nil:
 		return nil, errors.New("the dialer returned neither a connection nor an error")
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -51,14 +52,27 @@ func (c *Conn) explainDo(key protocol.APIKey, err error) error {
 	return &explained
 }
 
-// ExplainAdvertised adds to the failure of a Dial where the address comes from. It is for an address that only the metadata names and that
-// has never answered.
-func ExplainAdvertised(err error) error {
+// plainError is a failure to connect, in few words.
+type plainError struct {
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text }
+func (e *plainError) Unwrap() error { return e.err }
+
+// plain shortens the standard library's text of a failure to connect: the address and the name of the system call tell nothing new.
+func plain(err error) error {
+	var failed *net.OpError
 	var unresolved *net.DNSError
-	if errors.As(err, &unresolved) {
-		return fmt.Errorf("%w; the name comes from the broker's advertised.listeners and must resolve on this machine", err)
+	var system *os.SyscallError
+	switch {
+	case errors.As(err, &unresolved) && unresolved.IsNotFound:
+		return &plainError{"no such host", err}
+	case errors.As(err, &failed) && failed.Op == "dial" && errors.As(failed.Err, &system):
+		return &plainError{system.Err.Error(), err}
 	}
-	return fmt.Errorf("%w; the address comes from the broker's advertised.listeners and must lead to it from this machine", err)
+	return err
 }
 
 // What only controllers take, of all servers that speak Kafka's protocol.
