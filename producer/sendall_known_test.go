@@ -42,7 +42,9 @@ func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
 func TestSendAllLetsNoNewTopicWaitForAnUnknownOne(t *testing.T) {
 	many := testbroker.Config{Topics: map[string]int32{"a": 1, "b": 1, "c": 1}}
 	bubble(t, many, func(t *testing.T, c *testbroker.Cluster) {
-		p := start(t, c, func(cfg *producer.Config) { cfg.MaxBlock, cfg.TopicMetadataPropagationMax = 3*time.Second, -time.Millisecond })
+		p := start(t, c, func(cfg *producer.Config) {
+			cfg.MaxBlock, cfg.TopicMetadataPropagationMax = 3*time.Second, -time.Millisecond
+		})
 		var records []producer.Record
 		for range 100 { // more than one piece
 			for _, topic := range []string{"nowhere", "a", "b", "c"} {

@@ -227,7 +227,9 @@ func (e *metadataTimeout) Unwrap() []error {
 // unknownTopic is ErrUnknownTopic with the brokers' error and its duration.
 type unknownTopic struct{ *cluster.MissingError }
 
-func (e *unknownTopic) Unwrap() []error { return []error{record.ErrUnknownTopic, e.MissingError.Unwrap()} }
+func (e *unknownTopic) Unwrap() []error {
+	return []error{record.ErrUnknownTopic, e.MissingError.Unwrap()}
+}
 
 // topicProblem says what is wrong with a topic's name, or "".
 func topicProblem(name string) string {
