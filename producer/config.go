@@ -54,9 +54,10 @@ const (
 	MetadataRecoveryNone MetadataRecoveryStrategy = "none"
 )
 
-// Config is how a producer works. Start from [DefaultConfig], [ClassicConfig] or [LoadProperties] and change fields: the
-// zero Config is not a usable one. Every field that is a Kafka property says its name, default and range as the property
-// has them, in milliseconds and bytes; classic is the value of ClassicConfig where it differs. [Config.Validate] checks all.
+// Config is how a producer works. Start from [DefaultConfig], [ClassicConfig] or [LoadProperties] and change fields: New refuses
+// the zero Config. A positive duration below a millisecond is an error: Linger = 20 means 20ns. Every field that is a Kafka
+// property says its name, default and range as the property has them, in milliseconds and bytes; classic is the value of
+// ClassicConfig where it differs. [Config.Validate] checks all.
 type Config struct {
 	// Servers are the brokers of the first contact, as host:port. One is enough; with several the client goes on to the
 	// next by itself when one is down.
@@ -314,9 +315,9 @@ func boundBackoff(first, most *time.Duration) {
 // ConfigError is one thing wrong with a Config or with properties. [Config.Validate] and [ParseProperties] join as many as
 // there are; errors.As finds the first.
 type ConfigError struct {
-	// Property is Kafka's name, empty for a field that is no Kafka property.
+	// Property is Kafka's name, empty for a field that is no Kafka property, and for the Config as a whole.
 	Property string
-	// Field is the Config's field, empty for a property that has none.
+	// Field is the Config's field, empty for a property that has none, and for the Config as a whole.
 	Field string
 	// Value is the wrong value as text. It is empty where there is none, and for properties that are not ours: they may be secrets.
 	Value string
@@ -328,6 +329,8 @@ type ConfigError struct {
 func (e *ConfigError) Error() string {
 	name := e.Property
 	switch {
+	case name == "" && e.Field == "":
+		return "samsa: " + e.Problem
 	case name == "":
 		name = "Config." + e.Field
 	case e.Field != "":

@@ -491,7 +491,7 @@ func edgeConnections() []edgeRow {
 	// setup requires the first waits between connections to a server that says nothing: the setup timeouts.
 	setup := func(most time.Duration, want ...time.Duration) func(e *edge) {
 		return func(e *edge) {
-			e.cfg.MaxBlock, e.cfg.ReconnectBackoff, e.cfg.ReconnectBackoffMax, e.cfg.RetryBackoff, e.cfg.RetryBackoffMax = most, 1, 1, 1, 1
+			e.cfg.MaxBlock, e.cfg.ReconnectBackoff, e.cfg.ReconnectBackoffMax, e.cfg.RetryBackoff, e.cfg.RetryBackoffMax = most, ms, ms, ms, ms
 			e.prepare()
 			e.c.Isolate(1)
 			e.start()

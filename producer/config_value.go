@@ -93,15 +93,25 @@ func (o *configOption) problem(c *Config) string {
 	case *int64:
 		return o.checkNumber(*p)
 	case *time.Duration:
-		// Compared as durations: half a millisecond above the range is outside it.
-		if *p < configMillis(o.min) || *p > configMillis(o.max) {
-			return o.outOfRange()
-		}
-		if o.zero != "" && *p >= 0 && *p < time.Millisecond {
-			return o.outOfRange() + ": " + o.zero
-		}
+		return o.checkDuration(*p)
 	}
-	return "" // a bool is always in range; the servers are looked at one by one
+	return "" // a bool is always in range; Servers has a check of its own for each server
+}
+
+// checkDuration checks a field. A positive duration below a millisecond is most likely a number of milliseconds without its unit.
+func (o *configOption) checkDuration(d time.Duration) string {
+	const counted = "%d counts nanoseconds, and the shortest duration is 1ms"
+	switch {
+	case d > 0 && d < time.Millisecond && o.inRange(int64(d)):
+		return fmt.Sprintf(counted+": did you mean %d*time.Millisecond?", d, d)
+	case d > 0 && d < time.Millisecond:
+		return o.outOfRange() + ": " + fmt.Sprintf(counted, d)
+	case d < configMillis(o.min), d > configMillis(o.max): // half a millisecond above the range is outside it
+		return o.outOfRange()
+	case d == 0 && o.zero != "":
+		return o.outOfRange() + ": " + o.zero
+	}
+	return ""
 }
 
 func (o *configOption) checkNumber(n int64) string {

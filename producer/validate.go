@@ -11,9 +11,36 @@ import (
 )
 
 // Validate reports all that is wrong with the configuration at once: each field against its range, and fields against each
-// other. The error joins a *[ConfigError] for each problem. New calls it.
+// other. The error joins a *[ConfigError] for each problem. A Config that did not start from [DefaultConfig] or its like has zero in
+// most fields that need a value; the error then says only so. New calls Validate.
 func (c Config) Validate() error {
+	if err := c.notFromDefault(); err != nil {
+		return errors.Join(err)
+	}
 	return errors.Join(c.problems(map[string]bool{})...)
+}
+
+// notFromDefault returns an error if at least half of the fields that refuse zero are zero. A user who starts from a default
+// sets few of them to zero; a user who starts from Config{} fills few of them.
+func (c *Config) notFromDefault() error {
+	var zero Config
+	var missing []string
+	needed := 0
+	for i := range configOptions {
+		o := &configOptions[i]
+		if o.problem(&zero) == "" {
+			continue
+		}
+		needed++
+		if o.text(c) == o.text(&zero) {
+			missing = append(missing, o.field)
+		}
+	}
+	if 2*len(missing) < needed {
+		return nil
+	}
+	return &ConfigError{Problem: fmt.Sprintf("%d fields of the Config that need a value are zero, such as %s: "+
+		"start from DefaultConfig(servers...) and change its fields", len(missing), missing[0])}
 }
 
 const configNoServers = "name at least one server, as host:port"

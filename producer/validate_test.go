@@ -1,6 +1,8 @@
 package producer
 
 import (
+	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -181,8 +183,77 @@ func TestAFieldOutOfRangeIsNotHeldAgainstOthers(t *testing.T) {
 	require.Len(t, configErrors(t, c.Validate()), 3)
 }
 
-func TestTheZeroConfigIsRefused(t *testing.T) {
-	require.Greater(t, len(configErrors(t, Config{}.Validate())), 3)
+// TestAConfigThatDidNotStartFromADefaultIsOneError: a list of every field with zero would hide the cause.
+func TestAConfigThatDidNotStartFromADefaultIsOneError(t *testing.T) {
+	for name, c := range map[string]Config{
+		"zero":                {},
+		"servers":             {Servers: []string{"a:1"}},
+		"a duration in ms":    {Servers: []string{"a:1"}, Linger: 20},
+		"a wrong field":       {Servers: []string{"a"}, Retries: -1},
+		"a logger":            {Servers: []string{"a:1"}, Logger: slog.New(slog.DiscardHandler)},
+		"the usual fields":    {Servers: []string{"a:1"}, Acks: AcksAll, Retries: 3, MaxInFlight: 5, MaxBlock: time.Minute, BatchSize: 16384},
+		"the fields of peers": {Servers: []string{"a:1"}, MaxInFlight: 1, SendBuffer: -1, ReceiveBuffer: -1, ConnectionsMaxIdle: time.Minute},
+	} {
+		err := c.Validate()
+		e := configOneError(t, err)
+		require.Empty(t, e.Property+e.Field+e.Value, name)
+		require.Contains(t, e.Problem, "start from DefaultConfig", name)
+		require.Contains(t, e.Problem, "are zero, such as ", name)
+		_, err = New(c)
+		require.EqualError(t, err, "samsa: "+e.Problem, name)
+	}
+	err := Config{}.Validate()
+	require.EqualError(t, err, "samsa: 10 fields of the Config that need a value are zero, such as MaxInFlight: "+
+		"start from DefaultConfig(servers...) and change its fields")
+}
+
+// TestAFewZeroFieldsAreReportedOneByOne: a Config that started from a default keeps the errors of its fields.
+func TestAFewZeroFieldsAreReportedOneByOne(t *testing.T) {
+	c := validConfig()
+	c.SendBuffer, c.ReceiveBuffer, c.MaxInFlight = 0, 0, 0
+	var fields []string
+	for _, e := range configErrors(t, c.Validate()) {
+		fields = append(fields, e.Field)
+	}
+	require.Equal(t, []string{"MaxInFlight", "SendBuffer", "ReceiveBuffer"}, fields)
+}
+
+// TestADurationBelowAMillisecondIsAnErrorWithTheLikelyIntention tries every duration of a Config.
+func TestADurationBelowAMillisecondIsAnErrorWithTheLikelyIntention(t *testing.T) {
+	for i := range configOptions {
+		o := &configOptions[i]
+		if _, is := o.ptr(new(Config)).(*time.Duration); !is {
+			continue
+		}
+		for _, wrong := range []time.Duration{1, 20, 5000, 60000, 999_999} {
+			c := validConfig()
+			*o.ptr(&c).(*time.Duration) = wrong
+			e := configOneError(t, c.Validate())
+			require.Equal(t, o.field, e.Field)
+			require.Equal(t, o.property, e.Property)
+			require.Equal(t, wrong.String(), e.Value)
+			if int64(wrong) < o.min {
+				require.NotContains(t, e.Problem, "did you mean")
+				require.Contains(t, e.Problem, o.outOfRange())
+				continue
+			}
+			require.Contains(t, e.Problem, fmt.Sprintf("did you mean %d*time.Millisecond?", int64(wrong)), o.field)
+		}
+	}
+	c := validConfig()
+	c.Linger = 20
+	require.EqualError(t, c.Validate(), `samsa: linger.ms (Config.Linger) = "20ns": `+
+		"20 counts nanoseconds, and the shortest duration is 1ms: did you mean 20*time.Millisecond?")
+}
+
+func TestDurationsThatMeanNoWaitOrNoBoundStayLegal(t *testing.T) {
+	c := validConfig()
+	c.Linger, c.MaxBlock, c.PartitionerAvailabilityTimeout, c.MetadataMaxAge, c.MetadataRecoveryRebootstrapTrigger = 0, 0, 0, 0, 0
+	c.RetryBackoff, c.RetryBackoffMax, c.ReconnectBackoff, c.ReconnectBackoffMax = 0, 0, 0, 0
+	c.ConnectionsMaxIdle = -1 // the shortest way to write a negative duration
+	require.NoError(t, c.Validate())
+	c.Linger, c.RequestTimeout = 1500*time.Microsecond, time.Millisecond
+	require.NoError(t, c.Validate(), "a duration of 1ms or more may have a fraction")
 }
 
 func TestServersAreHostAndPort(t *testing.T) {
