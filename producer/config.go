@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gosamsa/samsa/compress"
@@ -225,7 +226,7 @@ type Config struct {
 	// CompressionWorkers is how many goroutines compress batches. 0 is as many as GOMAXPROCS.
 	CompressionWorkers int
 
-	adjusted []string // what ParseProperties changed by itself, in words
+	adjusted []string // defaults that gave way, and lines of a file that replace earlier ones, in words
 	ignored  []string // the Java properties that it passed over
 	others   []string // the properties of other programs that it ignored
 }
@@ -245,8 +246,8 @@ func ClassicConfig(servers ...string) Config {
 	return c
 }
 
-// Notices says what [ParseProperties] did by itself: settings that gave way to others, Java's properties that mean nothing
-// here, and the properties of other programs. New logs them, once. It is empty for a Config that was not made from properties.
+// Notices says what [ParseProperties] and [LoadProperties] did by themselves: settings that gave way to others, lines of a file
+// that replace earlier ones, Java's properties that mean nothing here, and the properties of other programs. New logs them, once. It is empty for a Config that was not made from properties.
 func (c Config) Notices() []string {
 	notices := slices.Clone(c.adjusted)
 	if len(c.ignored) > 0 {
@@ -312,9 +313,13 @@ func boundBackoff(first, most *time.Duration) {
 	*first, *most = max(*first, shortestBackoff), max(*most, shortestBackoff)
 }
 
-// ConfigError is one thing wrong with a Config or with properties. [Config.Validate] and [ParseProperties] join as many as
-// there are; errors.As finds the first.
+// ConfigError is one problem of a Config or of properties. [Config.Validate], [ParseProperties] and [LoadProperties] join all
+// problems into one error; errors.As finds the first, and Unwrap() []error returns all.
 type ConfigError struct {
+	// File is the path of the properties file, as [LoadProperties] got it; empty for any other source.
+	File string
+	// Line is the first line of the property in File, from 1; 0 if the problem has no line.
+	Line int
 	// Property is Kafka's name, empty for a field that is no Kafka property, and for the Config as a whole.
 	Property string
 	// Field is the Config's field, empty for a property that has none, and for the Config as a whole.
@@ -325,21 +330,67 @@ type ConfigError struct {
 	Problem string
 }
 
-// Error gives the property and field, the value, and what is wrong with it.
-func (e *ConfigError) Error() string {
-	name := e.Property
+// Error returns file and line, the property and field, the value, and the problem with its cure.
+func (e *ConfigError) Error() string { return "samsa: " + e.text() }
+
+func (e *ConfigError) text() string {
+	place := ""
+	switch {
+	case e.Line > 0:
+		place = e.File + ":" + strconv.Itoa(e.Line) + ": "
+	case e.File != "":
+		place = e.File + ": "
+	}
+	name := configShownName(e.Property)
 	switch {
 	case name == "" && e.Field == "":
-		return "samsa: " + e.Problem
+		return place + e.Problem
 	case name == "":
 		name = "Config." + e.Field
 	case e.Field != "":
 		name += " (Config." + e.Field + ")"
 	}
 	if e.Value == "" {
-		return "samsa: " + name + ": " + e.Problem
+		return place + name + ": " + e.Problem
 	}
-	return "samsa: " + name + " = " + configQuote(e.Value) + ": " + e.Problem
+	return place + name + " = " + configQuote(e.Value) + ": " + e.Problem
+}
+
+// configProblems is an error of several problems, one a line. Only the first line names samsa.
+type configProblems []*ConfigError
+
+func (p configProblems) Error() string {
+	texts := make([]string, len(p))
+	for i, e := range p {
+		texts[i] = e.text()
+	}
+	return "samsa: " + strings.Join(texts, "\n")
+}
+
+// Unwrap returns each problem.
+func (p configProblems) Unwrap() []error {
+	list := make([]error, len(p))
+	for i, e := range p {
+		list[i] = e
+	}
+	return list
+}
+
+// err returns nil if there are no problems.
+func (p configProblems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return p
+}
+
+// configShownName returns a property's name as errors and notices show it. A name from a file can hold any text.
+func configShownName(name string) string {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }
+	if len(name) > 100 || strings.ContainsFunc(name, odd) {
+		return configQuote(name)
+	}
+	return name
 }
 
 // configQuote quotes a value for an error, the longer ones not wholly.

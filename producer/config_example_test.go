@@ -30,7 +30,7 @@ func ExampleConfig_Validate() {
 	fmt.Println(cfg.Validate())
 	// Output:
 	// samsa: bootstrap.servers (Config.Servers) = "kafka-1": not host:port, such as localhost:9092
-	// samsa: enable.idempotence (Config.EnableIdempotence) = "true": needs Acks (acks) to be AcksAll (all), but it is 1; set Acks so, or EnableIdempotence to false
+	// enable.idempotence (Config.EnableIdempotence) = "true": needs Acks (acks) to be AcksAll (all), but it is 1; set Acks so, or EnableIdempotence to false
 }
 
 // A Java producer's properties work as they are, as far as they mean something here.

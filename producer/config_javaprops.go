@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,25 +8,66 @@ import (
 	"unicode/utf8"
 )
 
-// configParseJavaProperties reads the syntax of Java's properties files: key and value are parted by =, : or white space, a
+// configFile is what a properties file says.
+type configFile struct {
+	values   map[string]string // the last of each name
+	lines    map[string]int    // the line of each name, of unread ones too
+	unread   map[string]bool   // names whose last value has an error of syntax
+	replaced []configReplaced
+	problems configProblems // of syntax, each with its line
+}
+
+// configReplaced is a line that gives a name another value than an earlier line.
+type configReplaced struct {
+	name          string
+	line, earlier int
+}
+
+// configParseJavaProperties reads the syntax of Java's properties files: =, : or white space separates key and value, a
 // backslash at the end of a line continues it, # and ! start a comment. The last of several equal keys counts.
-func configParseJavaProperties(text string) (map[string]string, error) {
-	text = strings.TrimPrefix(text, "\ufeff") // some editors put a byte order mark there
-	lines := configLines{rest: text}
-	m := map[string]string{}
-	for lines.next() {
-		key, value := configSplitLine(lines.logical)
-		k, err := configUnescape(key)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", lines.first, err)
-		}
-		v, err := configUnescape(value)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", lines.first, err)
-		}
-		m[k] = v
+func configParseJavaProperties(text string) configFile {
+	f := configFile{values: map[string]string{}, lines: map[string]int{}, unread: map[string]bool{}}
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		f.problems = configProblems{{Problem: "the file is UTF-16: save it as UTF-8"}}
+		return f
 	}
-	return m, nil
+	lines := configLines{rest: strings.TrimPrefix(text, "\ufeff")} // some editors put a byte order mark there
+	for lines.next() {
+		f.add(lines.first, lines.logical)
+	}
+	return f
+}
+
+// add reads one logical line. Its problems do not show the value: that may be a secret.
+func (f *configFile) add(line int, logical string) {
+	rawName, rawValue := configSplitLine(logical)
+	name, problem := configUnescape(rawName)
+	if problem != "" {
+		f.problems = append(f.problems, &ConfigError{Line: line, Problem: problem})
+		return
+	}
+	value, problem := configUnescape(rawValue)
+	earlier, again := f.lines[name]
+	f.lines[name] = line
+	if problem != "" {
+		f.problems = append(f.problems, &ConfigError{Line: line, Property: name, Problem: problem})
+		f.unread[name] = true
+		delete(f.values, name)
+		return
+	}
+	if again && f.values[name] != value {
+		f.replaced = append(f.replaced, configReplaced{name: name, line: line, earlier: earlier})
+	}
+	delete(f.unread, name)
+	f.values[name] = value
+}
+
+// notices are the notices of lines that replace the values of earlier ones.
+func (f *configFile) notices(path string) (notices []string) {
+	for _, r := range f.replaced {
+		notices = append(notices, fmt.Sprintf("%s:%d: %s replaces another value in line %d", path, r.line, configShownName(r.name), r.earlier))
+	}
+	return notices
 }
 
 // configLines cuts a properties file into logical lines: comments and blank lines are left out, continued lines joined, and
@@ -103,13 +143,13 @@ func configSplitLine(line string) (key, value string) {
 	return key, value
 }
 
-// configUnescape resolves the escapes of a key or value. Its errors do not show the text: it may be a secret.
-func configUnescape(s string) (string, error) {
+// configUnescape resolves the escapes of a key or value. Its problem does not show the text: it may be a secret.
+func configUnescape(s string) (text, problem string) {
 	if !utf8.ValidString(s) {
-		return "", errors.New("not UTF-8; other characters can be written as \\uXXXX")
+		return "", `not UTF-8: save the file as UTF-8, or write the character as \uXXXX`
 	}
 	if !strings.Contains(s, `\`) {
-		return s, nil
+		return s, ""
 	}
 	var units []uint16 // Java's characters: two \uXXXX can make one of ours
 	for i := 0; i < len(s); {
@@ -124,7 +164,7 @@ func configUnescape(s string) (string, error) {
 		if r == 'u' {
 			unit, err := strconv.ParseUint(s[i:min(i+4, len(s))], 16, 16)
 			if err != nil || i+4 > len(s) {
-				return "", errors.New("an escape \\u needs four hexadecimal digits")
+				return "", `\u needs four hexadecimal digits; write a backslash as \\`
 			}
 			units = append(units, uint16(unit))
 			i += 4
@@ -132,7 +172,7 @@ func configUnescape(s string) (string, error) {
 		}
 		units = utf16.AppendRune(units, configEscape(r))
 	}
-	return string(utf16.Decode(units)), nil
+	return string(utf16.Decode(units)), ""
 }
 
 // configEscape is the character that a backslash and r stand for.

@@ -37,10 +37,11 @@ func TestFilesReadAsInJava(t *testing.T) {
 
 // propertiesRead reads a file and prints it as the vectors do.
 func propertiesRead(file string) string {
-	m, err := configParseJavaProperties(file)
-	if err != nil {
+	f := configParseJavaProperties(file)
+	if len(f.problems) > 0 {
 		return "error"
 	}
+	m := f.values
 	var pairs []string
 	for _, k := range slices.SortedFunc(maps.Keys(m), func(a, b string) int { return strings.Compare(propertiesHex(a), propertiesHex(b)) }) {
 		pairs = append(pairs, propertiesHex(k)+"="+propertiesHex(m[k]))
@@ -65,31 +66,31 @@ func propertiesUnhex(t *testing.T, s string) string {
 }
 
 func TestAByteOrderMarkIsNoPartOfTheFirstName(t *testing.T) {
-	m, err := configParseJavaProperties("\ufeffacks=all")
-	require.NoError(t, err)
-	require.Equal(t, map[string]string{"acks": "all"}, m)
+	require.Equal(t, map[string]string{"acks": "all"}, configParseJavaProperties("\ufeffacks=all").values)
 }
 
 func TestSyntaxErrorsNameTheLineAndNoContent(t *testing.T) {
-	for file, says := range map[string]string{
-		"a=1\n\n# c\nb=secret\\u00":       "line 4: an escape \\u needs four",
-		"a=1\rb=\\\n  x\\\r\n secret\\uz": "line 2: an escape",
-		"\\u12=secret":                    "line 1: an escape",
-		"a=1\nb=secret\xff":               "line 2: not UTF-8",
-		"\xffa=secret":                    "line 1: not UTF-8",
+	for file, says := range map[string]struct {
+		line    int
+		problem string
+	}{
+		"a=1\n\n# c\nb=secret\\u00":       {4, "\\u needs four"},
+		"a=1\rb=\\\n  x\\\r\n secret\\uz": {2, "\\u needs four"},
+		"\\u12=secret":                    {1, "\\u needs four"},
+		"a=1\nb=secret\xff":               {2, "not UTF-8"},
+		"\xffa=secret":                    {1, "not UTF-8"},
 	} {
-		_, err := configParseJavaProperties(file)
-		require.ErrorContains(t, err, says, "%q", file)
-		require.NotContains(t, err.Error(), "secret")
+		problems := configParseJavaProperties(file).problems
+		require.Len(t, problems, 1, "%q", file)
+		require.Equal(t, says.line, problems[0].Line, "%q", file)
+		require.Contains(t, problems[0].Problem, says.problem, "%q", file)
+		require.NotContains(t, problems.Error(), "secret")
 	}
-	_, err := configParseJavaProperties("# caf\xe9 in a comment hurts nobody\na=1")
-	require.NoError(t, err)
+	require.Empty(t, configParseJavaProperties("# caf\xe9 in a comment hurts nobody\na=1").problems)
 }
 
 func TestHalfASurrogatePairIsReplaced(t *testing.T) {
-	m, err := configParseJavaProperties(`a=\uD83D b\uDD11`)
-	require.NoError(t, err)
-	require.Equal(t, map[string]string{"a": "\ufffd b\ufffd"}, m)
+	require.Equal(t, map[string]string{"a": "\ufffd b\ufffd"}, configParseJavaProperties(`a=\uD83D b\uDD11`).values)
 }
 
 // propertiesFile writes properties so that they read back.
@@ -109,18 +110,21 @@ func FuzzJavaProperties(f *testing.F) {
 	f.Add("\ufeff!x\n\\ :=\\\\\\\n")
 	f.Add("k=\\uD83D\\uDD11\\uD83D")
 	f.Fuzz(func(t *testing.T, file string) {
-		m, err := configParseJavaProperties(file)
-		if err != nil {
-			require.Nil(t, m)
+		f := configParseJavaProperties(file)
+		for _, e := range f.problems {
+			require.Positive(t, e.Line+len(e.Problem))
+		}
+		if len(f.problems) > 0 {
 			return
 		}
+		m := f.values
 		for k, v := range m {
 			require.True(t, utf8.ValidString(k))
 			require.True(t, utf8.ValidString(v))
 		}
-		again, err := configParseJavaProperties(propertiesFile(m))
-		require.NoError(t, err)
-		require.Equal(t, m, again)
+		again := configParseJavaProperties(propertiesFile(m))
+		require.Empty(t, again.problems)
+		require.Equal(t, m, again.values)
 
 		if c, err := ParseProperties(m); err == nil {
 			if len(c.Servers) == 0 {

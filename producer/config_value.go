@@ -13,8 +13,8 @@ import (
 	"github.com/gosamsa/samsa/compress"
 )
 
-// set reads a value as a properties file has it, and stores it if it is in range. The error is a *ConfigError.
-func (o *configOption) set(c *Config, text string) error {
+// set reads a value as a properties file has it, and stores it if it is in range.
+func (o *configOption) set(c *Config, text string) *ConfigError {
 	text = configTrim(text)
 	problem := ""
 	switch p := o.ptr(c).(type) {

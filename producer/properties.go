@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -26,24 +25,60 @@ import (
 // buffer.memory; a backoff or timeout meets its .max. What is written and contradicts itself is an error.
 //
 // The error joins a *[ConfigError] for each problem. bootstrap.servers may be missing: set Config.Servers before New then.
+// For a file, [LoadProperties] gives errors with the line.
 func ParseProperties(m map[string]string) (Config, error) {
+	c, problems := configFromProperties(m, nil)
+	return c, problems.err()
+}
+
+// LoadProperties reads a file with Java's syntax for properties, in UTF-8, and makes a Config of it as [ParseProperties]
+// does. Each [ConfigError] has the file and the line, in the order of the file. As in Java, the last of several lines with one name
+// counts; a notice names the lines if their values differ.
+func LoadProperties(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("samsa: properties: %w", err)
+	}
+	file := configParseJavaProperties(string(text))
+	c, problems := configFromProperties(file.values, file.unread)
+	if problems = append(file.problems, problems...); len(problems) > 0 {
+		for _, e := range problems {
+			e.File = path
+			if e.Line == 0 {
+				e.Line = file.lines[e.Property]
+			}
+		}
+		slices.SortStableFunc(problems, func(a, b *ConfigError) int { return a.Line - b.Line })
+		return Config{}, problems
+	}
+	c.adjusted = append(file.notices(path), c.adjusted...)
+	return c, nil
+}
+
+// configFromProperties makes a Config, or returns what is wrong. The properties of unread have a line whose value is not readable.
+func configFromProperties(m map[string]string, unread map[string]bool) (Config, configProblems) {
 	c := DefaultConfig()
-	var problems []error
+	var problems configProblems
 	blamed := map[string]bool{}
 	written := map[string]bool{}
+	for name := range unread {
+		if o := configOptionOf(name); o != nil {
+			written[o.field], blamed[o.field] = true, true
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if o := configOptionOf(name); o != nil {
 			written[o.field] = true
-			if err := configSetProperty(o, &c, m[name]); err != nil {
+			if e := configSetProperty(o, &c, m[name]); e != nil {
 				blamed[o.field] = true
-				problems = append(problems, err)
+				problems = append(problems, e)
 			}
 			continue
 		}
-		ignored, err := configForeignProperty(name, m[name])
+		ignored, e := configForeignProperty(name, m[name])
 		switch {
-		case err != nil:
-			problems = append(problems, err)
+		case e != nil:
+			problems = append(problems, e)
 		case ignored && configOwnerOf(name) != "":
 			c.others = append(c.others, name)
 		case ignored:
@@ -52,37 +87,19 @@ func ParseProperties(m map[string]string) (Config, error) {
 	}
 	configGiveWay(&c, written, blamed)
 	if !written["Servers"] {
-		blamed["Servers"] = true // it may come later
+		blamed["Servers"] = true // the user may set the field later
 	}
 	problems = append(problems, c.problems(blamed)...)
 	if len(problems) > 0 {
-		return Config{}, errors.Join(problems...)
-	}
-	return c, nil
-}
-
-// LoadProperties reads a file with Java's syntax for properties, in UTF-8, and makes a Config of it as [ParseProperties]
-// does. As in Java, the last of several lines with one name counts.
-func LoadProperties(path string) (Config, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, fmt.Errorf("samsa: properties: %w", err)
-	}
-	m, err := configParseJavaProperties(string(text))
-	if err != nil {
-		return Config{}, fmt.Errorf("samsa: properties: %s: %w", path, err)
-	}
-	c, err := ParseProperties(m)
-	if err != nil {
-		return Config{}, fmt.Errorf("samsa: properties: %s: %w", path, err)
+		return Config{}, problems
 	}
 	return c, nil
 }
 
 // configSetProperty sets one of our own options. Java's files may name the protocol of a server: PLAINTEXT://host:port.
-func configSetProperty(o *configOption, c *Config, text string) error {
-	if err := o.set(c, text); err != nil {
-		return err
+func configSetProperty(o *configOption, c *Config, text string) *ConfigError {
+	if e := o.set(c, text); e != nil {
+		return e
 	}
 	if o.field != "Servers" {
 		return nil
@@ -140,7 +157,13 @@ var configAbsent = [...]struct {
 }
 
 // configForeignProperty judges a property that is not in the table.
-func configForeignProperty(name, value string) (ignored bool, err error) {
+func configForeignProperty(name, value string) (ignored bool, problem *ConfigError) {
+	switch {
+	case name == "":
+		return false, &ConfigError{Problem: "a line without a name before its = or :"}
+	case name[0] == ';', strings.HasPrefix(name, "//"):
+		return false, &ConfigError{Property: name, Problem: "not a property: a comment starts with #"}
+	}
 	for i := range configAbsent {
 		a := &configAbsent[i]
 		if !configNameMatches(a.name, name) {

@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,15 +13,15 @@ import (
 // other. The error joins a *[ConfigError] for each problem. A Config that did not start from [DefaultConfig] or its like has zero in
 // most fields that need a value; the error then says only so. New calls Validate.
 func (c Config) Validate() error {
-	if err := c.notFromDefault(); err != nil {
-		return errors.Join(err)
+	if e := c.notFromDefault(); e != nil {
+		return configProblems{e}
 	}
-	return errors.Join(c.problems(map[string]bool{})...)
+	return c.problems(map[string]bool{}).err()
 }
 
-// notFromDefault returns an error if at least half of the fields that refuse zero are zero. A user who starts from a default
+// notFromDefault returns a problem if at least half of the fields that refuse zero are zero. A user who starts from a default
 // sets few of them to zero; a user who starts from Config{} fills few of them.
-func (c *Config) notFromDefault() error {
+func (c *Config) notFromDefault() *ConfigError {
 	var zero Config
 	var missing []string
 	needed := 0
@@ -47,8 +46,8 @@ const configNoServers = "name at least one server, as host:port"
 
 // problems finds what is wrong. A field of blamed is known to be wrong: it is not looked at again, and no rule across fields
 // is held against it.
-func (c *Config) problems(blamed map[string]bool) []error {
-	var problems []error
+func (c *Config) problems(blamed map[string]bool) configProblems {
+	var problems configProblems
 	blame := func(e *ConfigError) {
 		blamed[e.Field] = true
 		problems = append(problems, e)
@@ -239,11 +238,11 @@ func configGiveWay(c *Config, written, blamed map[string]bool) {
 }
 
 // configServerProblems judges the bootstrap servers one by one.
-func configServerProblems(servers []string) []error {
+func configServerProblems(servers []string) configProblems {
 	if len(servers) == 0 {
-		return []error{configServerError("", configNoServers)}
+		return configProblems{configServerError("", configNoServers)}
 	}
-	var problems []error
+	var problems configProblems
 	for _, server := range servers {
 		if problem := configServerProblem(server); problem != "" {
 			problems = append(problems, configServerError(server, problem))

@@ -1,0 +1,109 @@
+package producer
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAnErrorOfSeveralProblemsNamesSamsaOnce(t *testing.T) {
+	c := validConfig()
+	c.Acks, c.Retries = 7, -1
+	require.EqualError(t, c.Validate(), `samsa: acks (Config.Acks) = "7": not in the range all, -1, 0, 1
+retries (Config.Retries) = "-1": not in the range 0 to 2147483647`)
+
+	_, err := ParseProperties(propertyMap{"acks": "7", "ssl.protocol": "TLS", "no.such.thing": "x"})
+	require.Equal(t, 1, strings.Count(err.Error(), "samsa:"), err)
+	require.Len(t, configErrors(t, err), 3)
+
+	_, err = loadText(t, "acks=7\nb=\\u12\nretries=x")
+	require.Equal(t, 1, strings.Count(err.Error(), "samsa:"), err)
+	_, err = LoadProperties("no such file")
+	require.Equal(t, 1, strings.Count(err.Error(), "samsa:"), err)
+}
+
+// loadText loads a file with a text, as producer.properties in the current directory.
+func loadText(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("producer.properties", []byte(text), 0o600))
+	return LoadProperties("producer.properties")
+}
+
+// TestEachProblemOfAFileHasItsLine covers every way to end a line, continued lines, and errors of syntax, value, name and rule.
+func TestEachProblemOfAFileHasItsLine(t *testing.T) {
+	lines := []string{
+		"# a comment",
+		`acks=2`,
+		``,
+		`bootstrap.servers=a:9092,\`,
+		`  b`,
+		`batch.size=2000000`,
+		`client.id=C:\users`,
+		`security.protocol=SSL`,
+		`linger_ms=5`,
+		`request.timeout.ms=1000`,
+		`delivery.timeout.ms=900`,
+	}
+	want := []int{2, 4, 6, 7, 8, 9, 11}
+	for _, end := range []string{"\n", "\r\n", "\r"} {
+		_, err := loadText(t, strings.Join(lines, end))
+		var got []int
+		for _, e := range configErrors(t, err) {
+			require.Equal(t, "producer.properties", e.File)
+			require.Contains(t, err.Error(), "producer.properties:"+strconv.Itoa(e.Line)+": ")
+			got = append(got, e.Line)
+		}
+		require.Equal(t, want, got, "in the order of the file: %v", err)
+	}
+	_, err := loadText(t, strings.Join(lines[:5], "\n"))
+	require.EqualError(t, err, `samsa: producer.properties:2: acks (Config.Acks) = "2": not in the range all, -1, 0, 1
+producer.properties:4: bootstrap.servers (Config.Servers) = "b": not host:port, such as localhost:9092`)
+
+	path := filepath.Join(t.TempDir(), "other.properties")
+	require.NoError(t, os.WriteFile(path, []byte("linger.ms=x"), 0o600))
+	_, err = LoadProperties(path)
+	require.ErrorContains(t, err, "samsa: "+path+":1: linger.ms ", "the path is the one that the user gave")
+}
+
+// TestTheLastLineOfANameGetsTheBlame: as in Java, the last line counts.
+func TestTheLastLineOfANameGetsTheBlame(t *testing.T) {
+	_, err := loadText(t, "acks=1\nretries=3\nacks=x\n")
+	require.Equal(t, 3, configOneError(t, err).Line)
+	_, err = loadText(t, "acks=x\nacks=\\u1\nacks=1\n")
+	require.Equal(t, 2, configOneError(t, err).Line, "of the earlier lines, only the syntax matters")
+}
+
+// TestANameThatStandsTwiceIsANotice: Java takes the last value in silence. The notice shows no value: it may be a secret.
+func TestANameThatStandsTwiceIsANotice(t *testing.T) {
+	c, err := loadText(t, "acks=1\nclient.id=x\nacks=all\nclient.id=x\nbasic.auth.user.info=S3cret\nbasic.auth.user.info=S3cret2\nacks=all\n")
+	require.NoError(t, err)
+	require.Equal(t, AcksAll, c.Acks)
+	require.Equal(t, []string{
+		"producer.properties:3: acks replaces another value in line 1",
+		"producer.properties:6: basic.auth.user.info replaces another value in line 5",
+	}, c.Notices()[:2])
+	require.NotContains(t, strings.Join(c.Notices(), ""), "S3cret")
+}
+
+func TestSyntaxThatIsNotJavasNamesTheCure(t *testing.T) {
+	for text, says := range map[string]string{
+		"client.id=C:\\users":         `producer.properties:1: client.id: \u needs four hexadecimal digits; write a backslash as \\`,
+		"a\\u12=b":                    `producer.properties:1: \u needs four hexadecimal digits; write a backslash as \\`,
+		"acks=1\nclient.id=caf\xe9":   `producer.properties:2: client.id: not UTF-8: save the file as UTF-8, or write the character as \uXXXX`,
+		"\xff\xfea\x00c\x00":          "producer.properties: the file is UTF-16: save it as UTF-8",
+		"\xfe\xff\x00a\x00\n\x00c":    "producer.properties: the file is UTF-16: save it as UTF-8",
+		"=5":                          "producer.properties:1: a line without a name before its = or :",
+		"; linger":                    `producer.properties:1: ;: not a property: a comment starts with #`,
+		"acks=1\n// linger":           "producer.properties:2: //: not a property: a comment starts with #",
+		"acks=1\n--- # YAML\nacks: 1": "producer.properties:2: ---: unknown property",
+	} {
+		_, err := loadText(t, text)
+		require.Len(t, configErrors(t, err), 1, "%q: %v", text, err)
+		require.ErrorContains(t, err, says, "%q", text)
+	}
+}
