@@ -183,7 +183,10 @@ func configForeignProperty(name, value string) (ignored bool, problem *ConfigErr
 	if configOwnerOf(name) != "" {
 		return true, nil
 	}
-	return false, &ConfigError{Property: name, Problem: fmt.Sprintf("unknown property; the nearest known name is %s", configNearest(name))}
+	if near := configNearest(name); near != "" {
+		return false, &ConfigError{Property: name, Problem: "unknown property; the nearest known name is " + near}
+	}
+	return false, &ConfigError{Property: name, Problem: "unknown property: remove it, or check its name"}
 }
 
 func configNameMatches(known, name string) bool {
@@ -195,80 +198,4 @@ func configNameMatches(known, name string) bool {
 
 func configIgnoredNotice(names []string) string {
 	return "these Java properties mean nothing here and are passed over: " + strings.Join(names, ", ")
-}
-
-// configElsewhere are names that other clients have for what Kafka's Java client calls otherwise.
-var configElsewhere = map[string]string{
-	"broker.list":                        "bootstrap.servers",
-	"compression.codec":                  "compression.type",
-	"message.max.bytes":                  "max.request.size",
-	"message.send.max.retries":           "retries",
-	"message.timeout.ms":                 "delivery.timeout.ms",
-	"metadata.broker.list":               "bootstrap.servers",
-	"queue.buffering.max.kbytes":         "buffer.memory",
-	"queue.buffering.max.ms":             "linger.ms",
-	"request.required.acks":              "acks",
-	"socket.receive.buffer.bytes":        "receive.buffer.bytes",
-	"socket.send.buffer.bytes":           "send.buffer.bytes",
-	"topic.metadata.refresh.interval.ms": "metadata.max.age.ms",
-}
-
-// configNearest returns the known name that is nearest to an unknown one, after writing it as properties are written: what
-// others call so, one that goes on where this one ends, or the one with the fewest letters to change.
-func configNearest(name string) string {
-	name = strings.NewReplacer("_", ".", "-", ".").Replace(strings.ToLower(configTrim(name)))
-	if known, ok := configElsewhere[name]; ok {
-		return known
-	}
-	names := configKnownNames()
-	slices.SortStableFunc(names, func(a, b string) int { return len(a) - len(b) })
-	for _, known := range names {
-		if strings.HasPrefix(known, name+".") {
-			return known // the end was forgotten
-		}
-	}
-	nearer := func(a, b string) int { return configDistance(name, a) - configDistance(name, b) }
-	own, other := slices.MinFunc(names, nearer), slices.MinFunc(configOtherNames(), nearer)
-	if nearer(other, own) < 0 {
-		return other
-	}
-	return own
-}
-
-func configKnownNames() []string {
-	var names []string
-	for i := range configOptions {
-		names = append(names, configOptions[i].property)
-	}
-	for _, name := range configIgnored {
-		names = append(names, name)
-	}
-	for i := range configAbsent {
-		names = append(names, configAbsent[i].name)
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return strings.HasSuffix(name, ".") })
-}
-
-// configDistance is the edit distance of two names: how many bytes to insert, delete or replace. Names longer than any
-// property are cut: what a file holds is not trusted to be short.
-func configDistance(a, b string) int {
-	const most = 128
-	a, b = a[:min(len(a), most)], b[:min(len(b), most)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

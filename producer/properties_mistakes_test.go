@@ -107,3 +107,38 @@ func TestSyntaxThatIsNotJavasNamesTheCure(t *testing.T) {
 		require.ErrorContains(t, err, says, "%q", text)
 	}
 }
+
+// TestANameThatIsNearNoKnownOneGetsNoHint: a wrong hint sends the reader the wrong way.
+func TestANameThatIsNearNoKnownOneGetsNoHint(t *testing.T) {
+	for _, name := range []string{
+		"foo", "x", "topic", "topics", "user", "tasks", "ms", "max", "export", "[kafka]", "{", "database.url", "max.poll", "log.level",
+		"server.port", "my.own.setting", "schema.compatibility.level", "records.per.second", "kafka.security", "producer",
+		"spring.application.name", "\u00fcber", strings.Repeat("x", 1000000),
+	} {
+		_, err := ParseProperties(propertyMap{name: "S3cret"})
+		e := configOneError(t, err)
+		require.Equal(t, name, e.Property)
+		require.Equal(t, "unknown property: remove it, or check its name", e.Problem, shorten(name))
+		require.NotContains(t, err.Error(), "S3cret")
+		require.Less(t, len(err.Error()), 300)
+	}
+}
+
+func TestANameThatIsNearAKnownOneGetsAHint(t *testing.T) {
+	for name, near := range map[string]string{
+		"retrys": "retries", "lingr.m": "linger.ms", "linger.seconds": "", "clientid": "client.id", "batchsize": "batch.size",
+		`"acks"`: "acks", "acks\u00a0": "acks", "kafka.linger.ms": "linger.ms", "orders.bootstrap.servers": "bootstrap.servers",
+		"idempotence": "enable.idempotence", "memory": "", "timeout.ms": "",
+		// Config's fields
+		"MaxInFlight": "max.in.flight.requests.per.connection", "Servers": "bootstrap.servers", "MaxBlock": "max.block.ms",
+	} {
+		_, err := ParseProperties(propertyMap{name: "S3cret"})
+		want := "unknown property; the nearest known name is " + near
+		if near == "" {
+			want = "unknown property: remove it, or check its name"
+		}
+		require.Equal(t, want, configOneError(t, err).Problem, name)
+	}
+	_, err := ParseProperties(propertyMap{"acks\u00a0": "all"})
+	require.EqualError(t, err, `samsa: "acks\u00a0": unknown property; the nearest known name is acks`, "odd letters are visible")
+}

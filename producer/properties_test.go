@@ -216,34 +216,31 @@ func TestAskingForNothingIsNoError(t *testing.T) {
 
 func TestUnknownPropertiesGetTheNearestName(t *testing.T) {
 	for name, nearest := range map[string]string{
-		"linger":                     "linger.ms",
-		"linger.sm":                  "linger.ms",
-		"Linger.Ms":                  "linger.ms",
-		"LINGER_MS":                  "linger.ms",
-		"batch-size":                 "batch.size",
-		"retires":                    "retries",
-		"ack":                        "acks",
-		"bootstrap.server":           "bootstrap.servers",
-		"compression":                "compression.type",
-		"compression.codec":          "compression.type",
-		"key.serialiser":             "key.serializer",
-		"enable.idempotency":         "enable.idempotence",
-		"message.timeout.ms":         "delivery.timeout.ms",
-		"queue.buffering.max.ms":     "linger.ms",
-		"max.in.flight":              "max.in.flight.requests.per.connection",
-		"max.in.flight.requests":     "max.in.flight.requests.per.connection",
-		"transactional.ids":          "transactional.id",
-		"metadata.max.age":           "metadata.max.age.ms",
-		"socket.send.buffer.bytes":   "send.buffer.bytes",
-		strings.Repeat("x", 1000000): "acks",
+		"linger":                   "linger.ms",
+		"linger.sm":                "linger.ms",
+		"Linger.Ms":                "linger.ms",
+		"LINGER_MS":                "linger.ms",
+		"batch-size":               "batch.size",
+		"retires":                  "retries",
+		"ack":                      "acks",
+		"bootstrap.server":         "bootstrap.servers",
+		"compression":              "compression.type",
+		"compression.codec":        "compression.type",
+		"key.serialiser":           "key.serializer",
+		"enable.idempotency":       "enable.idempotence",
+		"message.timeout.ms":       "delivery.timeout.ms",
+		"queue.buffering.max.ms":   "linger.ms",
+		"max.in.flight":            "max.in.flight.requests.per.connection",
+		"max.in.flight.requests":   "max.in.flight.requests.per.connection",
+		"transactional.ids":        "transactional.id",
+		"metadata.max.age":         "metadata.max.age.ms",
+		"socket.send.buffer.bytes": "send.buffer.bytes",
 	} {
 		_, err := ParseProperties(propertyMap{name: "S3cret"})
 		e := configOneError(t, err)
 		require.Equal(t, name, e.Property)
 		require.Empty(t, e.Value)
-		if len(name) < 100 {
-			require.Equal(t, "unknown property; the nearest known name is "+nearest, e.Problem, name)
-		}
+		require.Equal(t, "unknown property; the nearest known name is "+nearest, e.Problem, name)
 		require.NotContains(t, err.Error(), "S3cret")
 	}
 	for known := range configElsewhere {
@@ -256,7 +253,7 @@ func TestDistanceCountsEdits(t *testing.T) {
 	for _, tc := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"acks", "acks", 0}, {"kitten", "sitting", 3}, {"retires", "retries", 2}} {
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"acks", "acks", 0}, {"kitten", "sitting", 3}, {"retires", "retries", 1}, {"ab", "ba", 1}, {"linger.sm", "linger.ms", 1}} {
 		require.Equal(t, tc.want, configDistance(tc.a, tc.b), "%s %s", tc.a, tc.b)
 	}
 }
