@@ -324,7 +324,8 @@ type ConfigError struct {
 	Property string
 	// Field is the Config's field, empty for a property that has none, and for the Config as a whole.
 	Field string
-	// Value is the wrong value as text. It is empty where there is none, and for properties that are not ours: they may be secrets.
+	// Value is the wrong value as text. It is empty where there is none, and for properties that have no field, since they may be
+	// secrets; but a serializer's class is shown.
 	Value string
 	// Problem says what is wrong, and what would be right.
 	Problem string

@@ -11,9 +11,12 @@ import (
 // ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. It distinguishes three kinds of a producer's properties:
 //
 //   - those of [Config]'s fields are read and checked;
-//   - those of the Java client that mean nothing here, such as key.serializer, are passed over; [Config.Notices] names them;
+//   - those of the Java client that mean nothing here, such as metric.reporters, are passed over; [Config.Notices] names them;
 //   - those of the Java client that ask for what is not there, such as security.protocol=SSL, are errors: a producer that
 //     should have used TLS never connects without it.
+//
+// key.serializer and value.serializer are passed over if they are Kafka's serializers of bytes and strings. Any other serializer, such
+// as a schema registry's KafkaAvroSerializer, is an error: the record's bytes would not have its format.
 //
 // The names of Kafka's other clients (consumer, admin, Streams, Connect) and of well-known companions, such as group.id and
 // schema.registry.url, are ignored too; [Config.Notices] names them and New logs a warning. Any other name is an error that
@@ -163,6 +166,9 @@ func configForeignProperty(name, value string) (ignored bool, problem *ConfigErr
 		return false, &ConfigError{Problem: "a line without a name before its = or :"}
 	case name[0] == ';', strings.HasPrefix(name, "//"):
 		return false, &ConfigError{Property: name, Problem: "not a property: a comment starts with #"}
+	case name == "key.serializer", name == "value.serializer":
+		problem = configSerializerProblem(name, value)
+		return problem == nil, problem
 	}
 	for i := range configAbsent {
 		a := &configAbsent[i]

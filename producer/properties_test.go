@@ -149,7 +149,7 @@ func TestAWrongValueIsAnErrorWithNameValueAndRange(t *testing.T) {
 func TestAllWrongPropertiesAreReportedAtOnce(t *testing.T) {
 	_, err := ParseProperties(propertyMap{
 		"acks": "3", "retries": "x", "linger": "5", "ssl.protocol": "TLS", "batch.size": "2000000", "bootstrap.servers": "a:1,,b",
-		"key.serializer": "fine",
+		"key.serializer": "org.apache.kafka.common.serialization.StringSerializer",
 	})
 	var names []string
 	for _, e := range configErrors(t, err) {
