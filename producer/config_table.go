@@ -15,6 +15,7 @@ type configOption struct {
 	modern   string            // DefaultConfig, written as in a properties file; empty: no default
 	classic  string            // ClassicConfig, where it differs
 	min, max int64             // of numbers, and of durations in milliseconds
+	bytes    bool              // of numbers: a size in bytes
 	zero     string            // why 0 is refused although it lies between min and max; empty: it is not
 	levels   compress.Codec    // a codec's level: the codec knows the range
 	values   []string          // of enumerations
@@ -80,15 +81,15 @@ var configOptions = [...]configOption{
 		meaning: "how long a batch that is not full waits for more records; a full one goes at once",
 	}, {
 		property: "batch.size", field: "BatchSize", ptr: func(c *Config) any { return &c.BatchSize },
-		modern: "16384", min: 0, max: configMaxInt,
+		modern: "16384", bytes: true, min: 0, max: configMaxInt,
 		meaning: "up to how many bytes records of one partition are sent together; a larger record goes alone, and 0 sends every record alone",
 	}, {
 		property: "buffer.memory", field: "BufferMemory", ptr: func(c *Config) any { return &c.BufferMemory },
-		modern: "33554432", min: 0, max: configMaxLong,
+		modern: "33554432", bytes: true, min: 0, max: configMaxLong,
 		meaning: "bytes of records that may wait to be sent",
 	}, {
 		property: "max.request.size", field: "MaxRequestSize", ptr: func(c *Config) any { return &c.MaxRequestSize },
-		modern: "1048576", min: 0, max: configMaxInt,
+		modern: "1048576", bytes: true, min: 0, max: configMaxInt,
 		meaning: "the largest request, the largest record before compression, and the upper bound of batch.size",
 	}, {
 		property: "compression.type", field: "Compression", ptr: func(c *Config) any { return &c.Compression },
@@ -156,11 +157,11 @@ var configOptions = [...]configOption{
 		meaning: "after which time an unused connection is closed; -1 keeps it open",
 	}, {
 		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
-		modern: "-1", classic: "131072", min: -1, max: configMaxInt, zero: configNoBuffer,
+		modern: "-1", classic: "131072", bytes: true, min: -1, max: configMaxInt, zero: configNoBuffer,
 		meaning: "the socket's send buffer; -1 leaves it to the operating system, which lets it grow with the connection",
 	}, {
 		property: "receive.buffer.bytes", field: "ReceiveBuffer", ptr: func(c *Config) any { return &c.ReceiveBuffer },
-		modern: "32768", min: -1, max: configMaxInt, zero: configNoBuffer,
+		modern: "32768", bytes: true, min: -1, max: configMaxInt, zero: configNoBuffer,
 		meaning: "the socket's receive buffer; -1 leaves it to the operating system",
 	}, {
 		property: "metadata.max.age.ms", field: "MetadataMaxAge", ptr: func(c *Config) any { return &c.MetadataMaxAge },

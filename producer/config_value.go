@@ -16,7 +16,18 @@ import (
 // set reads a value as a properties file has it, and stores it if it is in range.
 func (o *configOption) set(c *Config, text string) *ConfigError {
 	text = configTrim(text)
-	problem := ""
+	problem := o.store(c, text)
+	if problem == "" {
+		return nil
+	}
+	if cure := o.cure(text); cure != "" {
+		problem += ": " + cure
+	}
+	return &ConfigError{Property: o.property, Field: o.field, Value: text, Problem: problem}
+}
+
+// store is set without the cure.
+func (o *configOption) store(c *Config, text string) (problem string) {
 	switch p := o.ptr(c).(type) {
 	case *bool:
 		value := strings.ToLower(text)
@@ -51,10 +62,7 @@ func (o *configOption) set(c *Config, text string) *ConfigError {
 	default:
 		problem = o.setNumber(c, text)
 	}
-	if problem != "" {
-		return &ConfigError{Property: o.property, Field: o.field, Value: text, Problem: problem}
-	}
-	return nil
+	return problem
 }
 
 // setNumber is set for whole numbers and for durations in milliseconds.
@@ -166,8 +174,11 @@ func (o *configOption) rangeText() string {
 	return fmt.Sprintf("%d to %d", o.min, o.max)
 }
 
-// unit names the unit of durations.
+// unit names the unit of durations and sizes.
 func (o *configOption) unit() string {
+	if o.bytes {
+		return " (bytes)"
+	}
 	if _, ok := o.ptr(new(Config)).(*time.Duration); ok {
 		return " (ms)"
 	}

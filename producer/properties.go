@@ -19,8 +19,8 @@ import (
 // as a schema registry's KafkaAvroSerializer, is an error: the record's bytes would not have its format.
 //
 // The names of Kafka's other clients (consumer, admin, Streams, Connect) and of well-known companions, such as group.id and
-// schema.registry.url, are ignored too; [Config.Notices] names them and New logs a warning. Any other name is an error that
-// suggests the nearest known name.
+// schema.registry.url, are ignored too; [Config.Notices] names them and New logs a warning. Any other name is an error, with
+// a hint if a known name is near. An error of a value names the cure of a usual slip: "5s" is 5000 in milliseconds.
 //
 // What is written stays. Where a default contradicts it, the default gives way if that is safe, and a notice says so:
 // idempotence is turned off by acks, retries or max.in.flight.requests.per.connection, unless enable.idempotence is written;

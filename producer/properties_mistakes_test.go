@@ -142,3 +142,111 @@ func TestANameThatIsNearAKnownOneGetsAHint(t *testing.T) {
 	_, err := ParseProperties(propertyMap{"acks\u00a0": "all"})
 	require.EqualError(t, err, `samsa: "acks\u00a0": unknown property; the nearest known name is acks`, "odd letters are visible")
 }
+
+// TestAValueWithAUsualSlipIsAnErrorWithTheCure: the value stays refused as in Java; the error says what was most likely meant.
+func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
+	const (
+		quotes  = "write it without quotes"
+		comment = "a comment needs a line of its own"
+		holder  = "a placeholder stays as it is here: write the value itself"
+	)
+	for _, tc := range []struct{ property, value, says string }{
+		// a unit
+		{"linger.ms", "5ms", "did you mean 5?"},
+		{"linger.ms", "5 ms", "did you mean 5?"},
+		{"max.block.ms", "5s", "did you mean 5000?"},
+		{"max.block.ms", "1m30s", "did you mean 90000?"},
+		{"request.timeout.ms", "30 seconds", "did you mean 30000?"},
+		{"metadata.max.age.ms", "5min", "did you mean 300000?"},
+		{"connections.max.idle.ms", "1h", "did you mean 3600000?"},
+		{"max.block.ms", "1.5s", "did you mean 1500?"},
+		{"linger.ms", "0.5s", "did you mean 500?"},
+		{"linger.ms", "0ms", "did you mean 0?"},
+		{"batch.size", "16KB", "did you mean 16384?"},
+		{"batch.size", "16k", "did you mean 16384?"},
+		{"buffer.memory", "32 MiB", "did you mean 33554432?"},
+		{"buffer.memory", "1g", "did you mean 1073741824?"},
+		{"max.request.size", "1000 bytes", "did you mean 1000?"},
+		{"send.buffer.bytes", "128kb", "did you mean 131072?"},
+		// a number in other clothes
+		{"batch.size", "16,384", "did you mean 16384?"},
+		{"batch.size", "16_384", "did you mean 16384?"},
+		{"batch.size", "16 384", "did you mean 16384?"},
+		{"retries", "3.0", "did you mean 3?"},
+		{"retries", "1e3", "did you mean 1000?"},
+		{"retries", "0x10", "did you mean 16?"},
+		{"retries", "Integer.MAX_VALUE", "did you mean 2147483647?"},
+		{"max.block.ms", "Long.MAX_VALUE", "did you mean 9223372036854775807?"},
+		// a word in other clothes
+		{"enable.idempotence", "yes", "did you mean true?"},
+		{"enable.idempotence", "On", "did you mean true?"},
+		{"enable.idempotence", "1", "did you mean true?"},
+		{"enable.idempotence", "0", "did you mean false?"},
+		{"enable.idempotence", "nein", "did you mean false?"},
+		{"partitioner.ignore.keys", "vrai", "did you mean true?"},
+		{"partitioner.ignore.keys", "flase", "did you mean false?"},
+		{"acks", "ALL", "did you mean all?"},
+		{"acks", "leader", "did you mean 1?"},
+		{"acks", "none", "did you mean 0?"},
+		{"compression.type", "GZIP", "did you mean gzip?"},
+		{"compression.type", "zst", "did you mean zstd?"},
+		{"metadata.recovery.strategy", "re-bootstrap", "did you mean rebootstrap?"},
+		// what belongs to another syntax
+		{"acks", `"all"`, quotes + ": did you mean all?"},
+		{"linger.ms", "'5'", quotes + ": did you mean 5?"},
+		{"linger.ms", "5 # for throughput", comment + ": did you mean 5?"},
+		{"linger.ms", "5s # for throughput", comment + ": did you mean 5000?"},
+		{"acks", "all;", "did you mean all?"},
+		{"acks", "all,", "did you mean all?"},
+		{"linger.ms", "${LINGER}", holder},
+		{"acks", "${env:ACKS:all}", holder},
+		{"bootstrap.servers", "${KAFKA}", holder},
+		{"bootstrap.servers", `"a:9092"`, quotes},
+		{"bootstrap.servers", "a:9092 # the first", comment},
+		// no value at all
+		{"linger.ms", "", "write a value, or remove the property for its default, 5"},
+		{"acks", " ", "write a value, or remove the property for its default, all"},
+	} {
+		text := tc.property + " = " + tc.value
+		_, err := ParseProperties(propertyMap{tc.property: tc.value})
+		e := configOneError(t, err)
+		require.True(t, strings.HasSuffix(e.Problem, ": "+tc.says) || e.Problem == tc.says, "%s: %v", text, err)
+		require.Equal(t, strings.TrimSpace(tc.value), e.Value, text)
+
+		_, err = loadText(t, "# a comment\r\n"+text+"\r\n")
+		require.ErrorContains(t, err, "samsa: producer.properties:2: "+tc.property+" (Config.", text)
+		require.ErrorContains(t, err, tc.says, text)
+	}
+}
+
+// TestASlipWithoutAClearMeaningGetsNoGuess: the guess is a value that the property accepts, or there is none.
+func TestASlipWithoutAClearMeaningGetsNoGuess(t *testing.T) {
+	for property, values := range map[string][]string{
+		"linger.ms":               {"-1", "1.5", "soon", "5x", "5KB", "99999999999999999999", "1e300", "inf", "NaN", "5us", "1.0005s", "s", "-5s", "1,5"},
+		"retries":                 {"five", "5s", "5k", "-1", "2147483648", "never"},
+		"batch.size":              {"16KX", "5s", "4g", "1,23", "KB"},
+		"metadata.max.idle.ms":    {"4s", "1000"},
+		"acks":                    {"2", "-2", "some", "quorum"},
+		"compression.type":        {"brotli", "7"},
+		"partitioner.ignore.keys": {"perhaps", "2", "-1"},
+		"client.id":               {"a\x00b"},
+	} {
+		for _, value := range values {
+			_, err := ParseProperties(propertyMap{property: value})
+			e := configOneError(t, err)
+			require.NotContains(t, e.Problem, "did you mean", "%s=%s", property, value)
+			require.Contains(t, e.Problem, configOptionOf(property).rangeText())
+		}
+	}
+}
+
+// TestSpacesAndLineEndsAroundAValueDoNotMatter: Java trims values too.
+func TestSpacesAndLineEndsAroundAValueDoNotMatter(t *testing.T) {
+	for _, end := range []string{"\n", "\r\n", "\r"} {
+		c, err := loadText(t, strings.Join([]string{"bootstrap.servers = a:9092 ", "linger.ms = 7\t ", "acks=all  ", "client.id=x  ", ""}, end))
+		require.NoError(t, err)
+		want := DefaultConfig("a:9092")
+		want.Linger, want.ClientID = 7_000_000, "x"
+		require.Equal(t, want, c)
+	}
+}

@@ -260,6 +260,14 @@ func configServerProblem(server string) string {
 	if server == "" {
 		return "an empty name in the list: write host:port, and one comma between two servers"
 	}
+	switch {
+	case strings.Contains(server, "${"):
+		return configNoPlaceholder
+	case strings.Contains(server, "#"):
+		return configNoComment
+	case strings.ContainsAny(server, configQuotes):
+		return configNoQuotes
+	}
 	if scheme, _, found := strings.Cut(server, "://"); found {
 		return "write host:port, without " + scheme + "://"
 	}
