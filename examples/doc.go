@@ -1,18 +1,18 @@
-// Package examples is the module of programs that people run and copy. Each explains itself when it runs, brings its own broker
-// (kfake, in process) unless -bootstrap names a real one, and leaves with a code other than 0 when something failed:
+// Package examples is the module of the example programs. Each program is one file, main.go, that you can copy into a program of your own:
 //
-//	go run ./examples/quickstart   // start here: a topic, sync and async sends, and what another client reads back
-//	go run ./examples/sync         // Send and Get; what an error says
-//	go run ./examples/async        // callbacks, slices, Cancel, Flush, Close
-//	go run ./examples/profiles     // fast, balanced and safe delivery side by side
-//	go run ./examples/properties   // a Java producer's properties file
-//	go run ./examples/http         // a web handler that sends: contexts, backpressure, shutdown
-//	go run ./examples/crash        // a program that dies while it sends: what that loses
-//	go run ./examples/durability   // brokers that die while it sends: what each profile loses
+//	go -C examples run ./quickstart   // start here: sync and async sends, and what another client reads back; embeds a broker
+//	go -C examples run ./sync         // Send and Get; the fates of records that fail
+//	go -C examples run ./async        // callbacks, slices, Cancel, Flush, Close
+//	go -C examples run ./import       // a file importer: progress, kinds of failure, resume after a crash
+//	go -C examples run ./http         // a web handler that sends: contexts, backpressure, shutdown
+//	go -C examples run ./properties   // a Java producer's properties file
+//	go -C examples run ./profiles     // fast, balanced and safe delivery side by side
+//	go -C examples run ./crash        // a program that dies while it sends: what that loses
+//	go -C examples run ./broker       // a fake broker for the others, on machines without Kafka
 //
-// The last one kills brokers, so it takes no -bootstrap: it starts three real ones, and needs Java and Maven for that.
+// The programs use package producer. Only the embedded broker of quickstart, broker, and the readers of quickstart and crash need
+// github.com/twmb/franz-go. Each program connects to localhost:9092, or to the broker that -bootstrap names. The program in readme is the first
+// one of README.md.
 //
-// What has to do with sending is in each program's main.go, and needs only package producer; crash and durability, which break things, have
-// more files. What they share beside it is in internal/lab. It is a module of its own so that kfake and franz-go, which play broker and
-// reader here, stay out of the library's go.mod.
+// The module keeps kfake and franz-go, broker and reader of its tests, out of the library's go.mod.
 package examples

@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/gosamsa/samsa v0.0.0-00010101000000-000000000000
-	github.com/gosamsa/samsa/internal/itest v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.18.0
@@ -21,7 +20,4 @@ require (
 	golang.org/x/crypto v0.51.0 // indirect
 )
 
-replace (
-	github.com/gosamsa/samsa => ..
-	github.com/gosamsa/samsa/internal/itest => ../internal/itest
-)
+replace github.com/gosamsa/samsa => ..

@@ -1,53 +1,65 @@
-// Crash shows what is lost when the program that sends dies: what was not acknowledged, and nothing else. It starts itself a second time
-// as a child that sends numbered records without waiting and kills itself in the middle, and then compares what the child had heard
-// with what another client reads back.
+// Crash shows what a program loses when it dies while it sends: records without an acknowledgement, and no others. It starts itself a second
+// time as a child. The child sends numbered records asynchronously and kills itself in the middle. Then crash compares the acknowledgements that
+// the child received with the records that another client reads.
 //
-//	go run ./examples/crash
+//	go -C examples run ./crash -bootstrap localhost:9092
+//
+// The program is one file; it needs package producer, and github.com/twmb/franz-go to read the log. The topic exists, or the brokers create
+// it. Without a Kafka, start examples/broker. For an importer that resumes after a crash see examples/import.
 package main
 
 import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log"
+	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"sync/atomic"
+	"syscall"
 
-	"github.com/gosamsa/samsa/examples/internal/lab"
+	"github.com/gosamsa/samsa/producer"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-const about = `Kills a program while it sends, and shows what that loses: what was not acknowledged, and nothing else.`
 
 func main() {
 	if task := os.Getenv(childEnv); task != "" {
 		child(task)
 	}
-	lab.Main(run)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		log.Fatal(err)
+	}
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags, bootstrap := lab.Flags("crash", about, out)
-	topic := flags.String("topic", "samsa-crash", "`name` of the topic; created if it is not there")
-	after := lab.Count(flags, "after", 10000, "after how many `acknowledgements` the child kills itself")
-	if err := lab.Parse(flags, args); err != nil {
+	flags := flag.NewFlagSet("crash", flag.ContinueOnError)
+	flags.SetOutput(out)
+	bootstrap := flags.String("bootstrap", "localhost:9092", "`host:port` of a broker, several with commas between")
+	topic := flags.String("topic", "samsa-crash", "`name` of the topic")
+	after := flags.Int("after", 10_000, "`number` of acknowledgements after which the child kills itself")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	l, err := lab.Open(ctx, *bootstrap, 3, *topic)
+	fmt.Fprintf(out, "A child of this process sends numbered records asynchronously. After %d acknowledgements it kills itself.\n\n", *after)
+	servers := strings.Split(*bootstrap, ",")
+	begin, err := ends(ctx, servers, *topic)
 	if err != nil {
 		return err
 	}
-	defer l.Close()
-	fmt.Fprintf(out, "The broker is %s.\nA child of this process sends numbered records and does not wait for them. After %d acknowledgements it kills itself.\n\n",
-		l.Describe(), *after)
-
-	n, err := crash(ctx, task{servers: l.Servers, topic: *topic, after: *after})
+	n, err := crash(ctx, task{servers: servers, topic: *topic, after: *after})
 	if err != nil {
 		return err
 	}
-	records, err := l.ReadBack(ctx, *topic, len(n.sent))
+	records, err := read(ctx, servers, *topic, begin)
 	if err != nil {
 		return err
 	}
@@ -59,8 +71,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if f.missing+f.twice+f.misplaced+f.strangers != 0 {
 		return fmt.Errorf("the log is not what the acknowledgements said: %+v", f)
 	}
-	fmt.Fprint(out, "What was acknowledged is there. Of the rest each partition has the first ones, in order and without a gap. Who must not lose the\n"+
-		"others keeps them until they are acknowledged and sends them again after the crash; some are in the log twice then.\n")
+	fmt.Fprint(out, "The log holds every acknowledged record. Of the other records each partition has the first ones, in order and without a gap.\n"+
+		"A program that must not lose the others keeps them until their acknowledgement, and sends them again after the crash.\n"+
+		"Some are then in the log twice.\n")
 	return nil
 }
 
@@ -70,10 +83,10 @@ type note struct {
 	acknowledged bool
 }
 
-// notes is what the child wrote down before it died, by the records' numbers.
+// notes are the records that the child wrote down before it died, by number.
 type notes struct{ sent []note }
 
-// crash runs the child until it kills itself, and returns what it wrote down. What is in the pipe outlives the child.
+// crash runs the child until it kills itself, and returns its notes. The content of the pipe outlives the child.
 func crash(ctx context.Context, t task) (notes, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -129,7 +142,7 @@ func readNotes(r io.Reader) (notes, error) {
 	}
 }
 
-// figures compares what the child heard with what the log holds.
+// figures compares the acknowledgements that the child received with the log.
 type figures struct {
 	sent, acknowledged, inLog int
 
@@ -182,4 +195,144 @@ func (n notes) compare(log []*kgo.Record) figures {
 		}
 	}
 	return f
+}
+
+// ends returns the end offset of each partition. PartitionsFor creates the topic, if the brokers allow it, and waits for it.
+func ends(ctx context.Context, servers []string, topic string) (map[int32]int64, error) {
+	p, err := producer.New(producer.DefaultConfig(servers...))
+	if err != nil {
+		return nil, err
+	}
+	_, err = p.PartitionsFor(ctx, topic)
+	if err := errors.Join(err, p.Close(ctx)); err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers...))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	offsets, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	if err := errors.Join(err, offsets.Error()); err != nil {
+		return nil, err
+	}
+	end := map[int32]int64{}
+	offsets.Each(func(o kadm.ListedOffset) { end[o.Partition] = o.Offset })
+	return end, nil
+}
+
+// read returns the records from begin to the end of each partition.
+func read(ctx context.Context, servers []string, topic string, begin map[int32]int64) ([]*kgo.Record, error) {
+	end, err := ends(ctx, servers, topic)
+	if err != nil {
+		return nil, err
+	}
+	from := map[int32]kgo.Offset{}
+	for partition, offset := range begin {
+		from[partition] = kgo.NewOffset().At(offset)
+	}
+	maps.DeleteFunc(end, func(partition int32, offset int64) bool { return offset == begin[partition] })
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	var records []*kgo.Record
+	for len(end) > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return nil, err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			records = append(records, r)
+			if last, unread := end[r.Partition]; unread && r.Offset >= last-1 {
+				delete(end, r.Partition)
+			}
+		})
+	}
+	return records, nil
+}
+
+// The child.
+
+// childEnv is set in the process that crashes; it holds its task.
+const childEnv = "SAMSA_CRASH_TASK"
+
+// failed is the child's exit code when it could not do its task.
+const failed = 3
+
+// The lines that the child writes: one of these, the record's number, and its partition.
+const (
+	noteSent         = "sent"
+	noteAcknowledged = "acknowledged"
+)
+
+// task is what the child has to do.
+type task struct {
+	servers []string
+	topic   string
+	after   int // acknowledgements
+}
+
+func (t task) String() string {
+	return fmt.Sprintf("%d %s %s", t.after, strings.Join(t.servers, ","), t.topic)
+}
+
+// child is the process that crashes. It does not return.
+func child(text string) {
+	err := sendUntilDeath(text)
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(failed)
+}
+
+// sendUntilDeath sends as fast as it can and writes to its standard output, a pipe, what it hands to Send and what is acknowledged.
+func sendUntilDeath(text string) error {
+	var t task
+	var servers string
+	if _, err := fmt.Sscanf(text, "%d %s %s", &t.after, &servers, &t.topic); err != nil {
+		return fmt.Errorf("%s=%q: %w", childEnv, text, err)
+	}
+	ctx := context.Background()
+	p, err := producer.New(producer.DefaultConfig(strings.Split(servers, ",")...))
+	if err != nil {
+		return err
+	}
+	partitions, err := p.PartitionsFor(ctx, t.topic)
+	if err != nil {
+		return err
+	}
+	var acknowledged atomic.Int64
+	failure := make(chan error, 1)
+	for number := 0; ; number++ {
+		partition := int32(number % len(partitions))
+		fmt.Println(noteSent, number, partition)
+		record := producer.Record{Topic: t.topic, Partition: producer.PartitionOf(partition), Value: fmt.Appendf(nil, "%d", number)}
+		p.Send(ctx, &record, func(_ producer.Metadata, err error) {
+			if err != nil {
+				select {
+				case failure <- err:
+				default: // one is enough
+				}
+				return
+			}
+			fmt.Println(noteAcknowledged, number, partition)
+			if acknowledged.Add(1) == int64(t.after) {
+				die()
+			}
+		})
+		select {
+		case err := <-failure:
+			return err
+		default:
+		}
+	}
+}
+
+// die ends this process as kill -9 does: nothing is flushed, nothing is closed, no deferred function runs.
+func die() {
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Kill()
+	}
+	panic(fmt.Sprint("still alive: ", err))
 }

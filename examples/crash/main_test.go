@@ -22,10 +22,10 @@ func TestMain(m *testing.M) {
 }
 
 func TestACrashLosesOnlyWhatWasNotAcknowledged(t *testing.T) {
-	broker, err := lab.Open(t.Context(), "", 1)
+	broker, err := lab.Open(t.Context(), 3, "samsa-crash")
 	require.NoError(t, err)
 	defer broker.Close()
-	for range 2 { // the second one finds the topic there, with the records of the first
+	for range 2 { // the topic of the second run holds the records of the first run
 		var out bytes.Buffer
 		require.NoError(t, run(t.Context(), []string{"-after", "3000", "-bootstrap", broker.Servers[0]}, &out), out.String())
 		found := regexp.MustCompile(` (\d+) records were handed to Send\n +(\d+) were acknowledged before the crash; 0 of them are missing in the log\n` +
@@ -47,7 +47,7 @@ func TestACrashLosesOnlyWhatWasNotAcknowledged(t *testing.T) {
 }
 
 func TestAChildThatFailsIsNotTakenForOneThatCrashes(t *testing.T) {
-	broker, err := lab.Open(t.Context(), "", 1)
+	broker, err := lab.Open(t.Context(), 1)
 	require.NoError(t, err)
 	defer broker.Close()
 	_, err = crash(t.Context(), task{servers: broker.Servers, topic: "not/legal", after: 1})

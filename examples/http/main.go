@@ -1,56 +1,65 @@
 // Http is a web service that puts what it is posted into Kafka, and shows how a producer lives in one: a request's context bounds
 // the wait and not the record, a full buffer becomes 503 instead of a growing queue, and a shutdown delivers what is buffered.
 //
-//	go run ./examples/http
+//	go -C examples run ./http -bootstrap localhost:9092
 //	curl -i -d 'hello' http://127.0.0.1:8080/records/some-key
+//
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. Without a
+// Kafka, start examples/broker.
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 	"time"
 
-	"github.com/gosamsa/samsa/examples/internal/lab"
 	"github.com/gosamsa/samsa/producer"
 )
-
-const about = `A web service that puts what it is posted into Kafka. It runs until it is interrupted.`
 
 // maxBody bounds what one request may hold; Kafka's own bound, max.request.size, is a little larger.
 const maxBody = 1 << 20
 
-func main() { lab.Main(run) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		log.Fatal(err)
+	}
+}
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags, bootstrap := lab.Flags("http", about, out)
-	topic := flags.String("topic", "samsa-http", "`name` of the topic; created if it is not there")
+	flags := flag.NewFlagSet("http", flag.ContinueOnError)
+	flags.SetOutput(out)
+	bootstrap := flags.String("bootstrap", "localhost:9092", "`host:port` of a broker, several with commas between")
+	topic := flags.String("topic", "samsa-http", "`name` of the topic")
 	listen := flags.String("listen", "127.0.0.1:8080", "`address` to serve on")
-	if err := lab.Parse(flags, args); err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	l, err := lab.Open(ctx, *bootstrap, 3, *topic)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "The broker is %s.\n\nServing. Try:\n  curl -i -d 'hello' http://%s/records/some-key\n\nInterrupt it (Ctrl-C) to see it shut down.\n",
-		l.Describe(), listener.Addr())
+	fmt.Fprintf(out, "Serving. Try:\n  curl -i -d 'hello' http://%s/records/some-key\n\nInterrupt it (Ctrl-C) to see it shut down.\n",
+		listener.Addr())
 
 	s := service{topic: *topic, answerWithin: 5 * time.Second, stopWithin: 10 * time.Second, out: out}
-	s.cfg = producer.DefaultConfig(l.Servers...)
+	s.cfg = producer.DefaultConfig(strings.Split(*bootstrap, ",")...)
 	s.cfg.ClientID = "web"
-	// Whoever waits for a record's outcome makes its batch go at once, so linger costs no latency here.
-	// A Send that finds the buffer full waits so long; then the handler says 503. Without a bound the waiting handlers would be the queue.
+	// Get sends the record's batch without waiting for linger.ms, so linger.ms costs no latency here.
+	// A Send that finds the buffer full waits for MaxBlock; then the handler answers 503. A long MaxBlock makes the handlers a queue.
 	s.cfg.MaxBlock = 250 * time.Millisecond
 	s.cfg.Logger = slog.New(slog.NewTextHandler(out, nil))
 	return s.serve(ctx, listener)

@@ -36,7 +36,7 @@ func start(t *testing.T, configure func(*service)) *fixture {
 	t.Helper()
 	f := &fixture{ended: make(chan error, 1), client: &http.Client{Transport: &http.Transport{}}}
 	var err error
-	f.lab, err = lab.Open(t.Context(), "", 1, "posts")
+	f.lab, err = lab.Open(t.Context(), 1, "posts")
 	require.NoError(t, err)
 	t.Cleanup(f.lab.Close)
 	t.Cleanup(f.client.CloseIdleConnections)
@@ -202,10 +202,13 @@ func (s *stopper) Write(b []byte) (int, error) {
 }
 
 func TestRunServesUntilItIsInterrupted(t *testing.T) {
+	broker, err := lab.Open(t.Context(), 1, "samsa-http")
+	require.NoError(t, err)
+	defer broker.Close()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	out := &stopper{stop: stop}
-	require.NoError(t, run(ctx, []string{"-listen", "127.0.0.1:0"}, out))
+	require.NoError(t, run(ctx, []string{"-bootstrap", broker.Servers[0], "-listen", "127.0.0.1:0"}, out))
 	require.Contains(t, out.String(), "curl -i -d 'hello' http://127.0.0.1:")
 	require.Contains(t, out.String(), "Shut down: the last 0 records were delivered.")
 	require.ErrorIs(t, run(t.Context(), []string{"-h"}, io.Discard), flag.ErrHelp)

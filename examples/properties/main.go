@@ -1,40 +1,65 @@
-// Properties configures a producer from a Java producer's properties file: what is taken from it, what gives way, what is passed over,
-// and what is refused.
+// Properties configures a producer from the properties file of a Java producer: which properties apply, which are adjusted, which are ignored,
+// and which are errors.
 //
-//	go run ./examples/properties                        # a file that works and one that does not, both brought along
-//	go run ./examples/properties -file app.properties   # yours
+//	go -C examples run ./properties -bootstrap localhost:9092                        # two files that the program brings
+//	go -C examples run ./properties -bootstrap '' -file /path/to/producer.properties # your file, with its bootstrap.servers
+//
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. Without a
+// Kafka, start examples/broker.
 package main
 
 import (
 	"context"
-	_ "embed"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/gosamsa/samsa/examples/internal/lab"
 	"github.com/gosamsa/samsa/producer"
 )
 
-const about = `Reads a properties file as Java producers have it, says what it thinks of it, and sends one record so.`
+// working is the file of a Java producer.
+const working = `# A Java producer's file, as it is.
+bootstrap.servers=kafka-1:9092,kafka-2:9092
+key.serializer=org.apache.kafka.common.serialization.StringSerializer
+value.serializer=org.apache.kafka.common.serialization.StringSerializer
+client.id=orders
+acks=1
+linger.ms=20
+batch.size=65536
+compression.type=zstd
+`
 
-//go:embed producer.properties
-var working []byte
+// broken has no property that Samsa can apply.
+const broken = `# Every property of this file is an error.
+bootstrap.servers=kafka-1
+acks=2
+linger=5
+request.timeout.ms=30000
+delivery.timeout.ms=1000
+security.protocol=SSL
+transactional.id=orders-1
+`
 
-//go:embed broken.properties
-var broken []byte
-
-func main() { lab.Main(run) }
+func main() {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		log.Fatal(err)
+	}
+}
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	flags, bootstrap := lab.Flags("properties", about, out)
-	topic := flags.String("topic", "samsa-properties", "`name` of the topic; created if it is not there")
-	file := flags.String("file", "", "`path` of a properties file; empty shows two that were brought along")
-	if err := lab.Parse(flags, args); err != nil {
+	flags := flag.NewFlagSet("properties", flag.ContinueOnError)
+	flags.SetOutput(out)
+	bootstrap := flags.String("bootstrap", "localhost:9092", "`host:port` of a broker, several with commas between; empty uses the servers of the file")
+	topic := flags.String("topic", "samsa-properties", "`name` of the topic")
+	file := flags.String("file", "", "`path` of a properties file; empty shows two that the program brings")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *file != "" {
@@ -47,41 +72,37 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	good, bad := filepath.Join(dir, "producer.properties"), filepath.Join(dir, "broken.properties")
-	if err := errors.Join(os.WriteFile(good, working, 0o600), os.WriteFile(bad, broken, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(good, []byte(working), 0o600), os.WriteFile(bad, []byte(broken), 0o600)); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "A file that works:\n\n%s\n", indent(string(working)))
+	fmt.Fprintf(out, "A file that works:\n\n%s\n", indent(working))
 	if err := load(ctx, good, *bootstrap, *topic, out); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nA file that does not:\n\n%s\n", indent(string(broken)))
+	fmt.Fprintf(out, "\nA file that does not:\n\n%s\n", indent(broken))
 	if _, err = producer.LoadProperties(bad); err == nil {
-		return errors.New("the broken file was taken")
+		return errors.New("LoadProperties accepts the broken file")
 	}
-	fmt.Fprintf(out, "All that is wrong with it is told at once:\n%s\n", indent(err.Error()))
+	fmt.Fprintf(out, "LoadProperties reports every problem at once:\n%s\n", indent(err.Error()))
 	return nil
 }
 
-// load reads a file, says what came of it, and sends one record with it.
+// load reads a file, prints the configuration, and sends one record with it.
 func load(ctx context.Context, file, bootstrap, topic string, out io.Writer) (err error) {
 	cfg, err := producer.LoadProperties(file)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "It means: acks %v, idempotence %t, linger %v, batches of %d bytes, compression %v\n",
+	fmt.Fprintf(out, "The configuration: acks %v, idempotence %t, linger %v, batches of %d bytes, compression %v\n",
 		cfg.Acks, cfg.EnableIdempotence, cfg.Linger, cfg.BatchSize, cfg.Compression)
-	for _, notice := range cfg.Notices() { // New logs them too, to cfg.Logger
+	for _, notice := range cfg.Notices() { // New logs the notices, too
 		fmt.Fprintln(out, "Notice:", notice)
 	}
-
-	l, err := lab.Open(ctx, bootstrap, 1, topic)
-	if err != nil {
-		return err
+	if bootstrap != "" {
+		fmt.Fprintf(out, "Servers: %s in the file, replaced by %s (-bootstrap)\n", strings.Join(cfg.Servers, ", "), bootstrap)
+		cfg.Servers = strings.Split(bootstrap, ",")
 	}
-	defer l.Close()
-	fmt.Fprintf(out, "Servers: %s in the file; here %s\n", strings.Join(cfg.Servers, ", "), l.Describe())
-	cfg.Servers = l.Servers
-
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	p, err := producer.New(cfg)
 	if err != nil {
 		return err
@@ -91,11 +112,11 @@ func load(ctx context.Context, file, bootstrap, topic string, out io.Writer) (er
 		defer cancel()
 		err = errors.Join(err, p.Close(limit))
 	}()
-	place, err := p.Send(ctx, &producer.Record{Topic: topic, Value: []byte("hello")}, nil).Get(ctx)
+	metadata, err := p.Send(ctx, &producer.Record{Topic: topic, Value: []byte("hello")}, nil).Get(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Sent: partition %d, offset %d\n", place.Partition, place.Offset)
+	fmt.Fprintf(out, "Sent: partition %d, offset %d\n", metadata.Partition, metadata.Offset)
 	return nil
 }
 

@@ -75,7 +75,7 @@ func TestTheReadmesProgramSendsItsRecord(t *testing.T) {
 	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "greetings"))
 	require.NoError(t, err)
 	defer broker.Close()
-	require.Equal(t, "partition 0, offset 0\n", run(t, "go run ./examples/readme "+broker.ListenAddrs()[0]))
+	require.Equal(t, "partition 0, offset 0\n", runLine(t, "go -C examples run ./readme "+broker.ListenAddrs()[0]))
 }
 
 // The first command is run as it stands and prints what the README says, but for the figures that differ from run to run. The second
@@ -84,20 +84,25 @@ func TestTheReadmesCommandsRun(t *testing.T) {
 	commands := blocks(t, "sh")
 	require.Len(t, commands, 2)
 	changing := regexp.MustCompile(`127\.0\.0\.1:\d+|partition \d+|offset \d+|: \d+ records`)
-	printed := changing.ReplaceAllString(run(t, strings.TrimSpace(commands[0])), "…")
+	printed := changing.ReplaceAllString(runLine(t, strings.TrimSpace(commands[0])), "…")
 	require.Equal(t, changing.ReplaceAllString(blocks(t, "text")[0], "…"), printed)
-	require.Contains(t, run(t, strings.TrimSpace(commands[1])+" -list"), "unit")
+	require.Contains(t, runLine(t, strings.TrimSpace(commands[1])+" -list"), "unit")
 }
 
-// run runs a command in the repository's folder, without a shell, and returns what it prints.
-func run(t *testing.T, line string) string {
+// runCommand runs a command in a folder, without a shell, and returns its output.
+func runCommand(t *testing.T, dir string, env []string, command ...string) string {
 	t.Helper()
-	words := strings.Fields(line)
-	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
-	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "GOWORK=") // as a newcomer has it: the workspace of the repository
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(append(os.Environ(), "GOWORK=", "GOFLAGS="), env...) // the setting of a fresh checkout, but for env
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Run(), stderr.String())
 	return stdout.String()
+}
+
+// runLine runs a command of the README in the repository's folder.
+func runLine(t *testing.T, line string) string {
+	t.Helper()
+	return runCommand(t, repository, nil, strings.Fields(line)...)
 }

@@ -17,7 +17,7 @@ import (
 
 func open(t *testing.T, topics ...string) (*lab.Lab, *producer.Producer) {
 	t.Helper()
-	l, err := lab.Open(t.Context(), "", 3, topics...)
+	l, err := lab.Open(t.Context(), 3, topics...)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
 	p, err := producer.New(producer.DefaultConfig(l.Servers...))

@@ -1,46 +1,52 @@
-// Sync sends records one at a time and waits for each: the simplest way to send, and the slowest. Many goroutines may do so with one
-// producer; their records share batches. It also shows what the error of a send tells.
+// Sync sends records one at a time and waits for each: the simplest way to send, and the slowest. Many goroutines share one producer, and
+// their records share batches. It also shows the fates of records that fail.
 //
-//	go run ./examples/sync
+//	go -C examples run ./sync -bootstrap localhost:9092
+//
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. Without a
+// Kafka, start examples/broker.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/gosamsa/samsa/examples/internal/lab"
 	"github.com/gosamsa/samsa/producer"
 )
 
-const about = `Sends records and waits for each, from one goroutine and from many, and shows what the errors tell.`
-
-func main() { lab.Main(run) }
+func main() {
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		log.Fatal(err)
+	}
+}
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
-	flags, bootstrap := lab.Flags("sync", about, out)
-	topic := flags.String("topic", "samsa-sync", "`name` of the topic; created if it is not there")
-	count := lab.Count(flags, "records", 1000, "how `many` records are sent, in all")
-	goroutines := lab.Count(flags, "goroutines", 16, "how `many` goroutines send together")
-	if err := lab.Parse(flags, args); err != nil {
+	flags := flag.NewFlagSet("sync", flag.ContinueOnError)
+	flags.SetOutput(out)
+	bootstrap := flags.String("bootstrap", "localhost:9092", "`host:port` of a broker, several with commas between")
+	topic := flags.String("topic", "samsa-sync", "`name` of the topic")
+	count := flags.Int("records", 1000, "`number` of records that are sent, in all")
+	goroutines := flags.Int("goroutines", 16, "`number` of goroutines that send together")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	l, err := lab.Open(ctx, *bootstrap, 3, *topic)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	fmt.Fprintf(out, "The broker is %s.\n\n", l.Describe())
-
-	p, err := producer.New(producer.DefaultConfig(l.Servers...))
+	cfg := producer.DefaultConfig(strings.Split(*bootstrap, ",")...)
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	p, err := producer.New(cfg)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		// Nothing is buffered, each record was waited for: this only ends the connections.
+		// No record is buffered, because each Get has returned: Close ends the connections.
 		limit, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err = errors.Join(err, p.Close(limit))
@@ -72,7 +78,7 @@ func one(ctx context.Context, p *producer.Producer, topic string, out io.Writer)
 	return nil
 }
 
-// many sends from several goroutines. Somebody who waits makes his batch go at once: linger.ms is for those who do not.
+// many sends from several goroutines. Get sends the record's batch without waiting for linger.ms.
 func many(ctx context.Context, p *producer.Producer, topic string, count, goroutines int, out io.Writer) error {
 	start := time.Now()
 	errs := make([]error, goroutines)
@@ -89,14 +95,14 @@ func many(ctx context.Context, p *producer.Producer, topic string, count, gorout
 		return err
 	}
 	took := time.Since(start)
-	fmt.Fprintf(out, "%d goroutines: %d records in %v, each one waited for: %v a record and goroutine\n\n",
+	fmt.Fprintf(out, "%d goroutines: %d records in %v, with a Get for each: %v a record and goroutine\n\n",
 		goroutines, count, took.Round(time.Millisecond), (took * time.Duration(goroutines) / time.Duration(max(count, 1))).Round(time.Microsecond))
 	return nil
 }
 
-// failures sends what cannot be sent, and asks the error the two questions that matter.
+// failures sends records that fail. The fate of an error decides what to do with the record; the reason is a label for metrics.
 func failures(ctx context.Context, p *producer.Producer, topic string, out io.Writer) error {
-	over, cancel := context.WithCancel(ctx)
+	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	attempts := []struct {
 		what   string
@@ -106,10 +112,10 @@ func failures(ctx context.Context, p *producer.Producer, topic string, out io.Wr
 	}{
 		{"a record larger than max.request.size", ctx, producer.Record{Topic: topic, Value: make([]byte, 2<<20)}, producer.ErrRecordTooLarge},
 		{"a partition that the topic does not have", ctx, producer.Record{Topic: topic, Partition: producer.PartitionOf(999)}, producer.ErrInvalidPartition},
-		{"a topic that cannot be", ctx, producer.Record{Topic: "no spaces, please"}, producer.ErrInvalidTopic},
-		{"a context that is over", over, producer.Record{Topic: topic}, context.Canceled},
+		{"an illegal topic name", ctx, producer.Record{Topic: "no spaces, please"}, producer.ErrInvalidTopic},
+		{"a context that has ended", ended, producer.Record{Topic: topic}, context.Canceled},
 	}
-	fmt.Fprintln(out, "What errors tell:")
+	fmt.Fprintln(out, "Errors and their fates:")
 	for _, a := range attempts {
 		_, err := p.Send(a.ctx, &a.record, nil).Get(ctx)
 		if !errors.Is(err, a.want) {

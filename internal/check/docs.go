@@ -14,7 +14,7 @@ import (
 
 // The two commands that a newcomer types. The README shows them, and .ci/run runs the second one and nothing hidden.
 const (
-	quickstartCommand = "go run ./examples/quickstart"
+	quickstartCommand = "go -C examples run ./quickstart"
 	testCommand       = "go run ./internal/check"
 )
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/gosamsa/samsa/examples/internal/lab"
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 	"github.com/gosamsa/samsa/producer"
 )
@@ -90,7 +90,7 @@ func (d *demo) speed(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%.0f\t%v\t%v\t%s", p.name, p.settings, rate, lab.Percentile(latencies, 50), lab.Percentile(latencies, 99), p.means))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%.0f\t%v\t%v\t%s", p.name, p.settings, rate, percentile(latencies, 50), percentile(latencies, 99), p.means))
 	}
 	err = d.table("profile\tsettings\trecords/s\tlatency p50\tp99\tan acknowledgement means", rows...)
 	fmt.Fprintln(d.out)
@@ -121,4 +121,11 @@ func (d *demo) measure(ctx context.Context, p profile, topic string, count int) 
 		latencies = append(latencies, time.Since(begin))
 	}
 	return rate, latencies, nil
+}
+
+// percentile returns the smallest duration that at least percent of the durations do not exceed.
+func percentile(durations []time.Duration, percent int) time.Duration {
+	slices.Sort(durations)
+	at := (len(durations)*percent + 99) / 100
+	return durations[max(at, 1)-1].Round(time.Microsecond)
 }

@@ -19,9 +19,9 @@ func words(line string) string {
 // requireReadmeShows checks that each line of the README's block about this program is one that the program has just printed.
 func requireReadmeShows(t *testing.T, out string) {
 	t.Helper()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
 	require.NoError(t, err)
-	_, rest, found := strings.Cut(string(readme), "examples/durability](examples/durability/main.go) printed:\n\n```text\n")
+	_, rest, found := strings.Cut(string(readme), "internal/itest/durability](internal/itest/durability/main.go) printed:\n\n```text\n")
 	require.True(t, found, "the README has no block for this program")
 	block, _, _ := strings.Cut(rest, "```")
 	printed := map[string]bool{"": true}

@@ -2,8 +2,9 @@
 // records through each profile, kills (-9) the broker that leads the partition in the middle, and then compares what the producer
 // was told with what Kafka's own consumer reads. Last, it sends with one broker down and min.insync.replicas 1, 2 and 3.
 //
-//	go run ./examples/durability
+//	go -C internal/itest run ./durability
 //
+// It is a demonstration and no example to copy: it starts and kills brokers with the packages of the tests.
 // It needs Java 17 and Maven, which fetches Kafka once, and runs for about two minutes. The profiles are in profiles.go, the sending in
 // ledger.go and stream.go; kill.go and insync.go break things.
 package main
@@ -11,12 +12,16 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
-	"github.com/gosamsa/samsa/examples/internal/lab"
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 )
 
@@ -26,7 +31,13 @@ min.insync.replicas changes when one broker is down.
 It kills brokers, so it starts its own, three of them, and takes no -bootstrap. That needs Java 17 or newer, and Maven, which
 fetches Kafka at the first run. It runs for about two minutes.`
 
-func main() { lab.Main(run) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		log.Fatal(err)
+	}
+}
 
 // demo is one run of the program.
 type demo struct {
@@ -40,17 +51,24 @@ type demo struct {
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	d := demo{out: out}
-	flags := lab.FlagsAlone("durability", about, out)
-	records := lab.Count(flags, "records", 100000, "how `many` records each profile sends for its speed")
-	waits := lab.Count(flags, "waits", 200, "how `many` records each profile sends one after the other for its latency")
-	rate := lab.Count(flags, "rate", 5000, "records a `second` that each profile sends while brokers die")
-	size := lab.Count(flags, "size", 100, "`bytes` of each value")
+	flags := flag.NewFlagSet("durability", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.Usage = func() {
+		fmt.Fprintf(out, "%s\n\nFlags:\n", about)
+		flags.PrintDefaults()
+	}
+	flags.IntVar(&d.records, "records", 100000, "how `many` records each profile sends for its speed")
+	flags.IntVar(&d.waits, "waits", 200, "how `many` records each profile sends one after the other for its latency")
+	flags.IntVar(&d.rate, "rate", 5000, "records a `second` that each profile sends while brokers die")
+	flags.IntVar(&d.size, "size", 100, "`bytes` of each value")
 	flags.DurationVar(&d.pause, "pause", 700*time.Millisecond, "how long the followers are behind in part 3; more than 2s, and they may be taken for dead")
 	version := flags.String("kafka", realkafka.DefaultVersion, "`version` of Kafka")
-	if err := lab.Parse(flags, args); err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	d.records, d.waits, d.rate, d.size = *records, *waits, *rate, *size
+	if min(d.records, d.waits, d.rate, d.size) < 1 {
+		return errors.New("-records, -waits, -rate, and -size are numbers from 1 on")
+	}
 	fmt.Fprintf(out, "Three brokers, Kafka %s, start on this machine. Topics have one partition with three replicas and min.insync.replicas=2.\n\n", *version)
 	d.cluster, err = realkafka.Launch(ctx, realkafka.Options{Version: *version, Nodes: 3, MinInSync: 2})
 	if err != nil {
