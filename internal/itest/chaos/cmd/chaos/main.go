@@ -1,7 +1,7 @@
 // Command chaos breaks a real Kafka cluster while producers send to it, counts what they lost, doubled, reordered or told wrongly, and compares how
 // soon they were back. It starts three nodes by itself, and needs Java and Maven. From the repository's root:
 //
-//	go run ./internal/itest/chaos/cmd/chaos -runs 5 -duration 90s
+//	go -C internal/itest run ./chaos/cmd/chaos -runs 5 -duration 90s
 package main
 
 import (
