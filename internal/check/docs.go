@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -23,7 +24,7 @@ var pages = []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGEL
 
 // docs looks at the pages. That the README's code runs is shown by the tests of examples/readme.
 func (c *checker) docs() error {
-	errs := append(c.checkPages(), c.behaviours()...)
+	errs := slices.Concat(c.checkPages(), c.behaviours(), c.pageExamples())
 	err := walk(c.root, func(name string) error {
 		text, err := os.ReadFile(filepath.Join(c.root, filepath.FromSlash(name)))
 		if err != nil {

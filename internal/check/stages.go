@@ -26,7 +26,7 @@ type stage struct {
 func (c *checker) stages() []stage {
 	quick := []stage{
 		{name: "format", about: "every Go file is as gofmt writes it", run: c.format},
-		{name: "docs", about: "the pages are true: options table, links, commands; no names of machines, nothing unfinished", run: c.docs},
+		{name: "docs", about: "the pages are true: options table, links, commands, examples; no names of machines, nothing unfinished", run: c.docs},
 		{name: "vet", about: "go vet for every module", run: c.vet},
 		{name: "tidy", about: "every go.mod and go.sum names what is needed and nothing else", run: c.tidy},
 		{name: "lint", about: "golangci-lint for every module", run: c.lint},
