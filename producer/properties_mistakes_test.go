@@ -111,7 +111,7 @@ func TestSyntaxThatIsNotJavasNamesTheCure(t *testing.T) {
 // TestANameThatIsNearNoKnownOneGetsNoHint: a wrong hint sends the reader the wrong way.
 func TestANameThatIsNearNoKnownOneGetsNoHint(t *testing.T) {
 	for _, name := range []string{
-		"foo", "x", "topic", "topics", "user", "tasks", "ms", "max", "export", "[kafka]", "{", "database.url", "max.poll", "log.level",
+		"foo", "x", "subject", "topics", "user", "tasks", "ms", "max", "export", "[kafka]", "{", "database.url", "max.poll", "log.level",
 		"server.port", "my.own.setting", "schema.compatibility.level", "records.per.second", "kafka.security", "producer",
 		"spring.application.name", "\u00fcber", strings.Repeat("x", 1000000),
 	} {

@@ -37,7 +37,7 @@ func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Me
 		rest, sent := rs[from:min(from+pieceSize, len(rs))], len(out)
 		if out = call.sendRun(rest, from, out); len(out) == sent {
 			piece := sendPiece{sendAll: call, from: from, rs: rest}
-			if piece.hasUnknownTopic() && !call.requested {
+			if !call.requested && p.listener.chain.empty() && piece.hasUnknownTopic() {
 				call.requested = true
 				call.requestTopics(rs[from:])
 			}
@@ -61,7 +61,7 @@ func (s *sendAll) requestTopics(rs []Record) {
 	requested := make(map[string]bool)
 	for i := range rs {
 		name := rs[i].Topic
-		if requested[name] || s.p.topic(name).isKnown() || topicProblem(name) != "" || s.stopped() != nil {
+		if requested[name] || s.p.topic(name).isKnown() || !s.p.canWait(&rs[i]) || s.stopped() != nil {
 			continue
 		}
 		requested[name] = true
@@ -158,7 +158,7 @@ func (s *sendPiece) send(out []Future) []Future {
 	// What needs no wait for metadata goes first; the rest of a topic stays behind its first record that does.
 	var later []string
 	for k := range s.rs {
-		if name := s.rs[k].Topic; s.p.topic(name).isKnown() && !slices.Contains(later, name) {
+		if name := s.rs[k].Topic; !slices.Contains(later, name) && (s.p.topic(name).isKnown() || !s.p.canWait(&s.rs[k])) {
 			s.place(k)
 		} else {
 			later = append(later, name)
@@ -168,13 +168,17 @@ func (s *sendPiece) send(out []Future) []Future {
 	s.admitAll()
 	for len(later) > 0 {
 		changed := *s.p.snapshot.Load()
+		if !s.p.listener.chain.empty() {
+			later = s.placeAll(later, s.place) // an interceptor may change the topic, so each record waits for itself
+			break
+		}
 		if later = s.placeSettled(later); len(later) == 0 {
 			break
 		}
 		select {
 		case <-changed:
 		case <-s.wait.context().Done():
-			later = s.placeAll(later)
+			later = s.placeAll(later, s.choose)
 		}
 	}
 	s.admitOneByOne()
@@ -191,6 +195,15 @@ func (s *sendPiece) hasUnknownTopic() bool {
 	return false
 }
 
+// canWait reports whether a record may wait for its topic. An interceptor may change what makes a record invalid, and its topic.
+func (p *Producer) canWait(r *Record) bool {
+	if !p.listener.chain.empty() {
+		return true
+	}
+	n, named := r.Partition.Number()
+	return p.checkRecord(r) == nil && topicProblem(r.Topic) == "" && (!named || n >= 0)
+}
+
 // placeSettled appends the waiting records of the topics that are known by now, or have failed. It returns the other topics.
 func (s *sendPiece) placeSettled(topics []string) (pending []string) {
 	for _, name := range topics {
@@ -198,18 +211,18 @@ func (s *sendPiece) placeSettled(topics []string) (pending []string) {
 		if err != nil && errors.Is(err, cluster.ErrPending) && s.stopped() == nil {
 			pending = append(pending, name)
 		} else {
-			s.placeAll([]string{name})
+			s.placeAll([]string{name}, s.place)
 		}
 	}
 	return pending
 }
 
-// placeAll appends the waiting records of some topics.
-func (s *sendPiece) placeAll(topics []string) (pending []string) {
+// placeAll places the waiting records of some topics, and appends them as far as there is room.
+func (s *sendPiece) placeAll(topics []string, place func(k int)) (pending []string) {
 	for k := range s.rs {
 		if s.waiting[k] && slices.Contains(topics, s.rs[k].Topic) {
 			s.waiting[k] = false
-			s.place(k)
+			place(k)
 		}
 	}
 	s.admitAll()
@@ -259,11 +272,18 @@ func (s *sendPiece) isBehind(k int) bool {
 
 // place chooses the partition of record k, or settles it with what is wrong with it.
 func (s *sendPiece) place(k int) {
-	r := &s.rs[k]
-	failed := s.stopped()
-	if failed == nil {
-		s.topics[k], s.parts[k], r, failed = s.p.place(s.wait, r)
+	if failed := s.stopped(); failed != nil {
+		s.futures[k] = s.p.failed(&s.rs[k], s.hook(s.from+k), failed)
+		return
 	}
+	s.choose(k)
+}
+
+// choose is place after the end of the wait: the error says what the record waited for.
+func (s *sendPiece) choose(k int) {
+	r := &s.rs[k]
+	var failed *record.Error
+	s.topics[k], s.parts[k], r, failed = s.p.place(s.wait, r)
 	if failed == nil {
 		failed = s.over()
 	}
