@@ -76,7 +76,7 @@ func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool,
 		return
 	}
 	once("SendAll", func(cb Callback) Future {
-		out := p.SendAll(ctx, []Record{*r}, func(_ int, m Metadata, err error) { cb(m, err) }, nil)
+		out := p.SendAllFunc(ctx, []Record{*r}, func(_ int, m Metadata, err error) { cb(m, err) }, nil)
 		require.Len(t, out, 1)
 		return out[0]
 	})
@@ -310,7 +310,7 @@ func TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused(t *testing.T) {
 		rs[17].Headers = []Header{{Key: "\xff"}}
 		rs[150].Timestamp = time.Unix(math.MaxInt64, 0)
 		rs[299].Timestamp = time.UnixMilli(-1)
-		for i, f := range p.SendAll(context.Background(), rs, nil, nil) {
+		for i, f := range p.SendAll(context.Background(), rs) {
 			_, err := f.Get(context.Background())
 			switch i {
 			case 17:
@@ -351,7 +351,7 @@ func TestWhatIsInvalidWhateverTheTopicIsFailsBeforeAnyWait(t *testing.T) {
 func TestNilRecordsFuturesAndContexts(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		refused(t, p, nil, ErrNoRecord, false, "nil")
-		require.Empty(t, p.SendAll(context.Background(), nil, nil, nil))
+		require.Empty(t, p.SendAll(context.Background(), nil))
 
 		var zero Future
 		m, err := zero.Get(context.Background())
@@ -364,7 +364,7 @@ func TestNilRecordsFuturesAndContexts(t *testing.T) {
 		var none context.Context
 		_, err = p.Send(none, &Record{Topic: "t"}, nil).Get(none)
 		require.NoError(t, err)
-		require.Len(t, p.SendAll(none, []Record{{Topic: "t"}, {Topic: "t"}}, nil, nil), 2)
+		require.Len(t, p.SendAll(none, []Record{{Topic: "t"}, {Topic: "t"}}), 2)
 		require.NoError(t, p.Flush(none))
 		infos, err := p.PartitionsFor(none, "t")
 		require.NoError(t, err)
@@ -394,7 +394,7 @@ func TestAContextThatIsOverSendsNothing(t *testing.T) {
 		why := errors.New("the caller has gone")
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(why)
-		for _, f := range append(p.SendAll(ctx, []Record{{Topic: "t"}}, nil, nil), p.Send(ctx, &Record{Topic: "t"}, nil)) {
+		for _, f := range append(p.SendAll(ctx, []Record{{Topic: "t"}}), p.Send(ctx, &Record{Topic: "t"}, nil)) {
 			_, err := f.Get(context.Background())
 			require.ErrorIs(t, err, why)
 			require.False(t, MaybeWritten(err))
@@ -599,7 +599,7 @@ func TestATopicThatMayNotBeWrittenFailsItsRecordsAlone(t *testing.T) {
 		taken(t, p, &Record{Topic: "t"})
 		taken(t, p, &Record{Topic: "other"})
 		rule := c.On(protocol.Produce).Topic("t").Do(testbroker.Fail(protocol.TopicAuthorizationFailed))
-		out := p.SendAll(context.Background(), []Record{{Topic: "t"}, {Topic: "other"}, {Topic: "t"}}, nil, nil)
+		out := p.SendAll(context.Background(), []Record{{Topic: "t"}, {Topic: "other"}, {Topic: "t"}})
 		for i, f := range out {
 			_, err := f.Get(context.Background())
 			if i == 1 {

@@ -79,7 +79,7 @@ func BenchmarkSendAll(b *testing.B) {
 	b.SetBytes(int64(100 * len(records)))
 	b.ReportAllocs()
 	for b.Loop() {
-		futures = p.SendAll(b.Context(), records, nil, futures[:0])
+		futures = p.SendAllFunc(b.Context(), records, nil, futures[:0])
 	}
 }
 

@@ -61,7 +61,7 @@ func TestSendsAfterCloseFail(t *testing.T) {
 			r := producer.Record{Topic: topic}
 			notWritten(t, p.Send(t.Context(), &r, told.add), producer.ErrClosed)
 			notWritten(t, p.TrySend(&r, told.add), producer.ErrClosed)
-			for _, f := range p.SendAll(t.Context(), []producer.Record{r, r}, nil, nil) {
+			for _, f := range p.SendAll(t.Context(), []producer.Record{r, r}) {
 				notWritten(t, f, producer.ErrClosed)
 			}
 			f := p.Send(t.Context(), &r, nil)

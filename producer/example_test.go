@@ -92,7 +92,7 @@ func ExampleProducer_SendAll() {
 		{Topic: "orders", Key: []byte("1"), Value: []byte("a book")},
 		{Topic: "orders", Key: []byte("2"), Value: []byte("a lamp")},
 	}
-	for i, future := range p.SendAll(ctx, records, nil, nil) {
+	for i, future := range p.SendAll(ctx, records) {
 		if _, err := future.Get(ctx); err != nil {
 			log.Printf("record %d is %v: %v", i, producer.FateOf(err), err)
 		}

@@ -162,7 +162,7 @@ func TestSendsWhileTheirTopicIsForgottenLoseNothing(t *testing.T) {
 			return p.Send(ctx, r, nil)
 		},
 		"SendAll": func(p *producer.Producer, ctx context.Context, r *producer.Record) producer.Future {
-			return p.SendAll(ctx, []producer.Record{*r}, nil, nil)[0]
+			return p.SendAll(ctx, []producer.Record{*r})[0]
 		},
 	} {
 		scene(t, name, topics(2, senders), func(t *testing.T, c *testbroker.Cluster) {

@@ -2,6 +2,8 @@ package producer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/record"
@@ -47,4 +49,22 @@ func (f Future) Done() <-chan struct{} {
 // the record goes its way and its outcome comes.
 func (f Future) Cancel() bool {
 	return f.result != nil && f.result.Cancel(f.index)
+}
+
+// GetOrCancel is Get that withdraws the record when ctx ends, if its batch is not sealed yet. Then the error is the context's, and the record
+// is certainly not written ([FateNotWritten]). Else the error is that of Get: the record may be written. It is for callers that send the
+// record again, or not at all, after their own deadline.
+func (f Future) GetOrCancel(ctx context.Context) (Metadata, error) {
+	md, err := f.Get(ctx)
+	if err == nil || ctx == nil || ctx.Err() == nil || !f.Cancel() {
+		return md, err
+	}
+	md, err = f.result.Wait(context.Background(), f.index)
+	var cancelled *record.Error
+	if errors.As(err, &cancelled) {
+		withdrawn := *cancelled
+		withdrawn.Err = fmt.Errorf("%w: %w", accumulator.ContextError(ctx), record.ErrCancelled)
+		err = &withdrawn
+	}
+	return md, err
 }

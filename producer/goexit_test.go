@@ -99,7 +99,7 @@ func TestGoexitInsideSendAllKeepsTheOutcomesOfAdmittedRecords(t *testing.T) {
 		ctx := &countedContext{Context: t.Context(), done: make(chan struct{})}
 		told := make([]int, len(rs))
 		require.False(t, onGoroutine(func() {
-			p.SendAll(ctx, rs, func(i int, _ producer.Metadata, err error) {
+			p.SendAllFunc(ctx, rs, func(i int, _ producer.Metadata, err error) {
 				if err == nil {
 					told[i]++
 				}
@@ -133,7 +133,7 @@ func TestGoexitInOnAcknowledgementCostsNoCallbackAndNoInterceptor(t *testing.T) 
 		for _, value := range []string{"1", "2", "3"} { // in one batch
 			p.Send(t.Context(), to(0, value), told.add)
 		}
-		p.SendAll(t.Context(), []producer.Record{*to(0, "4"), *to(0, "5")}, func(_ int, md producer.Metadata, err error) { told.add(md, err) }, nil)
+		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "4"), *to(0, "5")}, func(_ int, md producer.Metadata, err error) { told.add(md, err) }, nil)
 		cancelled := p.Send(t.Context(), to(0, "6"), told.add)
 		require.False(t, onGoroutine(func() { cancelled.Cancel() }))
 		require.False(t, onGoroutine(func() { p.TrySend(nil, told.add) }))

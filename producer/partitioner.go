@@ -14,7 +14,7 @@ import (
 
 // Partitioner chooses the partition of records that name none: set it as Config.Partitioner to replace the built-in one.
 //
-// Partition returns a number from 0 to topic.Partitions()-1. It runs inside Send on the caller's goroutine, for many callers
+// Partition returns a number from 0 to topic.Partitions()-1, or [BuiltInDecides] to leave the record to the built-in partitioner. It runs inside Send on the caller's goroutine, for many callers
 // at the same time. It may block: that holds up this Send, for which neither its context nor MaxBlock counts then. The record is a copy that
 // is valid during the call; its key, value and headers must not be written to. A panic, or a partition that the topic does not have,
 // fails the record with [ErrPartitioner], not written; a panic is logged with its stack. runtime.Goexit ends the caller's goroutine: Send
@@ -22,6 +22,9 @@ import (
 type Partitioner interface {
 	Partition(r *Record, topic TopicView) int32
 }
+
+// BuiltInDecides is what a [Partitioner] returns to leave a record to the built-in partitioner.
+const BuiltInDecides int32 = math.MinInt32
 
 // TopicView is what is known of a topic when a partition is chosen: how many partitions it has, and which of them are
 // available, that is, have a leader. It does not change.
@@ -82,7 +85,9 @@ func (c *partitionChooser) choose(r *Record, topic *TopicView) (int32, *record.E
 	if c.custom != nil {
 		// The copy keeps the caller's record from escaping to the heap in every Send, with or without a partitioner.
 		clone := *r
-		return c.ask(&clone, *topic)
+		if n, failed := c.ask(&clone, *topic); failed != nil || n != BuiltInDecides {
+			return n, failed
+		}
 	}
 	if r.Key != nil && !c.ignoreKeys {
 		return PartitionForKey(r.Key, topic.partitions), nil
@@ -99,6 +104,9 @@ func (c *partitionChooser) ask(r *Record, topic TopicView) (chosen int32, failed
 		}
 	}()
 	chosen = c.custom.Partition(r, topic)
+	if chosen == BuiltInDecides {
+		return chosen, nil
+	}
 	if chosen < 0 || chosen >= topic.partitions {
 		return stickyChoice, partitionerError(topic, fmt.Sprintf("chose partition %d of %d", chosen, topic.partitions))
 	}

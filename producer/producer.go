@@ -38,6 +38,7 @@ type Producer struct {
 	topics   atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
 	newest   atomic.Pointer[topic]                 // of these: most producers have one, which is found without a look into the map
 	snapshot atomic.Pointer[chan struct{}]         // closed when there is a newer one
+	idle     idleTopics                            // guarded by topicsMu
 
 	closing context.Context // ends when Close begins
 	closed  atomic.Bool     // the same, for who only looks
@@ -135,6 +136,9 @@ func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
 // clusterChanged updates the changed topics and wakes the Sends that wait for newer metadata.
 func (p *Producer) clusterChanged(change *cluster.Change) {
 	p.topicsMu.Lock()
+	if change.Cluster {
+		p.idle = idleTopics{}
+	}
 	for i := range change.Topics {
 		difference := &change.Topics[i]
 		if t, known := p.topics.Load().Get(difference.Name); known {

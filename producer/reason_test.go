@@ -184,7 +184,7 @@ func TestEveryEndedWaitNamesTheUnresolvableAdvertisedName(t *testing.T) {
 		"SendAll": func(t *testing.T, p *producer.Producer) error {
 			fill(t, p)
 			var last error
-			for _, f := range p.SendAll(t.Context(), []producer.Record{*sized(500), *sized(500)}, nil, nil) {
+			for _, f := range p.SendAll(t.Context(), []producer.Record{*sized(500), *sized(500)}) {
 				_, last = f.Get(t.Context())
 				require.ErrorIs(t, last, producer.ErrBufferFull)
 			}
@@ -214,7 +214,7 @@ func TestEveryWaitForMetadataNamesWhatTheServersDo(t *testing.T) {
 			return err
 		},
 		"SendAll": func(t *testing.T, p *producer.Producer) error {
-			_, err := p.SendAll(within(t, time.Second), []producer.Record{*to(0, "x")}, nil, nil)[0].Get(t.Context())
+			_, err := p.SendAll(within(t, time.Second), []producer.Record{*to(0, "x")})[0].Get(t.Context())
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			return err
 		},

@@ -42,6 +42,13 @@ func (p *Producer) sendWaiting(ctx context.Context, r *Record, hook accumulator.
 	return p.send(&wait, r, hook)
 }
 
+// SendSync is Send and [Future.Get] in one call: it returns when the record has its outcome. ctx bounds both waits. When it ends first, the
+// error is the context's; a record that was not appended yet is not written, and one that was may be written ([FateMaybeWritten]). One
+// goroutine that sends so has one record in flight; many goroutines share batches.
+func (p *Producer) SendSync(ctx context.Context, r *Record) (Metadata, error) {
+	return p.Send(ctx, r, nil).Get(ctx)
+}
+
 // TrySend is a Send that never waits. When the topic's partitions are not known it fails with [ErrMetadataTimeout] and asks
 // for them, so that a later one works; when the buffer is full it fails with [ErrBufferFull]. Both are retriable and certainly
 // not written.
@@ -71,7 +78,7 @@ func (p *Producer) usualPlace(r *Record) (*topic, *accumulator.Partition) {
 		return nil, nil
 	}
 	meta := t.meta.Load()
-	if meta == nil {
+	if meta == nil || meta.former {
 		return nil, nil
 	}
 	var n int32

@@ -93,7 +93,7 @@ func TestSendWithAContextThatIsOverAppendsNothing(t *testing.T) {
 				require.Zero(t, time.Since(began))
 				notWritten(t, f, want)
 			}
-			all := p.SendAll(ctx, []producer.Record{*to(0, "x"), *to(0, "y")}, nil, nil)
+			all := p.SendAll(ctx, []producer.Record{*to(0, "x"), *to(0, "y")})
 			notWritten(t, all[0], want)
 			notWritten(t, all[1], want)
 			if name == "cause" {

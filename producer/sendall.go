@@ -13,19 +13,25 @@ import (
 // pieceSize is how many records of a slice are placed and admitted at a time.
 const pieceSize = 128
 
-// SendAll sends the records of a slice and appends their futures to out, in the slice's order. It costs less than as many
-// Sends: what goes to one partition is admitted under one lock. cb, if not nil, is called once for each record, with its index.
+// SendAll sends the records of a slice and returns their futures in the order of the slice. It costs less than as many Sends: records of one
+// partition are appended under one lock.
 //
-// Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. What fits into
-// the buffer is admitted at once; for the rest SendAll waits like Send, at most MaxBlock for the whole call. When that or ctx
-// ends, the remaining records fail, not written. SendAll requests the metadata of all topics of the slice before it waits, and no record
-// waits for the topic of another one.
+// Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. Records that fit into the buffer
+// are appended at once; for the others SendAll waits like Send, at most MaxBlock for the whole call. When MaxBlock or ctx ends, the
+// remaining records fail, not written. SendAll requests the metadata of all topics of the slice before it waits, and no record waits for
+// the topic of another one.
 //
 // When SendAll returns, rs and the bytes that its records point at may be used again.
 //
-// Where a partitioner, an interceptor or a callback calls runtime.Goexit, SendAll does not return. The records that it has admitted keep
-// their outcomes and callbacks; it admits 128 at a time. The others are not sent and have no outcome.
-func (p *Producer) SendAll(ctx context.Context, rs []Record, cb func(i int, m Metadata, err error), out []Future) []Future {
+// Where a partitioner or an interceptor calls runtime.Goexit, SendAll does not return. The records that it has appended keep their outcomes
+// and callbacks; it appends 128 at a time. The others are not sent and have no outcome.
+func (p *Producer) SendAll(ctx context.Context, rs []Record) []Future {
+	return p.SendAllFunc(ctx, rs, nil, nil)
+}
+
+// SendAllFunc is SendAll with a callback, which may be nil: it is called once for each record, with its index in rs. SendAllFunc appends the
+// futures to out, so that a caller can use a slice again.
+func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, m Metadata, err error), out []Future) []Future {
 	wait := p.newBudget(ctx)
 	defer wait.end()
 	call := sendAll{p: p, wait: wait}

@@ -22,7 +22,7 @@ func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
 		var at [3]time.Duration
 		began := time.Now()
 		records := []producer.Record{*to(0, "before"), {Topic: "nowhere", Value: []byte("x")}, *to(0, "after")}
-		futures := p.SendAll(ctx, records, func(i int, _ producer.Metadata, _ error) { at[i] = time.Since(began) }, nil)
+		futures := p.SendAllFunc(ctx, records, func(i int, _ producer.Metadata, _ error) { at[i] = time.Since(began) }, nil)
 		for i, f := range futures {
 			_, err := f.Get(t.Context())
 			if i == 1 {
@@ -52,14 +52,14 @@ func TestSendAllLetsNoNewTopicWaitForAnUnknownOne(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		futures := p.SendAll(t.Context(), records[:4], nil, nil)
+		futures := p.SendAll(t.Context(), records[:4])
 		require.Equal(t, 3*time.Second, time.Since(began))
 		for i, f := range futures {
 			_, err := f.Get(t.Context())
 			require.Equal(t, i == 0, errors.Is(err, producer.ErrUnknownTopic), "%d: %v", i, err)
 			require.Equal(t, i != 0, err == nil, "%d: %v", i, err)
 		}
-		for i, f := range p.SendAll(t.Context(), records, nil, nil) {
+		for i, f := range p.SendAll(t.Context(), records) {
 			_, err := f.Get(t.Context())
 			require.Equal(t, records[i].Topic != "nowhere", err == nil, "%d: %v", i, err)
 		}
@@ -75,7 +75,7 @@ func TestSendAllRequestsAllTopicsBeforeItWaits(t *testing.T) {
 	}
 	bubble(t, testbroker.Config{Topics: topics}, func(t *testing.T, c *testbroker.Cluster) {
 		p := start(t, c, nil)
-		for _, f := range p.SendAll(t.Context(), records, nil, nil) {
+		for _, f := range p.SendAll(t.Context(), records) {
 			_, err := f.Get(t.Context())
 			require.NoError(t, err)
 		}

@@ -28,7 +28,7 @@ func TestSendAllKeepsTheSlicesOrder(t *testing.T) {
 		kept := []producer.Future{{}}
 		var indexes []int
 		told := make(chan int, n)
-		out := p.SendAll(t.Context(), rs, func(i int, _ producer.Metadata, err error) {
+		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.Metadata, err error) {
 			if err == nil {
 				told <- i
 			}
@@ -72,7 +72,7 @@ func TestSendAllGivesEachRecordItsOwnOutcome(t *testing.T) {
 		}
 		errs := make([]error, len(rs))
 		calls := make([]int, len(rs))
-		out := p.SendAll(t.Context(), rs, func(i int, _ producer.Metadata, err error) { errs[i], calls[i] = err, calls[i]+1 }, nil)
+		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.Metadata, err error) { errs[i], calls[i] = err, calls[i]+1 }, nil)
 		require.NoError(t, p.Flush(t.Context()))
 		for i := range rs {
 			_, err := out[i].Get(t.Context())
@@ -87,8 +87,8 @@ func TestSendAllGivesEachRecordItsOwnOutcome(t *testing.T) {
 func TestSendAllOfNothing(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := start(t, c, nil)
-		require.Empty(t, p.SendAll(t.Context(), nil, nil, nil))
-		require.Len(t, p.SendAll(t.Context(), nil, nil, make([]producer.Future, 3)), 3)
+		require.Empty(t, p.SendAll(t.Context(), nil))
+		require.Len(t, p.SendAllFunc(t.Context(), nil, nil, make([]producer.Future, 3)), 3)
 	})
 }
 
@@ -107,7 +107,7 @@ func TestSendAllLargerThanTheBufferGoesInPieces(t *testing.T) {
 			rs = append(rs, *to(int32(i%4), value))
 			want[i%4] = append(want[i%4], value)
 		}
-		for _, f := range p.SendAll(t.Context(), rs, nil, nil) {
+		for _, f := range p.SendAll(t.Context(), rs) {
 			_, err := f.Get(t.Context())
 			require.NoError(t, err)
 		}
@@ -121,18 +121,18 @@ func TestSendAllAdmitsWhatFitsAtOnceAndFailsTheRestNotWritten(t *testing.T) {
 	const block, sooner = 2 * time.Second, time.Second
 	ends := map[string]func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error){
 		"when MaxBlock ends": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error) {
-			return p.SendAll(t.Context(), rs, nil, nil), block, producer.ErrBufferFull
+			return p.SendAll(t.Context(), rs), block, producer.ErrBufferFull
 		},
 		"when ctx ends": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), sooner)
 			defer cancel()
-			return p.SendAll(ctx, rs, nil, nil), sooner, context.DeadlineExceeded
+			return p.SendAll(ctx, rs), sooner, context.DeadlineExceeded
 		},
 		"when the producer is closed": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			t.Cleanup(cancel)
 			time.AfterFunc(sooner, func() { _ = p.Close(ctx) })
-			return p.SendAll(t.Context(), rs, nil, nil), sooner, producer.ErrClosed
+			return p.SendAll(t.Context(), rs), sooner, producer.ErrClosed
 		},
 	}
 	for name, end := range ends {
@@ -176,7 +176,7 @@ func TestSendAllHoldsNoRoomWhileItWaits(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			out = p.SendAll(t.Context(), rs, nil, nil)
+			out = p.SendAll(t.Context(), rs)
 		}()
 		synctest.Wait()
 		_, used := p.Buffered()
@@ -200,7 +200,7 @@ func TestSendAllWithoutMetadataWaitsOnce(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := start(t, c, func(cfg *producer.Config) { cfg.MaxBlock = time.Second })
 		began := time.Now()
-		out := p.SendAll(t.Context(), []producer.Record{{Topic: "no"}, {Topic: "nothing"}, {Topic: "no"}}, nil, nil)
+		out := p.SendAll(t.Context(), []producer.Record{{Topic: "no"}, {Topic: "nothing"}, {Topic: "no"}})
 		require.Equal(t, time.Second, time.Since(began))
 		for _, f := range out {
 			_, err := f.Get(t.Context())
@@ -237,7 +237,7 @@ func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
 				}
 			}
 			called := make([]int, len(rs))
-			futures := p.SendAll(t.Context(), rs, func(i int, m producer.Metadata, err error) {
+			futures := p.SendAllFunc(t.Context(), rs, func(i int, m producer.Metadata, err error) {
 				if err == nil {
 					called[i]++
 				}
@@ -260,7 +260,7 @@ func TestSendAllCancelledInTheMiddleOfARun(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = time.Minute })
 		outcome := make([]error, 100)
-		futures := p.SendAll(t.Context(), unnamed(100), func(i int, _ producer.Metadata, err error) { outcome[i] = err }, nil)
+		futures := p.SendAllFunc(t.Context(), unnamed(100), func(i int, _ producer.Metadata, err error) { outcome[i] = err }, nil)
 		for _, i := range []int{0, 50, 51, 99} {
 			require.True(t, futures[i].Cancel())
 			require.ErrorIs(t, outcome[i], producer.ErrCancelled)
@@ -276,7 +276,7 @@ func TestSendAllSendsNothingMoreWhenItsTimeHasPassed(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.MaxBlock = time.Second })
 		rs := append(slices.Repeat([]producer.Record{{Topic: "nowhere"}}, 128), unnamed(100)...)
-		for i, f := range p.SendAll(t.Context(), rs, nil, nil) {
+		for i, f := range p.SendAll(t.Context(), rs) {
 			_, err := f.Get(t.Context())
 			if i < 128 {
 				require.ErrorIs(t, err, producer.ErrUnknownTopic)

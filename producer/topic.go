@@ -27,6 +27,7 @@ type topic struct {
 type topicMeta struct {
 	topic      *cluster.Topic
 	generation uint64 // of the snapshot that the topic is from
+	former     bool   // from before the topic was forgotten: only a TrySend uses it, until there is newer metadata
 	view       TopicView
 }
 
@@ -44,8 +45,14 @@ func (t *topic) update(s *cluster.Snapshot, difference *cluster.TopicChange) {
 	if old != nil && old.topic == meta {
 		return
 	}
+	t.take(meta, s.Generation, difference)
+}
+
+// take uses a version of the topic's metadata, from a snapshot of that generation. The caller holds topicsMu.
+func (t *topic) take(meta *cluster.Topic, generation uint64, difference *cluster.TopicChange) {
+	old := t.meta.Load()
 	if old != nil && difference != nil && !difference.All && old.topic.SameAvailability(meta, difference.Partitions) {
-		t.meta.Store(&topicMeta{topic: meta, generation: s.Generation, view: old.view}) // only leaders moved
+		t.meta.Store(&topicMeta{topic: meta, generation: generation, view: old.view}) // only leaders moved
 		return
 	}
 	available := make([]int32, 0, meta.Len())
@@ -55,7 +62,7 @@ func (t *topic) update(s *cluster.Snapshot, difference *cluster.TopicChange) {
 		}
 	}
 	view := newTopicView(t.name, int32(meta.Len()), available)
-	t.meta.Store(&topicMeta{topic: meta, generation: s.Generation, view: view})
+	t.meta.Store(&topicMeta{topic: meta, generation: generation, view: view})
 	t.sticky.update(view)
 }
 
@@ -83,7 +90,11 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 	for {
 		var err error
 		if wait == nil {
-			_, err = p.cluster.TopicNow(name)
+			if _, err = p.cluster.TopicNow(name); errors.Is(err, cluster.ErrPending) {
+				if t := p.revive(name); t != nil {
+					return t, nil
+				}
+			}
 		} else {
 			_, err = p.cluster.Topic(wait.context(), name)
 		}
@@ -107,7 +118,13 @@ func (p *Producer) topic(name string) *topic {
 }
 
 // isKnown tells whether the topic's partitions are known now. A nil topic's are not.
-func (t *topic) isKnown() bool { return t != nil && t.meta.Load() != nil }
+func (t *topic) isKnown() bool {
+	if t == nil {
+		return false
+	}
+	meta := t.meta.Load()
+	return meta != nil && !meta.former
+}
 
 // addTopic returns the topic of that name with the newest metadata, made if there is none; nil if the snapshot does not have the topic.
 func (p *Producer) addTopic(name string) *topic {
@@ -122,12 +139,47 @@ func (p *Producer) addTopic(name string) *topic {
 		t.update(newest, nil)
 		return t
 	}
+	t := p.newTopic(name)
+	t.update(newest, nil)
+	p.keep(t)
+	return t
+}
+
+// newTopic returns a topic without metadata. The caller holds topicsMu.
+func (p *Producer) newTopic(name string) *topic {
 	t := &topic{name: name, acc: p.acc.Topic(name)}
 	t.sticky = newStickyTopic(&p.cfg, TopicView{name: name}, t.load, rand.Uint64())
-	t.update(newest, nil)
-	topics := old.With(name, t)
+	return t
+}
+
+// keep makes a topic one that Sends find. The caller holds topicsMu.
+func (p *Producer) keep(t *topic) {
+	topics := p.topics.Load().With(t.name, t)
 	p.topics.Store(&topics)
 	p.newest.Store(t)
+}
+
+// revive returns a topic that was forgotten because it was idle, with the partitions that it had. The client requests its metadata meanwhile,
+// and the records wait for a leader. It returns nil for any other topic.
+func (p *Producer) revive(name string) *topic {
+	p.topicsMu.Lock()
+	defer p.topicsMu.Unlock()
+	if t, known := p.topics.Load().Get(name); known {
+		if t.meta.Load() == nil {
+			return nil
+		}
+		return t
+	}
+	former := p.idle.take(name)
+	if former == nil || p.closed.Load() {
+		return nil
+	}
+	t := p.newTopic(name)
+	t.take(former, p.cluster.Snapshot().Generation, nil)
+	meta := *t.meta.Load()
+	meta.former = true
+	t.meta.Store(&meta)
+	p.keep(t)
 	return t
 }
 
@@ -141,6 +193,7 @@ func (p *Producer) letGo(name string) bool {
 	}
 	topics := p.topics.Load().Without(name)
 	p.topics.Store(&topics)
+	p.idle.add(p.cluster.Snapshot().Topic(name))
 	if newest := p.newest.Load(); newest != nil && newest.name == name {
 		p.newest.Store(nil)
 	}

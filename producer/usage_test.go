@@ -83,7 +83,7 @@ func TestEachRecordOfSendAllHasItsOwnOutcome(t *testing.T) {
 	p := openShop(t, shop(t), nil)
 	records := []producer.Record{*inOrders(0, "a book"), {Topic: "no such name!"}, *inOrders(0, "a chair")}
 	fates := make([]producer.Fate, 0, len(records))
-	for _, f := range p.SendAll(t.Context(), records, nil, nil) {
+	for _, f := range p.SendAll(t.Context(), records) {
 		_, err := f.Get(t.Context())
 		fates = append(fates, producer.FateOf(err))
 	}

@@ -277,7 +277,7 @@ func (k *worker) sendAll() {
 	} else {
 		cb = func(i int, m producer.Metadata, err error) { k.tell(items[i], outcome{place: m, err: err}) }
 	}
-	for i, f := range k.p.SendAll(k.t.Context(), records, cb, nil) {
+	for i, f := range k.p.SendAllFunc(k.t.Context(), records, cb, nil) {
 		k.sent(items[i], f)
 	}
 }

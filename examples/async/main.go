@@ -105,7 +105,7 @@ func inSlices(ctx context.Context, p *producer.Producer, topic string, count int
 	var t tally
 	batch := make([]producer.Record, 0, 100)
 	send := func() {
-		p.SendAll(ctx, batch, func(_ int, m producer.Metadata, err error) { t.outcome(m, err) }, nil)
+		p.SendAllFunc(ctx, batch, func(_ int, m producer.Metadata, err error) { t.outcome(m, err) }, nil)
 		batch = batch[:0]
 	}
 	start := time.Now()

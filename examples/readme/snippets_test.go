@@ -61,7 +61,7 @@ func TestReadmeSendsASlice(t *testing.T) {
 		records[i] = producer.Record{Topic: "slices", Value: []byte("value")}
 	}
 	// README
-	for i, future := range p.SendAll(ctx, records, nil, nil) {
+	for i, future := range p.SendAll(ctx, records) {
 		if _, err := future.Get(ctx); err != nil {
 			log.Printf("record %d: %v", i, err)
 		}
