@@ -93,6 +93,7 @@ func TestGetOrCancelWithdrawsARecordThatIsNotSealed(t *testing.T) {
 		_, err = f.Get(t.Context())
 		require.ErrorIs(t, err, producer.ErrCancelled)
 		c.StartBroker(1)
+		require.NoError(t, p.Flush(t.Context()))
 
 		c.Hang(1)
 		g := p.Send(t.Context(), to(0, "on its way"), nil)
