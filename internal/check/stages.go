@@ -48,7 +48,7 @@ func (c *checker) stages() []stage {
 	return all
 }
 
-// realKafka is the module whose tests start many real Kafka clusters; the others start one each.
+// realKafka is the module whose tests start many real Kafka clusters; bench starts one.
 const realKafka = "internal/itest"
 
 // nested returns the stage that tests a module beside the library's.
@@ -56,6 +56,9 @@ func (c *checker) nested(module string) stage {
 	s := stage{
 		name: path.Base(module), about: "the tests of " + module + " with the race detector", needs: []tool{cCompiler, java, maven},
 		run: func() error { return c.race(module) },
+	}
+	if module == "examples" {
+		s.needs = []tool{cCompiler}
 	}
 	if module == realKafka {
 		s.about = "the tests beside other clients, old brokers and a real Apache Kafka, with the race detector"
@@ -121,6 +124,9 @@ func (c *checker) build() error {
 // race runs a module's tests. They run in another order each time; a failure prints the seed of its own.
 func (c *checker) race(module string) error {
 	args := []string{"test", "-race", "-count=1", "-shuffle=on", "-timeout=20m"}
+	if module == "examples" {
+		s.needs = []tool{cCompiler}
+	}
 	if module == realKafka {
 		args = append(args, "-p=1") // its packages start clusters, which want the machine for themselves
 	}
