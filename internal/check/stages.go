@@ -124,9 +124,6 @@ func (c *checker) build() error {
 // race runs a module's tests. They run in another order each time; a failure prints the seed of its own.
 func (c *checker) race(module string) error {
 	args := []string{"test", "-race", "-count=1", "-shuffle=on", "-timeout=20m"}
-	if module == "examples" {
-		s.needs = []tool{cCompiler}
-	}
 	if module == realKafka {
 		args = append(args, "-p=1") // its packages start clusters, which want the machine for themselves
 	}
