@@ -44,6 +44,7 @@ type Accumulator struct {
 	listener     Listener
 	acknowledges bool
 	inside       func() bool // tells whether the caller is a callback
+	refusals     refusals
 	periods      periods
 	unheard      atomic.Int64
 	suspects     suspects
@@ -58,6 +59,7 @@ type Accumulator struct {
 	active    map[*Partition]struct{} // partitions with records that are not done
 	lingering map[*Partition]struct{} // those that may have a batch which is not ready; see expediteAll
 	closed    *record.Error
+	closing   atomic.Bool // Close was called
 }
 
 // New returns an empty Accumulator.
@@ -72,12 +74,14 @@ func New(cfg Config) *Accumulator {
 	if l, ok := cfg.Listener.(InsideListener); ok {
 		inside = l.InCallback
 	}
-	return &Accumulator{
+	a := &Accumulator{
 		pace: pace{limit: max(paceBytes, 2*int64(cfg.BatchSize))},
 		cfg:  cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.Acknowledges(),
 		maxRaw: int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
 		topics: make(map[string]*Topic), active: make(map[*Partition]struct{}), lingering: make(map[*Partition]struct{}),
 	}
+	a.initRefusals()
+	return a
 }
 
 // capacityFor returns the capacity of the buffer for n bytes: a pooled size, unless all of the memory could not hold that.
@@ -148,7 +152,7 @@ func (a *Accumulator) expediteAll() {
 }
 
 // Flush readies every record accepted before it and waits until each has its outcome and its callback has returned, or
-// until ctx ends. Its error is ctx's and speaks only of the wait: it says what the oldest of these records waits for.
+// until ctx ends. It also waits for the callbacks of records that were refused before it. Its error is ctx's and speaks only of the wait: it says what the oldest of these records waits for.
 func (a *Accumulator) Flush(ctx context.Context) error {
 	var waits []flushing
 	began := time.Now()
@@ -156,6 +160,9 @@ func (a *Accumulator) Flush(ctx context.Context) error {
 		if done := p.startFlush(); done != nil {
 			waits = append(waits, flushing{p, done})
 		}
+	}
+	if done := a.refusals.flush(); done != nil {
+		waits = append(waits, flushing{nil, done})
 	}
 	for i, w := range waits {
 		select {
@@ -167,8 +174,33 @@ func (a *Accumulator) Flush(ctx context.Context) error {
 	return nil
 }
 
+// FlushRefused waits until the callbacks of all records refused before it have returned, or until ctx ends, like Flush.
+func (a *Accumulator) FlushRefused(ctx context.Context) error {
+	done := a.refusals.flush()
+	if done == nil {
+		return nil
+	}
+	began := time.Now()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return interrupted(ctx, []flushing{{nil, done}}, began)
+	}
+}
+
+// PendingCallbacks returns how many records have their outcome while their callback or interceptors have not returned. For a partition whose
+// callback has run since before Close, it counts up to 7 returned ones too.
+func (a *Accumulator) PendingCallbacks() int {
+	n := a.refusals.pending()
+	for _, p := range a.activePartitions() {
+		n += p.pendingCallbacks()
+	}
+	return n
+}
+
 // Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. Bytes without records
-// belong to results that wait for callbacks and interceptors, or to buffers that a connection still holds.
+// belong to results and refused records that wait for callbacks and interceptors, or to buffers that a connection still holds.
 func (a *Accumulator) Buffered() (records int, bytes int64) {
 	for _, p := range a.activePartitions() {
 		p.mu.Lock()
@@ -183,6 +215,7 @@ func (a *Accumulator) Unheard() int64 { return a.unheard.Load() }
 
 // Close refuses further records with err and wakes the Sends that wait for memory. What is buffered stays.
 func (a *Accumulator) Close(err *record.Error) {
+	a.closing.Store(true)
 	a.activeMu.Lock()
 	a.closed = err
 	a.activeMu.Unlock()

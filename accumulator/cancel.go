@@ -1,7 +1,9 @@
 package accumulator
 
-// Cancel takes record i back if its batch is not sealed yet, and tells whether it did. The record's outcome is then
-// ErrCancelled, not written; its callback runs before Cancel returns. The other records of the batch keep theirs.
+import "github.com/gosamsa/samsa/internal/fifo"
+
+// Cancel takes record i back if its batch is not sealed yet, and reports whether it did. The record's outcome is then
+// ErrCancelled, not written. Its callback runs on a goroutine of the partition's. The other records of the batch keep theirs.
 //
 // With the last record of a batch its memory comes free, and the batch leaves the queue. While other records of the batch remain, its buffer
 // stays as it is: the remaining records are in it, and the seal leaves the cancelled ones out.
@@ -16,24 +18,20 @@ func (r *Result) Cancel(i int32) bool {
 	if !ok {
 		return false
 	}
-	defer p.cancelled(r)
 	c.free()
-	if !c.hook.empty() || p.acc.acknowledges {
-		p.acc.listener.Run(func() {
-			md, err := r.get(i)
-			p.acc.call(c.hook, &md, err)
-		})
+	if c.calls {
+		p.queueCanceled(canceled{r, i})
 	}
 	return true
 }
 
 // cancellation is the rest of the work for a cancelled record. Cancel does it without Partition.mu.
 type cancellation struct {
-	hook    Hook
+	calls   bool   // a callback or interceptors wait for the outcome
 	woken   wakeup // goroutines that wait for the record
 	emptied *Batch // its batch, if no other record is left
 	all     wakeup // goroutines that wait for any record of that batch
-	room    []*waiter
+	end     conclusion
 }
 
 // free gives back the memory of an emptied batch, and then wakes the waiting goroutines.
@@ -41,10 +39,11 @@ func (c *cancellation) free() {
 	if c.emptied != nil {
 		c.emptied.end()
 		c.emptied.Release()
-		wake(c.room)
 	}
+	wake(c.end.room)
 	c.woken.call()
 	c.all.call()
+	closeAll(c.end.flushed)
 }
 
 // cancelLocked marks record i of r as taken back if its batch is still in the queue: the seal happens after it has left.
@@ -54,9 +53,11 @@ func (p *Partition) cancelLocked(r *Result, i int32) (c cancellation, ok bool) {
 		return c, false
 	}
 	c.woken = r.drop(i)
-	c.hook = r.hooks.take(i)
+	called := r.hooks.drop(i)
+	if c.calls = called || p.acc.acknowledges; c.calls {
+		r.cancelling++
+	}
 	p.records--
-	r.cancelling++
 	if r.dropped.count() == b.appended {
 		p.emptyLocked(b, &c)
 	}
@@ -74,19 +75,83 @@ func (p *Partition) emptyLocked(b *Batch, c *cancellation) {
 		p.complete.remove(b, inComplete)
 	}
 	r.unsealed = nil
+	r.addBuffer(b.size())
 	c.emptied, c.all = b, r.settle(Outcome{BaseOffset: -1, LogAppendTime: -1})
-	r.hooks.release()
-	c.room = p.unchargeLocked(r)
-	p.delivery.delivered(r)
+	if r.cancelling > 0 {
+		c.end.room = p.keepLocked(r)
+	}
+	p.deliveredLocked(r, &c.end)
 }
 
-// cancelled notes that the callback of a cancelled record has returned.
-func (p *Partition) cancelled(r *Result) {
+// canceled is a cancelled record whose callback or interceptors have not returned.
+type canceled struct {
+	result *Result
+	index  int32
+}
+
+// cancels calls the callbacks of a partition's cancelled records, in the order of the Cancels, on a transient goroutine of its own: a cancelled
+// record does not wait for the records before it, nor do later records wait for its callback. Partition.mu guards all fields.
+type cancels struct {
+	queue   fifo.Queue[canceled]
+	running bool
+	current int // 1 while a callback runs
+}
+
+// queueCanceled lets the callback of a cancelled record run.
+func (p *Partition) queueCanceled(one canceled) {
 	p.mu.Lock()
-	if r.cancelling--; r.cancelling == 0 && r.delivered {
-		p.delivery.order.remove(r, inOrder)
-	}
-	flushed := p.quietLocked()
+	p.cancels.queue.Push(one)
+	starts := !p.cancels.running
+	p.cancels.running = true
 	p.mu.Unlock()
-	closeAll(flushed)
+	if starts {
+		go p.runCanceled()
+	}
+}
+
+// runCanceled is the goroutine that calls the callbacks of cancelled records.
+func (p *Partition) runCanceled() { p.acc.listener.Run(p.deliverCanceled) }
+
+func (p *Partition) deliverCanceled() {
+	returned := false
+	defer func() {
+		if !returned {
+			go p.runCanceled() // a callback has ended its goroutine with runtime.Goexit
+		}
+	}()
+	for one, hook, ok := p.nextCanceled(); ok; one, hook, ok = p.nextCanceled() {
+		p.callCanceled(one, hook)
+	}
+	returned = true
+}
+
+// nextCanceled takes the oldest record off the queue. Without one the goroutine's work is done.
+func (p *Partition) nextCanceled() (one canceled, hook Hook, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cancels.running = p.cancels.queue.Len() > 0
+	if !p.cancels.running {
+		return one, hook, false
+	}
+	p.cancels.current = 1
+	one = p.cancels.queue.Pop()
+	return one, one.result.hooks.take(one.index), true
+}
+
+func (p *Partition) callCanceled(one canceled, hook Hook) {
+	defer p.endCanceled(one.result)
+	md, err := one.result.get(one.index)
+	p.acc.call(hook, &md, err)
+}
+
+// endCanceled notes that the callback of a cancelled record of r has returned.
+func (p *Partition) endCanceled(r *Result) {
+	var c conclusion
+	p.mu.Lock()
+	p.cancels.current = 0
+	if r.cancelling--; r.delivered {
+		p.endLocked(r, &c)
+	}
+	p.mu.Unlock()
+	c.wake()
 }

@@ -1,6 +1,7 @@
 package accumulator
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/fifo"
@@ -15,7 +16,14 @@ type delivery struct {
 	work    func()       // the partition's deliverAll, which would be an allocation each time
 	running bool
 	flushes fifo.Queue[flush]
+	// position is the record of next whose callback runs, or one of the positionStep records before it. The goroutine that runs the callbacks
+	// sets it without the lock.
+	position atomic.Int32
 }
+
+// positionStep spares most records the store of their position, which takes as long as a seventh of a callback. After Close has begun every
+// record's is stored.
+const positionStep = 8
 
 // flush waits for the batches up to an ordinal.
 type flush struct {
@@ -31,15 +39,25 @@ func (d *delivery) push(r *Result) {
 	}
 }
 
-// delivered notes that the callbacks of r have run. Those of cancelled records may still run.
-func (d *delivery) delivered(r *Result) {
+// deliveredLocked notes that the callbacks of r have run. Those of cancelled records may still run.
+func (p *Partition) deliveredLocked(r *Result, c *conclusion) {
+	d := &p.delivery
 	r.delivered = true
 	for d.next != nil && d.next.delivered {
 		d.next = d.next.order.next
 	}
-	if r.cancelling == 0 {
-		d.order.remove(r, inOrder)
+	p.endLocked(r, c)
+}
+
+// endLocked takes a delivered result off the account and out of the order when no callback of its cancelled records is left.
+func (p *Partition) endLocked(r *Result, c *conclusion) {
+	if r.cancelling > 0 {
+		return
 	}
+	c.room = append(c.room, p.unchargeLocked(r)...)
+	r.hooks.release()
+	p.delivery.order.remove(r, inOrder)
+	c.flushed = append(c.flushed, p.quietLocked()...)
 }
 
 // Settle gives a batch its outcome: its memory is returned, futures are released, and then callbacks run in the order of
@@ -79,7 +97,7 @@ func (p *Partition) forget(b *Batch, buffer int64) {
 	r := b.root
 	r.addBuffer(buffer)
 	var woken []*waiter
-	if p.callsLocked(r) == 0 {
+	if p.callsLocked(r) == 0 && r.cancelling == 0 {
 		r.addBuffer(r.charge)
 		woken = p.unchargeLocked(r)
 	}
@@ -107,7 +125,7 @@ func (p *Partition) told(r *Result) {
 	p.mu.Lock()
 	r.told = true
 	c := p.deliverLocked()
-	if !r.delivered {
+	if !r.delivered || r.cancelling > 0 {
 		c.room = append(c.room, p.keepLocked(r)...)
 	}
 	p.mu.Unlock()
@@ -216,6 +234,9 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 			r.acked = false
 			continue
 		}
+		if i%positionStep == 0 || p.acc.closing.Load() {
+			p.delivery.position.Store(i)
+		}
 		offset, stamp, err := r.place(i)
 		if stamp < 0 {
 			stamp = r.times.next(i, &run)
@@ -251,11 +272,30 @@ func (c *conclusion) wake() {
 
 // finishLocked notes that the oldest batch is done, callbacks included, and takes it off the account.
 func (p *Partition) finishLocked(c *conclusion) {
-	r := p.delivery.next
-	c.room = append(c.room, p.unchargeLocked(r)...)
-	r.hooks.release()
-	p.delivery.delivered(r)
-	c.flushed = append(c.flushed, p.quietLocked()...)
+	p.delivery.position.Store(0)
+	p.deliveredLocked(p.delivery.next, c)
+}
+
+// pendingCallbacks returns for how many records with an outcome callbacks or interceptors have not returned. If a callback has run since before
+// Close, up to positionStep-1 returned ones count too.
+func (p *Partition) pendingCallbacks() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := &p.delivery
+	n = p.cancels.queue.Len() + p.cancels.current
+	for r := d.next; r != nil; r = r.order.next {
+		if r.settled.Load() && !r.delivered {
+			n += int(p.callsLocked(r))
+		}
+	}
+	if r := d.next; r != nil && d.running {
+		for i := range d.position.Load() {
+			if !r.dropped.has(i) && (p.acc.acknowledges || !r.hooks.at(i).empty()) {
+				n--
+			}
+		}
+	}
+	return n
 }
 
 // quietLocked looks who waited for what has just ended: flushes, and the accumulator's list of active partitions, which one

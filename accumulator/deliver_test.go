@@ -209,6 +209,7 @@ func TestInterceptorsSeeEveryOutcomeOnceAndBeforeTheCallback(t *testing.T) {
 			put(t, p, "x", Hook{I: 5, All: sliceCallback(func(i int, _ record.Metadata, _ error) { seen = append(seen, i) })}),
 		}
 		require.True(t, cancelOf(all[2]))
+		synctest.Wait()
 		p.Settle(take(t, p), acked(0))
 		synctest.Wait()
 		require.Equal(t, []string{"record was cancelled", "t/0@0", "t/0@1", "t/0@2"}, s.acks)

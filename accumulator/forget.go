@@ -62,7 +62,7 @@ func (p *Partition) leave() bool {
 func (p *Partition) end() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.active || p.delivery.running || !p.acc.memory.leave(&p.holder) {
+	if p.active || p.delivery.running || p.cancels.running || !p.acc.memory.leave(&p.holder) {
 		return false
 	}
 	p.closed = &record.Error{Topic: p.topic.name, Partition: p.index, Err: ErrForgotten}

@@ -149,7 +149,7 @@ func checkMemory(t testing.TB, m *memory) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var used, kept int64
+	used, kept := m.refused, m.refused
 	waiting, inside, brokers := 0, 0, 0
 	for id, a := range m.accounts {
 		require.Equal(t, id, a.broker)

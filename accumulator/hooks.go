@@ -189,6 +189,14 @@ func (h *hooks) next(i int32) Hook {
 // has tells whether record i has a hook.
 func (h *hooks) has(i int32) bool { return h.n() > 0 && !h.at(i).empty() }
 
+// drop takes record i, which was cancelled, off those that have a hook, and reports whether it had one. The hook stays until take.
+func (h *hooks) drop(i int32) (had bool) {
+	if had = h.has(i); had {
+		h.rest--
+	}
+	return had
+}
+
 // take returns the hook of record i, which was cancelled: its callback runs out of order. The runs of slices stay as they are, for each cut
 // would move all runs behind it. The caller asks for the hook of a cancelled record no more.
 func (h *hooks) take(i int32) Hook {
@@ -196,19 +204,17 @@ func (h *hooks) take(i int32) Hook {
 	if hook.One != nil {
 		h.one[i] = nil
 	}
-	if !hook.empty() {
-		h.rest--
-	}
 	return hook
 }
 
 // Listener is the producer's side of delivery: the interceptors on acknowledgement, and what surrounds users' code.
 type Listener interface {
-	// Run runs work, which calls users' code, on the caller's goroutine. A callback may end it with runtime.Goexit.
+	// Run runs work, which calls users' code, on the caller's goroutine, which is one of the accumulator's. A callback may end it with
+	// runtime.Goexit.
 	Run(work func())
 	// Acknowledges tells whether OnAcknowledgement wants to be called at all.
 	Acknowledges() bool
-	// OnAcknowledgement runs for every record that has its outcome, before the record's callback. It must not panic.
+	// OnAcknowledgement runs inside Run, for every record that has its outcome, before the record's callback. It must not panic.
 	OnAcknowledgement(md record.Metadata, err error)
 	// Panicked is told of a callback that panicked, on the goroutine that recovered it.
 	Panicked(value any)
@@ -222,4 +228,14 @@ type Listener interface {
 type InsideListener interface {
 	Listener
 	InCallback() bool
+}
+
+// RefusedListener is a Listener that distinguishes the callbacks of refused records. Where the Listener is none, no Send from inside any
+// callback waits for callbacks of refused records.
+type RefusedListener interface {
+	InsideListener
+	// RunRefused is Run for the callbacks of refused records. InCallback reports true inside of it, too.
+	RunRefused(work func())
+	// InRefusedCallback reports whether the calling goroutine is inside RunRefused.
+	InRefusedCallback() bool
 }

@@ -62,6 +62,7 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 		taken := map[int]bool{}
 		for i := range m.want {
 			if rng.IntN(4) == 0 {
+				require.Equal(t, !m.want[i].empty(), m.result.hooks.drop(int32(i)))
 				requireSameHook(t, m.want[i], m.result.hooks.take(int32(i)))
 				taken[i] = true
 			}

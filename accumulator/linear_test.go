@@ -172,6 +172,7 @@ func TestCancelOfAllRecordsOfALargeBatchCostsTheSameEach(t *testing.T) {
 					for _, i := range order(n) {
 						require.True(t, cancelOf(all[i]))
 					}
+					require.NoError(t, a.Flush(t.Context())) // the callbacks
 					requireEmpty(t, a)
 				}
 			})

@@ -27,6 +27,7 @@ type memory struct {
 	limit    int64
 	used     int64
 	kept     int64 // of that for callbacks
+	refused  int64 // of these for callbacks of refused records, which belong to no account
 	accounts map[int32]*account
 	brokers  int           // accounts that partitions belong to
 	turn     list[account] // accounts with waiters, the least recently served first
@@ -293,6 +294,19 @@ func (m *memory) drop(h *holder, n int64, kept bool) (woken []*waiter) {
 		m.keepLocked(h, -n)
 	}
 	m.takeLocked(h, -n)
+	return m.grantLocked()
+}
+
+// refuse counts n bytes for refused records, or takes them off. The caller wakes the returned waiters when it holds no lock.
+func (m *memory) refuse(n int64) (woken []*waiter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used += n
+	m.kept += n
+	m.refused += n
+	if n > 0 {
+		return nil
+	}
 	return m.grantLocked()
 }
 

@@ -47,6 +47,7 @@ type Partition struct {
 
 	ordinals uint64 // batches ever opened; a batch's ordinal is its place in the order
 	delivery delivery
+	cancels  cancels
 }
 
 // Index returns the partition's number.

@@ -95,25 +95,33 @@ func whyPending(partitions []*Partition, began time.Time) string {
 	return ""
 }
 
-// flushing is a Flush's wait for one partition.
+// flushing is a Flush's wait for one partition, or for the callbacks of refused records.
 type flushing struct {
-	part *Partition
+	part *Partition // nil for refused records
 	done <-chan struct{}
 }
 
 // interrupted returns the error of a Flush whose ctx has ended while it waits for some partitions, with the reason.
 func interrupted(ctx context.Context, waits []flushing, began time.Time) error {
 	var left []*Partition
+	refused := false
 	for _, w := range waits {
 		select {
 		case <-w.done:
 		default:
-			left = append(left, w.part)
+			if w.part == nil {
+				refused = true
+			} else {
+				left = append(left, w.part)
+			}
 		}
 	}
 	err := ContextError(ctx)
 	if why := whyPending(left, began); why != "" {
 		return fmt.Errorf("%w: %s", err, why)
+	}
+	if refused {
+		return fmt.Errorf("%w: callbacks of records that failed before they were buffered have not returned", err)
 	}
 	return err
 }

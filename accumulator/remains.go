@@ -13,6 +13,7 @@ func (a *Accumulator) Remains() (all []string) {
 	a.memory.mu.Lock()
 	note("bytes", a.memory.used)
 	note("bytes for callbacks", a.memory.kept)
+	note("bytes for callbacks of refused records", a.memory.refused)
 	note("brokers with waiting Sends", int64(a.memory.turn.n))
 	note("waiting Sends", a.memory.waiting.Load())
 	a.memory.mu.Unlock()
@@ -20,6 +21,7 @@ func (a *Accumulator) Remains() (all []string) {
 	note("active partitions", int64(len(a.active)))
 	note("lingering partitions", int64(len(a.lingering)))
 	a.activeMu.Unlock()
+	note("callbacks of refused records", int64(a.refusals.pending()))
 	a.suspects.mu.Lock()
 	note("failures that nobody has asked for", int64(len(a.suspects.results)))
 	a.suspects.mu.Unlock()
@@ -53,6 +55,9 @@ func (p *Partition) remains(note func(what string, n int64)) {
 	}
 	if p.delivery.next != nil { // the goroutine may not have ended quite
 		note("callbacks"+of, 1)
+	}
+	if p.cancels.queue.Len() > 0 || p.cancels.current > 0 {
+		note("callbacks of cancelled records"+of, 1)
 	}
 	if p.lingering && p.closed != nil {
 		note("linger timers"+of, 1)

@@ -50,7 +50,7 @@ type Result struct {
 	charge     int64 // its bytes in buffer.memory beside the batch's buffer
 	count      int32
 	called     int32 // the callbacks of the records before this one have run
-	cancelling int32 // callbacks of cancelled records that run now
+	cancelling int32 // cancelled records whose callback or interceptors have not returned
 	acked      bool  // the interceptors of the next record have run, and its callback has not
 	told       bool  // settled, and everybody who waited was woken
 	delivered  bool  // all of its callbacks have run, but for those of cancelled records
@@ -78,24 +78,6 @@ type special struct {
 type exception struct {
 	appendTime int64
 	err        *record.Error
-}
-
-// Fail returns a result that is settled with err, for a record that never reached a batch. Its callback runs before Fail
-// returns.
-func (a *Accumulator) Fail(err *record.Error, hook Hook) *Result {
-	r := &Result{acc: a, outcome: Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err}}
-	r.settled.Store(true)
-	if hook.empty() {
-		r.unheard.add(0)
-		a.suspect(r, 1, err)
-	}
-	if !hook.empty() || a.acknowledges {
-		a.listener.Run(func() {
-			md := r.unplaced()
-			a.call(hook, &md, err)
-		})
-	}
-	return r
 }
 
 // Wait readies the batch of record i and waits for that record's outcome, or for ctx. An error of ctx says that the record

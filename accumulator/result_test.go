@@ -177,24 +177,6 @@ func TestOutcomeCountsMoreThanAContextThatEndsWithIt(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-func TestFailCallsBackBeforeItReturns(t *testing.T) {
-	s := &spy{acknowledges: true}
-	a := newTest(Config{Listener: s})
-	var l log
-	why := &record.Error{Topic: "t", Partition: 3, Err: record.ErrRecordTooLarge}
-	r := a.Fail(why, l.hook("cb"))
-	require.Equal(t, []string{"cb record is too large"}, l.all())
-	require.Equal(t, []string{"record is too large"}, s.acks)
-	require.False(t, r.Cancel(0))
-	<-r.Done(0)
-	md, err := r.Wait(t.Context(), 0)
-	require.Same(t, why, err)
-	require.Equal(t, record.Metadata{Topic: "t", Partition: 3, Offset: -1}, md)
-	require.Zero(t, a.Unheard())
-	require.Empty(t, s.problems)
-	require.Zero(t, s.inside)
-}
-
 func TestFailWithoutCallbackIsUnheardUntilSomebodyAsks(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{Listener: s})

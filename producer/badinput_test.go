@@ -43,6 +43,12 @@ func badInput(t *testing.T, change func(*Config), f func(t *testing.T, c *testbr
 	})
 }
 
+// calledWith is what a callback was called with.
+type calledWith struct {
+	md  Metadata
+	err error
+}
+
 // refused requires that every way to send r fails with the reason, for certain not written, and says each of the words. The
 // callbacks must have run when the calls return.
 func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool, words ...string) {
@@ -59,16 +65,16 @@ func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool,
 	}
 	once := func(way string, send func(Callback) Future) {
 		t.Helper()
-		var told []error
-		f := send(func(m Metadata, err error) {
-			require.Equal(t, int64(-1), m.Offset)
-			told = append(told, err)
-		})
-		require.Len(t, told, 1, way)
-		check(way, told[0])
+		told := make(chan calledWith, 2)
+		f := send(func(m Metadata, err error) { told <- calledWith{m, err} })
 		_, err := f.Get(ctx)
 		check(way, err)
 		require.False(t, f.Cancel(), way)
+		require.NoError(t, p.Flush(ctx))
+		require.Len(t, told, 1, way)
+		called := <-told
+		check(way, called.err)
+		require.Equal(t, int64(-1), called.md.Offset)
 	}
 	once("Send", func(cb Callback) Future { return p.Send(ctx, r, cb) })
 	once("TrySend", func(cb Callback) Future { return p.TrySend(r, cb) })

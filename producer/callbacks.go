@@ -7,13 +7,22 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Callback is called once with the record's outcome: its place and a nil error, or an error and of the place what is known.
+// Callback is called once with the record's outcome: its Metadata and a nil error, or an error and whatever metadata is known.
 //
-// Callbacks of one partition run in the order of sending, those of different partitions at the same time. They may take
-// their time and may call Send and Get; what waits for a slow one counts in buffer.memory. For a record that failed before
-// it was buffered the callback runs before Send returns, on its goroutine; for a cancelled one before Cancel returns; else on one
-// of the producer's. A callback that never returns keeps back the later ones of its partition, and nothing else. A panic is recovered and
-// logged with its stack. runtime.Goexit costs no other callback; on the goroutine of Send or Cancel it ends that.
+// Every callback runs on a goroutine of the producer's own, never on the goroutine that calls Send, Cancel, Flush or Close. So the caller may
+// hold a lock that the callback takes.
+//
+//   - Callbacks of one partition run one after the other in the order of sending. Callbacks of different partitions run at the same time.
+//   - Callbacks of refused records, which failed before they were buffered, run one after the other in the order of their Sends; within a
+//     SendAll, in the order in which it refuses them. Their Future has its outcome when Send returns.
+//   - Callbacks of a partition's cancelled records run one after the other in the order of the Cancels. They wait for no other record.
+//
+// A callback may block, and may call Send and Get. Whatever waits for a slow one counts in buffer.memory. A callback that never returns holds up
+// the later ones of its own order, and nothing else. While the callbacks of refused records that have not returned take a quarter of
+// buffer.memory, at 256 bytes each, every Send, TrySend or SendAll whose record is refused waits for one of them to return, whatever ctx and
+// MaxBlock say. Inside such a callback Send does not wait for that.
+//
+// A panic is recovered and logged with its stack. runtime.Goexit costs no other callback.
 type Callback func(Metadata, error)
 
 // listener is what the accumulator tells of users' code.
@@ -21,14 +30,22 @@ type listener struct {
 	chain  interceptorChain
 	logger *slog.Logger
 	mark   stackMark
+	// refused is the mark of callbacks of refused records. It lies inside mark.
+	refused stackMark
 }
 
 func newListener(cfg *Config) *listener {
-	return &listener{chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark()}
+	return &listener{chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark(), refused: newStackMark()}
 }
 
 // Run runs what calls users' code so that Flush and Close can tell whether they are called from there.
 func (l *listener) Run(work func()) { l.mark.run(work) }
+
+// RunRefused is Run for the callbacks of refused records.
+func (l *listener) RunRefused(work func()) { l.mark.run(func() { l.refused.run(work) }) }
+
+// InRefusedCallback reports whether the calling goroutine runs a callback of a refused record of this producer.
+func (l *listener) InRefusedCallback() bool { return l.refused.isOnStack() }
 
 // InCallback tells whether the calling goroutine runs a callback of this producer.
 func (l *listener) InCallback() bool { return l.mark.isOnStack() }

@@ -44,9 +44,9 @@ func (f Future) Done() <-chan struct{} {
 	return f.result.Done(f.index)
 }
 
-// Cancel takes the record back if its batch is not sealed yet, and tells whether it did. If so, its outcome is
-// [ErrCancelled], certainly not written, and its callback has run when Cancel returns; other records are not affected. Else
-// the record goes its way and its outcome comes.
+// Cancel takes the record back if its batch is not sealed yet, and reports whether it did. If so, its outcome is
+// [ErrCancelled], certainly not written, when Cancel returns. Its callback runs on a goroutine of the producer's, and Flush waits for it. Other
+// records are not affected. If not, the record is sent and its outcome comes.
 func (f Future) Cancel() bool {
 	return f.result != nil && f.result.Cancel(f.index)
 }

@@ -24,9 +24,9 @@ type Interceptor interface {
 	// OnAcknowledgement runs for every record that has its outcome, before the record's callback: with its place and a nil
 	// error, or with the error and of the place what is known.
 	//
-	// It should be quick, but may block: later outcomes of the same partition wait, while requests and other partitions go on. It runs on a
-	// goroutine of the partition's. For a record that fails before it is buffered, and for one that is cancelled, it runs on the goroutine that
-	// called Send or Cancel. After runtime.Goexit the other interceptors and the callback run nevertheless.
+	// It should be quick, but may block: later outcomes of the same partition wait, while requests and other partitions go on. It runs on the
+	// goroutine of the record's callback, never on the caller's (see [Callback]). After runtime.Goexit the other interceptors and the callback
+	// run nevertheless.
 	OnAcknowledgement(m Metadata, err error)
 }
 

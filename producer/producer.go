@@ -151,7 +151,7 @@ func (p *Producer) clusterChanged(change *cluster.Change) {
 }
 
 // Flush readies every record that was accepted before it and waits until each has its outcome and its callback has returned,
-// or until ctx ends. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. The text names
+// or until ctx ends. It also waits for the callbacks of cancelled records, and of records that failed before they were buffered. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. The text names
 // what the oldest undelivered record waits for. Called from inside a callback it fails at once with [ErrInCallback].
 func (p *Producer) Flush(ctx context.Context) error {
 	if p.listener.InCallback() {
@@ -167,7 +167,8 @@ func (p *Producer) Flush(ctx context.Context) error {
 }
 
 // Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. The
-// bytes count whole buffers, and results until their callbacks and interceptors have returned. So there can be bytes without records.
+// bytes count whole buffers, and results and refused records until their callbacks and interceptors have returned. So there can be bytes without
+// records.
 func (p *Producer) Buffered() (records int, bytes int64) { return p.acc.Buffered() }
 
 // PartitionInfo is what is known of one partition of a topic.

@@ -11,12 +11,14 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Send puts a record into the buffer and returns its outcome to come. cb, if not nil, is called with the outcome, once. When
-// Send returns, r and the bytes that it points at may be used again.
+// Send puts a record into the buffer and returns its outcome to come. cb, if not nil, is called with the outcome, once, on a goroutine of the
+// producer's: never inside Send (see [Callback]). When Send returns, r and the bytes that it points at may be used again.
 //
 // Send waits when the topic's partitions are not known yet and when the buffer is full: at most MaxBlock in all, or until
 // ctx ends. ctx bounds this wait and nothing else: a buffered record is not touched when ctx ends later. With a ctx that is
-// over Send buffers nothing. Every error comes through the Future and the callback.
+// over Send buffers nothing. Every error comes through the Future and the callback. The Future of a record that is not buffered has its outcome
+// when Send returns. Such a Send also waits, whatever ctx and MaxBlock say, while too many callbacks of such records have not returned: see
+// [Callback].
 func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	if ctx != nil && ctx.Err() != nil {
 		return p.failed(r, accumulator.Hook{One: cb}, &record.Error{Partition: -1, Err: accumulator.ContextError(ctx)})
@@ -49,9 +51,10 @@ func (p *Producer) SendSync(ctx context.Context, r *Record) (Metadata, error) {
 	return p.Send(ctx, r, nil).Get(ctx)
 }
 
-// TrySend is a Send that never waits. When the topic's partitions are not known it fails with [ErrMetadataTimeout] and asks
+// TrySend is a Send that does not wait. When the topic's partitions are not known it fails with [ErrMetadataTimeout] and asks
 // for them, so that a later one works; when the buffer is full it fails with [ErrBufferFull]. Both are retriable and certainly
-// not written.
+// not written. The callback of such a record runs later, like that of any other. In one state TrySend waits all the same: it drops no callback,
+// so it waits while too many callbacks of such records have not returned (see [Callback]). Without a callback and interceptors it never does.
 func (p *Producer) TrySend(r *Record, cb Callback) Future {
 	return p.send(nil, r, accumulator.Hook{One: cb})
 }

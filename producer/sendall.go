@@ -23,7 +23,7 @@ const pieceSize = 128
 //
 // When SendAll returns, rs and the bytes that its records point at may be used again.
 //
-// Where a partitioner or an interceptor calls runtime.Goexit, SendAll does not return. The records that it has appended keep their outcomes
+// Where a partitioner or an interceptor's OnSend calls runtime.Goexit, SendAll does not return. The records that it has appended keep their outcomes
 // and callbacks; it appends 128 at a time. The others are not sent and have no outcome.
 func (p *Producer) SendAll(ctx context.Context, rs []Record) []Future {
 	return p.SendAllFunc(ctx, rs, nil, nil)

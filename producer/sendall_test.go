@@ -263,6 +263,7 @@ func TestSendAllCancelledInTheMiddleOfARun(t *testing.T) {
 		futures := p.SendAllFunc(t.Context(), unnamed(100), func(i int, _ producer.Metadata, err error) { outcome[i] = err }, nil)
 		for _, i := range []int{0, 50, 51, 99} {
 			require.True(t, futures[i].Cancel())
+			synctest.Wait()
 			require.ErrorIs(t, outcome[i], producer.ErrCancelled)
 			outcome[i] = nil
 		}

@@ -92,7 +92,7 @@ func (v *verdict) memory() {
 			takes = takes || p.Code == protocol.MessageTooLarge || p.Code == protocol.InvalidRecord
 		}
 	}
-	const callback = 64
+	const callback = 256 // of a refused record
 	if v.most > v.cfg.BufferMemory+callback*int64(len(v.world.items)) && !takes {
 		v.fail("%d bytes were buffered", v.most)
 	}
