@@ -1,6 +1,7 @@
 package accumulator
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,11 @@ type suspects struct {
 	results []suspect
 	timer   *time.Timer // runs while there are any
 	ended   bool        // the producer is closed: nobody waits any more
+	first   []suspect   // the first failures of all, for FirstUnheard
 }
+
+// firstSuspects is how many failures are kept for FirstUnheard.
+const firstSuspects = 8
 
 type suspect struct {
 	result *Result
@@ -34,6 +39,7 @@ type suspect struct {
 func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	a.unheard.Add(int64(n))
 	s := &a.suspects
+	s.noteFirst(suspect{result: r, err: err})
 	s.mu.Lock()
 	reportsLater := !s.ended && len(s.results) < mostSuspects
 	if reportsLater {
@@ -59,6 +65,39 @@ func (a *Accumulator) ReportUnheard() {
 	}
 	s.mu.Unlock()
 	a.reportUnheard()
+}
+
+// noteFirst keeps one of the first failures. When there are many, it replaces the oldest one if somebody has asked for that.
+func (s *suspects) noteFirst(one suspect) {
+	s.mu.Lock()
+	if len(s.first) < firstSuspects {
+		s.first = append(s.first, one)
+		s.mu.Unlock()
+		return
+	}
+	oldest := s.first[0].result
+	s.mu.Unlock()
+	if oldest.stillUnheard() > 0 {
+		return
+	}
+	s.mu.Lock()
+	if s.first[0].result == oldest {
+		s.first = append(slices.Clone(s.first[1:]), one)
+	}
+	s.mu.Unlock()
+}
+
+// FirstUnheard returns the first failure that nobody has asked for, or nil: there is none, or it is not among the first failures.
+func (a *Accumulator) FirstUnheard() *record.Error {
+	a.suspects.mu.Lock()
+	first := a.suspects.first
+	a.suspects.mu.Unlock()
+	for _, one := range first {
+		if one.result.stillUnheard() > 0 {
+			return one.err
+		}
+	}
+	return nil
 }
 
 // reportUnheard tells the listener what is still unheard, once for each topic and reason.

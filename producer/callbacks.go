@@ -66,10 +66,10 @@ func (l *listener) Unheard(n int, err *record.Error) {
 	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason", err.Err.Error())
 }
 
-// plural returns "1 thing" or "n things"; without a thing only the number, with a space after it.
+// plural returns "1 thing" or "n things".
 func plural(n int64, thing string) string {
 	text := strconv.FormatInt(n, 10) + " " + thing
-	if n != 1 && thing != "" {
+	if n != 1 {
 		text += "s"
 	}
 	return text

@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -23,24 +22,26 @@ type closer struct {
 	mu   sync.Mutex
 	left sender.Left
 	why  error
-	err  error // valid when ended is closed
 }
 
 func (c *closer) init(l *listener) {
 	c.interceptors, c.ended = l.chain.newClosing(l.Run), make(chan struct{})
 }
 
-// Close refuses new records, delivers what is buffered, and ends the producer: its connections and goroutines. When ctx ends
-// first, what is left fails with [ErrClosed], and the error is a [*CloseError] that says how many records that were and how
-// many of them may have been written. It also says how many records failed unheard: with no callback, and their Future never
-// asked. Its text names what the oldest record waited for. Without either, Close returns nil.
+// Close refuses new records, delivers the buffered ones, and ends the producer: its connections and goroutines. If ctx ends first, the
+// remaining records fail with [ErrClosed], and the error is a [*CloseError]. It has the number of these records, of records that may be written, and
+// of callbacks that have not returned; do not read the results of such callbacks yet. Its text names what the oldest record waited for. Records
+// that failed while nobody observed it, without a callback and with a Future that nobody asked, are a *CloseError too. Otherwise Close
+// returns nil.
+//
+// Give Close a context of its own. A context that has ended before Close, as that of a stopped service, fails every buffered record.
 //
 // Close returns when all of this is done, or when ctx ends, whatever brokers and the user's code do. After the last record it cuts
 // every connection, closes the interceptors, and waits until callbacks, interceptors and the log handler have returned. What has not
 // returned when ctx ends keeps its goroutine until it returns. An interceptor's Close that has not returned is an error.
 //
-// Called from inside a callback, an interceptor's Close or a log handler it fails at once with [ErrInCallback]. Calling it twice is fine:
-// the end that comes first counts for all.
+// Called from inside a callback, an interceptor's Close or a log handler it fails at once with [ErrInCallback]. Calling Close again waits for the
+// callbacks and the ends that the first call left behind. The first call decides which records fail, and every call reports these.
 func (p *Producer) Close(ctx context.Context) error {
 	if p.listener.InCallback() || p.logMark.isOnStack() {
 		return fmt.Errorf("samsa: close: %w", ErrInCallback)
@@ -49,13 +50,21 @@ func (p *Producer) Close(ctx context.Context) error {
 		ctx = context.Background()
 	}
 	c := &p.closer
+	late := ctx.Err() != nil
 	c.begin.Do(func() {
 		p.closed.Store(true)
 		p.close(record.ErrClosed)
 		p.acc.Close(&record.Error{Partition: -1, Err: record.ErrClosed})
 	})
-	if err := p.acc.Flush(ctx); err != nil {
+	err := p.acc.Flush(ctx)
+	if err == nil {
+		err = p.acc.FlushRefused(ctx) // Sends that waited when Close began
+	}
+	if err != nil {
 		c.abort.Do(func() {
+			if late {
+				err = fmt.Errorf("its context ended before Close began, give it one of its own: %w", err)
+			}
 			left := p.sender.Abort(record.ErrClosed)
 			c.mu.Lock()
 			c.left, c.why = left, err
@@ -96,36 +105,49 @@ func (p *Producer) finish(ctx context.Context) {
 	<-stopped
 	c.interceptors.wait()
 	p.log.Flush(context.Background())
-	failed, _ := c.interceptors.outcome()
-	c.mu.Lock()
-	c.err = p.closeError(c.why, failed)
-	c.mu.Unlock()
 	close(c.ended)
 }
 
 // closeResult is what Close returns when the producer, or ctx, has ended.
 func (p *Producer) closeResult(ctx context.Context) error {
-	c := &p.closer
-	select {
-	case <-c.ended:
-		return c.err
-	default:
+	failed, pending := p.closer.interceptors.outcome()
+	p.closer.mu.Lock()
+	left, why := p.closer.left, p.closer.why
+	p.closer.mu.Unlock()
+	e := &CloseError{Left: left.Records, MaybeWritten: left.MaybeWritten, Unheard: p.acc.Unheard(), FirstUnheard: plain(p.acc.FirstUnheard())}
+	if ctx.Err() != nil {
+		e.PendingCallbacks = p.acc.PendingCallbacks()
 	}
-	failed, pending := c.interceptors.outcome()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	why := c.why
-	if why == nil && pending != nil {
-		why = errors.Join(accumulator.ContextError(ctx), pending)
+	switch {
+	case e.Left == 0 && e.PendingCallbacks == 0 && pending == nil:
+		why = nil // a later call has waited for what the first one left behind
+	case why == nil:
+		why = accumulator.ContextError(ctx)
 	}
-	return p.closeError(why, failed)
+	if why == nil && e.Unheard == 0 {
+		return failed
+	}
+	e.Err = inOneLine(why, pending, failed)
+	return e
 }
 
-// closeError puts the error of Close together; closer.mu is held.
-func (p *Producer) closeError(why, interceptors error) error {
-	left, unheard := p.closer.left, p.acc.Unheard()
-	if left.Records == 0 && unheard == 0 && why == nil {
-		return interceptors
+// plain turns a nil *record.Error into a nil error.
+func plain(err *record.Error) error {
+	if err == nil {
+		return nil
 	}
-	return &CloseError{Left: left.Records, MaybeWritten: left.MaybeWritten, Unheard: unheard, Err: errors.Join(why, interceptors)}
+	return err
+}
+
+// inOneLine joins errors, some of which may be nil, like [errors.Join].
+func inOneLine(errs ...error) (all error) {
+	for _, err := range errs {
+		switch {
+		case all == nil:
+			all = err
+		case err != nil:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,8 +69,8 @@ func TestSendsAfterCloseFail(t *testing.T) {
 			_, err := f.Get(t.Context())
 			require.Equal(t, producer.FateNotWritten, producer.FateOf(err))
 		}
-		require.Len(t, told.all(), 4)
 		require.NoError(t, p.Flush(t.Context()))
+		require.Len(t, told.all(), 4)
 		_, err := p.PartitionsFor(t.Context(), "unknown")
 		require.ErrorIs(t, err, producer.ErrClosed)
 	})
@@ -120,7 +121,10 @@ func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
 		require.Equal(t, 5, closed.Left)
 		require.Equal(t, 2, closed.MaybeWritten)
 		require.EqualValues(t, 1, closed.Unheard, "the one without a callback")
-		require.ErrorContains(t, err, "5 records left undelivered, of which 2 may have been written; 1 record failed unheard")
+		mentions(t, err, ": 5 records left undelivered (2 of them maybe written); ", "; 1 record failed and nobody observed it: topic \"t\" partition 1: ")
+		require.Equal(t, 1, strings.Count(err.Error(), "context deadline exceeded"), err.Error())
+		require.Equal(t, 1, strings.Count(err.Error(), "samsa: "), err.Error())
+		require.LessOrEqual(t, closed.PendingCallbacks, 4, "those of the records that have just failed")
 		for _, f := range sent {
 			_, err := f.Get(t.Context())
 			require.ErrorIs(t, err, producer.ErrClosed)
@@ -131,7 +135,10 @@ func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Len(t, told.all(), 4, "every callback has run")
-		require.Error(t, p.Close(t.Context()), "the end that came first counts")
+		err = p.Close(t.Context())
+		require.True(t, errors.As(err, &closed), "the end that came first counts")
+		require.Equal(t, 5, closed.Left)
+		require.Zero(t, closed.PendingCallbacks)
 		c.Unhang(1)
 	})
 }
@@ -151,7 +158,38 @@ func TestCloseWithAContextThatIsOver(t *testing.T) {
 		require.Equal(t, 1, closed.Left)
 		require.Zero(t, closed.MaybeWritten)
 		require.Zero(t, time.Since(began))
+		mentions(t, err, "its context ended before Close began, give it one of its own: context canceled: ", ": 1 record left undelivered (not written); ")
+		require.Equal(t, 1, strings.Count(err.Error(), "context canceled"), err.Error())
 		notWritten(t, f, producer.ErrClosed)
+	})
+}
+
+func TestCloseSpeaksOfNoContextThatHasNotEnded(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, nil)
+		c.On(protocol.Produce).Do(testbroker.Fail(protocol.PolicyViolation))
+		for range 3 {
+			p.Send(t.Context(), to(0, "x"), nil)
+		}
+		err := p.Close(t.Context())
+		require.True(t, strings.HasPrefix(err.Error(), "samsa: close: 3 records failed and nobody observed them; the first: "+
+			"topic \"t\" partition 0: POLICY_VIOLATION"), err.Error())
+		require.NotContains(t, err.Error(), "context")
+		var closed *producer.CloseError
+		require.True(t, errors.As(err, &closed))
+		require.NoError(t, closed.Err)
+		brokerCode(t, closed.FirstUnheard, "POLICY_VIOLATION")
+		var failed *producer.Error
+		require.False(t, errors.As(err, &failed), "it is no reason of Close's")
+	})
+}
+
+func TestACloseWithAnEndedContextThatLosesNothingIsFine(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, p.Close(ctx))
 	})
 }
 
@@ -169,7 +207,64 @@ func TestCloseReturnsWhenItsContextEndsThoughACallbackHangs(t *testing.T) {
 		var closed *producer.CloseError
 		require.True(t, errors.As(err, &closed))
 		require.Zero(t, closed.Left, "it was delivered")
+		require.Equal(t, 1, closed.PendingCallbacks)
 		close(hang)
+	})
+}
+
+func TestCloseReportsPendingCallbacksAndCloseAgainWaitsForThem(t *testing.T) {
+	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 2, lingering(time.Hour))
+		hang := make(chan struct{})
+		var returned atomic.Int32
+		cb := func(producer.Metadata, error) { <-hang; returned.Add(1) }
+		for range 3 {
+			p.Send(t.Context(), to(0, "x"), cb)
+		}
+		require.True(t, p.Send(t.Context(), to(1, "cancelled"), cb).Cancel())
+		p.TrySend(&producer.Record{Topic: "not legal"}, cb)
+		p.TrySend(&producer.Record{Topic: "not legal"}, cb)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := p.Close(ctx)
+		var closed *producer.CloseError
+		require.True(t, errors.As(err, &closed), "%v", err)
+		require.Equal(t, 6, closed.PendingCallbacks)
+		require.Zero(t, closed.Left)
+		require.Equal(t, 1, strings.Count(err.Error(), "context deadline exceeded"), err.Error())
+		require.True(t, strings.HasSuffix(err.Error(), ": 6 callbacks have not returned"), err.Error())
+
+		hang <- struct{}{}
+		synctest.Wait()
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.True(t, errors.As(p.Close(ctx), &closed))
+		require.Equal(t, 5, closed.PendingCallbacks, "one has returned")
+
+		time.AfterFunc(time.Second, func() { close(hang) })
+		began := time.Now()
+		require.NoError(t, p.Close(t.Context()), "nothing was lost")
+		require.Equal(t, time.Second, time.Since(began))
+		require.EqualValues(t, 6, returned.Load())
+	})
+}
+
+func TestCloseWaitsForTheCallbacksOfSendsThatItFails(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := crammed(t, c)
+		var returned atomic.Int32
+		for _, r := range []*producer.Record{sized(8000), {Topic: "unknown"}} {
+			go p.Send(context.Background(), r, func(_ producer.Metadata, err error) {
+				time.Sleep(time.Second)
+				if errors.Is(err, producer.ErrClosed) {
+					returned.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		c.Unhang(1)
+		_ = p.Close(t.Context())
+		require.EqualValues(t, 2, returned.Load())
 	})
 }
 
@@ -264,7 +359,7 @@ func TestFailuresThatNobodyHearsAreLoggedNowAndThenAndNamedByClose(t *testing.T)
 		require.True(t, errors.As(err, &closed), "%v", err)
 		require.EqualValues(t, 13, closed.Unheard)
 		require.Zero(t, closed.Left)
-		require.ErrorContains(t, err, "13 records failed unheard")
+		mentions(t, err, "close: 13 records failed and nobody observed them; the first: topic \"t\" partition 0: POLICY_VIOLATION")
 		require.Equal(t, 4, unheard(), "the others were asked for")
 		require.NotContains(t, log.String(), "secret")
 	})

@@ -1,6 +1,9 @@
 package producer
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -94,21 +97,65 @@ type CloseError struct {
 	Left int
 	// MaybeWritten is how many of these may be in the log all the same.
 	MaybeWritten int
-	// Unheard is how many records failed in the producer's whole life with nobody listening: no callback, and their Future
-	// never asked.
+	// PendingCallbacks is how many records had their outcome when Close's context ended, while their callback or an interceptor's
+	// OnAcknowledgement had not returned. They run on: do not read their results before another Close has waited for them. If a callback of a
+	// partition has run since before Close, up to 7 returned ones count too.
+	PendingCallbacks int
+	// Unheard is how many records failed in the producer's whole life and nobody observed it: no callback, and nobody asked their Future.
 	Unheard int64
+	// FirstUnheard is one of these failures, usually the first; nil where none is known any more.
+	FirstUnheard error
 	// Err is why Close stopped waiting, or nil.
 	Err error
 }
 
-// Error gives the three counts.
+// Error gives the counts that are not zero.
 func (e *CloseError) Error() string {
+	var counts []string
+	if e.Left > 0 {
+		counts = append(counts, plural(int64(e.Left), "record")+" left undelivered "+e.fates())
+	}
+	if e.PendingCallbacks > 0 {
+		verb := "have"
+		if e.PendingCallbacks == 1 {
+			verb = "has"
+		}
+		counts = append(counts, plural(int64(e.PendingCallbacks), "callback")+" "+verb+" not returned")
+	}
+	if e.Unheard > 0 {
+		counts = append(counts, e.unobserved())
+	}
 	text := "samsa: close: "
 	if e.Err != nil {
-		text += e.Err.Error() + ": "
+		text += e.Err.Error()
+		if len(counts) > 0 {
+			text += ": "
+		}
 	}
-	return text + plural(int64(e.Left), "record") + " left undelivered, of which " + plural(int64(e.MaybeWritten), "") +
-		"may have been written; " + plural(e.Unheard, "record") + " failed unheard"
+	return text + strings.Join(counts, "; ")
+}
+
+// fates says how many of the undelivered records may be written.
+func (e *CloseError) fates() string {
+	switch e.MaybeWritten {
+	case 0:
+		return "(not written)"
+	case e.Left:
+		return "(maybe written)"
+	}
+	return fmt.Sprintf("(%d of them maybe written)", e.MaybeWritten)
+}
+
+// unobserved says how many failures nobody observed, and why the first record failed.
+func (e *CloseError) unobserved() string {
+	text, first := plural(e.Unheard, "record")+" failed and nobody observed them", "; the first: "
+	if e.Unheard == 1 {
+		text, first = "1 record failed and nobody observed it", ": "
+	}
+	if e.FirstUnheard != nil {
+		text += first + strings.TrimPrefix(e.FirstUnheard.Error(), "samsa: ")
+	}
+	return text
 }
 
 // Unwrap returns why Close stopped waiting.
