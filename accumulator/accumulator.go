@@ -46,7 +46,7 @@ type Accumulator struct {
 	inside       func() bool // tells whether the caller is a callback
 	refusals     refusals
 	periods      periods
-	unheard      atomic.Int64
+	unobserved   atomic.Int64
 	suspects     suspects
 	inUse        atomic.Int64 // the length of active
 	pace         pace
@@ -210,8 +210,8 @@ func (a *Accumulator) Buffered() (records int, bytes int64) {
 	return records, a.memory.inUse()
 }
 
-// Unheard returns how many records have failed with nobody listening: no callback, and their future never asked.
-func (a *Accumulator) Unheard() int64 { return a.unheard.Load() }
+// Unobserved returns how many records have failed with nobody listening: no callback, and their future never asked.
+func (a *Accumulator) Unobserved() int64 { return a.unobserved.Load() }
 
 // Close refuses further records with err and wakes the Sends that wait for memory. What is buffered stays.
 func (a *Accumulator) Close(err *record.Error) {
@@ -288,4 +288,4 @@ func (nobody) Run(work func())                          { work() }
 func (nobody) Acknowledges() bool                       { return false }
 func (nobody) OnAcknowledgement(record.Metadata, error) {}
 func (nobody) Panicked(any)                             {}
-func (nobody) Unheard(int, *record.Error)               {}
+func (nobody) Unobserved(int, *record.Error)            {}

@@ -69,9 +69,9 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			require.Len(t, l.all(), 1)
 			require.Empty(t, s.problems)
 			require.Equal(t, "t/0@5", s.acks[1])
-			a.ReportUnheard()
+			a.ReportUnobserved()
 			synctest.Wait()
-			require.Zero(t, a.Unheard()-int64(len(s.unheard)))
+			require.Zero(t, a.Unobserved()-int64(len(s.unobserved)))
 		})
 	}
 }
@@ -164,7 +164,7 @@ func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
 		require.Zero(t, p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed}))
 		synctest.Wait()
 		requireEmpty(t, a)
-		require.Zero(t, a.Unheard())
+		require.Zero(t, a.Unobserved())
 	})
 }
 

@@ -66,7 +66,7 @@ func (p *Partition) endLocked(r *Result, c *conclusion) {
 func (p *Partition) Settle(b *Batch, o Outcome) {
 	b.end()
 	if o.Err != nil {
-		p.countUnheard(b, o.Err, nil)
+		p.countUnobserved(b, o.Err, nil)
 	}
 	// Whoever sees the outcome also sees the memory free, unless a connection still holds the bytes, and the records gone.
 	buffer := b.size()
@@ -132,10 +132,10 @@ func (p *Partition) told(r *Result) {
 	c.wake()
 }
 
-// countUnheard counts failures that nobody listens for, which are reported later. With reasons, only those records of b have failed, each
+// countUnobserved counts failures that nobody listens for, which are reported later. With reasons, only those records of b have failed, each
 // for its own reason.
-func (p *Partition) countUnheard(b *Batch, err *record.Error, reasons map[int32]*record.Error) {
-	unheard, root := 0, b.root
+func (p *Partition) countUnobserved(b *Batch, err *record.Error, reasons map[int32]*record.Error) {
+	unobserved, root := 0, b.root
 	p.mu.Lock()
 	root.mu.Lock()
 	b.each(func(j, i int32) {
@@ -146,13 +146,13 @@ func (p *Partition) countUnheard(b *Batch, err *record.Error, reasons map[int32]
 			err = reasons[j]
 		}
 		if root.failingLocked(i) {
-			unheard++
+			unobserved++
 		}
 	})
 	root.mu.Unlock()
 	p.mu.Unlock()
-	if unheard > 0 {
-		p.acc.suspect(root, unheard, err)
+	if unobserved > 0 {
+		p.acc.suspect(root, unobserved, err)
 	}
 }
 

@@ -181,12 +181,12 @@ func checkMemory(t testing.TB, m *memory) {
 type spy struct {
 	acknowledges bool
 
-	mu       sync.Mutex
-	inside   int
-	acks     []string
-	panics   []any
-	unheard  []int
-	problems []string
+	mu         sync.Mutex
+	inside     int
+	acks       []string
+	panics     []any
+	unobserved []int
+	problems   []string
 }
 
 func (s *spy) Run(work func()) {
@@ -224,10 +224,10 @@ func (s *spy) Panicked(v any) {
 	s.panics = append(s.panics, v)
 }
 
-func (s *spy) Unheard(n int, err *record.Error) {
+func (s *spy) Unobserved(n int, err *record.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unheard = append(s.unheard, n)
+	s.unobserved = append(s.unobserved, n)
 }
 
 func outcomeText(md record.Metadata, err error) string {

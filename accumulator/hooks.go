@@ -218,8 +218,8 @@ type Listener interface {
 	OnAcknowledgement(md record.Metadata, err error)
 	// Panicked is told of a callback that panicked, on the goroutine that recovered it.
 	Panicked(value any)
-	// Unheard is told of n records that failed with no callback, and that nobody has asked for a second later.
-	Unheard(n int, err *record.Error)
+	// Unobserved is told of n records that failed with no callback, and that nobody has asked for a second later.
+	Unobserved(n int, err *record.Error)
 }
 
 // InsideListener is a Listener that can tell whether the calling goroutine is inside Run. Where the Listener is one, a

@@ -593,7 +593,7 @@ func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 			add(p, value("another"), Hook{}, nil)
 		}
 	}}})
-	a.ReportUnheard() // from now on at once
+	a.ReportUnobserved() // from now on at once
 	p = a.Topic("t").Partition(0)
 	putMany(t, p, 0, 3)
 	require.Equal(t, 3, p.FailWaiting(time.Time{}, &record.Error{Err: errors.New("no")}))
@@ -610,7 +610,7 @@ type refill struct {
 	more func()
 }
 
-func (r *refill) Unheard(n int, err *record.Error) { r.more() }
+func (r *refill) Unobserved(n int, err *record.Error) { r.more() }
 
 func TestTopicAndPartitionAreMadeOnce(t *testing.T) {
 	made := 0

@@ -32,7 +32,7 @@ func (p *Partition) Reject(b *Batch, reasons map[int32]*record.Error) (*Batch, e
 		}
 	}
 	b.end()
-	p.countUnheard(b, nil, reasons)
+	p.countUnobserved(b, nil, reasons)
 	b.Release()
 	p.forgetSome(b, len(rejected), 0)
 	woken, settled := b.root.reject(rejected)

@@ -74,12 +74,12 @@ func TestRejectOfEveryRecordLeavesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, rest)
 	requireEmpty(t, a)
-	require.EqualValues(t, 3, a.Unheard())
+	require.EqualValues(t, 3, a.Unobserved())
 	for _, f := range all {
 		_, err := f.Result.Wait(t.Context(), f.Index)
 		require.ErrorContains(t, err, "bad")
 	}
-	require.Zero(t, a.Unheard())
+	require.Zero(t, a.Unobserved())
 }
 
 func TestRejectedRecordReleasesOnlyItsOwnFuture(t *testing.T) {

@@ -57,7 +57,7 @@ func (a *Accumulator) Fail(err *record.Error, hook Hook) *Result {
 	r := &Result{acc: a, outcome: Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err}}
 	r.settled.Store(true)
 	if hook.empty() {
-		r.unheard.add(0)
+		r.unobserved.add(0)
 		a.suspect(r, 1, err)
 	}
 	if !hook.empty() || a.acknowledges {

@@ -37,7 +37,7 @@ func TestARefusedRecordHasItsOutcomeAtOnceAndItsCallbackOnAnotherGoroutine(t *te
 		synctest.Wait()
 		require.Equal(t, []string{"record is too large", "t3 -1"}, l.all())
 		require.Equal(t, []string{"record is too large"}, s.acks)
-		require.Zero(t, a.Unheard())
+		require.Zero(t, a.Unobserved())
 		require.Empty(t, s.problems)
 		require.Zero(t, s.inside)
 		requireEmpty(t, a)
@@ -73,7 +73,7 @@ func TestARefusedRecordThatNobodyIsToldOfStartsNoGoroutine(t *testing.T) {
 		require.Equal(t, before, runtime.NumGoroutine())
 	}
 	require.Zero(t, a.PendingCallbacks())
-	a.ReportUnheard()
+	a.ReportUnobserved()
 	requireEmpty(t, a)
 }
 

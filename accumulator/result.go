@@ -30,16 +30,16 @@ type Result struct {
 	settled atomic.Bool
 	buffers int32 // the size of the batch's buffers when they were given back; guarded by Partition.mu
 
-	mu        sync.Mutex
-	waits     waits
-	remaining int32 // records without an outcome; counts from the seal on
-	outcome   Outcome
-	times     timestamps  // grows under Partition.mu, and is read when the batch is sealed
-	dropped   *droppedSet // cancelled records; grows under Partition.mu too, until the seal leaves them out
-	rebuilt   *rebuilt    // records whose outcome is not the batch's
-	dones     map[int32]chan struct{}
-	asked     recordSet // records whose outcome somebody has asked for
-	unheard   recordSet // failed records without a callback that nobody has asked for
+	mu         sync.Mutex
+	waits      waits
+	remaining  int32 // records without an outcome; counts from the seal on
+	outcome    Outcome
+	times      timestamps  // grows under Partition.mu, and is read when the batch is sealed
+	dropped    *droppedSet // cancelled records; grows under Partition.mu too, until the seal leaves them out
+	rebuilt    *rebuilt    // records whose outcome is not the batch's
+	dones      map[int32]chan struct{}
+	asked      recordSet // records whose outcome somebody has asked for
+	unobserved recordSet // failed records without a callback that nobody has asked for
 
 	// What follows belongs to the partition's delivery. It is guarded by Partition.mu, and by the goroutine that runs the
 	// callbacks once the result is settled.
@@ -313,22 +313,22 @@ func (r *Result) settle(o Outcome) wakeup {
 
 // failingLocked notes that record i is about to fail, and tells whether nobody listens: it has no callback, and nobody has asked.
 // mu and Partition.mu are held.
-func (r *Result) failingLocked(i int32) (unheard bool) {
+func (r *Result) failingLocked(i int32) (unobserved bool) {
 	if r.hooks.has(i) || r.asked.has(i) {
 		return false
 	}
-	r.unheard.add(i)
+	r.unobserved.add(i)
 	return true
 }
 
-// hear notes that somebody has asked for the outcome of record i: its failure does not count as unheard any more.
+// hear notes that somebody has asked for the outcome of record i: its failure does not count as unobserved any more.
 func (r *Result) hear(i int32) {
 	r.mu.Lock()
-	counted := r.unheard.has(i)
-	r.unheard.remove(i)
+	counted := r.unobserved.has(i)
+	r.unobserved.remove(i)
 	r.mu.Unlock()
 	if counted {
-		r.acc.unheard.Add(-1)
+		r.acc.unobserved.Add(-1)
 	}
 }
 

@@ -177,22 +177,22 @@ func TestOutcomeCountsMoreThanAContextThatEndsWithIt(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-func TestFailWithoutCallbackIsUnheardUntilSomebodyAsks(t *testing.T) {
+func TestFailWithoutCallbackIsUnobservedUntilSomebodyAsks(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{Listener: s})
 	r := a.Fail(&record.Error{Err: record.ErrRecordTooLarge}, Hook{})
-	require.EqualValues(t, 1, a.Unheard())
+	require.EqualValues(t, 1, a.Unobserved())
 	for range 2 {
 		_, err := r.Wait(t.Context(), 0)
 		require.Error(t, err)
-		require.Zero(t, a.Unheard())
+		require.Zero(t, a.Unobserved())
 	}
-	a.ReportUnheard()
-	require.Empty(t, s.unheard)
+	a.ReportUnobserved()
+	require.Empty(t, s.unobserved)
 }
 
 // Who sends and then asks has heard of the failure: it is reported only when a second has passed with nobody asking.
-func TestUnheardFailuresAreReportedTogetherASecondLater(t *testing.T) {
+func TestUnobservedFailuresAreReportedTogetherASecondLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{}
 		a := newTest(Config{Listener: s})
@@ -202,39 +202,39 @@ func TestUnheardFailuresAreReportedTogetherASecondLater(t *testing.T) {
 			asked = append(asked, a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{}))
 			a.Fail(&record.Error{Topic: "t", Err: record.ErrInvalidTopic}, Hook{})
 		}
-		time.Sleep(unheardAfter - 1)
+		time.Sleep(unobservedAfter - 1)
 		synctest.Wait()
-		require.Empty(t, s.unheard)
+		require.Empty(t, s.unobserved)
 		for _, r := range asked {
 			_, err := r.Wait(t.Context(), 0)
 			require.Error(t, err)
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		require.Equal(t, []int{3, 3}, s.unheard, "one report for each reason")
+		require.Equal(t, []int{3, 3}, s.unobserved, "one report for each reason")
 
 		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
-		time.Sleep(unheardAfter)
+		time.Sleep(unobservedAfter)
 		synctest.Wait()
-		require.Equal(t, []int{3, 3, 1}, s.unheard, "the next second has its own")
+		require.Equal(t, []int{3, 3, 1}, s.unobserved, "the next second has its own")
 	})
 }
 
-func TestManyUnheardFailuresAreNotKept(t *testing.T) {
+func TestManyUnobservedFailuresAreNotKept(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{Listener: s})
 	for range mostSuspects + 10 {
 		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
 	}
-	require.Len(t, s.unheard, 10, "these were reported at once")
-	a.ReportUnheard()
-	require.Equal(t, mostSuspects, s.unheard[10])
-	require.EqualValues(t, mostSuspects+10, a.Unheard())
+	require.Len(t, s.unobserved, 10, "these were reported at once")
+	a.ReportUnobserved()
+	require.Equal(t, mostSuspects, s.unobserved[10])
+	require.EqualValues(t, mostSuspects+10, a.Unobserved())
 	a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
-	require.Equal(t, 1, s.unheard[11], "who comes after the end is reported at once")
+	require.Equal(t, 1, s.unobserved[11], "who comes after the end is reported at once")
 }
 
-func TestUnheardCountsFailuresThatNobodyListensFor(t *testing.T) {
+func TestUnobservedCountsFailuresThatNobodyListensFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{}
 		a := newTest(Config{Listener: s})
@@ -253,32 +253,32 @@ func TestUnheardCountsFailuresThatNobodyListensFor(t *testing.T) {
 		synctest.Wait()
 		p.Settle(take(t, p), failed(errors.New("no")))
 		synctest.Wait()
-		require.EqualValues(t, 98, a.Unheard(), "100 have no callback; two of them were asked for")
+		require.EqualValues(t, 98, a.Unobserved(), "100 have no callback; two of them were asked for")
 		<-done
 
 		_, err := all[0].Result.Wait(t.Context(), all[0].Index)
 		require.Error(t, err)
-		require.EqualValues(t, 97, a.Unheard())
+		require.EqualValues(t, 97, a.Unobserved())
 		<-all[180].Result.Done(all[180].Index)
 		_, _ = all[180].Result.Wait(t.Context(), all[180].Index)
 		_, _ = all[1].Result.Wait(t.Context(), all[1].Index)
 		_, _ = all[102].Result.Wait(t.Context(), all[102].Index)
-		require.EqualValues(t, 96, a.Unheard())
-		a.ReportUnheard()
-		require.Equal(t, []int{96}, s.unheard)
+		require.EqualValues(t, 96, a.Unobserved())
+		a.ReportUnobserved()
+		require.Equal(t, []int{96}, s.unobserved)
 		require.Len(t, l.all(), 100)
 		requireEmpty(t, a)
 	})
 }
 
-func TestSuccessIsNeverUnheard(t *testing.T) {
+func TestSuccessIsNeverUnobserved(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{Listener: s})
 	p := a.Topic("t").Partition(0)
 	putMany(t, p, 0, 10)
 	p.Settle(take(t, p), acked(0))
-	require.Zero(t, a.Unheard())
-	require.Empty(t, s.unheard)
+	require.Zero(t, a.Unobserved())
+	require.Empty(t, s.unobserved)
 }
 
 func TestSettlingTwiceIsAMistake(t *testing.T) {

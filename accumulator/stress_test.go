@@ -301,7 +301,7 @@ func TestEveryRecordHasOneOutcomeUnderStress(t *testing.T) {
 				<-m.done
 			}
 			requireEmpty(t, s.a)
-			require.Zero(t, s.a.Unheard(), "everybody was asked in the end")
+			require.Zero(t, s.a.Unobserved(), "everybody was asked in the end")
 		})
 	}
 }

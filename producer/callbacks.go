@@ -61,8 +61,8 @@ func (l *listener) OnAcknowledgement(md record.Metadata, err error) {
 // Panicked logs a callback's panic with its stack.
 func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
-// Unheard logs failures that nobody listens for.
-func (l *listener) Unheard(n int, err *record.Error) {
+// Unobserved logs failures that nobody listens for.
+func (l *listener) Unobserved(n int, err *record.Error) {
 	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason", err.Err.Error())
 }
 

@@ -75,7 +75,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		// Close cuts all connections before its first wait.
 		p.sender.Cut()
 		p.cluster.Close()
-		p.acc.ReportUnheard()
+		p.acc.ReportUnobserved()
 		go p.finish(ctx)
 	})
 	select {
@@ -114,7 +114,7 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	p.closer.mu.Lock()
 	left, why := p.closer.left, p.closer.why
 	p.closer.mu.Unlock()
-	e := &CloseError{Left: left.Records, MaybeWritten: left.MaybeWritten, Unheard: p.acc.Unheard(), FirstUnheard: plain(p.acc.FirstUnheard())}
+	e := &CloseError{Left: left.Records, MaybeWritten: left.MaybeWritten, Unobserved: p.acc.Unobserved(), FirstUnobserved: plain(p.acc.FirstUnobserved())}
 	if ctx.Err() != nil {
 		e.PendingCallbacks = p.acc.PendingCallbacks()
 	}
@@ -124,7 +124,7 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	case why == nil:
 		why = accumulator.ContextError(ctx)
 	}
-	if why == nil && e.Unheard == 0 {
+	if why == nil && e.Unobserved == 0 {
 		return failed
 	}
 	e.Err = inOneLine(why, pending, failed)

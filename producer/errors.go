@@ -101,10 +101,10 @@ type CloseError struct {
 	// OnAcknowledgement had not returned. They run on: do not read their results before another Close has waited for them. If a callback of a
 	// partition has run since before Close, up to 7 returned ones count too.
 	PendingCallbacks int
-	// Unheard is how many records failed in the producer's whole life and nobody observed it: no callback, and nobody asked their Future.
-	Unheard int64
-	// FirstUnheard is one of these failures, usually the first; nil where none is known any more.
-	FirstUnheard error
+	// Unobserved is how many records failed in the producer's whole life and nobody observed it: no callback, and nobody asked their Future.
+	Unobserved int64
+	// FirstUnobserved is one of these failures, usually the first; nil where none is known any more.
+	FirstUnobserved error
 	// Err is why Close stopped waiting, or nil.
 	Err error
 }
@@ -122,7 +122,7 @@ func (e *CloseError) Error() string {
 		}
 		counts = append(counts, plural(int64(e.PendingCallbacks), "callback")+" "+verb+" not returned")
 	}
-	if e.Unheard > 0 {
+	if e.Unobserved > 0 {
 		counts = append(counts, e.unobserved())
 	}
 	text := "samsa: close: "
@@ -148,12 +148,12 @@ func (e *CloseError) fates() string {
 
 // unobserved says how many failures nobody observed, and why the first record failed.
 func (e *CloseError) unobserved() string {
-	text, first := plural(e.Unheard, "record")+" failed and nobody observed them", "; the first: "
-	if e.Unheard == 1 {
+	text, first := plural(e.Unobserved, "record")+" failed and nobody observed them", "; the first: "
+	if e.Unobserved == 1 {
 		text, first = "1 record failed and nobody observed it", ": "
 	}
-	if e.FirstUnheard != nil {
-		text += first + strings.TrimPrefix(e.FirstUnheard.Error(), "samsa: ")
+	if e.FirstUnobserved != nil {
+		text += first + strings.TrimPrefix(e.FirstUnobserved.Error(), "samsa: ")
 	}
 	return text
 }

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// unheardAfter is how long a failure may wait for somebody to ask for it before it is reported: who sends and then asks
+	// unobservedAfter is how long a failure may wait for somebody to ask for it before it is reported: who sends and then asks
 	// does both within moments.
-	unheardAfter = time.Second
+	unobservedAfter = time.Second
 	// mostSuspects bounds the results that are kept for that; what fails beyond them is reported at once.
 	mostSuspects = 1000
 )
@@ -23,10 +23,10 @@ type suspects struct {
 	results []suspect
 	timer   *time.Timer // runs while there are any
 	ended   bool        // the producer is closed: nobody waits any more
-	first   []suspect   // the first failures of all, for FirstUnheard
+	first   []suspect   // the first failures of all, for FirstUnobserved
 }
 
-// firstSuspects is how many failures are kept for FirstUnheard.
+// firstSuspects is how many failures are kept for FirstUnobserved.
 const firstSuspects = 8
 
 type suspect struct {
@@ -37,7 +37,7 @@ type suspect struct {
 // suspect counts n failures of r that nobody listens for, and reports them later if nobody has asked by then. It is called
 // under no lock.
 func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
-	a.unheard.Add(int64(n))
+	a.unobserved.Add(int64(n))
 	s := &a.suspects
 	s.noteFirst(suspect{result: r, err: err})
 	s.mu.Lock()
@@ -45,18 +45,18 @@ func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	if reportsLater {
 		s.results = append(s.results, suspect{result: r, err: err})
 		if s.timer == nil {
-			s.timer = time.AfterFunc(unheardAfter, weakly.Do(a, (*Accumulator).reportUnheard))
+			s.timer = time.AfterFunc(unobservedAfter, weakly.Do(a, (*Accumulator).reportUnobserved))
 		}
 	}
 	s.mu.Unlock()
 	if !reportsLater {
-		a.listener.Unheard(n, err)
+		a.listener.Unobserved(n, err)
 	}
 }
 
-// ReportUnheard reports the failures that nobody has asked for without waiting any longer, and from now on at once: the
+// ReportUnobserved reports the failures that nobody has asked for without waiting any longer, and from now on at once: the
 // producer has closed.
-func (a *Accumulator) ReportUnheard() {
+func (a *Accumulator) ReportUnobserved() {
 	s := &a.suspects
 	s.mu.Lock()
 	s.ended = true
@@ -64,7 +64,7 @@ func (a *Accumulator) ReportUnheard() {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
-	a.reportUnheard()
+	a.reportUnobserved()
 }
 
 // noteFirst keeps one of the first failures. When there are many, it replaces the oldest one if somebody has asked for that.
@@ -77,7 +77,7 @@ func (s *suspects) noteFirst(one suspect) {
 	}
 	oldest := s.first[0].result
 	s.mu.Unlock()
-	if oldest.stillUnheard() > 0 {
+	if oldest.stillUnobserved() > 0 {
 		return
 	}
 	s.mu.Lock()
@@ -87,21 +87,21 @@ func (s *suspects) noteFirst(one suspect) {
 	s.mu.Unlock()
 }
 
-// FirstUnheard returns the first failure that nobody has asked for, or nil: there is none, or it is not among the first failures.
-func (a *Accumulator) FirstUnheard() *record.Error {
+// FirstUnobserved returns the first failure that nobody has asked for, or nil: there is none, or it is not among the first failures.
+func (a *Accumulator) FirstUnobserved() *record.Error {
 	a.suspects.mu.Lock()
 	first := a.suspects.first
 	a.suspects.mu.Unlock()
 	for _, one := range first {
-		if one.result.stillUnheard() > 0 {
+		if one.result.stillUnobserved() > 0 {
 			return one.err
 		}
 	}
 	return nil
 }
 
-// reportUnheard tells the listener what is still unheard, once for each topic and reason.
-func (a *Accumulator) reportUnheard() {
+// reportUnobserved tells the listener what is still unobserved, once for each topic and reason.
+func (a *Accumulator) reportUnobserved() {
 	s := &a.suspects
 	s.mu.Lock()
 	results := s.results
@@ -112,7 +112,7 @@ func (a *Accumulator) reportUnheard() {
 	var sums []int
 	var errs []*record.Error
 	for _, one := range results {
-		n := one.result.stillUnheard()
+		n := one.result.stillUnobserved()
 		if n == 0 {
 			continue
 		}
@@ -126,13 +126,13 @@ func (a *Accumulator) reportUnheard() {
 		sums[i] += n
 	}
 	for i, n := range sums {
-		a.listener.Unheard(n, errs[i])
+		a.listener.Unobserved(n, errs[i])
 	}
 }
 
-// stillUnheard returns how many of the result's records have failed with nobody asking.
-func (r *Result) stillUnheard() int {
+// stillUnobserved returns how many of the result's records have failed with nobody asking.
+func (r *Result) stillUnobserved() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.unheard.count()
+	return r.unobserved.count()
 }
