@@ -39,7 +39,7 @@ var refusals = map[string]func(t *testing.T, p *producer.Producer, cb producer.C
 		return p.Send(ctx, to(0, "x"), cb)
 	},
 	"SendAll": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
-		return p.SendAll(t.Context(), []producer.Record{*illegal()}, func(_ int, md producer.Metadata, err error) { cb(md, err) }, nil)[0]
+		return p.SendAllFunc(t.Context(), []producer.Record{*illegal()}, func(_ int, md producer.Metadata, err error) { cb(md, err) }, nil)[0]
 	},
 	"Cancel": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
 		f := p.Send(t.Context(), to(0, "x"), cb)
@@ -121,7 +121,7 @@ func TestCallbacksOfRefusedRecordsRunInTheOrderOfTheirSends(t *testing.T) {
 			add := func(k int) producer.Callback { return func(producer.Metadata, error) { order = append(order, i+k) } }
 			p.Send(t.Context(), illegal(), add(0))
 			p.TrySend(nil, add(1))
-			p.SendAll(t.Context(), []producer.Record{*sized(2 << 20), *sized(2 << 20)}, func(k int, md producer.Metadata, err error) { add(2+k)(md, err) }, nil)
+			p.SendAllFunc(t.Context(), []producer.Record{*sized(2 << 20), *sized(2 << 20)}, func(k int, md producer.Metadata, err error) { add(2+k)(md, err) }, nil)
 			want = append(want, i, i+1, i+2, i+3)
 		}
 		require.NoError(t, p.Flush(t.Context()))
