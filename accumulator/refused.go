@@ -2,6 +2,7 @@ package accumulator
 
 import (
 	"sync"
+	"time"
 
 	"github.com/gosamsa/samsa/internal/fifo"
 	"github.com/gosamsa/samsa/record"
@@ -13,15 +14,18 @@ const (
 	refusedBytes = 256
 	// refusedShare of buffer.memory is for refused records. A callback of theirs that hangs leaves the rest to the other records.
 	refusedShare = 4
+	// refusedWait is the longest wait of a Send for such callbacks. A callback that hangs slows refused Sends down to one in this time for each
+	// goroutine, so the queue grows by a few bytes a second, and no Send hangs.
+	refusedWait = 10 * time.Second
 )
 
 // refusals are the records that failed before they were appended and whose callbacks have not returned. One transient goroutine calls these
 // callbacks in the order of the Sends. mu guards what stands below it, and is a leaf.
 //
 // The number of waiting callbacks is bounded: a Send whose record finds most of them before it returns when enough of them have returned. It
-// waits after its record has joined the queue, so the order stays, and each waiting goroutine adds one record at most. Neither a context nor
-// max.block.ms ends this wait: the Send would return, and the next one would make the queue longer. A Send from inside such a callback never
-// waits, for it would wait for itself.
+// waits after its record has joined the queue, so the order stays, and each waiting goroutine adds one record at most. Only refusedWait bounds
+// the wait, for with an ended context, or with max.block.ms=0, Sends would make the queue longer at once. A Send from inside such a callback
+// never waits, for it would wait for itself.
 type refusals struct {
 	most   int // records that may wait or run before a Send waits
 	run    func(work func())
@@ -83,7 +87,12 @@ func (a *Accumulator) refuse(one refusal) {
 		go a.runRefused()
 	}
 	if one.room != nil && !q.inside() {
-		<-one.room
+		timer := time.NewTimer(refusedWait)
+		defer timer.Stop()
+		select {
+		case <-one.room:
+		case <-timer.C:
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func TestCallbacksOfRefusedRecordsThatHangBecomeBackpressure(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		time.Sleep(time.Hour)
+		time.Sleep(refusedWait / 2)
 		require.Equal(t, most, returned)
 		require.Equal(t, most+1, a.PendingCallbacks(), "those, and that of the Send that waits")
 		_, bytes := a.Buffered()

@@ -19,8 +19,8 @@ import (
 //
 // A callback may block, and may call Send and Get. Whatever waits for a slow one counts in buffer.memory. A callback that never returns holds up
 // the later ones of its own order, and nothing else. While the callbacks of refused records that have not returned take a quarter of
-// buffer.memory, at 256 bytes each, every Send, TrySend or SendAll whose record is refused waits for one of them to return, whatever ctx and
-// MaxBlock say. Inside such a callback Send does not wait for that.
+// buffer.memory, at 256 bytes each, every Send, TrySend or SendAll whose record is refused waits for one of them to return, for ten seconds
+// at most, whatever ctx and MaxBlock say. Inside such a callback Send does not wait for that.
 //
 // A panic is recovered and logged with its stack. runtime.Goexit costs no other callback.
 type Callback func(Metadata, error)

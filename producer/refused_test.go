@@ -217,7 +217,7 @@ func TestWhichCallbacksWaitForCallbacksOfRefusedRecords(t *testing.T) {
 				sent++
 			}
 		})
-		time.Sleep(time.Minute)
+		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		require.Equal(t, most, sent)
 		close(hang)
@@ -240,5 +240,27 @@ func TestARefusedRecordsCallbackThatPanicsOrEndsItsGoroutineCostsNoOther(t *test
 		require.Equal(t, []string{"0", "1", "2"}, order)
 		require.NoError(t, p.Close(t.Context()))
 		require.Contains(t, log.String(), "callback panicked")
+	})
+}
+
+// A callback that never returns slows refused Sends down, and hangs none of them.
+func TestACallbackOfARefusedRecordThatNeverReturnsHangsNoSend(t *testing.T) {
+	const memory = 32 << 10
+	const most = memory / 4 / 256
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := start(t, c, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize, cfg.MaxRequestSize = memory, 1000, 2000 })
+		release := make(chan struct{})
+		called := 0
+		began := time.Now()
+		for range most + 10 {
+			p.TrySend(&producer.Record{Topic: "not legal"}, func(producer.Metadata, error) {
+				<-release
+				called++
+			})
+		}
+		require.Equal(t, 100*time.Second, time.Since(began))
+		close(release)
+		require.NoError(t, p.Flush(t.Context()))
+		require.Equal(t, most+10, called)
 	})
 }
