@@ -90,6 +90,11 @@ func TestATopicThatIsBeingCreatedIsAwaitedUntilMaxBlock(t *testing.T) {
 	})
 }
 
+// sendsLater sends a record on another goroutine.
+func sendsLater(p *Producer, r *Record) {
+	go func() { _, _ = outcomeOf(p, r) }()
+}
+
 // lines is a log's text, which its handler writes on another goroutine.
 type lines struct {
 	mu   sync.Mutex
@@ -136,20 +141,20 @@ func logged(t *testing.T, change func(*Config), f func(t *testing.T, c *testbrok
 func TestATopicThatDoesNotExistIsLoggedWithinASecondAndOnceIn30s(t *testing.T) {
 	logged(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer, log *lines) {
 		const text = "topic does not exist: waiting until it exists, at most 5s (topic.metadata.propagation.max.ms)"
-		go outcomeOf(p, &Record{Topic: "nosuch"})
+		sendsLater(p, &Record{Topic: "nosuch"})
 		time.Sleep(time.Second)
 		require.Equal(t, 1, log.warned(text), log.String())
 		require.Contains(t, log.String(), "topic=nosuch")
-		go outcomeOf(p, &Record{Topic: "nosuch too"[:6] + "-2"})
+		sendsLater(p, &Record{Topic: "nosuch too"[:6] + "-2"})
 		time.Sleep(time.Second)
 		require.Equal(t, 2, log.warned(text), "another topic: %v", log)
 		for range 25 {
-			go outcomeOf(p, &Record{Topic: "nosuch"})
+			sendsLater(p, &Record{Topic: "nosuch"})
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, 2, log.warned(text))
 		for range 10 {
-			go outcomeOf(p, &Record{Topic: "nosuch"})
+			sendsLater(p, &Record{Topic: "nosuch"})
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, 3, log.warned(text))
@@ -169,7 +174,7 @@ func TestATopicThatIsCreatedWithinAMomentIsNoWarning(t *testing.T) {
 
 func TestATopicWithoutABoundOfItsOwnIsLoggedWithMaxBlock(t *testing.T) {
 	logged(t, func(c *Config) { c.TopicMetadataPropagationMax = -time.Millisecond }, func(t *testing.T, c *testbroker.Cluster, p *Producer, log *lines) {
-		go outcomeOf(p, &Record{Topic: "nosuch"})
+		sendsLater(p, &Record{Topic: "nosuch"})
 		time.Sleep(time.Second)
 		require.Equal(t, 1, log.warned("waiting until it exists, at most 1m0s (max.block.ms)"), log.String())
 		time.Sleep(time.Minute)
@@ -180,7 +185,7 @@ func TestATopicWithoutALeaderIsLoggedWithinASecond(t *testing.T) {
 	logged(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer, log *lines) {
 		taken(t, p, &Record{Topic: "t", Partition: PartitionOf(0)})
 		c.MoveLeader("t", 0, -1)
-		go outcomeOf(p, &Record{Topic: "t", Partition: PartitionOf(0)})
+		sendsLater(p, &Record{Topic: "t", Partition: PartitionOf(0)})
 		time.Sleep(time.Second)
 		require.Equal(t, 1, log.warned("partitions have no leader"), log.String())
 		require.Contains(t, log.String(), "topic=t partitions=1")
@@ -199,7 +204,7 @@ func TestServersThatDoNotAnswerAreLoggedWithinASecondWithTheirReasons(t *testing
 				if change == nil {
 					c.Hang(1)
 				}
-				go outcomeOf(p, &Record{Topic: "t"})
+				sendsLater(p, &Record{Topic: "t"})
 				time.Sleep(time.Second)
 				require.Equal(t, 1, log.warned("no broker answers"), log.String())
 				if change == nil {

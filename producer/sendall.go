@@ -175,7 +175,7 @@ func (s *sendPiece) send(out []Future) []Future {
 	for len(later) > 0 {
 		changed := *s.p.snapshot.Load()
 		if !s.p.listener.chain.empty() {
-			later = s.placeAll(later, s.place) // an interceptor may change the topic, so each record waits for itself
+			s.placeAll(later, s.place) // an interceptor may change the topic, so each record waits for itself
 			break
 		}
 		if later = s.placeSettled(later); len(later) == 0 {
@@ -184,7 +184,8 @@ func (s *sendPiece) send(out []Future) []Future {
 		select {
 		case <-changed:
 		case <-s.wait.context().Done():
-			later = s.placeAll(later, s.choose)
+			s.placeAll(later, s.choose)
+			later = nil
 		}
 	}
 	s.admitOneByOne()
@@ -224,7 +225,7 @@ func (s *sendPiece) placeSettled(topics []string) (pending []string) {
 }
 
 // placeAll places the waiting records of some topics, and appends them as far as there is room.
-func (s *sendPiece) placeAll(topics []string, place func(k int)) (pending []string) {
+func (s *sendPiece) placeAll(topics []string, place func(k int)) {
 	for k := range s.rs {
 		if s.waiting[k] && slices.Contains(topics, s.rs[k].Topic) {
 			s.waiting[k] = false
@@ -232,7 +233,6 @@ func (s *sendPiece) placeAll(topics []string, place func(k int)) (pending []stri
 		}
 	}
 	s.admitAll()
-	return nil
 }
 
 // admitOneByOne lets what did not fit wait, one record at a time, holding nothing for those behind it.

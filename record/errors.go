@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -70,8 +71,8 @@ func (e *Error) Error() string {
 	place := "samsa: "
 	switch {
 	case e.Topic == "":
-	case errors.Is(e.Err, ErrUnknownTopic) && e.Err != ErrUnknownTopic:
-		place += fmt.Sprintf("topic %q ", e.Topic) // the reason goes on with "does not exist"
+	case errors.Is(e.Err, ErrUnknownTopic) && strings.HasPrefix(e.Err.Error(), "does not exist"):
+		place += fmt.Sprintf("topic %q ", e.Topic) // the subject of the sentence
 	case e.Partition < 0:
 		place += fmt.Sprintf("topic %q: ", e.Topic)
 	default:
