@@ -340,7 +340,7 @@ func readError(err error) error {
 	if errors.Is(err, ErrMalformed) || errors.Is(err, ErrNotKafka) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }
 
 // writeError tells a broken connection from a broker that does not read.
@@ -348,5 +348,5 @@ func writeError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%w: the broker takes no bytes", ErrRequestTimeout)
 	}
-	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }

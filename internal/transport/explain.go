@@ -18,9 +18,9 @@ func (h *handshake) explain(err error) error {
 	case errors.Is(err, ErrMalformed):
 		return fmt.Errorf("%w: %w", ErrNotKafka, err)
 	case !h.reader.known && isEndedByPeer(err):
-		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions)%s: %w", ErrDisconnected, h.whyClosed(), err)
+		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions)%s: %w", ErrDisconnected, h.whyClosed(), plain(err))
 	}
-	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }
 
 // whyClosed names what closes a connection before any answer.
@@ -29,7 +29,7 @@ func (h *handshake) whyClosed() string {
 		return ", though this address has answered before: perhaps max.connections.per.ip or max.connections of the broker is reached, " +
 			"the broker is stopping, or a proxy cannot reach it"
 	}
-	return ": a broker older than 0.10, a listener that wants TLS or SASL, or no Kafka broker"
+	return ": a broker older than 0.10, a listener that wants TLS or SASL, or no Kafka broker; use a plaintext listener, or a dialer for TLS"
 }
 
 // whySilent says what a server does that accepts a connection and sends nothing.
@@ -48,11 +48,11 @@ func (c *Conn) explainDo(key protocol.APIKey, err error) error {
 		return err
 	}
 	explained := *e
-	explained.Err = fmt.Errorf("it answered ApiVersions and closed the connection upon the first %v request: perhaps a listener that wants SASL: %w", key, e.Err)
+	explained.Err = fmt.Errorf("it answered ApiVersions and closed the connection upon the first %v request: perhaps a listener that wants SASL, which is not supported yet: %w", key, e.Err)
 	return &explained
 }
 
-// plainError is a failure to connect, in few words.
+// plainError is a failure of the network, in few words.
 type plainError struct {
 	text string
 	err  error
@@ -61,7 +61,8 @@ type plainError struct {
 func (e *plainError) Error() string { return e.text }
 func (e *plainError) Unwrap() error { return e.err }
 
-// plain shortens the standard library's text of a failure to connect: the address and the name of the system call tell nothing new.
+// plain shortens the standard library's text of a failure to connect, read or write: the addresses and the name of the system call are
+// nothing new.
 func plain(err error) error {
 	var failed *net.OpError
 	var unresolved *net.DNSError
@@ -69,7 +70,7 @@ func plain(err error) error {
 	switch {
 	case errors.As(err, &unresolved) && unresolved.IsNotFound:
 		return &plainError{"no such host", err}
-	case errors.As(err, &failed) && failed.Op == "dial" && errors.As(failed.Err, &system):
+	case errors.As(err, &failed) && errors.As(failed.Err, &system):
 		return &plainError{system.Err.Error(), err}
 	}
 	return err
@@ -87,7 +88,7 @@ func (c *Conn) lacks(key protocol.APIKey) error {
 	_, votes := c.apis[vote]
 	_, registers := c.apis[brokerRegistration]
 	if votes || registers {
-		return fmt.Errorf("%w; it may be a KRaft controller's listener: use the address of a broker's listener", err)
+		return fmt.Errorf("%w; this is a KRaft controller's listener: use the address of a broker's listener", err)
 	}
 	return err
 }
