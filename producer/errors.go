@@ -46,6 +46,8 @@ var (
 	ErrRetriesExhausted = record.ErrRetriesExhausted
 	// ErrDisconnected: the connection broke, or the request timed out, before the answer came.
 	ErrDisconnected = record.ErrDisconnected
+	// ErrUnsupportedVersion: the broker is too old: this client needs Kafka 0.11, and zstd needs Kafka 2.1.
+	ErrUnsupportedVersion = record.ErrUnsupportedVersion
 	// ErrPartitioner: the user's partitioner panicked or chose a partition that the topic does not have.
 	ErrPartitioner = record.ErrPartitioner
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record: it is in

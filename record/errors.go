@@ -39,6 +39,8 @@ var (
 	ErrRetriesExhausted error = &reason{"retries exhausted", "retries_exhausted", FateMaybeWritten}
 	// ErrDisconnected: the connection broke, or the request timed out, before the answer came.
 	ErrDisconnected error = &reason{"disconnected before the answer", "disconnected", FateMaybeWritten}
+	// ErrUnsupportedVersion: the broker is too old for this client, or for the codec.
+	ErrUnsupportedVersion error = &reason{"the broker's version is not supported", "unsupported_version", FateNotWritten}
 	// ErrPartitioner: the partitioner panicked or chose a partition that does not exist.
 	ErrPartitioner error = &reason{"partitioner failed", "partitioner", FateRejected}
 	// ErrNeighbourRejected: the broker rejected another record of the same batch and the rest could not be sent again.

@@ -269,15 +269,20 @@ func (b *broker) isElsewhere(now *cluster.Broker) bool {
 func (b *broker) produceVersion(conn *transport.Conn) (int16, error) {
 	version, err := conn.Version(protocol.Produce)
 	if err != nil {
-		return 0, fmt.Errorf("%w; Kafka 0.11 or newer is needed", err)
+		return 0, unsupported{fmt.Errorf("%w; Kafka 0.11 or newer is needed", err)}
 	}
 	const zstdFrom = 7
 	codec := b.s.cfg.Accumulator.Compressor
 	if version < zstdFrom && codec != nil && codec.Codec() == compress.Zstd {
-		return 0, fmt.Errorf("broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())
+		return 0, unsupported{fmt.Errorf("broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())}
 	}
 	return version, nil
 }
+
+// unsupported is the error of a broker that is too old. Its text names the version that is needed.
+type unsupported struct{ error }
+
+func (e unsupported) Unwrap() []error { return []error{record.ErrUnsupportedVersion, e.error} }
 
 // slowConnection is the time after which the log names a connection that is neither established nor failed.
 const slowConnection = 750 * time.Millisecond

@@ -232,7 +232,11 @@ func (d *identities) finish(id identity, since uint64, err error) {
 			p.mu.Unlock()
 			continue
 		}
-		p.refuse(&record.Error{Err: err, Detail: cureFor(err)})
+		refusal := &record.Error{Err: err, Detail: cureFor(err)}
+		if errors.Is(err, transport.ErrUnsupported) {
+			refusal.Err = unsupported{err}
+		}
+		p.refuse(refusal)
 	}
 }
 

@@ -217,7 +217,8 @@ func TestABrokerWithoutProducerIDsSaysSo(t *testing.T) {
 		began := time.Now()
 		for range 3 {
 			failure := r.send(0, "x").failed(false)
-			require.False(t, record.FateOf(failure) == record.FateNotWritten)
+			require.Equal(t, record.FateNotWritten, record.FateOf(failure))
+			require.Equal(t, "unsupported_version", record.Word(failure))
 			require.Contains(t, failure.Error(), "InitProducerId")
 			require.Contains(t, failure.Error(), "enable.idempotence=false")
 		}
