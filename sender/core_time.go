@@ -53,6 +53,9 @@ func (l *lane) expire(p *parcel) []action {
 }
 
 func (l *lane) expiryDetail(p *parcel) string {
+	if p.tries == 0 && p.lastErr != nil {
+		return fmt.Sprintf("%v passed before it could be written: %v", l.cfg.deliveryTimeout, p.lastErr)
+	}
 	tries := "1 try"
 	if p.tries != 1 {
 		tries = fmt.Sprintf("%d tries", p.tries)
