@@ -2,6 +2,7 @@ package sender
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -381,6 +382,10 @@ func (p *partition) answered(t trip, a answer, now time.Time) {
 	}
 	p.finishLocked(actions, now)
 	if tired {
+		if a.code.Retriable() && !a.code.RefreshMetadata() {
+			p.s.cfg.Logger.Warn("the leader refuses a partition's records: they are sent again, at most until delivery.timeout.ms",
+				"topic", p.acc.Topic(), "partition", p.acc.Index(), "error", &protocol.Error{Code: a.code, Message: a.message})
+		}
 		p.s.cfg.Cluster.RefreshTopic(p.acc.Topic())
 	}
 }
@@ -458,6 +463,9 @@ func (p *partition) carryOut(a action) {
 		}
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: a.offset, LogAppendTime: appended})
 	case actFail:
+		if a.err.Detail == "" && errors.Is(a.err, record.ErrRecordTooLarge) {
+			a.err.Detail = fmt.Sprintf("the batch has %d bytes", len(c.batch.Wire()))
+		}
 		p.s.cfg.Logger.Info("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records", c.batch.Count, "error", a.err)
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})
 	case actReject, actSplit: // a worker has it
