@@ -243,9 +243,12 @@ func (p *Producer) metadataTimeoutOf(ended *cluster.TopicError, err error) error
 
 // whyNoMetadata returns what stood in the way of a topic's metadata, or "". err is the whole error; ended is the part with the reasons.
 func whyNoMetadata(ended *cluster.TopicError, err error) string {
+	var silent *cluster.UnreachableError
 	switch {
 	case ended == nil:
 		return err.Error()
+	case errors.As(ended.Why, &silent) && silent.IsUntried():
+		return ""
 	case ended.Why != nil:
 		return ended.Why.Error()
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,6 +102,11 @@ const namedServers = 20
 
 // Error gives every server with its reason; of very many it gives the first ones.
 func (e *UnreachableError) Error() string { return "no broker answered: " + e.Reasons() }
+
+// IsUntried reports whether no server has been asked yet.
+func (e *UnreachableError) IsUntried() bool {
+	return !slices.ContainsFunc(e.Servers, func(s ServerFailure) bool { return !errors.Is(s.Err, ErrNotTried) })
+}
 
 // Reasons returns every server with its reason.
 func (e *UnreachableError) Reasons() string {
