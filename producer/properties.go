@@ -150,11 +150,11 @@ var configAbsent = [...]struct {
 	{name: "partitioner.rack.aware", allowed: "false", problem: "rack-aware partitioning is not supported yet: remove it"},
 	{name: "producer.", problem: "a prefix of Kafka Connect and Streams: write the property without producer."},
 	{name: "sasl.", problem: "SASL is not supported yet: this producer only connects without authentication"},
-	{name: "security.protocol", allowed: "plaintext", problem: "only PLAINTEXT is supported yet: this producer connects without TLS and without authentication"},
+	{name: "security.protocol", allowed: "plaintext", problem: "only PLAINTEXT is supported yet: this producer connects without TLS and without authentication; for TLS, remove it and set Config.Dialer"},
 	{name: "security.providers", problem: "Java security providers cannot be loaded: remove it"},
 	{name: "spring.cloud.stream.", problem: "a property of Spring: write Kafka's own property instead, such as acks"},
 	{name: "spring.kafka.", problem: "a property of Spring: write Kafka's own property instead, such as acks"},
-	{name: "ssl.", problem: "TLS is not supported yet: this producer only connects in plaintext"},
+	{name: "ssl.", problem: "TLS is not supported yet: this producer only connects in plaintext; for TLS, remove it and set Config.Dialer"},
 	{name: "transaction.two.phase.commit.enable", allowed: "false", problem: "transactions are not supported yet: remove it"},
 	{name: "transactional.id", problem: "transactions are not supported yet: remove it"},
 }

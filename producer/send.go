@@ -169,7 +169,7 @@ func noSuchPartition(name string, t *topic, n int32) *record.Error {
 	var details []string
 	if n < 0 {
 		// The error's place has no negative number.
-		details = append(details, fmt.Sprintf("%d is negative", n))
+		details = append(details, fmt.Sprintf("%d is negative; to let the producer choose, set no Partition", n))
 	}
 	if t != nil {
 		if meta := t.meta.Load(); meta != nil {
