@@ -400,7 +400,7 @@ var mistakes = []mistake{
 		fate: producer.FateNotWritten, reason: "unknown_topic", is: producer.ErrUnknownTopic,
 		log: "topic does not exist: waiting until it exists, at most 5s (topic.metadata.propagation.max.ms)",
 		run: func(s *mistakeScene) error {
-			_, err := s.start(nil).SendAll(s.Context(), []producer.Record{*to(0, "x"), {Topic: "nosuch"}}, nil, nil)[1].Get(s.Context())
+			_, err := s.start(nil).SendAll(s.Context(), []producer.Record{*to(0, "x"), {Topic: "nosuch"}})[1].Get(s.Context())
 			return err
 		},
 	},
@@ -687,7 +687,7 @@ var mistakes = []mistake{
 		run: func(s *mistakeScene) error {
 			ctx, cancel := context.WithCancel(s.Context())
 			cancel()
-			_, err := s.start(nil).SendAll(ctx, []producer.Record{*to(0, "x")}, nil, nil)[0].Get(s.Context())
+			_, err := s.start(nil).SendAll(ctx, []producer.Record{*to(0, "x")})[0].Get(s.Context())
 			return err
 		},
 	},
