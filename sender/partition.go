@@ -383,7 +383,7 @@ func (p *partition) answered(t trip, a answer, now time.Time) {
 	p.finishLocked(actions, now)
 	if tired {
 		if a.code.Retriable() && !a.code.RefreshMetadata() {
-			p.s.cfg.Logger.Warn("the leader refuses a partition's records: they are sent again, at most until delivery.timeout.ms",
+			p.s.cfg.Logger.Warn("the leader refuses a partition's records: the client retries, at most until delivery.timeout.ms",
 				"topic", p.acc.Topic(), "partition", p.acc.Index(), "error", &protocol.Error{Code: a.code, Message: a.message})
 		}
 		p.s.cfg.Cluster.RefreshTopic(p.acc.Topic())
