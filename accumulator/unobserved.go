@@ -22,7 +22,6 @@ type suspects struct {
 	mu      sync.Mutex
 	results []suspect
 	timer   *time.Timer // runs while there are any
-	ended   bool        // the producer is closed: nobody waits any more
 	first   []suspect   // the first failures of all, for FirstUnobserved
 }
 
@@ -41,7 +40,7 @@ func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	s := &a.suspects
 	s.noteFirst(suspect{result: r, err: err})
 	s.mu.Lock()
-	reportsLater := !s.ended && len(s.results) < mostSuspects
+	reportsLater := len(s.results) < mostSuspects
 	if reportsLater {
 		s.results = append(s.results, suspect{result: r, err: err})
 		if s.timer == nil {
@@ -54,12 +53,11 @@ func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	}
 }
 
-// ReportUnobserved reports the failures that nobody has asked for without waiting any longer, and from now on at once: the
-// producer has closed.
+// ReportUnobserved reports the failures that nobody has asked for so far without a further wait: the producer closes. A record that is sent
+// after that has its second as before, in which somebody may ask for it.
 func (a *Accumulator) ReportUnobserved() {
 	s := &a.suspects
 	s.mu.Lock()
-	s.ended = true
 	if s.timer != nil {
 		s.timer.Stop()
 	}

@@ -63,7 +63,7 @@ func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
 // Unobserved logs failures that nobody listens for.
 func (l *listener) Unobserved(n int, err *record.Error) {
-	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason", err.Err.Error())
+	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason", record.Word(err))
 }
 
 // plural returns "1 thing" or "n things".
