@@ -10,6 +10,7 @@ import (
 	"log"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/gosamsa/samsa/producer"
 )
@@ -27,10 +28,17 @@ func run(ctx context.Context, servers []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.Close(ctx)) }() // delivers what is buffered
+	defer func() { // Close delivers the buffered records, within its own context
+		limit, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, p.Close(limit))
+	}()
+	if err := p.Ping(ctx); err != nil {
+		return err // with each server's reason
+	}
 
 	record := producer.Record{Topic: "greetings", Key: []byte("me"), Value: []byte("hello")}
-	metadata, err := p.Send(ctx, &record, nil).Get(ctx) // Get waits until the broker has the record
+	metadata, err := p.SendSync(ctx, &record) // waits until the record is acknowledged or has failed
 	if err != nil {
 		return err
 	}

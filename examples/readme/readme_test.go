@@ -49,8 +49,8 @@ func TestEveryBlockOfTheReadmeHasItsTest(t *testing.T) {
 		count[b[1]]++
 	}
 	fences := strings.Count("\n"+string(text), "\n```")
-	require.Equal(t, map[string]int{"sh": 2, "text": 2, "go": 8, "properties": 1}, count)
-	require.Equal(t, 2*(2+2+8+1), fences, "a block that the tests do not see")
+	require.Equal(t, map[string]int{"sh": 4, "text": 3, "go": 10, "properties": 1}, count)
+	require.Equal(t, 2*(4+3+10+1), fences, "a block that the tests do not see")
 }
 
 func TestTheReadmesCodeIsTheCodeThatTheseTestsRun(t *testing.T) {
@@ -61,12 +61,12 @@ func TestTheReadmesCodeIsTheCodeThatTheseTestsRun(t *testing.T) {
 
 	snippets, err := os.ReadFile(filepath.Join(repository, "examples", "readme", "snippets_test.go"))
 	require.NoError(t, err)
-	for _, s := range regexp.MustCompile(`(?ms)^(\t+)// README\n(.*?)^\t+// end$`).FindAllStringSubmatch(string(snippets), -1) {
+	for _, s := range regexp.MustCompile(`(?ms)^(\t*)// README\n(.*?)^\t*// end$`).FindAllStringSubmatch(string(snippets), -1) {
 		var dedented strings.Builder
 		for line := range strings.Lines(s[2]) {
 			dedented.WriteString(strings.TrimPrefix(line, s[1]))
 		}
-		want = append(want, dedented.String())
+		want = append(want, strings.Trim(dedented.String(), "\n")+"\n")
 	}
 	require.Equal(t, want, blocks(t, "go"))
 }
@@ -78,15 +78,41 @@ func TestTheReadmesProgramSendsItsRecord(t *testing.T) {
 	require.Equal(t, "partition 0, offset 0\n", runLine(t, "go -C examples run ./readme "+broker.ListenAddrs()[0]))
 }
 
-// The first command is run as it stands and prints what the README says, but for the figures that differ from run to run. The second
-// one is what runs this test: here it only lists its stages.
+// The first command runs as it stands and prints the README's text, except the figures that differ from run to run. The last one runs this
+// test: here it only lists its stages.
 func TestTheReadmesCommandsRun(t *testing.T) {
 	commands := blocks(t, "sh")
-	require.Len(t, commands, 2)
 	changing := regexp.MustCompile(`127\.0\.0\.1:\d+|partition \d+|offset \d+|: \d+ records`)
 	printed := changing.ReplaceAllString(runLine(t, strings.TrimSpace(commands[0])), "…")
 	require.Equal(t, changing.ReplaceAllString(blocks(t, "text")[0], "…"), printed)
-	require.Contains(t, runLine(t, strings.TrimSpace(commands[1])+" -list"), "unit")
+	require.Contains(t, runLine(t, strings.TrimSpace(commands[len(commands)-1])+" -list"), "unit")
+}
+
+// The commands of a clone run word for word, in a new module with the first program. Only the clone itself is a copy of this repository.
+func TestTheReadmesProgramBuildsWithAClone(t *testing.T) {
+	commands := blocks(t, "sh")
+	require.Equal(t, "go get github.com/gosamsa/samsa\n", commands[1])
+	lines := strings.Split(strings.TrimSpace(commands[2]), "\n")
+	require.Equal(t, "git clone https://github.com/gosamsa/samsa ../samsa", lines[0])
+	clone := checkout(t)
+	module := filepath.Join(filepath.Dir(clone), "app")
+	require.NoError(t, os.Mkdir(module, 0o700))
+	require.NoError(t, os.Rename(clone, filepath.Join(filepath.Dir(clone), "samsa")))
+	require.NoError(t, os.WriteFile(filepath.Join(module, "main.go"), []byte(blocks(t, "go")[0]), 0o600))
+	runCommand(t, module, nil, "go", "mod", "init", "example.com/app")
+	for _, line := range lines[1:] {
+		runCommand(t, module, nil, strings.Fields(line)...)
+	}
+	mod, err := os.ReadFile(filepath.Join(module, "go.mod"))
+	require.NoError(t, err)
+	for line := range strings.Lines(blocks(t, "text")[1]) {
+		require.Contains(t, string(mod), "\n"+line)
+	}
+
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "greetings"))
+	require.NoError(t, err)
+	defer broker.Close()
+	require.Equal(t, "partition 0, offset 0\n", runCommand(t, module, nil, "go", "run", ".", broker.ListenAddrs()[0]))
 }
 
 // runCommand runs a command in a folder, without a shell, and returns its output.

@@ -2,8 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
 	"log"
+	"log/slog"
+	"math/big"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -11,9 +20,10 @@ import (
 	"github.com/gosamsa/samsa/examples/internal/lab"
 	"github.com/gosamsa/samsa/producer"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// The README's shorter pieces of code. What stands between "// README" and "// end" is there word for word.
+// The README's shorter pieces of code, in its order. The README has the lines between "// README" and "// end" word for word.
 
 func open(t *testing.T, topics ...string) (*lab.Lab, *producer.Producer) {
 	t.Helper()
@@ -33,6 +43,31 @@ func requireRead(t *testing.T, l *lab.Lab, topic string, count int) {
 	require.Len(t, read, count)
 }
 
+func TestReadmeHandlesFates(t *testing.T) {
+	_, p := open(t, "fates")
+	tell := func(ctx context.Context, record *producer.Record) (next string) {
+		// README
+		_, err := p.SendSync(ctx, record)
+		switch producer.FateOf(err) {
+		case producer.FateAcknowledged:
+			next = "done"
+		case producer.FateNotWritten:
+			next = "send the record again, now or after a restart"
+		case producer.FateRejected:
+			next = "put the record into the reject file"
+		case producer.FateMaybeWritten:
+			next = "decide: a second Send may duplicate the record"
+		}
+		// end
+		return next
+	}
+	require.Equal(t, "done", tell(t.Context(), &producer.Record{Topic: "fates"}))
+	require.Contains(t, tell(t.Context(), &producer.Record{Topic: "no topic"}), "reject file")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Contains(t, tell(ended, &producer.Record{Topic: "fates"}), "again, now or after a restart")
+}
+
 func TestReadmeSendsWithoutWaiting(t *testing.T) {
 	l, p := open(t, "clicks")
 	ctx := t.Context()
@@ -47,7 +82,7 @@ func TestReadmeSendsWithoutWaiting(t *testing.T) {
 			}
 		})
 	}
-	err := p.Flush(ctx) // now each has its outcome, and its callback has returned
+	err := p.Flush(ctx) // returns after the outcome and the callback of each record
 	// end
 	require.NoError(t, err)
 	requireRead(t, l, "clicks", 1000)
@@ -70,26 +105,94 @@ func TestReadmeSendsASlice(t *testing.T) {
 	requireRead(t, l, "slices", 300)
 }
 
-func TestReadmeTellsWhatBecameOfARecord(t *testing.T) {
-	_, p := open(t, "fates")
-	tell := func(ctx context.Context, record *producer.Record) (next string) {
-		// README
-		_, err := p.Send(ctx, record, nil).Get(ctx)
-		switch producer.FateOf(err) {
-		case producer.FateAcknowledged:
-			next = "done"
-		case producer.FateNotWritten:
-			next = "send it again, now or after a restart"
-		case producer.FateRejected:
-			next = "put it into the reject file: it would be refused again"
-		case producer.FateMaybeWritten:
-			next = "decide: sent again, it may be in the log twice"
-		}
-		// end
-		return next
+func TestReadmeEncryptsConnections(t *testing.T) {
+	certificate, roots := selfSigned(t)
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "secret"), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
+	require.NoError(t, err)
+	defer broker.Close()
+	servers := broker.ListenAddrs()
+	// README
+	cfg := producer.DefaultConfig(servers...)
+	dialer := &tls.Dialer{Config: &tls.Config{RootCAs: roots}} // nil RootCAs are those of the system
+	cfg.Dialer = dialer.DialContext
+	// end
+	p, err := producer.New(cfg)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close(context.WithoutCancel(t.Context()))) }()
+	require.NoError(t, p.Ping(t.Context()))
+	for range 100 {
+		_, err = p.SendSync(t.Context(), &producer.Record{Topic: "secret", Value: []byte("value")})
+		require.NoError(t, err)
 	}
-	require.Equal(t, "done", tell(t.Context(), &producer.Record{Topic: "fates"}))
-	require.Contains(t, tell(t.Context(), &producer.Record{Topic: "no topic"}), "reject file")
+
+	stranger := producer.DefaultConfig(servers...)
+	stranger.Logger = slog.New(slog.DiscardHandler)
+	stranger.Dialer = (&tls.Dialer{Config: &tls.Config{RootCAs: x509.NewCertPool()}}).DialContext
+	require.ErrorContains(t, ping(t, stranger), "certificate signed by unknown authority")
+	stranger.Dialer = nil
+	require.Error(t, ping(t, stranger), "the listener accepts plaintext")
+}
+
+// ping opens a producer for one Ping.
+func ping(t *testing.T, cfg producer.Config) error {
+	t.Helper()
+	p, err := producer.New(cfg)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.Close(context.WithoutCancel(t.Context()))) }()
+	return p.Ping(t.Context())
+}
+
+// selfSigned makes a certificate for 127.0.0.1, and a pool that trusts it.
+func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	parsed, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+// README
+
+// sender has the methods of *producer.Producer that the shop calls.
+type sender interface {
+	SendSync(ctx context.Context, r *producer.Record) (producer.Metadata, error)
+}
+
+// failing is a fake sender: every record fails with err.
+type failing struct{ err error }
+
+func (f failing) SendSync(context.Context, *producer.Record) (producer.Metadata, error) {
+	return producer.Metadata{Partition: -1, Offset: -1}, f.err
+}
+
+// end
+
+func TestReadmeFakesASender(t *testing.T) {
+	var _ sender = (*producer.Producer)(nil)
+	for fate, errs := range map[producer.Fate][]error{
+		producer.FateAcknowledged: {nil},
+		producer.FateNotWritten:   {producer.ErrBufferFull, producer.ErrClosed, producer.ErrUnknownTopic},
+		producer.FateRejected:     {producer.ErrRecordTooLarge, &producer.BrokerError{Code: producer.CodeTopicAuthorizationFailed}},
+		producer.FateMaybeWritten: {producer.ErrDisconnected, io.ErrUnexpectedEOF},
+	} {
+		for _, want := range errs {
+			var fake sender = failing{want}
+			_, err := fake.SendSync(t.Context(), &producer.Record{Topic: "orders"})
+			require.Equal(t, fate, producer.FateOf(err), "%v", want)
+		}
+	}
+	_, err := producer.Future{}.Get(t.Context())
+	require.ErrorIs(t, err, producer.ErrNoRecord)
 }
 
 func TestReadmeShutsDown(t *testing.T) {
@@ -135,10 +238,10 @@ func TestReadmeLoadsProperties(t *testing.T) {
 	// README
 	cfg, err := producer.LoadProperties("producer.properties")
 	if err != nil {
-		log.Fatal(err) // all that is wrong with the file, at once
+		log.Fatal(err) // every problem of the file, with file and line
 	}
 	for _, notice := range cfg.Notices() {
-		log.Print(notice) // here: key.serializer means nothing in Go and is passed over
+		log.Print(notice) // here: key.serializer has no effect in Go
 	}
 	// end
 	require.Equal(t, producer.CompressionZstd, cfg.Compression)
