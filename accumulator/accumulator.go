@@ -174,21 +174,6 @@ func (a *Accumulator) Flush(ctx context.Context) error {
 	return nil
 }
 
-// FlushRefused waits until the callbacks of all records refused before it have returned, or until ctx ends, like Flush.
-func (a *Accumulator) FlushRefused(ctx context.Context) error {
-	done := a.refusals.flush()
-	if done == nil {
-		return nil
-	}
-	began := time.Now()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return interrupted(ctx, []flushing{{nil, done}}, began)
-	}
-}
-
 // PendingCallbacks returns how many records have their outcome while their callback or interceptors have not returned. For a partition whose
 // callback has run since before Close, it counts up to 7 returned ones too.
 func (a *Accumulator) PendingCallbacks() int {

@@ -593,7 +593,10 @@ func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 			add(p, value("another"), Hook{}, nil)
 		}
 	}}})
-	a.ReportUnobserved() // from now on at once
+	for range mostSuspects { // further failures are reported at once
+		a.Fail(&record.Error{Topic: "other", Err: record.ErrInvalidTopic}, Hook{})
+	}
+	defer a.suspects.timer.Stop()
 	p = a.Topic("t").Partition(0)
 	putMany(t, p, 0, 3)
 	require.Equal(t, 3, p.FailWaiting(time.Time{}, &record.Error{Err: errors.New("no")}))

@@ -157,7 +157,7 @@ func TestFlushWaitsForCallbacksOfRecordsThatWereRefusedBeforeIt(t *testing.T) {
 		a.Fail(tooLarge(), Hook{One: func(record.Metadata, error) { <-hold }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		for _, flush := range []func(context.Context) error{a.Flush, a.FlushRefused} {
+		for _, flush := range []func(context.Context) error{a.Flush} {
 			err := flush(ctx)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorContains(t, err, "callbacks of records that failed before they were buffered have not returned")
@@ -174,8 +174,8 @@ func TestFlushWaitsForCallbacksOfRecordsThatWereRefusedBeforeIt(t *testing.T) {
 		require.NoError(t, <-flushed)
 		require.Equal(t, 1, a.PendingCallbacks())
 		close(later)
-		require.NoError(t, a.FlushRefused(t.Context()))
-		require.NoError(t, a.FlushRefused(t.Context()), "nothing is left")
+		require.NoError(t, a.Flush(t.Context()))
+		require.NoError(t, a.Flush(t.Context()), "nothing is left")
 		requireEmpty(t, a)
 	})
 }

@@ -56,9 +56,9 @@ func (p *Producer) Close(ctx context.Context) error {
 		p.close(record.ErrClosed)
 		p.acc.Close(&record.Error{Partition: -1, Err: record.ErrClosed})
 	})
-	err := p.acc.Flush(ctx)
+	err := p.waiting.wait(ctx) // they end at once
 	if err == nil {
-		err = p.acc.FlushRefused(ctx) // Sends that waited when Close began
+		err = p.acc.Flush(ctx)
 	}
 	if err != nil {
 		c.abort.Do(func() {

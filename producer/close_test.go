@@ -249,16 +249,15 @@ func TestCloseReportsPendingCallbacksAndCloseAgainWaitsForThem(t *testing.T) {
 	})
 }
 
+// The first record may still find room, for the buffer becomes free when Close begins.
 func TestCloseWaitsForTheCallbacksOfSendsThatItFails(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := crammed(t, c)
 		var returned atomic.Int32
 		for _, r := range []*producer.Record{sized(8000), {Topic: "unknown"}} {
-			go p.Send(context.Background(), r, func(_ producer.Metadata, err error) {
+			go p.Send(context.Background(), r, func(producer.Metadata, error) {
 				time.Sleep(time.Second)
-				if errors.Is(err, producer.ErrClosed) {
-					returned.Add(1)
-				}
+				returned.Add(1)
 			})
 		}
 		synctest.Wait()

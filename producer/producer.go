@@ -40,6 +40,7 @@ type Producer struct {
 	snapshot atomic.Pointer[chan struct{}]         // closed when there is a newer one
 	idle     idleTopics                            // guarded by topicsMu
 
+	waiting waitingCalls
 	closing context.Context // ends when Close begins
 	closed  atomic.Bool     // the same, for who only looks
 	close   context.CancelCauseFunc

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
@@ -131,7 +132,7 @@ func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Pa
 		// It was forgotten between two lines of this function.
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout}
 	}
-	n, failed := p.chooser.choose(r, &meta.view)
+	n, failed := p.choose(wait, r, &meta.view)
 	if failed == nil && n >= meta.view.partitions {
 		failed = p.awaitPartition(wait, t, n)
 	}
@@ -146,6 +147,15 @@ func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Pa
 	}
 	t, part, failed := p.lookUpAgain(wait, r.Topic, n)
 	return t, part, r, failed
+}
+
+// choose asks the partitioner, which is the user's code and may block. Close does not wait for it.
+func (p *Producer) choose(wait *budget, r *Record, view *TopicView) (int32, *record.Error) {
+	if wait != nil && wait.ctx != nil && p.chooser.custom != nil {
+		p.waiting.leave()
+		defer p.waiting.enter()
+	}
+	return p.chooser.choose(r, view)
 }
 
 // lookUpAgain returns the new partition in place of one that was forgotten a moment ago.
@@ -331,6 +341,7 @@ func (b *budget) context() context.Context {
 	if b.ctx != nil {
 		return b.ctx
 	}
+	b.p.waiting.enter()
 	if b.user == nil {
 		b.user = context.Background()
 	}
@@ -342,6 +353,7 @@ func (b *budget) context() context.Context {
 	}
 	b.ctx = ctx
 	b.stop = func() {
+		b.p.waiting.leave()
 		unhook()
 		cancelTimeout()
 		cancel(nil)
@@ -352,5 +364,54 @@ func (b *budget) context() context.Context {
 func (b *budget) end() {
 	if b.stop != nil {
 		b.stop()
+	}
+}
+
+// waitingCalls counts the calls that wait, or have waited and have not returned. Close waits for them: their records fail or are appended
+// before Close looks for the last outcome. mu is a leaf.
+type waitingCalls struct {
+	mu   sync.Mutex
+	n    int
+	none chan struct{} // closed when n is zero; nil while nobody waits for that
+}
+
+func (w *waitingCalls) enter() {
+	w.mu.Lock()
+	w.n++
+	w.mu.Unlock()
+}
+
+func (w *waitingCalls) leave() {
+	w.mu.Lock()
+	w.n--
+	none := w.none
+	if w.n > 0 {
+		none = nil
+	} else {
+		w.none = nil
+	}
+	w.mu.Unlock()
+	if none != nil {
+		close(none)
+	}
+}
+
+// wait returns when there is no such call, or when ctx ends.
+func (w *waitingCalls) wait(ctx context.Context) error {
+	w.mu.Lock()
+	if w.n == 0 {
+		w.mu.Unlock()
+		return nil
+	}
+	if w.none == nil {
+		w.none = make(chan struct{})
+	}
+	none := w.none
+	w.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return accumulator.ContextError(ctx)
 	}
 }
