@@ -71,7 +71,7 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			require.Equal(t, "t/0@5", s.acks[1])
 			a.ReportUnobserved()
 			synctest.Wait()
-			require.Zero(t, a.Unobserved()-int64(len(s.unobserved)))
+			require.Zero(t, a.Unobserved()-int64(len(s.reports())))
 		})
 	}
 }

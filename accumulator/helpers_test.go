@@ -230,6 +230,13 @@ func (s *spy) Unobserved(n int, err *record.Error) {
 	s.unobserved = append(s.unobserved, n)
 }
 
+// reports returns how many failures each report had so far.
+func (s *spy) reports() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.unobserved)
+}
+
 func outcomeText(md record.Metadata, err error) string {
 	if err != nil {
 		return errors.Unwrap(err).Error()

