@@ -278,3 +278,24 @@ func TestPartitionsForIsBoundedByADeadlineAlone(t *testing.T) {
 		}
 	})
 }
+
+func TestTrySendSaysUnknownTopicAsSoonAsAResponseHasSaidSo(t *testing.T) {
+	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+		try := func() error {
+			_, err := p.TrySend(&Record{Topic: "nosuch"}, nil).Get(context.Background())
+			return err
+		}
+		require.ErrorIs(t, try(), ErrMetadataTimeout, "nobody has said anything yet")
+		for range 20 {
+			time.Sleep(700 * time.Millisecond)
+			err := try()
+			require.ErrorIs(t, err, ErrUnknownTopic)
+			require.Equal(t, FateNotWritten, FateOf(err))
+			require.NotContains(t, err.Error(), "being fetched")
+		}
+		c.CreateTopic("nosuch", 1)
+		require.ErrorIs(t, try(), ErrUnknownTopic, "the client asks again")
+		time.Sleep(2 * time.Second)
+		require.NoError(t, try())
+	})
+}

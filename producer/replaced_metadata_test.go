@@ -61,7 +61,7 @@ func TestATopicThatOnlyTheFormerClusterHadIsWaitedFor(t *testing.T) {
 		c.Replace("another")
 		time.Sleep(time.Second)
 		_, err = p.TrySend(&producer.Record{Topic: "later"}, nil).Get(t.Context())
-		require.ErrorIs(t, err, producer.ErrMetadataTimeout)
+		require.ErrorIs(t, err, producer.ErrUnknownTopic)
 		brokerCode(t, err, "UNKNOWN_TOPIC_OR_PARTITION")
 		time.AfterFunc(3*time.Second, func() { c.CreateTopic("later", 1) })
 		_, err = p.Send(t.Context(), &producer.Record{Topic: "later"}, nil).Get(t.Context())

@@ -217,11 +217,11 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 		failed.Err = &unknownTopic{missing}
 	case ended != nil && errors.As(ended.Err, &final):
 		failed.Err, failed.Fate = final, record.CertainFate(final)
+	case ended != nil && ended.Missing != nil:
+		failed.Err = &unknownTopic{ended.Missing}
 	case wait == nil:
 		failed.Err = &metadataTimeout{text: "no metadata for the topic yet", reason: brokersReason(ended)}
 		failed.Detail = because("it is being fetched", whyNoMetadata(ended, err))
-	case ended != nil && ended.Missing != nil:
-		failed.Err = &unknownTopic{ended.Missing}
 	default:
 		failed.Err = p.metadataTimeoutOf(ended, err)
 	}

@@ -68,7 +68,7 @@ type Error struct {
 	Err error
 }
 
-// Error gives the place, the reason, the detail, and whether the record may have been written.
+// Error gives the place, the reason, the detail, and the fate.
 func (e *Error) Error() string {
 	place := "samsa: "
 	switch {
@@ -80,14 +80,11 @@ func (e *Error) Error() string {
 	default:
 		place += fmt.Sprintf("topic %q partition %d: ", e.Topic, e.Partition)
 	}
-	fate := " (not written)"
-	if FateOf(e) == FateMaybeWritten {
-		fate = " (maybe written)"
+	text := place + e.Err.Error()
+	if e.Detail != "" {
+		text += ": " + e.Detail
 	}
-	if e.Detail == "" {
-		return place + e.Err.Error() + fate
-	}
-	return place + e.Err.Error() + ": " + e.Detail + fate
+	return text + " (" + FateOf(e).String() + ")"
 }
 
 // Is finds [ErrRecordTooLarge] also where a broker refused the record for its size.

@@ -21,15 +21,15 @@ func TestPartitionZeroAndNoChoiceAreTold(t *testing.T) {
 	require.NotEqual(t, none, PartitionOf(0))
 }
 
-func TestErrorsSayWhereWhyAndWhetherTheRecordMayBeWritten(t *testing.T) {
+func TestErrorsSayWhereWhyAndTheFate(t *testing.T) {
 	for _, c := range []struct {
 		err  Error
 		want string
 	}{
-		{Error{Err: ErrNoRecord}, "samsa: no record (not written)"},
-		{Error{Partition: -1, Topic: "t", Err: ErrInvalidTopic}, `samsa: topic "t": invalid topic name (not written)`},
+		{Error{Err: ErrNoRecord}, "samsa: no record (rejected)"},
+		{Error{Partition: -1, Topic: "t", Err: ErrInvalidTopic}, `samsa: topic "t": invalid topic name (rejected)`},
 		{Error{Partition: 3, Topic: "t", Err: ErrRecordTooLarge, Detail: "5 bytes, 4 at most"},
-			`samsa: topic "t" partition 3: record is too large: 5 bytes, 4 at most (not written)`},
+			`samsa: topic "t" partition 3: record is too large: 5 bytes, 4 at most (rejected)`},
 		{Error{Partition: 0, Topic: "t", Err: context.Canceled, Fate: FateMaybeWritten},
 			`samsa: topic "t" partition 0: context canceled (maybe written)`},
 	} {

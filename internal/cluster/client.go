@@ -206,7 +206,12 @@ func (c *Client) awaited(ctx context.Context, e *entry) error {
 	case over == nil || c.Snapshot().Topic(e.name) != nil || e.failure != nil:
 		return nil
 	}
-	err := &TopicError{Topic: e.name, Err: over, Why: c.whyNot(e)}
+	return c.unknownYet(e, over)
+}
+
+// unknownYet is the error of a call that ends with reason before the topic is known. It needs mu.
+func (c *Client) unknownYet(e *entry, reason error) *TopicError {
+	err := &TopicError{Topic: e.name, Err: reason, Why: c.whyNot(e)}
 	var answer *protocol.Error
 	if !e.unknownSince.IsZero() && errors.As(err.Why, &answer) && reactionTo(answer.Code).topic == absent {
 		err.Missing = &MissingError{Code: answer.Code, After: time.Since(e.unknownSince)}
@@ -233,11 +238,18 @@ func (c *Client) TopicNow(name string) (*Topic, error) {
 	if t := c.Snapshot().Topic(name); t != nil {
 		return t, nil // it became known while this goroutine waited for the lock
 	}
-	e := c.track(name, now)
-	if e.failure != nil {
-		return nil, &TopicError{Topic: name, Err: e.failure}
+	var missing *MissingError
+	if e := c.topics.all[name]; e != nil {
+		errors.As(e.failure, &missing)
 	}
-	return nil, &TopicError{Topic: name, Err: ErrPending, Why: c.whyNot(e)}
+	e := c.track(name, now)
+	switch {
+	case e.failure != nil:
+		return nil, &TopicError{Topic: name, Err: e.failure}
+	case missing != nil: // the last response counts until the next one
+		return nil, &TopicError{Topic: name, Err: missing}
+	}
+	return nil, c.unknownYet(e, ErrPending)
 }
 
 // track wants a topic. It needs mu.
