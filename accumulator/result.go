@@ -80,6 +80,17 @@ type exception struct {
 	err        *record.Error
 }
 
+// Settled returns the result of one record whose outcome is given. It belongs to no accumulator.
+func Settled(md record.Metadata, err *record.Error) *Result {
+	r := &Result{
+		part:    &Partition{topic: &Topic{name: md.Topic}, index: md.Partition},
+		outcome: Outcome{BaseOffset: md.Offset, LogAppendTime: -1, Err: err},
+	}
+	r.times.add(0, md.Timestamp.UnixMilli())
+	r.settled.Store(true)
+	return r
+}
+
 // Wait readies the batch of record i and waits for that record's outcome, or for ctx. An error of ctx says that the record
 // may be written: it is still on its way.
 func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {

@@ -18,6 +18,20 @@ type Future struct {
 
 var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "this Future came from no Send"}
 
+// NewFuture returns a Future that has its outcome already. A test double of a [Producer] returns it from its Send. err is nil for an acknowledged
+// record; the [FateOf] what Get returns is that of err. If err is not an [*Error], Get returns an *Error that wraps it.
+func NewFuture(md Metadata, err error) Future {
+	if err == nil {
+		return Future{result: accumulator.Settled(md, nil)}
+	}
+	var failed *record.Error
+	if !errors.As(err, &failed) {
+		failed = &record.Error{Topic: md.Topic, Partition: md.Partition, Fate: record.FateOf(err), Err: err}
+	}
+	md.Offset = -1
+	return Future{result: accumulator.Settled(md, failed)}
+}
+
 // Get waits until the record has its outcome and returns its place in the log, or why it has none. Waiting readies the
 // record's batch: linger.ms is for those who do not wait.
 //

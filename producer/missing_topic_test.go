@@ -231,6 +231,9 @@ func TestPingIsOneRoundTripOrEachServersReason(t *testing.T) {
 		err := p.Ping(nil) //nolint:staticcheck // nil is Background
 		require.ErrorContains(t, err, "samsa: ping: no broker answered: broker-1:9092: ")
 		require.Less(t, time.Since(began), time.Second)
+		require.ErrorIs(t, err, ErrMetadataTimeout)
+		require.Equal(t, "metadata_timeout", Reason(err))
+		require.Equal(t, FateNotWritten, FateOf(err))
 		c.StartBroker(1)
 		require.NoError(t, p.Ping(context.Background()))
 		require.Zero(t, len(c.Produces()))
@@ -245,6 +248,7 @@ func TestPingIsOneRoundTripOrEachServersReason(t *testing.T) {
 		require.ErrorContains(t, err, "broker-1:9092: no answer yet for 5s")
 		require.Equal(t, 1, strings.Count(err.Error(), "deadline"), err.Error())
 		require.Equal(t, 5*time.Second, time.Since(began), "the deadline bounds it alone")
+		require.Equal(t, "context_deadline_exceeded", Reason(err))
 		began = time.Now()
 		err = p.Ping(context.Background())
 		require.NotErrorIs(t, err, context.DeadlineExceeded)

@@ -204,10 +204,17 @@ func (p *Producer) Ping(ctx context.Context) error {
 	case errors.As(err, &silent) && wait.user.Err() != nil:
 		return fmt.Errorf("samsa: ping: %w: %w", accumulator.ContextError(wait.user), silent)
 	case errors.As(err, &silent) && wait.context().Err() != nil:
-		return fmt.Errorf("samsa: ping: no broker answered for %v (MaxBlock): %w", p.cfg.MaxBlock, silent)
+		return &pingError{fmt.Errorf("no broker answered for %v (MaxBlock): %w", p.cfg.MaxBlock, silent)}
 	}
-	return fmt.Errorf("samsa: ping: %w", err)
+	return &pingError{err}
 }
+
+// pingError is ErrMetadataTimeout of a Ping, with the reason of each server.
+type pingError struct{ err error }
+
+func (e *pingError) Error() string { return "samsa: ping: " + e.err.Error() }
+
+func (e *pingError) Unwrap() []error { return []error{record.ErrMetadataTimeout, e.err} }
 
 // PartitionsFor returns the topic's partitions. A ctx with a deadline bounds the wait for them alone; else MaxBlock does, or the end of ctx.
 // Called before the first Send it keeps that one from waiting. The error is an [*Error], as of a Send.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -147,7 +149,16 @@ func (o *Options) dial(ctx context.Context, target string) (byteStream, error) {
 		}
 		return guard(nc, o.Logger), nil
 	}
-	nc, err := runUser(o, "dialer", target, func() (net.Conn, error) { return o.Dialer(ctx, "tcp", target) })
+	nc, err := runUser(o, "dialer", target, func() (net.Conn, error) {
+		nc, err := o.Dialer(ctx, "tcp", target)
+		for _, end := range []error{io.EOF, syscall.ECONNRESET} {
+			if errors.Is(err, end) {
+				err = fmt.Errorf("%w: the server closed the connection during the dial: a dialer that makes TLS connections needs a TLS listener", end)
+				break
+			}
+		}
+		return nc, err
+	})
 	switch {
 	case err != nil:
 		return nil, plain(err)

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -251,6 +252,27 @@ func TestADialerThatIgnoresItsContextIsLeftBehindAndItsConnectionClosed(t *testi
 		require.ErrorIs(t, err, io.EOF)
 		require.Equal(t, time.Hour, time.Since(began))
 	})
+}
+
+// A Kafka broker takes a TLS handshake for a request that is too large, and closes the connection.
+func TestATLSDialerAtAPlaintextListenerSaysSo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = nc.Read(make([]byte, 4))
+		_ = nc.Close()
+	}()
+	dialer := &tls.Dialer{Config: &tls.Config{ServerName: "broker"}}
+	_, err = Dial(t.Context(), &Options{Dialer: dialer.DialContext}, l.Addr().String())
+	require.ErrorContains(t, err, ": the server closed the connection during the dial: a dialer that makes TLS connections needs a TLS listener")
+	require.NoError(t, l.Close())
+	<-done
 }
 
 func TestADialerThatReturnsNothingIsAnError(t *testing.T) {
