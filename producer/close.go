@@ -15,13 +15,16 @@ type closer struct {
 	begin sync.Once
 	abort sync.Once
 	end   sync.Once
+	count sync.Once // of the failures that nobody observed
 
 	interceptors *interceptorClosing
 	ended        chan struct{} // closed when nothing of the producer runs any more
 
-	mu   sync.Mutex
-	left sender.Left
-	why  error
+	mu              sync.Mutex
+	left            sender.Left
+	why             error
+	unobserved      int64
+	firstUnobserved error
 }
 
 func (c *closer) init(l *listener) {
@@ -65,6 +68,7 @@ func (p *Producer) Close(ctx context.Context) error {
 			if late {
 				err = fmt.Errorf("its context ended before Close began, give it one of its own: %w", err)
 			}
+			p.countUnobserved() // without the records that fail now
 			left := p.sender.Abort(record.ErrClosed)
 			c.mu.Lock()
 			c.left, c.why = left, err
@@ -75,7 +79,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		// Close cuts all connections before its first wait.
 		p.sender.Cut()
 		p.cluster.Close()
-		p.acc.ReportUnobserved()
+		p.countUnobserved()
 		go p.finish(ctx)
 	})
 	select {
@@ -83,6 +87,17 @@ func (p *Producer) Close(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return p.closeResult(ctx)
+}
+
+// countUnobserved counts and logs the failures that nobody has observed so far.
+func (p *Producer) countUnobserved() {
+	c := &p.closer
+	c.count.Do(func() {
+		p.acc.ReportUnobserved()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.unobserved, c.firstUnobserved = p.acc.Unobserved(), plain(p.acc.FirstUnobserved())
+	})
 }
 
 // finish ends what runs after the connections. Its waits for library and user code end with ctx. Then it goes on with what comes next, and
@@ -111,10 +126,11 @@ func (p *Producer) finish(ctx context.Context) {
 // closeResult is what Close returns when the producer, or ctx, has ended.
 func (p *Producer) closeResult(ctx context.Context) error {
 	failed, pending := p.closer.interceptors.outcome()
-	p.closer.mu.Lock()
-	left, why := p.closer.left, p.closer.why
-	p.closer.mu.Unlock()
-	e := &CloseError{Left: left.Records, MaybeWritten: left.MaybeWritten, Unobserved: p.acc.Unobserved(), FirstUnobserved: plain(p.acc.FirstUnobserved())}
+	c := &p.closer
+	c.mu.Lock()
+	why := c.why
+	e := &CloseError{Left: c.left.Records, MaybeWritten: c.left.MaybeWritten, Unobserved: c.unobserved, FirstUnobserved: c.firstUnobserved}
+	c.mu.Unlock()
 	if ctx.Err() != nil {
 		e.PendingCallbacks = p.acc.PendingCallbacks()
 	}

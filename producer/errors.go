@@ -100,10 +100,11 @@ type CloseError struct {
 	// MaybeWritten is how many of these may be in the log all the same.
 	MaybeWritten int
 	// PendingCallbacks is how many records had their outcome when Close's context ended, while their callback or an interceptor's
-	// OnAcknowledgement had not returned. They run on: do not read their results before another Close has waited for them. If a callback of a
-	// partition has run since before Close, up to 7 returned ones count too.
+	// OnAcknowledgement had not returned. They run on: do not read their results before another Close has waited for them. The number can be up
+	// to 7 too high for each partition whose callbacks ran when Close began.
 	PendingCallbacks int
-	// Unobserved is how many records failed in the producer's whole life and nobody observed it: no callback, and nobody asked their Future.
+	// Unobserved is how many records failed before that in the producer's whole life, and nobody observed it: they had no callback, and nobody
+	// asked their Future. It does not count the records of Left.
 	Unobserved int64
 	// FirstUnobserved is one of these failures, usually the first; nil where none is known any more.
 	FirstUnobserved error
