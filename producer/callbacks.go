@@ -9,8 +9,9 @@ import (
 
 // Callback is called once with the record's outcome: its Metadata and a nil error, or an error and whatever metadata is known.
 //
-// Every callback runs on a goroutine of the producer's own, never on the goroutine that calls Send, Cancel, Flush or Close. So the caller may
-// hold a lock that the callback takes.
+// Every callback runs on a goroutine of the producer's own, never on the goroutine that calls Send, Cancel, Flush or Close. A caller that holds a
+// lock around Send which the callback takes delays both only while the buffer is full: Send waits then until callbacks return, for max.block.ms at
+// most. TrySend does not.
 //
 //   - Callbacks of one partition run one after the other in the order of sending. Callbacks of different partitions run at the same time.
 //   - Callbacks of refused records, which failed before they were buffered, run one after the other in the order of their Sends; within a
@@ -18,9 +19,11 @@ import (
 //   - Callbacks of a partition's cancelled records run one after the other in the order of the Cancels. They wait for no other record.
 //
 // A callback may block, and may call Send and Get. Whatever waits for a slow one counts in buffer.memory. A callback that never returns holds up
-// the later ones of its own order, and nothing else. While the callbacks of refused records that have not returned take a quarter of
-// buffer.memory, at 256 bytes each, every Send, TrySend or SendAll whose record is refused waits for one of them to return, for ten seconds
-// at most, whatever ctx and MaxBlock say. Inside such a callback Send does not wait for that.
+// the later ones of its own order, and nothing else.
+//
+// Callbacks of refused records have a bound of their own: those that have not returned count 256 bytes each, and take a quarter of buffer.memory at
+// most. Beyond that, every Send, TrySend or SendAll whose record is refused waits for one of them to return: for ten seconds at most, whatever
+// ctx and MaxBlock say. Inside such a callback Send does not wait for that.
 //
 // A panic is recovered and logged with its stack. runtime.Goexit costs no other callback.
 type Callback func(Metadata, error)

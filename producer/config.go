@@ -94,8 +94,8 @@ type Config struct {
 	// record goes alone; 0 sends every record alone. It may not pass MaxRequestSize or BufferMemory.
 	// Property batch.size, default 16384, range 0 to 2147483647.
 	BatchSize int
-	// BufferMemory is how many bytes may be held for records that wait to be sent, or for their callbacks. A batch takes its buffer,
-	// which has a capacity of 512 bytes or more, and 888 bytes beside.
+	// BufferMemory is how many bytes may be held for records that wait to be sent, or for their callbacks. A batch takes at least 1,400 bytes: its
+	// buffer of 512 bytes or more, and 888 bytes that describe it. A callback takes 64 bytes more.
 	// Property buffer.memory, default 33554432, range 0 or more.
 	BufferMemory int64
 	// MaxRequestSize is the largest request, and the largest record before compression.

@@ -35,7 +35,8 @@ var (
 	ErrRecordTooLarge = record.ErrRecordTooLarge
 	// ErrBufferFull: buffer.memory had no room within max.block.ms; for TrySend, at once.
 	ErrBufferFull = record.ErrBufferFull
-	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms; for TrySend, at once.
+	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms; for TrySend, at once. A Ping that no server answers ends with
+	// it too.
 	ErrMetadataTimeout = record.ErrMetadataTimeout
 	// ErrUnknownTopic: every response called the topic unknown (UNKNOWN_TOPIC_OR_PARTITION), for topic.metadata.propagation.max.ms. The
 	// record can be sent again once the topic exists.

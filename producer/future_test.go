@@ -2,6 +2,7 @@ package producer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -237,4 +238,33 @@ func TestCancelRacesTheSeal(t *testing.T) {
 		require.ElementsMatch(t, want, written(c, 0))
 		require.Equal(t, 500, calls)
 	})
+}
+
+func TestNewFutureHasItsOutcome(t *testing.T) {
+	md := producer.Metadata{Topic: "t", Partition: 2, Offset: 7, Timestamp: time.UnixMilli(1234)}
+	f := producer.NewFuture(md, nil)
+	<-f.Done()
+	got, err := f.GetOrCancel(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, md, got)
+	require.False(t, f.Cancel())
+
+	foreign := errors.New("foreign")
+	for _, want := range []error{
+		producer.ErrBufferFull, producer.ErrRecordTooLarge, producer.ErrDisconnected, context.Canceled, foreign,
+		&producer.BrokerError{Code: producer.CodeTopicAuthorizationFailed},
+		&producer.Error{Topic: "u", Partition: 1, Err: producer.ErrDeliveryTimeout, Fate: producer.FateNotWritten},
+	} {
+		f := producer.NewFuture(md, want)
+		got, err := f.Get(t.Context())
+		require.ErrorIs(t, err, want)
+		require.Equal(t, producer.FateOf(want), producer.FateOf(err), want)
+		require.Equal(t, producer.Reason(want), producer.Reason(err))
+		require.Equal(t, producer.Metadata{Topic: "t", Partition: 2, Offset: -1, Timestamp: md.Timestamp}, got)
+		var failed *producer.Error
+		require.ErrorAs(t, err, &failed)
+		require.False(t, f.Cancel())
+	}
+	_, err = producer.NewFuture(producer.Metadata{}, producer.ErrClosed).Get(t.Context())
+	require.EqualError(t, err, "samsa: producer is closed (not written)")
 }
