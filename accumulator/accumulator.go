@@ -232,14 +232,14 @@ func (a *Accumulator) isClosed() *record.Error {
 
 // call runs the interceptors and the callback of one record. A panic of the callback is recovered and reported; the
 // interceptors' is the Listener's to recover.
-func (a *Accumulator) call(hook Hook, md *record.Metadata, err *record.Error) {
+func (a *Accumulator) call(hook Hook, md *record.RecordMetadata, err *record.Error) {
 	defer a.callBack(hook, md, err) // after runtime.Goexit in an interceptor too
 	if a.acknowledges {
 		a.listener.OnAcknowledgement(*md, plain(err))
 	}
 }
 
-func (a *Accumulator) callBack(hook Hook, md *record.Metadata, err *record.Error) {
+func (a *Accumulator) callBack(hook Hook, md *record.RecordMetadata, err *record.Error) {
 	defer a.recovered()
 	switch {
 	case hook.One != nil:
@@ -269,8 +269,8 @@ type nobody struct{}
 
 func (nobody) BatchReady(<-chan struct{}) {}
 
-func (nobody) Run(work func())                          { work() }
-func (nobody) Acknowledges() bool                       { return false }
-func (nobody) OnAcknowledgement(record.Metadata, error) {}
-func (nobody) Panicked(any)                             {}
-func (nobody) Unobserved(int, *record.Error)            {}
+func (nobody) Run(work func())                                { work() }
+func (nobody) Acknowledges() bool                             { return false }
+func (nobody) OnAcknowledgement(record.RecordMetadata, error) {}
+func (nobody) Panicked(any)                                   {}
+func (nobody) Unobserved(int, *record.Error)                  {}

@@ -13,7 +13,7 @@ import (
 
 // What a record of 100 bytes costs from Append to its outcome, with its share of the batch.
 func BenchmarkAppend(b *testing.B) {
-	callback := func(record.Metadata, error) {}
+	callback := func(record.RecordMetadata, error) {}
 	for _, c := range []struct {
 		name string
 		cfg  Config

@@ -224,10 +224,10 @@ func TestCancelInsideACallbackWorks(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		var l log
 		var second, third Appended
-		first := put(t, p, "first", Hook{One: func(record.Metadata, error) {
+		first := put(t, p, "first", Hook{One: func(record.RecordMetadata, error) {
 			l.add(fmt.Sprint("itself: ", second.Result.Cancel(0)))
 		}})
-		second = put(t, p, "second", Hook{One: func(md record.Metadata, err error) {
+		second = put(t, p, "second", Hook{One: func(md record.RecordMetadata, err error) {
 			l.add("second " + outcomeText(md, err))
 			l.add(fmt.Sprint("third: ", cancelOf(third)))
 		}})
@@ -256,7 +256,7 @@ func TestFlushWaitsForTheCallbackOfACancelledRecord(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
-		f := put(t, p, "a", Hook{One: func(record.Metadata, error) { <-hold }})
+		f := put(t, p, "a", Hook{One: func(record.RecordMetadata, error) { <-hold }})
 		require.True(t, cancelOf(f))
 		flushed := make(chan error, 2)
 		go func() { flushed <- a.Flush(t.Context()) }()
@@ -284,7 +284,7 @@ func TestFlushDoesNotWaitForLaterCancels(t *testing.T) {
 		synctest.Wait()
 		b := take(t, p)
 		hold := make(chan struct{})
-		later := put(t, p, "b", Hook{One: func(record.Metadata, error) { <-hold }})
+		later := put(t, p, "b", Hook{One: func(record.RecordMetadata, error) { <-hold }})
 		require.True(t, cancelOf(later))
 		synctest.Wait()
 		p.Settle(b, acked(0))
@@ -299,7 +299,7 @@ func TestPanicInTheCallbackOfACancelledRecordIsReported(t *testing.T) {
 		s := &spy{}
 		a := newTest(Config{Listener: s})
 		p := a.Topic("t").Partition(0)
-		require.True(t, cancelOf(put(t, p, "a", Hook{One: func(record.Metadata, error) { panic("ouch") }})))
+		require.True(t, cancelOf(put(t, p, "a", Hook{One: func(record.RecordMetadata, error) { panic("ouch") }})))
 		synctest.Wait()
 		require.Equal(t, []any{"ouch"}, s.panics)
 		require.Nil(t, p.Take())
@@ -314,7 +314,7 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 		var l log
 		var all []Appended
 		for i := range 5 {
-			hook := Hook{I: 10 + i, All: sliceCallback(func(i int, md record.Metadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
+			hook := Hook{I: 10 + i, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
 			all = append(all, put(t, p, "x", hook))
 		}
 		require.True(t, cancelOf(all[2]))
@@ -415,7 +415,7 @@ func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
 		hold := make(chan struct{})
 		var l log
 		first := put(t, p, "first", l.hook("first"))
-		emptied := put(t, p, "emptied", Hook{One: func(record.Metadata, error) { <-hold; l.add("emptied") }})
+		emptied := put(t, p, "emptied", Hook{One: func(record.RecordMetadata, error) { <-hold; l.add("emptied") }})
 		last := put(t, p, "last", l.hook("last"))
 		require.True(t, cancelOf(emptied))
 		synctest.Wait()

@@ -17,7 +17,7 @@ import (
 func TestTheAccountKnowsTheSizesOfWhatItCounts(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(opened{}), uintptr(resultBytes))
 	require.Equal(t, uintptr(indexBytes), unsafe.Sizeof(int32(0)))
-	require.LessOrEqual(t, unsafe.Sizeof((func(record.Metadata, error))(nil)), uintptr(listBytes))
+	require.LessOrEqual(t, unsafe.Sizeof((func(record.RecordMetadata, error))(nil)), uintptr(listBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(sliceRun{}), uintptr(sliceRunBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(timeRun{}), uintptr(timeRunBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(special{}), uintptr(specialBytes))
@@ -32,7 +32,7 @@ type stuck struct {
 
 func (s *stuck) Acknowledges() bool { return true }
 
-func (s *stuck) OnAcknowledgement(record.Metadata, error) { <-s.hold }
+func (s *stuck) OnAcknowledgement(record.RecordMetadata, error) { <-s.hold }
 
 // heap returns how many bytes are in use.
 func heap() int64 {
@@ -47,7 +47,7 @@ func heap() int64 {
 func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 	const limit, many = 1 << 20, 200_000
 	hold := make(chan struct{})
-	blocked := Hook{One: func(record.Metadata, error) { <-hold }}
+	blocked := Hook{One: func(record.RecordMetadata, error) { <-hold }}
 	for name, c := range map[string]struct {
 		cfg   Config
 		first Hook
@@ -57,10 +57,10 @@ func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 		"interceptors, in batches": {Config{BatchSize: 2000, Listener: &stuck{hold: hold}}, Hook{}, nil},
 		"behind a callback":        {Config{BatchSize: 1}, blocked, nil},
 		"callbacks": {Config{BatchSize: 2000}, blocked, func(i int) Hook {
-			return Hook{One: func(record.Metadata, error) { hold <- struct{}{}; _ = i }}
+			return Hook{One: func(record.RecordMetadata, error) { hold <- struct{}{}; _ = i }}
 		}},
 		"callbacks of slices": {Config{BatchSize: 2000}, blocked, func(i int) Hook {
-			return Hook{All: sliceCallback(func(int, record.Metadata, error) { hold <- struct{}{}; _ = i })}
+			return Hook{All: sliceCallback(func(int, record.RecordMetadata, error) { hold <- struct{}{}; _ = i })}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,16 +125,16 @@ func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 	for name, next := range map[string]func(i int) (*record.Record, Hook){
 		"alone": func(int) (*record.Record, Hook) { return &record.Record{}, Hook{} },
 		"each with a callback": func(i int) (*record.Record, Hook) {
-			return &record.Record{}, Hook{One: func(record.Metadata, error) { counted += i }}
+			return &record.Record{}, Hook{One: func(record.RecordMetadata, error) { counted += i }}
 		},
 		"some with a callback": func(i int) (*record.Record, Hook) {
 			if i%100 != 0 {
 				return &record.Record{}, Hook{}
 			}
-			return &record.Record{}, Hook{One: func(record.Metadata, error) { counted += i }}
+			return &record.Record{}, Hook{One: func(record.RecordMetadata, error) { counted += i }}
 		},
 		"in slices of one": func(i int) (*record.Record, Hook) {
-			return &record.Record{}, Hook{All: sliceCallback(func(int, record.Metadata, error) { counted += i })}
+			return &record.Record{}, Hook{All: sliceCallback(func(int, record.RecordMetadata, error) { counted += i })}
 		},
 		"each with a timestamp": func(i int) (*record.Record, Hook) {
 			return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Hook{}
@@ -199,7 +199,7 @@ type sendingListener struct {
 
 func (s *sendingListener) Acknowledges() bool { return true }
 
-func (s *sendingListener) OnAcknowledgement(md record.Metadata, err error) {
+func (s *sendingListener) OnAcknowledgement(md record.RecordMetadata, err error) {
 	s.spy.OnAcknowledgement(md, err)
 	if s.sent {
 		return
@@ -243,7 +243,7 @@ func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
 func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
 	for name, hook := range map[string]func() Hook{
 		"futures":   func() Hook { return Hook{} },
-		"callbacks": func() Hook { return Hook{One: func(record.Metadata, error) {}} },
+		"callbacks": func() Hook { return Hook{One: func(record.RecordMetadata, error) {}} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newTest(Config{BatchSize: 1, Memory: 8 << 20, Linger: time.Hour})
@@ -264,10 +264,10 @@ func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
 // tinyRecords are kinds of records whose callbacks and timestamps take more memory than they do in their batch.
 var tinyRecords = map[string]func(i int) (*record.Record, Hook){
 	"each with a callback": func(i int) (*record.Record, Hook) {
-		return &record.Record{}, Hook{One: func(record.Metadata, error) { _ = i }}
+		return &record.Record{}, Hook{One: func(record.RecordMetadata, error) { _ = i }}
 	},
 	"in slices of one": func(i int) (*record.Record, Hook) {
-		return &record.Record{}, Hook{All: sliceCallback(func(int, record.Metadata, error) { _ = i })}
+		return &record.Record{}, Hook{All: sliceCallback(func(int, record.RecordMetadata, error) { _ = i })}
 	},
 	"each with a timestamp": func(i int) (*record.Record, Hook) {
 		return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Hook{}

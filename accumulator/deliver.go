@@ -247,14 +247,14 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 		// Metadata is large: to fill it in here, for each call, is cheaper than to copy it from where it was filled in.
 		if acknowledged {
 			r.acked = true // if an interceptor calls runtime.Goexit, the next goroutine goes on with the callback
-			p.acc.listener.OnAcknowledgement(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+			p.acc.listener.OnAcknowledgement(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		}
 		r.called++
 		r.acked = false
 		if hook.One != nil {
-			hook.One(record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+			hook.One(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		} else if hook.All != nil {
-			(*hook.All)(hook.I, record.Metadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+			(*hook.All)(hook.I, record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestFuturesAreReleasedBeforeCallbacksRun(t *testing.T) {
 		var f Appended
 		var done <-chan struct{}
 		var l log
-		f = put(t, p, "x", Hook{One: func(record.Metadata, error) {
+		f = put(t, p, "x", Hook{One: func(record.RecordMetadata, error) {
 			select {
 			case <-done:
 				l.add("done")
@@ -80,7 +80,7 @@ func TestSlowCallbackHoldsUpItsPartitionOnly(t *testing.T) {
 		p, other := a.Topic("t").Partition(0), a.Topic("t").Partition(1)
 		hold := make(chan struct{})
 		var l log
-		put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold; l.add("slow") }})
+		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold; l.add("slow") }})
 		p.Settle(take(t, p), acked(0))
 		b, _ := batches(t, p, 1, &l)
 		p.Settle(b[0], acked(1))
@@ -101,7 +101,7 @@ func TestWhatWaitsForCallbacksCountsInTheMemory(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
 		for range 10 {
-			put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold }})
+			put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold }})
 		}
 		put(t, p, strings.Repeat("without", 100))
 		p.Settle(take(t, p), acked(0))
@@ -125,7 +125,7 @@ func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
 		for i := range 1000 {
 			hook := l.hook(fmt.Sprint(i))
 			if i == 0 {
-				hook = Hook{One: func(record.Metadata, error) {
+				hook = Hook{One: func(record.RecordMetadata, error) {
 					came := add(p, value("from inside"), Hook{}, nil)
 					for came.Result != nil { // it fills the room that the first batch has left
 						came = add(p, value("from inside"), Hook{}, nil)
@@ -162,7 +162,7 @@ func TestPanicInACallbackIsReportedAndTheRestGoesOn(t *testing.T) {
 		a := newTest(Config{Listener: s})
 		p := a.Topic("t").Partition(0)
 		var l log
-		put(t, p, "x", Hook{One: func(record.Metadata, error) { panic("ouch") }})
+		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { panic("ouch") }})
 		put(t, p, "x", l.hook("next"))
 		p.Settle(take(t, p), acked(0))
 		synctest.Wait()
@@ -181,12 +181,12 @@ func TestCallbackThatEndsItsGoroutineDoesNotStopTheOthers(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		var l log
 		put(t, p, "x", l.hook("a"))
-		put(t, p, "x", Hook{One: func(record.Metadata, error) { runtime.Goexit() }})
+		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
 		put(t, p, "x", l.hook("c"))
 		p.Settle(take(t, p), acked(0))
 		require.NoError(t, a.Flush(t.Context()))
 		require.Equal(t, []string{"a t/0@0", "c t/0@2"}, l.all())
-		f := put(t, p, "x", Hook{One: func(record.Metadata, error) { runtime.Goexit() }})
+		f := put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
 		go cancelOf(f)
 		synctest.Wait()
 		require.Nil(t, p.Take())
@@ -204,9 +204,9 @@ func TestInterceptorsSeeEveryOutcomeOnceAndBeforeTheCallback(t *testing.T) {
 		var seen []int
 		all := []Appended{
 			put(t, p, "x"),
-			put(t, p, "x", Hook{One: func(record.Metadata, error) { seen = append(seen, len(s.acks)) }}),
+			put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { seen = append(seen, len(s.acks)) }}),
 			put(t, p, "x"),
-			put(t, p, "x", Hook{I: 5, All: sliceCallback(func(i int, _ record.Metadata, _ error) { seen = append(seen, i) })}),
+			put(t, p, "x", Hook{I: 5, All: sliceCallback(func(i int, _ record.RecordMetadata, _ error) { seen = append(seen, i) })}),
 		}
 		require.True(t, cancelOf(all[2]))
 		synctest.Wait()
@@ -224,7 +224,7 @@ func TestFlushReadiesEverythingAndWaitsForCallbacks(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour})
 		p, q := a.Topic("t").Partition(0), a.Topic("u").Partition(0)
 		hold := make(chan struct{})
-		put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold }})
+		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold }})
 		put(t, q, "x")
 		flushed := make(chan error)
 		go func() { flushed <- a.Flush(t.Context()) }()
@@ -287,7 +287,7 @@ func TestPartitionIsActiveExactlyWhileSomethingIsOutstanding(t *testing.T) {
 		active := func() bool { return len(a.activePartitions()) == 1 }
 		require.False(t, active())
 		hold := make(chan struct{})
-		f := put(t, p, "x", Hook{One: func(record.Metadata, error) { <-hold }})
+		f := put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold }})
 		require.True(t, active(), "open")
 		p.expedite(f.Result, nil)
 		b := take(t, p)

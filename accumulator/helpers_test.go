@@ -209,7 +209,7 @@ func (s *spy) InCallback() bool {
 
 func (s *spy) Acknowledges() bool { return s.acknowledges }
 
-func (s *spy) OnAcknowledgement(md record.Metadata, err error) {
+func (s *spy) OnAcknowledgement(md record.RecordMetadata, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inside == 0 {
@@ -237,7 +237,7 @@ func (s *spy) reports() []int {
 	return slices.Clone(s.unobserved)
 }
 
-func outcomeText(md record.Metadata, err error) string {
+func outcomeText(md record.RecordMetadata, err error) string {
 	if err != nil {
 		return errors.Unwrap(err).Error()
 	}
@@ -257,7 +257,7 @@ func (l *log) add(line string) {
 }
 
 func (l *log) hook(name string) Hook {
-	return Hook{One: func(md record.Metadata, err error) { l.add(name + " " + outcomeText(md, err)) }}
+	return Hook{One: func(md record.RecordMetadata, err error) { l.add(name + " " + outcomeText(md, err)) }}
 }
 
 func (l *log) all() []string {

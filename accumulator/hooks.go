@@ -11,26 +11,26 @@ import (
 // Hook is what a Send wants to be called when its record has an outcome: One, or All with I as the record's index in a
 // slice, or nothing.
 type Hook struct {
-	One func(record.Metadata, error)
+	One func(record.RecordMetadata, error)
 	All *SliceCallback
 	I   int
 }
 
 // SliceCallback is called for each record of a slice, with its index. A Hook points at it, so that the records of one call can be seen to
 // share it.
-type SliceCallback func(int, record.Metadata, error)
+type SliceCallback func(int, record.RecordMetadata, error)
 
 func (h Hook) empty() bool { return h.One == nil && h.All == nil }
 
 // hooks are the callbacks of one batch: one by one where plain callbacks are used, in runs where slices are sent.
 type hooks struct {
-	one  []func(record.Metadata, error)  // by record index; shorter than the batch when the last records have none
-	box  *[]func(record.Metadata, error) // holds one in callbackLists
-	all  []sliceRun                      // ascending by record index
-	ones int32                           // plain callbacks, also of records that were cancelled
-	rest int32                           // callbacks of slices, less all callbacks of records that were cancelled
-	paid int32                           // plain callbacks that size counts, now and soon
-	ran  int32                           // the run of all that next has come to
+	one  []func(record.RecordMetadata, error)  // by record index; shorter than the batch when the last records have none
+	box  *[]func(record.RecordMetadata, error) // holds one in callbackLists
+	all  []sliceRun                            // ascending by record index
+	ones int32                                 // plain callbacks, also of records that were cancelled
+	rest int32                                 // callbacks of slices, less all callbacks of records that were cancelled
+	paid int32                                 // plain callbacks that size counts, now and soon
+	ran  int32                                 // the run of all that next has come to
 }
 
 // n returns how many records have a hook.
@@ -49,15 +49,15 @@ var callbackLists [maxListBits - minListBits + 1]sync.Pool
 func listCapacity(n int) int { return 1 << max(bits.Len(uint(n-1)), minListBits) }
 
 // newCallbackList returns an empty list with room for listCapacity(n) elements.
-func newCallbackList(n int) *[]func(record.Metadata, error) {
+func newCallbackList(n int) *[]func(record.RecordMetadata, error) {
 	capacity := listCapacity(n)
 	class := bits.Len(uint(capacity)) - 1 - minListBits
 	if class < len(callbackLists) {
-		if list, _ := callbackLists[class].Get().(*[]func(record.Metadata, error)); list != nil {
+		if list, _ := callbackLists[class].Get().(*[]func(record.RecordMetadata, error)); list != nil {
 			return list
 		}
 	}
-	list := make([]func(record.Metadata, error), 0, capacity)
+	list := make([]func(record.RecordMetadata, error), 0, capacity)
 	return &list
 }
 
@@ -116,7 +116,7 @@ func (h *hooks) continued(i int32, hook *Hook) *sliceRun {
 }
 
 // addOne notes the plain callback of record i. The lists have room for it.
-func (h *hooks) addOne(i int32, fn func(record.Metadata, error)) {
+func (h *hooks) addOne(i int32, fn func(record.RecordMetadata, error)) {
 	h.one = h.one[:i+1] // the elements between are nil
 	h.one[i] = fn
 	h.ones++
@@ -154,7 +154,7 @@ func (h *hooks) find(i int32) (at int, found bool) {
 }
 
 // single returns the plain callback of record i, or nil.
-func (h *hooks) single(i int32) func(record.Metadata, error) {
+func (h *hooks) single(i int32) func(record.RecordMetadata, error) {
 	if int(i) >= len(h.one) {
 		return nil
 	}
@@ -215,7 +215,7 @@ type Listener interface {
 	// Acknowledges tells whether OnAcknowledgement wants to be called at all.
 	Acknowledges() bool
 	// OnAcknowledgement runs inside Run, for every record that has its outcome, before the record's callback. It must not panic.
-	OnAcknowledgement(md record.Metadata, err error)
+	OnAcknowledgement(md record.RecordMetadata, err error)
 	// Panicked is told of a callback that panicked, on the goroutine that recovered it.
 	Panicked(value any)
 	// Unobserved is told of n records that failed with no callback, and that nobody has asked for a second later.

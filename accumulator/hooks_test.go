@@ -35,7 +35,7 @@ func (m *hookModel) add(rng *rand.Rand) {
 	switch rng.IntN(8) {
 	case 0:
 	case 1:
-		hook = Hook{One: func(record.Metadata, error) {}}
+		hook = Hook{One: func(record.RecordMetadata, error) {}}
 	case 2:
 		hook = Hook{All: m.slice[rng.IntN(2)], I: rng.IntN(10)}
 	default:

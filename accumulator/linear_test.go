@@ -141,8 +141,8 @@ func ascendingBrokers(n int) []int32 {
 func manyRecords(t *testing.T, a *Accumulator, n int) (all []Appended) {
 	t.Helper()
 	p := a.Topic("t").Partition(0)
-	fn := sliceCallback(func(int, record.Metadata, error) {})
-	one := func(record.Metadata, error) {}
+	fn := sliceCallback(func(int, record.RecordMetadata, error) {})
+	one := func(record.RecordMetadata, error) {}
 	for i := range n {
 		hook := Hook{All: fn, I: i}
 		if i%10 == 0 {

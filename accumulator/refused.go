@@ -125,7 +125,7 @@ func (q *refusals) next() (one refusal, ok bool) {
 
 func (a *Accumulator) callRefused(one refusal) {
 	defer a.endRefusal()
-	md := record.Metadata{Topic: one.err.Topic, Partition: one.err.Partition, Offset: -1}
+	md := record.RecordMetadata{Topic: one.err.Topic, Partition: one.err.Partition, Offset: -1}
 	a.call(one.hook, &md, one.err)
 }
 

@@ -81,7 +81,7 @@ type exception struct {
 }
 
 // Settled returns the result of one record whose outcome is given. It belongs to no accumulator.
-func Settled(md record.Metadata, err *record.Error) *Result {
+func Settled(md record.RecordMetadata, err *record.Error) *Result {
 	r := &Result{
 		part:    &Partition{topic: &Topic{name: md.Topic}, index: md.Partition},
 		outcome: Outcome{BaseOffset: md.Offset, LogAppendTime: -1, Err: err},
@@ -93,7 +93,7 @@ func Settled(md record.Metadata, err *record.Error) *Result {
 
 // Wait readies the batch of record i and waits for that record's outcome, or for ctx. An error of ctx says that the record
 // may be written: it is still on its way.
-func (r *Result) Wait(ctx context.Context, i int32) (record.Metadata, error) {
+func (r *Result) Wait(ctx context.Context, i int32) (record.RecordMetadata, error) {
 	for expedited := false; ; {
 		changed := r.watch(i)
 		if changed == nil {
@@ -151,7 +151,7 @@ func (r *Result) watch(i int32) <-chan struct{} {
 }
 
 // tell returns the outcome of record i, which is known, to somebody who has asked for it.
-func (r *Result) tell(i int32) (record.Metadata, error) {
+func (r *Result) tell(i int32) (record.RecordMetadata, error) {
 	md, err := r.get(i)
 	if err != nil {
 		r.hear(i)
@@ -188,7 +188,7 @@ func (r *Result) knownLocked(i int32) bool {
 }
 
 // get returns the outcome of record i, which must be known.
-func (r *Result) get(i int32) (md record.Metadata, err *record.Error) {
+func (r *Result) get(i int32) (md record.RecordMetadata, err *record.Error) {
 	if r.settled.Load() {
 		return r.read(i)
 	}
@@ -201,7 +201,7 @@ func (r *Result) get(i int32) (md record.Metadata, err *record.Error) {
 }
 
 // read returns the place of record i, and why it has none.
-func (r *Result) read(i int32) (record.Metadata, *record.Error) {
+func (r *Result) read(i int32) (record.RecordMetadata, *record.Error) {
 	if r.part == nil {
 		return r.unplaced(), r.outcome.Err
 	}
@@ -209,7 +209,7 @@ func (r *Result) read(i int32) (record.Metadata, *record.Error) {
 	if ms < 0 {
 		ms = r.times.at(i)
 	}
-	return record.Metadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: offset, Timestamp: time.UnixMilli(ms)}, err
+	return record.RecordMetadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: offset, Timestamp: time.UnixMilli(ms)}, err
 }
 
 // place returns the offset of record i, which was in a batch, the timestamp that the broker gave it, or -1 where its own counts, and its
@@ -230,11 +230,11 @@ func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
 }
 
 // unplaced is the metadata of a record of which no more than the partition is known.
-func (r *Result) unplaced() record.Metadata {
+func (r *Result) unplaced() record.RecordMetadata {
 	if r.part == nil {
-		return record.Metadata{Topic: r.outcome.Err.Topic, Partition: r.outcome.Err.Partition, Offset: -1}
+		return record.RecordMetadata{Topic: r.outcome.Err.Topic, Partition: r.outcome.Err.Partition, Offset: -1}
 	}
-	return record.Metadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: -1}
+	return record.RecordMetadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: -1}
 }
 
 // drop gives record i, whose batch is not sealed, the outcome of a cancelled one.

@@ -81,7 +81,7 @@ func TestWaitReadiesItsBatch(t *testing.T) {
 		require.Equal(t, before, readies(p), "its batch is complete, and the open one may linger")
 		require.False(t, p.openReady)
 
-		got := make(chan record.Metadata)
+		got := make(chan record.RecordMetadata)
 		for range 2 {
 			go func() {
 				md, _ := f.Result.Wait(t.Context(), f.Index)

@@ -129,7 +129,7 @@ type sent struct {
 	hooked   bool
 	canceled bool
 	calls    atomic.Int32
-	md       record.Metadata
+	md       record.RecordMetadata
 	err      error
 	order    int64 // when its callback ran
 }
@@ -146,13 +146,13 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 	r := &sent{part: rnd.Int32N(int32(len(s.brokers))), value: value, hooked: rnd.IntN(2) == 0}
 	hook := Hook{}
 	if r.hooked {
-		hook.One = func(md record.Metadata, err error) {
+		hook.One = func(md record.RecordMetadata, err error) {
 			r.md, r.err, r.order = md, err, s.clock.Add(1)
 			r.calls.Add(1)
 		}
 		if rnd.IntN(4) == 0 {
 			one := hook.One
-			hook = Hook{I: 42, All: sliceCallback(func(i int, md record.Metadata, err error) { one(md, err) })}
+			hook = Hook{I: 42, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { one(md, err) })}
 		}
 	}
 	p := s.a.Topic("t").Partition(r.part)

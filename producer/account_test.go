@@ -17,7 +17,7 @@ func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 	release := make(chan struct{})
 	for name, change := range map[string]func(*producer.Config){
 		"interceptor": func(cfg *producer.Config) {
-			onAck := func(_ producer.Metadata, err error) {
+			onAck := func(_ producer.RecordMetadata, err error) {
 				if err == nil { // a record that fails before it is buffered, fails on the goroutine of its Send
 					<-release
 				}
@@ -32,7 +32,7 @@ func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 				cfg.BufferMemory, cfg.BatchSize, cfg.Linger, cfg.MaxBlock = memory, 500, 0, time.Second
 				change(cfg)
 			})
-			held := p.Send(t.Context(), to(0, "held"), func(producer.Metadata, error) { <-release })
+			held := p.Send(t.Context(), to(0, "held"), func(producer.RecordMetadata, error) { <-release })
 			sent := 0
 			for ; sent < 10_000; sent++ {
 				if _, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context()); err != nil {

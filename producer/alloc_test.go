@@ -51,7 +51,7 @@ func onSink(t *testing.T, linger time.Duration) *producer.Producer {
 func TestARecordCostsAtMostATwentiethOfAnAllocation(t *testing.T) {
 	const records = 10_000
 	var delivered atomic.Int64
-	callback := func(_ producer.Metadata, err error) {
+	callback := func(_ producer.RecordMetadata, err error) {
 		if err == nil {
 			delivered.Add(1)
 		}

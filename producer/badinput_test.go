@@ -45,7 +45,7 @@ func badInput(t *testing.T, change func(*Config), f func(t *testing.T, c *testbr
 
 // calledWith is what a callback was called with.
 type calledWith struct {
-	md  Metadata
+	md  RecordMetadata
 	err error
 }
 
@@ -66,7 +66,7 @@ func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool,
 	once := func(way string, send func(Callback) Future) {
 		t.Helper()
 		told := make(chan calledWith, 2)
-		f := send(func(m Metadata, err error) { told <- calledWith{m, err} })
+		f := send(func(m RecordMetadata, err error) { told <- calledWith{m, err} })
 		_, err := f.Get(ctx)
 		check(way, err)
 		require.False(t, f.Cancel(), way)
@@ -82,14 +82,14 @@ func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool,
 		return
 	}
 	once("SendAll", func(cb Callback) Future {
-		out := p.SendAllFunc(ctx, []Record{*r}, func(_ int, m Metadata, err error) { cb(m, err) }, nil)
+		out := p.SendAllFunc(ctx, []Record{*r}, func(_ int, m RecordMetadata, err error) { cb(m, err) }, nil)
 		require.Len(t, out, 1)
 		return out[0]
 	})
 }
 
 // taken requires that r is delivered.
-func taken(t *testing.T, p *Producer, r *Record) Metadata {
+func taken(t *testing.T, p *Producer, r *Record) RecordMetadata {
 	t.Helper()
 	m, err := p.Send(context.Background(), r, nil).Get(context.Background())
 	require.NoError(t, err)

@@ -28,7 +28,7 @@ func toSink(b *testing.B, change func(*producer.Config)) *producer.Producer {
 // BenchmarkSend is one goroutine that sends without waiting for outcomes, with all that the library does for a record until it has been
 // acknowledged: a Send that is faster than that waits for room.
 func BenchmarkSend(b *testing.B) {
-	callback := func(producer.Metadata, error) {}
+	callback := func(producer.RecordMetadata, error) {}
 	headers := []producer.Header{{Key: "trace", Value: make([]byte, 16)}, {Key: "tenant", Value: []byte("blue")}}
 	for _, c := range []struct {
 		name     string

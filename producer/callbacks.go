@@ -7,7 +7,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Callback is called once with the record's outcome: its Metadata and a nil error, or an error and whatever metadata is known.
+// Callback is called once with the record's outcome: its RecordMetadata and a nil error, or an error and whatever metadata is known.
 //
 // Every callback runs on a goroutine of the producer's own, never on the goroutine that calls Send, Cancel, Flush or Close. A caller that holds a
 // lock around Send which the callback takes delays both only while the buffer is full: Send waits then until callbacks return, for max.block.ms at
@@ -26,7 +26,7 @@ import (
 // ctx and MaxBlock say. Inside such a callback Send does not wait for that.
 //
 // A panic is recovered and logged with its stack. runtime.Goexit costs no other callback.
-type Callback func(Metadata, error)
+type Callback func(RecordMetadata, error)
 
 // listener is what the accumulator tells of users' code.
 type listener struct {
@@ -57,7 +57,7 @@ func (l *listener) InCallback() bool { return l.mark.isOnStack() }
 func (l *listener) Acknowledges() bool { return !l.chain.empty() }
 
 // OnAcknowledgement runs the interceptors.
-func (l *listener) OnAcknowledgement(md record.Metadata, err error) {
+func (l *listener) OnAcknowledgement(md record.RecordMetadata, err error) {
 	l.chain.onAcknowledgement(md, err)
 }
 

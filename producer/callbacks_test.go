@@ -24,7 +24,7 @@ func TestCallbacksOfAPartitionRunInTheOrderOfSending(t *testing.T) {
 		c.On(protocol.Produce).Skip(8).Times(1).Do(testbroker.Fail(protocol.PolicyViolation))
 		var order []int
 		for i := range 200 {
-			p.Send(t.Context(), to(0, fmt.Sprint(i)), func(producer.Metadata, error) { order = append(order, i) })
+			p.Send(t.Context(), to(0, fmt.Sprint(i)), func(producer.RecordMetadata, error) { order = append(order, i) })
 			if i%20 == 0 {
 				time.Sleep(time.Millisecond)
 			}
@@ -41,16 +41,16 @@ func TestASlowCallbackHoldsUpOnlyItsPartition(t *testing.T) {
 	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 2, nil)
 		release := make(chan struct{})
-		slow := p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { <-release })
+		slow := p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { <-release })
 		_, err := slow.Get(t.Context())
 		require.NoError(t, err, "Get does not wait for callbacks")
 		called := make(chan struct{})
-		p.Send(t.Context(), to(1, "y"), func(producer.Metadata, error) { close(called) })
+		p.Send(t.Context(), to(1, "y"), func(producer.RecordMetadata, error) { close(called) })
 		began := time.Now()
 		<-called
 		require.LessOrEqual(t, time.Since(began), 5*time.Millisecond)
 		behind := false
-		f := p.Send(t.Context(), to(0, "z"), func(producer.Metadata, error) { behind = true })
+		f := p.Send(t.Context(), to(0, "z"), func(producer.RecordMetadata, error) { behind = true })
 		_, err = f.Get(t.Context())
 		require.NoError(t, err, "delivery goes on")
 		synctest.Wait()
@@ -65,7 +65,7 @@ func TestSendAndGetInsideACallback(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
 		got := make(chan error, 1)
-		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) {
+		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {
 			_, err := p.Send(context.Background(), to(0, "y"), nil).Get(context.Background())
 			got <- err
 		})
@@ -82,7 +82,7 @@ func TestSendInsideACallbackWithAFullBufferEndsByMaxBlock(t *testing.T) {
 			took time.Duration
 		}
 		got, full := make(chan end, 1), make(chan struct{})
-		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) {
+		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {
 			<-full
 			began := time.Now()
 			_, err := p.Send(context.Background(), sized(30_000), nil).Get(context.Background())
@@ -90,7 +90,7 @@ func TestSendInsideACallbackWithAFullBufferEndsByMaxBlock(t *testing.T) {
 		})
 		require.NoError(t, func() error { time.Sleep(time.Second); return nil }())
 		c.Hang(1)
-		for !isOver(p.TrySend(to(1, strings.Repeat("y", 5000)), func(producer.Metadata, error) {})) {
+		for !isOver(p.TrySend(to(1, strings.Repeat("y", 5000)), func(producer.RecordMetadata, error) {})) {
 		}
 		close(full)
 		e := <-got
@@ -106,7 +106,7 @@ func TestSlowCallbacksBecomeBackpressure(t *testing.T) {
 		release := make(chan struct{})
 		var failed error
 		for range 10_000 {
-			f := p.TrySend(to(0, "x"), func(_ producer.Metadata, err error) {
+			f := p.TrySend(to(0, "x"), func(_ producer.RecordMetadata, err error) {
 				if err == nil {
 					<-release
 				}
@@ -132,13 +132,13 @@ func TestACallbackThatPanicsIsLoggedAndTheRestGoesOn(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		var log logs
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger = log.logger() })
-		boom := func(producer.Metadata, error) { panic("boom") }
+		boom := func(producer.RecordMetadata, error) { panic("boom") }
 		var told outcomes
 		f := p.Send(t.Context(), to(0, "x"), boom)
 		p.Send(t.Context(), to(0, "y"), told.add)
 		p.TrySend(nil, boom)
 		require.True(t, p.Send(t.Context(), to(0, "z"), boom).Cancel())
-		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "w")}, func(int, producer.Metadata, error) { panic("boom") }, nil)
+		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "w")}, func(int, producer.RecordMetadata, error) { panic("boom") }, nil)
 		require.NoError(t, p.Flush(t.Context()))
 		_, err := f.Get(t.Context())
 		require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestACallbackThatEndsItsGoroutine(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
 		var told outcomes
-		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { runtime.Goexit() })
+		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { runtime.Goexit() })
 		p.Send(t.Context(), to(0, "y"), told.add)
 		require.NoError(t, p.Flush(t.Context()))
 		require.Len(t, told.all(), 1)
@@ -166,7 +166,7 @@ func TestCallbacksRunOutsideTheCallersGoroutine(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
 		returned, called := make(chan struct{}), make(chan error, 1)
-		p.Send(t.Context(), to(0, "x"), func(_ producer.Metadata, err error) {
+		p.Send(t.Context(), to(0, "x"), func(_ producer.RecordMetadata, err error) {
 			<-returned // would never end on the caller's
 			called <- err
 		})

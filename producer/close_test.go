@@ -45,7 +45,7 @@ func TestCloseOfAProducerThatNeverSent(t *testing.T) {
 		require.NoError(t, start(t, c, nil).Close(t.Context()))
 		c.Isolate(1)
 		p := start(t, c, nil)
-		go p.Send(context.Background(), to(0, "x"), func(producer.Metadata, error) {})
+		go p.Send(context.Background(), to(0, "x"), func(producer.RecordMetadata, error) {})
 		synctest.Wait()
 		began := time.Now()
 		require.NoError(t, p.Close(t.Context()), "the one that waits for metadata was told")
@@ -199,7 +199,7 @@ func TestCloseReturnsWhenItsContextEndsThoughACallbackHangs(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
 		hang := make(chan struct{})
-		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { <-hang })
+		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { <-hang })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
@@ -219,7 +219,7 @@ func TestCloseReportsPendingCallbacksAndCloseAgainWaitsForThem(t *testing.T) {
 		p := warm(t, c, 2, lingering(time.Hour))
 		hang := make(chan struct{})
 		var returned atomic.Int32
-		cb := func(producer.Metadata, error) { <-hang; returned.Add(1) }
+		cb := func(producer.RecordMetadata, error) { <-hang; returned.Add(1) }
 		for range 3 {
 			p.Send(t.Context(), to(0, "x"), cb)
 		}
@@ -257,7 +257,7 @@ func TestCloseWaitsForTheCallbacksOfSendsThatItFails(t *testing.T) {
 		p := crammed(t, c)
 		var returned atomic.Int32
 		for _, r := range []*producer.Record{sized(8000), {Topic: "unknown"}} {
-			go p.Send(context.Background(), r, func(producer.Metadata, error) {
+			go p.Send(context.Background(), r, func(producer.RecordMetadata, error) {
 				time.Sleep(time.Second)
 				returned.Add(1)
 			})
@@ -295,7 +295,7 @@ func TestCloseRacesSends(t *testing.T) {
 		for range 4 {
 			wait.Go(func() {
 				for range 200 {
-					p.Send(context.Background(), to(0, "x"), func(_ producer.Metadata, err error) {
+					p.Send(context.Background(), to(0, "x"), func(_ producer.RecordMetadata, err error) {
 						mu.Lock()
 						defer mu.Unlock()
 						calls++
@@ -347,7 +347,7 @@ func TestFailuresThatNobodyHearsAreLoggedNowAndThenAndNamedByClose(t *testing.T)
 		synctest.Wait()
 		require.Equal(t, 4, unobserved(), "before the append")
 
-		p.Send(t.Context(), to(0, "heard"), func(producer.Metadata, error) {})
+		p.Send(t.Context(), to(0, "heard"), func(producer.RecordMetadata, error) {})
 		f := p.Send(t.Context(), to(0, "heard"), nil)
 		g := p.Send(t.Context(), to(0, "heard"), nil)
 		<-f.Done()

@@ -358,7 +358,7 @@ func edgeSizes() []edgeRow {
 		{property: "buffer.memory", value: edgeLong, does: "no bound", test: func(e *edge) {
 			e.delivers()
 			again := make(chan error, 1)
-			e.p.Send(context.Background(), &Record{Topic: "t"}, func(Metadata, error) {
+			e.p.Send(context.Background(), &Record{Topic: "t"}, func(RecordMetadata, error) {
 				again <- e.get(e.send("inside a callback"))
 			})
 			require.NoError(e, <-again)

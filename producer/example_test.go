@@ -50,7 +50,7 @@ func ExampleProducer_Send() {
 	record := producer.Record{Topic: "orders"}
 	for _, item := range []string{"book", "lamp", "chair"} {
 		record.Value = []byte(item) // the record is free for reuse when Send returns
-		p.Send(ctx, &record, func(metadata producer.Metadata, err error) {
+		p.Send(ctx, &record, func(metadata producer.RecordMetadata, err error) {
 			if err != nil {
 				log.Printf("%s: %v", item, err)
 				return
@@ -164,7 +164,7 @@ func ExampleProducer_Flush() {
 	defer func() { _ = p.Close(ctx) }()
 
 	for range 100 {
-		p.Send(ctx, &producer.Record{Topic: "orders", Value: []byte("a book")}, func(_ producer.Metadata, err error) {
+		p.Send(ctx, &producer.Record{Topic: "orders", Value: []byte("a book")}, func(_ producer.RecordMetadata, err error) {
 			if err != nil {
 				log.Print(err)
 			}

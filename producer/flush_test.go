@@ -36,7 +36,7 @@ func TestFlushWaitsForCallbacks(t *testing.T) {
 		p := warm(t, c, 1, nil)
 		var returned atomic.Int32
 		for range 3 {
-			p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) {
+			p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {
 				time.Sleep(time.Second)
 				returned.Add(1)
 			})
@@ -52,7 +52,7 @@ func TestFlushWaitsForTheCallbackOfACancelledRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, lingering(time.Hour))
 		var returned atomic.Bool
-		f := p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) {
+		f := p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {
 			time.Sleep(time.Second)
 			returned.Store(true)
 		})
@@ -153,14 +153,14 @@ var insides = map[string]func(t *testing.T, c *testbroker.Cluster, p *producer.P
 		p.TrySend(nil, cb)
 	},
 	"SendAll": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
-		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "x")}, func(_ int, m producer.Metadata, err error) { cb(m, err) }, nil)
+		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "x")}, func(_ int, m producer.RecordMetadata, err error) { cb(m, err) }, nil)
 	},
 	"nested": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
-		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { p.TrySend(nil, cb) })
+		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { p.TrySend(nil, cb) })
 	},
 	"after a nested one": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
-		p.Send(t.Context(), to(0, "x"), func(m producer.Metadata, err error) {
-			p.TrySend(nil, func(producer.Metadata, error) {})
+		p.Send(t.Context(), to(0, "x"), func(m producer.RecordMetadata, err error) {
+			p.TrySend(nil, func(producer.RecordMetadata, error) {})
 			cb(m, err)
 		})
 	},
@@ -172,7 +172,7 @@ func TestFlushAndCloseInsideACallbackFailAtOnce(t *testing.T) {
 			p := warm(t, c, 1, nil)
 			type ends struct{ flush, close error }
 			got := make(chan ends, 1)
-			inside(t, c, p, func(producer.Metadata, error) {
+			inside(t, c, p, func(producer.RecordMetadata, error) {
 				got <- ends{p.Flush(context.Background()), p.Close(context.Background())}
 			})
 			e := <-got
@@ -190,7 +190,7 @@ func TestFlushOfAnotherProducerInsideACallback(t *testing.T) {
 		p, q := warm(t, c, 1, nil), warm(t, c, 1, nil)
 		q.Send(t.Context(), to(0, "x"), nil)
 		got := make(chan error)
-		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { got <- q.Flush(context.Background()) })
+		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { got <- q.Flush(context.Background()) })
 		require.NoError(t, <-got)
 	})
 }

@@ -133,7 +133,7 @@ func TestATopicWithUndeliveredRecordsIsNotForgotten(t *testing.T) {
 		},
 		"its callback runs": func(t *testing.T, c *testbroker.Cluster, p *producer.Producer) {
 			release = make(chan struct{})
-			p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { <-release })
+			p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { <-release })
 			time.AfterFunc(10*forgotten, func() { close(release) })
 		},
 	} {

@@ -20,7 +20,7 @@ var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail
 
 // NewFuture returns a Future that has its outcome already. A test double of a [Producer] returns it from its Send. err is nil for an acknowledged
 // record; the [FateOf] what Get returns is that of err. If err is not an [*Error], Get returns an *Error that wraps it.
-func NewFuture(md Metadata, err error) Future {
+func NewFuture(md RecordMetadata, err error) Future {
 	if err == nil {
 		return Future{result: accumulator.Settled(md, nil)}
 	}
@@ -37,9 +37,9 @@ func NewFuture(md Metadata, err error) Future {
 //
 // ctx bounds the wait and nothing else: when it ends, the record is still on its way, and so the error is the context's,
 // [MaybeWritten] is true and [Retriable] is false. The text names what the record waits for. Get may be called often and from many goroutines.
-func (f Future) Get(ctx context.Context) (Metadata, error) {
+func (f Future) Get(ctx context.Context) (RecordMetadata, error) {
 	if f.result == nil {
-		return Metadata{Partition: -1, Offset: -1}, errZeroFuture
+		return RecordMetadata{Partition: -1, Offset: -1}, errZeroFuture
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -68,7 +68,7 @@ func (f Future) Cancel() bool {
 // GetOrCancel is Get that withdraws the record when ctx ends, if its batch is not sealed yet. Then the error is the context's, and the record
 // is certainly not written ([FateNotWritten]). Else the error is that of Get: the record may be written. It is for callers that send the
 // record again, or not at all, after their own deadline.
-func (f Future) GetOrCancel(ctx context.Context) (Metadata, error) {
+func (f Future) GetOrCancel(ctx context.Context) (RecordMetadata, error) {
 	md, err := f.Get(ctx)
 	if err == nil || ctx == nil || ctx.Err() == nil || !f.Cancel() {
 		return md, err

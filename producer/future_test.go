@@ -214,7 +214,7 @@ func TestCancelRacesTheSeal(t *testing.T) {
 		var want []string
 		calls := 0
 		for i := range 500 {
-			f := p.Send(t.Context(), to(0, fmt.Sprint(i)), func(producer.Metadata, error) {
+			f := p.Send(t.Context(), to(0, fmt.Sprint(i)), func(producer.RecordMetadata, error) {
 				mu.Lock()
 				calls++
 				mu.Unlock()
@@ -241,7 +241,7 @@ func TestCancelRacesTheSeal(t *testing.T) {
 }
 
 func TestNewFutureHasItsOutcome(t *testing.T) {
-	md := producer.Metadata{Topic: "t", Partition: 2, Offset: 7, Timestamp: time.UnixMilli(1234)}
+	md := producer.RecordMetadata{Topic: "t", Partition: 2, Offset: 7, Timestamp: time.UnixMilli(1234)}
 	f := producer.NewFuture(md, nil)
 	<-f.Done()
 	got, err := f.GetOrCancel(t.Context())
@@ -260,11 +260,11 @@ func TestNewFutureHasItsOutcome(t *testing.T) {
 		require.ErrorIs(t, err, want)
 		require.Equal(t, producer.FateOf(want), producer.FateOf(err), want)
 		require.Equal(t, producer.Reason(want), producer.Reason(err))
-		require.Equal(t, producer.Metadata{Topic: "t", Partition: 2, Offset: -1, Timestamp: md.Timestamp}, got)
+		require.Equal(t, producer.RecordMetadata{Topic: "t", Partition: 2, Offset: -1, Timestamp: md.Timestamp}, got)
 		var failed *producer.Error
 		require.ErrorAs(t, err, &failed)
 		require.False(t, f.Cancel())
 	}
-	_, err = producer.NewFuture(producer.Metadata{}, producer.ErrClosed).Get(t.Context())
+	_, err = producer.NewFuture(producer.RecordMetadata{}, producer.ErrClosed).Get(t.Context())
 	require.EqualError(t, err, "samsa: producer is closed (not written)")
 }

@@ -101,7 +101,7 @@ func TestGoexitInsideSendAllKeepsTheOutcomesOfAdmittedRecords(t *testing.T) {
 		ctx := &countedContext{Context: t.Context(), done: make(chan struct{})}
 		told := make([]int, len(rs))
 		require.False(t, onGoroutine(func() {
-			p.SendAllFunc(ctx, rs, func(i int, _ producer.Metadata, err error) {
+			p.SendAllFunc(ctx, rs, func(i int, _ producer.RecordMetadata, err error) {
 				if err == nil {
 					told[i]++
 				}
@@ -123,7 +123,7 @@ func TestGoexitInsideSendAllKeepsTheOutcomesOfAdmittedRecords(t *testing.T) {
 func TestGoexitInOnAcknowledgementCostsNoCallbackAndNoInterceptor(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		var before, behind sights
-		quits := func(producer.Metadata, error) { runtime.Goexit() }
+		quits := func(producer.RecordMetadata, error) { runtime.Goexit() }
 		p := start(t, c, func(cfg *producer.Config) {
 			cfg.Linger = time.Hour
 			cfg.DeliveryTimeout = 2 * time.Hour
@@ -135,7 +135,7 @@ func TestGoexitInOnAcknowledgementCostsNoCallbackAndNoInterceptor(t *testing.T) 
 		for _, value := range []string{"1", "2", "3"} { // in one batch
 			p.Send(t.Context(), to(0, value), told.add)
 		}
-		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "4"), *to(0, "5")}, func(_ int, md producer.Metadata, err error) { told.add(md, err) }, nil)
+		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "4"), *to(0, "5")}, func(_ int, md producer.RecordMetadata, err error) { told.add(md, err) }, nil)
 		cancelled := p.Send(t.Context(), to(0, "6"), told.add)
 		require.True(t, onGoroutine(func() { cancelled.Cancel() }), "interceptors run on another goroutine")
 		require.True(t, onGoroutine(func() { p.TrySend(nil, told.add) }))

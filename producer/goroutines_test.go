@@ -159,7 +159,7 @@ func TestCallbacksThatBlockHaveAGoroutineAPartition(t *testing.T) {
 		release := make(chan struct{})
 		for range 10 {
 			for i := range int32(partitions) {
-				p.Send(t.Context(), to(i, "x"), func(producer.Metadata, error) { <-release })
+				p.Send(t.Context(), to(i, "x"), func(producer.RecordMetadata, error) { <-release })
 			}
 			time.Sleep(time.Second)
 		}

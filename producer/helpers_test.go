@@ -118,7 +118,7 @@ func written(c *testbroker.Cluster, partition int32) (all []string) {
 
 // outcome is what a callback was told.
 type outcome struct {
-	md  producer.Metadata
+	md  producer.RecordMetadata
 	err error
 }
 
@@ -128,7 +128,7 @@ type outcomes struct {
 	list []outcome
 }
 
-func (o *outcomes) add(md producer.Metadata, err error) {
+func (o *outcomes) add(md producer.RecordMetadata, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.list = append(o.list, outcome{md, err})

@@ -27,7 +27,7 @@ type Interceptor interface {
 	// It should be quick, but may block: later outcomes of the same partition wait, while requests and other partitions go on. It runs on the
 	// goroutine of the record's callback, never on the caller's (see [Callback]). After runtime.Goexit the other interceptors and the callback
 	// run nevertheless.
-	OnAcknowledgement(m Metadata, err error)
+	OnAcknowledgement(m RecordMetadata, err error)
 }
 
 // interceptorChain runs the interceptors in their order. The zero chain has none and costs a comparison.
@@ -81,10 +81,12 @@ func (c *interceptorChain) callOnSend(i int, r *Record) (changed *Record) {
 }
 
 // onAcknowledgement tells all interceptors of an outcome.
-func (c *interceptorChain) onAcknowledgement(m Metadata, err error) { c.acknowledgeFrom(0, m, err) }
+func (c *interceptorChain) onAcknowledgement(m RecordMetadata, err error) {
+	c.acknowledgeFrom(0, m, err)
+}
 
 // acknowledgeFrom tells interceptor i and those behind it.
-func (c *interceptorChain) acknowledgeFrom(i int, m Metadata, err error) {
+func (c *interceptorChain) acknowledgeFrom(i int, m RecordMetadata, err error) {
 	next := i
 	defer func() {
 		if next < len(c.list) {
@@ -97,7 +99,7 @@ func (c *interceptorChain) acknowledgeFrom(i int, m Metadata, err error) {
 	}
 }
 
-func (c *interceptorChain) callOnAcknowledgement(i int, m Metadata, err error) {
+func (c *interceptorChain) callOnAcknowledgement(i int, m RecordMetadata, err error) {
 	returned := false
 	defer func() {
 		if value := recover(); value != nil {

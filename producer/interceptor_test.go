@@ -13,7 +13,7 @@ import (
 // spyInterceptor does what a test says and remembers outcomes.
 type spyInterceptor struct {
 	send    func(*Record) *Record
-	ack     func(Metadata, error)
+	ack     func(RecordMetadata, error)
 	outcome []error
 }
 
@@ -24,7 +24,7 @@ func (s *spyInterceptor) OnSend(r *Record) *Record {
 	return s.send(r)
 }
 
-func (s *spyInterceptor) OnAcknowledgement(m Metadata, err error) {
+func (s *spyInterceptor) OnAcknowledgement(m RecordMetadata, err error) {
 	s.outcome = append(s.outcome, err)
 	if s.ack != nil {
 		s.ack(m, err)
@@ -114,11 +114,11 @@ func TestNoRecordFromOnSendKeepsTheRecordBefore(t *testing.T) {
 
 func TestEveryInterceptorHearsTheOutcomeWhateverTheOthersDo(t *testing.T) {
 	failure := errors.New("failure")
-	first := &spyInterceptor{ack: func(Metadata, error) { panic("ack-boom") }}
+	first := &spyInterceptor{ack: func(RecordMetadata, error) { panic("ack-boom") }}
 	second := &spyInterceptor{}
 	chain, log := chainOf(first, second)
-	chain.onAcknowledgement(Metadata{Offset: 7}, nil)
-	chain.onAcknowledgement(Metadata{Offset: -1}, failure)
+	chain.onAcknowledgement(RecordMetadata{Offset: 7}, nil)
+	chain.onAcknowledgement(RecordMetadata{Offset: -1}, failure)
 	require.Equal(t, []error{nil, failure}, first.outcome)
 	require.Equal(t, []error{nil, failure}, second.outcome)
 	require.Equal(t, 2, strings.Count(log.String(), "OnAcknowledgement panicked"))
@@ -155,7 +155,7 @@ func TestNoInterceptorsCostNothing(t *testing.T) {
 		if chain.onSend(&r) != &r {
 			panic("another record")
 		}
-		chain.onAcknowledgement(Metadata{}, nil)
+		chain.onAcknowledgement(RecordMetadata{}, nil)
 	})
 	require.Zero(t, allocations)
 	busy, _ := chainOf(&spyInterceptor{})

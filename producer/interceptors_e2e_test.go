@@ -18,7 +18,7 @@ type watcher struct {
 	name   string
 	seen   *sights
 	change func(r *producer.Record) *producer.Record
-	onAck  func(md producer.Metadata, err error)
+	onAck  func(md producer.RecordMetadata, err error)
 }
 
 type sights struct {
@@ -47,7 +47,7 @@ func (w *watcher) OnSend(r *producer.Record) *producer.Record {
 	return r
 }
 
-func (w *watcher) OnAcknowledgement(md producer.Metadata, err error) {
+func (w *watcher) OnAcknowledgement(md producer.RecordMetadata, err error) {
 	w.seen.note("%s ack %d", w.name, md.Offset)
 	w.seen.mu.Lock()
 	w.seen.acks = append(w.seen.acks, outcome{md, err})
@@ -79,7 +79,7 @@ func TestInterceptorsRunInOrderAndBeforeTheCallback(t *testing.T) {
 			}
 		})
 		r := to(0, "x")
-		p.Send(t.Context(), r, func(producer.Metadata, error) { seen.note("callback") })
+		p.Send(t.Context(), r, func(producer.RecordMetadata, error) { seen.note("callback") })
 		require.NoError(t, p.Close(t.Context()))
 		require.Equal(t, []string{"a send x", "b send x1", "a ack 0", "b ack 0", "callback", "a close", "b close"}, seen.all())
 		require.Equal(t, []string{"x12"}, written(c, 0))
@@ -102,7 +102,7 @@ func TestInterceptorsSeeEveryOutcomeOnce(t *testing.T) {
 			p.Send(t.Context(), to(0, "no key"), nil),                // refused by the broker
 			p.Send(t.Context(), &producer.Record{Topic: "a b"}, nil), // refused before the append
 			p.TrySend(nil, nil),
-			p.Send(t.Context(), keyed, func(producer.Metadata, error) {}),
+			p.Send(t.Context(), keyed, func(producer.RecordMetadata, error) {}),
 			p.Send(t.Context(), keyed, nil), // cancelled
 		}
 		require.True(t, futures[5].Cancel())
@@ -132,7 +132,7 @@ func TestInterceptorsThatPanic(t *testing.T) {
 				&watcher{name: "b", seen: &seen, change: func(r *producer.Record) *producer.Record {
 					r.Value = []byte("half-way")
 					panic("in OnSend")
-				}, onAck: func(producer.Metadata, error) { panic("in OnAcknowledgement") }},
+				}, onAck: func(producer.RecordMetadata, error) { panic("in OnAcknowledgement") }},
 				&watcher{name: "c", seen: &seen, change: appending("3")},
 			}
 		})
@@ -157,7 +157,7 @@ func TestFlushAndCloseInsideAnAcknowledgementInterceptorFailAtOnce(t *testing.T)
 		var mu sync.Mutex
 		var errs []error
 		p = start(t, c, func(cfg *producer.Config) {
-			cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen, onAck: func(producer.Metadata, error) {
+			cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen, onAck: func(producer.RecordMetadata, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, p.Flush(t.Context()), p.Close(t.Context()))

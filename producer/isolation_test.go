@@ -115,7 +115,7 @@ func TestRecordsOfSeveralHangingBrokersLeaveByTheDeliveryTimeout(t *testing.T) {
 			senders.Go(func() {
 				for time.Now().Before(ends) {
 					sent := make(chan time.Time, 1)
-					p.Send(t.Context(), to(part, strings.Repeat("x", 700)), func(_ producer.Metadata, err error) {
+					p.Send(t.Context(), to(part, strings.Repeat("x", 700)), func(_ producer.RecordMetadata, err error) {
 						took := time.Duration(0)
 						select {
 						case at := <-sent:

@@ -607,7 +607,7 @@ var mistakes = []mistake{
 		text: `samsa: flush: called from inside a callback`,
 		run: func(s *mistakeScene) (err error) {
 			p := s.start(nil)
-			p.Send(s.Context(), to(0, "x"), func(producer.Metadata, error) { err = p.Flush(context.Background()) })
+			p.Send(s.Context(), to(0, "x"), func(producer.RecordMetadata, error) { err = p.Flush(context.Background()) })
 			require.NoError(s, p.Flush(s.Context()))
 			return err
 		},
@@ -617,7 +617,7 @@ var mistakes = []mistake{
 		text: `samsa: close: called from inside a callback`,
 		run: func(s *mistakeScene) (err error) {
 			p := s.start(nil)
-			p.Send(s.Context(), to(0, "x"), func(producer.Metadata, error) { err = p.Close(context.Background()) })
+			p.Send(s.Context(), to(0, "x"), func(producer.RecordMetadata, error) { err = p.Close(context.Background()) })
 			require.NoError(s, p.Flush(s.Context()))
 			return err
 		},
@@ -692,7 +692,7 @@ var mistakes = []mistake{
 		run: func(s *mistakeScene) error {
 			p := s.started(nil)
 			s.stopBroker()
-			p.Send(s.Context(), to(0, "x"), func(producer.Metadata, error) {})
+			p.Send(s.Context(), to(0, "x"), func(producer.RecordMetadata, error) {})
 			return p.Flush(within(s.T, 2*time.Second))
 		},
 	},
@@ -788,7 +788,7 @@ var mistakes = []mistake{
 		log:  "callback panicked",
 		run: func(s *mistakeScene) error {
 			p := s.start(nil)
-			f := p.Send(s.Context(), to(0, "x"), func(producer.Metadata, error) { panic("callback") })
+			f := p.Send(s.Context(), to(0, "x"), func(producer.RecordMetadata, error) { panic("callback") })
 			_, err := f.Get(s.Context())
 			return err
 		},
@@ -816,7 +816,7 @@ var mistakes = []mistake{
 			s.c.On(protocol.Produce).Do(testbroker.Fail(protocol.InvalidRecord))
 			var seen error
 			for range 3 {
-				p.Send(s.Context(), to(0, "x"), func(_ producer.Metadata, err error) { seen = err })
+				p.Send(s.Context(), to(0, "x"), func(_ producer.RecordMetadata, err error) { seen = err })
 			}
 			require.NoError(s, p.Flush(s.Context()))
 			require.NoError(s, p.Close(s.Context()))
@@ -982,7 +982,7 @@ func (s *mistakeScene) full() *producer.Producer {
 	p := s.started(func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 4096, 1024 })
 	s.stopBroker()
 	for range 100 {
-		if isOver(p.TrySend(sized(500), func(producer.Metadata, error) {})) {
+		if isOver(p.TrySend(sized(500), func(producer.RecordMetadata, error) {})) {
 			return p
 		}
 	}
@@ -1000,7 +1000,7 @@ type panicking struct{}
 
 func (panicking) OnSend(*producer.Record) *producer.Record { panic("no tracer") }
 
-func (panicking) OnAcknowledgement(producer.Metadata, error) {}
+func (panicking) OnAcknowledgement(producer.RecordMetadata, error) {}
 
 // selfSigned returns the configuration of a TLS server.
 func selfSigned(t *testing.T) *tls.Config {

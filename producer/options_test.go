@@ -258,7 +258,7 @@ func TestCompressionType(t *testing.T) {
 			if i/1000%2 == 1 {
 				value = noise(random, 200)
 			}
-			p.Send(t.Context(), to(0, value), func(md producer.Metadata, err error) {
+			p.Send(t.Context(), to(0, value), func(md producer.RecordMetadata, err error) {
 				if err != nil {
 					failed.add(md, err)
 				}

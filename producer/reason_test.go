@@ -143,7 +143,7 @@ func TestEveryEndedWaitNamesTheUnresolvableAdvertisedName(t *testing.T) {
 			return err
 		},
 		"Close": func(t *testing.T, p *producer.Producer) error {
-			f := p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) {})
+			f := p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {})
 			err := p.Close(within(t, time.Second))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			var closed *producer.CloseError
@@ -421,7 +421,7 @@ func TestFlushNamesTheOldestRecordsReason(t *testing.T) {
 	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.Linger = 0 })
 		release := make(chan struct{})
-		p.Send(t.Context(), to(1, "x"), func(producer.Metadata, error) { <-release })
+		p.Send(t.Context(), to(1, "x"), func(producer.RecordMetadata, error) { <-release })
 		synctest.Wait()
 		time.AfterFunc(time.Second, func() {
 			c.Hang(1)

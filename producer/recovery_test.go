@@ -26,7 +26,7 @@ func TestSendInsideTheCallbackOfAnExpiredRecord(t *testing.T) {
 		again := make(chan producer.Future, 10)
 		for i := range 10 {
 			value := fmt.Sprint(i)
-			p.Send(t.Context(), to(0, value), func(_ producer.Metadata, err error) {
+			p.Send(t.Context(), to(0, value), func(_ producer.RecordMetadata, err error) {
 				if producer.Retriable(err) {
 					again <- p.Send(context.Background(), to(0, value), nil)
 				}

@@ -39,7 +39,7 @@ var refusals = map[string]func(t *testing.T, p *producer.Producer, cb producer.C
 		return p.Send(ctx, to(0, "x"), cb)
 	},
 	"SendAll": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
-		return p.SendAllFunc(t.Context(), []producer.Record{*illegal()}, func(_ int, md producer.Metadata, err error) { cb(md, err) }, nil)[0]
+		return p.SendAllFunc(t.Context(), []producer.Record{*illegal()}, func(_ int, md producer.RecordMetadata, err error) { cb(md, err) }, nil)[0]
 	},
 	"Cancel": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
 		f := p.Send(t.Context(), to(0, "x"), cb)
@@ -62,7 +62,7 @@ func TestALockThatTheCallbackTakesMayBeHeldAroundSend(t *testing.T) {
 			acknowledged := 0
 			p := warm(t, c, 1, func(cfg *producer.Config) {
 				cfg.Linger = time.Second
-				cfg.Interceptors = []producer.Interceptor{&watcher{seen: new(sights), onAck: func(producer.Metadata, error) {
+				cfg.Interceptors = []producer.Interceptor{&watcher{seen: new(sights), onAck: func(producer.RecordMetadata, error) {
 					lock <- struct{}{}
 					defer func() { <-lock }()
 					acknowledged++
@@ -70,7 +70,7 @@ func TestALockThatTheCallbackTakesMayBeHeldAroundSend(t *testing.T) {
 			})
 			var told []outcome
 			lock <- struct{}{}
-			f := refuse(t, p, func(md producer.Metadata, err error) {
+			f := refuse(t, p, func(md producer.RecordMetadata, err error) {
 				lock <- struct{}{}
 				defer func() { <-lock }()
 				told = append(told, outcome{md, err})
@@ -99,7 +99,7 @@ func TestFlushAndCloseWaitForTheCallbackOfARefusedRecord(t *testing.T) {
 			scene(t, name+" "+end, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 				p := warm(t, c, 1, lingering(time.Hour))
 				var returned atomic.Bool
-				refuse(t, p, func(producer.Metadata, error) {
+				refuse(t, p, func(producer.RecordMetadata, error) {
 					time.Sleep(time.Second)
 					returned.Store(true)
 				})
@@ -118,10 +118,12 @@ func TestCallbacksOfRefusedRecordsRunInTheOrderOfTheirSends(t *testing.T) {
 		p := warm(t, c, 1, nil)
 		var order, want []int
 		for i := 0; i < 100; i += 4 {
-			add := func(k int) producer.Callback { return func(producer.Metadata, error) { order = append(order, i+k) } }
+			add := func(k int) producer.Callback {
+				return func(producer.RecordMetadata, error) { order = append(order, i+k) }
+			}
 			p.Send(t.Context(), illegal(), add(0))
 			p.TrySend(nil, add(1))
-			p.SendAllFunc(t.Context(), []producer.Record{*sized(2 << 20), *sized(2 << 20)}, func(k int, md producer.Metadata, err error) { add(2+k)(md, err) }, nil)
+			p.SendAllFunc(t.Context(), []producer.Record{*sized(2 << 20), *sized(2 << 20)}, func(k int, md producer.RecordMetadata, err error) { add(2+k)(md, err) }, nil)
 			want = append(want, i, i+1, i+2, i+3)
 		}
 		require.NoError(t, p.Flush(t.Context()))
@@ -151,7 +153,7 @@ func TestHangingCallbacksOfRefusedRecordsBecomeBackpressureAndNotGrowth(t *testi
 		cancel()
 		hang := make(chan struct{})
 		var returned, called atomic.Int64
-		cb := func(producer.Metadata, error) { <-hang; called.Add(1) }
+		cb := func(producer.RecordMetadata, error) { <-hang; called.Add(1) }
 		before := runtime.NumGoroutine()
 		var wait sync.WaitGroup
 		for i := range senders {
@@ -198,9 +200,9 @@ func TestWhichCallbacksWaitForCallbacksOfRefusedRecords(t *testing.T) {
 	scene(t, "that of a refused record does not", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory = memory })
 		called := 0
-		p.TrySend(nil, func(producer.Metadata, error) {
+		p.TrySend(nil, func(producer.RecordMetadata, error) {
 			for range 3 * most {
-				p.TrySend(nil, func(producer.Metadata, error) { called++ })
+				p.TrySend(nil, func(producer.RecordMetadata, error) { called++ })
 			}
 		})
 		require.NoError(t, p.Flush(t.Context()))
@@ -211,9 +213,9 @@ func TestWhichCallbacksWaitForCallbacksOfRefusedRecords(t *testing.T) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory = memory })
 		hang := make(chan struct{})
 		sent := 0
-		p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) {
+		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {
 			for range 3 * most {
-				p.TrySend(nil, func(producer.Metadata, error) { <-hang })
+				p.TrySend(nil, func(producer.RecordMetadata, error) { <-hang })
 				sent++
 			}
 		})
@@ -232,8 +234,8 @@ func TestARefusedRecordsCallbackThatPanicsOrEndsItsGoroutineCostsNoOther(t *test
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger = log.logger() })
 		var order []string
 		for _, end := range []func(){func() { panic("boom") }, runtime.Goexit, func() {}} {
-			p.TrySend(nil, func(producer.Metadata, error) { order = append(order, fmt.Sprint(len(order))); end() })
-			f := p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) { end() })
+			p.TrySend(nil, func(producer.RecordMetadata, error) { order = append(order, fmt.Sprint(len(order))); end() })
+			f := p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { end() })
 			f.Cancel()
 		}
 		require.NoError(t, p.Flush(t.Context()))
@@ -253,7 +255,7 @@ func TestACallbackOfARefusedRecordThatNeverReturnsHangsNoSend(t *testing.T) {
 		called := 0
 		began := time.Now()
 		for range most + 10 {
-			p.TrySend(&producer.Record{Topic: "not legal"}, func(producer.Metadata, error) {
+			p.TrySend(&producer.Record{Topic: "not legal"}, func(producer.RecordMetadata, error) {
 				<-release
 				called++
 			})

@@ -38,7 +38,7 @@ func sendToAll(t testing.TB, p *producer.Producer, topics []string, partitions i
 	var failed atomic.Int64
 	for _, topic := range topics {
 		for i := range partitions {
-			p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.PartitionOf(i)}, func(_ producer.Metadata, err error) {
+			p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.PartitionOf(i)}, func(_ producer.RecordMetadata, err error) {
 				if err != nil {
 					failed.Add(1)
 				}

@@ -48,7 +48,7 @@ func (p *Producer) sendWaiting(ctx context.Context, r *Record, hook accumulator.
 // SendSync is Send and [Future.Get] in one call: it returns when the record has its outcome. ctx bounds both waits. When it ends first, the
 // error is the context's; a record that was not appended yet is not written, and one that was may be written ([FateMaybeWritten]). One
 // goroutine that sends so has one record in flight; many goroutines share batches.
-func (p *Producer) SendSync(ctx context.Context, r *Record) (Metadata, error) {
+func (p *Producer) SendSync(ctx context.Context, r *Record) (RecordMetadata, error) {
 	return p.Send(ctx, r, nil).Get(ctx)
 }
 

@@ -156,7 +156,7 @@ func crammed(t *testing.T, c *testbroker.Cluster) *producer.Producer {
 	})
 	c.Hang(1)
 	for range 100 {
-		if f := p.TrySend(sized(8000), func(producer.Metadata, error) {}); isOver(f) {
+		if f := p.TrySend(sized(8000), func(producer.RecordMetadata, error) {}); isOver(f) {
 			notWritten(t, f, producer.ErrBufferFull)
 			return p
 		}

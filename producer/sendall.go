@@ -31,7 +31,7 @@ func (p *Producer) SendAll(ctx context.Context, rs []Record) []Future {
 
 // SendAllFunc is SendAll with a callback, which may be nil: it is called once for each record, with its index in rs. SendAllFunc appends the
 // futures to out, so that a caller can use a slice again.
-func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, m Metadata, err error), out []Future) []Future {
+func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, m RecordMetadata, err error), out []Future) []Future {
 	wait := p.newBudget(ctx)
 	defer wait.end()
 	call := sendAll{p: p, wait: wait}

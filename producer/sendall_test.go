@@ -28,7 +28,7 @@ func TestSendAllKeepsTheSlicesOrder(t *testing.T) {
 		kept := []producer.Future{{}}
 		var indexes []int
 		told := make(chan int, n)
-		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.Metadata, err error) {
+		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.RecordMetadata, err error) {
 			if err == nil {
 				told <- i
 			}
@@ -72,7 +72,7 @@ func TestSendAllGivesEachRecordItsOwnOutcome(t *testing.T) {
 		}
 		errs := make([]error, len(rs))
 		calls := make([]int, len(rs))
-		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.Metadata, err error) { errs[i], calls[i] = err, calls[i]+1 }, nil)
+		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.RecordMetadata, err error) { errs[i], calls[i] = err, calls[i]+1 }, nil)
 		require.NoError(t, p.Flush(t.Context()))
 		for i := range rs {
 			_, err := out[i].Get(t.Context())
@@ -237,7 +237,7 @@ func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
 				}
 			}
 			called := make([]int, len(rs))
-			futures := p.SendAllFunc(t.Context(), rs, func(i int, m producer.Metadata, err error) {
+			futures := p.SendAllFunc(t.Context(), rs, func(i int, m producer.RecordMetadata, err error) {
 				if err == nil {
 					called[i]++
 				}
@@ -260,7 +260,7 @@ func TestSendAllCancelledInTheMiddleOfARun(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = time.Minute })
 		outcome := make([]error, 100)
-		futures := p.SendAllFunc(t.Context(), unnamed(100), func(i int, _ producer.Metadata, err error) { outcome[i] = err }, nil)
+		futures := p.SendAllFunc(t.Context(), unnamed(100), func(i int, _ producer.RecordMetadata, err error) { outcome[i] = err }, nil)
 		for _, i := range []int{0, 50, 51, 99} {
 			require.True(t, futures[i].Cancel())
 			synctest.Wait()

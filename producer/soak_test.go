@@ -99,7 +99,7 @@ func (s *soak) order(n int) {
 func (s *soak) hour() {
 	s.hours++
 	hung := make(chan struct{})
-	s.p.Send(s.t.Context(), &producer.Record{Topic: "orders"}, func(producer.Metadata, error) { <-hung })
+	s.p.Send(s.t.Context(), &producer.Record{Topic: "orders"}, func(producer.RecordMetadata, error) { <-hung })
 	s.log.stall()
 	time.AfterFunc(10*time.Minute, func() {
 		close(hung)

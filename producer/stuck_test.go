@@ -317,14 +317,14 @@ func TestCloseReturnsInTimeThoughCallbacksAndInterceptorsHang(t *testing.T) {
 			hang := make(chan struct{})
 			var hanging atomic.Bool
 			p := warm(t, c, 2, func(cfg *producer.Config) {
-				cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen, onAck: func(md producer.Metadata, _ error) {
+				cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen, onAck: func(md producer.RecordMetadata, _ error) {
 					if md.Partition == 0 && hanging.Load() && kind == "OnAcknowledgement" {
 						<-hang
 					}
 				}}}
 			})
 			hanging.Store(true)
-			p.Send(t.Context(), to(0, "x"), func(producer.Metadata, error) {
+			p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {
 				if kind == "a callback" {
 					<-hang
 				}

@@ -8,8 +8,8 @@ type (
 	Record = record.Record
 	// Header is one record header. See [record.Header].
 	Header = record.Header
-	// Metadata tells where an acknowledged record lies. See [record.Metadata].
-	Metadata = record.Metadata
+	// RecordMetadata tells where an acknowledged record lies. See [record.RecordMetadata].
+	RecordMetadata = record.RecordMetadata
 	// Partition is a partition's number, or "the partitioner chooses" in its zero value. See [record.Partition].
 	Partition = record.Partition
 )

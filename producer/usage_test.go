@@ -58,7 +58,7 @@ func TestCloseRunsTheCallbacksInTheOrderOfSending(t *testing.T) {
 	record := producer.Record{Topic: "orders", Partition: producer.PartitionOf(0)}
 	for i, item := range []string{"book", "lamp", "chair"} {
 		record.Value = []byte(item)
-		p.Send(t.Context(), &record, func(metadata producer.Metadata, err error) {
+		p.Send(t.Context(), &record, func(metadata producer.RecordMetadata, err error) {
 			if err == nil && metadata.Offset == int64(i) {
 				items = append(items, item)
 			}
@@ -117,7 +117,7 @@ func TestFlushWaitsForEveryCallback(t *testing.T) {
 	p := openShop(t, shop(t), nil)
 	delivered := make(chan bool, 100)
 	for range 100 {
-		p.Send(t.Context(), &producer.Record{Topic: "orders"}, func(_ producer.Metadata, err error) { delivered <- err == nil })
+		p.Send(t.Context(), &producer.Record{Topic: "orders"}, func(_ producer.RecordMetadata, err error) { delivered <- err == nil })
 	}
 	require.NoError(t, p.Flush(t.Context()))
 	require.Len(t, delivered, 100)

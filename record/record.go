@@ -28,8 +28,8 @@ type Header struct {
 	Value []byte
 }
 
-// Metadata tells where an acknowledged record lies.
-type Metadata struct {
+// RecordMetadata tells where an acknowledged record lies.
+type RecordMetadata struct { //nolint:revive // Java's name, which users know
 	Topic     string
 	Partition int32
 	// Offset is the record's place in its partition, or -1 where the broker does not tell: with acks=0, and when

@@ -94,7 +94,7 @@ func (r *rig) append(partition int32, rec *record.Record) sent {
 	return sent{r, a.Result, a.Index}
 }
 
-func (s sent) get() (record.Metadata, error) { return s.result.Wait(s.r.ctx, s.index) }
+func (s sent) get() (record.RecordMetadata, error) { return s.result.Wait(s.r.ctx, s.index) }
 
 // acked requires the record's acknowledgement and returns its offset.
 func (s sent) acked() int64 {

@@ -211,7 +211,7 @@ func (v *verdict) compare(it *item) {
 }
 
 // acknowledged checks an acknowledgement: that the record is there, and in that place.
-func (v *verdict) acknowledged(it *item, m producer.Metadata, where []found) {
+func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []found) {
 	named, is := it.record.Partition.Number()
 	if m.Topic != it.record.Topic || is && m.Partition != named {
 		v.fail("%v was acknowledged in %s/%d, and sent to %s/%d", it, m.Topic, m.Partition, it.record.Topic, named)

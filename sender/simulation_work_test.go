@@ -31,7 +31,7 @@ func (it *item) String() string { return fmt.Sprintf("%d/%d", it.sender, it.numb
 // outcome is what a caller was told.
 type outcome struct {
 	at    time.Time
-	place producer.Metadata
+	place producer.RecordMetadata
 	err   error
 	turn  int // counts all outcomes of callbacks
 }
@@ -203,7 +203,7 @@ func scribble(it *item) {
 }
 
 func (k *worker) callback(it *item) producer.Callback {
-	return func(m producer.Metadata, err error) { k.tell(it, outcome{place: m, err: err}) }
+	return func(m producer.RecordMetadata, err error) { k.tell(it, outcome{place: m, err: err}) }
 }
 
 // tell notes what a callback was told, and does sometimes what callbacks do.
@@ -224,7 +224,7 @@ func (w *world) tell(it *item, o outcome) {
 	}
 	w.mu.Unlock()
 	if again != nil {
-		cb := func(m producer.Metadata, err error) { w.tell(again, outcome{place: m, err: err}) }
+		cb := func(m producer.RecordMetadata, err error) { w.tell(again, outcome{place: m, err: err}) }
 		if wait {
 			time.Sleep(20 * time.Millisecond)
 			again.future = w.p.Send(w.t.Context(), &again.record, cb)
@@ -269,13 +269,13 @@ func (k *worker) sendAll() {
 		items[i] = k.item(true)
 		records[i] = items[i].record
 	}
-	var cb func(int, producer.Metadata, error)
+	var cb func(int, producer.RecordMetadata, error)
 	if k.oneIn(4) {
 		for _, it := range items {
 			it.listens = false
 		}
 	} else {
-		cb = func(i int, m producer.Metadata, err error) { k.tell(items[i], outcome{place: m, err: err}) }
+		cb = func(i int, m producer.RecordMetadata, err error) { k.tell(items[i], outcome{place: m, err: err}) }
 	}
 	for i, f := range k.p.SendAllFunc(k.t.Context(), records, cb, nil) {
 		k.sent(items[i], f)
@@ -328,7 +328,7 @@ type stalling struct{ w *world }
 
 func (s *stalling) OnSend(r *producer.Record) *producer.Record { return r }
 
-func (s *stalling) OnAcknowledgement(producer.Metadata, error) {
+func (s *stalling) OnAcknowledgement(producer.RecordMetadata, error) {
 	s.w.counts()
 	s.w.mu.Lock()
 	d := draws{s.w.chance}

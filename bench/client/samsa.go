@@ -47,7 +47,7 @@ func (s *samsa) Close() error                    { return s.p.Close(context.Back
 
 func (s *samsa) Sender() Sender {
 	g := &samsaSender{samsa: s, record: producer.Record{Topic: s.topic}}
-	g.shared = func(_ producer.Metadata, err error) { s.outcomes.Done(0, -1, err) }
+	g.shared = func(_ producer.RecordMetadata, err error) { s.outcomes.Done(0, -1, err) }
 	return g
 }
 
@@ -70,7 +70,7 @@ func (s *samsaSender) Send(m Message, at int64, i int) {
 	}
 	callback := s.shared
 	if at >= 0 {
-		callback = func(_ producer.Metadata, err error) { s.outcomes.Done(i, at, err) }
+		callback = func(_ producer.RecordMetadata, err error) { s.outcomes.Done(i, at, err) }
 	}
 	s.p.Send(context.Background(), &s.record, callback)
 }
@@ -88,7 +88,7 @@ func (s *samsaSender) SendSlice(ms []Message, at int64, first int) {
 	for k, m := range ms {
 		s.records[k].Key, s.records[k].Value = m.Key, m.Value
 	}
-	s.futures = s.p.SendAllFunc(context.Background(), s.records[:len(ms)], func(i int, _ producer.Metadata, err error) {
+	s.futures = s.p.SendAllFunc(context.Background(), s.records[:len(ms)], func(i int, _ producer.RecordMetadata, err error) {
 		s.outcomes.Done(first+i, at, err)
 	}, s.futures[:0])
 }

@@ -63,7 +63,7 @@ type tally struct {
 	first                atomic.Pointer[error] // the first failure
 }
 
-func (t *tally) outcome(_ producer.Metadata, err error) {
+func (t *tally) outcome(_ producer.RecordMetadata, err error) {
 	if err == nil {
 		t.acknowledged.Add(1)
 		return
@@ -105,7 +105,7 @@ func inSlices(ctx context.Context, p *producer.Producer, topic string, count int
 	var t tally
 	batch := make([]producer.Record, 0, 100)
 	send := func() {
-		p.SendAllFunc(ctx, batch, func(_ int, m producer.Metadata, err error) { t.outcome(m, err) }, nil)
+		p.SendAllFunc(ctx, batch, func(_ int, m producer.RecordMetadata, err error) { t.outcome(m, err) }, nil)
 		batch = batch[:0]
 	}
 	start := time.Now()

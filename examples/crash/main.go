@@ -307,7 +307,7 @@ func sendUntilDeath(text string) error {
 		partition := int32(number % len(partitions))
 		fmt.Println(noteSent, number, partition)
 		record := producer.Record{Topic: t.topic, Partition: producer.PartitionOf(partition), Value: fmt.Appendf(nil, "%d", number)}
-		p.Send(ctx, &record, func(_ producer.Metadata, err error) {
+		p.Send(ctx, &record, func(_ producer.RecordMetadata, err error) {
 			if err != nil {
 				select {
 				case failure <- err:

@@ -222,7 +222,7 @@ func (im *importer) sendNext(ctx context.Context) error {
 func (im *importer) send(ctx context.Context, l *line, text []byte) {
 	l.attempts++
 	record := producer.Record{Topic: im.topic, Key: keyOf(text), Value: text}
-	im.producer.Send(ctx, &record, func(_ producer.Metadata, err error) { im.outcomes <- outcome{l, err} })
+	im.producer.Send(ctx, &record, func(_ producer.RecordMetadata, err error) { im.outcomes <- outcome{l, err} })
 }
 
 // sendAgain sends the lines that were not written. They may come behind later lines of their key.

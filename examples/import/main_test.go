@@ -448,7 +448,7 @@ func (c *crasher) OnSend(r *producer.Record) *producer.Record {
 	return r
 }
 
-func (c *crasher) OnAcknowledgement(producer.Metadata, error) { c.count() }
+func (c *crasher) OnAcknowledgement(producer.RecordMetadata, error) { c.count() }
 
 func (c *crasher) Close() {}
 

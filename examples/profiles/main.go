@@ -133,7 +133,7 @@ func (p profile) measure(ctx context.Context, servers []string, topic string, co
 	}
 
 	var acknowledged, failed, placed atomic.Int64
-	outcome := func(m producer.Metadata, err error) {
+	outcome := func(m producer.RecordMetadata, err error) {
 		switch {
 		case err != nil:
 			failed.Add(1)

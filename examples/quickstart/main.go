@@ -113,7 +113,7 @@ func sendAsync(ctx context.Context, p *producer.Producer, topic string, count in
 		// The record and its bytes are free for reuse when Send returns.
 		record.Key = fmt.Appendf(record.Key[:0], "key-%d", i%100)
 		record.Value = fmt.Appendf(record.Value[:0], "%d", i)
-		p.Send(ctx, &record, func(_ producer.Metadata, err error) { errs[i] = err })
+		p.Send(ctx, &record, func(_ producer.RecordMetadata, err error) { errs[i] = err })
 	}
 	if err := p.Flush(ctx); err != nil { // waits for all outcomes and their callbacks
 		return err
@@ -136,14 +136,14 @@ func startBroker(topic string) (*kfake.Cluster, error) {
 // recorder is an interceptor that collects the metadata of acknowledged records.
 type recorder struct {
 	mu   sync.Mutex
-	sent []producer.Metadata
+	sent []producer.RecordMetadata
 }
 
 // OnSend leaves the record as it is.
 func (r *recorder) OnSend(record *producer.Record) *producer.Record { return record }
 
 // OnAcknowledgement runs for each outcome, before the record's callback.
-func (r *recorder) OnAcknowledgement(metadata producer.Metadata, err error) {
+func (r *recorder) OnAcknowledgement(metadata producer.RecordMetadata, err error) {
 	if err == nil {
 		r.mu.Lock()
 		r.sent = append(r.sent, metadata)
@@ -156,7 +156,7 @@ func (r *recorder) Close() {}
 
 // compare reads, with another client, the part of the log that holds the sent records. It looks for records that are missing, duplicated, or
 // out of order.
-func compare(ctx context.Context, servers []string, topic string, sent []producer.Metadata, out io.Writer) error {
+func compare(ctx context.Context, servers []string, topic string, sent []producer.RecordMetadata, out io.Writer) error {
 	fmt.Fprintln(out, "4. What another client reads back (franz-go)")
 	first, last := map[int32]int64{}, map[int32]int64{}
 	for _, m := range sent {

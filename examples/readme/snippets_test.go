@@ -76,7 +76,7 @@ func TestReadmeSendsWithoutWaiting(t *testing.T) {
 	for i := range 1000 {
 		record.Key = fmt.Appendf(record.Key[:0], "user-%d", i%10)
 		record.Value = fmt.Appendf(record.Value[:0], `{"page":%d}`, i)
-		p.Send(ctx, &record, func(_ producer.Metadata, err error) {
+		p.Send(ctx, &record, func(_ producer.RecordMetadata, err error) {
 			if err != nil {
 				log.Print(err)
 			}
@@ -165,14 +165,14 @@ func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 
 // sender has the methods of *producer.Producer that the shop calls.
 type sender interface {
-	SendSync(ctx context.Context, r *producer.Record) (producer.Metadata, error)
+	SendSync(ctx context.Context, r *producer.Record) (producer.RecordMetadata, error)
 }
 
 // failing is a fake sender: every record fails with err.
 type failing struct{ err error }
 
-func (f failing) SendSync(context.Context, *producer.Record) (producer.Metadata, error) {
-	return producer.Metadata{Partition: -1, Offset: -1}, f.err
+func (f failing) SendSync(context.Context, *producer.Record) (producer.RecordMetadata, error) {
+	return producer.RecordMetadata{Partition: -1, Offset: -1}, f.err
 }
 
 // end

@@ -22,8 +22,8 @@ type cell struct {
 	// config is the topic's.
 	config map[string]string
 
-	sent  []record.ParsedRecord // what was accepted, in order
-	acked []producer.Metadata   // what became of it
+	sent  []record.ParsedRecord     // what was accepted, in order
+	acked []producer.RecordMetadata // what became of it
 }
 
 const matrixPartitions = 2
@@ -176,7 +176,7 @@ func (c *cell) send(ctx context.Context, t *testing.T, servers []string) {
 	require.NoError(t, err)
 	c.sent = c.shapes(cfg)
 	called := make([]int, len(c.sent))
-	acked := make([]producer.Metadata, len(c.sent))
+	acked := make([]producer.RecordMetadata, len(c.sent))
 	futures := make([]producer.Future, 0, len(c.sent))
 	for i, r := range c.sent {
 		out := &producer.Record{Topic: c.topic, Key: r.Key, Value: r.Value, Headers: r.Headers}
@@ -186,7 +186,7 @@ func (c *cell) send(ctx context.Context, t *testing.T, servers []string) {
 		if i%5 == 0 {
 			out.Partition = producer.PartitionOf(int32(i % matrixPartitions))
 		}
-		futures = append(futures, p.Send(ctx, out, func(md producer.Metadata, err error) {
+		futures = append(futures, p.Send(ctx, out, func(md producer.RecordMetadata, err error) {
 			if err == nil {
 				called[i]++
 				acked[i] = md
@@ -275,7 +275,7 @@ func (c *cell) checkRecords(t *testing.T, got []realkafka.Record) {
 }
 
 // checkPartition looks whether a record went where it had to: where it was told to, or where its key belongs.
-func (c *cell) checkPartition(t *testing.T, i int, md producer.Metadata) {
+func (c *cell) checkPartition(t *testing.T, i int, md producer.RecordMetadata) {
 	t.Helper()
 	switch key := c.sent[i].Key; {
 	case i%5 == 0:
@@ -285,7 +285,7 @@ func (c *cell) checkPartition(t *testing.T, i int, md producer.Metadata) {
 	}
 }
 
-func (c *cell) checkTimestamp(t *testing.T, want record.ParsedRecord, md producer.Metadata, r realkafka.Record) {
+func (c *cell) checkTimestamp(t *testing.T, want record.ParsedRecord, md producer.RecordMetadata, r realkafka.Record) {
 	t.Helper()
 	require.Equal(t, md.Timestamp.UnixMilli(), r.Timestamp)
 	require.WithinDuration(t, time.Now(), time.UnixMilli(r.Timestamp), 10*time.Minute)

@@ -49,14 +49,14 @@ func newProducer(t *testing.T, cfg producer.Config) *producer.Producer {
 
 // sendAll sends the records one after the other, waits for all, and returns what was acknowledged. With offsets it demands
 // that each has one.
-func sendAll(t *testing.T, p *producer.Producer, topic string, records []record.ParsedRecord, offsets bool) []producer.Metadata {
+func sendAll(t *testing.T, p *producer.Producer, topic string, records []record.ParsedRecord, offsets bool) []producer.RecordMetadata {
 	t.Helper()
 	futures := make([]producer.Future, 0, len(records))
 	for _, r := range records {
 		futures = append(futures, p.Send(t.Context(), &producer.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: r.Headers,
 			Timestamp: time.UnixMilli(r.Timestamp)}, nil))
 	}
-	acked := make([]producer.Metadata, 0, len(records))
+	acked := make([]producer.RecordMetadata, 0, len(records))
 	for i, f := range futures {
 		md, err := f.Get(t.Context())
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func sendAll(t *testing.T, p *producer.Producer, topic string, records []record.
 }
 
 // byPartition puts records where their acknowledgements say that they are, in the order of sending.
-func byPartition(records []record.ParsedRecord, acked []producer.Metadata) map[int32][]record.ParsedRecord {
+func byPartition(records []record.ParsedRecord, acked []producer.RecordMetadata) map[int32][]record.ParsedRecord {
 	placed := map[int32][]record.ParsedRecord{}
 	for i, md := range acked {
 		r := records[i]

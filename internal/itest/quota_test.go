@@ -44,7 +44,7 @@ func TestAThrottleLongerThanTheRequestTimeoutWritesEachRecordOnceToARealKafka(t 
 			called := make([]int, records)
 			for i := range records {
 				value := bytes.Repeat([]byte{byte(i)}, size)
-				futures = append(futures, p.Send(ctx, &producer.Record{Topic: name, Value: value}, func(_ producer.Metadata, err error) {
+				futures = append(futures, p.Send(ctx, &producer.Record{Topic: name, Value: value}, func(_ producer.RecordMetadata, err error) {
 					called[i]++
 				}))
 			}

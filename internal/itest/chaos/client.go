@@ -80,11 +80,11 @@ func samsaConfig(brokers []string, network *Net, o ClientOptions) (producer.Conf
 }
 
 func (c samsaClient) Send(ctx context.Context, topic string, key, value []byte, told func(Outcome)) func(context.Context) Outcome {
-	f := c.p.Send(ctx, &producer.Record{Topic: topic, Key: key, Value: value}, func(m producer.Metadata, err error) { told(samsaOutcome(m, err)) })
+	f := c.p.Send(ctx, &producer.Record{Topic: topic, Key: key, Value: value}, func(m producer.RecordMetadata, err error) { told(samsaOutcome(m, err)) })
 	return func(ctx context.Context) Outcome { return samsaOutcome(f.Get(ctx)) }
 }
 
-func samsaOutcome(m producer.Metadata, err error) Outcome {
+func samsaOutcome(m producer.RecordMetadata, err error) Outcome {
 	switch {
 	case err == nil:
 		return Outcome{Fate: Acked, Partition: m.Partition, Offset: m.Offset}

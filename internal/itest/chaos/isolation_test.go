@@ -149,7 +149,7 @@ func newIsolation(t *testing.T) *isolation {
 // fill sends to the victim until its share of the memory is taken.
 func (i *isolation) fill() {
 	for value := make([]byte, 1000); ; {
-		f := i.p.TrySend(&producer.Record{Topic: "fill", Value: value}, func(producer.Metadata, error) {})
+		f := i.p.TrySend(&producer.Record{Topic: "fill", Value: value}, func(producer.RecordMetadata, error) {})
 		select {
 		case <-f.Done():
 			_, err := f.Get(i.ctx)

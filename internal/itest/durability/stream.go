@@ -56,7 +56,7 @@ func (l *ledger) send(ctx context.Context, kafka *producer.Producer, topic strin
 	number := l.add()
 	value := strconv.Itoa(number)
 	value += strings.Repeat(" ", max(0, size-len(value)))
-	kafka.Send(ctx, &producer.Record{Topic: topic, Value: []byte(value)}, func(_ producer.Metadata, err error) { l.tell(number, err) })
+	kafka.Send(ctx, &producer.Record{Topic: topic, Value: []byte(value)}, func(_ producer.RecordMetadata, err error) { l.tell(number, err) })
 }
 
 // numbers returns the numbers of the records that were read, or -1 where there is none.
