@@ -195,6 +195,9 @@ func (a *Accumulator) Buffered() (records int, bytes int64) {
 	return records, a.memory.inUse()
 }
 
+// OldestWait returns since when the Send that waits longest for room does so; ok is false when none waits.
+func (a *Accumulator) OldestWait() (since time.Time, ok bool) { return a.memory.oldest() }
+
 // Unobserved returns how many records have failed with nobody listening: no callback, and their future never asked.
 func (a *Accumulator) Unobserved() int64 { return a.unobserved.Load() }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // NoLeader is the account of the partitions that have no leader now. They count as one broker.
@@ -80,6 +81,7 @@ type waiter struct {
 	queued    links[waiter] // in its account
 	held      links[waiter] // by its holder
 	n         int64
+	since     time.Time
 	inside    bool  // it comes from inside a callback
 	overtaken int64 // what went to others while this one stood in front of everybody
 	granted   bool
@@ -369,7 +371,7 @@ func (m *memory) enqueue(h *holder, n int64, inside bool) (*waiter, error) {
 	case m.tryLocked(h, n, inside):
 		return nil, nil
 	}
-	w := &waiter{holder: h, n: n, inside: inside, ready: make(chan struct{})}
+	w := &waiter{holder: h, n: n, since: time.Now(), inside: inside, ready: make(chan struct{})}
 	m.joinLocked(w)
 	return w, nil
 }
@@ -400,6 +402,18 @@ func (m *memory) await(ctx context.Context, w *waiter) error {
 	m.mu.Unlock()
 	wake(woken)
 	return ContextError(ctx)
+}
+
+// oldest returns when the Send that waits longest began to wait; ok is false when none waits. Those from inside callbacks do not count.
+func (m *memory) oldest() (since time.Time, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for a := m.turn.first; a != nil; a = a.turn.next {
+		if w := a.outside.first; w != nil && (!ok || w.since.Before(since)) {
+			since, ok = w.since, true
+		}
+	}
+	return since, ok
 }
 
 // close wakes everybody who waits, with err, and refuses further reservations.

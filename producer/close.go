@@ -77,6 +77,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	}
 	c.end.Do(func() {
 		// Close cuts all connections before its first wait.
+		p.room.end()
 		p.sender.Cut()
 		p.cluster.Close()
 		p.countUnobserved()

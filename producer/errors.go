@@ -19,7 +19,7 @@ type BrokerError = protocol.Error
 var (
 	// ErrClosed: the producer was closed before or while the record was handled.
 	ErrClosed = record.ErrClosed
-	// ErrCancelled: the record was taken back with [Future.Cancel].
+	// ErrCancelled: the record was withdrawn with [Future.Cancel] or [Future.GetOrCancel].
 	ErrCancelled = record.ErrCancelled
 	// ErrNoRecord: Send was given nil, or a Future that came from no Send was asked.
 	ErrNoRecord = record.ErrNoRecord
@@ -38,8 +38,8 @@ var (
 	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms; for TrySend, at once. A Ping that no server answers ends with
 	// it too.
 	ErrMetadataTimeout = record.ErrMetadataTimeout
-	// ErrUnknownTopic: every response called the topic unknown (UNKNOWN_TOPIC_OR_PARTITION), for topic.metadata.propagation.max.ms. The
-	// record can be sent again once the topic exists.
+	// ErrUnknownTopic: every response called the topic unknown (UNKNOWN_TOPIC_OR_PARTITION), for topic.metadata.propagation.max.ms; for
+	// TrySend, the last response. The record can be sent again once the topic exists.
 	ErrUnknownTopic = record.ErrUnknownTopic
 	// ErrDeliveryTimeout: delivery.timeout.ms passed without an acknowledgement.
 	ErrDeliveryTimeout = record.ErrDeliveryTimeout
@@ -54,6 +54,8 @@ var (
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record: it is in
 	// that cluster's log or in none.
 	ErrClusterReplaced = record.ErrClusterReplaced
+	// ErrNeighbourRejected: the broker rejected other records of the same batch, and the rest could not be sent again.
+	ErrNeighbourRejected = record.ErrNeighbourRejected
 	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same
 	// producer id, or the log is another one, so the record may be missing.
 	ErrForeignAcknowledgement = record.ErrForeignAcknowledgement
@@ -78,7 +80,8 @@ const (
 	FateMaybeWritten = record.FateMaybeWritten
 )
 
-// FateOf returns what became of the record of a Send that ended with err. An error that is not this package's says nothing of the record,
+// FateOf returns what became of the record of a Send that ended with err. It is not for the errors of [Producer.Close], [Producer.Flush] and [New],
+// which concern no single record. An error that is not this package's says nothing of the record,
 // so it may be written. The errors of this package's variables have their own fate, so a test double may return one of them.
 func FateOf(err error) Fate { return record.FateOf(err) }
 
@@ -100,8 +103,8 @@ type CloseError struct {
 	Left int
 	// MaybeWritten is how many of these may be in the log all the same.
 	MaybeWritten int
-	// PendingCallbacks is how many records had their outcome when Close's context ended, while their callback or an interceptor's
-	// OnAcknowledgement had not returned. They run on: do not read their results before another Close has waited for them. The number can be up
+	// PendingCallbacks is how many records had their outcome when Close returned, while their callback or an interceptor's
+	// OnAcknowledgement had not returned; records of Left are among them. They run on: do not read their results before another Close has waited for them. The number can be up
 	// to 7 too high for each partition whose callbacks ran when Close began.
 	PendingCallbacks int
 	// Unobserved is how many records failed before that in the producer's whole life, and nobody observed it: they had no callback, and nobody

@@ -69,9 +69,14 @@ func (f Future) Cancel() bool {
 // is certainly not written ([FateNotWritten]). Else the error is that of Get: the record may be written. It is for callers that send the
 // record again, or not at all, after their own deadline.
 func (f Future) GetOrCancel(ctx context.Context) (RecordMetadata, error) {
-	md, err := f.Get(ctx)
-	if err == nil || ctx == nil || ctx.Err() == nil || !f.Cancel() {
-		return md, err
+	var md RecordMetadata
+	var err error
+	// Get readies the batch, and with it the neighbours of the record. With an ended ctx the record is withdrawn instead.
+	if ended := ctx != nil && ctx.Err() != nil; !ended || !f.Cancel() {
+		md, err = f.Get(ctx)
+		if err == nil || ended || ctx == nil || ctx.Err() == nil || !f.Cancel() {
+			return md, err
+		}
 	}
 	md, err = f.result.Wait(context.Background(), f.index)
 	var cancelled *record.Error

@@ -321,7 +321,7 @@ var mistakes = []mistake{
 	},
 	{
 		name: "advertised address that hangs",
-		text: `samsa: topic "t" partition 0: delivery timeout: 2m0s passed before it could be sent: broker 1 is at broker-1:9092 according to localhost:9092: connection setup timed out after #: no connection; check advertised.listeners (not written)`,
+		text: `samsa: topic "t" partition 0: delivery timeout: 2m0s passed before it could be sent: broker 1 is at broker-1:9092 according to localhost:9092: connection setup timed out after #: the dialer returned no connection: a dialer that makes TLS connections needs a TLS listener; check advertised.listeners (not written)`,
 		fate: producer.FateNotWritten, reason: "delivery_timeout", is: producer.ErrDeliveryTimeout,
 		log: "a connection takes long",
 		run: func(s *mistakeScene) error {

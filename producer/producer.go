@@ -43,6 +43,7 @@ type Producer struct {
 	waiting waitingCalls
 	closing context.Context // ends when Close begins
 	closed  atomic.Bool     // the same, for who only looks
+	room    roomWatch
 	close   context.CancelCauseFunc
 	closer  closer
 }
@@ -185,9 +186,9 @@ type PartitionInfo struct {
 	InSyncReplicas []int32
 }
 
-// Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that Servers are right. If no
-// server answers, Ping fails at once: the error has the reason of each server, and no server is tried twice. A ctx with a deadline bounds
-// Ping alone; else MaxBlock does. Ping needs no topic and no authorization.
+// Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that Servers are right. If every
+// server refuses the connection, Ping fails at once: the error has the reason of each server, and no server is tried twice. A server that does
+// not answer costs SocketConnectionSetupTimeout. A ctx with a deadline bounds Ping alone; else MaxBlock does. Ping needs no topic and no authorization.
 func (p *Producer) Ping(ctx context.Context) error {
 	wait := p.newCall(ctx)
 	defer wait.end()
@@ -221,6 +222,9 @@ func (e *pingError) Unwrap() []error { return []error{record.ErrMetadataTimeout,
 func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]PartitionInfo, error) {
 	wait := p.newCall(ctx)
 	defer wait.end()
+	if p.closed.Load() {
+		return nil, &record.Error{Topic: shorten(topic), Partition: -1, Err: record.ErrClosed}
+	}
 	t, failed := p.topicFor(wait, topic)
 	if failed != nil {
 		return nil, failed

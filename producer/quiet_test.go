@@ -89,6 +89,7 @@ func TestGetOrCancelWithdrawsARecordThatIsNotSealed(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorIs(t, err, producer.ErrCancelled)
 		require.Equal(t, producer.FateNotWritten, producer.FateOf(err))
+		require.Equal(t, "context_deadline_exceeded", producer.Reason(err))
 		require.EqualError(t, err, `samsa: topic "t" partition 0: context deadline exceeded: record was cancelled (not written)`)
 		_, err = f.Get(t.Context())
 		require.ErrorIs(t, err, producer.ErrCancelled)
@@ -134,5 +135,27 @@ func TestAPartitionerMayLeaveARecordToTheBuiltInOne(t *testing.T) {
 			seen[md.Partition] = true
 		}
 		require.Len(t, seen, 3)
+	})
+}
+
+// A shutdown withdraws what it can: the first call must not send the batch of the others.
+func TestGetOrCancelWithAnEndedContextWithdrawsEveryRecord(t *testing.T) {
+	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
+		p := warm(t, c, 1, lingering(time.Hour))
+		var all []producer.Future
+		for range 10 {
+			all = append(all, p.Send(t.Context(), to(0, "withdrawn"), nil))
+		}
+		time.Sleep(time.Second)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, f := range all {
+			_, err := f.GetOrCancel(ended)
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, producer.FateNotWritten, producer.FateOf(err))
+			require.Equal(t, "context_canceled", producer.Reason(err))
+		}
+		require.NoError(t, p.Flush(t.Context()))
+		require.Len(t, c.Log("t", 0), 1, "only the record that warmed the producer up")
 	})
 }

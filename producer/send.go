@@ -247,6 +247,7 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 	}
 	for wait != nil && a.Need > 0 {
 		more := a.Need - grant
+		p.room.watch(p)
 		if err := part.Reserve(wait.context(), more); err != nil {
 			failed := p.bufferError(wait, part, err)
 			if errors.Is(failed, record.ErrBufferFull) {

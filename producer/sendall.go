@@ -128,7 +128,7 @@ func (s *sendAll) stopped() *record.Error {
 		return &record.Error{Partition: -1, Err: record.ErrClosed}
 	}
 	if user := s.wait.user; user != nil && user.Err() != nil {
-		return &record.Error{Partition: -1, Err: accumulator.ContextError(user)}
+		return &record.Error{Partition: -1, Err: accumulator.ContextError(user), Detail: s.p.acc.WhyPending()}
 	}
 	return nil
 }

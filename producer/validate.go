@@ -269,7 +269,14 @@ func configServerProblem(server string) string {
 		return configNoQuotes
 	}
 	if scheme, _, found := strings.Cut(server, "://"); found {
-		return "write host:port, without " + scheme + "://"
+		problem := "write host:port, without " + scheme + "://"
+		switch strings.ToUpper(scheme) {
+		case "SSL":
+			problem += "; the connection is plaintext then: for TLS, set Config.Dialer"
+		case "SASL_SSL", "SASL_PLAINTEXT":
+			problem += "; SASL is not implemented"
+		}
+		return problem
 	}
 	if strings.Contains(server, ",") {
 		return "several servers in one text: name them one by one"

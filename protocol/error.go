@@ -47,7 +47,7 @@ func clean(message string) string {
 		}
 		return ' '
 	}, strings.ToValidUTF8(message, ""))
-	message = strings.TrimSpace(message)
+	message = strings.TrimSuffix(strings.TrimSpace(message), ".") // the text may go on
 	if cut {
 		message += "…"
 	}

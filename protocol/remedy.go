@@ -30,6 +30,7 @@ var remedies = map[ErrorCode]string{
 	UnsupportedForMessageFormat: "the topic's message.format.version, or the brokers' log.message.format.version, must be 0.11.0 or newer",
 	PolicyViolation:             "see create.topic.policy.class.name of the brokers, or create the topic by hand",
 	KafkaStorageError:           "see the broker's log and its log.dirs: a disk has failed or is full",
+	UnknownTopicID:              "create the topic, if it was deleted",
 	UnknownProducerID:           "a longer retention of the topic keeps that state",
 	ListenerNotFound:            "give every broker a listener of that name",
 	UnsupportedCompressionType:  "choose another compression.type; zstd needs Kafka 2.1",

@@ -45,7 +45,7 @@ var remedyRows = map[ErrorCode]string{
 	UnsupportedCompressionType:   "compression.type",
 	InvalidRecord:                "without a key",
 	ThrottlingQuotaExceeded:      "quota",
-	UnknownTopicID:               "",
+	UnknownTopicID:               "create the topic",
 	MismatchedEndpointType:       "controller",
 	UnsupportedEndpointType:      "controller",
 	RebootstrapRequired:          "",

@@ -73,14 +73,17 @@ func (e *Error) Error() string {
 	place := "samsa: "
 	switch {
 	case e.Topic == "":
-	case errors.Is(e.Err, ErrUnknownTopic) && strings.HasPrefix(e.Err.Error(), "does not exist"):
+	case e.Err != nil && errors.Is(e.Err, ErrUnknownTopic) && strings.HasPrefix(e.Err.Error(), "does not exist"):
 		place += fmt.Sprintf("topic %q ", e.Topic) // the subject of the sentence
 	case e.Partition < 0:
 		place += fmt.Sprintf("topic %q: ", e.Topic)
 	default:
 		place += fmt.Sprintf("topic %q partition %d: ", e.Topic, e.Partition)
 	}
-	text := place + e.Err.Error()
+	text := place + "no reason given"
+	if e.Err != nil {
+		text = place + e.Err.Error()
+	}
 	if e.Detail != "" {
 		text += ": " + e.Detail
 	}

@@ -45,8 +45,11 @@ func FateOf(err error) Fate {
 	if !errors.As(err, &e) {
 		return fateOf(err, FateMaybeWritten)
 	}
-	if e.Fate != FateAcknowledged {
+	switch {
+	case e.Fate != FateAcknowledged:
 		return e.Fate
+	case e.Err == nil:
+		return FateMaybeWritten
 	}
 	return fateOf(e.Err, FateRejected)
 }
@@ -60,8 +63,10 @@ func fateOf(err error, unknown Fate) Fate {
 		return FateNotWritten
 	case errors.As(err, &own):
 		return own.fate
-	case errors.As(err, &broker):
+	case errors.As(err, &broker) && broker.Code != protocol.None:
 		return FateOfCode(broker.Code)
+	case broker != nil:
+		return FateMaybeWritten // there is an error, and it does not say which
 	}
 	return unknown
 }
@@ -85,7 +90,7 @@ func FateOfCode(code protocol.ErrorCode) Fate {
 // certainOfCode is FateOfCode for a record that is certainly not in the log. A broker that fails in a way of its own says nothing about
 // the record.
 func certainOfCode(code protocol.ErrorCode) Fate {
-	if code.Retriable() || code.AboutProducerID() || code == protocol.UnknownServerError || !code.Known() {
+	if code.Retriable() || code.AboutProducerID() || code == protocol.UnknownServerError || code == protocol.UnsupportedVersion || !code.Known() {
 		return FateNotWritten
 	}
 	return FateRejected
@@ -124,7 +129,7 @@ func Word(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.As(err, &own):
+	case errors.As(err, &own) && (own != ErrCancelled || !isContext(err)): // Future.GetOrCancel withdraws a record because a context ended
 		return own.word
 	case errors.As(err, &broker):
 		return broker.Code.Name()

@@ -99,3 +99,17 @@ func TestABrokersRefusalForItsSizeIsARecordTooLarge(t *testing.T) {
 	require.NotErrorIs(t, &Error{Err: &protocol.Error{Code: protocol.InvalidRecord}}, ErrRecordTooLarge)
 	require.NotErrorIs(t, &Error{Err: &protocol.Error{Code: protocol.MessageTooLarge}}, ErrBufferFull)
 }
+
+// A test double may make an error without a reason.
+func TestAnErrorWithoutAReasonTellsNothing(t *testing.T) {
+	for _, err := range []error{&Error{}, &protocol.Error{}, &Error{Err: &protocol.Error{}}} {
+		require.Equal(t, FateMaybeWritten, FateOf(err))
+		require.NotPanics(t, func() { _ = err.Error() })
+		require.NotErrorIs(t, err, ErrUnknownTopic)
+	}
+	require.EqualError(t, &Error{Topic: "t", Partition: 1}, `samsa: topic "t" partition 1: no reason given (maybe written)`)
+}
+
+func TestABrokerThatIsTooOldRejectsNoRecord(t *testing.T) {
+	require.Equal(t, FateOf(ErrUnsupportedVersion), FateOf(&protocol.Error{Code: protocol.UnsupportedVersion}))
+}

@@ -26,7 +26,7 @@ func (l *lane) tick(now time.Time) []action {
 				out = append(out, l.expire(part)...)
 			}
 		case inFlight:
-			err := l.failure(p, record.ErrDeliveryTimeout, true)
+			err := l.failure(p, expired(p.lastErr), true)
 			err.Detail = l.expiryDetail(p)
 			p.step(evOverdue)
 			out = append(out, action{parcel: p, kind: actFail, err: err})
@@ -45,12 +45,26 @@ func (l *lane) overdue(p *parcel, now time.Time) bool {
 }
 
 func (l *lane) expire(p *parcel) []action {
-	acts := l.giveUp(p, record.ErrDeliveryTimeout, record.FateNotWritten)
+	acts := l.giveUp(p, expired(p.lastErr), record.FateNotWritten)
 	for i := range acts {
 		acts[i].err.Detail = l.expiryDetail(p)
 	}
 	return acts
 }
+
+// expired is ErrDeliveryTimeout of a batch whose last try failed with an error; nil is none. errors.Is and errors.As find both.
+func expired(last error) error {
+	if last == nil {
+		return record.ErrDeliveryTimeout
+	}
+	return &deliveryTimeout{last}
+}
+
+// deliveryTimeout has the text of ErrDeliveryTimeout: the record's Error names the last failure in its detail.
+type deliveryTimeout struct{ last error }
+
+func (*deliveryTimeout) Error() string     { return record.ErrDeliveryTimeout.Error() }
+func (e *deliveryTimeout) Unwrap() []error { return []error{record.ErrDeliveryTimeout, e.last} }
 
 func (l *lane) expiryDetail(p *parcel) string {
 	if p.tries == 0 && p.lastErr != nil {

@@ -156,7 +156,9 @@ func (d *identities) ask() {
 			d.finish(id, since, nil)
 			return
 		}
-		d.s.cfg.Logger.Warn("no producer id", "error", err)
+		if d.s.ctx.Err() == nil {
+			d.s.cfg.Logger.Warn("no producer id", "error", err)
+		}
 		var broker *protocol.Error
 		refused := errors.As(err, &broker) && !broker.Code.Retriable() || errors.Is(err, transport.ErrUnsupported)
 		if d.s.ctx.Err() != nil || refused {

@@ -374,18 +374,19 @@ var errFormerLeader = errors.New("the partition has another leader, and the form
 func (p *partition) answered(t trip, a answer, now time.Time) {
 	p.mu.Lock()
 	var actions []action
-	tired := false
+	tired, warn := false, false
 	if t.try == t.cargo.try {
 		tired = p.refusals.add(a.code, now)
+		warn = p.refusals.isWorthAWarning(a.code, tired)
 		actions = p.lane.answered(&t.parcel, a, now)
 		p.trace.answered(&t.parcel, a, now, actions)
 	}
 	p.finishLocked(actions, now)
+	if warn {
+		p.s.cfg.Logger.Warn("the leader refuses a partition's records: the client retries, at most until delivery.timeout.ms",
+			"topic", p.acc.Topic(), "partition", p.acc.Index(), "error", &protocol.Error{Code: a.code, Message: a.message})
+	}
 	if tired {
-		if a.code.Retriable() && !a.code.RefreshMetadata() {
-			p.s.cfg.Logger.Warn("the leader refuses a partition's records: the client retries, at most until delivery.timeout.ms",
-				"topic", p.acc.Topic(), "partition", p.acc.Index(), "error", &protocol.Error{Code: a.code, Message: a.message})
-		}
 		p.s.cfg.Cluster.RefreshTopic(p.acc.Topic())
 	}
 }

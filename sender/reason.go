@@ -189,11 +189,15 @@ func (b *broker) name() string {
 	return fmt.Sprintf("broker %d (%s)", b.id, info.Address())
 }
 
-// unreachable says why there is no connection to the broker.
+// unreachable says why there is no connection to the broker that records can be sent over.
 func (b *broker) unreachable(err error) string {
 	var advertised *cluster.AdvertisedError
 	if errors.As(err, &advertised) {
 		return advertised.Of(fmt.Sprintf("broker %d", b.id))
+	}
+	var old unsupported
+	if errors.As(err, &old) {
+		return fmt.Sprintf("%s cannot be used: %v", b.name(), err)
 	}
 	return fmt.Sprintf("%s cannot be reached: %v", b.name(), err)
 }

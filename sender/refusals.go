@@ -12,20 +12,33 @@ import (
 const (
 	refusalsInARow = 3
 	refusedFor     = time.Second
+	// movesInARow is how many refusals that only say that the metadata is out of date are nothing to warn of: leaders move.
+	movesInARow = 3
 )
 
 // refusals counts how often in a row the present leader has refused a partition's batches. partition.mu guards it.
 type refusals struct {
-	count int
+	count int // since the metadata was requested
 	since time.Time
+	row   int
+}
+
+// isWorthAWarning reports whether a warning is due after the last refusal, which had that code. tired is what add returned.
+func (r *refusals) isWorthAWarning(code protocol.ErrorCode, tired bool) bool {
+	most := refusalsInARow
+	if code.RefreshMetadata() {
+		most = movesInARow + 1
+	}
+	return code.Retriable() && (r.row == most || r.row > most && tired)
 }
 
 // add takes the code of an answer. It reports whether the metadata is due; then counting starts again.
 func (r *refusals) add(code protocol.ErrorCode, now time.Time) bool {
 	if code == protocol.None || code == protocol.DuplicateSequenceNumber {
-		r.count = 0
+		*r = refusals{}
 		return false
 	}
+	r.row++
 	if r.count++; r.count == 1 {
 		r.since = now
 		return false

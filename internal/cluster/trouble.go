@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -20,10 +21,15 @@ func (c *Client) Trouble(topic string) error {
 			return err
 		}
 	}
-	if e := c.topics.all[topic]; e != nil {
-		return e.why
+	e := c.topics.all[topic]
+	if e == nil {
+		return nil
 	}
-	return nil
+	var missing *MissingError
+	if errors.As(e.why, &missing) {
+		return fmt.Errorf("the topic %w", missing)
+	}
+	return e.why
 }
 
 // isBootstrap reports whether an address is one of the bootstrap servers.

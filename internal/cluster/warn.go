@@ -105,7 +105,7 @@ func (c *Client) noticeOf(w watch, now time.Time) func() {
 		}
 		n = len(e.awaited)
 		return func() {
-			log.Warn("partitions have no leader: their records wait for one", "topic", e.name, "partitions", n)
+			log.Warn("partitions have no leader: their records wait for one; check that the brokers with their replicas are up", "topic", e.name, "partitions", n)
 		}
 	}
 	e.watched = false
@@ -119,8 +119,11 @@ func (c *Client) noticeOf(w watch, now time.Time) func() {
 			log.Warn("topic is not available: waiting until it is, at most "+bound, "topic", e.name, "error", why)
 		}
 	}
-	bound := c.boundOf(true)
-	return func() { log.Warn("topic does not exist: waiting until it exists, at most "+bound, "topic", e.name) }
+	text := "topic does not exist: waiting until it exists, at most " + c.boundOf(true)
+	if len(e.awaited) > 0 && now.Before(e.awaitedUntil) {
+		text = "topic does not exist: its records wait until it exists, at most for delivery.timeout.ms"
+	}
+	return func() { log.Warn(text, "topic", e.name) }
 }
 
 // boundOf names the bound of a caller's wait for a topic. missing: every response calls the topic unknown.

@@ -97,6 +97,9 @@ func dialOne(ctx context.Context, opts *Options, address, target string, waiting
 	if s.connected.Load() {
 		return nil, explainTimeout(ctx, opts.whySilent(address), err)
 	}
+	if opts.Dialer != nil {
+		return nil, explainTimeout(ctx, "the dialer returned no connection: a dialer that makes TLS connections needs a TLS listener", err)
+	}
 	return nil, explainTimeout(ctx, "no connection", err)
 }
 
