@@ -90,8 +90,8 @@ type Config struct {
 	// Linger is how long a batch that is not full waits for more records. A full one goes at once.
 	// Property linger.ms, default 5, classic 0, range 0 or more.
 	Linger time.Duration
-	// BatchSize is up to how many bytes, as they will be on the wire, records of one partition are sent together. A larger
-	// record goes alone; 0 sends every record alone. It may not pass MaxRequestSize or BufferMemory.
+	// BatchSize is the maximum size of a batch in bytes, as encoded on the wire. A larger record is sent alone; 0 sends every record alone. It
+	// must not exceed MaxRequestSize or BufferMemory.
 	// Property batch.size, default 16384, range 0 to 2147483647.
 	BatchSize int
 	// BufferMemory is how many bytes may be held for records that wait to be sent, or for their callbacks. A batch takes at least 1,400 bytes: its
@@ -148,7 +148,7 @@ type Config struct {
 	// SocketConnectionSetupTimeoutMax is the longest time that a connection may take to be made (KIP-601).
 	// Property socket.connection.setup.timeout.max.ms, default 30000, range 1 or more.
 	SocketConnectionSetupTimeoutMax time.Duration
-	// ConnectionsMaxIdle is after which time an unused connection is closed; a negative value keeps it open.
+	// ConnectionsMaxIdle is how long an unused connection stays open; a negative value keeps it open.
 	// Property connections.max.idle.ms, default 540000, range -1 and 1 or more.
 	ConnectionsMaxIdle time.Duration
 	// SendBuffer is the size of the socket's send buffer; -1 leaves it to the operating system, which lets it grow with the connection.

@@ -7,7 +7,9 @@
 //	…
 //	metadata, err := p.SendSync(ctx, &producer.Record{Topic: "greetings", Value: []byte("hello")})
 //	…
-//	err = p.Close(ctx)
+//	limit, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+//	defer cancel()
+//	err = p.Close(limit)
 //
 // # Sending
 //

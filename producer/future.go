@@ -19,7 +19,7 @@ type Future struct {
 var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "this Future came from no Send"}
 
 // NewFuture returns a Future that has its outcome already. A test double of a [Producer] returns it from its Send. err is nil for an acknowledged
-// record; the [FateOf] what Get returns is that of err. If err is not an [*Error], Get returns an *Error that wraps it.
+// record. The error of Get has the fate of err: if err is not an [*Error], Get returns an *Error that wraps it.
 func NewFuture(md RecordMetadata, err error) Future {
 	if err == nil {
 		return Future{result: accumulator.Settled(md, nil)}

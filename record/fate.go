@@ -129,14 +129,21 @@ func Word(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.As(err, &own) && (own != ErrCancelled || !isContext(err)): // Future.GetOrCancel withdraws a record because a context ended
+	case isContext(err) && errors.Is(err, ErrCancelled): // Future.GetOrCancel has withdrawn the record because its context ended
+		return contextWord(err)
+	case errors.As(err, &own):
 		return own.word
 	case errors.As(err, &broker):
 		return broker.Code.Name()
-	case errors.Is(err, context.Canceled):
-		return "context_canceled"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "context_deadline_exceeded"
+	case isContext(err):
+		return contextWord(err)
 	}
 	return "unknown"
+}
+
+func contextWord(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "context_canceled"
+	}
+	return "context_deadline_exceeded"
 }

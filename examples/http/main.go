@@ -84,7 +84,7 @@ func (s *service) serve(ctx context.Context, listener net.Listener) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /records/{key}", s.post)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 
@@ -92,12 +92,14 @@ func (s *service) serve(ctx context.Context, listener net.Listener) error {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.stopWithin)
-	defer cancel()
 	left, _ := s.producer.Buffered()
-	// Shutdown waits for the handlers, and they wait for their records. What is left after that was given up by its handler:
-	// Close delivers it all the same, and its error tells what it could not.
-	err = errors.Join(err, server.Shutdown(limit), s.producer.Close(limit))
+	// Shutdown waits for the handlers, and they wait for their records. A client that does not send its body must not use up the time of
+	// Close, which delivers the records that their handlers gave up.
+	for _, stop := range []func(context.Context) error{server.Shutdown, s.producer.Close} {
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.stopWithin)
+		err = errors.Join(err, stop(limit))
+		cancel()
+	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

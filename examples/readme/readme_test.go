@@ -49,8 +49,8 @@ func TestEveryBlockOfTheReadmeHasItsTest(t *testing.T) {
 		count[b[1]]++
 	}
 	fences := strings.Count("\n"+string(text), "\n```")
-	require.Equal(t, map[string]int{"sh": 4, "text": 3, "go": 10, "properties": 1}, count)
-	require.Equal(t, 2*(4+3+10+1), fences, "a block that the tests do not see")
+	require.Equal(t, map[string]int{"sh": 5, "text": 3, "go": 10, "properties": 1}, count)
+	require.Equal(t, 2*(5+3+10+1), fences, "a block that the tests do not see")
 }
 
 func TestTheReadmesCodeIsTheCodeThatTheseTestsRun(t *testing.T) {
@@ -91,8 +91,8 @@ func TestTheReadmesCommandsRun(t *testing.T) {
 // The commands of a clone run word for word, in a new module with the first program. Only the clone itself is a copy of this repository.
 func TestTheReadmesProgramBuildsWithAClone(t *testing.T) {
 	commands := blocks(t, "sh")
-	require.Equal(t, "go get github.com/gosamsa/samsa\n", commands[1])
-	lines := strings.Split(strings.TrimSpace(commands[2]), "\n")
+	lines := strings.Split(strings.TrimSpace(commands[1]), "\n")
+	require.Equal(t, "go get github.com/gosamsa/samsa\n", commands[2])
 	require.Equal(t, "git clone https://github.com/gosamsa/samsa ../samsa", lines[0])
 	clone := checkout(t)
 	module := filepath.Join(filepath.Dir(clone), "app")
@@ -113,6 +113,15 @@ func TestTheReadmesProgramBuildsWithAClone(t *testing.T) {
 	require.NoError(t, err)
 	defer broker.Close()
 	require.Equal(t, "partition 0, offset 0\n", runCommand(t, module, nil, "go", "run", ".", broker.ListenAddrs()[0]))
+}
+
+// The tests of a user's module get the fake broker that the tests here use.
+func TestTheReadmesFakeBrokerIsTheOneThatTheseTestsUse(t *testing.T) {
+	mod, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	for _, module := range strings.Fields(strings.TrimPrefix(blocks(t, "sh")[3], "go get ")) {
+		require.Contains(t, string(mod), "\t"+strings.Replace(module, "@", " ", 1)+"\n")
+	}
 }
 
 // runCommand runs a command in a folder, without a shell, and returns its output.
