@@ -320,8 +320,8 @@ func TestOpenBatchesStayWithinTheShareOfTheirBroker(t *testing.T) {
 					for _, p := range open {
 						settleOpen(p)
 					}
+					require.NoError(t, a.Flush(t.Context())) // what waits for callbacks counts until they have returned
 				}
-				require.NoError(t, a.Flush(t.Context()))
 				requireEmpty(t, a)
 			})
 		}
