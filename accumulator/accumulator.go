@@ -26,7 +26,7 @@ type Config struct {
 	// Compressor compresses batches; nil leaves them as they are.
 	Compressor *compress.Compressor
 	// NewOwner makes the owner of a new partition. It is called once for each, while the topic makes no other partition.
-	NewOwner func(*Partition) Owner
+	NewDrainer func(*Partition) Drainer
 	// Listener is told of what reaches users' code.
 	Listener Listener
 }
@@ -71,12 +71,12 @@ func New(cfg Config) *Accumulator {
 		cfg.Listener = nobody{}
 	}
 	inside := func() bool { return false }
-	if l, ok := cfg.Listener.(InsideListener); ok {
+	if l, ok := cfg.Listener.(CallbackDetector); ok {
 		inside = l.InCallback
 	}
 	a := &Accumulator{
 		pace: pace{limit: max(paceBytes, 2*int64(cfg.BatchSize))},
-		cfg:  cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.Acknowledges(),
+		cfg:  cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.WantsAcknowledgements(),
 		maxRaw: int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
 		topics: make(map[string]*Topic), active: make(map[*Partition]struct{}), lingering: make(map[*Partition]struct{}),
 	}
@@ -235,14 +235,14 @@ func (a *Accumulator) isClosed() *record.Error {
 
 // call runs the interceptors and the callback of one record. A panic of the callback is recovered and reported; the
 // interceptors' is the Listener's to recover.
-func (a *Accumulator) call(hook Hook, md *record.RecordMetadata, err *record.Error) {
+func (a *Accumulator) call(hook Callback, md *record.RecordMetadata, err *record.Error) {
 	defer a.callBack(hook, md, err) // after runtime.Goexit in an interceptor too
 	if a.acknowledges {
 		a.listener.OnAcknowledgement(*md, plain(err))
 	}
 }
 
-func (a *Accumulator) callBack(hook Hook, md *record.RecordMetadata, err *record.Error) {
+func (a *Accumulator) callBack(hook Callback, md *record.RecordMetadata, err *record.Error) {
 	defer a.recovered()
 	switch {
 	case hook.One != nil:
@@ -273,7 +273,7 @@ type nobody struct{}
 func (nobody) BatchReady(<-chan struct{}) {}
 
 func (nobody) Run(work func())                                { work() }
-func (nobody) Acknowledges() bool                             { return false }
+func (nobody) WantsAcknowledgements() bool                    { return false }
 func (nobody) OnAcknowledgement(record.RecordMetadata, error) {}
 func (nobody) Panicked(any)                                   {}
 func (nobody) Unobserved(int, *record.Error)                  {}

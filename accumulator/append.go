@@ -7,7 +7,7 @@ import (
 )
 
 // Appended is what came of an append.
-type Appended struct {
+type AppendResult struct {
 	// Result and Index are the record's place in its batch.
 	Result *Result
 	Index  int32
@@ -18,10 +18,10 @@ type Appended struct {
 	Complete bool
 	// Crowded says that of the last records many had to wait for others that were appended to the same partition. It is told once,
 	// with Bytes.
-	Crowded bool
+	Contended bool
 	// Need is, where there was no room, how many bytes must be reserved first; nothing was appended. An Append with a grant of
 	// as much succeeds, unless the partition was closed.
-	Need int64
+	Shortfall int64
 	// Err is why the partition takes no records any more, or never this one; nothing was appended.
 	Err *record.Error
 }
@@ -31,9 +31,9 @@ type Appended struct {
 // a batch as large as they have been: where memory is scarce, to use its crumbs would make many small batches, which are what makes
 // brokers slow and memory scarce. With one, be it of nothing, it takes what there is. What came of it is put into a: to return so large a
 // value and to copy it costs as much as to encode a small record.
-func (p *Partition) Append(r *record.Record, hook Hook, grant *int64, a *Appended) {
+func (p *Partition) Append(r *record.Record, hook Callback, grant *int64, a *AppendResult) {
 	var then afterwards
-	*a = Appended{}
+	*a = AppendResult{}
 	waited := !p.mu.TryLock()
 	if waited {
 		p.mu.Lock()
@@ -48,13 +48,13 @@ func (p *Partition) Append(r *record.Record, hook Hook, grant *int64, a *Appende
 
 // AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done is told
 // what came of it, which is valid during the call. Both run under the lock, and must not call back. It returns how many were appended.
-func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Hook), done func(k int, a *Appended)) (appended int) {
+func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback), done func(k int, a *AppendResult)) (appended int) {
 	var then afterwards
-	var a Appended
+	var a AppendResult
 	p.mu.Lock()
 	p.clock.free = 0 // the first of them does not share a reading with records before
 	for appended < n {
-		a = Appended{}
+		a = AppendResult{}
 		r, hook := pick(appended)
 		p.appendLocked(r, hook, nil, &a, &then)
 		if a.Result == nil {
@@ -84,7 +84,7 @@ func (p *Partition) do(then afterwards) {
 	}
 }
 
-func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *Appended, then *afterwards) {
+func (p *Partition) appendLocked(r *record.Record, hook Callback, grant *int64, a *AppendResult, then *afterwards) {
 	if p.closed != nil {
 		a.Err = p.closed
 		return
@@ -93,7 +93,7 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 	ms, b, limit := p.timestampLocked(r), p.open, p.topic.rawLimit()
 	// A shared reading of the clock was compared with the end of the batch's time when it was made.
 	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, hook, grant, a, then) {
-		if a.Need > 0 {
+		if a.Shortfall > 0 {
 			return
 		}
 		b = nil
@@ -142,7 +142,7 @@ func (p *Partition) appendLocked(r *record.Record, hook Hook, grant *int64, a *A
 	}
 	if a.Complete || i == 0 || p.untold >= p.acc.cfg.BatchSize/untoldPart {
 		a.Bytes, p.untold = p.untold, 0
-		a.Crowded, p.crowd.much = p.crowd.much, false
+		a.Contended, p.crowd.much = p.crowd.much, false
 	}
 }
 
@@ -151,12 +151,12 @@ const untoldPart = 16
 
 // surelyTakes tells that the open batch has room for a record, however its lengths are encoded. Where it says no, takesLocked knows.
 func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
-	return len(r.Headers) == 0 && len(b.buf)+len(r.Key)+len(r.Value)+record.MaxOverhead <= min(limit, cap(b.buf))
+	return len(r.Headers) == 0 && len(b.buf)+len(r.Key)+len(r.Value)+record.MaxRecordOverhead <= min(limit, cap(b.buf))
 }
 
 // takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed. Where the batch had to grow, and
 // the caller has no grant, a tells what is missing.
-func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, hook Hook, grant *int64, a *Appended, then *afterwards) bool {
+func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, hook Callback, grant *int64, a *AppendResult, then *afterwards) bool {
 	b := p.open
 	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	if n > limit || p.clock.last.After(b.until) {
@@ -167,7 +167,7 @@ func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, hook Hook
 }
 
 // growLocked replaces the open batch's buffer by one for n bytes, if there is room for it.
-func (p *Partition) growLocked(n, limit int, hook Hook, grant *int64, a *Appended, then *afterwards) bool {
+func (p *Partition) growLocked(n, limit int, hook Callback, grant *int64, a *AppendResult, then *afterwards) bool {
 	b := p.open
 	twice := min(2*int64(cap(b.buf)), int64(limit))
 	capacity := p.acc.capacityFor(int(max(int64(n), twice)))
@@ -175,7 +175,7 @@ func (p *Partition) growLocked(n, limit int, hook Hook, grant *int64, a *Appende
 	if !p.reserveLocked(int64(capacity), grant) {
 		if grant == nil {
 			// Enough for another batch too, if this one is complete by then.
-			a.Need = int64(capacity) + batchBytes + hook.size()
+			a.Shortfall = int64(capacity) + batchBytes + hook.size()
 		}
 		return false
 	}
@@ -188,7 +188,7 @@ func (p *Partition) growLocked(n, limit int, hook Hook, grant *int64, a *Appende
 }
 
 // beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
-func (p *Partition) beginLocked(size, limit int, hook Hook, grant *int64, a *Appended, then *afterwards) *Batch {
+func (p *Partition) beginLocked(size, limit int, hook Callback, grant *int64, a *AppendResult, then *afterwards) *Batch {
 	least := p.acc.capacityFor(size + record.BatchHeaderSize)
 	if int64(least) > p.acc.cfg.Memory {
 		a.Err = p.tooLarge(int64(least))
@@ -196,7 +196,7 @@ func (p *Partition) beginLocked(size, limit int, hook Hook, grant *int64, a *App
 	}
 	capacity := p.firstCapacityLocked(least, limit)
 	if need := p.acc.beginningBytes(capacity, hook); !p.reserveLocked(need, grant) {
-		a.Need = need
+		a.Shortfall = need
 		if grant == nil {
 			return nil
 		}
@@ -204,7 +204,7 @@ func (p *Partition) beginLocked(size, limit int, hook Hook, grant *int64, a *App
 		if !p.reserveLocked(p.acc.beginningBytes(capacity, hook), grant) {
 			return nil
 		}
-		a.Need = 0
+		a.Shortfall = 0
 	}
 	if p.open != nil {
 		p.completeLocked(then)

@@ -45,16 +45,16 @@ func (p *Partition) initBatch(b *Batch, created time.Time, root *Result, capacit
 }
 
 // Wire returns the batch's bytes as they go over the wire, from the batch header on.
-func (b *Batch) Wire() []byte { return b.buf }
+func (b *Batch) Bytes() []byte { return b.buf }
 
 // MaxTimestamp returns the greatest timestamp of the batch's records, in milliseconds.
 func (b *Batch) MaxTimestamp() int64 { return b.maxTime }
 
 // Hold keeps the batch's buffer from being reused while a connection writes it; each Hold needs a Release.
-func (b *Batch) Hold() { b.holds.Add(1) }
+func (b *Batch) Retain() { b.holds.Add(1) }
 
 // Held tells whether a connection writes the batch. Its bytes must not be changed then.
-func (b *Batch) Held() bool { return b.holds.Load() > 1 }
+func (b *Batch) Retained() bool { return b.holds.Load() > 1 }
 
 // size returns how many bytes the batch and its buffer count; 0 after the buffer was given back.
 func (b *Batch) size() int64 {
@@ -79,7 +79,7 @@ func (b *Batch) end() {
 	if b.ended.Swap(true) {
 		panic("samsa: a batch was settled twice")
 	}
-	b.Depart()
+	b.MarkSent()
 }
 
 // forcedBuffer returns a buffer of that capacity which counts in buffer.memory, whether there is room or not.

@@ -17,11 +17,11 @@ func BenchmarkAppend(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		cfg  Config
-		hook Hook
+		hook Callback
 	}{
-		{"16KiB", Config{}, Hook{}},
-		{"1MB", Config{BatchSize: 1_000_000}, Hook{}},
-		{"callback", Config{}, Hook{One: callback}},
+		{"16KiB", Config{}, Callback{}},
+		{"1MB", Config{BatchSize: 1_000_000}, Callback{}},
+		{"callback", Config{}, Callback{One: callback}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			a := newSettling(c.cfg)
@@ -53,7 +53,7 @@ func BenchmarkAppendParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		r := &record.Record{Value: make([]byte, 100)}
 		for pb.Next() {
-			for add(p, r, Hook{}, nil).Result == nil {
+			for add(p, r, Callback{}, nil).Result == nil {
 				waitForRoom(b, p)
 			}
 		}
@@ -69,7 +69,7 @@ func BenchmarkAppendParallelOwnPartition(b *testing.B) {
 		p := a.Topic("t").Partition(next.Add(1))
 		r := &record.Record{Value: make([]byte, 100)}
 		for pb.Next() {
-			for add(p, r, Hook{}, nil).Result == nil {
+			for add(p, r, Callback{}, nil).Result == nil {
 				waitForRoom(b, p)
 			}
 		}
@@ -83,7 +83,7 @@ func BenchmarkOneRecordBatch(b *testing.B) {
 	r := &record.Record{Value: make([]byte, 100)}
 	b.ReportAllocs()
 	for b.Loop() {
-		f := add(p, r, Hook{}, nil)
+		f := add(p, r, Callback{}, nil)
 		p.expedite(f.Result, nil)
 		settleAll(p)
 		_, _ = f.Result.Wait(b.Context(), f.Index)
@@ -95,8 +95,8 @@ func BenchmarkAppendAll(b *testing.B) {
 	a := newSettling(Config{})
 	p := a.Topic("t").Partition(0)
 	r := &record.Record{Value: make([]byte, 100)}
-	pick := func(int) (*record.Record, Hook) { return r, Hook{} }
-	done := func(int, *Appended) {}
+	pick := func(int) (*record.Record, Callback) { return r, Callback{} }
+	done := func(int, *AppendResult) {}
 	b.ReportAllocs()
 	for b.Loop() {
 		p.AppendAll(n, pick, done)
@@ -133,9 +133,9 @@ func fullBatch(tb testing.TB, codec compress.Codec) (b *Batch, raw []byte) {
 		cfg.Compressor = compressorFor(tb, codec)
 	}
 	p := newTest(cfg).Topic("t").Partition(0)
-	for i := 0; !p.Full(); i++ {
+	for i := 0; !p.HasFullBatch(); i++ {
 		r := &record.Record{Value: fmt.Appendf(nil, `{"request":"payment","status":"accepted","latency":%d,"region":"eu-west","session":%d}`, i%90, i*7919)}
-		add(p, r, Hook{}, nil)
+		add(p, r, Callback{}, nil)
 	}
 	b = take(tb, p)
 	return b, bytes.Clone(b.buf)

@@ -26,7 +26,7 @@ func settleAll(p *Partition) {
 // newSettling returns an accumulator whose batches are settled as soon as they are full.
 func newSettling(cfg Config) *Accumulator {
 	cfg.Linger = time.Hour
-	cfg.NewOwner = func(p *Partition) Owner { return &settler{p: p} }
+	cfg.NewDrainer = func(p *Partition) Drainer { return &settler{p: p} }
 	return newTest(cfg)
 }
 
@@ -39,7 +39,7 @@ func TestAppendTakeAndSettleKeepToTheirAllocationBudget(t *testing.T) {
 	appended := 0
 	run := func() {
 		for range records {
-			if add(p, r, Hook{}, nil).Result != nil {
+			if add(p, r, Callback{}, nil).Result != nil {
 				appended++
 			}
 		}

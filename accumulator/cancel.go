@@ -3,7 +3,7 @@ package accumulator
 import "github.com/gosamsa/samsa/internal/fifo"
 
 // Cancel takes record i back if its batch is not sealed yet, and reports whether it did. The record's outcome is then
-// ErrCancelled, not written. Its callback runs on a goroutine of the partition's. The other records of the batch keep theirs.
+// ErrCanceled, not written. Its callback runs on a goroutine of the partition's. The other records of the batch keep theirs.
 //
 // With the last record of a batch its memory comes free, and the batch leaves the queue. While other records of the batch remain, its buffer
 // stays as it is: the remaining records are in it, and the seal leaves the cancelled ones out.
@@ -126,7 +126,7 @@ func (p *Partition) deliverCanceled() {
 }
 
 // nextCanceled takes the oldest record off the queue. Without one the goroutine's work is done.
-func (p *Partition) nextCanceled() (one canceled, hook Hook, ok bool) {
+func (p *Partition) nextCanceled() (one canceled, hook Callback, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cancels.running = p.cancels.queue.Len() > 0
@@ -138,7 +138,7 @@ func (p *Partition) nextCanceled() (one canceled, hook Hook, ok bool) {
 	return one, one.result.hooks.take(one.index), true
 }
 
-func (p *Partition) callCanceled(one canceled, hook Hook) {
+func (p *Partition) callCanceled(one canceled, hook Callback) {
 	defer p.endCanceled(one.result)
 	md, err := one.result.get(one.index)
 	p.acc.call(hook, &md, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-func cancelOf(f Appended) bool { return f.Result.Cancel(f.Index) }
+func cancelOf(f AppendResult) bool { return f.Result.Cancel(f.Index) }
 
 // synctestRun runs f as a subtest in a synctest bubble.
 func synctestRun(t *testing.T, name string, f func(t *testing.T)) {
@@ -35,8 +35,8 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			done := f.Result.Done(f.Index)
 			neighbour := put(t, p, "neighbour")
 			if complete {
-				add(p, &record.Record{Value: make([]byte, 20000)}, Hook{}, nil)
-				require.True(t, p.Full())
+				add(p, &record.Record{Value: make([]byte, 20000)}, Callback{}, nil)
+				require.True(t, p.HasFullBatch())
 			}
 			before, _ := a.Buffered()
 
@@ -48,7 +48,7 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			md, err := f.Result.Wait(t.Context(), f.Index)
 			var told *record.Error
 			require.ErrorAs(t, err, &told)
-			require.ErrorIs(t, err, record.ErrCancelled)
+			require.ErrorIs(t, err, record.ErrCanceled)
 			require.False(t, record.FateOf(told) == record.FateMaybeWritten)
 			require.EqualValues(t, -1, md.Offset)
 			after, _ := a.Buffered()
@@ -63,7 +63,7 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			md, err = neighbour.Result.Wait(t.Context(), neighbour.Index)
 			require.NoError(t, err)
 			require.EqualValues(t, 5, md.Offset)
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 			require.NoError(t, a.Flush(t.Context()))
 			requireEmpty(t, a)
 			require.Len(t, l.all(), 1)
@@ -108,7 +108,7 @@ func TestSealLeavesCancelledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
 			for i, f := range all {
 				md, err := f.Result.Wait(t.Context(), f.Index)
 				if cancelled[i] {
-					require.ErrorIs(t, err, record.ErrCancelled)
+					require.ErrorIs(t, err, record.ErrCanceled)
 					require.EqualValues(t, -1, md.Offset)
 					continue
 				}
@@ -126,9 +126,9 @@ func TestCancelledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
 	a := newTest(Config{})
 	p := a.Topic("t").Partition(0)
 	base := time.UnixMilli(1_700_000_000_000)
-	var all []Appended
+	var all []AppendResult
 	for _, after := range []time.Duration{0, -5 * time.Second, -2 * time.Second, 7 * time.Second} {
-		all = append(all, add(p, &record.Record{Timestamp: base.Add(after)}, Hook{}, nil))
+		all = append(all, add(p, &record.Record{Timestamp: base.Add(after)}, Callback{}, nil))
 	}
 	require.True(t, cancelOf(all[0]))
 	require.True(t, cancelOf(all[3]))
@@ -145,13 +145,13 @@ func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 200, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
-		for _, f := range []Appended{put(t, p, "a"), put(t, p, "b")} {
+		for _, f := range []AppendResult{put(t, p, "a"), put(t, p, "b")} {
 			require.True(t, cancelOf(f))
 		}
-		add(p, sizedRecord(t, 300), Hook{}, nil)
+		add(p, sizedRecord(t, 300), Callback{}, nil)
 		b := take(t, p)
 		require.EqualValues(t, 1, b.Count)
-		require.Len(t, b.Wire(), 361, "it is the one behind them")
+		require.Len(t, b.Bytes(), 361, "it is the one behind them")
 		p.Settle(b, acked(0))
 		synctest.Wait()
 		requireEmpty(t, a)
@@ -161,7 +161,7 @@ func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
 		require.Nil(t, p.Take())
 		requireEmpty(t, a)
 		require.True(t, cancelOf(put(t, p, "d")))
-		require.Zero(t, p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed}))
+		require.Zero(t, p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed}))
 		synctest.Wait()
 		requireEmpty(t, a)
 		require.Zero(t, a.Unobserved())
@@ -187,7 +187,7 @@ func TestCancelReleasesThoseWhoWaitForTheRecordOnly(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		mine, other := put(t, p, "mine"), put(t, p, "other")
 		var l log
-		for name, f := range map[string]Appended{"mine": mine, "other": other} {
+		for name, f := range map[string]AppendResult{"mine": mine, "other": other} {
 			go func() {
 				md, err := f.Result.Wait(context.Background(), f.Index)
 				l.add(name + " " + outcomeText(md, err))
@@ -211,10 +211,10 @@ func TestAskingForACancelledRecordLetsItsNeighboursLinger(t *testing.T) {
 	put(t, p, "neighbour")
 	require.True(t, cancelOf(mine))
 	_, err := mine.Result.Wait(t.Context(), mine.Index)
-	require.ErrorIs(t, err, record.ErrCancelled)
+	require.ErrorIs(t, err, record.ErrCanceled)
 	<-mine.Result.Done(mine.Index)
 	require.False(t, p.Ready())
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
@@ -223,11 +223,11 @@ func TestCancelInsideACallbackWorks(t *testing.T) {
 		a := newTest(Config{BatchSize: 64, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		var l log
-		var second, third Appended
-		first := put(t, p, "first", Hook{One: func(record.RecordMetadata, error) {
+		var second, third AppendResult
+		first := put(t, p, "first", Callback{One: func(record.RecordMetadata, error) {
 			l.add(fmt.Sprint("itself: ", second.Result.Cancel(0)))
 		}})
-		second = put(t, p, "second", Hook{One: func(md record.RecordMetadata, err error) {
+		second = put(t, p, "second", Callback{One: func(md record.RecordMetadata, err error) {
 			l.add("second " + outcomeText(md, err))
 			l.add(fmt.Sprint("third: ", cancelOf(third)))
 		}})
@@ -256,7 +256,7 @@ func TestFlushWaitsForTheCallbackOfACancelledRecord(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
-		f := put(t, p, "a", Hook{One: func(record.RecordMetadata, error) { <-hold }})
+		f := put(t, p, "a", Callback{One: func(record.RecordMetadata, error) { <-hold }})
 		require.True(t, cancelOf(f))
 		flushed := make(chan error, 2)
 		go func() { flushed <- a.Flush(t.Context()) }()
@@ -284,7 +284,7 @@ func TestFlushDoesNotWaitForLaterCancels(t *testing.T) {
 		synctest.Wait()
 		b := take(t, p)
 		hold := make(chan struct{})
-		later := put(t, p, "b", Hook{One: func(record.RecordMetadata, error) { <-hold }})
+		later := put(t, p, "b", Callback{One: func(record.RecordMetadata, error) { <-hold }})
 		require.True(t, cancelOf(later))
 		synctest.Wait()
 		p.Settle(b, acked(0))
@@ -299,7 +299,7 @@ func TestPanicInTheCallbackOfACancelledRecordIsReported(t *testing.T) {
 		s := &spy{}
 		a := newTest(Config{Listener: s})
 		p := a.Topic("t").Partition(0)
-		require.True(t, cancelOf(put(t, p, "a", Hook{One: func(record.RecordMetadata, error) { panic("ouch") }})))
+		require.True(t, cancelOf(put(t, p, "a", Callback{One: func(record.RecordMetadata, error) { panic("ouch") }})))
 		synctest.Wait()
 		require.Equal(t, []any{"ouch"}, s.panics)
 		require.Nil(t, p.Take())
@@ -312,9 +312,9 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
 		var l log
-		var all []Appended
+		var all []AppendResult
 		for i := range 5 {
-			hook := Hook{I: 10 + i, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
+			hook := Callback{I: 10 + i, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
 			all = append(all, put(t, p, "x", hook))
 		}
 		require.True(t, cancelOf(all[2]))
@@ -331,14 +331,14 @@ func TestCancelOfAllRecordsOfABatchFreesItAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 400, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
-		var batches [][]Appended
+		var batches [][]AppendResult
 		for n := range 4 { // three are complete, one is open
-			var one []Appended
+			var one []AppendResult
 			for range 3 {
 				one = append(one, put(t, p, strings.Repeat("x", 100)))
 			}
 			batches = append(batches, one)
-			require.Equal(t, n+1, p.Waiting())
+			require.Equal(t, n+1, p.Queued())
 		}
 		for k, n := range []int{1, 3, 0, 2} { // the middle, the open one, the first, the last
 			for _, f := range batches[n] {
@@ -347,17 +347,17 @@ func TestCancelOfAllRecordsOfABatchFreesItAtOnce(t *testing.T) {
 			records, bytes := a.Buffered()
 			require.Equal(t, 3*(3-k), records)
 			require.EqualValues(t, small*(3-k), bytes)
-			require.Equal(t, 3-k, p.Waiting())
+			require.Equal(t, 3-k, p.Queued())
 			require.Equal(t, k < 3 && n != 2, p.Ready())
 			for _, f := range batches[n] {
 				require.False(t, cancelOf(f), "once")
 				_, err := f.Result.Wait(t.Context(), f.Index)
-				require.ErrorIs(t, err, record.ErrCancelled)
+				require.ErrorIs(t, err, record.ErrCanceled)
 			}
 		}
 		require.NoError(t, a.Flush(t.Context()))
 		require.Nil(t, p.Take())
-		_, waits := p.OldestWaiting()
+		_, waits := p.OldestQueued()
 		require.False(t, waits)
 		requireEmpty(t, a)
 	})
@@ -399,7 +399,7 @@ func TestCancelledRecordsLeaveNothingBehind(t *testing.T) {
 				require.True(t, cancelOf(put(t, p, "x")))
 			}
 			require.LessOrEqual(t, p.delivery.order.n, 1)
-			require.LessOrEqual(t, p.Waiting(), 1)
+			require.LessOrEqual(t, p.Queued(), 1)
 			require.Less(t, heap()-before, int64(1<<20))
 			require.True(t, cancelOf(hold))
 			requireEmpty(t, a)
@@ -415,7 +415,7 @@ func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
 		hold := make(chan struct{})
 		var l log
 		first := put(t, p, "first", l.hook("first"))
-		emptied := put(t, p, "emptied", Hook{One: func(record.RecordMetadata, error) { <-hold; l.add("emptied") }})
+		emptied := put(t, p, "emptied", Callback{One: func(record.RecordMetadata, error) { <-hold; l.add("emptied") }})
 		last := put(t, p, "last", l.hook("last"))
 		require.True(t, cancelOf(emptied))
 		synctest.Wait()

@@ -36,13 +36,13 @@ func (a *Accumulator) descriptionBytes(capacity int) int64 {
 }
 
 // beginningBytes returns how much a batch counts that begins with a buffer of that capacity, and with a record that has this hook.
-func (a *Accumulator) beginningBytes(capacity int, hook Hook) int64 {
+func (a *Accumulator) beginningBytes(capacity int, hook Callback) int64 {
 	n := int64(capacity) + a.descriptionBytes(capacity)
 	return n + max(0, min(hook.size(), a.cfg.Memory-n))
 }
 
 // size returns how many bytes h takes in the lists of a batch that begins with it.
-func (h Hook) size() int64 {
+func (h Callback) size() int64 {
 	switch {
 	case h.One != nil:
 		return 1<<minListBits*listBytes + hookBytes
@@ -87,7 +87,7 @@ func (m room) openSize(capacity int) int64 {
 }
 
 // least returns the room that the next record of the batch takes.
-func (r *Result) least(i int32, ms int64, hook Hook) room {
+func (r *Result) least(i int32, ms int64, hook Callback) room {
 	m := r.room()
 	if !r.times.takes(ms) {
 		m.times = max(m.times, len(r.times.runs)+1)
@@ -148,7 +148,7 @@ func withCapacity[T any](list []T, n int) []T {
 
 // makeRoomLocked makes room in the open batch's lists for one more record, and counts it: the wanted room, or the least where buffer.memory
 // has no more. It reports false where it has not even that, and the batch has records already.
-func (p *Partition) makeRoomLocked(ms int64, hook Hook, grant *int64) bool {
+func (p *Partition) makeRoomLocked(ms int64, hook Callback, grant *int64) bool {
 	b := p.open
 	r, i, capacity := b.root, b.appended, cap(*b.box)
 	m := r.least(i, ms, hook)

@@ -30,7 +30,7 @@ type stuck struct {
 	hold chan struct{}
 }
 
-func (s *stuck) Acknowledges() bool { return true }
+func (s *stuck) WantsAcknowledgements() bool { return true }
 
 func (s *stuck) OnAcknowledgement(record.RecordMetadata, error) { <-s.hold }
 
@@ -47,20 +47,20 @@ func heap() int64 {
 func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 	const limit, many = 1 << 20, 200_000
 	hold := make(chan struct{})
-	blocked := Hook{One: func(record.RecordMetadata, error) { <-hold }}
+	blocked := Callback{One: func(record.RecordMetadata, error) { <-hold }}
 	for name, c := range map[string]struct {
 		cfg   Config
-		first Hook
-		rest  func(i int) Hook
+		first Callback
+		rest  func(i int) Callback
 	}{
-		"interceptors":             {Config{BatchSize: 1, Listener: &stuck{hold: hold}}, Hook{}, nil},
-		"interceptors, in batches": {Config{BatchSize: 2000, Listener: &stuck{hold: hold}}, Hook{}, nil},
+		"interceptors":             {Config{BatchSize: 1, Listener: &stuck{hold: hold}}, Callback{}, nil},
+		"interceptors, in batches": {Config{BatchSize: 2000, Listener: &stuck{hold: hold}}, Callback{}, nil},
 		"behind a callback":        {Config{BatchSize: 1}, blocked, nil},
-		"callbacks": {Config{BatchSize: 2000}, blocked, func(i int) Hook {
-			return Hook{One: func(record.RecordMetadata, error) { hold <- struct{}{}; _ = i }}
+		"callbacks": {Config{BatchSize: 2000}, blocked, func(i int) Callback {
+			return Callback{One: func(record.RecordMetadata, error) { hold <- struct{}{}; _ = i }}
 		}},
-		"callbacks of slices": {Config{BatchSize: 2000}, blocked, func(i int) Hook {
-			return Hook{All: sliceCallback(func(int, record.RecordMetadata, error) { hold <- struct{}{}; _ = i })}
+		"callbacks of slices": {Config{BatchSize: 2000}, blocked, func(i int) Callback {
+			return Callback{All: sliceCallback(func(int, record.RecordMetadata, error) { hold <- struct{}{}; _ = i })}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 			p := a.Topic("t").Partition(0)
 			before, sent := heap(), 0
 			for ; sent < many; sent++ {
-				hook := Hook{}
+				hook := Callback{}
 				switch {
 				case sent == 0:
 					hook = c.first
@@ -122,22 +122,22 @@ func letGo(t *testing.T, a *Accumulator, hold chan struct{}) chan struct{} {
 func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 	const limit = 4 << 20
 	counted := 0
-	for name, next := range map[string]func(i int) (*record.Record, Hook){
-		"alone": func(int) (*record.Record, Hook) { return &record.Record{}, Hook{} },
-		"each with a callback": func(i int) (*record.Record, Hook) {
-			return &record.Record{}, Hook{One: func(record.RecordMetadata, error) { counted += i }}
+	for name, next := range map[string]func(i int) (*record.Record, Callback){
+		"alone": func(int) (*record.Record, Callback) { return &record.Record{}, Callback{} },
+		"each with a callback": func(i int) (*record.Record, Callback) {
+			return &record.Record{}, Callback{One: func(record.RecordMetadata, error) { counted += i }}
 		},
-		"some with a callback": func(i int) (*record.Record, Hook) {
+		"some with a callback": func(i int) (*record.Record, Callback) {
 			if i%100 != 0 {
-				return &record.Record{}, Hook{}
+				return &record.Record{}, Callback{}
 			}
-			return &record.Record{}, Hook{One: func(record.RecordMetadata, error) { counted += i }}
+			return &record.Record{}, Callback{One: func(record.RecordMetadata, error) { counted += i }}
 		},
-		"in slices of one": func(i int) (*record.Record, Hook) {
-			return &record.Record{}, Hook{All: sliceCallback(func(int, record.RecordMetadata, error) { counted += i })}
+		"in slices of one": func(i int) (*record.Record, Callback) {
+			return &record.Record{}, Callback{All: sliceCallback(func(int, record.RecordMetadata, error) { counted += i })}
 		},
-		"each with a timestamp": func(i int) (*record.Record, Hook) {
-			return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Hook{}
+		"each with a timestamp": func(i int) (*record.Record, Callback) {
+			return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Callback{}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 				sent, bytes, grown, float64(bytes)/float64(sent), float64(grown)/float64(sent))
 			require.Less(t, float64(grown), 1.5*float64(bytes))
 			require.LessOrEqual(t, bytes, int64(limit))
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 			require.NoError(t, a.Flush(t.Context()))
 			requireEmpty(t, a)
 		})
@@ -172,7 +172,7 @@ func TestSendInsideAnInterceptorDoesNotWaitForWhatWaitsBehindIt(t *testing.T) {
 		s.p = p
 		sent := 0
 		var taken []*Batch
-		for ; add(p, value("x"), Hook{}, nil).Result != nil; sent++ {
+		for ; add(p, value("x"), Callback{}, nil).Result != nil; sent++ {
 			if b := p.Take(); b != nil {
 				taken = append(taken, b)
 			}
@@ -197,7 +197,7 @@ type sendingListener struct {
 	sent bool
 }
 
-func (s *sendingListener) Acknowledges() bool { return true }
+func (s *sendingListener) WantsAcknowledgements() bool { return true }
 
 func (s *sendingListener) OnAcknowledgement(md record.RecordMetadata, err error) {
 	s.spy.OnAcknowledgement(md, err)
@@ -205,11 +205,11 @@ func (s *sendingListener) OnAcknowledgement(md record.RecordMetadata, err error)
 		return
 	}
 	s.sent = true
-	came := add(s.p, value("from inside"), Hook{}, nil)
+	came := add(s.p, value("from inside"), Callback{}, nil)
 	if came.Result == nil {
-		require.NoError(s.t, s.p.Reserve(context.Background(), came.Need))
-		grant := came.Need
-		require.NotNil(s.t, add(s.p, value("from inside"), Hook{}, &grant).Result)
+		require.NoError(s.t, s.p.Reserve(context.Background(), came.Shortfall))
+		grant := came.Shortfall
+		require.NotNil(s.t, add(s.p, value("from inside"), Callback{}, &grant).Result)
 		s.p.Unreserve(grant)
 	}
 }
@@ -241,9 +241,9 @@ func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
 
 // TestTheHeapOfTinyBatchesIsWithinTheAccount: what describes a batch of one small record is larger than its buffer.
 func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
-	for name, hook := range map[string]func() Hook{
-		"futures":   func() Hook { return Hook{} },
-		"callbacks": func() Hook { return Hook{One: func(record.RecordMetadata, error) {}} },
+	for name, hook := range map[string]func() Callback{
+		"futures":   func() Callback { return Callback{} },
+		"callbacks": func() Callback { return Callback{One: func(record.RecordMetadata, error) {}} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newTest(Config{BatchSize: 1, Memory: 8 << 20, Linger: time.Hour})
@@ -256,21 +256,21 @@ func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
 			t.Logf("%d bytes in the account, %d on the heap", bytes, grown)
 			require.LessOrEqual(t, bytes, int64(8<<20))
 			require.Less(t, float64(grown), 1.1*float64(bytes))
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 		})
 	}
 }
 
 // tinyRecords are kinds of records whose callbacks and timestamps take more memory than they do in their batch.
-var tinyRecords = map[string]func(i int) (*record.Record, Hook){
-	"each with a callback": func(i int) (*record.Record, Hook) {
-		return &record.Record{}, Hook{One: func(record.RecordMetadata, error) { _ = i }}
+var tinyRecords = map[string]func(i int) (*record.Record, Callback){
+	"each with a callback": func(i int) (*record.Record, Callback) {
+		return &record.Record{}, Callback{One: func(record.RecordMetadata, error) { _ = i }}
 	},
-	"in slices of one": func(i int) (*record.Record, Hook) {
-		return &record.Record{}, Hook{All: sliceCallback(func(int, record.RecordMetadata, error) { _ = i })}
+	"in slices of one": func(i int) (*record.Record, Callback) {
+		return &record.Record{}, Callback{All: sliceCallback(func(int, record.RecordMetadata, error) { _ = i })}
 	},
-	"each with a timestamp": func(i int) (*record.Record, Hook) {
-		return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Hook{}
+	"each with a timestamp": func(i int) (*record.Record, Callback) {
+		return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Callback{}
 	},
 }
 
@@ -340,10 +340,10 @@ func TestASendThatWaitedStaysWithinItsGrant(t *testing.T) {
 				r, hook := next(sent)
 				came := add(p, r, hook, nil)
 				if came.Result == nil {
-					for !a.memory.try(&p.holder, came.Need) {
+					for !a.memory.try(&p.holder, came.Shortfall) {
 						settleOpen(p)
 					}
-					grant := came.Need
+					grant := came.Shortfall
 					came = add(p, r, hook, &grant)
 					require.NotNil(t, came.Result, "record %d", sent)
 					p.Unreserve(grant)
@@ -351,7 +351,7 @@ func TestASendThatWaitedStaysWithinItsGrant(t *testing.T) {
 				_, bytes := a.Buffered()
 				require.LessOrEqual(t, bytes, int64(limit), "record %d", sent)
 			}
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 			require.NoError(t, a.Flush(t.Context()))
 			requireEmpty(t, a)
 		})

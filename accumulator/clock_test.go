@@ -16,7 +16,7 @@ func stamps(t *testing.T, p *Partition, gaps ...time.Duration) (off []time.Durat
 	t.Helper()
 	for _, gap := range gaps {
 		time.Sleep(gap)
-		a := add(p, &record.Record{Topic: "t", Value: []byte("x")}, Hook{}, nil)
+		a := add(p, &record.Record{Topic: "t", Value: []byte("x")}, Callback{}, nil)
 		require.NotNil(t, a.Result)
 		off = append(off, time.Duration(time.Now().UnixMilli()-a.Result.times.at(a.Index))*time.Millisecond)
 	}

@@ -26,11 +26,11 @@ func TestCrowdedIsToldWithBytes(t *testing.T) {
 	a := newTest(Config{Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	p.crowd.much = true
-	require.True(t, put(t, p, "first").Crowded)
+	require.True(t, put(t, p, "first").Contended)
 	second := put(t, p, "second")
 	require.Zero(t, second.Bytes)
-	require.False(t, second.Crowded)
-	big := add(p, sizedRecord(t, 5000), Hook{}, nil)
+	require.False(t, second.Contended)
+	big := add(p, sizedRecord(t, 5000), Callback{}, nil)
 	require.NotZero(t, big.Bytes)
-	require.False(t, big.Crowded, "it is told once")
+	require.False(t, big.Contended, "it is told once")
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // batches puts n batches of one record each, with callbacks that write to l, and takes them.
-func batches(t *testing.T, p *Partition, n int, l *log) (taken []*Batch, all []Appended) {
+func batches(t *testing.T, p *Partition, n int, l *log) (taken []*Batch, all []AppendResult) {
 	t.Helper()
 	for i := range n {
 		all = append(all, put(t, p, "x", l.hook(fmt.Sprint(i))))
@@ -53,10 +53,10 @@ func TestFuturesAreReleasedBeforeCallbacksRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
-		var f Appended
+		var f AppendResult
 		var done <-chan struct{}
 		var l log
-		f = put(t, p, "x", Hook{One: func(record.RecordMetadata, error) {
+		f = put(t, p, "x", Callback{One: func(record.RecordMetadata, error) {
 			select {
 			case <-done:
 				l.add("done")
@@ -80,7 +80,7 @@ func TestSlowCallbackHoldsUpItsPartitionOnly(t *testing.T) {
 		p, other := a.Topic("t").Partition(0), a.Topic("t").Partition(1)
 		hold := make(chan struct{})
 		var l log
-		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold; l.add("slow") }})
+		put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { <-hold; l.add("slow") }})
 		p.Settle(take(t, p), acked(0))
 		b, _ := batches(t, p, 1, &l)
 		p.Settle(b[0], acked(1))
@@ -101,7 +101,7 @@ func TestWhatWaitsForCallbacksCountsInTheMemory(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
 		for range 10 {
-			put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold }})
+			put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { <-hold }})
 		}
 		put(t, p, strings.Repeat("without", 100))
 		p.Settle(take(t, p), acked(0))
@@ -125,15 +125,15 @@ func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
 		for i := range 1000 {
 			hook := l.hook(fmt.Sprint(i))
 			if i == 0 {
-				hook = Hook{One: func(record.RecordMetadata, error) {
-					came := add(p, value("from inside"), Hook{}, nil)
+				hook = Callback{One: func(record.RecordMetadata, error) {
+					came := add(p, value("from inside"), Callback{}, nil)
 					for came.Result != nil { // it fills the room that the first batch has left
-						came = add(p, value("from inside"), Hook{}, nil)
+						came = add(p, value("from inside"), Callback{}, nil)
 					}
-					require.Positive(t, came.Need)
-					require.NoError(t, p.Reserve(context.Background(), came.Need))
-					grant := came.Need
-					l.add(fmt.Sprint("inside ", add(p, value("from inside"), Hook{}, &grant).Result != nil))
+					require.Positive(t, came.Shortfall)
+					require.NoError(t, p.Reserve(context.Background(), came.Shortfall))
+					grant := came.Shortfall
+					l.add(fmt.Sprint("inside ", add(p, value("from inside"), Callback{}, &grant).Result != nil))
 					p.Unreserve(grant)
 				}}
 			}
@@ -162,7 +162,7 @@ func TestPanicInACallbackIsReportedAndTheRestGoesOn(t *testing.T) {
 		a := newTest(Config{Listener: s})
 		p := a.Topic("t").Partition(0)
 		var l log
-		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { panic("ouch") }})
+		put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { panic("ouch") }})
 		put(t, p, "x", l.hook("next"))
 		p.Settle(take(t, p), acked(0))
 		synctest.Wait()
@@ -181,12 +181,12 @@ func TestCallbackThatEndsItsGoroutineDoesNotStopTheOthers(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		var l log
 		put(t, p, "x", l.hook("a"))
-		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
+		put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
 		put(t, p, "x", l.hook("c"))
 		p.Settle(take(t, p), acked(0))
 		require.NoError(t, a.Flush(t.Context()))
 		require.Equal(t, []string{"a t/0@0", "c t/0@2"}, l.all())
-		f := put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
+		f := put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
 		go cancelOf(f)
 		synctest.Wait()
 		require.Nil(t, p.Take())
@@ -202,11 +202,11 @@ func TestInterceptorsSeeEveryOutcomeOnceAndBeforeTheCallback(t *testing.T) {
 		a := newTest(Config{Listener: s})
 		p := a.Topic("t").Partition(0)
 		var seen []int
-		all := []Appended{
+		all := []AppendResult{
 			put(t, p, "x"),
-			put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { seen = append(seen, len(s.acks)) }}),
+			put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { seen = append(seen, len(s.acks)) }}),
 			put(t, p, "x"),
-			put(t, p, "x", Hook{I: 5, All: sliceCallback(func(i int, _ record.RecordMetadata, _ error) { seen = append(seen, i) })}),
+			put(t, p, "x", Callback{I: 5, All: sliceCallback(func(i int, _ record.RecordMetadata, _ error) { seen = append(seen, i) })}),
 		}
 		require.True(t, cancelOf(all[2]))
 		synctest.Wait()
@@ -224,7 +224,7 @@ func TestFlushReadiesEverythingAndWaitsForCallbacks(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour})
 		p, q := a.Topic("t").Partition(0), a.Topic("u").Partition(0)
 		hold := make(chan struct{})
-		put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold }})
+		put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { <-hold }})
 		put(t, q, "x")
 		flushed := make(chan error)
 		go func() { flushed <- a.Flush(t.Context()) }()
@@ -246,8 +246,8 @@ func TestFlushReadiesEverythingAndWaitsForCallbacks(t *testing.T) {
 		require.False(t, p.Ready(), "what comes later lingers")
 		close(hold)
 		require.NoError(t, <-flushed)
-		require.Equal(t, 1, p.Waiting())
-		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		require.Equal(t, 1, p.Queued())
+		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 		requireEmpty(t, a)
 	})
 }
@@ -287,7 +287,7 @@ func TestPartitionIsActiveExactlyWhileSomethingIsOutstanding(t *testing.T) {
 		active := func() bool { return len(a.activePartitions()) == 1 }
 		require.False(t, active())
 		hold := make(chan struct{})
-		f := put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold }})
+		f := put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { <-hold }})
 		require.True(t, active(), "open")
 		p.expedite(f.Result, nil)
 		b := take(t, p)
@@ -300,7 +300,7 @@ func TestPartitionIsActiveExactlyWhileSomethingIsOutstanding(t *testing.T) {
 		require.False(t, active())
 		put(t, p, "y")
 		require.True(t, active())
-		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 		require.False(t, active())
 		requireEmpty(t, a)
 	})
@@ -311,9 +311,9 @@ func TestBufferIsReusedOnlyWhenTheConnectionHasLetGoOfIt(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	put(t, p, "record 0")
 	b := take(t, p)
-	b.Hold() // a write begins
-	b.Hold() // and, after that one was given up, another
-	wire := b.Wire()
+	b.Retain() // a write begins
+	b.Retain() // and, after that one was given up, another
+	wire := b.Bytes()
 	p.Settle(b, failed(record.ErrDeliveryTimeout))
 	records, bytes := a.Buffered()
 	require.Zero(t, records)
@@ -321,7 +321,7 @@ func TestBufferIsReusedOnlyWhenTheConnectionHasLetGoOfIt(t *testing.T) {
 	put(t, p, "another record")
 	require.Contains(t, string(wire), "record 0", "nobody has written into them")
 	require.NotSame(t, &wire[0], &p.oldestLocked().buf[0])
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	b.Release()
 	_, bytes = a.Buffered()
 	require.EqualValues(t, small, bytes)

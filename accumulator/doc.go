@@ -18,7 +18,7 @@
 //	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20, Linger: 5 * time.Millisecond})
 //	p := acc.Topic("events").Partition(0)
 //	var a accumulator.Appended
-//	p.Append(&rec, accumulator.Hook{}, nil, &a) // a.Result and a.Index are what a future holds
+//	p.Append(&rec, accumulator.Callback{}, nil, &a) // a.Result and a.Index are what a future holds
 //	for b := p.Take(); b != nil; b = p.Take() {
 //		// … write b.Wire() …
 //		p.Settle(b, accumulator.Outcome{BaseOffset: 42, LogAppendTime: -1})

@@ -28,13 +28,13 @@ func (d *deliverer) BatchReady(<-chan struct{}) {
 func Example() {
 	acc := accumulator.New(accumulator.Config{
 		BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20, Linger: time.Second,
-		NewOwner: func(p *accumulator.Partition) accumulator.Owner { return &deliverer{p: p, next: 100} },
+		NewDrainer: func(p *accumulator.Partition) accumulator.Drainer { return &deliverer{p: p, next: 100} },
 	})
 	p := acc.Topic("events").Partition(0)
 
-	var last accumulator.Appended
+	var last accumulator.AppendResult
 	for _, text := range []string{"one", "two", "three"} {
-		p.Append(&record.Record{Value: []byte(text)}, accumulator.Hook{}, nil, &last)
+		p.Append(&record.Record{Value: []byte(text)}, accumulator.Callback{}, nil, &last)
 	}
 	md, err := last.Result.Wait(context.Background(), last.Index)
 	fmt.Println(md.Topic, md.Partition, md.Offset, err)
@@ -48,21 +48,21 @@ func ExamplePartition_Reserve() {
 	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 1024})
 	p := acc.Topic("events").Partition(0)
 	big := record.Record{Value: make([]byte, 900)}
-	var a accumulator.Appended
-	p.Append(&big, accumulator.Hook{}, nil, &a)
+	var a accumulator.AppendResult
+	p.Append(&big, accumulator.Callback{}, nil, &a)
 
-	p.Append(&big, accumulator.Hook{}, nil, &a)
-	fmt.Println("needs", a.Need)
+	p.Append(&big, accumulator.Callback{}, nil, &a)
+	fmt.Println("needs", a.Shortfall)
 	go func() {
 		b := p.Take()
 		p.Settle(b, accumulator.Outcome{BaseOffset: 0, LogAppendTime: -1})
 	}()
-	grant := a.Need
+	grant := a.Shortfall
 	if err := p.Reserve(context.Background(), grant); err != nil {
 		fmt.Println(err)
 		return
 	}
-	p.Append(&big, accumulator.Hook{}, &grant, &a)
+	p.Append(&big, accumulator.Callback{}, &grant, &a)
 	p.Unreserve(grant)
 	fmt.Println("appended:", a.Result != nil)
 	// Output:
@@ -74,9 +74,9 @@ func ExamplePartition_Reserve() {
 func ExampleResult_Cancel() {
 	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20})
 	p := acc.Topic("events").Partition(0)
-	var first, second accumulator.Appended
-	p.Append(&record.Record{Value: []byte("one")}, accumulator.Hook{}, nil, &first)
-	p.Append(&record.Record{Value: []byte("two")}, accumulator.Hook{}, nil, &second)
+	var first, second accumulator.AppendResult
+	p.Append(&record.Record{Value: []byte("one")}, accumulator.Callback{}, nil, &first)
+	p.Append(&record.Record{Value: []byte("two")}, accumulator.Callback{}, nil, &second)
 	fmt.Println(first.Result.Cancel(first.Index))
 	b := p.Take()
 	fmt.Println(second.Result.Cancel(second.Index))

@@ -39,39 +39,39 @@ func newTest(cfg Config) *Accumulator {
 	if cfg.MaxSpan == 0 {
 		cfg.MaxSpan = time.Hour
 	}
-	if cfg.NewOwner == nil {
-		cfg.NewOwner = func(*Partition) Owner { return new(testOwner) }
+	if cfg.NewDrainer == nil {
+		cfg.NewDrainer = func(*Partition) Drainer { return new(testOwner) }
 	}
 	return New(cfg)
 }
 
-func readies(p *Partition) int { return int(p.Owner().(*testOwner).ready.Load()) }
+func readies(p *Partition) int { return int(p.Drainer().(*testOwner).ready.Load()) }
 
 func value(s string) *record.Record { return &record.Record{Value: []byte(s)} }
 
 func sliceCallback(fn SliceCallback) *SliceCallback { return &fn }
 
 // add is Append with what came of it as its result.
-func add(p *Partition, r *record.Record, hook Hook, grant *int64) (a Appended) {
+func add(p *Partition, r *record.Record, hook Callback, grant *int64) (a AppendResult) {
 	p.Append(r, hook, grant, &a)
 	return a
 }
 
 // put appends a record that must find room.
-func put(t testing.TB, p *Partition, s string, hook ...Hook) Appended {
+func put(t testing.TB, p *Partition, s string, hook ...Callback) AppendResult {
 	t.Helper()
-	var h Hook
+	var h Callback
 	if len(hook) > 0 {
 		h = hook[0]
 	}
 	a := add(p, value(s), h, nil)
 	require.Nil(t, a.Err)
-	require.Zero(t, a.Need)
+	require.Zero(t, a.Shortfall)
 	require.NotNil(t, a.Result)
 	return a
 }
 
-func putMany(t testing.TB, p *Partition, from, to int) (all []Appended) {
+func putMany(t testing.TB, p *Partition, from, to int) (all []AppendResult) {
 	t.Helper()
 	for i := from; i < to; i++ {
 		all = append(all, put(t, p, fmt.Sprint("record ", i)))
@@ -95,11 +95,11 @@ func sizedRecord(t testing.TB, n int) *record.Record {
 // parse reads a batch as a broker would.
 func parse(t testing.TB, b *Batch) record.Batch {
 	t.Helper()
-	record.SetChecksum(b.Wire())
-	batch, rest, err := record.ReadBatch(b.Wire(), compress.Decompress, 0)
+	record.SetChecksum(b.Bytes())
+	batch, rest, err := record.ReadBatch(b.Bytes(), compress.Decompress, 0)
 	require.NoError(t, err)
 	require.Empty(t, rest)
-	require.NoError(t, batch.CheckProduced())
+	require.NoError(t, batch.ValidateProduced())
 	require.Equal(t, b.Count, batch.Header.Count)
 	return batch
 }
@@ -207,7 +207,7 @@ func (s *spy) InCallback() bool {
 	return s.inside > 0 // of this goroutine, where a test has no other
 }
 
-func (s *spy) Acknowledges() bool { return s.acknowledges }
+func (s *spy) WantsAcknowledgements() bool { return s.acknowledges }
 
 func (s *spy) OnAcknowledgement(md record.RecordMetadata, err error) {
 	s.mu.Lock()
@@ -256,8 +256,8 @@ func (l *log) add(line string) {
 	l.lines = append(l.lines, line)
 }
 
-func (l *log) hook(name string) Hook {
-	return Hook{One: func(md record.RecordMetadata, err error) { l.add(name + " " + outcomeText(md, err)) }}
+func (l *log) hook(name string) Callback {
+	return Callback{One: func(md record.RecordMetadata, err error) { l.add(name + " " + outcomeText(md, err)) }}
 }
 
 func (l *log) all() []string {

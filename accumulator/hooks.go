@@ -10,7 +10,7 @@ import (
 
 // Hook is what a Send wants to be called when its record has an outcome: One, or All with I as the record's index in a
 // slice, or nothing.
-type Hook struct {
+type Callback struct {
 	One func(record.RecordMetadata, error)
 	All *SliceCallback
 	I   int
@@ -20,7 +20,7 @@ type Hook struct {
 // share it.
 type SliceCallback func(int, record.RecordMetadata, error)
 
-func (h Hook) empty() bool { return h.One == nil && h.All == nil }
+func (h Callback) empty() bool { return h.One == nil && h.All == nil }
 
 // hooks are the callbacks of one batch: one by one where plain callbacks are used, in runs where slices are sent.
 type hooks struct {
@@ -90,12 +90,12 @@ type sliceRun struct {
 
 func (s *sliceRun) end() int32 { return s.record + s.n }
 
-func (s *sliceRun) hook(record int32) Hook {
-	return Hook{All: s.fn, I: s.i + int(record-s.record)}
+func (s *sliceRun) hook(record int32) Callback {
+	return Callback{All: s.fn, I: s.i + int(record-s.record)}
 }
 
 // takes tells whether the lists have room for the hook of the next record, whose index is i.
-func (h *hooks) takes(i int32, hook Hook) bool {
+func (h *hooks) takes(i int32, hook Callback) bool {
 	switch {
 	case hook.One != nil:
 		return int(i) < cap(h.one) && h.ones < h.paid
@@ -106,7 +106,7 @@ func (h *hooks) takes(i int32, hook Hook) bool {
 }
 
 // continued returns the last run, if the hook of record i belongs to it, or nil.
-func (h *hooks) continued(i int32, hook *Hook) *sliceRun {
+func (h *hooks) continued(i int32, hook *Callback) *sliceRun {
 	if n := len(h.all); n > 0 {
 		if last := &h.all[n-1]; last.end() == i && last.fn == hook.All && last.hook(i).I == hook.I {
 			return last
@@ -123,7 +123,7 @@ func (h *hooks) addOne(i int32, fn func(record.RecordMetadata, error)) {
 }
 
 // addToSlice notes the callback of a slice for record i. The lists have room for it.
-func (h *hooks) addToSlice(i int32, hook Hook) {
+func (h *hooks) addToSlice(i int32, hook Callback) {
 	h.rest++
 	if last := h.continued(i, &hook); last != nil {
 		last.n++
@@ -162,20 +162,20 @@ func (h *hooks) single(i int32) func(record.RecordMetadata, error) {
 }
 
 // at returns the hook of record i.
-func (h *hooks) at(i int32) Hook {
+func (h *hooks) at(i int32) Callback {
 	if one := h.single(i); one != nil {
-		return Hook{One: one}
+		return Callback{One: one}
 	}
 	if at, found := h.find(i); found {
 		return h.all[at].hook(i)
 	}
-	return Hook{}
+	return Callback{}
 }
 
 // next returns the hook of record i, when it is asked for every record in order.
-func (h *hooks) next(i int32) Hook {
+func (h *hooks) next(i int32) Callback {
 	if one := h.single(i); one != nil {
-		return Hook{One: one}
+		return Callback{One: one}
 	}
 	for int(h.ran) < len(h.all) && h.all[h.ran].end() <= i {
 		h.ran++
@@ -183,7 +183,7 @@ func (h *hooks) next(i int32) Hook {
 	if int(h.ran) < len(h.all) && h.all[h.ran].record <= i {
 		return h.all[h.ran].hook(i)
 	}
-	return Hook{}
+	return Callback{}
 }
 
 // has tells whether record i has a hook.
@@ -199,7 +199,7 @@ func (h *hooks) drop(i int32) (had bool) {
 
 // take returns the hook of record i, which was cancelled: its callback runs out of order. The runs of slices stay as they are, for each cut
 // would move all runs behind it. The caller asks for the hook of a cancelled record no more.
-func (h *hooks) take(i int32) Hook {
+func (h *hooks) take(i int32) Callback {
 	hook := h.at(i)
 	if hook.One != nil {
 		h.one[i] = nil
@@ -213,7 +213,7 @@ type Listener interface {
 	// runtime.Goexit.
 	Run(work func())
 	// Acknowledges tells whether OnAcknowledgement wants to be called at all.
-	Acknowledges() bool
+	WantsAcknowledgements() bool
 	// OnAcknowledgement runs inside Run, for every record that has its outcome, before the record's callback. It must not panic.
 	OnAcknowledgement(md record.RecordMetadata, err error)
 	// Panicked is told of a callback that panicked, on the goroutine that recovered it.
@@ -222,10 +222,10 @@ type Listener interface {
 	Unobserved(n int, err *record.Error)
 }
 
-// InsideListener is a Listener that can tell whether the calling goroutine is inside Run. Where the Listener is one, a
+// CallbackDetector is a Listener that can tell whether the calling goroutine is inside Run. Where the Listener is one, a
 // Send from inside a callback does not wait for memory that other callbacks hold while they wait to run: they could be
 // waiting for this one to return.
-type InsideListener interface {
+type CallbackDetector interface {
 	Listener
 	InCallback() bool
 }
@@ -233,7 +233,7 @@ type InsideListener interface {
 // RefusedListener is a Listener that distinguishes the callbacks of refused records. Where the Listener is none, no Send from inside any
 // callback waits for callbacks of refused records.
 type RefusedListener interface {
-	InsideListener
+	CallbackDetector
 	// RunRefused is Run for the callbacks of refused records. InCallback reports true inside of it, too.
 	RunRefused(work func())
 	// InRefusedCallback reports whether the calling goroutine is inside RunRefused.

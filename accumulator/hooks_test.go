@@ -12,11 +12,11 @@ import (
 // hookModel is what hooks are to be like: a hook for each record.
 type hookModel struct {
 	result Result
-	want   []Hook
+	want   []Callback
 	slice  [2]*SliceCallback
 }
 
-func addHook(r *Result, i int32, hook Hook) {
+func addHook(r *Result, i int32, hook Callback) {
 	if !r.hooks.takes(i, hook) {
 		r.grow(r.wanted(r.least(i, 0, hook), 0))
 	}
@@ -31,21 +31,21 @@ func addHook(r *Result, i int32, hook Hook) {
 // add appends a record as some sender may have sent it: alone or in a slice, whose records come one after the other or with others between.
 func (m *hookModel) add(rng *rand.Rand) {
 	i := len(m.want)
-	var hook Hook
+	var hook Callback
 	switch rng.IntN(8) {
 	case 0:
 	case 1:
-		hook = Hook{One: func(record.RecordMetadata, error) {}}
+		hook = Callback{One: func(record.RecordMetadata, error) {}}
 	case 2:
-		hook = Hook{All: m.slice[rng.IntN(2)], I: rng.IntN(10)}
+		hook = Callback{All: m.slice[rng.IntN(2)], I: rng.IntN(10)}
 	default:
-		hook = Hook{All: m.slice[0], I: 100 + i}
+		hook = Callback{All: m.slice[0], I: 100 + i}
 	}
 	m.want = append(m.want, hook)
 	addHook(&m.result, int32(i), hook)
 }
 
-func requireSameHook(t *testing.T, want, got Hook) {
+func requireSameHook(t *testing.T, want, got Callback) {
 	t.Helper()
 	require.Equal(t, want.One == nil, got.One == nil)
 	require.Same(t, want.All, got.All)
@@ -88,7 +88,7 @@ func TestHooksOfASliceAreOneRun(t *testing.T) {
 	var r Result
 	fn := sliceCallback(nil)
 	for i := range int32(1000) {
-		addHook(&r, i, Hook{All: fn, I: 7 + int(i)})
+		addHook(&r, i, Callback{All: fn, I: 7 + int(i)})
 	}
 	require.Equal(t, []sliceRun{{fn: fn, n: 1000, i: 7}}, r.hooks.all)
 }

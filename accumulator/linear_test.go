@@ -138,21 +138,21 @@ func ascendingBrokers(n int) []int32 {
 
 // manyRecords appends n records of the smallest size to one batch. Every other one has a callback of its own, and the rest are in rows of
 // slices.
-func manyRecords(t *testing.T, a *Accumulator, n int) (all []Appended) {
+func manyRecords(t *testing.T, a *Accumulator, n int) (all []AppendResult) {
 	t.Helper()
 	p := a.Topic("t").Partition(0)
 	fn := sliceCallback(func(int, record.RecordMetadata, error) {})
 	one := func(record.RecordMetadata, error) {}
 	for i := range n {
-		hook := Hook{All: fn, I: i}
+		hook := Callback{All: fn, I: i}
 		if i%10 == 0 {
-			hook = Hook{One: one}
+			hook = Callback{One: one}
 		}
 		appended := add(p, &record.Record{Timestamp: time.UnixMilli(int64(i))}, hook, nil)
 		require.NotNil(t, appended.Result)
 		all = append(all, appended)
 	}
-	require.Equal(t, 1, p.Waiting())
+	require.Equal(t, 1, p.Queued())
 	return all
 }
 
@@ -213,7 +213,7 @@ func TestWorkOnABatchOfManyHalfCancelledRecordsIsLinear(t *testing.T) {
 					for i, one := range all {
 						md, err := one.Result.Wait(t.Context(), one.Index)
 						if i%2 == 0 {
-							require.ErrorIs(t, err, record.ErrCancelled)
+							require.ErrorIs(t, err, record.ErrCanceled)
 							require.EqualValues(t, i, md.Timestamp.UnixMilli())
 						}
 					}
@@ -267,7 +267,7 @@ func TestCancelWakesFewOfThoseWhoWaitForOtherRecords(t *testing.T) {
 	require.LessOrEqual(t, woken, 64)
 	require.Positive(t, woken)
 	p := a.Topic("t").Partition(0)
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	require.NoError(t, a.Flush(t.Context()))
 	for i, ch := range channels {
 		select {

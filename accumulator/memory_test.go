@@ -500,7 +500,7 @@ func TestReserveReadiesEveryBatchWhileItWaits(t *testing.T) {
 		// A batch that is begun while somebody waits is ready with its first record.
 		b := take(t, p)
 		grant := int64(small)
-		require.NotNil(t, add(p, value("b"), Hook{}, &grant).Result)
+		require.NotNil(t, add(p, value("b"), Callback{}, &grant).Result)
 		require.Zero(t, grant)
 		require.True(t, p.Ready())
 		p.Settle(b, acked(1))

@@ -44,7 +44,7 @@ func (b *Batch) begin() {
 }
 
 // Depart says that the batch is in a request. It wakes who waits, so no lock is held. Only its first call counts.
-func (b *Batch) Depart() {
+func (b *Batch) MarkSent() {
 	n := b.ahead.Swap(0)
 	if n == 0 {
 		return
@@ -75,7 +75,7 @@ func (p *pace) depart(now time.Time, left int64) (changed chan struct{}) {
 
 // Pace is for who may have filled a batch. It waits, when much is ahead of the network, until twice as much has left, but for no longer than
 // a moment. It is called without a lock.
-func (a *Accumulator) Pace() {
+func (a *Accumulator) ThrottleUnsent() {
 	p := &a.pace
 	if p.ahead.Load() < p.limit || !p.fast.Load() {
 		return

@@ -24,7 +24,7 @@ func flow(t *testing.T, n int, every time.Duration) (longest, all time.Duration,
 		defer close(ended)
 		for {
 			if b := p.Take(); b != nil {
-				b.Depart()
+				b.MarkSent()
 				p.Settle(b, acked(0))
 			}
 			select {
@@ -38,9 +38,9 @@ func flow(t *testing.T, n int, every time.Duration) (longest, all time.Duration,
 	began := time.Now()
 	for range n {
 		time.Sleep(step)
-		require.NotNil(t, add(p, r, Hook{}, nil).Result)
+		require.NotNil(t, add(p, r, Callback{}, nil).Result)
 		before := time.Now()
-		a.Pace()
+		a.ThrottleUnsent()
 		longest = max(longest, time.Since(before))
 	}
 	all, ahead = time.Since(began), a.pace.ahead.Load()
@@ -80,8 +80,8 @@ func TestANetworkThatStopsHoldsOneSendForAMoment(t *testing.T) {
 		a.pace.fast.Store(true)
 		began := time.Now()
 		for range 1000 {
-			require.NotNil(t, add(p, sizedRecord(t, 16384-61), Hook{}, nil).Result)
-			a.Pace()
+			require.NotNil(t, add(p, sizedRecord(t, 16384-61), Callback{}, nil).Result)
+			a.ThrottleUnsent()
 		}
 		require.Equal(t, paceWait, time.Since(began))
 		settleAll(p)
@@ -96,15 +96,15 @@ func TestALargeBatchThatLeavesWakesWhoWaits(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour, Memory: 64 << 20, MaxRequestSize: 4 << 20})
 		p := a.Topic("t").Partition(0)
 		a.pace.fast.Store(true)
-		require.NotNil(t, add(p, sizedRecord(t, 3<<20), Hook{}, nil).Result)
+		require.NotNil(t, add(p, sizedRecord(t, 3<<20), Callback{}, nil).Result)
 		go func() {
 			time.Sleep(time.Microsecond)
 			b := p.Take()
-			b.Depart()
+			b.MarkSent()
 			p.Settle(b, acked(0))
 		}()
 		began := time.Now()
-		a.Pace()
+		a.ThrottleUnsent()
 		require.Equal(t, time.Microsecond, time.Since(began))
 		synctest.Wait()
 		requireEmpty(t, a)

@@ -10,7 +10,7 @@ import (
 )
 
 // Owner is told what happens to a partition's batches. Its methods are called without any lock held.
-type Owner interface {
+type Drainer interface {
 	// BatchReady says that there is a batch to take. It may be called when there is none any more. Where awaited is not nil, the caller has
 	// nothing to do but to wait until that is closed: the owner may use its goroutine for so long.
 	BatchReady(awaited <-chan struct{})
@@ -24,7 +24,7 @@ type Partition struct {
 	acc    *Accumulator
 	topic  *Topic
 	index  int32
-	owner  Owner
+	owner  Drainer
 	holder holder // guarded by memory.mu
 
 	mu        sync.Mutex
@@ -57,14 +57,14 @@ func (p *Partition) Index() int32 { return p.index }
 func (p *Partition) Topic() string { return p.topic.name }
 
 // Owner returns what the accumulator's NewOwner made for this partition.
-func (p *Partition) Owner() Owner { return p.owner }
+func (p *Partition) Drainer() Drainer { return p.owner }
 
 // SetBroker charges the partition's memory to a broker, or to [NoLeader].
 func (p *Partition) SetBroker(id int32) { p.acc.memory.move(&p.holder, id) }
 
 // Reserve waits until the partition has n bytes of buffer.memory, or until ctx ends; the error is then ctx's. While somebody
 // waits, every batch is ready, whatever linger says. What the caller does not use it gives back with Unreserve. It fails at
-// once when n is more than buffer.memory. From inside a callback it does not wait for other callbacks (see [InsideListener]).
+// once when n is more than buffer.memory. From inside a callback it does not wait for other callbacks (see [CallbackDetector]).
 func (p *Partition) Reserve(ctx context.Context, n int64) error {
 	if n > p.acc.cfg.Memory {
 		return p.tooLarge(n)
@@ -181,7 +181,7 @@ func (p *Partition) Ready() bool {
 }
 
 // Full tells whether a batch is complete, so that waiting for its place in a request would add no record to it.
-func (p *Partition) Full() bool {
+func (p *Partition) HasFullBatch() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.complete.n > 0
@@ -220,8 +220,8 @@ func (p *Partition) oldestLocked() *Batch {
 	return p.open
 }
 
-// OldestWaiting returns when the oldest batch that was not taken was created; ok is false when there is none.
-func (p *Partition) OldestWaiting() (created time.Time, ok bool) {
+// OldestQueued returns when the oldest batch that was not taken was created; ok is false when there is none.
+func (p *Partition) OldestQueued() (created time.Time, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if b := p.oldestLocked(); b != nil {
@@ -231,7 +231,7 @@ func (p *Partition) OldestWaiting() (created time.Time, ok bool) {
 }
 
 // Waiting returns how many batches were not taken yet, the open one among them.
-func (p *Partition) Waiting() int {
+func (p *Partition) Queued() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open != nil {
@@ -240,9 +240,9 @@ func (p *Partition) Waiting() int {
 	return p.complete.n
 }
 
-// FailWaiting settles the batches that were created up to until and never taken with err, and returns how many records that
+// ExpireQueued settles the batches that were created up to until and never taken with err, and returns how many records that
 // were. A zero until means all that are there when it is called.
-func (p *Partition) FailWaiting(until time.Time, err *record.Error) (records int) {
+func (p *Partition) ExpireQueued(until time.Time, err *record.Error) (records int) {
 	p.mu.Lock()
 	through := p.ordinals
 	p.mu.Unlock()

@@ -31,8 +31,8 @@ func TestKeyHeadersAndNullsAreKept(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	key := []byte("key")
 	r := record.Record{Key: key, Headers: []record.Header{{Key: "h", Value: []byte("v")}, {Key: "null"}}}
-	require.NotNil(t, add(p, &r, Hook{}, nil).Result)
-	require.NotNil(t, add(p, &record.Record{Key: []byte{}, Value: []byte{}}, Hook{}, nil).Result)
+	require.NotNil(t, add(p, &r, Callback{}, nil).Result)
+	require.NotNil(t, add(p, &record.Record{Key: []byte{}, Value: []byte{}}, Callback{}, nil).Result)
 	copy(key, "xxx") // the caller may use its bytes again
 	b := take(t, p)
 	records := parse(t, b).Records
@@ -60,19 +60,19 @@ func TestBatchSizeIsReachedExactlyAndNotPassed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := newTest(Config{BatchSize: batchSize, Linger: time.Hour})
 			p := a.Topic("t").Partition(0)
-			require.False(t, add(p, sizedRecord(t, first), Hook{}, nil).Complete)
-			came := add(p, sizedRecord(t, c.rest), Hook{}, nil)
+			require.False(t, add(p, sizedRecord(t, first), Callback{}, nil).Complete)
+			came := add(p, sizedRecord(t, c.rest), Callback{}, nil)
 			require.Equal(t, c.complete, came.Complete)
-			require.Equal(t, c.complete || !c.together, p.Full())
-			require.Equal(t, p.Full(), p.Ready())
+			require.Equal(t, c.complete || !c.together, p.HasFullBatch())
+			require.Equal(t, p.HasFullBatch(), p.Ready())
 			if c.together {
-				require.Equal(t, 1, p.Waiting())
+				require.Equal(t, 1, p.Queued())
 				require.Equal(t, c.rest, came.Bytes)
 			} else {
-				require.Equal(t, 2, p.Waiting())
+				require.Equal(t, 2, p.Queued())
 				require.Equal(t, record.BatchHeaderSize+c.rest, came.Bytes, "a new batch counts its header")
 			}
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 			requireEmpty(t, a)
 		})
 	}
@@ -82,17 +82,17 @@ func TestRecordLargerThanBatchSizeGoesAlone(t *testing.T) {
 	a := newTest(Config{BatchSize: 1000, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	put(t, p, "before")
-	came := add(p, &record.Record{Value: make([]byte, 5000)}, Hook{}, nil)
+	came := add(p, &record.Record{Value: make([]byte, 5000)}, Callback{}, nil)
 	require.True(t, came.Complete)
 	put(t, p, "after")
-	require.Equal(t, 3, p.Waiting())
+	require.Equal(t, 3, p.Queued())
 	for offset := range int64(2) {
 		b := take(t, p)
 		require.EqualValues(t, 1, b.Count)
 		p.Settle(b, acked(offset))
 	}
 	require.False(t, p.Ready())
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
@@ -100,9 +100,9 @@ func TestBatchSizeZeroSendsEveryRecordAlone(t *testing.T) {
 	a := New(Config{Memory: 1 << 20, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	for i := range 3 {
-		require.True(t, add(p, value(fmt.Sprint(i)), Hook{}, nil).Complete)
+		require.True(t, add(p, value(fmt.Sprint(i)), Callback{}, nil).Complete)
 	}
-	require.Equal(t, 3, p.Waiting())
+	require.Equal(t, 3, p.Queued())
 	for range 3 {
 		p.Settle(take(t, p), acked(0))
 	}
@@ -112,14 +112,14 @@ func TestBatchSizeZeroSendsEveryRecordAlone(t *testing.T) {
 func TestBatchOfSeveralRecordsKeepsWithinAnEighthOfTheMemory(t *testing.T) {
 	a := newTest(Config{Memory: 8 * 2000, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
-	for p.Waiting() < 3 {
+	for p.Queued() < 3 {
 		put(t, p, "0123456789")
 	}
 	b := take(t, p)
-	require.LessOrEqual(t, len(b.Wire()), 2000)
-	require.Greater(t, len(b.Wire()), 1900)
+	require.LessOrEqual(t, len(b.Bytes()), 2000)
+	require.Greater(t, len(b.Bytes()), 1900)
 	p.Settle(b, acked(0))
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
@@ -129,7 +129,7 @@ func TestWithoutLingerABatchIsReadyWithItsFirstRecordAndTakesMoreUntilItIsTaken(
 	require.False(t, p.Ready())
 	put(t, p, "record 0")
 	require.True(t, p.Ready())
-	require.False(t, p.Full())
+	require.False(t, p.HasFullBatch())
 	putMany(t, p, 1, 4)
 	require.Equal(t, 1, readies(p), "its owner is told once")
 	b := take(t, p)
@@ -166,7 +166,7 @@ func TestLingerOfTheNextBatchIsItsOwn(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		put(t, p, "a")
 		time.Sleep(3 * time.Millisecond)
-		require.True(t, add(p, sizedRecord(t, 200), Hook{}, nil).Complete)
+		require.True(t, add(p, sizedRecord(t, 200), Callback{}, nil).Complete)
 		put(t, p, "b") // the timer still runs for the first batch
 		p.Settle(take(t, p), acked(0))
 		p.Settle(take(t, p), acked(1))
@@ -194,7 +194,7 @@ func TestFullBatchDoesNotLinger(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	put(t, p, "a")
 	require.Zero(t, readies(p))
-	require.True(t, add(p, sizedRecord(t, 131), Hook{}, nil).Complete)
+	require.True(t, add(p, sizedRecord(t, 131), Callback{}, nil).Complete)
 	require.Equal(t, 1, readies(p))
 	p.Settle(take(t, p), acked(0))
 	requireEmpty(t, a)
@@ -208,19 +208,19 @@ func TestRecordsOfOneBatchAreAtMostMaxSpanApart(t *testing.T) {
 		put(t, p, "at first")
 		time.Sleep(time.Minute)
 		put(t, p, "a minute later")
-		require.Equal(t, 1, p.Waiting())
+		require.Equal(t, 1, p.Queued())
 		time.Sleep(time.Nanosecond)
 		put(t, p, "more than a minute later")
-		require.Equal(t, 2, p.Waiting())
+		require.Equal(t, 2, p.Queued())
 		b := take(t, p)
 		require.EqualValues(t, 2, b.Count)
 		require.True(t, b.Created.Equal(start), "it expires by its first record")
 		p.Settle(b, acked(0))
-		created, ok := p.OldestWaiting()
+		created, ok := p.OldestQueued()
 		require.True(t, ok)
 		require.True(t, created.Equal(start.Add(time.Minute+1)))
-		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
-		_, ok = p.OldestWaiting()
+		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
+		_, ok = p.OldestQueued()
 		require.False(t, ok)
 		requireEmpty(t, a)
 	})
@@ -238,9 +238,9 @@ func TestTimestampIsTheRecordsOwnOrTheTimeOfTheSend(t *testing.T) {
 		time.Sleep(123 * time.Millisecond)
 		now := time.Now()
 		stamps := []time.Time{{}, now.Add(time.Hour), now.Add(-time.Hour), {}, now.Add(time.Second)}
-		var all []Appended
+		var all []AppendResult
 		for _, at := range stamps {
-			all = append(all, add(p, &record.Record{Timestamp: at}, Hook{}, nil))
+			all = append(all, add(p, &record.Record{Timestamp: at}, Callback{}, nil))
 		}
 		b := take(t, p)
 		batch := parse(t, b)
@@ -264,21 +264,21 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 		a := newTest(Config{Memory: 1024, BatchSize: 128, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		big := &record.Record{Value: make([]byte, 900)}
-		require.NotNil(t, add(p, big, Hook{}, nil).Result)
-		came := add(p, big, Hook{}, nil)
+		require.NotNil(t, add(p, big, Callback{}, nil).Result)
+		came := add(p, big, Callback{}, nil)
 		require.Nil(t, came.Result)
 		require.Nil(t, came.Err)
-		require.EqualValues(t, 1024, came.Need)
-		require.Equal(t, 1, p.Waiting(), "nothing was appended")
+		require.EqualValues(t, 1024, came.Shortfall)
+		require.Equal(t, 1, p.Queued(), "nothing was appended")
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.ErrorIs(t, p.Reserve(ctx, came.Need), context.DeadlineExceeded)
+		require.ErrorIs(t, p.Reserve(ctx, came.Shortfall), context.DeadlineExceeded)
 		p.Settle(take(t, p), acked(0))
 		requireEmpty(t, a)
-		require.NoError(t, p.Reserve(t.Context(), came.Need))
-		grant := came.Need
-		require.NotNil(t, add(p, big, Hook{}, &grant).Result)
+		require.NoError(t, p.Reserve(t.Context(), came.Shortfall))
+		grant := came.Shortfall
+		require.NotNil(t, add(p, big, Callback{}, &grant).Result)
 		require.Zero(t, grant)
 		p.Settle(take(t, p), acked(1))
 		requireEmpty(t, a)
@@ -298,17 +298,17 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 			r := &record.Record{Value: make([]byte, 300)}
 			put(t, p, "x")                                     // a buffer of 512 bytes
 			require.True(t, a.memory.try(&p.holder, 2048-512)) // all the rest
-			require.NotNil(t, add(p, r, Hook{}, nil).Result)
-			came := add(p, r, Hook{}, nil)
-			require.EqualValues(t, 1024+batchBytes, came.Need, "to grow")
+			require.NotNil(t, add(p, r, Callback{}, nil).Result)
+			came := add(p, r, Callback{}, nil)
+			require.EqualValues(t, 1024+batchBytes, came.Shortfall, "to grow")
 			require.Nil(t, came.Result)
-			require.False(t, p.Full())
+			require.False(t, p.HasFullBatch())
 
 			meanwhile(p)
-			grant := came.Need // of the rest, which somebody has given back
-			require.NotNil(t, add(p, r, Hook{}, &grant).Result)
+			grant := came.Shortfall // of the rest, which somebody has given back
+			require.NotNil(t, add(p, r, Callback{}, &grant).Result)
 			p.Unreserve(2048 - 512 - 1024 - batchBytes + grant)
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 			requireEmpty(t, a)
 		})
 	}
@@ -322,14 +322,14 @@ func TestBatchesStayLargeWhereMemoryIsScarce(t *testing.T) {
 	var sealed []*Batch
 	records := 0
 	for settled := 0; settled < 100; {
-		for add(p, sizedRecord(t, 500), Hook{}, nil).Result != nil {
+		for add(p, sizedRecord(t, 500), Callback{}, nil).Result != nil {
 			records++
 		}
 		for b := p.Take(); b != nil; b = p.Take() {
 			sealed = append(sealed, b)
 		}
 		require.NotEmpty(t, sealed, "memory is full of batches that can be sent")
-		require.Greater(t, len(sealed[0].Wire()), batch/2)
+		require.Greater(t, len(sealed[0].Bytes()), batch/2)
 		p.Settle(sealed[0], acked(0))
 		sealed = sealed[1:]
 		settled++
@@ -338,23 +338,23 @@ func TestBatchesStayLargeWhereMemoryIsScarce(t *testing.T) {
 	for _, b := range sealed {
 		p.Settle(b, acked(0))
 	}
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
 func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 	a := newTest(Config{Memory: 64 << 10, BatchSize: 4096, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
-	for !p.Full() {
+	for !p.HasFullBatch() {
 		put(t, p, "0123456789")
 	}
 	require.Equal(t, 4096, cap(p.open.buf))
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	put(t, p, "x")
 	require.Equal(t, 512, cap(p.open.buf), "the one before had one record")
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 
-	for !p.Full() {
+	for !p.HasFullBatch() {
 		put(t, p, "0123456789")
 	}
 	p.Settle(take(t, p), acked(0))
@@ -362,18 +362,18 @@ func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 	p.lastBytes = 4000
 	_, bytes := a.Buffered()
 	require.True(t, a.memory.try(&p.holder, 64<<10-bytes-2*small))
-	require.EqualValues(t, 4096+batchBytes, add(p, value("x"), Hook{}, nil).Need, "who can wait waits for a whole batch")
+	require.EqualValues(t, 4096+batchBytes, add(p, value("x"), Callback{}, nil).Shortfall, "who can wait waits for a whole batch")
 	for range 2 {
 		var none int64
-		require.NotNil(t, add(p, value("x"), Hook{}, &none).Result)
+		require.NotNil(t, add(p, value("x"), Callback{}, &none).Result)
 		require.Equal(t, 512, cap(p.open.buf), "who cannot wait takes what there is")
 		p.completeLocked(&afterwards{})
 		p.lastBytes = 4000
 	}
 	var none int64
-	require.EqualValues(t, 4096+batchBytes, add(p, value("x"), Hook{}, &none).Need)
+	require.EqualValues(t, 4096+batchBytes, add(p, value("x"), Callback{}, &none).Shortfall)
 	p.Unreserve(64<<10 - bytes - 2*small)
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
@@ -382,24 +382,24 @@ func TestGrantThatIsNotUsedIsLeft(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	require.NoError(t, p.Reserve(t.Context(), 2048))
 	grant := int64(2048)
-	require.NotNil(t, add(p, value("x"), Hook{}, &grant).Result)
+	require.NotNil(t, add(p, value("x"), Callback{}, &grant).Result)
 	require.EqualValues(t, 2048-small, grant)
 	p.Unreserve(grant)
 	_, bytes := a.Buffered()
 	require.EqualValues(t, small, bytes)
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
 func TestRecordThatCanNeverFitFailsAtOnce(t *testing.T) {
 	a := newTest(Config{Memory: 1000})
 	p := a.Topic("t").Partition(0)
-	came := add(p, sizedRecord(t, 1000-record.BatchHeaderSize+1), Hook{}, nil)
+	came := add(p, sizedRecord(t, 1000-record.BatchHeaderSize+1), Callback{}, nil)
 	require.Nil(t, came.Result)
-	require.Zero(t, came.Need)
+	require.Zero(t, came.Shortfall)
 	require.ErrorIs(t, came.Err, record.ErrRecordTooLarge)
 
-	came = add(p, sizedRecord(t, 1000-record.BatchHeaderSize), Hook{}, nil)
+	came = add(p, sizedRecord(t, 1000-record.BatchHeaderSize), Callback{}, nil)
 	require.NotNil(t, came.Result, "one that takes all of it fits")
 	_, bytes := a.Buffered()
 	require.EqualValues(t, 1000, bytes)
@@ -411,11 +411,11 @@ func TestRecordThatCanNeverFitFailsAtOnce(t *testing.T) {
 func TestBuffersGrowWithTheirContentsAndAreCountedAtTheirCapacity(t *testing.T) {
 	a := newTest(Config{Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
-	for i := 0; !p.Full(); i++ {
+	for i := 0; !p.HasFullBatch(); i++ {
 		_, before := a.Buffered()
 		put(t, p, "0123456789012345678901234567890123456789")
 		_, bytes := a.Buffered()
-		if p.Waiting() == 1 {
+		if p.Queued() == 1 {
 			require.EqualValues(t, cap(p.oldestLocked().buf)+batchBytes, bytes)
 			require.EqualValues(t, cap(*p.oldestLocked().box)+batchBytes, bytes)
 			require.LessOrEqual(t, bytes, max(512, int64(2*len(p.oldestLocked().buf)+200))+batchBytes)
@@ -423,10 +423,10 @@ func TestBuffersGrowWithTheirContentsAndAreCountedAtTheirCapacity(t *testing.T) 
 		require.GreaterOrEqual(t, bytes, before)
 	}
 	b := take(t, p)
-	require.Greater(t, len(b.Wire()), 16300)
+	require.Greater(t, len(b.Bytes()), 16300)
 	require.EqualValues(t, b.Count, len(parse(t, b).Records))
 	p.Settle(b, acked(0))
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
@@ -449,12 +449,12 @@ func TestTinyMemoryStillPassesEverything(t *testing.T) {
 				text += "x"
 			}
 			want = append(want, text)
-			came := add(p, value(text), Hook{}, nil)
-			if came.Need > 0 {
+			came := add(p, value(text), Callback{}, nil)
+			if came.Shortfall > 0 {
 				settle() // as it would while Send waits
-				require.NoError(t, p.Reserve(t.Context(), came.Need))
-				grant := came.Need
-				came = add(p, value(text), Hook{}, &grant)
+				require.NoError(t, p.Reserve(t.Context(), came.Shortfall))
+				grant := came.Shortfall
+				came = add(p, value(text), Callback{}, &grant)
 				p.Unreserve(grant)
 			}
 			require.NotNil(t, came.Result, "buffer.memory %d", memory)
@@ -475,16 +475,16 @@ func TestTenThousandPartitionsWithASmallRecordEachFitInto32MiB(t *testing.T) {
 	for n := range int32(partitions) {
 		p := topic.Partition(n)
 		p.SetBroker(n % 3)
-		for !p.Full() {
-			require.NotNil(t, add(p, &record.Record{Value: make([]byte, 4000)}, Hook{}, nil).Result)
+		for !p.HasFullBatch() {
+			require.NotNil(t, add(p, &record.Record{Value: make([]byte, 4000)}, Callback{}, nil).Result)
 		}
 		p.Settle(take(t, p), acked(0))
 		if n%4 != 0 {
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 		}
 	}
 	for _, p := range topic.Partitions() {
-		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	}
 	requireEmpty(t, a)
 
@@ -495,7 +495,7 @@ func TestTenThousandPartitionsWithASmallRecordEachFitInto32MiB(t *testing.T) {
 	require.Equal(t, partitions, records)
 	require.LessOrEqual(t, bytes, int64(32<<20))
 	for _, p := range topic.Partitions() {
-		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	}
 	requireEmpty(t, a)
 }
@@ -504,8 +504,8 @@ func TestAppendAllKeepsTheOrderAndStopsAtTheFirstThatDoesNotFit(t *testing.T) {
 	a := newTest(Config{Memory: 2 * small, BatchSize: 64, Linger: time.Hour}) // two batches of a record each
 	p := a.Topic("t").Partition(0)
 	var done []int
-	pick := func(k int) (*record.Record, Hook) { return value(fmt.Sprint("record ", k)), Hook{} }
-	n := p.AppendAll(5, pick, func(k int, came *Appended) {
+	pick := func(k int) (*record.Record, Callback) { return value(fmt.Sprint("record ", k)), Callback{} }
+	n := p.AppendAll(5, pick, func(k int, came *AppendResult) {
 		require.NotNil(t, came.Result)
 		done = append(done, k)
 	})
@@ -517,10 +517,10 @@ func TestAppendAllKeepsTheOrderAndStopsAtTheFirstThatDoesNotFit(t *testing.T) {
 		require.Equal(t, numbered(i, i+1), valuesOf(t, b))
 		p.Settle(b, acked(0))
 	}
-	require.Equal(t, 2, p.AppendAll(2, pick, func(int, *Appended) {}))
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	require.Equal(t, 2, p.AppendAll(2, pick, func(int, *AppendResult) {}))
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	p.Close(&record.Error{Err: record.ErrClosed})
-	require.Zero(t, p.AppendAll(2, pick, func(int, *Appended) {}))
+	require.Zero(t, p.AppendAll(2, pick, func(int, *AppendResult) {}))
 	requireEmpty(t, a)
 }
 
@@ -535,16 +535,16 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 		synctest.Wait()
 		p.Settle(take(t, p), acked(0))
 		require.NoError(t, <-waiting)
-		put2 := add(p, value("b"), Hook{}, nil)
-		require.EqualValues(t, small, put2.Need)
+		put2 := add(p, value("b"), Callback{}, nil)
+		require.EqualValues(t, small, put2.Shortfall)
 		p.Unreserve(1024)
 		put(t, p, "c")
 
 		closed := &record.Error{Err: record.ErrClosed}
 		a.Close(closed)
-		require.Same(t, closed, add(p, value("d"), Hook{}, nil).Err)
-		require.Same(t, closed, add(a.Topic("t").Partition(1), value("d"), Hook{}, nil).Err, "a new partition is closed too")
-		require.Same(t, closed, add(a.Topic("new").Partition(1), value("d"), Hook{}, nil).Err)
+		require.Same(t, closed, add(p, value("d"), Callback{}, nil).Err)
+		require.Same(t, closed, add(a.Topic("t").Partition(1), value("d"), Callback{}, nil).Err, "a new partition is closed too")
+		require.Same(t, closed, add(a.Topic("new").Partition(1), value("d"), Callback{}, nil).Err)
 		require.ErrorIs(t, p.Reserve(t.Context(), 1), record.ErrClosed)
 
 		time.Sleep(5 * time.Millisecond)
@@ -564,22 +564,22 @@ func TestFailWaitingFailsWhatIsOldEnoughAndWasNotTaken(t *testing.T) {
 		a := newTest(Config{BatchSize: 64, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		start := time.Now()
-		var all []Appended
+		var all []AppendResult
 		for i := range 4 {
 			time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second)))
-			all = append(all, add(p, value(fmt.Sprint("record ", i)), Hook{}, nil))
+			all = append(all, add(p, value(fmt.Sprint("record ", i)), Callback{}, nil))
 		}
 		inFlight := take(t, p)
 		expired := &record.Error{Err: record.ErrDeliveryTimeout}
-		require.Equal(t, 2, p.FailWaiting(start.Add(2*time.Second), expired))
-		require.Zero(t, p.FailWaiting(start.Add(2*time.Second), expired))
-		require.Equal(t, 1, p.Waiting())
+		require.Equal(t, 2, p.ExpireQueued(start.Add(2*time.Second), expired))
+		require.Zero(t, p.ExpireQueued(start.Add(2*time.Second), expired))
+		require.Equal(t, 1, p.Queued())
 		for i := 1; i <= 2; i++ {
 			_, err := all[i].Result.Wait(t.Context(), all[i].Index)
 			require.Same(t, expired, err)
 		}
 		p.Settle(inFlight, acked(0))
-		require.Equal(t, 1, p.FailWaiting(time.Time{}, expired))
+		require.Equal(t, 1, p.ExpireQueued(time.Time{}, expired))
 		requireEmpty(t, a)
 	})
 }
@@ -590,20 +590,20 @@ func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{BatchSize: 64, Linger: time.Hour, Listener: &refill{spy: s, more: func() {
 		if p != nil {
-			add(p, value("another"), Hook{}, nil)
+			add(p, value("another"), Callback{}, nil)
 		}
 	}}})
 	for range mostSuspects { // further failures are reported at once
-		a.Fail(&record.Error{Topic: "other", Err: record.ErrInvalidTopic}, Hook{})
+		a.Fail(&record.Error{Topic: "other", Err: record.ErrInvalidTopic}, Callback{})
 	}
 	defer a.suspects.timer.Stop()
 	p = a.Topic("t").Partition(0)
 	putMany(t, p, 0, 3)
-	require.Equal(t, 3, p.FailWaiting(time.Time{}, &record.Error{Err: errors.New("no")}))
-	require.Equal(t, 3, p.Waiting())
+	require.Equal(t, 3, p.ExpireQueued(time.Time{}, &record.Error{Err: errors.New("no")}))
+	require.Equal(t, 3, p.Queued())
 	q := p
 	p = nil
-	require.Equal(t, 3, q.FailWaiting(time.Time{}, &record.Error{Err: errors.New("no")}))
+	require.Equal(t, 3, q.ExpireQueued(time.Time{}, &record.Error{Err: errors.New("no")}))
 	requireEmpty(t, a)
 }
 
@@ -617,7 +617,7 @@ func (r *refill) Unobserved(n int, err *record.Error) { r.more() }
 
 func TestTopicAndPartitionAreMadeOnce(t *testing.T) {
 	made := 0
-	a := newTest(Config{NewOwner: func(p *Partition) Owner { made++; p.SetBroker(1); return new(testOwner) }})
+	a := newTest(Config{NewDrainer: func(p *Partition) Drainer { made++; p.SetBroker(1); return new(testOwner) }})
 	require.Same(t, a.Topic("t"), a.Topic("t"))
 	require.Equal(t, "t", a.Topic("t").Name())
 	five := a.Topic("t").Partition(5)

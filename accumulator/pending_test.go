@@ -23,7 +23,7 @@ type explainer struct {
 
 func (e *explainer) OldestPending() (time.Time, bool) {
 	e.looked++
-	return e.p.OldestWaiting()
+	return e.p.OldestQueued()
 }
 
 func (e *explainer) WhyPending() string {
@@ -34,7 +34,7 @@ func (e *explainer) WhyPending() string {
 // explained is an accumulator whose owners are explainers.
 func explained(memory int64) (*Accumulator, *[]*explainer) {
 	var owners []*explainer
-	a := New(Config{BatchSize: 1024, Memory: memory, Linger: time.Hour, NewOwner: func(p *Partition) Owner {
+	a := New(Config{BatchSize: 1024, Memory: memory, Linger: time.Hour, NewDrainer: func(p *Partition) Drainer {
 		e := &explainer{p: p}
 		owners = append(owners, e)
 		return e
@@ -43,7 +43,7 @@ func explained(memory int64) (*Accumulator, *[]*explainer) {
 }
 
 // putInto appends a record to a partition of topic t, and fails the test if there is no room.
-func putInto(t *testing.T, a *Accumulator, partition int32) (*Partition, Appended) {
+func putInto(t *testing.T, a *Accumulator, partition int32) (*Partition, AppendResult) {
 	t.Helper()
 	p := a.Topic("t").Partition(partition)
 	return p, put(t, p, "v")
@@ -72,7 +72,7 @@ func TestAnEndedWaitAsksTheOwnerOnce(t *testing.T) {
 // endAll fails all that is buffered, so that no timer is left.
 func endAll(a *Accumulator) {
 	for _, p := range a.activePartitions() {
-		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	}
 }
 
@@ -107,7 +107,7 @@ func TestManyFailuresShareOneLookForTheOldestRecord(t *testing.T) {
 			putInto(t, a, n)
 		}
 		idle, _ := putInto(t, a, partitions)
-		idle.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		idle.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 		looks := func() (n int) {
 			for _, e := range *owners {
 				n += e.looked

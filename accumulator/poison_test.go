@@ -17,12 +17,12 @@ func TestABufferThatIsReadAfterItWasGivenBackIsPoison(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	putMany(t, p, 0, 10)
 	b := take(t, p)
-	record.SetChecksum(b.Wire())
-	wire := b.Wire()
+	record.SetChecksum(b.Bytes())
+	wire := b.Bytes()
 	_, _, err := record.ReadBatch(wire, nil, 0)
 	require.NoError(t, err)
 
-	b.Hold() // a connection writes it
+	b.Retain() // a connection writes it
 	p.Settle(b, acked(0))
 	_, _, err = record.ReadBatch(wire, nil, 0)
 	require.NoError(t, err, "it is held")

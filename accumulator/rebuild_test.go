@@ -34,7 +34,7 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
 		var l log
-		var all []Appended
+		var all []AppendResult
 		for i := range 6 {
 			all = append(all, put(t, p, fmt.Sprint("record ", i), l.hook(fmt.Sprint(i))))
 		}
@@ -117,7 +117,7 @@ func TestSplitGivesSmallerBatchesInOrder(t *testing.T) {
 				require.NoError(t, b.Compress())
 				require.EqualValues(t, codec, parse(t, b).Header.Attributes)
 			}
-			target := len(b.Wire()) / 3
+			target := len(b.Bytes()) / 3
 			parts, err := p.Split(b, target)
 			require.NoError(t, err)
 			require.Greater(t, len(parts), 2)
@@ -127,7 +127,7 @@ func TestSplitGivesSmallerBatchesInOrder(t *testing.T) {
 				require.Equal(t, b.Created, part.Created)
 				values = append(values, valuesOf(t, part)...)
 				if codec == compress.None {
-					require.LessOrEqual(t, len(part.Wire()), target)
+					require.LessOrEqual(t, len(part.Bytes()), target)
 				} else {
 					require.NoError(t, part.Compress())
 				}
@@ -194,7 +194,7 @@ func TestSplitOfASplitKeepsEveryRecordOnce(t *testing.T) {
 				done, work = append(done, b), work[1:]
 				continue
 			}
-			parts, err := p.Split(b, len(b.Wire())/2)
+			parts, err := p.Split(b, len(b.Bytes())/2)
 			require.NoError(t, err)
 			require.Greater(t, len(parts), 1, "a batch of several records always gives at least two")
 			work = append(parts, work[1:]...)
@@ -254,7 +254,7 @@ func TestSplitPartsHaveTheTimestampsOfTheirRecords(t *testing.T) {
 	p := a.Topic("t").Partition(0)
 	base := time.UnixMilli(-1_000) // also before 1970, which the accumulator does not care about
 	for i := range 20 {
-		add(p, &record.Record{Timestamp: base.Add(-time.Duration(i*i) * time.Second)}, Hook{}, nil)
+		add(p, &record.Record{Timestamp: base.Add(-time.Duration(i*i) * time.Second)}, Callback{}, nil)
 	}
 	parts, err := p.Split(take(t, p), 120)
 	require.NoError(t, err)
@@ -270,7 +270,7 @@ func TestSplitCountsWhatThePartsHold(t *testing.T) {
 	a := newTest(Config{BatchSize: 1 << 20, MaxRequestSize: 1 << 20})
 	p := a.Topic("t").Partition(0)
 	for range 1000 {
-		require.NotNil(t, add(p, &record.Record{Value: make([]byte, 1000)}, Hook{}, nil).Result)
+		require.NotNil(t, add(p, &record.Record{Value: make([]byte, 1000)}, Callback{}, nil).Result)
 	}
 	parts, err := p.Split(take(t, p), 10_000)
 	require.NoError(t, err)
@@ -297,12 +297,12 @@ func TestBatchesStayBelowTheSizeThatPassedAfterASplit(t *testing.T) {
 	var deliver func(b *Batch)
 	deliver = func(b *Batch) {
 		sent++
-		if len(b.Wire()) <= brokerTakes {
+		if len(b.Bytes()) <= brokerTakes {
 			p.Settle(b, acked(0))
 			return
 		}
 		splits++
-		parts, err := p.Split(b, min(16384, len(b.Wire())/2))
+		parts, err := p.Split(b, min(16384, len(b.Bytes())/2))
 		require.NoError(t, err)
 		for _, part := range parts {
 			deliver(part)
@@ -310,7 +310,7 @@ func TestBatchesStayBelowTheSizeThatPassedAfterASplit(t *testing.T) {
 	}
 	for sent < 1000 {
 		put(t, p, "a record of some fifty bytes, more or less, that is")
-		if p.Full() {
+		if p.HasFullBatch() {
 			deliver(take(t, p))
 		}
 	}
@@ -327,7 +327,7 @@ func TestBatchesStayBelowTheSizeThatPassedAfterASplit(t *testing.T) {
 		topic.raise()
 	}
 	require.EqualValues(t, 16384, topic.most.Load())
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
@@ -358,8 +358,8 @@ func TestDamagedBatchCannotBeRebuiltAndCanStillBeSettled(t *testing.T) {
 		putMany(t, p, 0, 100)
 		b := take(t, p)
 		require.NoError(t, b.Compress())
-		for i := record.BatchHeaderSize; i < len(b.Wire()); i++ {
-			b.Wire()[i] ^= 0x55
+		for i := record.BatchHeaderSize; i < len(b.Bytes()); i++ {
+			b.Bytes()[i] ^= 0x55
 		}
 		_, before := a.Buffered()
 		_, err := p.Split(b, 10_000)
@@ -407,8 +407,8 @@ func noise(rnd *rand.Rand, n int) []byte {
 // fillBatch appends records until a batch is complete, and compresses it.
 func fillBatch(t testing.TB, p *Partition, make func() []byte) *Batch {
 	t.Helper()
-	for !p.Full() {
-		came := add(p, &record.Record{Value: make()}, Hook{}, nil)
+	for !p.HasFullBatch() {
+		came := add(p, &record.Record{Value: make()}, Callback{}, nil)
 		require.NotNil(t, came.Result)
 	}
 	b := take(t, p)
@@ -426,12 +426,12 @@ func TestBatchSizeCountsBytesOnTheWireWithin20PercentAfterTenBatches(t *testing.
 				for i := range 16 {
 					b := fillBatch(t, p, records)
 					if i >= 10 {
-						require.InDelta(t, batchSize, len(b.Wire()), 0.2*float64(batchSize), "batch %d", i)
+						require.InDelta(t, batchSize, len(b.Bytes()), 0.2*float64(batchSize), "batch %d", i)
 						parse(t, b)
 					}
 					p.Settle(b, acked(0))
 				}
-				p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+				p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 				requireEmpty(t, a)
 			})
 		}
@@ -450,11 +450,11 @@ func TestEstimateComesBackAfterPayloadsThatDoNotCompress(t *testing.T) {
 	for i := range 16 {
 		b := fillBatch(t, p, records)
 		if i >= 10 {
-			require.InDelta(t, batchSize, len(b.Wire()), 0.2*batchSize)
+			require.InDelta(t, batchSize, len(b.Bytes()), 0.2*batchSize)
 		}
 		p.Settle(b, acked(0))
 	}
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }
 
@@ -480,16 +480,16 @@ func TestPayloadThatTurnsRandomBreaksNoLimit(t *testing.T) {
 					return noise(rnd, 100)
 				})
 				require.LessOrEqual(t, b.raw+record.BatchHeaderSize, limit)
-				require.LessOrEqual(t, len(b.Wire()), limit)
+				require.LessOrEqual(t, len(b.Bytes()), limit)
 				largest = max(largest, b.raw+record.BatchHeaderSize)
 				if i > 20 {
-					require.InDelta(t, c.BatchSize, len(b.Wire()), 0.2*float64(c.BatchSize), "one batch is enough to learn it")
+					require.InDelta(t, c.BatchSize, len(b.Bytes()), 0.2*float64(c.BatchSize), "one batch is enough to learn it")
 				}
 				parse(t, b)
 				p.Settle(b, acked(0))
 			}
 			require.Greater(t, largest, limit*9/10)
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 			requireEmpty(t, a)
 		})
 	}
@@ -506,7 +506,7 @@ func TestSmallBatchesDoNotSpoilTheEstimate(t *testing.T) {
 	learnt := a.Topic("t").ratio.Load()
 	a.expediteAll()
 	for range 3 {
-		f := add(p, &record.Record{Value: noise(rnd, 50)}, Hook{}, nil)
+		f := add(p, &record.Record{Value: noise(rnd, 50)}, Callback{}, nil)
 		p.expedite(f.Result, nil)
 		b := take(t, p)
 		require.NoError(t, b.Compress())
@@ -527,7 +527,7 @@ func TestCompressedBatchHoldsNoMoreThanItNeeds(t *testing.T) {
 		require.EqualValues(t, 256<<10+batchBytes, before)
 		require.NoError(t, b.Compress())
 		_, after := a.Buffered()
-		require.EqualValues(t, bufferSize(len(b.Wire()))+batchBytes, after, "%v", codec)
+		require.EqualValues(t, bufferSize(len(b.Bytes()))+batchBytes, after, "%v", codec)
 		require.EqualValues(t, cap(b.buf)+batchBytes, after)
 		require.Less(t, after, before/4)
 		p.Settle(b, acked(0))
@@ -545,13 +545,13 @@ func TestLargestConfigurationDoesNotOverflow(t *testing.T) {
 	put(t, p, "x")
 	sizes := map[int]bool{}
 	for range 100 {
-		require.NotNil(t, add(p, &record.Record{Value: make([]byte, 50_000)}, Hook{}, nil).Result)
+		require.NotNil(t, add(p, &record.Record{Value: make([]byte, 50_000)}, Callback{}, nil).Result)
 		sizes[cap(p.oldestLocked().buf)] = true
 	}
-	require.Equal(t, 1, p.Waiting())
+	require.Equal(t, 1, p.Queued())
 	require.LessOrEqual(t, len(sizes), 10, "it grows by doubling, beyond the pooled sizes too")
 	_, bytes := a.Buffered()
 	require.LessOrEqual(t, bytes, int64(11<<20))
-	p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+	p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 	requireEmpty(t, a)
 }

@@ -42,7 +42,7 @@ type refusals struct {
 
 // refusal is a refused record. room, if not nil, is closed when the record is among the first most.
 type refusal struct {
-	hook Hook
+	hook Callback
 	err  *record.Error
 	room chan struct{}
 }
@@ -57,7 +57,7 @@ func (a *Accumulator) initRefusals() {
 
 // Fail returns a result that is settled with err, for a record that never reached a batch. Its callback runs on a goroutine of the
 // accumulator's. Fail waits while the callbacks of too many such records have not returned, but not inside of one.
-func (a *Accumulator) Fail(err *record.Error, hook Hook) *Result {
+func (a *Accumulator) Fail(err *record.Error, hook Callback) *Result {
 	r := &Result{acc: a, outcome: Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err}}
 	r.settled.Store(true)
 	if hook.empty() {

@@ -23,7 +23,7 @@ func TestARefusedRecordHasItsOutcomeAtOnceAndItsCallbackOnAnotherGoroutine(t *te
 		a := newTest(Config{Listener: s})
 		var l log
 		why, returned := tooLarge(), make(chan struct{})
-		r := a.Fail(why, Hook{One: func(md record.RecordMetadata, err error) {
+		r := a.Fail(why, Callback{One: func(md record.RecordMetadata, err error) {
 			<-returned // which would never be closed on the caller's goroutine
 			l.add(outcomeText(md, err))
 			l.add(fmt.Sprint(md.Topic, md.Partition, " ", md.Offset))
@@ -50,7 +50,7 @@ func TestCallbacksOfRefusedRecordsRunInTheOrderOfTheSends(t *testing.T) {
 		var l log
 		var want []string
 		for i := range 1000 {
-			a.Fail(tooLarge(), Hook{One: func(record.RecordMetadata, error) {
+			a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) {
 				if i%100 == 0 {
 					time.Sleep(time.Millisecond)
 				}
@@ -69,7 +69,7 @@ func TestARefusedRecordThatNobodyIsToldOfStartsNoGoroutine(t *testing.T) {
 	a := newTest(Config{})
 	before := runtime.NumGoroutine()
 	for range 100 {
-		a.Fail(tooLarge(), Hook{})
+		a.Fail(tooLarge(), Callback{})
 		require.Equal(t, before, runtime.NumGoroutine())
 	}
 	require.Zero(t, a.PendingCallbacks())
@@ -89,7 +89,7 @@ func TestCallbacksOfRefusedRecordsThatHangBecomeBackpressure(t *testing.T) {
 		go func() {
 			defer close(sends)
 			for range 10 * most {
-				a.Fail(tooLarge(), Hook{One: func(record.RecordMetadata, error) { <-hold; called++ }})
+				a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) { <-hold; called++ }})
 				returned++
 			}
 		}()
@@ -120,8 +120,8 @@ func TestASendInsideTheCallbackOfARefusedRecordDoesNotWaitForItself(t *testing.T
 		const most = 10
 		a := newTest(Config{Memory: most * refusedShare * refusedBytes, Listener: &spy{}})
 		called := 0
-		count := Hook{One: func(record.RecordMetadata, error) { called++ }}
-		a.Fail(tooLarge(), Hook{One: func(record.RecordMetadata, error) {
+		count := Callback{One: func(record.RecordMetadata, error) { called++ }}
+		a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) {
 			for range 5 * most {
 				a.Fail(tooLarge(), count)
 			}
@@ -138,9 +138,9 @@ func TestARefusedRecordsCallbackThatPanicsOrEndsItsGoroutineCostsNoOther(t *test
 		s := &spy{}
 		a := newTest(Config{Listener: s})
 		var l log
-		a.Fail(tooLarge(), Hook{One: func(record.RecordMetadata, error) { panic("ouch") }})
-		a.Fail(tooLarge(), Hook{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
-		a.Fail(tooLarge(), Hook{All: sliceCallback(func(i int, _ record.RecordMetadata, _ error) { l.add(fmt.Sprint(i)) }), I: 7})
+		a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) { panic("ouch") }})
+		a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
+		a.Fail(tooLarge(), Callback{All: sliceCallback(func(i int, _ record.RecordMetadata, _ error) { l.add(fmt.Sprint(i)) }), I: 7})
 		require.NoError(t, a.Flush(t.Context()))
 		synctest.Wait()
 		require.Equal(t, []any{"ouch"}, s.panics)
@@ -154,7 +154,7 @@ func TestFlushWaitsForCallbacksOfRecordsThatWereRefusedBeforeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
 		hold, later := make(chan struct{}), make(chan struct{})
-		a.Fail(tooLarge(), Hook{One: func(record.RecordMetadata, error) { <-hold }})
+		a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) { <-hold }})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		for _, flush := range []func(context.Context) error{a.Flush} {
@@ -167,7 +167,7 @@ func TestFlushWaitsForCallbacksOfRecordsThatWereRefusedBeforeIt(t *testing.T) {
 			go func() { flushed <- a.Flush(t.Context()) }()
 		}
 		synctest.Wait()
-		a.Fail(tooLarge(), Hook{One: func(record.RecordMetadata, error) { <-later }})
+		a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) { <-later }})
 		require.Empty(t, flushed)
 		close(hold)
 		require.NoError(t, <-flushed)
@@ -185,7 +185,7 @@ func TestPendingCallbacksCountsOutcomesWhoseCallbacksHaveNotReturned(t *testing.
 		a := newTest(Config{Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
-		wait := Hook{One: func(record.RecordMetadata, error) { hold <- struct{}{} }}
+		wait := Callback{One: func(record.RecordMetadata, error) { hold <- struct{}{} }}
 		put(t, p, "without a callback")
 		for range 3 {
 			put(t, p, "x", wait)
@@ -198,7 +198,7 @@ func TestPendingCallbacksCountsOutcomesWhoseCallbacksHaveNotReturned(t *testing.
 		synctest.Wait()
 		require.Equal(t, 3, a.PendingCallbacks(), "the others have no outcome yet")
 		a.Close(&record.Error{Err: record.ErrClosed})
-		p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrClosed})
+		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
 		for left := 7; left > 0; left-- {
 			synctest.Wait()
 			require.Equal(t, left, a.PendingCallbacks())
@@ -221,7 +221,7 @@ func TestCallbacksOfCancelledRecordsThatHangBecomeBackpressure(t *testing.T) {
 			before := heap()
 			sent, called := 0, 0
 			for ; sent < many; sent++ {
-				f := add(p, value("x"), Hook{One: func(record.RecordMetadata, error) { <-hold; called++ }}, nil)
+				f := add(p, value("x"), Callback{One: func(record.RecordMetadata, error) { <-hold; called++ }}, nil)
 				if f.Result == nil {
 					break
 				}
@@ -249,7 +249,7 @@ func TestTheResultOfAnEmptiedBatchCountsUntilItsCallbacksHaveReturned(t *testing
 		a := newTest(Config{Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
-		all := []Appended{put(t, p, "x", Hook{One: func(record.RecordMetadata, error) { <-hold }}), put(t, p, "y")}
+		all := []AppendResult{put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { <-hold }}), put(t, p, "y")}
 		require.True(t, cancelOf(all[0]))
 		require.True(t, cancelOf(all[1]))
 		synctest.Wait()

@@ -242,7 +242,7 @@ func (r *Result) drop(i int32) (w wakeup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dropped == nil {
-		r.dropped = &droppedSet{err: &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Err: record.ErrCancelled}}
+		r.dropped = &droppedSet{err: &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Err: record.ErrCanceled}}
 	}
 	r.dropped.add(i)
 	r.wakeLocked(i, &w)

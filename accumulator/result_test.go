@@ -72,7 +72,7 @@ func TestWaitReadiesItsBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 200, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
-		old := add(p, sizedRecord(t, 139), Hook{}, nil)
+		old := add(p, sizedRecord(t, 139), Callback{}, nil)
 		require.True(t, old.Complete)
 		f := put(t, p, "x")
 		before := readies(p)
@@ -180,7 +180,7 @@ func TestOutcomeCountsMoreThanAContextThatEndsWithIt(t *testing.T) {
 func TestFailWithoutCallbackIsUnobservedUntilSomebodyAsks(t *testing.T) {
 	s := &spy{}
 	a := newTest(Config{Listener: s})
-	r := a.Fail(&record.Error{Err: record.ErrRecordTooLarge}, Hook{})
+	r := a.Fail(&record.Error{Err: record.ErrRecordTooLarge}, Callback{})
 	require.EqualValues(t, 1, a.Unobserved())
 	for range 2 {
 		_, err := r.Wait(t.Context(), 0)
@@ -198,9 +198,9 @@ func TestUnobservedFailuresAreReportedTogetherASecondLater(t *testing.T) {
 		a := newTest(Config{Listener: s})
 		var asked []*Result
 		for range 3 {
-			a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
-			asked = append(asked, a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{}))
-			a.Fail(&record.Error{Topic: "t", Err: record.ErrInvalidTopic}, Hook{})
+			a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Callback{})
+			asked = append(asked, a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Callback{}))
+			a.Fail(&record.Error{Topic: "t", Err: record.ErrInvalidTopic}, Callback{})
 		}
 		time.Sleep(unobservedAfter - 1)
 		synctest.Wait()
@@ -213,7 +213,7 @@ func TestUnobservedFailuresAreReportedTogetherASecondLater(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []int{3, 3}, s.reports(), "one report for each reason")
 
-		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
+		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Callback{})
 		time.Sleep(unobservedAfter)
 		synctest.Wait()
 		require.Equal(t, []int{3, 3, 1}, s.reports(), "the next second has its own")
@@ -225,13 +225,13 @@ func TestManyUnobservedFailuresAreNotKept(t *testing.T) {
 		s := &spy{}
 		a := newTest(Config{Listener: s})
 		for range mostSuspects + 10 {
-			a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
+			a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Callback{})
 		}
 		require.Len(t, s.reports(), 10, "these were reported at once")
 		a.ReportUnobserved()
 		require.Equal(t, mostSuspects, s.reports()[10])
 		require.EqualValues(t, mostSuspects+10, a.Unobserved())
-		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Hook{})
+		a.Fail(&record.Error{Topic: "t", Err: record.ErrRecordTooLarge}, Callback{})
 		require.Len(t, s.reports(), 11, "somebody may still ask, after the end too")
 		time.Sleep(unobservedAfter)
 		synctest.Wait()
@@ -245,9 +245,9 @@ func TestUnobservedCountsFailuresThatNobodyListensFor(t *testing.T) {
 		a := newTest(Config{Listener: s})
 		p := a.Topic("t").Partition(0)
 		var l log
-		var all []Appended
+		var all []AppendResult
 		for i := range 200 {
-			hook := Hook{}
+			hook := Callback{}
 			if i%2 == 1 {
 				hook = l.hook(fmt.Sprint(i))
 			}
@@ -355,7 +355,7 @@ func (l *lender) BatchReady(awaited <-chan struct{}) { l.lent = append(l.lent, a
 func TestWhoIsAboutToGoIsNotMadeUseOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		owner := new(lender)
-		a := newTest(Config{Linger: time.Hour, NewOwner: func(*Partition) Owner { return owner }})
+		a := newTest(Config{Linger: time.Hour, NewDrainer: func(*Partition) Drainer { return owner }})
 		p := a.Topic("t").Partition(0)
 		over, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -50,7 +50,7 @@ func (m *broker) run(p *Partition, stop <-chan struct{}) {
 			return
 		}
 		if m.rnd.IntN(20) == 0 {
-			p.FailWaiting(time.Time{}, &record.Error{Err: record.ErrDeliveryTimeout})
+			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrDeliveryTimeout})
 		}
 		for b := p.Take(); b != nil; b = p.Take() {
 			if m.rnd.IntN(4) == 0 {
@@ -95,7 +95,7 @@ func (m *broker) deliver(p *Partition, b *Batch) []func() {
 		if b.Count == 1 {
 			break
 		}
-		parts, err := p.Split(b, 1+len(b.Wire())/2)
+		parts, err := p.Split(b, 1+len(b.Bytes())/2)
 		require.NoError(m.t, err)
 		var settles []func()
 		for _, part := range parts {
@@ -103,8 +103,8 @@ func (m *broker) deliver(p *Partition, b *Batch) []func() {
 		}
 		return settles
 	}
-	b.Hold()
-	wire := append([]byte(nil), b.Wire()...)
+	b.Retain()
+	wire := append([]byte(nil), b.Bytes()...)
 	record.SetChecksum(wire)
 	batch, _, err := record.ReadBatch(wire, compress.Decompress, 0)
 	require.NoError(m.t, err)
@@ -144,7 +144,7 @@ type stress struct {
 // send appends a record as a producer does, waiting for memory if it must. It returns nil when the wait ended.
 func (s *stress) send(rnd *rand.Rand, value string) *sent {
 	r := &sent{part: rnd.Int32N(int32(len(s.brokers))), value: value, hooked: rnd.IntN(2) == 0}
-	hook := Hook{}
+	hook := Callback{}
 	if r.hooked {
 		hook.One = func(md record.RecordMetadata, err error) {
 			r.md, r.err, r.order = md, err, s.clock.Add(1)
@@ -152,28 +152,28 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 		}
 		if rnd.IntN(4) == 0 {
 			one := hook.One
-			hook = Hook{I: 42, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { one(md, err) })}
+			hook = Callback{I: 42, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { one(md, err) })}
 		}
 	}
 	p := s.a.Topic("t").Partition(r.part)
 	rec := &record.Record{Value: []byte(value)}
 	came := add(p, rec, hook, nil)
-	if came.Need > 0 {
+	if came.Shortfall > 0 {
 		ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 		if rnd.IntN(10) == 0 {
 			cancel()
 		}
-		err := p.Reserve(ctx, came.Need)
+		err := p.Reserve(ctx, came.Shortfall)
 		cancel()
 		if err != nil {
 			return nil
 		}
-		grant := came.Need
+		grant := came.Shortfall
 		came = add(p, rec, hook, &grant)
 		p.Unreserve(grant)
 	}
 	if came.Result == nil {
-		s.t.Errorf("no result: need %d, %v", came.Need, came.Err)
+		s.t.Errorf("no result: need %d, %v", came.Shortfall, came.Err)
 		return nil
 	}
 	r.result, r.index = came.Result, came.Index
@@ -239,7 +239,7 @@ func (s *stress) check(all []*sent) {
 			require.Equal(t, md, r.md, "future and callback agree")
 			require.Equal(t, err, r.err)
 		}
-		require.Equal(t, r.canceled, errors.Is(err, record.ErrCancelled))
+		require.Equal(t, r.canceled, errors.Is(err, record.ErrCanceled))
 		if err == nil {
 			ackedRecords++
 			require.Equal(t, r.value, s.brokers[r.part].log[md.Offset])
@@ -279,7 +279,7 @@ func TestEveryRecordHasOneOutcomeUnderStress(t *testing.T) {
 			s := &stress{t: t}
 			stop := make(chan struct{})
 			var mu sync.Mutex
-			cfg.NewOwner = func(p *Partition) Owner {
+			cfg.NewDrainer = func(p *Partition) Drainer {
 				m := &broker{
 					t: t, rnd: rand.New(rand.NewPCG(uint64(p.Index()), 3)), wake: make(chan struct{}, 1), done: make(chan struct{}),
 					compressing: cfg.Compressor != nil,

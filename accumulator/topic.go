@@ -69,8 +69,8 @@ func (t *Topic) Partition(n int32) *Partition {
 	p.closed = t.acc.isClosed()
 	p.delivery.work = p.deliverAll
 	t.acc.memory.move(&p.holder, NoLeader)
-	if t.acc.cfg.NewOwner != nil {
-		p.owner = t.acc.cfg.NewOwner(p)
+	if t.acc.cfg.NewDrainer != nil {
+		p.owner = t.acc.cfg.NewDrainer(p)
 	}
 	t.slotLocked(n).Store(p)
 	t.version.Add(1)
@@ -142,9 +142,9 @@ const learnFrom = 8
 
 // Learn tells whether the partition's next full batch is one of those that the topic's estimate is to be learnt from: who has
 // filled it should seal and compress it by itself, before it fills another one. It says so for few batches of a topic.
-func (p *Partition) Learn() bool {
+func (p *Partition) CompressInline() bool {
 	t := p.topic
-	return t.acc.cfg.Compressor != nil && t.learnt.Load() < learnFrom && p.Full() && t.learnt.Add(1) <= learnFrom
+	return t.acc.cfg.Compressor != nil && t.learnt.Load() < learnFrom && p.HasFullBatch() && t.learnt.Add(1) <= learnFrom
 }
 
 // leastRatio is the best compression that is told apart: beyond it the bound on raw bytes decides.

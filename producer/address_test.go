@@ -69,7 +69,9 @@ func TestALeaderHintMayHaveABracketedIPv6Address(t *testing.T) {
 
 func TestOneServerMayBeNamedTwice(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := start(t, c, func(cfg *producer.Config) { cfg.Servers = append(cfg.Servers, cfg.Servers...) })
+		p := start(t, c, func(cfg *producer.Config) {
+			cfg.BootstrapServers = append(cfg.BootstrapServers, cfg.BootstrapServers...)
+		})
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)
 	})

@@ -36,7 +36,7 @@ func badInput(t *testing.T, change func(*Config), f func(t *testing.T, c *testbr
 			var left *CloseError
 			if err := p.Close(ctx); err != nil {
 				require.ErrorAs(t, err, &left)
-				require.Zero(t, left.Left)
+				require.Zero(t, left.Undelivered)
 			}
 		}()
 		f(t, c, p)
@@ -194,9 +194,9 @@ func TestTheLongestTopicNameIsRight(t *testing.T) {
 
 func TestAPartitionThatDoesNotExistIsRefused(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		require.Equal(t, int32(2), taken(t, p, &Record{Topic: "t", Partition: PartitionOf(2)}).Partition)
+		require.Equal(t, int32(2), taken(t, p, &Record{Topic: "t", Partition: InPartition(2)}).Partition)
 		for _, n := range []int32{3, math.MaxInt32, -1, math.MinInt32} {
-			refused(t, p, &Record{Topic: "t", Partition: PartitionOf(n)}, ErrInvalidPartition, false,
+			refused(t, p, &Record{Topic: "t", Partition: InPartition(n)}, ErrInvalidPartition, false,
 				`topic "t"`, fmt.Sprint(n), "3 partitions, from 0 on")
 		}
 		require.Len(t, c.Produces(), 1)
@@ -207,7 +207,7 @@ func TestAPartitionThatHasJustBeenAddedIsFound(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		taken(t, p, &Record{Topic: "t"})
 		c.AddPartitions("t", 5)
-		require.Equal(t, int32(4), taken(t, p, &Record{Topic: "t", Partition: PartitionOf(4)}).Partition)
+		require.Equal(t, int32(4), taken(t, p, &Record{Topic: "t", Partition: InPartition(4)}).Partition)
 	})
 }
 
@@ -216,7 +216,7 @@ func TestTheWaitForAPartitionIsBounded(t *testing.T) {
 		taken(t, p, &Record{Topic: "t"})
 		c.Hang(1)
 		began := time.Now()
-		_, err := p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(9)}, nil).Get(context.Background())
+		_, err := p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(9)}, nil).Get(context.Background())
 		// Nobody has said that the topic lacks it: it may have been added.
 		require.ErrorIs(t, err, ErrMetadataTimeout)
 		require.True(t, Retriable(err))
@@ -225,7 +225,7 @@ func TestTheWaitForAPartitionIsBounded(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		began = time.Now()
-		_, err = p.Send(ctx, &Record{Topic: "t", Partition: PartitionOf(9)}, nil).Get(context.Background())
+		_, err = p.Send(ctx, &Record{Topic: "t", Partition: InPartition(9)}, nil).Get(context.Background())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.False(t, MaybeWritten(err))
 		require.LessOrEqual(t, time.Since(began), time.Second)
@@ -293,7 +293,7 @@ func TestAHeaderKeyThatIsNotUTF8IsRefused(t *testing.T) {
 		refused(t, p, &Record{Topic: "missing", Headers: []Header{{Key: long}}}, ErrInvalidHeader, false, "the key of header 0", "kkk…")
 		require.Empty(t, c.Requests())
 		keys := []string{"", "a", "café", "\u0000", "日本", "🔑", "\ufffd", "line\nbreak"}
-		r := &Record{Topic: "t", Partition: PartitionOf(0)}
+		r := &Record{Topic: "t", Partition: InPartition(0)}
 		for _, key := range keys {
 			r.Headers = append(r.Headers, Header{Key: key, Value: []byte("\xff any bytes")})
 		}
@@ -347,7 +347,7 @@ func TestWhatIsInvalidWhateverTheTopicIsFailsBeforeAnyWait(t *testing.T) {
 		c.Hang(1)
 		began := time.Now()
 		refused(t, p, &Record{Topic: "t", Value: make([]byte, 2<<20)}, ErrRecordTooLarge, false)
-		refused(t, p, &Record{Topic: "t", Partition: PartitionOf(-7)}, ErrInvalidPartition, false, `topic "t"`, "-7 is negative")
+		refused(t, p, &Record{Topic: "t", Partition: InPartition(-7)}, ErrInvalidPartition, false, `topic "t"`, "-7 is negative")
 		refused(t, p, &Record{Topic: "a b"}, ErrInvalidTopic, false)
 		require.Zero(t, time.Since(began))
 		c.Unhang(1)
@@ -356,12 +356,12 @@ func TestWhatIsInvalidWhateverTheTopicIsFailsBeforeAnyWait(t *testing.T) {
 
 func TestNilRecordsFuturesAndContexts(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		refused(t, p, nil, ErrNoRecord, false, "nil")
+		refused(t, p, nil, ErrNilRecord, false, "nil")
 		require.Empty(t, p.SendAll(context.Background(), nil))
 
 		var zero Future
 		m, err := zero.Get(context.Background())
-		require.ErrorIs(t, err, ErrNoRecord)
+		require.ErrorIs(t, err, ErrNilRecord)
 		require.False(t, MaybeWritten(err))
 		require.Equal(t, int64(-1), m.Offset)
 		<-zero.Done()
@@ -418,7 +418,7 @@ func TestAClosedProducerRefusesEverything(t *testing.T) {
 		began := time.Now()
 		refused(t, p, &Record{Topic: "t"}, ErrClosed, true, `topic "t"`, "closed")
 		refused(t, p, &Record{Topic: "never heard of"}, ErrClosed, true)
-		refused(t, p, nil, ErrNoRecord, false)
+		refused(t, p, nil, ErrNilRecord, false)
 		_, err := p.PartitionsFor(context.Background(), "other")
 		require.ErrorIs(t, err, ErrClosed)
 		require.NoError(t, p.Flush(context.Background()))
@@ -461,7 +461,7 @@ func outOfRange(o *configOption) []func(*Config) {
 	case *string:
 		spoil = append(spoil, func(c *Config) { *o.ptr(c).(*string) = strings.Repeat("x", 32768) }, func(c *Config) { *o.ptr(c).(*string) = "\xff" })
 	case *[]string:
-		spoil = append(spoil, func(c *Config) { c.Servers = nil }, func(c *Config) { c.Servers = []string{"localhost"} }, func(c *Config) { c.Servers = []string{""} })
+		spoil = append(spoil, func(c *Config) { c.BootstrapServers = nil }, func(c *Config) { c.BootstrapServers = []string{"localhost"} }, func(c *Config) { c.BootstrapServers = []string{""} })
 	}
 	return spoil
 }
@@ -486,10 +486,10 @@ func TestNewRefusesEachFieldOutOfItsRange(t *testing.T) {
 				require.ErrorAs(t, err, &e)
 				require.Equal(t, o.field, e.Field)
 				require.Contains(t, err.Error(), o.property)
-				if o.field != "Servers" {
+				if o.field != "BootstrapServers" {
 					require.Contains(t, err.Error(), o.rangeText())
 				}
-				if text := o.text(&cfg); o.field != "Servers" && text != "" {
+				if text := o.text(&cfg); o.field != "BootstrapServers" && text != "" {
 					require.Contains(t, err.Error(), configQuote(text))
 				}
 			}

@@ -63,7 +63,7 @@ func TestNewCopiesItsConfig(t *testing.T) {
 		cfg.Dialer = c.Dial
 		p, err := producer.New(cfg)
 		require.NoError(t, err)
-		cfg.Servers[0] = "elsewhere:9092"
+		cfg.BootstrapServers[0] = "elsewhere:9092"
 		cfg.Dialer = nil
 		_, err = p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)

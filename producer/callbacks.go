@@ -54,7 +54,7 @@ func (l *listener) InRefusedCallback() bool { return l.refused.isOnStack() }
 func (l *listener) InCallback() bool { return l.mark.isOnStack() }
 
 // Acknowledges tells whether there are interceptors.
-func (l *listener) Acknowledges() bool { return !l.chain.empty() }
+func (l *listener) WantsAcknowledgements() bool { return !l.chain.empty() }
 
 // OnAcknowledgement runs the interceptors.
 func (l *listener) OnAcknowledgement(md record.RecordMetadata, err error) {

@@ -21,7 +21,7 @@ type closer struct {
 	ended        chan struct{} // closed when nothing of the producer runs any more
 
 	mu              sync.Mutex
-	left            sender.Left
+	left            sender.Undelivered
 	why             error
 	unobserved      int64
 	firstUnobserved error
@@ -130,13 +130,13 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	c := &p.closer
 	c.mu.Lock()
 	why := c.why
-	e := &CloseError{Left: c.left.Records, MaybeWritten: c.left.MaybeWritten, Unobserved: c.unobserved, FirstUnobserved: c.firstUnobserved}
+	e := &CloseError{Undelivered: c.left.Records, MaybeWritten: c.left.MaybeWritten, Unobserved: c.unobserved, FirstUnobserved: c.firstUnobserved}
 	c.mu.Unlock()
 	if ctx.Err() != nil {
 		e.PendingCallbacks = p.acc.PendingCallbacks()
 	}
 	switch {
-	case e.Left == 0 && e.PendingCallbacks == 0 && pending == nil:
+	case e.Undelivered == 0 && e.PendingCallbacks == 0 && pending == nil:
 		why = nil // a later call has waited for what the first one left behind
 	case why == nil:
 		why = accumulator.ContextError(ctx)

@@ -118,9 +118,9 @@ func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
 		var closed *producer.CloseError
 		require.True(t, errors.As(err, &closed), "%v", err)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.Equal(t, 5, closed.Left)
+		require.Equal(t, 5, closed.Undelivered)
 		require.Equal(t, 2, closed.MaybeWritten)
-		require.Zero(t, closed.Unobserved, "Left has them")
+		require.Zero(t, closed.Unobserved, "Undelivered has them")
 		require.NoError(t, closed.FirstUnobserved)
 		mentions(t, err, ": 5 records left undelivered (2 of them maybe written)")
 		require.NotContains(t, err.Error(), "observed")
@@ -139,7 +139,7 @@ func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
 		require.Len(t, told.all(), 4, "every callback has run")
 		err = p.Close(t.Context())
 		require.True(t, errors.As(err, &closed), "the end that came first counts")
-		require.Equal(t, 5, closed.Left)
+		require.Equal(t, 5, closed.Undelivered)
 		require.Zero(t, closed.PendingCallbacks)
 		c.Unhang(1)
 	})
@@ -157,7 +157,7 @@ func TestCloseWithAContextThatIsOver(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		var closed *producer.CloseError
 		require.True(t, errors.As(err, &closed))
-		require.Equal(t, 1, closed.Left)
+		require.Equal(t, 1, closed.Undelivered)
 		require.Zero(t, closed.MaybeWritten)
 		require.Zero(t, time.Since(began))
 		mentions(t, err, "its context ended before Close began, give it one of its own: context canceled: ", ": 1 record left undelivered (not written)")
@@ -208,7 +208,7 @@ func TestCloseReturnsWhenItsContextEndsThoughACallbackHangs(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		var closed *producer.CloseError
 		require.True(t, errors.As(err, &closed))
-		require.Zero(t, closed.Left, "it was delivered")
+		require.Zero(t, closed.Undelivered, "it was delivered")
 		require.Equal(t, 1, closed.PendingCallbacks)
 		close(hang)
 	})
@@ -232,7 +232,7 @@ func TestCloseReportsPendingCallbacksAndCloseAgainWaitsForThem(t *testing.T) {
 		var closed *producer.CloseError
 		require.True(t, errors.As(err, &closed), "%v", err)
 		require.Equal(t, 6, closed.PendingCallbacks)
-		require.Zero(t, closed.Left)
+		require.Zero(t, closed.Undelivered)
 		require.Equal(t, 1, strings.Count(err.Error(), "context deadline exceeded"), err.Error())
 		require.True(t, strings.HasSuffix(err.Error(), ": 6 callbacks have not returned"), err.Error())
 
@@ -359,7 +359,7 @@ func TestFailuresThatNobodyHearsAreLoggedNowAndThenAndNamedByClose(t *testing.T)
 		var closed *producer.CloseError
 		require.True(t, errors.As(err, &closed), "%v", err)
 		require.EqualValues(t, 13, closed.Unobserved)
-		require.Zero(t, closed.Left)
+		require.Zero(t, closed.Undelivered)
 		mentions(t, err, "close: 13 records failed and nobody observed them; the first: topic \"t\" partition 0: POLICY_VIOLATION")
 		require.Equal(t, 4, unobserved(), "the others were asked for")
 		require.NotContains(t, log.String(), "secret")

@@ -100,7 +100,7 @@ func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 			defer cancel()
 			var left *producer.CloseError
 			require.True(t, errors.As(p.Close(ctx), &left))
-			require.Equal(t, 4, left.Left)
+			require.Equal(t, 4, left.Undelivered)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -60,10 +60,10 @@ const (
 // property says its name, default and range as the property has them, in milliseconds and bytes; classic is the value of
 // ClassicConfig where it differs. [Config.Validate] checks all.
 type Config struct {
-	// Servers are the brokers of the first contact, as host:port. One is enough; with several the client goes on to the
+	// BootstrapServers are the brokers of the first contact, as host:port. One is enough; with several the client goes on to the
 	// next by itself when one is down.
 	// Property bootstrap.servers, no default, range host:port, several with commas between.
-	Servers []string
+	BootstrapServers []string
 	// Acks says whose acknowledgement a send waits for.
 	// Property acks, default all, classic 1, range all, -1, 0, 1.
 	Acks Acks
@@ -172,7 +172,7 @@ type Config struct {
 	// MetadataRecoveryStrategy says what happens when no known broker answers any more (KIP-899).
 	// Property metadata.recovery.strategy, default rebootstrap, classic none, range rebootstrap, none.
 	MetadataRecoveryStrategy MetadataRecoveryStrategy
-	// MetadataRecoveryRebootstrapTrigger is how long metadata may fail before the client starts again from Servers (KIP-1102).
+	// MetadataRecoveryRebootstrapTrigger is how long metadata may fail before the client starts again from BootstrapServers (KIP-1102).
 	// Property metadata.recovery.rebootstrap.trigger.ms, default 300000, range 0 or more.
 	MetadataRecoveryRebootstrapTrigger time.Duration
 	// TopicMetadataPropagationMax is how long Send and PartitionsFor wait for a topic that every response calls unknown: the news of a topic
@@ -234,7 +234,7 @@ type Config struct {
 // DefaultConfig is the configuration of a producer of Kafka 4: acks=all, idempotent, linger of 5 ms.
 func DefaultConfig(servers ...string) Config {
 	c := configFromTable(func(o *configOption) string { return o.modern })
-	c.Servers = slices.Clone(servers)
+	c.BootstrapServers = slices.Clone(servers)
 	return c
 }
 
@@ -242,13 +242,13 @@ func DefaultConfig(servers ...string) Config {
 // Options that Kafka 1 did not have are as in [DefaultConfig].
 func ClassicConfig(servers ...string) Config {
 	c := configFromTable((*configOption).classicDefault)
-	c.Servers = slices.Clone(servers)
+	c.BootstrapServers = slices.Clone(servers)
 	return c
 }
 
-// Notices says what [ParseProperties] and [LoadProperties] did by themselves: settings that gave way to others, lines of a file
+// Warnings says what [ParseProperties] and [LoadProperties] did by themselves: settings that gave way to others, lines of a file
 // that replace earlier ones, Java's properties that mean nothing here, and the properties of other programs. New logs them, once. It is empty for a Config that was not made from properties.
-func (c Config) Notices() []string {
+func (c Config) Warnings() []string {
 	notices := slices.Clone(c.adjusted)
 	if len(c.ignored) > 0 {
 		notices = append(notices, configIgnoredNotice(c.ignored))
@@ -259,7 +259,7 @@ func (c Config) Notices() []string {
 	return notices
 }
 
-// logNotices logs what Notices says.
+// logNotices logs what Warnings says.
 func (c Config) logNotices(l *slog.Logger) {
 	l = logOrSilent(l)
 	for _, notice := range c.adjusted {
@@ -275,7 +275,7 @@ func (c Config) logNotices(l *slog.Logger) {
 
 // clone is a copy that shares no slice with c: what the user does to c later is not seen by it.
 func (c Config) clone() Config {
-	c.Servers = slices.Clone(c.Servers)
+	c.BootstrapServers = slices.Clone(c.BootstrapServers)
 	c.Interceptors = slices.Clone(c.Interceptors)
 	c.adjusted = slices.Clone(c.adjusted)
 	c.ignored = slices.Clone(c.ignored)

@@ -100,14 +100,14 @@ func edgeWords() []edgeRow {
 	}
 	port := func(e *edge) {
 		e.prepare()
-		server := e.cfg.clone().Servers[0]
+		server := e.cfg.clone().BootstrapServers[0]
 		parsed, err := ParseProperties(propertyMap{"bootstrap.servers": "a:1,a:65535"})
 		require.NoError(e, err)
-		for _, address := range parsed.Servers {
+		for _, address := range parsed.BootstrapServers {
 			e.c.Alias(address, 1)
 		}
-		e.cfg.Servers = parsed.Servers
-		require.NotContains(e, e.cfg.Servers, server)
+		e.cfg.BootstrapServers = parsed.BootstrapServers
+		require.NotContains(e, e.cfg.BootstrapServers, server)
 		e.delivers()
 	}
 	clientID := func(e *edge) {
@@ -180,7 +180,7 @@ func edgeDelivery() []edgeRow {
 			e.warm()
 			e.c.Mute(1)
 			for i := range int32(8) {
-				e.p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(i)}, nil)
+				e.p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(i)}, nil)
 				synctest.Wait()
 			}
 			require.Len(e, e.attempts(), most)
@@ -559,9 +559,9 @@ func (e *edge) startElsewhere() {
 	e.brokers = testbroker.Config{Brokers: 3, Topics: map[string]int32{"t": 2}}
 	e.prepare()
 	e.c.Alias("boot:9092", 3)
-	e.cfg.Servers, e.cfg.MaxBlock = []string{"boot:9092"}, 5*time.Minute
+	e.cfg.BootstrapServers, e.cfg.MaxBlock = []string{"boot:9092"}, 5*time.Minute
 	e.warm()
-	require.NoError(e, e.get(e.p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(1)}, nil)))
+	require.NoError(e, e.get(e.p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(1)}, nil)))
 	synctest.Wait()
 }
 

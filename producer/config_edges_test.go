@@ -58,7 +58,7 @@ func (e *edge) prepare() {
 		e.brokers.Topics = map[string]int32{"t": 8}
 	}
 	e.c = testbroker.New(e.T, e.brokers)
-	e.cfg.Servers = e.c.Bootstrap()
+	e.cfg.BootstrapServers = e.c.Bootstrap()
 	e.cfg.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 		e.mu.Lock()
 		e.dials = append(e.dials, dialAttempt{address, time.Now()})
@@ -93,7 +93,7 @@ func (e *edge) warm() {
 }
 
 func (e *edge) send(value string) Future {
-	return e.p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(0), Value: []byte(value)}, nil)
+	return e.p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(0), Value: []byte(value)}, nil)
 }
 
 func (e *edge) get(f Future) error {

@@ -29,7 +29,7 @@ func ExampleConfig_Validate() {
 	cfg.Acks = producer.AcksLeader
 	fmt.Println(cfg.Validate())
 	// Output:
-	// samsa: bootstrap.servers (Config.Servers) = "kafka-1": not host:port, such as localhost:9092
+	// samsa: bootstrap.servers (Config.BootstrapServers) = "kafka-1": not host:port, such as localhost:9092
 	// enable.idempotence (Config.EnableIdempotence) = "true": needs Acks (acks) to be AcksAll (all), but it is 1; set Acks so, or EnableIdempotence to false
 }
 
@@ -40,8 +40,8 @@ func ExampleParseProperties() {
 		"acks":              "1",
 		"key.serializer":    "org.apache.kafka.common.serialization.StringSerializer",
 	})
-	fmt.Println(cfg.Servers, cfg.Acks, err)
-	for _, notice := range cfg.Notices() {
+	fmt.Println(cfg.BootstrapServers, cfg.Acks, err)
+	for _, notice := range cfg.Warnings() {
 		fmt.Println(notice)
 	}
 

@@ -127,8 +127,8 @@ func FuzzJavaProperties(f *testing.F) {
 		require.Equal(t, m, again.values)
 
 		if c, err := ParseProperties(m); err == nil {
-			if len(c.Servers) == 0 {
-				c.Servers = []string{"localhost:9092"}
+			if len(c.BootstrapServers) == 0 {
+				c.BootstrapServers = []string{"localhost:9092"}
 			}
 			require.NoError(t, c.Validate(), "what was accepted is right")
 		}

@@ -43,9 +43,9 @@ func requireIgnored(t *testing.T, client, name string) {
 	want := DefaultConfig()
 	want.Linger, want.others, want.ignored = c.Linger, c.others, c.ignored
 	require.Equal(t, want, c, name)
-	require.Len(t, c.Notices(), 1, name)
-	require.Contains(t, c.Notices()[0], name)
-	require.NotContains(t, c.Notices()[0], "S3cret")
+	require.Len(t, c.Warnings(), 1, name)
+	require.Contains(t, c.Warnings()[0], name)
+	require.NotContains(t, c.Warnings()[0], "S3cret")
 	if c.ignored != nil {
 		return // a producer's property, too; its notice is no warning
 	}
@@ -103,7 +103,7 @@ func TestAFileFromConfluentCloudFailsForItsSecurityAlone(t *testing.T) {
 	c, err := ParseProperties(file)
 	require.NoError(t, err)
 	require.Equal(t, []string{"these properties belong to other programs and are ignored: basic.auth.credentials.source (schema registry client), " +
-		"basic.auth.user.info (schema registry client), schema.registry.url (schema registry client), session.timeout.ms (consumer)"}, c.Notices())
+		"basic.auth.user.info (schema registry client), schema.registry.url (schema registry client), session.timeout.ms (consumer)"}, c.Warnings())
 }
 
 // TestSettingsOfThisProducerUnderAnotherProgramsNameAreErrors: to ignore them could mean a silent plaintext connection.

@@ -17,7 +17,7 @@ func TestASerializerThatSendsTheRecordsBytesIsPassedOver(t *testing.T) {
 		for _, name := range []string{"key.serializer", "value.serializer"} {
 			c, err := ParseProperties(propertyMap{name: class})
 			require.NoError(t, err, class)
-			require.Equal(t, []string{"these Java properties mean nothing here and are passed over: " + name}, c.Notices())
+			require.Equal(t, []string{"these Java properties mean nothing here and are passed over: " + name}, c.Warnings())
 		}
 	}
 }

@@ -44,7 +44,7 @@ var configBool = []string{"true", "false"}
 // configOptions is the table, in the order of Config's fields.
 var configOptions = [...]configOption{
 	{
-		property: "bootstrap.servers", field: "Servers", ptr: func(c *Config) any { return &c.Servers },
+		property: "bootstrap.servers", field: "BootstrapServers", ptr: func(c *Config) any { return &c.BootstrapServers },
 		format:  "host:port, several with commas between",
 		meaning: "the brokers of the first contact; one is enough, with several the client goes on to the next when one is down",
 	}, {

@@ -17,7 +17,7 @@ import (
 // The columns of the options' description, written out: the table may not drift from them.
 func TestDefaultConfigIsTheModernColumn(t *testing.T) {
 	c := DefaultConfig("b1:9092", "b2:9092")
-	require.Equal(t, []string{"b1:9092", "b2:9092"}, c.Servers)
+	require.Equal(t, []string{"b1:9092", "b2:9092"}, c.BootstrapServers)
 	require.Equal(t, AcksAll, c.Acks)
 	require.Equal(t, 60*time.Second, c.MaxBlock)
 	require.EqualValues(t, 33554432, c.BufferMemory)
@@ -54,15 +54,15 @@ func TestConfigKeepsNothingOfTheCallersSlices(t *testing.T) {
 	servers := []string{"a:1", "b:2"}
 	modern, classic := DefaultConfig(servers...), ClassicConfig(servers...)
 	servers[0] = "x:9"
-	require.Equal(t, "a:1", modern.Servers[0])
-	require.Equal(t, "a:1", classic.Servers[0])
+	require.Equal(t, "a:1", modern.BootstrapServers[0])
+	require.Equal(t, "a:1", classic.BootstrapServers[0])
 
 	modern.Interceptors = []Interceptor{&spyInterceptor{}}
 	c := modern.clone()
 	require.Equal(t, modern, c)
-	modern.Servers[0] = "y:9"
+	modern.BootstrapServers[0] = "y:9"
 	modern.Interceptors[0] = nil
-	require.Equal(t, "a:1", c.Servers[0])
+	require.Equal(t, "a:1", c.BootstrapServers[0])
 	require.NotNil(t, c.Interceptors[0])
 }
 
@@ -157,7 +157,7 @@ func TestConfigErrorNamesPropertyFieldAndValue(t *testing.T) {
 func TestNoticesAreLoggedOnceEach(t *testing.T) {
 	c, err := ParseProperties(map[string]string{"acks": "1", "key.serializer": "", "metric.reporters": "y"})
 	require.NoError(t, err)
-	notices := c.Notices()
+	notices := c.Warnings()
 	require.Len(t, notices, 2)
 	require.Contains(t, notices[0], "enable.idempotence was not written and is now false")
 	require.Contains(t, notices[0], "Acks (acks)")
@@ -172,7 +172,7 @@ func TestNoticesAreLoggedOnceEach(t *testing.T) {
 		require.Equal(t, 1, strings.Count(log.String(), name), name)
 	}
 	c.logNotices(nil) // silent
-	require.Empty(t, DefaultConfig().Notices())
+	require.Empty(t, DefaultConfig().Warnings())
 }
 
 // configErrors lists the problems that an error joins.

@@ -103,7 +103,7 @@ func (o *configOption) problem(c *Config) string {
 	case *time.Duration:
 		return o.checkDuration(*p)
 	}
-	return "" // a bool is always in range; Servers has a check of its own for each server
+	return "" // a bool is always in range; BootstrapServers has a check of its own for each server
 }
 
 // checkDuration checks a field. A positive duration below a millisecond is most likely a number of milliseconds without its unit.

@@ -149,7 +149,7 @@ func TestAConnectionsErrorWhoseMethodsBlockHoldsUpNoClose(t *testing.T) {
 		time.Sleep(time.Second)
 		var closed *producer.CloseError
 		require.ErrorAs(t, closeWithin(t, p, time.Second), &closed)
-		require.Equal(t, 1, closed.Left)
+		require.Equal(t, 1, closed.Undelivered)
 		close(hang)
 		requireNothingLeft(t)
 	})

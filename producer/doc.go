@@ -29,7 +29,7 @@
 // # Partitions
 //
 // A record with a key goes to the partition that Kafka's Java producer chooses for it ([PartitionForKey]). A record can name its partition
-// ([PartitionOf]), and a [Partitioner] can choose.
+// ([InPartition]), and a [Partitioner] can choose.
 //
 // # Concurrency
 //

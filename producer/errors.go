@@ -19,10 +19,10 @@ type BrokerError = protocol.Error
 var (
 	// ErrClosed: the producer was closed before or while the record was handled.
 	ErrClosed = record.ErrClosed
-	// ErrCancelled: the record was withdrawn with [Future.Cancel] or [Future.GetOrCancel].
-	ErrCancelled = record.ErrCancelled
-	// ErrNoRecord: Send was given nil, or a Future that came from no Send was asked.
-	ErrNoRecord = record.ErrNoRecord
+	// ErrCanceled: the record was withdrawn with [Future.Cancel] or [Future.GetOrCancel].
+	ErrCanceled = record.ErrCanceled
+	// ErrNilRecord: Send was given nil, or a Future that came from no Send was asked.
+	ErrNilRecord = record.ErrNilRecord
 	// ErrInvalidTopic: the topic's name is empty, longer than 249 bytes, or has characters other than a-z, A-Z, 0-9, '.', '_' and '-'.
 	ErrInvalidTopic = record.ErrInvalidTopic
 	// ErrInvalidPartition: the named partition is negative, or the topic does not have it.
@@ -54,8 +54,8 @@ var (
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record: it is in
 	// that cluster's log or in none.
 	ErrClusterReplaced = record.ErrClusterReplaced
-	// ErrNeighbourRejected: the broker rejected other records of the same batch, and the rest could not be sent again.
-	ErrNeighbourRejected = record.ErrNeighbourRejected
+	// ErrBatchRejected: the broker rejected other records of the same batch, and the rest could not be sent again.
+	ErrBatchRejected = record.ErrBatchRejected
 	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same
 	// producer id, or the log is another one, so the record may be missing.
 	ErrForeignAcknowledgement = record.ErrForeignAcknowledgement
@@ -99,16 +99,16 @@ func Reason(err error) string { return record.Word(err) }
 
 // CloseError says what [Producer.Close] could not deliver.
 type CloseError struct {
-	// Left is how many records had no outcome when Close's context ended. They have failed with ErrClosed.
-	Left int
+	// Undelivered is how many records had no outcome when Close's context ended. They have failed with ErrClosed.
+	Undelivered int
 	// MaybeWritten is how many of these may be in the log all the same.
 	MaybeWritten int
 	// PendingCallbacks is how many records had their outcome when Close returned, while their callback or an interceptor's
-	// OnAcknowledgement had not returned; records of Left are among them. They run on: do not read their results before another Close has waited for them. The number can be up
+	// OnAcknowledgement had not returned; records of Undelivered are among them. They run on: do not read their results before another Close has waited for them. The number can be up
 	// to 7 too high for each partition whose callbacks ran when Close began.
 	PendingCallbacks int
 	// Unobserved is how many records failed before that in the producer's whole life, and nobody observed it: they had no callback, and nobody
-	// asked their Future. It does not count the records of Left.
+	// asked their Future. It does not count the records of Undelivered.
 	Unobserved int64
 	// FirstUnobserved is one of these failures, usually the first; nil where none is known any more.
 	FirstUnobserved error
@@ -119,8 +119,8 @@ type CloseError struct {
 // Error gives the counts that are not zero.
 func (e *CloseError) Error() string {
 	var counts []string
-	if e.Left > 0 {
-		counts = append(counts, plural(int64(e.Left), "record")+" left undelivered "+e.fates())
+	if e.Undelivered > 0 {
+		counts = append(counts, plural(int64(e.Undelivered), "record")+" left undelivered "+e.fates())
 	}
 	if e.PendingCallbacks > 0 {
 		verb := "have"
@@ -147,7 +147,7 @@ func (e *CloseError) fates() string {
 	switch e.MaybeWritten {
 	case 0:
 		return "(not written)"
-	case e.Left:
+	case e.Undelivered:
 		return "(maybe written)"
 	}
 	return fmt.Sprintf("(%d of them maybe written)", e.MaybeWritten)

@@ -150,7 +150,7 @@ func ExampleFuture_Cancel() {
 	future := p.Send(ctx, &producer.Record{Topic: "orders", Value: []byte("a book")}, nil)
 	if future.Cancel() {
 		_, err := future.Get(ctx)
-		fmt.Println(errors.Is(err, producer.ErrCancelled), producer.FateOf(err)) // true not written
+		fmt.Println(errors.Is(err, producer.ErrCanceled), producer.FateOf(err)) // true not written
 	}
 }
 
@@ -188,7 +188,7 @@ func ExampleProducer_Close() {
 	err = p.Close(ctx)
 	var left *producer.CloseError
 	if errors.As(err, &left) {
-		log.Printf("%d records have no acknowledgement, %d of them may be written", left.Left, left.MaybeWritten)
+		log.Printf("%d records have no acknowledgement, %d of them may be written", left.Undelivered, left.MaybeWritten)
 	}
 }
 

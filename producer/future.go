@@ -10,13 +10,13 @@ import (
 )
 
 // Future is a send's outcome to come. It is a small value: copy it freely, keep it as long as you like. The zero Future is
-// settled with [ErrNoRecord].
+// settled with [ErrNilRecord].
 type Future struct {
 	result *accumulator.Result
 	index  int32
 }
 
-var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "this Future came from no Send"}
+var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNilRecord, Detail: "this Future came from no Send"}
 
 // NewFuture returns a Future that has its outcome already. A test double of a [Producer] returns it from its Send. err is nil for an acknowledged
 // record. The error of Get has the fate of err: if err is not an [*Error], Get returns an *Error that wraps it.
@@ -59,7 +59,7 @@ func (f Future) Done() <-chan struct{} {
 }
 
 // Cancel takes the record back if its batch is not sealed yet, and reports whether it did. If so, its outcome is
-// [ErrCancelled], certainly not written, when Cancel returns. Its callback runs on a goroutine of the producer's, and Flush waits for it. Other
+// [ErrCanceled], certainly not written, when Cancel returns. Its callback runs on a goroutine of the producer's, and Flush waits for it. Other
 // records are not affected. If not, the record is sent and its outcome comes.
 func (f Future) Cancel() bool {
 	return f.result != nil && f.result.Cancel(f.index)
@@ -82,7 +82,7 @@ func (f Future) GetOrCancel(ctx context.Context) (RecordMetadata, error) {
 	var cancelled *record.Error
 	if errors.As(err, &cancelled) {
 		withdrawn := *cancelled
-		withdrawn.Err = fmt.Errorf("%w: %w", accumulator.ContextError(ctx), record.ErrCancelled)
+		withdrawn.Err = fmt.Errorf("%w: %w", accumulator.ContextError(ctx), record.ErrCanceled)
 		err = &withdrawn
 	}
 	return md, err

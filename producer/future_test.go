@@ -18,7 +18,7 @@ import (
 func TestZeroFuture(t *testing.T) {
 	var f producer.Future
 	_, err := f.Get(t.Context())
-	require.ErrorIs(t, err, producer.ErrNoRecord)
+	require.ErrorIs(t, err, producer.ErrNilRecord)
 	require.False(t, producer.MaybeWritten(err))
 	require.True(t, isOver(f))
 	require.False(t, f.Cancel())
@@ -133,7 +133,7 @@ func TestCancelTakesBackWhatIsNotSealed(t *testing.T) {
 			require.True(t, isOver(futures[i]), "at once")
 			synctest.Wait()
 			require.Len(t, told[i].all(), 1, "the callback waits for nothing")
-			require.ErrorIs(t, told[i].all()[0].err, producer.ErrCancelled)
+			require.ErrorIs(t, told[i].all()[0].err, producer.ErrCanceled)
 			require.False(t, producer.MaybeWritten(told[i].all()[0].err))
 			require.False(t, futures[i].Cancel(), "only once")
 		}
@@ -149,8 +149,8 @@ func TestCancelTakesBackWhatIsNotSealed(t *testing.T) {
 			require.Equal(t, []outcome{{md, nil}}, told[i].all())
 			require.False(t, futures[i].Cancel(), "it has its outcome")
 		}
-		notWritten(t, futures[1], producer.ErrCancelled)
-		notWritten(t, futures[3], producer.ErrCancelled)
+		notWritten(t, futures[1], producer.ErrCanceled)
+		notWritten(t, futures[3], producer.ErrCanceled)
 		for i := range told {
 			require.Len(t, told[i].all(), 1)
 		}

@@ -69,7 +69,7 @@ func warm(t *testing.T, c *testbroker.Cluster, n int32, change func(*producer.Co
 
 // to is a record for a partition of topic t.
 func to(partition int32, value string) *producer.Record {
-	return &producer.Record{Topic: "t", Partition: producer.PartitionOf(partition), Value: []byte(value)}
+	return &producer.Record{Topic: "t", Partition: producer.InPartition(partition), Value: []byte(value)}
 }
 
 // sized is a record for partition 0 of topic t, with n bytes of value.

@@ -25,7 +25,7 @@ var large = bytes.Repeat([]byte{'A'}, 900_000)
 func reuse(p *Producer) (all []Future) {
 	for i := range 24 {
 		other := bytes.Repeat([]byte{'B'}, 900_000)
-		all = append(all, p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(int32(1 + i%2)), Value: other}, nil))
+		all = append(all, p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(int32(1 + i%2)), Value: other}, nil))
 	}
 	return all
 }
@@ -60,10 +60,10 @@ func TestABatchThatExpiresWhileItIsWrittenKeepsItsBytes(t *testing.T) {
 		}
 	}
 	badInput(t, slow, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		taken(t, p, &Record{Topic: "t", Partition: PartitionOf(0)})
+		taken(t, p, &Record{Topic: "t", Partition: InPartition(0)})
 		c.StopBroker(1)
 		time.AfterFunc(115*time.Second, func() { c.StartBroker(1) })
-		took, err := outcomeOf(p, &Record{Topic: "t", Partition: PartitionOf(0), Value: large})
+		took, err := outcomeOf(p, &Record{Topic: "t", Partition: InPartition(0), Value: large})
 		require.ErrorIs(t, err, ErrDeliveryTimeout)
 		require.True(t, MaybeWritten(err), "its first bytes are on their way: %v", err)
 		require.Equal(t, 2*time.Minute, took)
@@ -156,7 +156,7 @@ func expiresInASocket(t *testing.T) bool {
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 
 	// Its first second goes by before there is a producer id; so its time is over before the request's is.
-	_, err = p.Send(context.Background(), &Record{Topic: "t", Partition: PartitionOf(0), Value: large}, nil).Get(context.Background())
+	_, err = p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(0), Value: large}, nil).Get(context.Background())
 	require.ErrorIs(t, err, ErrDeliveryTimeout)
 	arrived := false
 	select {

@@ -117,15 +117,15 @@ func TestAnswersOutOfOrderAreNotMixedUp(t *testing.T) {
 		return x.write(append(x.answer, kept...))
 	})
 	requireInOrder(t, p, m, 2, false)
-	_, err := p.Send(ctx, &Record{Topic: "t", Partition: PartitionOf(1), Value: []byte("0")}, nil).Get(ctx)
+	_, err := p.Send(ctx, &Record{Topic: "t", Partition: InPartition(1), Value: []byte("0")}, nil).Get(ctx)
 	require.NoError(t, err)
 	for i := range 20 {
 		mu.Lock()
 		holding = true
 		mu.Unlock()
-		first := p.Send(ctx, &Record{Topic: "t", Partition: PartitionOf(0), Value: fmt.Append(nil, i+2)}, nil)
+		first := p.Send(ctx, &Record{Topic: "t", Partition: InPartition(0), Value: fmt.Append(nil, i+2)}, nil)
 		<-cameIn
-		second := p.Send(ctx, &Record{Topic: "t", Partition: PartitionOf(1), Value: fmt.Append(nil, i+1)}, nil)
+		second := p.Send(ctx, &Record{Topic: "t", Partition: InPartition(1), Value: fmt.Append(nil, i+1)}, nil)
 		for _, f := range []Future{first, second} {
 			_, err := f.Get(ctx)
 			require.NoError(t, err)

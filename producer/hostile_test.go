@@ -175,7 +175,7 @@ func (v *verdict) Errorf(format string, args ...any) { v.why += fmt.Sprintf(form
 func (v *verdict) FailNow()                          { runtime.Goexit() }
 
 func hostileRecord() *Record {
-	return &Record{Topic: "t", Partition: PartitionOf(0), Value: []byte("value")}
+	return &Record{Topic: "t", Partition: InPartition(0), Value: []byte("value")}
 }
 
 // requireWorks sends until it works.

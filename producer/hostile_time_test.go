@@ -71,7 +71,7 @@ func TestAnswersThatDripInTimeAreTaken(t *testing.T) {
 func strangers(t *testing.T, serve func(net.Conn)) (connections int, took time.Duration, err error) {
 	t.Helper()
 	var made atomic.Int64
-	badInput(t, func(c *Config) { c.Servers = []string{"stranger:9092"}; c.MaxBlock = 10 * time.Minute }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+	badInput(t, func(c *Config) { c.BootstrapServers = []string{"stranger:9092"}; c.MaxBlock = 10 * time.Minute }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		c.Serve("stranger:9092", func(nc net.Conn) {
 			made.Add(1)
 			serve(nc)

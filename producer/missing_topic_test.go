@@ -183,9 +183,9 @@ func TestATopicWithoutABoundOfItsOwnIsLoggedWithMaxBlock(t *testing.T) {
 
 func TestATopicWithoutALeaderIsLoggedWithinASecond(t *testing.T) {
 	logged(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer, log *lines) {
-		taken(t, p, &Record{Topic: "t", Partition: PartitionOf(0)})
+		taken(t, p, &Record{Topic: "t", Partition: InPartition(0)})
 		c.MoveLeader("t", 0, -1)
-		sendsLater(p, &Record{Topic: "t", Partition: PartitionOf(0)})
+		sendsLater(p, &Record{Topic: "t", Partition: InPartition(0)})
 		time.Sleep(time.Second)
 		require.Equal(t, 1, log.warned("partitions have no leader"), log.String())
 		require.Contains(t, log.String(), "topic=t partitions=1")
@@ -196,7 +196,7 @@ func TestATopicWithoutALeaderIsLoggedWithinASecond(t *testing.T) {
 
 func TestServersThatDoNotAnswerAreLoggedWithinASecondWithTheirReasons(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"nobody listens": func(c *Config) { c.Servers = []string{"nowhere:9092", "neither:9092"} },
+		"nobody listens": func(c *Config) { c.BootstrapServers = []string{"nowhere:9092", "neither:9092"} },
 		"silence":        nil,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -217,7 +217,7 @@ var mistakes = []mistake{
 		fate: producer.FateNotWritten, reason: "metadata_timeout", is: producer.ErrMetadataTimeout,
 		log: "no broker answers",
 		run: func(s *mistakeScene) error {
-			return s.send(s.start(func(cfg *producer.Config) { cfg.Servers = []string{"broker-1:9093"} }))
+			return s.send(s.start(func(cfg *producer.Config) { cfg.BootstrapServers = []string{"broker-1:9093"} }))
 		},
 	},
 	{
@@ -227,7 +227,7 @@ var mistakes = []mistake{
 		log: "no broker answers",
 		run: func(s *mistakeScene) error {
 			return s.send(s.start(func(cfg *producer.Config) {
-				cfg.Servers, cfg.Dialer = []string{"kafak:9092"}, unresolved
+				cfg.BootstrapServers, cfg.Dialer = []string{"kafak:9092"}, unresolved
 			}))
 		},
 	},
@@ -298,7 +298,7 @@ var mistakes = []mistake{
 		text: `samsa: ping: no broker answered: broker-1:9093: connection refused`,
 		log:  "no broker answers",
 		run: func(s *mistakeScene) error {
-			return s.start(func(cfg *producer.Config) { cfg.Servers = []string{"broker-1:9093"} }).Ping(s.Context())
+			return s.start(func(cfg *producer.Config) { cfg.BootstrapServers = []string{"broker-1:9093"} }).Ping(s.Context())
 		},
 	},
 	{
@@ -485,7 +485,7 @@ var mistakes = []mistake{
 	{
 		name: "nil record",
 		text: `samsa: no record: the *Record is nil (rejected)`,
-		fate: producer.FateRejected, reason: "no_record", is: producer.ErrNoRecord,
+		fate: producer.FateRejected, reason: "no_record", is: producer.ErrNilRecord,
 		run: func(s *mistakeScene) error { return s.sendRecord(s.start(nil), nil) },
 	},
 	{
@@ -521,7 +521,7 @@ var mistakes = []mistake{
 		},
 		run: func(s *mistakeScene) error {
 			p := s.start(func(cfg *producer.Config) { cfg.Linger = 10 * time.Millisecond })
-			good := p.Send(s.Context(), &producer.Record{Topic: "t", Partition: producer.PartitionOf(0), Key: []byte("k")}, nil)
+			good := p.Send(s.Context(), &producer.Record{Topic: "t", Partition: producer.InPartition(0), Key: []byte("k")}, nil)
 			err := s.send(p)
 			_, failed := good.Get(s.Context())
 			require.NoError(s, failed)
@@ -625,7 +625,7 @@ var mistakes = []mistake{
 	{
 		name: "zero Future",
 		text: `samsa: no record: this Future came from no Send (rejected)`,
-		fate: producer.FateRejected, reason: "no_record", is: producer.ErrNoRecord,
+		fate: producer.FateRejected, reason: "no_record", is: producer.ErrNilRecord,
 		run: func(s *mistakeScene) error {
 			_, err := producer.Future{}.Get(s.Context())
 			return err
@@ -699,7 +699,7 @@ var mistakes = []mistake{
 	{
 		name: "record that was cancelled",
 		text: `samsa: topic "t" partition 0: record was cancelled (not written)`,
-		fate: producer.FateNotWritten, reason: "cancelled", is: producer.ErrCancelled,
+		fate: producer.FateNotWritten, reason: "cancelled", is: producer.ErrCanceled,
 		run: func(s *mistakeScene) error {
 			f := s.start(func(cfg *producer.Config) { cfg.Linger = time.Second }).Send(s.Context(), to(0, "x"), nil)
 			require.True(s, f.Cancel())
@@ -742,7 +742,7 @@ var mistakes = []mistake{
 			cfg.Settings = map[string]testbroker.TopicSettings{"t": {TimestampAfterMax: time.Hour}}
 		},
 		run: func(s *mistakeScene) error {
-			return s.sendRecord(s.start(nil), &producer.Record{Topic: "t", Partition: producer.PartitionOf(0), Timestamp: time.Now().Add(48 * time.Hour)})
+			return s.sendRecord(s.start(nil), &producer.Record{Topic: "t", Partition: producer.InPartition(0), Timestamp: time.Now().Add(48 * time.Hour)})
 		},
 	},
 	{
@@ -840,29 +840,29 @@ var mistakes = []mistake{
 		run:  refusedConfig(func(cfg *producer.Config) { *cfg = producer.Config{} }),
 	},
 	{
-		name: "Config with Servers only",
+		name: "Config with BootstrapServers only",
 		text: `samsa: 10 fields of the Config that need a value are zero, such as MaxInFlight: start from DefaultConfig(servers...) and change its fields`,
-		run:  refusedConfig(func(cfg *producer.Config) { *cfg = producer.Config{Servers: []string{"localhost:9092"}} }),
+		run:  refusedConfig(func(cfg *producer.Config) { *cfg = producer.Config{BootstrapServers: []string{"localhost:9092"}} }),
 	},
 	{
 		name: "DefaultConfig without servers",
-		text: `samsa: bootstrap.servers (Config.Servers): name at least one server, as host:port`,
-		run:  refusedConfig(func(cfg *producer.Config) { cfg.Servers = nil }),
+		text: `samsa: bootstrap.servers (Config.BootstrapServers): name at least one server, as host:port`,
+		run:  refusedConfig(func(cfg *producer.Config) { cfg.BootstrapServers = nil }),
 	},
 	{
 		name: "server without a port",
-		text: `samsa: bootstrap.servers (Config.Servers) = "localhost": not host:port, such as localhost:9092`,
-		run:  refusedConfig(func(cfg *producer.Config) { cfg.Servers = []string{"localhost"} }),
+		text: `samsa: bootstrap.servers (Config.BootstrapServers) = "localhost": not host:port, such as localhost:9092`,
+		run:  refusedConfig(func(cfg *producer.Config) { cfg.BootstrapServers = []string{"localhost"} }),
 	},
 	{
 		name: "server with a scheme",
-		text: `samsa: bootstrap.servers (Config.Servers) = "kafka://localhost:9092": write host:port, without kafka://`,
-		run:  refusedConfig(func(cfg *producer.Config) { cfg.Servers = []string{"kafka://localhost:9092"} }),
+		text: `samsa: bootstrap.servers (Config.BootstrapServers) = "kafka://localhost:9092": write host:port, without kafka://`,
+		run:  refusedConfig(func(cfg *producer.Config) { cfg.BootstrapServers = []string{"kafka://localhost:9092"} }),
 	},
 	{
 		name: "servers in one text",
-		text: `samsa: bootstrap.servers (Config.Servers) = "a:9092,b:9092": several servers in one text: name them one by one`,
-		run:  refusedConfig(func(cfg *producer.Config) { cfg.Servers = []string{"a:9092,b:9092"} }),
+		text: `samsa: bootstrap.servers (Config.BootstrapServers) = "a:9092,b:9092": several servers in one text: name them one by one`,
+		run:  refusedConfig(func(cfg *producer.Config) { cfg.BootstrapServers = []string{"a:9092,b:9092"} }),
 	},
 	{
 		name: "Linger without a unit",
@@ -896,7 +896,7 @@ var mistakes = []mistake{
 	},
 	{
 		name: "bootstrap.servers with semicolons",
-		text: `samsa: producer.properties:1: bootstrap.servers (Config.Servers) = "a:9092;b:9092": a list with ";" after "a:9092": separate servers with commas`,
+		text: `samsa: producer.properties:1: bootstrap.servers (Config.BootstrapServers) = "a:9092;b:9092": a list with ";" after "a:9092": separate servers with commas`,
 		run:  refusedProperties("bootstrap.servers=a:9092;b:9092\n"),
 	},
 	{
@@ -959,7 +959,7 @@ func (s *mistakeScene) stopBroker() {
 func (s *mistakeScene) serve(f func(net.Conn)) *producer.Producer {
 	const address = "server:8080"
 	s.c.Serve(address, f)
-	return s.start(func(cfg *producer.Config) { cfg.Servers = []string{address} })
+	return s.start(func(cfg *producer.Config) { cfg.BootstrapServers = []string{address} })
 }
 
 // advertised returns a producer that reaches the cluster at localhost:9092; dial is for the address that the cluster advertises.
@@ -967,7 +967,7 @@ func (s *mistakeScene) advertised(dial func(ctx context.Context, network, addres
 	const bootstrap = "localhost:9092"
 	s.c.Alias(bootstrap, 1)
 	return s.start(func(cfg *producer.Config) {
-		cfg.Servers = []string{bootstrap}
+		cfg.BootstrapServers = []string{bootstrap}
 		cfg.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address == bootstrap {
 				return s.c.Dial(ctx, network, address)

@@ -33,22 +33,22 @@ func TestBootstrapServers(t *testing.T) {
 		require.LessOrEqual(t, time.Since(began), bound)
 	}
 	scene(t, "one is enough", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{c.Address(2)} }), time.Second)
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(2)} }), time.Second)
 	})
 	scene(t, "a dead server is passed over", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{"gone:9092", c.Address(2)} }), time.Second)
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{"gone:9092", c.Address(2)} }), time.Second)
 	})
 	scene(t, "a server that cannot be connected to costs a bounded time", topics(4, 3), func(t *testing.T, c *testbroker.Cluster) {
 		c.Isolate(4)
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{c.Address(4), c.Address(2)} }), bounded)
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(4), c.Address(2)} }), bounded)
 	})
 	scene(t, "a server that hangs costs a bounded time", topics(4, 3), func(t *testing.T, c *testbroker.Cluster) {
 		c.Hang(4)
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{c.Address(4), c.Address(2)} }), bounded)
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(4), c.Address(2)} }), bounded)
 	})
 	scene(t, "a server that is no Kafka is passed over", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
 		deliver(t, start(t, c, func(cfg *producer.Config) {
-			cfg.Servers = []string{"web:80", c.Address(2)}
+			cfg.BootstrapServers = []string{"web:80", c.Address(2)}
 			cfg.Dialer = withWebServer(c)
 		}), bounded)
 	})
@@ -56,7 +56,7 @@ func TestBootstrapServers(t *testing.T) {
 		c.Isolate(1)
 		began := time.Now()
 		p := start(t, c, func(cfg *producer.Config) {
-			cfg.Servers = []string{"gone:9092", "web:80", c.Address(1)}
+			cfg.BootstrapServers = []string{"gone:9092", "web:80", c.Address(1)}
 			cfg.Dialer = withWebServer(c)
 			cfg.MaxBlock = 20 * time.Second
 		})
@@ -148,7 +148,7 @@ func TestMaxBlockMs(t *testing.T) {
 	scene(t, "one budget for both together", topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) {
 			full(cfg)
-			cfg.Servers, cfg.RetryBackoffMax = cfg.Servers[1:], cfg.RetryBackoff
+			cfg.BootstrapServers, cfg.RetryBackoffMax = cfg.BootstrapServers[1:], cfg.RetryBackoff
 		})
 		c.Hang(1)
 		fill(t, p)
@@ -440,7 +440,7 @@ func TestMaxRequestSize(t *testing.T) {
 		first := len(c.Produces())
 		c.Mute(1)
 		for i := range int32(10) {
-			p.Send(t.Context(), &producer.Record{Topic: "t", Partition: producer.PartitionOf(i), Value: make([]byte, 3000)}, nil)
+			p.Send(t.Context(), &producer.Record{Topic: "t", Partition: producer.InPartition(i), Value: make([]byte, 3000)}, nil)
 		}
 		time.Sleep(time.Second)
 		c.Unhang(1)

@@ -50,7 +50,7 @@ func TestANamedPartitionIsUsedAsItIs(t *testing.T) {
 	c.Partitioner = partitionerFunc(func(*Record, TopicView) int32 { panic("not asked") })
 	chooser := newPartitionChooser(&c)
 	for _, n := range []int32{0, 2, 99} {
-		p, err := chooser.choose(&Record{Partition: PartitionOf(n), Key: []byte("k")}, pointer(allOf(3)))
+		p, err := chooser.choose(&Record{Partition: InPartition(n), Key: []byte("k")}, pointer(allOf(3)))
 		require.Nil(t, err)
 		require.Equal(t, n, p)
 	}

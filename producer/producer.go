@@ -88,7 +88,7 @@ func New(cfg Config) (*Producer, error) {
 		},
 		Acks: int16(cfg.Acks), Idempotent: cfg.EnableIdempotence, MaxInFlight: cfg.MaxInFlight, MaxRequestSize: cfg.MaxRequestSize,
 		Retries: cfg.Retries, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
-		Reconnect: cfg.ReconnectBackoff, ReconnectMax: cfg.ReconnectBackoffMax, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax,
+		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax,
 		RequestTimeout: cfg.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers, Logger: cfg.Logger,
 	})
 	p.acc = p.sender.Accumulator()
@@ -126,7 +126,7 @@ func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
 		propagation = cfg.MaxBlock
 	}
 	return cluster.Config{
-		Bootstrap: cfg.Servers, Transport: options, MaxAge: cfg.MetadataMaxAge, MaxIdle: cfg.MetadataMaxIdle,
+		Bootstrap: cfg.BootstrapServers, Transport: options, MaxAge: cfg.MetadataMaxAge, MaxIdle: cfg.MetadataMaxIdle,
 		RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
 		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, RequestTimeout: cfg.RequestTimeout,
 		PropagationMax: propagation, MaxBlock: cfg.MaxBlock,
@@ -186,7 +186,7 @@ type PartitionInfo struct {
 	InSyncReplicas []int32
 }
 
-// Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that Servers are right. If every
+// Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that BootstrapServers are right. If every
 // server refuses the connection, Ping fails at once: the error has the reason of each server, and no server is tried twice. A server that does
 // not answer costs SocketConnectionSetupTimeout. A ctx with a deadline bounds Ping alone; else MaxBlock does. Ping needs no topic and no authorization.
 func (p *Producer) Ping(ctx context.Context) error {

@@ -11,7 +11,7 @@ import (
 // ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. It distinguishes three kinds of a producer's properties:
 //
 //   - those of [Config]'s fields are read and checked;
-//   - those of the Java client that mean nothing here, such as metric.reporters, are passed over; [Config.Notices] names them;
+//   - those of the Java client that mean nothing here, such as metric.reporters, are passed over; [Config.Warnings] names them;
 //   - those of the Java client that ask for what is not there, such as security.protocol=SSL, are errors: a producer that
 //     should have used TLS never connects without it.
 //
@@ -19,7 +19,7 @@ import (
 // as a schema registry's KafkaAvroSerializer, is an error: the record's bytes would not have its format.
 //
 // The names of Kafka's other clients (consumer, admin, Streams, Connect) and of well-known companions, such as group.id and
-// schema.registry.url, are ignored too; [Config.Notices] names them and New logs a warning. Any other name is an error, with
+// schema.registry.url, are ignored too; [Config.Warnings] names them and New logs a warning. Any other name is an error, with
 // a hint if a known name is near. An error of a value names the cure of a usual slip: "5s" is 5000 in milliseconds.
 //
 // What is written stays. Where a default contradicts it, the default gives way if that is safe, and a notice says so:
@@ -27,7 +27,7 @@ import (
 // delivery.timeout.ms grows to linger.ms and request.timeout.ms together; batch.size shrinks to max.request.size and
 // buffer.memory; a backoff or timeout meets its .max. What is written and contradicts itself is an error.
 //
-// The error joins a *[ConfigError] for each problem. bootstrap.servers may be missing: set Config.Servers before New then.
+// The error joins a *[ConfigError] for each problem. bootstrap.servers may be missing: set Config.BootstrapServers before New then.
 // For a file, [LoadProperties] gives errors with the line.
 func ParseProperties(m map[string]string) (Config, error) {
 	c, problems := configFromProperties(m, nil)
@@ -89,8 +89,8 @@ func configFromProperties(m map[string]string, unread map[string]bool) (Config, 
 		}
 	}
 	configGiveWay(&c, written, blamed)
-	if !written["Servers"] {
-		blamed["Servers"] = true // the user may set the field later
+	if !written["BootstrapServers"] {
+		blamed["BootstrapServers"] = true // the user may set the field later
 	}
 	problems = append(problems, c.problems(blamed)...)
 	if len(problems) > 0 {
@@ -104,13 +104,13 @@ func configSetProperty(o *configOption, c *Config, text string) *ConfigError {
 	if e := o.set(c, text); e != nil {
 		return e
 	}
-	if o.field != "Servers" {
+	if o.field != "BootstrapServers" {
 		return nil
 	}
 	const plain = "PLAINTEXT://"
-	for i, server := range c.Servers {
+	for i, server := range c.BootstrapServers {
 		if len(server) >= len(plain) && strings.EqualFold(server[:len(plain)], plain) {
-			c.Servers[i] = server[len(plain):]
+			c.BootstrapServers[i] = server[len(plain):]
 		}
 	}
 	return nil

@@ -62,7 +62,7 @@ func TestEachProblemOfAFileHasItsLine(t *testing.T) {
 	}
 	_, err := loadText(t, strings.Join(lines[:5], "\n"))
 	require.EqualError(t, err, `samsa: producer.properties:2: acks (Config.Acks) = "2": not in the range all, -1, 0, 1
-producer.properties:4: bootstrap.servers (Config.Servers) = "b": not host:port, such as localhost:9092`)
+producer.properties:4: bootstrap.servers (Config.BootstrapServers) = "b": not host:port, such as localhost:9092`)
 
 	path := filepath.Join(t.TempDir(), "other.properties")
 	require.NoError(t, os.WriteFile(path, []byte("linger.ms=x"), 0o600))
@@ -86,8 +86,8 @@ func TestANameThatStandsTwiceIsANotice(t *testing.T) {
 	require.Equal(t, []string{
 		"producer.properties:3: acks replaces another value in line 1",
 		"producer.properties:6: basic.auth.user.info replaces another value in line 5",
-	}, c.Notices()[:2])
-	require.NotContains(t, strings.Join(c.Notices(), ""), "S3cret")
+	}, c.Warnings()[:2])
+	require.NotContains(t, strings.Join(c.Warnings(), ""), "S3cret")
 }
 
 func TestSyntaxThatIsNotJavasNamesTheCure(t *testing.T) {
@@ -130,7 +130,7 @@ func TestANameThatIsNearAKnownOneGetsAHint(t *testing.T) {
 		`"acks"`: "acks", "acks\u00a0": "acks", "kafka.linger.ms": "linger.ms", "orders.bootstrap.servers": "bootstrap.servers",
 		"idempotence": "enable.idempotence", "memory": "", "timeout.ms": "",
 		// Config's fields
-		"MaxInFlight": "max.in.flight.requests.per.connection", "Servers": "bootstrap.servers", "MaxBlock": "max.block.ms",
+		"MaxInFlight": "max.in.flight.requests.per.connection", "BootstrapServers": "bootstrap.servers", "MaxBlock": "max.block.ms",
 	} {
 		_, err := ParseProperties(propertyMap{name: "S3cret"})
 		want := "unknown property; the nearest known name is " + near

@@ -54,9 +54,9 @@ func TestEveryPropertySetsItsField(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, c.Validate())
-	require.Empty(t, c.Notices())
+	require.Empty(t, c.Warnings())
 	require.Equal(t, Config{
-		Servers: []string{"b1:9092", "b2:9093", "[::1]:9094"}, Acks: AcksAll, EnableIdempotence: true, Retries: 7, MaxInFlight: 3,
+		BootstrapServers: []string{"b1:9092", "b2:9093", "[::1]:9094"}, Acks: AcksAll, EnableIdempotence: true, Retries: 7, MaxInFlight: 3,
 		DeliveryTimeout: 90 * time.Second, RequestTimeout: 10 * time.Second, MaxBlock: math.MaxInt64, Linger: 20 * time.Millisecond,
 		BatchSize: 100000, BufferMemory: 4 << 30, MaxRequestSize: 2000000, Compression: CompressionZstd,
 		CompressionGzipLevel: 9, CompressionLZ4Level: 17, CompressionZstdLevel: -7, ClientID: "orders",
@@ -167,7 +167,7 @@ func TestJavasPropertiesThatMeanNothingHereAreKeptForTheLog(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"auto.include.jmx.reporter", "client.rack", "enable.metrics.push", "key.serializer", "metric.reporters",
 		"metrics.jmx.include", "metrics.num.samples", "metrics.recording.level", "metrics.sample.window.ms", "transaction.timeout.ms", "value.serializer"}, c.ignored)
-	require.Len(t, c.Notices(), 1)
+	require.Len(t, c.Warnings(), 1)
 	c.ignored = nil
 	require.Equal(t, DefaultConfig(), c)
 }
@@ -263,10 +263,10 @@ func TestIdempotenceGivesWayToProperties(t *testing.T) {
 		c, err := ParseProperties(propertyMap{property: value})
 		require.NoError(t, err, property)
 		require.False(t, c.EnableIdempotence, property)
-		require.Len(t, c.Notices(), 1)
-		require.Contains(t, c.Notices()[0], "enable.idempotence was not written and is now false", property)
-		require.Contains(t, c.Notices()[0], "("+property+")")
-		require.Contains(t, c.Notices()[0], "it is "+value)
+		require.Len(t, c.Warnings(), 1)
+		require.Contains(t, c.Warnings()[0], "enable.idempotence was not written and is now false", property)
+		require.Contains(t, c.Warnings()[0], "("+property+")")
+		require.Contains(t, c.Warnings()[0], "it is "+value)
 
 		_, err = ParseProperties(propertyMap{property: value, "enable.idempotence": "true"})
 		e := configOneError(t, err)
@@ -276,11 +276,11 @@ func TestIdempotenceGivesWayToProperties(t *testing.T) {
 		c, err = ParseProperties(propertyMap{property: value, "enable.idempotence": "false"})
 		require.NoError(t, err, property)
 		require.False(t, c.EnableIdempotence)
-		require.Empty(t, c.Notices())
+		require.Empty(t, c.Warnings())
 	}
 	c, err := ParseProperties(propertyMap{"acks": "0", "retries": "0", "max.in.flight.requests.per.connection": "6"})
 	require.NoError(t, err)
-	require.Len(t, c.Notices(), 1, "it is turned off once")
+	require.Len(t, c.Warnings(), 1, "it is turned off once")
 }
 
 func TestDefaultsGiveWayToWhatIsWritten(t *testing.T) {
@@ -301,10 +301,10 @@ func TestDefaultsGiveWayToWhatIsWritten(t *testing.T) {
 	for _, tc := range cases {
 		c, err := ParseProperties(tc.written)
 		require.NoError(t, err)
-		require.Len(t, c.Notices(), 1)
-		require.Contains(t, c.Notices()[0], tc.changed)
+		require.Len(t, c.Warnings(), 1)
+		require.Contains(t, c.Warnings()[0], tc.changed)
 		require.True(t, tc.want(&c), tc.changed)
-		c.Servers = []string{"a:1"}
+		c.BootstrapServers = []string{"a:1"}
 		require.NoError(t, c.Validate())
 	}
 }
@@ -328,7 +328,7 @@ func TestAPropertyFileIsLoaded(t *testing.T) {
 	require.NoError(t, err)
 	want := DefaultConfig("b1:9092", "b2:9092")
 	want.ClientID = "café"
-	require.Len(t, c.Notices(), 1, "acks has two values")
+	require.Len(t, c.Warnings(), 1, "acks has two values")
 	c.adjusted = nil
 	require.Equal(t, want, c)
 }

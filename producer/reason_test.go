@@ -84,7 +84,7 @@ func unresolvable(t *testing.T, c *testbroker.Cluster, change func(*producer.Con
 	const bootstrap = "localhost:9092"
 	c.Alias(bootstrap, 1)
 	return start(t, c, func(cfg *producer.Config) {
-		cfg.Servers = []string{bootstrap}
+		cfg.BootstrapServers = []string{bootstrap}
 		cfg.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != bootstrap {
 				host, _, _ := net.SplitHostPort(address)
@@ -148,7 +148,7 @@ func TestEveryEndedWaitNamesTheUnresolvableAdvertisedName(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			var closed *producer.CloseError
 			require.ErrorAs(t, err, &closed)
-			require.Equal(t, 1, closed.Left)
+			require.Equal(t, 1, closed.Undelivered)
 			_, failed := f.Get(t.Context())
 			require.ErrorIs(t, failed, producer.ErrClosed)
 			mentions(t, failed, reason...)

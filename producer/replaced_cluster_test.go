@@ -144,7 +144,7 @@ func TestADoubtfulRecordOfTheFormerClusterIsReportedAsMaybeWritten(t *testing.T)
 func TestAServerOfAnotherClusterGetsNoRecord(t *testing.T) {
 	scene(t, "metadata of the former cluster", topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		leader := c.Leader("t", 0)
-		p := start(t, c, func(cfg *producer.Config) { cfg.Servers = []string{c.Address(3 - leader)} })
+		p := start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(3 - leader)} })
 		_, err := p.PartitionsFor(t.Context(), "t")
 		require.NoError(t, err)
 		c.SetClusterID(leader, "cluster-B")

@@ -28,7 +28,7 @@ func startOnCrowd(t testing.TB, c *crowd) *producer.Producer {
 // sendTo sends a record and waits for its outcome.
 func sendTo(t testing.TB, p *producer.Producer, topic string) {
 	t.Helper()
-	_, err := p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.PartitionOf(0)}, nil).Get(t.Context())
+	_, err := p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.InPartition(0)}, nil).Get(t.Context())
 	require.NoError(t, err)
 }
 
@@ -38,7 +38,7 @@ func sendToAll(t testing.TB, p *producer.Producer, topics []string, partitions i
 	var failed atomic.Int64
 	for _, topic := range topics {
 		for i := range partitions {
-			p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.PartitionOf(i)}, func(_ producer.RecordMetadata, err error) {
+			p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.InPartition(i)}, func(_ producer.RecordMetadata, err error) {
 				if err != nil {
 					failed.Add(1)
 				}
@@ -120,7 +120,7 @@ func hints(p *producer.Producer, topic string) func() {
 	return func() {
 		for range 50 {
 			now := client.Snapshot().Topic(topic).Partition(0)
-			client.Hint("crowd", []cluster.LeaderHint{{Topic: topic, Leader: 3 - now.Leader, LeaderEpoch: now.LeaderEpoch + 1}}, nil)
+			client.ApplyLeaderHints("crowd", []cluster.LeaderHint{{Topic: topic, Leader: 3 - now.Leader, LeaderEpoch: now.LeaderEpoch + 1}}, nil)
 		}
 	}
 }
@@ -132,7 +132,7 @@ func TestHintsAndFirstUsesTakeTheSameTimeWithMuchInUse(t *testing.T) {
 		names := make([]string, topics)
 		for i := range names {
 			names[i] = fmt.Sprint("t", i)
-			_, err := producer.ClusterOf(p).TopicNow(names[i]) // so that few requests have them all
+			_, err := producer.ClusterOf(p).TryTopic(names[i]) // so that few requests have them all
 			require.ErrorIs(t, err, cluster.ErrPending)
 		}
 		sendToAll(t, p, names, partitions)

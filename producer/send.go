@@ -22,11 +22,11 @@ import (
 // [Callback].
 func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	if ctx != nil && ctx.Err() != nil {
-		return p.failed(r, accumulator.Hook{One: cb}, &record.Error{Partition: -1, Err: accumulator.ContextError(ctx)})
+		return p.failed(r, accumulator.Callback{One: cb}, &record.Error{Partition: -1, Err: accumulator.ContextError(ctx)})
 	}
-	hook := accumulator.Hook{One: cb}
+	hook := accumulator.Callback{One: cb}
 	if t, part := p.usualPlace(r); part != nil {
-		var a accumulator.Appended
+		var a accumulator.AppendResult
 		if part.Append(r, hook, nil, &a); a.Result != nil {
 			if a.Bytes != 0 {
 				p.appended(t, part.Index(), &a)
@@ -39,7 +39,7 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 }
 
 // sendWaiting is Send where the record is not a usual one, or must wait.
-func (p *Producer) sendWaiting(ctx context.Context, r *Record, hook accumulator.Hook) Future {
+func (p *Producer) sendWaiting(ctx context.Context, r *Record, hook accumulator.Callback) Future {
 	wait := budget{p: p, user: ctx}
 	defer wait.end() // the user's code may call runtime.Goexit
 	return p.send(&wait, r, hook)
@@ -58,11 +58,11 @@ func (p *Producer) SendSync(ctx context.Context, r *Record) (RecordMetadata, err
 // seconds at most: while too many callbacks of such records have not returned (see [Callback]). Without a callback and interceptors it never
 // does.
 func (p *Producer) TrySend(r *Record, cb Callback) Future {
-	return p.send(nil, r, accumulator.Hook{One: cb})
+	return p.send(nil, r, accumulator.Callback{One: cb})
 }
 
 // send is Send without a wait budget's end; a nil budget does not wait.
-func (p *Producer) send(wait *budget, r *Record, hook accumulator.Hook) Future {
+func (p *Producer) send(wait *budget, r *Record, hook accumulator.Callback) Future {
 	t, part, r, failed := p.place(wait, r)
 	if failed != nil {
 		return p.failed(r, hook, failed)
@@ -109,7 +109,7 @@ func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partitio
 // choosePlace is place for any record.
 func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
 	if r == nil {
-		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNoRecord, Detail: "the *Record is nil"}
+		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNilRecord, Detail: "the *Record is nil"}
 	}
 	if p.closed.Load() {
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrClosed}
@@ -211,8 +211,8 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 }
 
 // append encodes the record into its partition's batch, waiting for room within the budget.
-func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, hook accumulator.Hook) Future {
-	var a accumulator.Appended
+func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, hook accumulator.Callback) Future {
+	var a accumulator.AppendResult
 	part.Append(r, hook, nil, &a)
 	for a.Result == nil {
 		failed := p.appendLater(wait, part, r, hook, &a)
@@ -233,20 +233,20 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 }
 
 // pace holds a Send whose record may have filled a batch for a moment, if much is ahead of the network.
-func (p *Producer) pace(a *accumulator.Appended) {
+func (p *Producer) pace(a *accumulator.AppendResult) {
 	if a.Index == 0 || a.Complete {
-		p.acc.Pace()
+		p.acc.ThrottleUnsent()
 	}
 }
 
 // appendLater goes on where an append could not be made at once: it waits for room, or uses what there is, or says why there is none.
-func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, hook accumulator.Hook, a *accumulator.Appended) *record.Error {
+func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, hook accumulator.Callback, a *accumulator.AppendResult) *record.Error {
 	var grant int64
-	if wait == nil && a.Need > 0 {
+	if wait == nil && a.Shortfall > 0 {
 		part.Append(r, hook, &grant, a)
 	}
-	for wait != nil && a.Need > 0 {
-		more := a.Need - grant
+	for wait != nil && a.Shortfall > 0 {
+		more := a.Shortfall - grant
 		p.room.watch(p)
 		if err := part.Reserve(wait.context(), more); err != nil {
 			failed := p.bufferError(wait, part, err)
@@ -266,7 +266,7 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 	switch {
 	case a.Err != nil:
 		return &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: a.Err.Err, Detail: a.Err.Detail}
-	case a.Need > 0:
+	case a.Shortfall > 0:
 		return &record.Error{
 			Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull,
 			Detail: because(fmt.Sprintf("buffer.memory is %d", p.cfg.BufferMemory), part.WhyFull()),
@@ -276,12 +276,12 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 }
 
 // appended tells those who count: the sticky partitioner, and the metadata that the topic is in use.
-func (p *Producer) appended(t *topic, partition int32, a *accumulator.Appended) {
+func (p *Producer) appended(t *topic, partition int32, a *accumulator.AppendResult) {
 	if a.Bytes == 0 {
 		return
 	}
 	// Whatever record it is that tells: it speaks of others before it, too.
-	t.sticky.appended(partition, a.Bytes, a.Complete, a.Crowded)
+	t.sticky.appended(partition, a.Bytes, a.Complete, a.Contended)
 	if a.Index == 0 {
 		if meta := t.meta.Load(); meta != nil {
 			meta.topic.Touch(time.Now())
@@ -290,7 +290,7 @@ func (p *Producer) appended(t *topic, partition int32, a *accumulator.Appended) 
 }
 
 // failed settles a record that was not buffered.
-func (p *Producer) failed(r *Record, hook accumulator.Hook, err *record.Error) Future {
+func (p *Producer) failed(r *Record, hook accumulator.Callback, err *record.Error) Future {
 	if err.Topic == "" && r != nil {
 		err.Topic = shorten(r.Topic)
 	}

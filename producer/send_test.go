@@ -28,7 +28,7 @@ func TestSendLetsTheCallerReuseItsBytes(t *testing.T) {
 		p := warm(t, c, 1, lingering(time.Second))
 		key, value, header := []byte("key"), []byte("value"), []byte("header")
 		r := producer.Record{
-			Topic: "t", Partition: producer.PartitionOf(0), Key: key, Value: value, Headers: []producer.Header{{Key: "h", Value: header}},
+			Topic: "t", Partition: producer.InPartition(0), Key: key, Value: value, Headers: []producer.Header{{Key: "h", Value: header}},
 		}
 		f := p.Send(t.Context(), &r, nil)
 		copy(key, "XXX")
@@ -195,7 +195,7 @@ func TestBadRecordsFailBeforeTheyAreBuffered(t *testing.T) {
 		record *producer.Record
 		reason error
 	}{
-		"nil":                   {nil, producer.ErrNoRecord},
+		"nil":                   {nil, producer.ErrNilRecord},
 		"no topic":              {&producer.Record{}, producer.ErrInvalidTopic},
 		"dots":                  {&producer.Record{Topic: ".."}, producer.ErrInvalidTopic},
 		"a blank":               {&producer.Record{Topic: "a b"}, producer.ErrInvalidTopic},

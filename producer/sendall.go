@@ -39,7 +39,7 @@ func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, 
 		call.cb = (*accumulator.SliceCallback)(&cb)
 	}
 	out = slices.Grow(out, len(rs))
-	for from := 0; from < len(rs); p.acc.Pace() {
+	for from := 0; from < len(rs); p.acc.ThrottleUnsent() {
 		rest, sent := rs[from:min(from+pieceSize, len(rs))], len(out)
 		if out = call.sendRun(rest, from, out); len(out) == sent {
 			piece := sendPiece{sendAll: call, from: from, rs: rest}
@@ -71,16 +71,16 @@ func (s *sendAll) requestTopics(rs []Record) {
 			continue
 		}
 		requested[name] = true
-		_, _ = s.p.cluster.TopicNow(name)
+		_, _ = s.p.cluster.TryTopic(name)
 	}
 }
 
 // hook is the callback of the slice's record i.
-func (s *sendAll) hook(i int) accumulator.Hook {
+func (s *sendAll) hook(i int) accumulator.Callback {
 	if s.cb == nil {
-		return accumulator.Hook{}
+		return accumulator.Callback{}
 	}
-	return accumulator.Hook{All: s.cb, I: i}
+	return accumulator.Callback{All: s.cb, I: i}
 }
 
 // shortRun is up to how many records are not worth the lock that a run is appended under.
@@ -100,17 +100,17 @@ func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 	if part == nil || n <= shortRun || s.over() != nil {
 		return out
 	}
-	s.appendAll(t, part, n, func(k int) (*Record, accumulator.Hook) {
+	s.appendAll(t, part, n, func(k int) (*Record, accumulator.Callback) {
 		return &rs[k], s.hook(from + k)
 	}, func(_ int, f Future) { out = append(out, f) })
 	return out
 }
 
 // appendAll appends n records as far as there is room, and returns how many; pick gives record k, and took its future.
-func (s *sendAll) appendAll(t *topic, part *accumulator.Partition, n int, pick func(k int) (*Record, accumulator.Hook), took func(k int, f Future)) int {
+func (s *sendAll) appendAll(t *topic, part *accumulator.Partition, n int, pick func(k int) (*Record, accumulator.Callback), took func(k int, f Future)) int {
 	// Of most records there is nothing to tell: bytes are counted some records at a time.
-	counts := make([]accumulator.Appended, 0, 16)
-	appended := part.AppendAll(n, pick, func(k int, a *accumulator.Appended) {
+	counts := make([]accumulator.AppendResult, 0, 16)
+	appended := part.AppendAll(n, pick, func(k int, a *accumulator.AppendResult) {
 		took(k, Future{result: a.Result, index: a.Index})
 		if a.Bytes != 0 {
 			counts = append(counts, *a)
@@ -214,7 +214,7 @@ func (p *Producer) canWait(r *Record) bool {
 // placeSettled appends the waiting records of the topics that are known by now, or have failed. It returns the other topics.
 func (s *sendPiece) placeSettled(topics []string) (pending []string) {
 	for _, name := range topics {
-		_, err := s.p.cluster.TopicNow(name)
+		_, err := s.p.cluster.TryTopic(name)
 		if err != nil && errors.Is(err, cluster.ErrPending) && s.stopped() == nil {
 			pending = append(pending, name)
 		} else {
@@ -311,7 +311,7 @@ func (s *sendPiece) admit(k int) {
 			n++
 		}
 	}
-	admitted := s.appendAll(s.topics[k], part, n, func(i int) (*Record, accumulator.Hook) {
+	admitted := s.appendAll(s.topics[k], part, n, func(i int) (*Record, accumulator.Callback) {
 		return s.records[group[i]], s.hook(s.from + group[i])
 	}, func(i int, f Future) { s.futures[group[i]] = f })
 	for i, j := range group[:n] {

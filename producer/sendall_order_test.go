@@ -14,7 +14,7 @@ import (
 func TestARecordOfASliceThatIsPlacedLaterPassesNoneThatDidNotFit(t *testing.T) {
 	badInput(t, func(c *Config) { c.BufferMemory = 32768 }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		to := func(part int32, size int) Record {
-			return Record{Topic: "t", Partition: PartitionOf(part), Value: bytes.Repeat([]byte("x"), size)}
+			return Record{Topic: "t", Partition: InPartition(part), Value: bytes.Repeat([]byte("x"), size)}
 		}
 		first := to(1, 1)
 		_, err := p.Send(t.Context(), &first, nil).Get(t.Context())

@@ -233,7 +233,7 @@ func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
 			rs := unnamed(1000)
 			if name == "as in a mixture" {
 				for i := 0; i < len(rs); i += 37 {
-					rs[i].Partition = producer.PartitionOf(0) // not a usual one
+					rs[i].Partition = producer.InPartition(0) // not a usual one
 				}
 			}
 			called := make([]int, len(rs))
@@ -264,7 +264,7 @@ func TestSendAllCancelledInTheMiddleOfARun(t *testing.T) {
 		for _, i := range []int{0, 50, 51, 99} {
 			require.True(t, futures[i].Cancel())
 			synctest.Wait()
-			require.ErrorIs(t, outcome[i], producer.ErrCancelled)
+			require.ErrorIs(t, outcome[i], producer.ErrCanceled)
 			outcome[i] = nil
 		}
 		require.NoError(t, p.Flush(t.Context()))

@@ -93,7 +93,7 @@ func TestCloseReturnsInTimeThoughABrokerReadsNothing(t *testing.T) {
 		works(t, p, 0)
 		var closed *producer.CloseError
 		require.ErrorAs(t, closeWithin(t, p, time.Second), &closed)
-		require.Equal(t, 1, closed.Left)
+		require.Equal(t, 1, closed.Undelivered)
 		notOver := isOver(stuck)
 		require.True(t, notOver)
 		requireNothingLeft(t)
@@ -134,7 +134,7 @@ func TestCloseReturnsInTimeThoughADialerNeverReturns(t *testing.T) {
 	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		hang := make(chan struct{})
 		p := start(t, c, func(cfg *producer.Config) {
-			cfg.Servers = cfg.Servers[:1]
+			cfg.BootstrapServers = cfg.BootstrapServers[:1]
 			cfg.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 				if address == c.Address(2) {
 					<-hang
@@ -149,7 +149,7 @@ func TestCloseReturnsInTimeThoughADialerNeverReturns(t *testing.T) {
 		works(t, p, 0)
 		var closed *producer.CloseError
 		require.ErrorAs(t, closeWithin(t, p, time.Second), &closed)
-		require.Equal(t, 1, closed.Left)
+		require.Equal(t, 1, closed.Undelivered)
 		close(hang)
 		requireNothingLeft(t)
 	})
@@ -338,7 +338,7 @@ func TestCloseReturnsInTimeThoughCallbacksAndInterceptorsHang(t *testing.T) {
 			mentions(t, err, `callbacks of topic "t" partition 0 have not returned`)
 			var closed *producer.CloseError
 			require.ErrorAs(t, err, &closed)
-			require.Zero(t, closed.Left)
+			require.Zero(t, closed.Undelivered)
 			close(hang)
 			requireNothingLeft(t)
 		})

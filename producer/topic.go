@@ -90,7 +90,7 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 	for {
 		var err error
 		if wait == nil {
-			if _, err = p.cluster.TopicNow(name); errors.Is(err, cluster.ErrPending) {
+			if _, err = p.cluster.TryTopic(name); errors.Is(err, cluster.ErrPending) {
 				if t := p.revive(name); t != nil {
 					return t, nil
 				}

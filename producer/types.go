@@ -14,5 +14,5 @@ type (
 	Partition = record.Partition
 )
 
-// PartitionOf names partition n for [Record]. Whether the topic has it is checked by Send.
-func PartitionOf(n int32) Partition { return record.PartitionOf(n) }
+// InPartition names partition n for [Record]. Whether the topic has it is checked by Send.
+func InPartition(n int32) Partition { return record.InPartition(n) }

@@ -39,7 +39,7 @@ func openShop(t *testing.T, c *testbroker.Cluster, configure func(*producer.Conf
 }
 
 func inOrders(partition int32, value string) *producer.Record {
-	return &producer.Record{Topic: "orders", Partition: producer.PartitionOf(partition), Value: []byte(value)}
+	return &producer.Record{Topic: "orders", Partition: producer.InPartition(partition), Value: []byte(value)}
 }
 
 func TestGetReturnsThePlaceOfARecord(t *testing.T) {
@@ -55,7 +55,7 @@ func TestGetReturnsThePlaceOfARecord(t *testing.T) {
 func TestCloseRunsTheCallbacksInTheOrderOfSending(t *testing.T) {
 	p := openShop(t, shop(t), nil)
 	var items []string
-	record := producer.Record{Topic: "orders", Partition: producer.PartitionOf(0)}
+	record := producer.Record{Topic: "orders", Partition: producer.InPartition(0)}
 	for i, item := range []string{"book", "lamp", "chair"} {
 		record.Value = []byte(item)
 		p.Send(t.Context(), &record, func(metadata producer.RecordMetadata, err error) {
@@ -106,7 +106,7 @@ func TestCancelWithdrawsALingeringRecordAndNoOther(t *testing.T) {
 	require.True(t, book.Cancel())
 	require.NoError(t, p.Close(t.Context()))
 	_, err := book.Get(t.Context())
-	require.ErrorIs(t, err, producer.ErrCancelled)
+	require.ErrorIs(t, err, producer.ErrCanceled)
 	require.False(t, producer.MaybeWritten(err))
 	metadata, err := lamp.Get(t.Context())
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestCloseWithAnEndedContextCountsTheRecordsThatAreLeft(t *testing.T) {
 	cancel()
 	var left *producer.CloseError
 	require.ErrorAs(t, p.Close(ended), &left)
-	require.Equal(t, 1, left.Left)
+	require.Equal(t, 1, left.Undelivered)
 	_, err = p.Send(t.Context(), inOrders(0, "a lamp"), nil).Get(t.Context())
 	require.ErrorIs(t, err, producer.ErrClosed)
 }

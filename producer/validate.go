@@ -61,8 +61,8 @@ func (c *Config) problems(blamed map[string]bool) configProblems {
 			blame(&ConfigError{Property: o.property, Field: o.field, Value: o.text(c), Problem: problem})
 		}
 	}
-	if !blamed["Servers"] {
-		problems = append(problems, configServerProblems(c.Servers)...)
+	if !blamed["BootstrapServers"] {
+		problems = append(problems, configServerProblems(c.BootstrapServers)...)
 	}
 	for i, interceptor := range c.Interceptors {
 		if interceptor == nil {
@@ -252,7 +252,7 @@ func configServerProblems(servers []string) configProblems {
 }
 
 func configServerError(server, problem string) *ConfigError {
-	return &ConfigError{Property: "bootstrap.servers", Field: "Servers", Value: server, Problem: problem}
+	return &ConfigError{Property: "bootstrap.servers", Field: "BootstrapServers", Value: server, Problem: problem}
 }
 
 // configServerProblem returns what is wrong with one server, with the cure for the usual slips.

@@ -19,7 +19,7 @@ func TestEachFieldOutOfItsRangeIsReported(t *testing.T) {
 		field string
 		spoil func(*Config)
 	}{
-		{"Servers", func(c *Config) { c.Servers = nil }},
+		{"BootstrapServers", func(c *Config) { c.BootstrapServers = nil }},
 		{"Acks", func(c *Config) { c.Acks = 2 }},
 		{"Acks", func(c *Config) { c.Acks = -2 }},
 		{"Retries", func(c *Config) { c.Retries = -1 }},
@@ -72,7 +72,7 @@ func TestEachFieldOutOfItsRangeIsReported(t *testing.T) {
 		require.NotEmpty(t, e.Problem)
 		if o := configOptionOfField(tc.field); o != nil {
 			require.Equal(t, o.property, e.Property)
-			if tc.field != "Servers" {
+			if tc.field != "BootstrapServers" {
 				require.Equal(t, o.text(&c), e.Value)
 				require.Contains(t, e.Problem, o.rangeText())
 			}
@@ -162,7 +162,7 @@ func TestRulesAcrossFieldsNameBothFieldsAndTheCure(t *testing.T) {
 
 func TestValidateReportsAllProblemsAtOnce(t *testing.T) {
 	c := validConfig()
-	c.Servers = []string{"localhost", "ok:9092", ":9092"}
+	c.BootstrapServers = []string{"localhost", "ok:9092", ":9092"}
 	c.Retries = 0
 	c.Acks = AcksLeader
 	c.BatchSize = 64 << 20
@@ -172,7 +172,7 @@ func TestValidateReportsAllProblemsAtOnce(t *testing.T) {
 	for _, e := range configErrors(t, c.Validate()) {
 		fields = append(fields, e.Field)
 	}
-	require.Equal(t, []string{"MetadataMaxIdle", "Servers", "Servers", "CompressionWorkers", "BatchSize", "BatchSize", "EnableIdempotence", "EnableIdempotence"}, fields)
+	require.Equal(t, []string{"MetadataMaxIdle", "BootstrapServers", "BootstrapServers", "CompressionWorkers", "BatchSize", "BatchSize", "EnableIdempotence", "EnableIdempotence"}, fields)
 }
 
 func TestAFieldOutOfRangeIsNotHeldAgainstOthers(t *testing.T) {
@@ -187,12 +187,12 @@ func TestAFieldOutOfRangeIsNotHeldAgainstOthers(t *testing.T) {
 func TestAConfigThatDidNotStartFromADefaultIsOneError(t *testing.T) {
 	for name, c := range map[string]Config{
 		"zero":                {},
-		"servers":             {Servers: []string{"a:1"}},
-		"a duration in ms":    {Servers: []string{"a:1"}, Linger: 20},
-		"a wrong field":       {Servers: []string{"a"}, Retries: -1},
-		"a logger":            {Servers: []string{"a:1"}, Logger: slog.New(slog.DiscardHandler)},
-		"the usual fields":    {Servers: []string{"a:1"}, Acks: AcksAll, Retries: 3, MaxInFlight: 5, MaxBlock: time.Minute, BatchSize: 16384},
-		"the fields of peers": {Servers: []string{"a:1"}, MaxInFlight: 1, SendBuffer: -1, ReceiveBuffer: -1, ConnectionsMaxIdle: time.Minute},
+		"servers":             {BootstrapServers: []string{"a:1"}},
+		"a duration in ms":    {BootstrapServers: []string{"a:1"}, Linger: 20},
+		"a wrong field":       {BootstrapServers: []string{"a"}, Retries: -1},
+		"a logger":            {BootstrapServers: []string{"a:1"}, Logger: slog.New(slog.DiscardHandler)},
+		"the usual fields":    {BootstrapServers: []string{"a:1"}, Acks: AcksAll, Retries: 3, MaxInFlight: 5, MaxBlock: time.Minute, BatchSize: 16384},
+		"the fields of peers": {BootstrapServers: []string{"a:1"}, MaxInFlight: 1, SendBuffer: -1, ReceiveBuffer: -1, ConnectionsMaxIdle: time.Minute},
 	} {
 		err := c.Validate()
 		e := configOneError(t, err)
@@ -309,7 +309,7 @@ func TestServersAreHostAndPort(t *testing.T) {
 	} {
 		c := DefaultConfig("ok:9092", wrong)
 		e := configOneError(t, c.Validate())
-		require.Equal(t, "Servers", e.Field, wrong)
+		require.Equal(t, "BootstrapServers", e.Field, wrong)
 		require.Equal(t, "bootstrap.servers", e.Property, wrong)
 		require.Equal(t, wrong, e.Value)
 		require.Contains(t, e.Problem, why, wrong)
@@ -328,7 +328,7 @@ func TestServersInAPropertiesFile(t *testing.T) {
 	} {
 		c, err := ParseProperties(propertyMap{"bootstrap.servers": text})
 		require.NoError(t, err, text)
-		require.Equal(t, want, c.Servers, text)
+		require.Equal(t, want, c.BootstrapServers, text)
 		require.NoError(t, c.Validate(), text)
 	}
 	for text, says := range map[string]string{

@@ -156,7 +156,7 @@ func (v VersionRange) String() string {
 
 // Supported returns the versions that this package speaks. For an API that it does not speak the range is empty: its Max is
 // below its Min.
-func Supported(key APIKey) VersionRange {
+func SupportedVersions(key APIKey) VersionRange {
 	if a := key.find(); a != nil {
 		return a.versions
 	}
@@ -165,8 +165,8 @@ func Supported(key APIKey) VersionRange {
 
 // Negotiate returns the highest version that a broker with the given range and this package both speak. The error wraps
 // [ErrVersion] and names both ranges.
-func Negotiate(key APIKey, broker VersionRange) (int16, error) {
-	ours := Supported(key)
+func NegotiateVersion(key APIKey, broker VersionRange) (int16, error) {
+	ours := SupportedVersions(key)
 	version := min(ours.Max, broker.Max)
 	if version < max(ours.Min, broker.Min) {
 		return 0, fmt.Errorf("%w: of %s the broker speaks %s, this client %s", ErrVersion, key, broker, ours)

@@ -8,12 +8,12 @@ import (
 )
 
 func TestSupportedVersions(t *testing.T) {
-	require.Equal(t, VersionRange{3, 13}, Supported(Produce))
-	require.Equal(t, VersionRange{0, 13}, Supported(Metadata))
-	require.Equal(t, VersionRange{0, 4}, Supported(ApiVersions))
-	require.Equal(t, VersionRange{0, 5}, Supported(InitProducerID))
+	require.Equal(t, VersionRange{3, 13}, SupportedVersions(Produce))
+	require.Equal(t, VersionRange{0, 13}, SupportedVersions(Metadata))
+	require.Equal(t, VersionRange{0, 4}, SupportedVersions(ApiVersions))
+	require.Equal(t, VersionRange{0, 5}, SupportedVersions(InitProducerID))
 
-	none := Supported(APIKey(1))
+	none := SupportedVersions(APIKey(1))
 	require.Less(t, none.Max, none.Min)
 }
 
@@ -36,7 +36,7 @@ func TestNegotiateTakesTheHighestCommonVersion(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.key.String()+" "+test.broker.String(), func(t *testing.T) {
-			got, err := Negotiate(test.key, test.broker)
+			got, err := NegotiateVersion(test.key, test.broker)
 			require.NoError(t, err)
 			require.Equal(t, test.want, got)
 		})
@@ -56,7 +56,7 @@ func TestNegotiateNamesBothRangesWhenTheyDoNotMeet(t *testing.T) {
 		{APIKey(1), VersionRange{4, 4}, "unsupported version: of API 1 the broker speaks 4, this client none"},
 	}
 	for _, test := range tests {
-		_, err := Negotiate(test.key, test.broker)
+		_, err := NegotiateVersion(test.key, test.broker)
 		require.ErrorIs(t, err, ErrVersion)
 		require.EqualError(t, err, test.text)
 	}
@@ -72,7 +72,7 @@ func TestNamesOfAPIs(t *testing.T) {
 
 func TestVersionsThatAreNotSpokenAreRefused(t *testing.T) {
 	for _, kind := range allKinds {
-		versions := Supported(kind.key)
+		versions := SupportedVersions(kind.key)
 		for _, version := range []int16{-32768, -1, versions.Min - 1, versions.Max + 1, 99, 32767} {
 			t.Run(kind.name+"/"+strconv.Itoa(int(version)), func(t *testing.T) {
 				got, err := kind.random(newGenerator(1, versions.Max)).Append([]byte("as it was"), version)
@@ -127,7 +127,7 @@ func TestAClientWaitsOnlyInVersionsInWhichTheBrokerRespondsFirst(t *testing.T) {
 		func(ms int32) Response { return &InitProducerIDResponse{ThrottleMs: ms} },
 	} {
 		key := resp(0).Key()
-		for v := range Supported(key).Max + 1 {
+		for v := range SupportedVersions(key).Max + 1 {
 			want := int32(0)
 			if v >= from[key] {
 				want = 1234

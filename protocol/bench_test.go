@@ -44,7 +44,7 @@ func TestFramesAllocateNothingWithRoom(t *testing.T) {
 		allocs := perRound(func() {
 			h := AppendRequestHeader(append(hdr[:0], 0, 0, 0, 0), Produce, version, 1, "client")
 			var err error
-			if _, bufs, err = m.AppendFrames(h, bufs[:0], version); err != nil {
+			if _, bufs, err = m.AppendVectored(h, bufs[:0], version); err != nil {
 				panic(err)
 			}
 		})
@@ -89,14 +89,14 @@ func BenchmarkProduceAppendFrames(b *testing.B) {
 		for _, version := range []int16{8, 12, 13} {
 			b.Run(fmt.Sprintf("partitions=%d/version=%d", partitions, version), func(b *testing.B) {
 				m := usualRequest(partitions)
-				header, total := m.FramesSize(version)
+				header, total := m.EncodedSize(version)
 				hdr, bufs := make([]byte, 0, 64+header), make([][]byte, 0, 2*partitions+1)
 				b.ReportAllocs()
 				b.SetBytes(int64(total))
 				for b.Loop() {
 					h := AppendRequestHeader(append(hdr[:0], 0, 0, 0, 0), Produce, version, 1, "client")
 					var err error
-					if _, bufs, err = m.AppendFrames(h, bufs[:0], version); err != nil {
+					if _, bufs, err = m.AppendVectored(h, bufs[:0], version); err != nil {
 						b.Fatal(err)
 					}
 				}

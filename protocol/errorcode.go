@@ -7,11 +7,11 @@ type ErrorCode int16
 
 // Written says what an answer to Produce tells of the batch that it answers. It speaks of that request alone: an earlier try
 // of the same batch, whose answer was lost, may have been written all the same.
-type Written uint8
+type WriteOutcome uint8
 
 const (
 	// NotWritten: the request did not put the batch into the log.
-	NotWritten Written = iota
+	NotWritten WriteOutcome = iota
 	// MaybeWritten: the batch may be in the log or not.
 	MaybeWritten
 	// IsWritten: the batch is in the log.
@@ -19,7 +19,7 @@ const (
 )
 
 // String returns "not written", "maybe written" or "written".
-func (w Written) String() string {
+func (w WriteOutcome) String() string {
 	switch w {
 	case NotWritten:
 		return "not written"
@@ -83,12 +83,12 @@ func (c ErrorCode) RefreshMetadata() bool {
 }
 
 // Written says what an answer to a Produce request with acks=all tells of its batch. With other acks it is right, too, but
-// [ErrorCode.WrittenWith] may know more.
-func (c ErrorCode) Written() Written { return c.WrittenWith(-1) }
+// [ErrorCode.WriteOutcomeWith] may know more.
+func (c ErrorCode) WriteOutcome() WriteOutcome { return c.WriteOutcomeWith(-1) }
 
-// WrittenWith says what an answer to a Produce request with the given acks tells of its batch. With acks=1 the answer comes as
+// WriteOutcomeWith says what an answer to a Produce request with the given acks tells of its batch. With acks=1 the answer comes as
 // soon as the leader has appended, so that codes such as NOT_LEADER_OR_FOLLOWER can only come from before.
-func (c ErrorCode) WrittenWith(acks int16) Written {
+func (c ErrorCode) WriteOutcomeWith(acks int16) WriteOutcome {
 	row := c.row()
 	switch {
 	case row == nil:

@@ -15,8 +15,8 @@ var errorCodeRows = []struct {
 	code    ErrorCode
 	name    string
 	flags   string
-	withAll Written
-	withOne Written
+	withAll WriteOutcome
+	withOne WriteOutcome
 }{
 	{-1, "UNKNOWN_SERVER_ERROR", "", MaybeWritten, MaybeWritten},
 	{0, "NONE", "", IsWritten, IsWritten},
@@ -167,9 +167,9 @@ func TestErrorCodes(t *testing.T) {
 			require.Equal(t, fmt.Sprintf("%s (%d)", want.name, want.code), want.code.String())
 			require.Equal(t, strings.Contains(want.flags, "R"), want.code.Retriable(), "retriable")
 			require.Equal(t, strings.Contains(want.flags, "M"), want.code.RefreshMetadata(), "refresh metadata")
-			require.Equal(t, want.withAll, want.code.Written(), "acks=all")
-			require.Equal(t, want.withAll, want.code.WrittenWith(-1), "acks=all")
-			require.Equal(t, want.withOne, want.code.WrittenWith(1), "acks=1")
+			require.Equal(t, want.withAll, want.code.WriteOutcome(), "acks=all")
+			require.Equal(t, want.withAll, want.code.WriteOutcomeWith(-1), "acks=all")
+			require.Equal(t, want.withOne, want.code.WriteOutcomeWith(1), "acks=1")
 		})
 	}
 }
@@ -193,8 +193,8 @@ func TestErrorCodesThatAreNotKnownPromiseNothing(t *testing.T) {
 		require.NotEmpty(t, code.Description())
 		require.False(t, code.Retriable())
 		require.False(t, code.RefreshMetadata())
-		require.Equal(t, MaybeWritten, code.Written())
-		require.Equal(t, MaybeWritten, code.WrittenWith(1))
+		require.Equal(t, MaybeWritten, code.WriteOutcome())
+		require.Equal(t, MaybeWritten, code.WriteOutcomeWith(1))
 	}
 }
 

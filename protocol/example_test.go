@@ -9,7 +9,7 @@ import (
 
 // A client asks for the metadata of one topic, and a broker in the same program answers.
 func Example() {
-	version, err := protocol.Negotiate(protocol.Metadata, protocol.VersionRange{Min: 0, Max: 12})
+	version, err := protocol.NegotiateVersion(protocol.Metadata, protocol.VersionRange{Min: 0, Max: 12})
 	if err != nil {
 		fmt.Println(err)
 		return

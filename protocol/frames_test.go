@@ -19,10 +19,10 @@ func TestFramesAreTheSameBytesAsAppend(t *testing.T) {
 			want, err := m.Append([]byte("lead"), version)
 			require.NoError(t, err)
 
-			header, total := m.FramesSize(version)
+			header, total := m.EncodedSize(version)
 			require.Equal(t, len(want), 4+total)
 			hdr := append(make([]byte, 0, 4+header), "lead"...)
-			got, bufs, err := m.AppendFrames(hdr, nil, version)
+			got, bufs, err := m.AppendVectored(hdr, nil, version)
 			require.NoError(t, err)
 			require.Equal(t, want, bytes.Join(bufs, nil))
 			require.Len(t, got, 4+header)
@@ -36,7 +36,7 @@ func TestFramesGrowTheHeaderBeforeItsPiecesAreTaken(t *testing.T) {
 	require.NotEmpty(t, m.Topics)
 	want, err := m.Append([]byte("lead"), 13)
 	require.NoError(t, err)
-	got, bufs, err := m.AppendFrames([]byte("lead"), nil, 13)
+	got, bufs, err := m.AppendVectored([]byte("lead"), nil, 13)
 	require.NoError(t, err)
 	require.Equal(t, want, bytes.Join(bufs, nil))
 	got[0] = 'L'
@@ -51,7 +51,7 @@ func TestFramesDoNotCopyRecords(t *testing.T) {
 			topic := &m.Topics[i%2]
 			topic.Partitions = append(topic.Partitions, ProducePartition{Index: int32(i), Records: r})
 		}
-		_, bufs, err := m.AppendFrames(nil, [][]byte{[]byte("before")}, version)
+		_, bufs, err := m.AppendVectored(nil, [][]byte{[]byte("before")}, version)
 		require.NoError(t, err)
 		require.Equal(t, "before", string(bufs[0]))
 		var found []string
@@ -72,12 +72,12 @@ func TestFramesOfABadRequestLeaveHeaderAndBuffersAsTheyWere(t *testing.T) {
 		{Name: "fine", Partitions: []ProducePartition{{Records: []byte("r")}}}, {Name: strings.Repeat("x", maxString+1)},
 	}}
 	before := [][]byte{[]byte("before")}
-	hdr, bufs, err := m.AppendFrames([]byte("lead"), before, 9)
+	hdr, bufs, err := m.AppendVectored([]byte("lead"), before, 9)
 	require.ErrorIs(t, err, ErrUnencodable)
 	require.Equal(t, "lead", string(hdr))
 	require.Equal(t, before, bufs)
 
-	_, _, err = m.AppendFrames(nil, nil, 14)
+	_, _, err = m.AppendVectored(nil, nil, 14)
 	require.ErrorIs(t, err, ErrVersion)
 }
 

@@ -46,16 +46,16 @@ func (m *ProduceRequest) Append(dst []byte, version int16) ([]byte, error) {
 	return w.finish("request")
 }
 
-// AppendFrames writes the request for one vectored write. Everything but the records is appended to hdr; bufs gets, in the
+// AppendVectored writes the request for one vectored write. Everything but the records is appended to hdr; bufs gets, in the
 // order of the wire, the pieces of hdr and between them the Records, not copied. What hdr holds already (the frame's length
 // and the request's header) leads the first piece.
 //
 // hdr is grown at most once, before anything is written, so that its pieces stay what was put into bufs: whoever changes the
-// length or correlation id must do so in the returned hdr or the first piece, which share memory. With [ProduceRequest.FramesSize]
+// length or correlation id must do so in the returned hdr or the first piece, which share memory. With [ProduceRequest.EncodedSize]
 // bytes of room in hdr, and room in bufs for two slices a partition and one more, nothing is allocated. On an error hdr and
 // bufs are returned as they were.
-func (m *ProduceRequest) AppendFrames(hdr []byte, bufs [][]byte, version int16) ([]byte, [][]byte, error) {
-	header, _ := m.FramesSize(version)
+func (m *ProduceRequest) AppendVectored(hdr []byte, bufs [][]byte, version int16) ([]byte, [][]byte, error) {
+	header, _ := m.EncodedSize(version)
 	w := newWriter(slices.Grow(hdr, header), Produce, version)
 	w.vectored, w.bufs = true, bufs
 	m.write(&w, version)
@@ -67,8 +67,8 @@ func (m *ProduceRequest) AppendFrames(hdr []byte, bufs [][]byte, version int16) 
 	return hdr, w.bufs, nil
 }
 
-// FramesSize returns how many bytes AppendFrames appends to hdr, and how many bytes the body has with its records.
-func (m *ProduceRequest) FramesSize(version int16) (header, total int) {
+// EncodedSize returns how many bytes AppendVectored appends to hdr, and how many bytes the body has with its records.
+func (m *ProduceRequest) EncodedSize(version int16) (header, total int) {
 	s := sizer{flexible: Produce.flexible(version)}
 	s.string(m.TransactionalID)
 	s.fixed += 2 + 4

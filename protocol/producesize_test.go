@@ -13,7 +13,7 @@ import (
 func framedSize(t *testing.T, m *ProduceRequest, version int16, clientID string) int {
 	t.Helper()
 	frame := AppendRequestHeader(make([]byte, 4), Produce, version, 1, clientID)
-	_, pieces, err := m.AppendFrames(frame, nil, version)
+	_, pieces, err := m.AppendVectored(frame, nil, version)
 	require.NoError(t, err)
 	size := 0
 	for _, p := range pieces {

@@ -16,7 +16,7 @@ type messageKind struct {
 // versions returns every version of the message.
 func (k messageKind) versions() []int16 {
 	var versions []int16
-	for v := Supported(k.key).Min; v <= Supported(k.key).Max; v++ {
+	for v := SupportedVersions(k.key).Min; v <= SupportedVersions(k.key).Max; v++ {
 		versions = append(versions, v)
 	}
 	return versions

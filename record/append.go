@@ -40,9 +40,9 @@ func headersSize(headers []Header) int {
 	return n
 }
 
-// MaxOverhead is how many bytes a record without headers takes beside its key and value, at the most: five lengths and
+// MaxRecordOverhead is how many bytes a record without headers takes beside its key and value, at the most: five lengths and
 // counts, attributes, and the timestamp.
-const MaxOverhead = 5*5 + 1 + 10
+const MaxRecordOverhead = 5*5 + 1 + 10
 
 // AppendRecord appends one record as Kafka's batches hold it and returns the longer slice. Nil key, value and header values are
 // null, which is different from empty. It keeps none of its arguments, and allocates only when dst has no room for

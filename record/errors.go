@@ -13,10 +13,10 @@ import (
 var (
 	// ErrClosed: the producer was closed before or while the record was handled.
 	ErrClosed error = &reason{"producer is closed", "closed", FateNotWritten}
-	// ErrCancelled: the record was taken back with Future.Cancel before its batch was sealed.
-	ErrCancelled error = &reason{"record was cancelled", "cancelled", FateNotWritten}
-	// ErrNoRecord: a nil *Record was sent, or a Future that came from no Send was asked.
-	ErrNoRecord error = &reason{"no record", "no_record", FateRejected}
+	// ErrCanceled: the record was taken back with Future.Cancel before its batch was sealed.
+	ErrCanceled error = &reason{"record was cancelled", "cancelled", FateNotWritten}
+	// ErrNilRecord: a nil *Record was sent, or a Future that came from no Send was asked.
+	ErrNilRecord error = &reason{"no record", "no_record", FateRejected}
 	// ErrInvalidTopic: the topic's name is empty or not legal.
 	ErrInvalidTopic error = &reason{"invalid topic name", "invalid_topic", FateRejected}
 	// ErrInvalidPartition: the partition is negative or the topic has no such partition.
@@ -43,8 +43,8 @@ var (
 	ErrUnsupportedVersion error = &reason{"the broker's version is not supported", "unsupported_version", FateNotWritten}
 	// ErrPartitioner: the partitioner panicked or chose a partition that does not exist.
 	ErrPartitioner error = &reason{"partitioner failed", "partitioner", FateRejected}
-	// ErrNeighbourRejected: the broker rejected another record of the same batch and the rest could not be sent again.
-	ErrNeighbourRejected error = &reason{"another record of the batch was rejected", "neighbour_rejected", FateNotWritten}
+	// ErrBatchRejected: the broker rejected another record of the same batch and the rest could not be sent again.
+	ErrBatchRejected error = &reason{"another record of the batch was rejected", "neighbour_rejected", FateNotWritten}
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record.
 	ErrClusterReplaced error = &reason{"the servers belong to another cluster now", "cluster_replaced", FateMaybeWritten}
 	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same

@@ -81,7 +81,7 @@ func FateOfCode(code protocol.ErrorCode) Fate {
 	switch {
 	case code == protocol.None:
 		return FateAcknowledged
-	case code.Written() != protocol.NotWritten:
+	case code.WriteOutcome() != protocol.NotWritten:
 		return FateMaybeWritten
 	}
 	return certainOfCode(code)
@@ -129,7 +129,7 @@ func Word(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case isContext(err) && errors.Is(err, ErrCancelled): // Future.GetOrCancel has withdrawn the record because its context ended
+	case isContext(err) && errors.Is(err, ErrCanceled): // Future.GetOrCancel has withdrawn the record because its context ended
 		return contextWord(err)
 	case errors.As(err, &own):
 		return own.word

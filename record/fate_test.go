@@ -20,8 +20,8 @@ func TestEveryReasonHasAFateAndAWord(t *testing.T) {
 		word string
 	}{
 		{ErrClosed, FateNotWritten, "closed"},
-		{ErrCancelled, FateNotWritten, "cancelled"},
-		{ErrNoRecord, FateRejected, "no_record"},
+		{ErrCanceled, FateNotWritten, "cancelled"},
+		{ErrNilRecord, FateRejected, "no_record"},
 		{ErrInvalidTopic, FateRejected, "invalid_topic"},
 		{ErrInvalidPartition, FateRejected, "invalid_partition"},
 		{ErrInvalidTimestamp, FateRejected, "invalid_timestamp"},
@@ -34,7 +34,7 @@ func TestEveryReasonHasAFateAndAWord(t *testing.T) {
 		{ErrRetriesExhausted, FateMaybeWritten, "retries_exhausted"},
 		{ErrDisconnected, FateMaybeWritten, "disconnected"},
 		{ErrPartitioner, FateRejected, "partitioner"},
-		{ErrNeighbourRejected, FateNotWritten, "neighbour_rejected"},
+		{ErrBatchRejected, FateNotWritten, "neighbour_rejected"},
 		{ErrClusterReplaced, FateMaybeWritten, "cluster_replaced"},
 		{ErrForeignAcknowledgement, FateMaybeWritten, "foreign_acknowledgement"},
 		{ErrInCallback, FateRejected, "in_callback"},
@@ -73,7 +73,7 @@ func TestForeignErrorsSayNothingOfTheRecord(t *testing.T) {
 func TestEveryErrorCodeHasAFate(t *testing.T) {
 	for code := protocol.ErrorCode(-2); code < 200; code++ {
 		fate := FateOfCode(code)
-		switch code.Written() {
+		switch code.WriteOutcome() {
 		case protocol.NotWritten:
 			require.Contains(t, []Fate{FateNotWritten, FateRejected}, fate, code)
 			require.Equal(t, fate, certainOfCode(code))

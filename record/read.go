@@ -113,7 +113,7 @@ func (h *BatchHeader) check() error {
 
 // ReadBatch reads and checks the batch at the beginning of b and returns it with the bytes behind it. Everything is checked:
 // magic, length, checksum, attributes, counts, every record's bounds and deltas, the greatest timestamp, and that nothing is
-// left over. Gaps between offsets are taken, as compaction leaves them; [Batch.CheckProduced] asks for more.
+// left over. Gaps between offsets are taken, as compaction leaves them; [Batch.ValidateProduced] asks for more.
 //
 // maxRecords bounds the number of records; 0 and less leave it to the bytes. decompress is called for compressed batches with
 // a bound of [MaxUncompressed], its error is handed on, and it may be nil where there are none. The other errors are
@@ -270,10 +270,10 @@ func readHeaders(b []byte) ([]Header, []byte, error) {
 	return headers, b, nil
 }
 
-// CheckProduced checks what a broker asks of a producer's batch beyond what [ReadBatch] checks: at least one record, offsets
+// ValidateProduced checks what a broker asks of a producer's batch beyond what [ReadBatch] checks: at least one record, offsets
 // from 0 on without gaps, the producer's own timestamps, no control records, no broker's bits, and an epoch and a sequence
 // wherever there is a producer id. The error is an [ErrMalformed].
-func (b *Batch) CheckProduced() error {
+func (b *Batch) ValidateProduced() error {
 	h := &b.Header
 	const brokers = AttributeLogAppendTime | AttributeControl | AttributeDeleteHorizon
 	switch {

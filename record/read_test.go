@@ -86,7 +86,7 @@ func TestBatchesAreReadBackAsTheyWereWritten(t *testing.T) {
 		{Offset: 1, Timestamp: 5001, Headers: []Header{{"h", nil}, {"h", []byte{}}, {"", []byte("x")}}},
 		{Offset: 2, Timestamp: 4999, Key: []byte{}, Value: []byte{}},
 	}, got.Records)
-	require.NoError(t, got.CheckProduced())
+	require.NoError(t, got.ValidateProduced())
 }
 
 func TestBatchesOfTheJavaClientAreReadAndWrittenByteForByte(t *testing.T) {
@@ -112,7 +112,7 @@ func TestBatchesOfTheJavaClientAreReadAndWrittenByteForByte(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, rest)
 		require.Equal(t, want, got.Records)
-		require.NoError(t, got.CheckProduced())
+		require.NoError(t, got.ValidateProduced())
 		require.Equal(t, BatchHeader{
 			Length: int32(len(file) - BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: Magic, CRC: Checksum(file),
 			Attributes: int16(codec), LastOffsetDelta: int32(len(want) - 1), BaseTimestamp: base, MaxTimestamp: base + 100000,
@@ -164,7 +164,7 @@ func TestTheBrokersTimeIsEveryRecordsWhereItSaysSo(t *testing.T) {
 	for _, r := range got.Records {
 		require.Equal(t, int64(9000), r.Timestamp)
 	}
-	require.ErrorIs(t, got.CheckProduced(), ErrMalformed)
+	require.ErrorIs(t, got.ValidateProduced(), ErrMalformed)
 }
 
 func TestCompactedBatchesAreReadButNotTakenForAProducers(t *testing.T) {
@@ -178,7 +178,7 @@ func TestCompactedBatchesAreReadButNotTakenForAProducers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(1003), got.Records[0].Offset)
 	require.Equal(t, int64(1070), got.Records[1].Offset)
-	require.ErrorIs(t, got.CheckProduced(), ErrMalformed)
+	require.ErrorIs(t, got.ValidateProduced(), ErrMalformed)
 
 	b = b[:BatchHeaderSize] // what compaction leaves of a producer's last batch
 	h.Length, h.Count = BatchHeaderSize-BatchLengthOverhead, 0
@@ -187,7 +187,7 @@ func TestCompactedBatchesAreReadButNotTakenForAProducers(t *testing.T) {
 	got, _, err = ReadBatch(b, nil, 0)
 	require.NoError(t, err)
 	require.Empty(t, got.Records)
-	require.ErrorIs(t, got.CheckProduced(), ErrMalformed)
+	require.ErrorIs(t, got.ValidateProduced(), ErrMalformed)
 }
 
 func TestEveryFlippedByteBehindTheFrameIsNoticed(t *testing.T) {
@@ -336,9 +336,9 @@ func TestWhatAProducerMayNotSendIsNamed(t *testing.T) {
 		{func(h *BatchHeader) { h.ProducerID = 1 }, "producer id 1 with epoch -1 and sequence -1"},
 	} {
 		b := Batch{Header: testHeader(testBatch())}
-		require.NoError(t, b.CheckProduced())
+		require.NoError(t, b.ValidateProduced())
 		c.damage(&b.Header)
-		require.EqualError(t, b.CheckProduced(), "malformed record batch: "+c.want)
+		require.EqualError(t, b.ValidateProduced(), "malformed record batch: "+c.want)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 type Record struct {
 	// Topic is the topic's name. It must be set and legal.
 	Topic string
-	// Partition is where the record goes. The zero value lets the partitioner choose; [PartitionOf] names one.
+	// Partition is where the record goes. The zero value lets the partitioner choose; [InPartition] names one.
 	Partition Partition
 	// Key is the record's key. Nil is no key, which is different from an empty one.
 	Key []byte
@@ -46,8 +46,8 @@ type Partition struct {
 	set    bool
 }
 
-// PartitionOf names partition n. Whether the topic has it is checked by Send.
-func PartitionOf(n int32) Partition { return Partition{number: n, set: true} }
+// InPartition names partition n. Whether the topic has it is checked by Send.
+func InPartition(n int32) Partition { return Partition{number: n, set: true} }
 
 // Number returns the partition's number; ok is false when the partitioner is to choose.
 func (p Partition) Number() (n int32, ok bool) { return p.number, p.set }

@@ -14,11 +14,11 @@ func TestPartitionZeroAndNoChoiceAreTold(t *testing.T) {
 	require.False(t, ok)
 	require.Equal(t, "any", none.String())
 
-	n, ok := PartitionOf(0).Number()
+	n, ok := InPartition(0).Number()
 	require.True(t, ok)
 	require.Zero(t, n)
-	require.Equal(t, "0", PartitionOf(0).String())
-	require.NotEqual(t, none, PartitionOf(0))
+	require.Equal(t, "0", InPartition(0).String())
+	require.NotEqual(t, none, InPartition(0))
 }
 
 func TestErrorsSayWhereWhyAndTheFate(t *testing.T) {
@@ -26,7 +26,7 @@ func TestErrorsSayWhereWhyAndTheFate(t *testing.T) {
 		err  Error
 		want string
 	}{
-		{Error{Err: ErrNoRecord}, "samsa: no record (rejected)"},
+		{Error{Err: ErrNilRecord}, "samsa: no record (rejected)"},
 		{Error{Partition: -1, Topic: "t", Err: ErrInvalidTopic}, `samsa: topic "t": invalid topic name (rejected)`},
 		{Error{Partition: 3, Topic: "t", Err: ErrRecordTooLarge, Detail: "5 bytes, 4 at most"},
 			`samsa: topic "t" partition 3: record is too large: 5 bytes, 4 at most (rejected)`},

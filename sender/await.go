@@ -33,7 +33,7 @@ func (b *broker) workFor(awaited <-chan struct{}) {
 		return
 	}
 	if b.workOnce(conn, room, true) {
-		conn.Await(awaited)
+		conn.ReadUntil(awaited)
 	}
 }
 
@@ -82,7 +82,7 @@ func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
 	if !cluster.SameCluster(b.cluster, snapshot.ClusterID) {
 		return nil, 0, false // the broker's goroutine replaces the connection
 	}
-	if room = b.conn.Roomy(); room == 0 || b.conn.Err() != nil {
+	if room = b.conn.UnblockedWriteLimit(); room == 0 || b.conn.Err() != nil {
 		return nil, 0, false
 	}
 	b.busy = true

@@ -29,10 +29,10 @@ func loaded(tb testing.TB, partitions int) (*broker, []trip) {
 	var trips []trip
 	for i := range int32(partitions) {
 		acc := s.Accumulator().Topic("t").Partition(i)
-		p := acc.Owner().(*partition)
-		for !acc.Full() {
-			var a accumulator.Appended
-			acc.Append(&record.Record{Topic: "t", Value: make([]byte, 1000)}, accumulator.Hook{}, nil, &a)
+		p := acc.Drainer().(*partition)
+		for !acc.HasFullBatch() {
+			var a accumulator.AppendResult
+			acc.Append(&record.Record{Topic: "t", Value: make([]byte, 1000)}, accumulator.Callback{}, nil, &a)
 			require.NotNil(tb, a.Result)
 		}
 		p.mu.Lock()
@@ -58,7 +58,7 @@ func build(b *broker, trips []trip) *request {
 		if size.space(1<<30, name, partitions) < 0 {
 			panic("no space")
 		}
-		size.add(name, partitions, len(t.batch.Wire()))
+		size.add(name, partitions, len(t.batch.Bytes()))
 		r.add(t, at)
 	}
 	r.version = 13

@@ -133,7 +133,7 @@ func (b *broker) forget(conn *transport.Conn) {
 	if !idle {
 		b.breaks++
 		b.brokeWith = conn.Err()
-		until := b.connected.Add(jittered(b.s.cfg.Reconnect, b.s.cfg.ReconnectMax, b.breaks))
+		until := b.connected.Add(jittered(b.s.cfg.ReconnectBackoff, b.s.cfg.ReconnectBackoffMax, b.breaks))
 		if until.After(b.notUntil) {
 			b.notUntil = until
 		}
@@ -295,7 +295,7 @@ func (b *broker) dialFailed(err error) {
 	b.mu.Lock()
 	b.failures++
 	b.lastErr = err
-	b.notUntil = time.Now().Add(jittered(b.s.cfg.Reconnect, b.s.cfg.ReconnectMax, b.failures))
+	b.notUntil = time.Now().Add(jittered(b.s.cfg.ReconnectBackoff, b.s.cfg.ReconnectBackoffMax, b.failures))
 	b.mu.Unlock()
 	b.s.cfg.Logger.Warn("cannot connect", "broker", b.id, "error", b.unreachable(err))
 	b.s.cfg.Cluster.Refresh()

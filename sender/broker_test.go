@@ -126,7 +126,7 @@ func TestAnIdleProducerHasNoTimers(t *testing.T) {
 		time.Sleep(10 * time.Second) // refreshes after the failures end
 		synctest.Wait()
 		for p := range int32(2) {
-			part := r.part(p).Owner().(*partition)
+			part := r.part(p).Drainer().(*partition)
 			part.mu.Lock()
 			require.True(t, part.due.IsZero(), "a timer of partition %d", p)
 			require.True(t, part.lane.idle())

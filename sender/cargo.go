@@ -37,7 +37,7 @@ type trip struct {
 // get another one yet. The partition is kicked when that is over.
 func (c *cargo) isWritten() bool {
 	c.inTheWay.Store(true) // first said, then looked; letGo does it the other way round
-	return c.batch.Held()
+	return c.batch.Retained()
 }
 
 // letGo is called when a connection has written the batch, or has failed to.

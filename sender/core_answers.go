@@ -155,7 +155,7 @@ func (l *lane) resolveBefore(p *parcel) {
 
 // lateFailure takes a failure for a batch whose records were told "maybe written" before.
 func (l *lane) lateFailure(p *parcel, a answer) {
-	if a.code.WrittenWith(l.cfg.acks) == protocol.NotWritten && !p.doubtful {
+	if a.code.WriteOutcomeWith(l.cfg.acks) == protocol.NotWritten && !p.doubtful {
 		// Certain now, but told already. What comes behind it has a hole in front.
 		p.step(evResolved)
 		l.openGap(p)
@@ -211,7 +211,7 @@ func (l *lane) failedTry(p *parcel, a answer, now time.Time) []action {
 			return l.sequenceTrouble(p, a.code, cause, now)
 		}
 	}
-	if a.code.WrittenWith(l.cfg.acks) == protocol.MaybeWritten {
+	if a.code.WriteOutcomeWith(l.cfg.acks) == protocol.MaybeWritten {
 		p.doubtful = true
 	}
 	if a.code == protocol.CorruptMessage {

@@ -129,7 +129,7 @@ func TestAnOldSnapshotBringsNoBrokerBack(t *testing.T) {
 		r.send(0, "x").acked()
 		r.send(1, "x").acked()
 		old := r.client.Snapshot()
-		p := r.part(1).Owner().(*partition)
+		p := r.part(1).Drainer().(*partition)
 		r.c.StopBroker(2)
 		r.refreshed()
 		p.follow(old, time.Now())

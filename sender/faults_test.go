@@ -104,8 +104,8 @@ func (f *faulty) play() {
 	for i := range 600 {
 		p := int32(f.draw(4))
 		rec := &record.Record{Topic: "t", Value: fmt.Appendf(nil, "%d-%0*d", p, 20+f.draw(200), i)}
-		var a accumulator.Appended
-		f.part(p).Append(rec, accumulator.Hook{}, nil, &a)
+		var a accumulator.AppendResult
+		f.part(p).Append(rec, accumulator.Callback{}, nil, &a)
 		require.Nil(f.t, a.Err)
 		all[p] = append(all[p], sent{f.rig, a.Result, a.Index})
 		numbers[p] = append(numbers[p], fmt.Sprintf("%04d", i))

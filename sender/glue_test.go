@@ -41,7 +41,7 @@ func onRig(t *testing.T, brokers testbroker.Config, change func(*Config), f func
 		cfg := Config{
 			Transport: options, Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20},
 			Acks: -1, Idempotent: true, MaxInFlight: 5, MaxRequestSize: 1 << 20, Retries: 1<<31 - 1,
-			RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second, Reconnect: 50 * time.Millisecond, ReconnectMax: time.Second,
+			RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second, ReconnectBackoff: 50 * time.Millisecond, ReconnectBackoffMax: time.Second,
 			SetupTimeoutMax: 30 * time.Second, RequestTimeout: 30 * time.Second, DeliveryTimeout: 2 * time.Minute, Workers: 2,
 		}
 		if change != nil {
@@ -49,7 +49,7 @@ func onRig(t *testing.T, brokers testbroker.Config, change func(*Config), f func
 		}
 		r.client = cluster.New(cluster.Config{
 			Bootstrap: r.c.Bootstrap(), Transport: options, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
-			ReconnectBackoff: cfg.Reconnect, ReconnectBackoffMax: cfg.ReconnectMax, RequestTimeout: cfg.RequestTimeout, Rebootstrap: true,
+			ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, RequestTimeout: cfg.RequestTimeout, Rebootstrap: true,
 			RebootstrapTrigger: 5 * time.Minute, MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute, SetupTimeoutMax: cfg.SetupTimeoutMax,
 		})
 		cfg.Cluster = r.client
@@ -87,10 +87,10 @@ func (r *rig) send(partition int32, value string) sent {
 
 func (r *rig) append(partition int32, rec *record.Record) sent {
 	r.t.Helper()
-	var a accumulator.Appended
-	r.part(partition).Append(rec, accumulator.Hook{}, nil, &a)
+	var a accumulator.AppendResult
+	r.part(partition).Append(rec, accumulator.Callback{}, nil, &a)
 	require.Nil(r.t, a.Err)
-	require.Zero(r.t, a.Need)
+	require.Zero(r.t, a.Shortfall)
 	return sent{r, a.Result, a.Index}
 }
 
@@ -334,9 +334,9 @@ func TestABatchIsNotNumberedAnewWhileAFormerLeadersConnectionWritesIt(t *testing
 		began := time.Now()
 		large := r.append(0, &record.Record{Topic: "t", Value: []byte(strings.Repeat("large ", 100_000))})
 		time.Sleep(2 * time.Second)
-		p := r.part(0).Owner().(*partition)
+		p := r.part(0).Drainer().(*partition)
 		p.mu.Lock()
-		require.True(t, p.lane.window[0].cargo.(*cargo).batch.Held(), "the socket is full")
+		require.True(t, p.lane.window[0].cargo.(*cargo).batch.Retained(), "the socket is full")
 		p.mu.Unlock()
 		// The new leader lacks the batch before it. That its sequence is out of order proves that it was not written, so it
 		// goes under the next epoch.

@@ -158,7 +158,7 @@ func TestStopEndsTheWaitForAProducerID(t *testing.T) {
 		began := time.Now()
 		left := r.s.Abort(record.ErrClosed)
 		r.s.Stop()
-		require.Equal(t, Left{Records: 1}, left)
+		require.Equal(t, Undelivered{Records: 1}, left)
 		require.ErrorIs(t, s.failed(false), record.ErrClosed)
 		require.Zero(t, time.Since(began))
 	})

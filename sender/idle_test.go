@@ -31,7 +31,7 @@ func TestWithNothingOutstandingNoTimerRuns(t *testing.T) {
 			}
 		}
 		for p := range int32(partitions) {
-			part := r.part(p).Owner().(*partition)
+			part := r.part(p).Drainer().(*partition)
 			part.mu.Lock()
 			count(part.timer, !part.due.IsZero())
 			part.mu.Unlock()

@@ -257,9 +257,9 @@ func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
 			all = append(all, r.send(0, v))
 		}
 		synctest.Wait()
-		p := r.part(0).Owner().(*partition)
+		p := r.part(0).Drainer().(*partition)
 		move := func(to, epoch int32) {
-			r.client.Hint("", []cluster.LeaderHint{{Topic: "t", Partition: 0, Leader: to, LeaderEpoch: epoch}}, nil)
+			r.client.ApplyLeaderHints("", []cluster.LeaderHint{{Topic: "t", Partition: 0, Leader: to, LeaderEpoch: epoch}}, nil)
 		}
 		const here, there = 1 << 40, 1<<40 + 1
 		next := func(broker int32, fill uint64) (trip, bool) {

@@ -151,7 +151,7 @@ func TestABatchOfManyRecordsIsSplitIntoAsManyBatches(t *testing.T) {
 			}, func(r *rig) {
 				r.send(0, "warm up").acked()
 				r.c.SetSettings("t", testbroker.TopicSettings{MessageMaxBytes: record.BatchHeaderSize + 20})
-				meter.part = r.part(0).Owner().(*partition)
+				meter.part = r.part(0).Drainer().(*partition)
 				r.c.Hang(1)
 				var all []sent
 				for i := range n {

@@ -23,7 +23,7 @@ func lined(tb testing.TB, version int16, topics, partitions int) *request {
 	for p := range int32(partitions) {
 		for t := range topics {
 			acc := b.s.Accumulator().Topic(fmt.Sprint("topic-", t)).Partition(p)
-			c := &cargo{parcel: first.parcel, part: acc.Owner().(*partition), batch: first.batch}
+			c := &cargo{parcel: first.parcel, part: acc.Drainer().(*partition), batch: first.batch}
 			at, _ := r.topic(acc.Topic())
 			r.add(trip{cargo: c, topicID: protocol.UUID{1, byte(t), byte(t >> 8)}}, at)
 		}
@@ -268,7 +268,7 @@ func TestFreeRequestsAreFewAndSmall(t *testing.T) {
 		for t := range topics {
 			for p := range int32(partitions) {
 				acc := b.s.Accumulator().Topic(fmt.Sprint("topic-", t)).Partition(p)
-				c := &cargo{parcel: trips[0].parcel, part: acc.Owner().(*partition), batch: trips[0].batch}
+				c := &cargo{parcel: trips[0].parcel, part: acc.Drainer().(*partition), batch: trips[0].batch}
 				at, _ := r.topic(acc.Topic())
 				r.add(trip{cargo: c, topicID: protocol.UUID{1, byte(t), byte(t >> 8)}}, at)
 			}

@@ -18,7 +18,7 @@ func (p *partition) packFullLocked() {
 	if p.s.cfg.Accumulator.Compressor == nil {
 		return
 	}
-	for p.pack.Len() < packAhead && p.acc.Full() {
+	for p.pack.Len() < packAhead && p.acc.HasFullBatch() {
 		if !p.sealLocked() {
 			return
 		}
@@ -42,7 +42,7 @@ func (p *partition) sealLocked() bool {
 	if c == nil {
 		return false
 	}
-	if p.s.cfg.Accumulator.Compressor == nil && p.acc.TooLarge(c.batch) == 0 {
+	if p.s.cfg.Accumulator.Compressor == nil && p.acc.ExceedsTopicLimit(c.batch) == 0 {
 		c.packed = true
 	} else {
 		p.s.workers.submit(func() { p.prepare(c) })
@@ -68,7 +68,7 @@ func (p *partition) prepare(c *cargo) {
 	}
 	p.compress(c.batch)
 	done := []*cargo{c}
-	if target := p.acc.TooLarge(c.batch); target > 0 {
+	if target := p.acc.ExceedsTopicLimit(c.batch); target > 0 {
 		if batches, err := p.acc.Split(c.batch, target); err == nil {
 			done = p.packed(batches)
 		} // else it goes as it is; the broker's answer decides
@@ -136,7 +136,7 @@ func (p *partition) rebuild(c *cargo, a action) {
 	var batches []*accumulator.Batch
 	var err error
 	if a.kind == actSplit {
-		target := max(min(p.s.cfg.Accumulator.BatchSize, len(c.batch.Wire())/2), 1)
+		target := max(min(p.s.cfg.Accumulator.BatchSize, len(c.batch.Bytes())/2), 1)
 		batches, err = p.acc.Split(c.batch, target)
 	} else {
 		var rest *accumulator.Batch
@@ -147,7 +147,7 @@ func (p *partition) rebuild(c *cargo, a action) {
 	if err != nil {
 		failure := a.err
 		if failure == nil {
-			failure = &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrNeighbourRejected, Detail: err.Error()}
+			failure = &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrBatchRejected, Detail: err.Error()}
 		}
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: failure})
 		batches = nil

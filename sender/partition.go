@@ -49,7 +49,7 @@ type partition struct {
 func (p *partition) BatchReady(awaited <-chan struct{}) {
 	p.mu.Lock()
 	var lesson *cargo
-	if !p.stopped && p.acc.Learn() {
+	if !p.stopped && p.acc.CompressInline() {
 		lesson = p.takeLocked()
 	}
 	if lesson != nil {
@@ -65,7 +65,7 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	case awaited == nil && p.queued && p.quiet:
 		b, p.quiet = p.broker, false // a full batch does not wait for the answer that others wait for
 	}
-	if created, ok := p.acc.OldestWaiting(); ok {
+	if created, ok := p.acc.OldestQueued(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.mu.Unlock()
@@ -178,7 +178,7 @@ func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space
 	if p.topicID.IsZero() {
 		space -= len(p.acc.Topic()) // in place of the id
 	}
-	if len(c.batch.Wire()) > space {
+	if len(c.batch.Bytes()) > space {
 		p.queued = true
 		return trip{}, true
 	}
@@ -223,7 +223,7 @@ func (p *partition) isEmptyLocked() bool {
 	if !p.lane.idle() || p.pack.Len() > 0 {
 		return false
 	}
-	_, waiting := p.acc.OldestWaiting()
+	_, waiting := p.acc.OldestQueued()
 	return !waiting
 }
 
@@ -232,16 +232,16 @@ func (p *partition) stampLocked(c *cargo) {
 	before := c.parcel.sequence
 	p.lane.sent(&c.parcel)
 	if p.s.cfg.Idempotent && before != c.parcel.sequence {
-		record.SetProducer(c.batch.Wire(), c.parcel.id.id, c.parcel.id.epoch, c.parcel.sequence)
+		record.SetProducer(c.batch.Bytes(), c.parcel.id.id, c.parcel.id.epoch, c.parcel.sequence)
 		c.summed = false
 	}
 	if !c.summed {
-		record.SetChecksum(c.batch.Wire())
+		record.SetChecksum(c.batch.Bytes())
 		c.summed = true
 	}
 	c.try++
 	c.sent = p.broker
-	c.batch.Hold()
+	c.batch.Retain()
 	p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
 }
 
@@ -465,7 +465,7 @@ func (p *partition) carryOut(a action) {
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: a.offset, LogAppendTime: appended})
 	case actFail:
 		if a.err.Detail == "" && errors.Is(a.err, record.ErrRecordTooLarge) {
-			a.err.Detail = fmt.Sprintf("the batch has %d bytes", len(c.batch.Wire()))
+			a.err.Detail = fmt.Sprintf("the batch has %d bytes", len(c.batch.Bytes()))
 		}
 		p.s.cfg.Logger.Info("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records", c.batch.Count, "error", a.err)
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})
@@ -509,7 +509,7 @@ func (p *partition) onTimer() {
 	over := now.Add(-p.s.cfg.DeliveryTimeout)
 	expired := p.expiredPackLocked(over)
 	why := ""
-	if oldest, waits := p.acc.OldestWaiting(); len(expired) > 0 || waits && !oldest.After(over) {
+	if oldest, waits := p.acc.OldestQueued(); len(expired) > 0 || waits && !oldest.After(over) {
 		why = p.whyWaitingLocked()
 	}
 	if next, ok := p.lane.nextDeadline(); ok {
@@ -527,8 +527,8 @@ func (p *partition) onTimer() {
 	for _, c := range expired {
 		p.settleUnsent(c, err)
 	}
-	p.acc.FailWaiting(over, err)
-	if created, ok := p.acc.OldestWaiting(); ok {
+	p.acc.ExpireQueued(over, err)
+	if created, ok := p.acc.OldestQueued(); ok {
 		p.mu.Lock()
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 		p.mu.Unlock()
@@ -559,11 +559,11 @@ func (p *partition) refuse(err *record.Error) {
 	for _, c := range waiting {
 		p.settleUnsent(c, &mine)
 	}
-	p.acc.FailWaiting(time.Time{}, &mine)
+	p.acc.ExpireQueued(time.Time{}, &mine)
 }
 
 // abort fails all that is left and counts it.
-func (p *partition) abort(cause error, left *Left) {
+func (p *partition) abort(cause error, left *Undelivered) {
 	err := &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: cause}
 	p.mu.Lock()
 	p.stopped = true
@@ -594,7 +594,7 @@ func (p *partition) abort(cause error, left *Left) {
 	for _, c := range unsent {
 		p.settleUnsent(c, err)
 	}
-	left.Records += p.acc.FailWaiting(time.Time{}, err)
+	left.Records += p.acc.ExpireQueued(time.Time{}, err)
 }
 
 func (p *partition) stop() {

@@ -27,7 +27,7 @@ func (p *partition) OldestPending() (appended time.Time, ok bool) {
 	for _, c := range p.pack.All() {
 		note(c.batch.Created)
 	}
-	if at, waits := p.acc.OldestWaiting(); waits {
+	if at, waits := p.acc.OldestQueued(); waits {
 		note(at)
 	}
 	return appended, ok
@@ -165,7 +165,7 @@ func (p *partition) explainExpiredLocked(actions []action) {
 
 // whyUndeliveredLocked is whyPendingLocked where a record is undelivered, and "" where none is.
 func (p *partition) whyUndeliveredLocked() string {
-	if _, waits := p.acc.OldestWaiting(); !waits && p.pack.Len() == 0 && p.oldestSentLocked() == nil {
+	if _, waits := p.acc.OldestQueued(); !waits && p.pack.Len() == 0 && p.oldestSentLocked() == nil {
 		return ""
 	}
 	return "undelivered because " + p.whyPendingLocked(time.Now())

@@ -60,8 +60,8 @@ func TestConnectionsThatBreakAtOnceAreNotMadeWithoutEnd(t *testing.T) {
 		dials.Store(0)
 		r.c.On(protocol.Produce).Do(testbroker.DropRequest())
 		for range 1000 {
-			var a accumulator.Appended
-			r.part(0).Append(&record.Record{Topic: "t", Value: []byte("v")}, accumulator.Hook{}, nil, &a)
+			var a accumulator.AppendResult
+			r.part(0).Append(&record.Record{Topic: "t", Value: []byte("v")}, accumulator.Callback{}, nil, &a)
 			time.Sleep(time.Millisecond)
 		}
 		// reconnect.backoff.ms grows from 50 to 1000; the metadata client may dial as well.
@@ -74,7 +74,7 @@ func TestABatchThatIsRebuiltPastItsTimeLeavesTheTimerAlone(t *testing.T) {
 		c.Accumulator.Linger, c.Workers, c.DeliveryTimeout = 10*time.Millisecond, 1, 31*time.Second
 	}, func(r *rig) {
 		r.send(0, "warm").acked()
-		p := r.part(0).Owner().(*partition)
+		p := r.part(0).Drainer().(*partition)
 		release := make(chan struct{})
 		p.s.workers.submit(func() { <-release }) // the worker is busy
 		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Fail(protocol.MessageTooLarge))

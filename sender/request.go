@@ -75,7 +75,7 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 			r.version = min(r.version, namesTopicsByID-1) // as the first one's id is not known, all go by their names
 			size.version = r.version
 		}
-		size.add(name, partitions, len(t.batch.Wire()))
+		size.add(name, partitions, len(t.batch.Bytes()))
 		r.add(t, at)
 		if size.size >= most {
 			break
@@ -166,14 +166,14 @@ func (r *request) dropWords() {
 
 // add puts a batch into the request's body, under the topic at that index. A negative index is a new topic.
 func (r *request) add(one trip, at int) {
-	one.batch.Depart()
+	one.batch.MarkSent()
 	if at < 0 {
 		at = r.addTopic(one.part.acc.Topic(), one.topicID)
 	}
 	t := &r.body.Topics[at]
 	r.trips = append(r.trips, one)
 	r.records += int(one.batch.Count)
-	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Wire()})
+	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Bytes()})
 }
 
 // topic returns the index of a topic in the request's body, and how many partitions it has there; -1 and none if the topic is new. Mostly it
@@ -206,7 +206,7 @@ func (r *request) addTopic(name string, id protocol.UUID) int {
 func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.began = time.Now()
 	b.began(r.began)
-	r.call.Awaited = awaited
+	r.call.ReadInline = awaited
 	// One for the bytes, one for the answer.
 	r.holders.Store(2)
 	if err := r.encode(); err == nil {
@@ -241,7 +241,7 @@ func (r *request) encode() error {
 	head := append(r.head[:0], 0, 0, 0, 0)
 	head = protocol.AppendRequestHeader(head, protocol.Produce, version, 0, cfg.Transport.ClientID)
 	var err error
-	r.head, r.call.Buffers, err = r.body.AppendFrames(head, r.call.Buffers[:0], version)
+	r.head, r.call.Buffers, err = r.body.AppendVectored(head, r.call.Buffers[:0], version)
 	return err
 }
 

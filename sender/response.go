@@ -158,7 +158,7 @@ func (r *request) hint() {
 	for _, e := range r.answer.NodeEndpoints {
 		endpoints = append(endpoints, cluster.Broker{ID: e.NodeID, Host: e.Host, Port: e.Port})
 	}
-	r.b.s.cfg.Cluster.Hint(r.cluster, hints, endpoints)
+	r.b.s.cfg.Cluster.ApplyLeaderHints(r.cluster, hints, endpoints)
 }
 
 // idOf returns the topic id by which the request named a batch's topic; zero where it used the topic's name.

@@ -21,20 +21,20 @@ type Config struct {
 	Transport   *transport.Options
 	Accumulator accumulator.Config
 
-	Acks            int16         // acks: 0, 1, or -1 for all
-	Idempotent      bool          // enable.idempotence
-	MaxInFlight     int           // max.in.flight.requests.per.connection
-	MaxRequestSize  int           // max.request.size
-	Retries         int           // retries
-	RetryBackoff    time.Duration // retry.backoff.ms
-	RetryBackoffMax time.Duration // retry.backoff.max.ms
-	Reconnect       time.Duration // reconnect.backoff.ms
-	ReconnectMax    time.Duration // reconnect.backoff.max.ms
-	SetupTimeoutMax time.Duration // socket.connection.setup.timeout.max.ms; Transport has the first one
-	RequestTimeout  time.Duration // request.timeout.ms
-	DeliveryTimeout time.Duration // delivery.timeout.ms
-	Workers         int           // goroutines that compress
-	Logger          *slog.Logger  // must not wait, see LevelTrace
+	Acks                int16         // acks: 0, 1, or -1 for all
+	Idempotent          bool          // enable.idempotence
+	MaxInFlight         int           // max.in.flight.requests.per.connection
+	MaxRequestSize      int           // max.request.size
+	Retries             int           // retries
+	RetryBackoff        time.Duration // retry.backoff.ms
+	RetryBackoffMax     time.Duration // retry.backoff.max.ms
+	ReconnectBackoff    time.Duration // reconnect.backoff.ms
+	ReconnectBackoffMax time.Duration // reconnect.backoff.max.ms
+	SetupTimeoutMax     time.Duration // socket.connection.setup.timeout.max.ms; Transport has the first one
+	RequestTimeout      time.Duration // request.timeout.ms
+	DeliveryTimeout     time.Duration // delivery.timeout.ms
+	Workers             int           // goroutines that compress
+	Logger              *slog.Logger  // must not wait, see LevelTrace
 }
 
 // Sender delivers the batches of one accumulator.
@@ -75,7 +75,7 @@ func New(cfg Config) *Sender {
 	s.ids.s = s
 	s.workers.init(cfg.Workers)
 	acc := cfg.Accumulator
-	acc.NewOwner = func(p *accumulator.Partition) accumulator.Owner { return s.newPartition(p) }
+	acc.NewDrainer = func(p *accumulator.Partition) accumulator.Drainer { return s.newPartition(p) }
 	s.acc = accumulator.New(acc)
 	cfg.Cluster.OnChange(s.clusterChanged)
 	s.ids.followedTo(cfg.Cluster.Snapshot().Generation, time.Now()) // there is no partition yet
@@ -189,7 +189,7 @@ func (s *Sender) begin() bool {
 // Load returns how busy a partition is, which an adaptive partitioner weighs: how many batches wait to be sent or answered,
 // and for how long its broker could have taken one and has not.
 func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.Duration) {
-	p, ok := acc.Owner().(*partition)
+	p, ok := acc.Drainer().(*partition)
 	if !ok {
 		return 0, 0
 	}
@@ -198,22 +198,22 @@ func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.D
 	if p.queued {
 		stalled = now.Sub(p.queuedAt)
 	}
-	return len(p.lane.window) + p.lane.waiting + p.pack.Len() + acc.Waiting(), stalled
+	return len(p.lane.window) + p.lane.waiting + p.pack.Len() + acc.Queued(), stalled
 }
 
-// Left is what Abort found undelivered.
-type Left struct {
+// Undelivered is what Abort found undelivered.
+type Undelivered struct {
 	Records      int
 	MaybeWritten int
 }
 
 // Abort fails everything that has no outcome yet with err: as maybe written where a request may have left, else as not
 // written. Connections are closed. The accumulator must refuse new records before.
-func (s *Sender) Abort(err error) Left {
+func (s *Sender) Abort(err error) Undelivered {
 	s.mu.Lock()
 	parts := s.allPartitionsLocked()
 	s.mu.Unlock()
-	var left Left
+	var left Undelivered
 	for _, p := range parts {
 		p.abort(err, &left)
 	}

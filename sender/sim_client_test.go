@@ -466,7 +466,7 @@ func (c *simClient) rebuildOne(l *simLane) {
 	var groups [][]int
 	switch {
 	case c.s.hits(faultRebuild, 20):
-		c.s.fails(b.records, &record.Error{Err: record.ErrNeighbourRejected})
+		c.s.fails(b.records, &record.Error{Err: record.ErrBatchRejected})
 	case a.kind == actSplit:
 		for rest := b.records; len(rest) > 0; {
 			n := 1 + c.s.rng.IntN((len(b.records)+1)/2) // at least two parts

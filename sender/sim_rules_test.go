@@ -57,7 +57,7 @@ func (l *simLane) hears(part *simPart, a answer, acks int16) {
 			g.end = end
 		}
 		g.acked = g.acked || part.topicID == l.topicID
-	case a.code.WrittenWith(acks) == protocol.MaybeWritten, a.code == protocol.UnknownProducerID, a.code == protocol.InvalidProducerEpoch,
+	case a.code.WriteOutcomeWith(acks) == protocol.MaybeWritten, a.code == protocol.UnknownProducerID, a.code == protocol.InvalidProducerEpoch,
 		a.code == protocol.InvalidProducerIDMapping, a.code == protocol.ProducerFenced:
 		g.reasons++
 	}

@@ -175,7 +175,7 @@ func (v *verdict) told(it *item) bool {
 	if err != nil && !errors.As(err, &failure) {
 		v.fail("%v was told an error of another kind: %v", it, err)
 	}
-	if it.cancelled != errors.Is(err, producer.ErrCancelled) {
+	if it.cancelled != errors.Is(err, producer.ErrCanceled) {
 		v.fail("%v: Cancel said %t, and it was told %v", it, it.cancelled, last)
 	}
 	if errors.Is(err, producer.ErrClosed) && producer.MaybeWritten(err) {
@@ -373,7 +373,7 @@ func (w *world) checkClose(err error) {
 	case err == nil:
 	case !errors.As(err, &left):
 		w.fail("Close returned %v", err)
-	case (w.plan.closing == closeHealed || w.plan.closing == closeBroken) && (left.Left != 0 || left.MaybeWritten != 0 || left.Err != nil):
+	case (w.plan.closing == closeHealed || w.plan.closing == closeBroken) && (left.Undelivered != 0 || left.MaybeWritten != 0 || left.Err != nil):
 		w.fail("Close had all its time and returned %v", err)
 	}
 	w.left = left

@@ -134,7 +134,7 @@ func at(d draws, r *testbroker.Request, a testbroker.Action) testbroker.Action {
 func (w *world) notWritten(d draws, r *testbroker.Request) testbroker.Action {
 	code := choose(d, protocol.NotLeaderOrFollower, protocol.NotEnoughReplicas, protocol.CorruptMessage, protocol.TopicAuthorizationFailed,
 		protocol.UnknownTopicOrPartition, protocol.InvalidRecord, protocol.InvalidProducerEpoch, protocol.InvalidProducerIDMapping, protocol.ProducerFenced)
-	if code.WrittenWith(r.Acks) == protocol.IsWritten {
+	if code.WriteOutcomeWith(r.Acks) == protocol.IsWritten {
 		return testbroker.Pass()
 	}
 	return at(d, r, testbroker.Fail(code))
@@ -144,7 +144,7 @@ func (w *world) notWritten(d draws, r *testbroker.Request) testbroker.Action {
 func (w *world) maybeWritten(d draws, r *testbroker.Request) testbroker.Action {
 	code := choose(d, protocol.NotEnoughReplicasAfterAppend, protocol.RequestTimedOut, protocol.NotLeaderOrFollower, protocol.UnknownServerError,
 		protocol.KafkaStorageError, protocol.ErrorCode(3000))
-	if code.WrittenWith(r.Acks) != protocol.MaybeWritten {
+	if code.WriteOutcomeWith(r.Acks) != protocol.MaybeWritten {
 		return testbroker.Pass()
 	}
 	if d.oneIn(2) {
@@ -349,7 +349,7 @@ func (w *world) replaceCluster(d draws) (string, func()) {
 	for _, t := range slices.Sorted(maps.Keys(w.topics)) {
 		for range d.IntN(10) {
 			records = append(records, producer.Record{
-				Topic: t, Partition: producer.PartitionOf(d.Int32N(w.topics[t])), Value: []byte(strangersClient),
+				Topic: t, Partition: producer.InPartition(d.Int32N(w.topics[t])), Value: []byte(strangersClient),
 			})
 		}
 	}

@@ -92,7 +92,7 @@ func (w *world) probe() {
 func (k *worker) knock(topic string, partition int32) error {
 	k.number++
 	it := &item{sender: k.id, number: k.number}
-	it.record = producer.Record{Topic: topic, Partition: producer.PartitionOf(partition), Key: []byte("k"), Value: []byte(it.String() + "|")}
+	it.record = producer.Record{Topic: topic, Partition: producer.InPartition(partition), Key: []byte("k"), Value: []byte(it.String() + "|")}
 	it.key, it.value = "k", string(it.record.Value)
 	k.add(it)
 	k.sent(it, k.p.Send(k.t.Context(), &it.record, nil))
@@ -164,7 +164,7 @@ func (w *world) fill(it *item, d draws) {
 		it.record.Key = fmt.Appendf(nil, "key-%d", d.IntN(6))
 	}
 	if d.oneIn(4) {
-		it.record.Partition = producer.PartitionOf(d.Int32N(w.plan.topics[name]))
+		it.record.Partition = producer.InPartition(d.Int32N(w.plan.topics[name]))
 	}
 	if d.oneIn(10) {
 		it.record.Headers = []producer.Header{{Key: "h", Value: []byte(it.String())}}
@@ -300,7 +300,7 @@ func (k *worker) cancelAll() {
 		if i > 0 {
 			it.record.Topic, it.record.Partition = items[0].record.Topic, items[0].record.Partition
 		} else if _, named := it.record.Partition.Number(); !named {
-			it.record.Partition = producer.PartitionOf(0)
+			it.record.Partition = producer.InPartition(0)
 		}
 		items[i] = it
 		k.sent(it, k.p.TrySend(&it.record, k.callback(it)))

@@ -140,7 +140,7 @@ func (f *floor) write() error {
 	f.next = (f.next + 1) % f.partitions
 	f.header = protocol.AppendRequestHeader(append(f.header[:0], 0, 0, 0, 0), protocol.Produce, floorVersion, 0, "floor")
 	var err error
-	if f.header, f.pieces, err = f.request.AppendFrames(f.header, f.pieces[:0], floorVersion); err != nil {
+	if f.header, f.pieces, err = f.request.AppendVectored(f.header, f.pieces[:0], floorVersion); err != nil {
 		return err
 	}
 	size := -4

@@ -66,7 +66,7 @@ func (s *samsaSender) Send(m Message, at int64, i int) {
 		s.record.Topic = m.Topic
 	}
 	if m.Partition > 0 {
-		s.record.Partition = producer.PartitionOf(m.Partition - 1)
+		s.record.Partition = producer.InPartition(m.Partition - 1)
 	}
 	callback := s.shared
 	if at >= 0 {

@@ -22,7 +22,7 @@ func TestEverythingIsTakenAndCounted(t *testing.T) {
 	require.NoError(t, err)
 	ctx := t.Context()
 	for part := range int32(3) {
-		m, err := p.Send(ctx, &producer.Record{Topic: Topic(3), Partition: producer.PartitionOf(part), Value: []byte("x")}, nil).Get(ctx)
+		m, err := p.Send(ctx, &producer.Record{Topic: Topic(3), Partition: producer.InPartition(part), Value: []byte("x")}, nil).Get(ctx)
 		require.NoError(t, err)
 		require.Equal(t, part, m.Partition)
 	}
@@ -41,7 +41,7 @@ func TestTheLeaderOfAMovingTopicMovesBeforeEachBatchButTheFirst(t *testing.T) {
 	require.NoError(t, err)
 	ctx := t.Context()
 	for range 4 {
-		_, err := p.Send(ctx, &producer.Record{Topic: MovingTopic(3), Partition: producer.PartitionOf(1)}, nil).Get(ctx)
+		_, err := p.Send(ctx, &producer.Record{Topic: MovingTopic(3), Partition: producer.InPartition(1)}, nil).Get(ctx)
 		require.NoError(t, err)
 	}
 	require.NoError(t, p.Close(context.WithoutCancel(ctx)))

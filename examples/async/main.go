@@ -126,8 +126,8 @@ func inSlices(ctx context.Context, p *producer.Producer, topic string, count int
 
 // canceled withdraws a record while its batch waits for linger.ms. The other record of the batch stays.
 func canceled(ctx context.Context, p *producer.Producer, topic string, out io.Writer) error {
-	first := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.PartitionOf(0), Value: []byte("withdrawn")}, nil)
-	second := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.PartitionOf(0), Value: []byte("stays")}, nil)
+	first := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.InPartition(0), Value: []byte("withdrawn")}, nil)
+	second := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.InPartition(0), Value: []byte("stays")}, nil)
 	withdrawn := first.Cancel() // false if the batch was sent meanwhile
 	_, outcome := first.Get(ctx)
 	metadata, err := second.Get(ctx)

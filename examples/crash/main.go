@@ -306,7 +306,7 @@ func sendUntilDeath(text string) error {
 	for number := 0; ; number++ {
 		partition := int32(number % len(partitions))
 		fmt.Println(noteSent, number, partition)
-		record := producer.Record{Topic: t.topic, Partition: producer.PartitionOf(partition), Value: fmt.Appendf(nil, "%d", number)}
+		record := producer.Record{Topic: t.topic, Partition: producer.InPartition(partition), Value: fmt.Appendf(nil, "%d", number)}
 		p.Send(ctx, &record, func(_ producer.RecordMetadata, err error) {
 			if err != nil {
 				select {

@@ -169,7 +169,7 @@ func TestAShutdownThatCannotDeliverSaysHowManyRecordsAreLeft(t *testing.T) {
 	err := <-f.ended
 	var failed *producer.CloseError
 	require.ErrorAs(t, err, &failed)
-	require.Equal(t, 1, failed.Left)
+	require.Equal(t, 1, failed.Undelivered)
 	require.Equal(t, 1, failed.MaybeWritten)
 }
 

@@ -95,12 +95,12 @@ func load(ctx context.Context, file, bootstrap, topic string, out io.Writer) (er
 	}
 	fmt.Fprintf(out, "The configuration: acks %v, idempotence %t, linger %v, batches of %d bytes, compression %v\n",
 		cfg.Acks, cfg.EnableIdempotence, cfg.Linger, cfg.BatchSize, cfg.Compression)
-	for _, notice := range cfg.Notices() { // New logs the notices, too
+	for _, notice := range cfg.Warnings() { // New logs the notices, too
 		fmt.Fprintln(out, "Notice:", notice)
 	}
 	if bootstrap != "" {
-		fmt.Fprintf(out, "Servers: %s in the file, replaced by %s (-bootstrap)\n", strings.Join(cfg.Servers, ", "), bootstrap)
-		cfg.Servers = strings.Split(bootstrap, ",")
+		fmt.Fprintf(out, "BootstrapServers: %s in the file, replaced by %s (-bootstrap)\n", strings.Join(cfg.BootstrapServers, ", "), bootstrap)
+		cfg.BootstrapServers = strings.Split(bootstrap, ",")
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	p, err := producer.New(cfg)

@@ -192,7 +192,7 @@ func TestReadmeFakesASender(t *testing.T) {
 		}
 	}
 	_, err := producer.Future{}.Get(t.Context())
-	require.ErrorIs(t, err, producer.ErrNoRecord)
+	require.ErrorIs(t, err, producer.ErrNilRecord)
 }
 
 func TestReadmeShutsDown(t *testing.T) {
@@ -225,7 +225,7 @@ func TestReadmeIsTunedForThroughput(t *testing.T) {
 	cfg.MaxRequestSize = 16 << 20      // for batches of several partitions
 	cfg.MaxInFlight = 2                // larger requests; to brokers that are far away leave the default
 	// end
-	require.Empty(t, cfg.Notices())
+	require.Empty(t, cfg.Warnings())
 	p, err := producer.New(cfg)
 	require.NoError(t, err)
 	for range 3000 {
@@ -245,14 +245,14 @@ func TestReadmeLoadsProperties(t *testing.T) {
 	if err != nil {
 		log.Fatal(err) // every problem of the file, with file and line
 	}
-	for _, notice := range cfg.Notices() {
+	for _, notice := range cfg.Warnings() {
 		log.Print(notice) // here: key.serializer has no effect in Go
 	}
 	// end
 	require.Equal(t, producer.CompressionZstd, cfg.Compression)
 	require.Equal(t, 20*time.Millisecond, cfg.Linger)
-	require.Len(t, cfg.Notices(), 1)
-	require.Contains(t, cfg.Notices()[0], "key.serializer")
+	require.Len(t, cfg.Warnings(), 1)
+	require.Contains(t, cfg.Warnings()[0], "key.serializer")
 }
 
 func TestReadmeChoosesAProfile(t *testing.T) {

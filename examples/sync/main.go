@@ -111,7 +111,7 @@ func failures(ctx context.Context, p *producer.Producer, topic string, out io.Wr
 		want   error
 	}{
 		{"a record larger than max.request.size", ctx, producer.Record{Topic: topic, Value: make([]byte, 2<<20)}, producer.ErrRecordTooLarge},
-		{"a partition that the topic does not have", ctx, producer.Record{Topic: topic, Partition: producer.PartitionOf(999)}, producer.ErrInvalidPartition},
+		{"a partition that the topic does not have", ctx, producer.Record{Topic: topic, Partition: producer.InPartition(999)}, producer.ErrInvalidPartition},
 		{"an illegal topic name", ctx, producer.Record{Topic: "no spaces, please"}, producer.ErrInvalidTopic},
 		{"a context that has ended", ended, producer.Record{Topic: topic}, context.Canceled},
 	}

@@ -94,7 +94,7 @@ func TestTheChangesInOrderMakeTheSnapshot(t *testing.T) {
 				name := fmt.Sprint("t", i)
 				known(t, c, name)
 				for epoch := range int32(50) {
-					c.Hint("", []LeaderHint{hintOf(name, epoch%3, epoch%2+1, epoch+1)}, nil)
+					c.ApplyLeaderHints("", []LeaderHint{hintOf(name, epoch%3, epoch%2+1, epoch+1)}, nil)
 					time.Sleep(time.Duration(i+1) * time.Microsecond)
 				}
 			})

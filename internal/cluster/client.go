@@ -219,8 +219,8 @@ func (c *Client) unknownYet(e *entry, reason error) *TopicError {
 	return err
 }
 
-// TopicNow returns a topic if it is known. Else it starts to ask for it, and says why it is not there yet.
-func (c *Client) TopicNow(name string) (*Topic, error) {
+// TryTopic returns a topic if it is known. Else it starts to ask for it, and says why it is not there yet.
+func (c *Client) TryTopic(name string) (*Topic, error) {
 	now := time.Now()
 	if t := c.Snapshot().Topic(name); t != nil {
 		t.Touch(now)

@@ -31,7 +31,7 @@ func TestATopicIsAskedForWhenItIsNeededAndKnownAtOnceAfterwards(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, "b:2", leader.Address())
 		took(t, 0, func() { require.Same(t, topic, known(t, c, "orders")) })
-		now, err := c.TopicNow("orders")
+		now, err := c.TryTopic("orders")
 		require.NoError(t, err)
 		require.Same(t, topic, now)
 		require.Len(t, w.requests(), 1)
@@ -139,7 +139,7 @@ func TestANewTopicDoesNotWaitForTheBackoffOfOthers(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("there", 1, 0, 1))
 	run(t, w, nil, func(t *testing.T, c *Client) {
-		_, err := c.TopicNow("nowhere")
+		_, err := c.TryTopic("nowhere")
 		require.ErrorIs(t, err, ErrPending)
 		time.Sleep(10 * time.Second)
 		took(t, 0, func() { known(t, c, "there") })
@@ -149,7 +149,7 @@ func TestANewTopicDoesNotWaitForTheBackoffOfOthers(t *testing.T) {
 func TestATopicNobodyWaitsForIsAskedForOnlyAWhile(t *testing.T) {
 	w := newWorld()
 	run(t, w, nil, func(t *testing.T, c *Client) {
-		_, err := c.TopicNow("nowhere")
+		_, err := c.TryTopic("nowhere")
 		require.ErrorIs(t, err, ErrPending)
 		time.Sleep(40 * time.Second)
 		require.NotEmpty(t, w.requests())
@@ -165,11 +165,11 @@ func TestTopicNowStartsTheFetchAndALaterOneWorks(t *testing.T) {
 	w.topics(topicOf("orders", 1, 0, 1))
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		took(t, 0, func() {
-			_, err := c.TopicNow("orders")
+			_, err := c.TryTopic("orders")
 			require.ErrorIs(t, err, ErrPending)
 		})
 		synctest.Wait()
-		_, err := c.TopicNow("orders")
+		_, err := c.TryTopic("orders")
 		require.NoError(t, err)
 	})
 }
@@ -183,7 +183,7 @@ func TestAnErrorThatWaitingDoesNotCureFailsAtOnce(t *testing.T) {
 				took(t, 0, func() {
 					_, err := c.Topic(within(t, time.Minute), "secret")
 					require.ErrorIs(t, err, &protocol.Error{Code: code})
-					_, err = c.TopicNow("secret")
+					_, err = c.TryTopic("secret")
 					require.ErrorIs(t, err, &protocol.Error{Code: code})
 					_, err = c.Topic(within(t, time.Minute), "secret")
 					require.ErrorIs(t, err, &protocol.Error{Code: code})
@@ -204,7 +204,7 @@ func TestANameThatNoRequestCanCarryIsRefusedHere(t *testing.T) {
 		for _, name := range []string{"", string(make([]byte, 250))} {
 			_, err := c.Topic(t.Context(), name)
 			require.ErrorIs(t, err, &protocol.Error{Code: protocol.InvalidTopicException})
-			_, err = c.TopicNow(name)
+			_, err = c.TryTopic(name)
 			require.ErrorIs(t, err, &protocol.Error{Code: protocol.InvalidTopicException})
 		}
 		synctest.Wait()
@@ -300,8 +300,8 @@ func TestEverySnapshotIsToldAndNeverUnderALock(t *testing.T) {
 			mu.Unlock()
 			// All of these take the lock.
 			c.Refresh()
-			_, _ = c.TopicNow("a")
-			c.Hint("", nil, nil)
+			_, _ = c.TryTopic("a")
+			c.ApplyLeaderHints("", nil, nil)
 			c.OnChange(func(*Change) {})
 		})
 		known(t, c, "a")
@@ -333,7 +333,7 @@ func TestCloseWakesEverybodyWhoWaits(t *testing.T) {
 		c.Close()
 		c.Close()
 		wg.Wait()
-		_, err := c.TopicNow("x")
+		_, err := c.TryTopic("x")
 		require.ErrorIs(t, err, ErrClosed)
 		_, err = c.Topic(t.Context(), "x")
 		require.ErrorIs(t, err, ErrClosed)

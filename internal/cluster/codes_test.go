@@ -73,7 +73,7 @@ func TestEachCodeOfAKnownTopic(t *testing.T) {
 			final, absent := slices.Contains(mustBeFinal, code), slices.Contains(mustBeAbsent, code)
 			if final {
 				require.Nil(t, c.Snapshot().Topic("a"))
-				_, err := c.TopicNow("a")
+				_, err := c.TryTopic("a")
 				require.ErrorIs(t, err, &protocol.Error{Code: code})
 				require.NotErrorIs(t, err, ErrPending)
 			}

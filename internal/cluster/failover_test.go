@@ -96,7 +96,7 @@ func TestTheErrorSaysWhatEachServerDid(t *testing.T) {
 			require.ErrorContains(t, err, want)
 			require.Equal(t, want[:3], unreachable.Servers[i].Address, "in the order of the list")
 		}
-		_, err = c.TopicNow("orders")
+		_, err = c.TryTopic("orders")
 		require.ErrorIs(t, err, ErrPending)
 		require.ErrorContains(t, err, "a:1: connection refused")
 		_, err = c.Topic(within(t, 10*time.Second), "orders")
@@ -384,7 +384,7 @@ func TestATopicThatMayNotBeWrittenAnyMoreLeavesTheSnapshot(t *testing.T) {
 		w.topics(refusedTopic("a", protocol.TopicAuthorizationFailed))
 		c.Refresh()
 		synctest.Wait()
-		_, err := c.TopicNow("a")
+		_, err := c.TryTopic("a")
 		require.ErrorIs(t, err, &protocol.Error{Code: protocol.TopicAuthorizationFailed})
 		w.topics(topicOf("a", 1, 0, 1))
 		time.Sleep(time.Second)

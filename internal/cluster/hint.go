@@ -20,7 +20,7 @@ type LeaderHint struct {
 // partitions that the snapshot does not have, leaders that are neither brokers nor among the endpoints, and topics that were deleted and
 // created again since. clusterID is the cluster id of the broker that responded, empty where the broker did not report one. Hint
 // ignores responses from another cluster than the snapshot's.
-func (c *Client) Hint(clusterID string, hints []LeaderHint, endpoints []Broker) {
+func (c *Client) ApplyLeaderHints(clusterID string, hints []LeaderHint, endpoints []Broker) {
 	c.mu.Lock()
 	if change := c.Snapshot().hinted(clusterID, hints, endpoints); change != nil {
 		c.publish(change)

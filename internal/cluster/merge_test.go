@@ -264,7 +264,7 @@ func TestAHintIsToldAtOnce(t *testing.T) {
 		told := make(chan *Snapshot, 1)
 		c.OnChange(func(change *Change) { told <- change.Snapshot })
 		took(t, 0, func() {
-			c.Hint("", []LeaderHint{hintOf("a", 0, 3, 1)}, nil)
+			c.ApplyLeaderHints("", []LeaderHint{hintOf("a", 0, 3, 1)}, nil)
 			require.Same(t, <-told, c.Snapshot())
 		})
 		leader, ok := c.Snapshot().Leader("a", 0)

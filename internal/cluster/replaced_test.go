@@ -224,9 +224,9 @@ func TestHintsOfAnotherClusterAreIgnored(t *testing.T) {
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
 		before := c.Snapshot()
-		c.Hint("another cluster", hints, nil)
+		c.ApplyLeaderHints("another cluster", hints, nil)
 		require.Same(t, before, c.Snapshot())
-		c.Hint("the cluster", hints, nil)
+		c.ApplyLeaderHints("the cluster", hints, nil)
 		require.Equal(t, []int32{2}, leaders(c.Snapshot()))
 	})
 }
@@ -318,8 +318,8 @@ func TestAClusterThatAlternatesIsFollowedWithABackoff(t *testing.T) {
 							t.Errorf("%s of %v in a snapshot of %s", name, topic.ID, s.ClusterID)
 						}
 					}
-					_, _ = c.TopicNow("a")
-					_, _ = c.TopicNow("b")
+					_, _ = c.TryTopic("a")
+					_, _ = c.TryTopic("b")
 					ask(c)
 				})
 				known(t, c, "a")
@@ -354,8 +354,8 @@ func TestAClusterIDThatChangesOverOneConnectionIsFollowedWithABackoff(t *testing
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
 		c.OnChange(func(*Change) {
-			_, _ = c.TopicNow("a")
-			_, _ = c.TopicNow("b")
+			_, _ = c.TryTopic("a")
+			_, _ = c.TryTopic("b")
 			c.Refresh()
 		})
 		w.requests()

@@ -60,7 +60,7 @@ func (c *scaled) change() {
 // hint takes in that one partition has another leader.
 func (c *scaled) hint() {
 	c.epoch++
-	c.Hint("", []LeaderHint{hintOf("topic-7", 3, int32(c.epoch%3+1), int32(c.epoch))}, nil)
+	c.ApplyLeaderHints("", []LeaderHint{hintOf("topic-7", 3, int32(c.epoch%3+1), int32(c.epoch))}, nil)
 }
 
 // use wants a new topic, and takes in that it exists.

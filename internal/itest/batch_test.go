@@ -158,7 +158,7 @@ func TestFranzGosBatchesAreRead(t *testing.T) {
 				b, rest, err := record.ReadBatch(batch, compress.Decompress, 0)
 				require.NoError(t, err)
 				require.Empty(t, rest)
-				require.NoError(t, b.CheckProduced())
+				require.NoError(t, b.ValidateProduced())
 				if b.Header.Codec() == int8(codec) {
 					compressed++
 				}

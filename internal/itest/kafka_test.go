@@ -184,7 +184,7 @@ func (c *cell) send(ctx context.Context, t *testing.T, servers []string) {
 			out.Timestamp = time.UnixMilli(r.Timestamp)
 		}
 		if i%5 == 0 {
-			out.Partition = producer.PartitionOf(int32(i % matrixPartitions))
+			out.Partition = producer.InPartition(int32(i % matrixPartitions))
 		}
 		futures = append(futures, p.Send(ctx, out, func(md producer.RecordMetadata, err error) {
 			if err == nil {

@@ -95,7 +95,7 @@ func settleInitProducerID(m ours, version int16) {
 func eachVersion(t *testing.T, test func(t *testing.T, p pair, version int16, seed uint64)) {
 	t.Helper()
 	for i, p := range pairs() {
-		versions := protocol.Supported(p.ours().Key())
+		versions := protocol.SupportedVersions(p.ours().Key())
 		require.LessOrEqual(t, versions.Max, p.theirs().MaxVersion())
 		for version := versions.Min; version <= versions.Max; version++ {
 			t.Run(fmt.Sprintf("%s/%d", p.name, version), func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestOurMessagesAreEncodedAsKmsgEncodesThem(t *testing.T) {
 // requireFrames checks that the vectored form has the same bytes, and the sizes that were foretold.
 func requireFrames(t *testing.T, req *protocol.ProduceRequest, version int16, want []byte) {
 	t.Helper()
-	header, total := req.FramesSize(version)
-	hdr, bufs, err := req.AppendFrames(make([]byte, 0, header), nil, version)
+	header, total := req.EncodedSize(version)
+	hdr, bufs, err := req.AppendVectored(make([]byte, 0, header), nil, version)
 	require.NoError(t, err)
 	requireSameBytes(t, want, bytes.Join(bufs, nil))
 	require.Len(t, hdr, header)
@@ -200,7 +200,7 @@ func settleKmsg(k theirs, version int16) {
 }
 
 func TestUnsupportedVersionAnswerIsReadInVersion0(t *testing.T) {
-	for version := int16(0); version <= protocol.Supported(protocol.ApiVersions).Max; version++ {
+	for version := int16(0); version <= protocol.SupportedVersions(protocol.ApiVersions).Max; version++ {
 		k := kmsg.NewPtrApiVersionsResponse()
 		k.ErrorCode = int16(protocol.UnsupportedVersion)
 		k.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: 18, MinVersion: 0, MaxVersion: 2}}
@@ -221,7 +221,7 @@ func TestRequestHeadersAreThoseOfKmsg(t *testing.T) {
 				continue
 			}
 			key := p.ours().Key()
-			for version := protocol.Supported(key).Min; version <= protocol.Supported(key).Max; version++ {
+			for version := protocol.SupportedVersions(key).Min; version <= protocol.SupportedVersions(key).Max; version++ {
 				req.SetVersion(version)
 				frame := formatter.AppendRequest(nil, req, -7)
 				header := protocol.AppendRequestHeader(nil, key, version, -7, client)

@@ -64,7 +64,7 @@ func sendEach(ctx context.Context, t *testing.T, p *producer.Producer, who strin
 	t.Helper()
 	for i := range n {
 		value := fmt.Sprintf("%s %d", who, i)
-		_, err := p.Send(ctx, &producer.Record{Topic: "t", Partition: producer.PartitionOf(int32(i % 2)), Value: []byte(value)}, nil).Get(ctx)
+		_, err := p.Send(ctx, &producer.Record{Topic: "t", Partition: producer.InPartition(int32(i % 2)), Value: []byte(value)}, nil).Get(ctx)
 		switch {
 		case err == nil:
 			o.acked = append(o.acked, value)

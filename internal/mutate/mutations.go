@@ -63,7 +63,7 @@ var mutations = []mutation{
 		right: "\tif p.followed {\n\t\treturn false\n\t}\n", wrong: "\tif !p.awaiting {\n\t\treturn true\n\t}\n",
 	}, {
 		name: "an error that follows a write is certain", file: answers, by: "core",
-		right: "if a.code.WrittenWith(l.cfg.acks) == protocol.MaybeWritten {", wrong: "if false {",
+		right: "if a.code.WriteOutcomeWith(l.cfg.acks) == protocol.MaybeWritten {", wrong: "if false {",
 	}, {
 		name: "the sequence of a request that left is given back", file: answers, by: "core",
 		right: "if p.tries == 0 && l.cfg.idempotent {", wrong: "if l.cfg.idempotent {",
@@ -102,7 +102,7 @@ var mutations = []mutation{
 		right: "\t\tc.summed = false\n", wrong: "",
 	}, {
 		name: "a buffer is reused early", file: "accumulator/batch.go", by: "whole", daily: true,
-		right: "func (b *Batch) Hold() { b.holds.Add(1) }", wrong: "func (b *Batch) Hold() {}",
+		right: "func (b *Batch) Retain() { b.holds.Add(1) }", wrong: "func (b *Batch) Retain() {}",
 	}, {
 		name: "the neighbours of a blamed record are forgotten", file: "sender/packing.go", by: "whole",
 		right: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); rest != nil {\n", wrong: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); false {\n",

@@ -185,7 +185,7 @@ func (c *Cluster) parse(k *conn, h protocol.RequestHeader, body []byte) (protoco
 		}
 		return nil, nil
 	}
-	if !there || h.Version < max(spoken.Min, protocol.Supported(h.Key).Min) || h.Version > spoken.Max {
+	if !there || h.Version < max(spoken.Min, protocol.SupportedVersions(h.Key).Min) || h.Version > spoken.Max {
 		c.violation("%s: %s version %d, which the broker does not speak", k, h.Key, h.Version)
 		return nil, errClose
 	}
@@ -231,7 +231,7 @@ func (p *Part) read(version int16) {
 	batch, rest, err := record.ReadBatch(p.Raw, compress.Decompress, 0)
 	if err == nil {
 		p.Batch = batch
-		err = batch.CheckProduced()
+		err = batch.ValidateProduced()
 	}
 	switch {
 	case errors.Is(err, record.ErrChecksum), errors.Is(err, record.ErrIncomplete):
@@ -344,7 +344,7 @@ func (s *seen) settle(answer *protocol.ProduceResponse) {
 				name = partName{id: t.ID, index: r.Index}
 			}
 			for _, p := range parts[name] {
-				if p.claim != nil && r.ErrorCode.WrittenWith(s.Acks) == protocol.NotWritten {
+				if p.claim != nil && r.ErrorCode.WriteOutcomeWith(s.Acks) == protocol.NotWritten {
 					p.claim.open--
 					p.claim = nil
 				}

@@ -56,10 +56,10 @@ func (w *rest) stopLocked() {
 }
 
 // Roomy tells up to how many bytes a request may have so that writing it cannot block while nothing is in flight.
-func (c *Conn) Roomy() int { return int(c.roomy) }
+func (c *Conn) UnblockedWriteLimit() int { return int(c.roomy) }
 
 // Await reads answers until awaited is closed, if nobody else reads. It may return before: the caller waits for awaited in any case.
-func (c *Conn) Await(awaited <-chan struct{}) {
+func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	c.mu.Lock()
 	r := c.rest.takeLocked()
 	if r == nil {

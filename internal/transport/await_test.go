@@ -18,7 +18,7 @@ import (
 func awaitedCall(body string) (one *Call, ended chan struct{}, result *outcome) {
 	one, _ = call(body)
 	ended, result = make(chan struct{}), new(outcome)
-	one.Awaited = true
+	one.ReadInline = true
 	one.Done = func(body []byte, err error) {
 		*result = outcome{string(body), err, time.Now()}
 		close(ended)
@@ -30,7 +30,7 @@ func awaitedCall(body string) (one *Call, ended chan struct{}, result *outcome) 
 func ask(c *Conn, body string) outcome {
 	one, ended, result := awaitedCall(body)
 	if c.Send(one) == nil {
-		c.Await(ended)
+		c.ReadUntil(ended)
 	}
 	<-ended
 	return *result
@@ -94,7 +94,7 @@ func TestWhoAwaitsReadsByItself(t *testing.T) {
 			done(body, err)
 		}
 		require.NoError(t, c.Send(one))
-		c.Await(ended)
+		c.ReadUntil(ended)
 		require.True(t, isClosed(ended))
 		require.Contains(t, where, mine)
 		require.True(t, c.rests())
@@ -166,7 +166,7 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 		began := time.Now()
 		one, ended, result := awaitedCall("slow")
 		require.NoError(t, c.Send(one))
-		c.Await(ended)
+		c.ReadUntil(ended)
 		require.LessOrEqual(t, time.Since(began), patience)
 		require.False(t, isClosed(ended))
 		<-ended
@@ -232,12 +232,12 @@ func TestAwaitEndsWhenWhatItWaitsForHappensWithoutAnAnswer(t *testing.T) {
 
 		after.Store(int64(time.Minute / 10))
 		one, done := call("y")
-		one.Awaited = true
+		one.ReadInline = true
 		elsewhere := make(chan struct{})
 		time.AfterFunc(patience/2, func() { close(elsewhere) })
 		require.NoError(t, c.Send(one))
 		began := time.Now()
-		c.Await(elsewhere)
+		c.ReadUntil(elsewhere)
 		require.LessOrEqual(t, time.Since(began), patience)
 		require.Equal(t, "y", (<-done).body)
 
@@ -247,7 +247,7 @@ func TestAwaitEndsWhenWhatItWaitsForHappensWithoutAnAnswer(t *testing.T) {
 		after.Store(0)
 		require.NoError(t, settled(c, "z").err)
 		require.True(t, c.rests())
-		c.Await(happened)
+		c.ReadUntil(happened)
 		require.True(t, c.rests(), "there was nothing to read")
 	})
 }
@@ -270,7 +270,7 @@ func TestOthersAnswersComeWhileOneAwaits(t *testing.T) {
 			})
 		}
 		require.NoError(t, c.Send(one))
-		c.Await(ended)
+		c.ReadUntil(ended)
 		require.True(t, isClosed(ended))
 		require.Equal(t, "first", result.body)
 		wait.Wait()
@@ -293,7 +293,7 @@ func TestCloseBetweenSendAndAwaitFailsTheCallOnce(t *testing.T) {
 		require.NoError(t, c.Send(one))
 		require.True(t, c.rests())
 		c.Close(errors.New("enough"))
-		c.Await(ended)
+		c.ReadUntil(ended)
 		<-ended // a second Done would close it again
 		require.ErrorContains(t, result.err, "enough")
 		require.True(t, failure(t, result.err).Sent)

@@ -30,7 +30,7 @@ type Call struct {
 	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.
 	NoResponse bool
 	// Awaited: whoever sends the call waits for its answer, and calls Conn.Await as soon as Send has returned.
-	Awaited bool
+	ReadInline bool
 	// Done gets the outcome, exactly once: the answer's body (what follows the response header), or an error that is an
 	// *Error. The body is valid only during the call. Done runs on the connection's reading goroutine, inside Await, or inside Send
 	// when the write failed or no answer is due. It never runs under a lock of this package. It must not block, apart from
@@ -120,7 +120,7 @@ func (c *Conn) Version(key protocol.APIKey) (int16, error) {
 	if !ok {
 		return 0, &Error{Address: c.address, Err: c.lacks(key)}
 	}
-	version, err := protocol.Negotiate(key, broker)
+	version, err := protocol.NegotiateVersion(key, broker)
 	if err != nil {
 		return 0, &Error{Address: c.address, Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
 	}
@@ -233,7 +233,7 @@ func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Dura
 		c.arm(call.deadline)
 	}
 	var r *frameReader
-	if !call.Awaited {
+	if !call.ReadInline {
 		r = c.rest.takeLocked()
 	}
 	c.mu.Unlock()

@@ -47,7 +47,7 @@ func TestDialNegotiatesTheNewestCommonVersions(t *testing.T) {
 	require.EqualValues(t, 8, version)
 	version, err = c.Version(protocol.Metadata)
 	require.NoError(t, err)
-	require.Equal(t, protocol.Supported(protocol.Metadata).Max, version)
+	require.Equal(t, protocol.SupportedVersions(protocol.Metadata).Max, version)
 	_, err = c.Version(protocol.InitProducerID)
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "does not know InitProducerId")

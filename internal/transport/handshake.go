@@ -62,7 +62,7 @@ func fallback(resp *protocol.ApiVersionsResponse, refused int16) int16 {
 	if !ok {
 		return 0
 	}
-	version, err := protocol.Negotiate(protocol.ApiVersions, broker)
+	version, err := protocol.NegotiateVersion(protocol.ApiVersions, broker)
 	if err != nil || version >= refused {
 		return 0
 	}

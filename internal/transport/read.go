@@ -35,7 +35,7 @@ func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 			c.end(err)
 			break
 		}
-		mayRest := call.Awaited // the call may be used again when it is done
+		mayRest := call.ReadInline // the call may be used again when it is done
 		call.Done(body, nil)
 		if !c.resume(r, mayRest) {
 			return

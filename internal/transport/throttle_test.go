@@ -102,12 +102,12 @@ func TestAThrottleIsReadInAwait(t *testing.T) {
 			began := time.Now()
 			awaited := make(chan struct{})
 			tell := one.Done
-			one.Awaited, one.Done = true, func(body []byte, err error) {
+			one.ReadInline, one.Done = true, func(body []byte, err error) {
 				tell(body, err)
 				close(awaited)
 			}
 			require.NoError(t, c.Send(one))
-			c.Await(awaited)
+			c.ReadUntil(awaited)
 			<-awaited
 			require.NoError(t, (<-done).err)
 			if time.Since(began) > 0 {

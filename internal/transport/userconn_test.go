@@ -186,7 +186,7 @@ func TestAPanicOrGoexitOfADialersConnectionFailsItsCalls(t *testing.T) {
 					synctest.Wait()
 					h.arm(method, act)
 					one, done := call("x")
-					one.Awaited, one.Timeout = awaited, time.Second
+					one.ReadInline, one.Timeout = awaited, time.Second
 					if method == "end of Read" {
 						one.NoResponse = awaited // the answer cannot overtake the end
 					}
@@ -194,7 +194,7 @@ func TestAPanicOrGoexitOfADialersConnectionFailsItsCalls(t *testing.T) {
 					if awaited {
 						waited := make(chan struct{})
 						close(waited)
-						c.Await(waited)
+						c.ReadUntil(waited)
 					}
 					<-done
 					<-c.Closed()

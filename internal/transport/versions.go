@@ -46,7 +46,7 @@ func lowerVersion(version int16) int16 {
 	return newestVersion()
 }
 
-func newestVersion() int16 { return protocol.Supported(protocol.ApiVersions).Max }
+func newestVersion() int16 { return protocol.SupportedVersions(protocol.ApiVersions).Max }
 
 // of returns the version to ask an address in.
 func (m *VersionMemory) of(address string, now time.Time) int16 {
