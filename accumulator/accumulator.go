@@ -37,20 +37,20 @@ type Config struct {
 // it; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu and suspects.mu, which are leaves. No channel is touched under any
 // of them: who is to be woken is collected there, and woken when they are free.
 type Accumulator struct {
-	cfg          Config
-	maxRaw       int // bytes that a batch of several records may have before compression
-	buffers      bufferPool
-	memory       *memory
-	listener     Listener
-	acknowledges bool
-	inside       func() bool // tells whether the caller is a callback
-	refusals     refusals
-	periods      periods
-	unobserved   atomic.Int64
-	suspects     suspects
-	inUse        atomic.Int64 // the length of active
-	pace         pace
-	reason       reason
+	cfg            Config
+	maxRaw         int // bytes that a batch of several records may have before compression
+	buffers        bufferPool
+	memory         *memory
+	listener       Listener
+	acknowledges   bool
+	inside         func() bool // tells whether the caller is a callback
+	refusals       refusals
+	periods        periods
+	unobserved     atomic.Int64
+	pendingReports pendingReports
+	inUse          atomic.Int64 // the length of active
+	unsent         unsentLimiter
+	reason         reason
 
 	topicsMu sync.Mutex
 	topics   map[string]*Topic
@@ -75,8 +75,8 @@ func New(cfg Config) *Accumulator {
 		inside = l.InCallback
 	}
 	a := &Accumulator{
-		pace: pace{limit: max(paceBytes, 2*int64(cfg.BatchSize))},
-		cfg:  cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.WantsAcknowledgements(),
+		unsent: unsentLimiter{limit: max(paceBytes, 2*int64(cfg.BatchSize))},
+		cfg:    cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.WantsAcknowledgements(),
 		maxRaw: int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
 		topics: make(map[string]*Topic), active: make(map[*Partition]struct{}), lingering: make(map[*Partition]struct{}),
 	}
@@ -235,20 +235,20 @@ func (a *Accumulator) isClosed() *record.Error {
 
 // call runs the interceptors and the callback of one record. A panic of the callback is recovered and reported; the
 // interceptors' is the Listener's to recover.
-func (a *Accumulator) call(hook Callback, md *record.RecordMetadata, err *record.Error) {
-	defer a.callBack(hook, md, err) // after runtime.Goexit in an interceptor too
+func (a *Accumulator) call(callback Callback, md *record.RecordMetadata, err *record.Error) {
+	defer a.callBack(callback, md, err) // after runtime.Goexit in an interceptor too
 	if a.acknowledges {
 		a.listener.OnAcknowledgement(*md, plain(err))
 	}
 }
 
-func (a *Accumulator) callBack(hook Callback, md *record.RecordMetadata, err *record.Error) {
+func (a *Accumulator) callBack(callback Callback, md *record.RecordMetadata, err *record.Error) {
 	defer a.recovered()
 	switch {
-	case hook.One != nil:
-		hook.One(*md, plain(err))
-	case hook.All != nil:
-		(*hook.All)(hook.I, *md, plain(err))
+	case callback.One != nil:
+		callback.One(*md, plain(err))
+	case callback.All != nil:
+		(*callback.All)(callback.I, *md, plain(err))
 	}
 }
 

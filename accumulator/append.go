@@ -31,15 +31,15 @@ type AppendResult struct {
 // a batch as large as they have been: where memory is scarce, to use its crumbs would make many small batches, which are what makes
 // brokers slow and memory scarce. With one, be it of nothing, it takes what there is. What came of it is put into a: to return so large a
 // value and to copy it costs as much as to encode a small record.
-func (p *Partition) Append(r *record.Record, hook Callback, grant *int64, a *AppendResult) {
-	var then afterwards
+func (p *Partition) Append(r *record.Record, callback Callback, grant *int64, a *AppendResult) {
+	var then deferred
 	*a = AppendResult{}
 	waited := !p.mu.TryLock()
 	if waited {
 		p.mu.Lock()
 	}
-	p.crowd.count(waited)
-	p.appendLocked(r, hook, grant, a, &then)
+	p.contention.count(waited)
+	p.appendLocked(r, callback, grant, a, &then)
 	p.mu.Unlock()
 	if then.ready || then.free > 0 {
 		p.do(then)
@@ -49,14 +49,14 @@ func (p *Partition) Append(r *record.Record, hook Callback, grant *int64, a *App
 // AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done is told
 // what came of it, which is valid during the call. Both run under the lock, and must not call back. It returns how many were appended.
 func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback), done func(k int, a *AppendResult)) (appended int) {
-	var then afterwards
+	var then deferred
 	var a AppendResult
 	p.mu.Lock()
 	p.clock.free = 0 // the first of them does not share a reading with records before
 	for appended < n {
 		a = AppendResult{}
-		r, hook := pick(appended)
-		p.appendLocked(r, hook, nil, &a, &then)
+		r, callback := pick(appended)
+		p.appendLocked(r, callback, nil, &a, &then)
 		if a.Result == nil {
 			break
 		}
@@ -69,13 +69,13 @@ func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback)
 }
 
 // afterwards is what is left to do when Partition.mu is free again.
-type afterwards struct {
+type deferred struct {
 	ready   bool            // there is a batch to take
 	awaited <-chan struct{} // the caller waits for it
 	free    int64           // bytes to give back
 }
 
-func (p *Partition) do(then afterwards) {
+func (p *Partition) do(then deferred) {
 	if then.free > 0 {
 		p.acc.memory.release(&p.holder, then.free)
 	}
@@ -84,7 +84,7 @@ func (p *Partition) do(then afterwards) {
 	}
 }
 
-func (p *Partition) appendLocked(r *record.Record, hook Callback, grant *int64, a *AppendResult, then *afterwards) {
+func (p *Partition) appendLocked(r *record.Record, callback Callback, grant *int64, a *AppendResult, then *deferred) {
 	if p.closed != nil {
 		a.Err = p.closed
 		return
@@ -92,13 +92,13 @@ func (p *Partition) appendLocked(r *record.Record, hook Callback, grant *int64, 
 	shared := p.tickLocked()
 	ms, b, limit := p.timestampLocked(r), p.open, p.topic.rawLimit()
 	// A shared reading of the clock was compared with the end of the batch's time when it was made.
-	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, hook, grant, a, then) {
+	if b != nil && (!shared || !b.surelyTakes(r, limit)) && !p.takesLocked(r, ms, limit, callback, grant, a, then) {
 		if a.Shortfall > 0 {
 			return
 		}
 		b = nil
 	}
-	if b != nil && (!b.root.times.takes(ms) || !hook.empty() && !b.root.hooks.takes(b.appended, hook)) && !p.makeRoomLocked(ms, hook, grant) {
+	if b != nil && (!b.root.times.takes(ms) || !callback.empty() && !b.root.callbacks.takes(b.appended, callback)) && !p.makeRoomLocked(ms, callback, grant) {
 		b = nil
 	}
 	if b == nil {
@@ -108,14 +108,14 @@ func (p *Partition) appendLocked(r *record.Record, hook Callback, grant *int64, 
 			ms = p.timestampLocked(r)
 		}
 		size := record.RecordSize(0, 0, r.Key, r.Value, r.Headers)
-		if b = p.beginLocked(size, limit, hook, grant, a, then); b == nil {
+		if b = p.beginLocked(size, limit, callback, grant, a, then); b == nil {
 			return
 		}
-		if !hook.empty() {
-			p.makeRoomLocked(ms, hook, grant)
+		if !callback.empty() {
+			p.makeRoomLocked(ms, callback, grant)
 		}
 		b.baseTime, b.maxTime = ms, ms
-		p.untold += record.BatchHeaderSize
+		p.unreported += record.BatchHeaderSize
 	}
 	i, before := b.appended, len(b.buf)
 	b.buf = record.AppendRecord(b.buf, i, ms-b.baseTime, r.Key, r.Value, r.Headers)
@@ -125,24 +125,24 @@ func (p *Partition) appendLocked(r *record.Record, hook Callback, grant *int64, 
 		b.root.times.add(i, ms)
 		p.lastMS = ms
 	}
-	switch h := &b.root.hooks; {
-	case hook.One != nil:
-		h.addOne(i, hook.One)
-	case hook.All != nil:
-		h.addToSlice(i, hook)
+	switch h := &b.root.callbacks; {
+	case callback.One != nil:
+		h.addOne(i, callback.One)
+	case callback.All != nil:
+		h.addToSlice(i, callback)
 	}
 	p.records++
 	a.Result, a.Index = b.root, i
-	p.untold += len(b.buf) - before
+	p.unreported += len(b.buf) - before
 	if len(b.buf) >= limit {
 		p.completeLocked(then)
 		a.Complete = true
 	} else if i == 0 {
 		p.begunLocked(then)
 	}
-	if a.Complete || i == 0 || p.untold >= p.acc.cfg.BatchSize/untoldPart {
-		a.Bytes, p.untold = p.untold, 0
-		a.Contended, p.crowd.much = p.crowd.much, false
+	if a.Complete || i == 0 || p.unreported >= p.acc.cfg.BatchSize/untoldPart {
+		a.Bytes, p.unreported = p.unreported, 0
+		a.Contended, p.contention.much = p.contention.much, false
 	}
 }
 
@@ -156,18 +156,18 @@ func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
 
 // takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed. Where the batch had to grow, and
 // the caller has no grant, a tells what is missing.
-func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, hook Callback, grant *int64, a *AppendResult, then *afterwards) bool {
+func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) bool {
 	b := p.open
 	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	if n > limit || p.clock.last.After(b.until) {
 		p.completeLocked(then)
 		return false
 	}
-	return n <= cap(b.buf) || p.growLocked(n, limit, hook, grant, a, then)
+	return n <= cap(b.buf) || p.growLocked(n, limit, callback, grant, a, then)
 }
 
 // growLocked replaces the open batch's buffer by one for n bytes, if there is room for it.
-func (p *Partition) growLocked(n, limit int, hook Callback, grant *int64, a *AppendResult, then *afterwards) bool {
+func (p *Partition) growLocked(n, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) bool {
 	b := p.open
 	twice := min(2*int64(cap(b.buf)), int64(limit))
 	capacity := p.acc.capacityFor(int(max(int64(n), twice)))
@@ -175,7 +175,7 @@ func (p *Partition) growLocked(n, limit int, hook Callback, grant *int64, a *App
 	if !p.reserveLocked(int64(capacity), grant) {
 		if grant == nil {
 			// Enough for another batch too, if this one is complete by then.
-			a.Shortfall = int64(capacity) + batchBytes + hook.size()
+			a.Shortfall = int64(capacity) + batchBytes + callback.size()
 		}
 		return false
 	}
@@ -188,20 +188,20 @@ func (p *Partition) growLocked(n, limit int, hook Callback, grant *int64, a *App
 }
 
 // beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
-func (p *Partition) beginLocked(size, limit int, hook Callback, grant *int64, a *AppendResult, then *afterwards) *Batch {
+func (p *Partition) beginLocked(size, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) *Batch {
 	least := p.acc.capacityFor(size + record.BatchHeaderSize)
 	if int64(least) > p.acc.cfg.Memory {
 		a.Err = p.tooLarge(int64(least))
 		return nil
 	}
 	capacity := p.firstCapacityLocked(least, limit)
-	if need := p.acc.beginningBytes(capacity, hook); !p.reserveLocked(need, grant) {
+	if need := p.acc.beginningBytes(capacity, callback); !p.reserveLocked(need, grant) {
 		a.Shortfall = need
 		if grant == nil {
 			return nil
 		}
-		capacity = max(least, int(*grant-batchBytes-hook.size()))
-		if !p.reserveLocked(p.acc.beginningBytes(capacity, hook), grant) {
+		capacity = max(least, int(*grant-batchBytes-callback.size()))
+		if !p.reserveLocked(p.acc.beginningBytes(capacity, callback), grant) {
 			return nil
 		}
 		a.Shortfall = 0
@@ -215,7 +215,7 @@ func (p *Partition) beginLocked(size, limit int, hook Callback, grant *int64, a 
 	p.initBatch(b, p.clock.last, &both.result, capacity)
 	b.until = p.clock.last.Add(p.acc.cfg.MaxSpan)
 	b.root.unsealed = b
-	b.root.charge = p.acc.beginningBytes(capacity, hook) - int64(capacity) - int64(b.extra)
+	b.root.charge = p.acc.beginningBytes(capacity, callback) - int64(capacity) - int64(b.extra)
 	p.delivery.push(b.root)
 	p.open = b
 	if p.expect = p.lastCount; capacity < p.lastBytes {

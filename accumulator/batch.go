@@ -82,8 +82,8 @@ func (b *Batch) end() {
 	b.MarkSent()
 }
 
-// forcedBuffer returns a buffer of that capacity which counts in buffer.memory, whether there is room or not.
-func (p *Partition) forcedBuffer(capacity int) *[]byte {
+// bufferOverLimit returns a buffer of that capacity which counts in buffer.memory, whether there is room or not.
+func (p *Partition) bufferOverLimit(capacity int) *[]byte {
 	p.acc.memory.force(&p.holder, int64(capacity))
 	return p.acc.buffers.get(capacity)
 }
@@ -107,7 +107,7 @@ func (b *Batch) use(box *[]byte, buf []byte) {
 func (b *Batch) seal() {
 	b.Count = b.appended
 	if b.root.dropped != nil {
-		b.leaveOut()
+		b.compact()
 	}
 	b.root.mu.Lock()
 	b.root.remaining = b.Count
@@ -127,10 +127,10 @@ func (b *Batch) putHeader(codec int8) {
 	h.Put(b.buf)
 }
 
-// leaveOut copies the records that were not cancelled into another buffer and numbers them anew.
-func (b *Batch) leaveOut() {
+// compact copies the records that were not cancelled into another buffer and numbers them anew.
+func (b *Batch) compact() {
 	src := b.buf[record.BatchHeaderSize:]
-	box := b.part.forcedBuffer(cap(*b.box))
+	box := b.part.bufferOverLimit(cap(*b.box))
 	kept := Batch{box: box, buf: (*box)[:record.BatchHeaderSize], baseTime: b.baseTime}
 	for i := int32(0); len(src) > 0; i++ {
 		raw, rest, err := record.NextRaw(src)
@@ -180,7 +180,7 @@ func compressRoom(n int) int { return bufferSize(n + n/6 + 256) }
 // batch larger, it stays as it is: that is fewer bytes for everybody. It runs on a worker, outside every lock.
 func (b *Batch) Compress() error {
 	p, c := b.part, b.part.acc.cfg.Compressor
-	box := p.forcedBuffer(compressRoom(len(b.buf)))
+	box := p.bufferOverLimit(compressRoom(len(b.buf)))
 	out, err := c.Compress((*box)[:record.BatchHeaderSize], b.buf[record.BatchHeaderSize:])
 	if err != nil {
 		p.giveBack(box)
@@ -189,7 +189,7 @@ func (b *Batch) Compress() error {
 	p.topic.observe(b.raw, len(out)-record.BatchHeaderSize)
 	if len(out) < len(b.buf) {
 		// The room for the worst case is much more than what is kept, perhaps for minutes.
-		final := p.forcedBuffer(p.acc.capacityFor(len(out)))
+		final := p.bufferOverLimit(p.acc.capacityFor(len(out)))
 		b.use(final, append(*final, out...))
 		b.putHeader(int8(c.Codec()))
 	}

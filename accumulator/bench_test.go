@@ -15,9 +15,9 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	callback := func(record.RecordMetadata, error) {}
 	for _, c := range []struct {
-		name string
-		cfg  Config
-		hook Callback
+		name     string
+		cfg      Config
+		callback Callback
 	}{
 		{"16KiB", Config{}, Callback{}},
 		{"1MB", Config{BatchSize: 1_000_000}, Callback{}},
@@ -29,7 +29,7 @@ func BenchmarkAppend(b *testing.B) {
 			r := &record.Record{Value: make([]byte, 100)}
 			b.ReportAllocs()
 			for b.Loop() {
-				for add(p, r, c.hook, nil).Result == nil {
+				for add(p, r, c.callback, nil).Result == nil {
 					waitForRoom(b, p)
 				}
 			}
@@ -146,7 +146,7 @@ func fullBatch(tb testing.TB, codec compress.Codec) (b *Batch, raw []byte) {
 func sealAgain(tb testing.TB, b *Batch, raw []byte) {
 	p := b.part
 	if len(b.buf) != len(raw) {
-		box := p.forcedBuffer(p.acc.capacityFor(len(raw)))
+		box := p.bufferOverLimit(p.acc.capacityFor(len(raw)))
 		b.use(box, append(*box, raw...))
 	}
 	b.seal()

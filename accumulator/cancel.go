@@ -53,7 +53,7 @@ func (p *Partition) cancelLocked(r *Result, i int32) (c cancellation, ok bool) {
 		return c, false
 	}
 	c.woken = r.drop(i)
-	called := r.hooks.drop(i)
+	called := r.callbacks.drop(i)
 	if c.calls = called || p.acc.acknowledges; c.calls {
 		r.cancelling++
 	}
@@ -119,29 +119,29 @@ func (p *Partition) deliverCanceled() {
 			go p.runCanceled() // a callback has ended its goroutine with runtime.Goexit
 		}
 	}()
-	for one, hook, ok := p.nextCanceled(); ok; one, hook, ok = p.nextCanceled() {
-		p.callCanceled(one, hook)
+	for one, callback, ok := p.nextCanceled(); ok; one, callback, ok = p.nextCanceled() {
+		p.callCanceled(one, callback)
 	}
 	returned = true
 }
 
 // nextCanceled takes the oldest record off the queue. Without one the goroutine's work is done.
-func (p *Partition) nextCanceled() (one canceled, hook Callback, ok bool) {
+func (p *Partition) nextCanceled() (one canceled, callback Callback, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cancels.running = p.cancels.queue.Len() > 0
 	if !p.cancels.running {
-		return one, hook, false
+		return one, callback, false
 	}
 	p.cancels.current = 1
 	one = p.cancels.queue.Pop()
-	return one, one.result.hooks.take(one.index), true
+	return one, one.result.callbacks.take(one.index), true
 }
 
-func (p *Partition) callCanceled(one canceled, hook Callback) {
+func (p *Partition) callCanceled(one canceled, callback Callback) {
 	defer p.endCanceled(one.result)
 	md, err := one.result.get(one.index)
-	p.acc.call(hook, &md, err)
+	p.acc.call(callback, &md, err)
 }
 
 // endCanceled notes that the callback of a cancelled record of r has returned.

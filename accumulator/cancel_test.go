@@ -31,7 +31,7 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			a := newTest(Config{Listener: s, Linger: time.Hour})
 			p := a.Topic("t").Partition(0)
 			var l log
-			f := put(t, p, "mine", l.hook("mine"))
+			f := put(t, p, "mine", l.callback("mine"))
 			done := f.Result.Done(f.Index)
 			neighbour := put(t, p, "neighbour")
 			if complete {
@@ -231,7 +231,7 @@ func TestCancelInsideACallbackWorks(t *testing.T) {
 			l.add("second " + outcomeText(md, err))
 			l.add(fmt.Sprint("third: ", cancelOf(third)))
 		}})
-		third = put(t, p, "third", l.hook("third"))
+		third = put(t, p, "third", l.callback("third"))
 		p.Settle(take(t, p), acked(0))
 		synctest.Wait()
 		require.False(t, cancelOf(first))
@@ -314,8 +314,8 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 		var l log
 		var all []AppendResult
 		for i := range 5 {
-			hook := Callback{I: 10 + i, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
-			all = append(all, put(t, p, "x", hook))
+			callback := Callback{I: 10 + i, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
+			all = append(all, put(t, p, "x", callback))
 		}
 		require.True(t, cancelOf(all[2]))
 		synctest.Wait()
@@ -414,9 +414,9 @@ func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
 		var l log
-		first := put(t, p, "first", l.hook("first"))
+		first := put(t, p, "first", l.callback("first"))
 		emptied := put(t, p, "emptied", Callback{One: func(record.RecordMetadata, error) { <-hold; l.add("emptied") }})
-		last := put(t, p, "last", l.hook("last"))
+		last := put(t, p, "last", l.callback("last"))
 		require.True(t, cancelOf(emptied))
 		synctest.Wait()
 		flushed := make(chan error, 1)

@@ -35,10 +35,10 @@ func (a *Accumulator) descriptionBytes(capacity int) int64 {
 	return max(0, min(batchBytes, a.cfg.Memory-int64(capacity)))
 }
 
-// beginningBytes returns how much a batch counts that begins with a buffer of that capacity, and with a record that has this hook.
-func (a *Accumulator) beginningBytes(capacity int, hook Callback) int64 {
+// beginningBytes returns how much a batch counts that begins with a buffer of that capacity, and with a record that has this callback.
+func (a *Accumulator) beginningBytes(capacity int, callback Callback) int64 {
 	n := int64(capacity) + a.descriptionBytes(capacity)
-	return n + max(0, min(hook.size(), a.cfg.Memory-n))
+	return n + max(0, min(callback.size(), a.cfg.Memory-n))
 }
 
 // size returns how many bytes h takes in the lists of a batch that begins with it.
@@ -62,7 +62,7 @@ type room struct {
 
 // room returns how much there is.
 func (r *Result) room() room {
-	return room{times: cap(r.times.runs), ones: cap(r.hooks.one), paid: int(r.hooks.paid), runs: cap(r.hooks.all)}
+	return room{times: cap(r.times.runs), ones: cap(r.callbacks.one), paid: int(r.callbacks.paid), runs: cap(r.callbacks.all)}
 }
 
 // size returns how many bytes the lists count. Callbacks are the user's, but the producer keeps them.
@@ -87,16 +87,16 @@ func (m room) openSize(capacity int) int64 {
 }
 
 // least returns the room that the next record of the batch takes.
-func (r *Result) least(i int32, ms int64, hook Callback) room {
+func (r *Result) least(i int32, ms int64, callback Callback) room {
 	m := r.room()
 	if !r.times.takes(ms) {
 		m.times = max(m.times, len(r.times.runs)+1)
 	}
-	if h := &r.hooks; !h.takes(i, hook) {
+	if h := &r.callbacks; !h.takes(i, callback) {
 		switch {
-		case hook.One != nil:
+		case callback.One != nil:
 			m.ones, m.paid = max(m.ones, listCapacity(int(i)+1)), max(m.paid, int(h.ones)+1)
-		case hook.All != nil:
+		case callback.All != nil:
 			m.runs = len(h.all) + 1
 		}
 	}
@@ -128,11 +128,11 @@ func (r *Result) wanted(least room, expect int) room {
 
 // grow makes the lists as large as m says.
 func (r *Result) grow(m room) {
-	if m.ones > cap(r.hooks.one) {
-		r.hooks.growList(m.ones)
+	if m.ones > cap(r.callbacks.one) {
+		r.callbacks.growList(m.ones)
 	}
-	r.hooks.paid = int32(m.paid)
-	r.hooks.all = withCapacity(r.hooks.all, m.runs)
+	r.callbacks.paid = int32(m.paid)
+	r.callbacks.all = withCapacity(r.callbacks.all, m.runs)
 	if m.times > len(r.times.first) {
 		r.times.runs = withCapacity(r.times.runs, m.times)
 	}
@@ -148,10 +148,10 @@ func withCapacity[T any](list []T, n int) []T {
 
 // makeRoomLocked makes room in the open batch's lists for one more record, and counts it: the wanted room, or the least where buffer.memory
 // has no more. It reports false where it has not even that, and the batch has records already.
-func (p *Partition) makeRoomLocked(ms int64, hook Callback, grant *int64) bool {
+func (p *Partition) makeRoomLocked(ms int64, callback Callback, grant *int64) bool {
 	b := p.open
 	r, i, capacity := b.root, b.appended, cap(*b.box)
-	m := r.least(i, ms, hook)
+	m := r.least(i, ms, callback)
 	least := max(0, m.openSize(capacity)-r.charge)
 	wanted := r.wanted(m, p.expect)
 	n := max(0, wanted.openSize(capacity)-r.charge)
@@ -161,7 +161,7 @@ func (p *Partition) makeRoomLocked(ms int64, hook Callback, grant *int64) bool {
 	case p.extendLocked(least, grant):
 		n = least
 	case i == 0 || grant != nil && *grant > 0:
-		// A buffer that takes the whole memory leaves nothing for the first record's hook. Nor must a Send whose grant went into a larger buffer
+		// A buffer that takes the whole memory leaves nothing for the first record's callback. Nor must a Send whose grant went into a larger buffer
 		// wait for more while it holds that.
 		p.acc.memory.force(&p.holder, least)
 		n = least
@@ -194,7 +194,7 @@ func (r *Result) sizeLocked() int64 {
 	n := r.room().size()
 	if r.rebuilt != nil {
 		r.mu.Lock()
-		n += int64(cap(r.rebuilt.special))*specialBytes + int64(cap(r.rebuilt.outcomes))*outcomeBytes
+		n += int64(cap(r.rebuilt.overrides))*specialBytes + int64(cap(r.rebuilt.outcomes))*outcomeBytes
 		r.mu.Unlock()
 	}
 	return n
@@ -212,7 +212,7 @@ func (p *Partition) chargeLocked(r *Result) {
 // is somewhat larger than that. The caller wakes the returned waiters when it holds no lock.
 func (p *Partition) keepLocked(r *Result) (woken []*waiter) {
 	before := int64(r.buffers) + r.charge
-	r.hooks.paid = r.hooks.ones
+	r.callbacks.paid = r.callbacks.ones
 	n := min(before, resultBytes+int64(p.callsLocked(r))*callBytes+int64(r.cancelling)*canceledBytes+r.sizeLocked())
 	woken = p.acc.memory.keep(&p.holder, n, n-r.charge)
 	r.charge, r.kept = n, true
@@ -237,5 +237,5 @@ func (p *Partition) callsLocked(r *Result) int32 {
 	if p.acc.acknowledges {
 		return r.count - r.dropped.count()
 	}
-	return r.hooks.n()
+	return r.callbacks.n()
 }

@@ -20,7 +20,7 @@ func TestTheAccountKnowsTheSizesOfWhatItCounts(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof((func(record.RecordMetadata, error))(nil)), uintptr(listBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(sliceRun{}), uintptr(sliceRunBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(timeRun{}), uintptr(timeRunBytes))
-	require.LessOrEqual(t, unsafe.Sizeof(special{}), uintptr(specialBytes))
+	require.LessOrEqual(t, unsafe.Sizeof(override{}), uintptr(specialBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(exception{}), uintptr(outcomeBytes))
 }
 
@@ -69,14 +69,14 @@ func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 			p := a.Topic("t").Partition(0)
 			before, sent := heap(), 0
 			for ; sent < many; sent++ {
-				hook := Callback{}
+				callback := Callback{}
 				switch {
 				case sent == 0:
-					hook = c.first
+					callback = c.first
 				case c.rest != nil:
-					hook = c.rest(sent)
+					callback = c.rest(sent)
 				}
-				if add(p, &record.Record{}, hook, nil).Result == nil {
+				if add(p, &record.Record{}, callback, nil).Result == nil {
 					break
 				}
 				settleAll(p)
@@ -145,8 +145,8 @@ func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 			p := a.Topic("t").Partition(0)
 			before, sent := heap(), 0
 			for ; ; sent++ {
-				r, hook := next(sent)
-				if add(p, r, hook, nil).Result == nil {
+				r, callback := next(sent)
+				if add(p, r, callback, nil).Result == nil {
 					break
 				}
 			}
@@ -241,7 +241,7 @@ func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
 
 // TestTheHeapOfTinyBatchesIsWithinTheAccount: what describes a batch of one small record is larger than its buffer.
 func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
-	for name, hook := range map[string]func() Callback{
+	for name, callback := range map[string]func() Callback{
 		"futures":   func() Callback { return Callback{} },
 		"callbacks": func() Callback { return Callback{One: func(record.RecordMetadata, error) {}} },
 	} {
@@ -249,7 +249,7 @@ func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
 			a := newTest(Config{BatchSize: 1, Memory: 8 << 20, Linger: time.Hour})
 			p := a.Topic("t").Partition(0)
 			before := heap()
-			for add(p, value("x"), hook(), nil).Result != nil {
+			for add(p, value("x"), callback(), nil).Result != nil {
 			}
 			_, bytes := a.Buffered()
 			grown := heap() - before
@@ -278,7 +278,7 @@ var tinyRecords = map[string]func(i int) (*record.Record, Callback){
 func settleOpen(p *Partition) {
 	p.mu.Lock()
 	if p.open != nil {
-		p.completeLocked(&afterwards{})
+		p.completeLocked(&deferred{})
 	}
 	p.mu.Unlock()
 	settleAll(p)
@@ -304,10 +304,10 @@ func TestOpenBatchesStayWithinTheShareOfTheirBroker(t *testing.T) {
 				for sent, round := 0, 0; round < 3; round++ { // the later batches begin as large as the earlier ones were
 					for refused := 0; refused < len(open); sent++ {
 						p := open[sent%len(open)]
-						r, hook := next(sent)
-						came, grant := add(p, r, hook, nil), int64(0)
+						r, callback := next(sent)
+						came, grant := add(p, r, callback, nil), int64(0)
 						if came.Result == nil {
-							came = add(p, r, hook, &grant) // as a Send that does not wait
+							came = add(p, r, callback, &grant) // as a Send that does not wait
 						}
 						if refused++; came.Result != nil {
 							refused = 0
@@ -337,14 +337,14 @@ func TestASendThatWaitedStaysWithinItsGrant(t *testing.T) {
 			p := a.Topic("t").Partition(0)
 			p.SetBroker(0)
 			for sent := range 20_000 {
-				r, hook := next(sent)
-				came := add(p, r, hook, nil)
+				r, callback := next(sent)
+				came := add(p, r, callback, nil)
 				if came.Result == nil {
 					for !a.memory.try(&p.holder, came.Shortfall) {
 						settleOpen(p)
 					}
 					grant := came.Shortfall
-					came = add(p, r, hook, &grant)
+					came = add(p, r, callback, &grant)
 					require.NotNil(t, came.Result, "record %d", sent)
 					p.Unreserve(grant)
 				}

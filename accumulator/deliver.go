@@ -55,7 +55,7 @@ func (p *Partition) endLocked(r *Result, c *conclusion) {
 		return
 	}
 	c.room = append(c.room, p.unchargeLocked(r)...)
-	r.hooks.release()
+	r.callbacks.release()
 	p.delivery.order.remove(r, inOrder)
 	c.flushed = append(c.flushed, p.quietLocked()...)
 }
@@ -85,7 +85,7 @@ func (p *Partition) Settle(b *Batch, o Outcome) {
 		p.topic.raise()
 	}
 	if settled {
-		p.told(b.root)
+		p.settled(b.root)
 	}
 }
 
@@ -114,16 +114,16 @@ func (p *Partition) forgetSome(b *Batch, n int, buffer int64) {
 	r.addBuffer(buffer)
 	r.mu.Lock()
 	if r.rebuilt == nil {
-		r.rebuilt = &rebuilt{special: make([]special, r.count)}
+		r.rebuilt = &rebuilt{overrides: make([]override, r.count)}
 	}
 	r.mu.Unlock()
 	p.chargeLocked(r)
 }
 
 // told continues with a settled result, after the goroutines that wait for its last records were woken. It runs once for each result.
-func (p *Partition) told(r *Result) {
+func (p *Partition) settled(r *Result) {
 	p.mu.Lock()
-	r.told = true
+	r.announced = true
 	c := p.deliverLocked()
 	if !r.delivered || r.cancelling > 0 {
 		c.room = append(c.room, p.keepLocked(r)...)
@@ -165,14 +165,14 @@ func (p *Partition) deliverLocked() (c conclusion) {
 			go p.deliver()
 			return c
 		}
-		p.finishLocked(&c)
+		p.unlockAndApply(&c)
 	}
 	return c
 }
 
 // settledHead returns the oldest batch if it is settled and its futures are released.
 func (d *delivery) settledHead() *Result {
-	if d.next == nil || !d.next.told {
+	if d.next == nil || !d.next.announced {
 		return nil
 	}
 	return d.next
@@ -194,7 +194,7 @@ func (p *Partition) deliverAll() {
 		p.runHooks(r)
 		var c conclusion
 		p.mu.Lock()
-		p.finishLocked(&c)
+		p.unlockAndApply(&c)
 		p.mu.Unlock()
 		c.wake()
 	}
@@ -227,9 +227,9 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 			r.called++ // its callback ran when it was cancelled
 			continue
 		}
-		hook := r.hooks.next(i)
+		callback := r.callbacks.next(i)
 		acknowledged := p.acc.acknowledges && !r.acked
-		if hook.empty() && !acknowledged {
+		if callback.empty() && !acknowledged {
 			r.called++
 			r.acked = false
 			continue
@@ -251,10 +251,10 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 		}
 		r.called++
 		r.acked = false
-		if hook.One != nil {
-			hook.One(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
-		} else if hook.All != nil {
-			(*hook.All)(hook.I, record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+		if callback.One != nil {
+			callback.One(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+		} else if callback.All != nil {
+			(*callback.All)(callback.I, record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
 		}
 	}
 }
@@ -270,8 +270,8 @@ func (c *conclusion) wake() {
 	closeAll(c.flushed)
 }
 
-// finishLocked notes that the oldest batch is done, callbacks included, and takes it off the account.
-func (p *Partition) finishLocked(c *conclusion) {
+// unlockAndApply notes that the oldest batch is done, callbacks included, and takes it off the account.
+func (p *Partition) unlockAndApply(c *conclusion) {
 	p.delivery.position.Store(0)
 	p.deliveredLocked(p.delivery.next, c)
 }
@@ -290,7 +290,7 @@ func (p *Partition) pendingCallbacks() (n int) {
 	}
 	if r := d.next; r != nil && d.running {
 		for i := range d.position.Load() {
-			if !r.dropped.has(i) && (p.acc.acknowledges || !r.hooks.at(i).empty()) {
+			if !r.dropped.has(i) && (p.acc.acknowledges || !r.callbacks.at(i).empty()) {
 				n--
 			}
 		}

@@ -19,7 +19,7 @@ import (
 func batches(t *testing.T, p *Partition, n int, l *log) (taken []*Batch, all []AppendResult) {
 	t.Helper()
 	for i := range n {
-		all = append(all, put(t, p, "x", l.hook(fmt.Sprint(i))))
+		all = append(all, put(t, p, "x", l.callback(fmt.Sprint(i))))
 		p.expedite(all[i].Result, nil)
 		taken = append(taken, take(t, p))
 	}
@@ -123,9 +123,9 @@ func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
 		var first *Batch
 		sent := 0
 		for i := range 1000 {
-			hook := l.hook(fmt.Sprint(i))
+			callback := l.callback(fmt.Sprint(i))
 			if i == 0 {
-				hook = Callback{One: func(record.RecordMetadata, error) {
+				callback = Callback{One: func(record.RecordMetadata, error) {
 					came := add(p, value("from inside"), Callback{}, nil)
 					for came.Result != nil { // it fills the room that the first batch has left
 						came = add(p, value("from inside"), Callback{}, nil)
@@ -137,7 +137,7 @@ func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
 					p.Unreserve(grant)
 				}}
 			}
-			if add(p, value("x"), hook, nil).Result == nil {
+			if add(p, value("x"), callback, nil).Result == nil {
 				break // it is full
 			}
 			if sent++; sent == 1 {
@@ -163,7 +163,7 @@ func TestPanicInACallbackIsReportedAndTheRestGoesOn(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		var l log
 		put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { panic("ouch") }})
-		put(t, p, "x", l.hook("next"))
+		put(t, p, "x", l.callback("next"))
 		p.Settle(take(t, p), acked(0))
 		synctest.Wait()
 		require.Equal(t, []any{"ouch"}, s.panics)
@@ -180,9 +180,9 @@ func TestCallbackThatEndsItsGoroutineDoesNotStopTheOthers(t *testing.T) {
 		a := newTest(Config{Listener: s})
 		p := a.Topic("t").Partition(0)
 		var l log
-		put(t, p, "x", l.hook("a"))
+		put(t, p, "x", l.callback("a"))
 		put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
-		put(t, p, "x", l.hook("c"))
+		put(t, p, "x", l.callback("c"))
 		p.Settle(take(t, p), acked(0))
 		require.NoError(t, a.Flush(t.Context()))
 		require.Equal(t, []string{"a t/0@0", "c t/0@2"}, l.all())

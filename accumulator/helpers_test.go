@@ -52,17 +52,17 @@ func value(s string) *record.Record { return &record.Record{Value: []byte(s)} }
 func sliceCallback(fn SliceCallback) *SliceCallback { return &fn }
 
 // add is Append with what came of it as its result.
-func add(p *Partition, r *record.Record, hook Callback, grant *int64) (a AppendResult) {
-	p.Append(r, hook, grant, &a)
+func add(p *Partition, r *record.Record, callback Callback, grant *int64) (a AppendResult) {
+	p.Append(r, callback, grant, &a)
 	return a
 }
 
 // put appends a record that must find room.
-func put(t testing.TB, p *Partition, s string, hook ...Callback) AppendResult {
+func put(t testing.TB, p *Partition, s string, callback ...Callback) AppendResult {
 	t.Helper()
 	var h Callback
-	if len(hook) > 0 {
-		h = hook[0]
+	if len(callback) > 0 {
+		h = callback[0]
 	}
 	a := add(p, value(s), h, nil)
 	require.Nil(t, a.Err)
@@ -256,7 +256,7 @@ func (l *log) add(line string) {
 	l.lines = append(l.lines, line)
 }
 
-func (l *log) hook(name string) Callback {
+func (l *log) callback(name string) Callback {
 	return Callback{One: func(md record.RecordMetadata, err error) { l.add(name + " " + outcomeText(md, err)) }}
 }
 

@@ -144,11 +144,11 @@ func manyRecords(t *testing.T, a *Accumulator, n int) (all []AppendResult) {
 	fn := sliceCallback(func(int, record.RecordMetadata, error) {})
 	one := func(record.RecordMetadata, error) {}
 	for i := range n {
-		hook := Callback{All: fn, I: i}
+		callback := Callback{All: fn, I: i}
 		if i%10 == 0 {
-			hook = Callback{One: one}
+			callback = Callback{One: one}
 		}
-		appended := add(p, &record.Record{Timestamp: time.UnixMilli(int64(i))}, hook, nil)
+		appended := add(p, &record.Record{Timestamp: time.UnixMilli(int64(i))}, callback, nil)
 		require.NotNil(t, appended.Result)
 		all = append(all, appended)
 	}

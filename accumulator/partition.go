@@ -27,23 +27,23 @@ type Partition struct {
 	owner  Drainer
 	holder holder // guarded by memory.mu
 
-	mu        sync.Mutex
-	open      *Batch
-	openReady bool        // the open batch may be taken: its linger is over, or somebody waits for it
-	complete  list[Batch] // take no more records
-	linger    *time.Timer
-	lingering bool // linger will fire
-	closed    *record.Error
-	active    bool // is in the accumulator's active list
-	listed    bool // is in its list of lingering ones, or is being expedited
-	clock     clock
-	crowd     crowd
-	lastBytes int // raw size and record count of the batch before: what the next one will probably need
-	lastCount int
-	expect    int   // records that the open batch will probably have
-	lastMS    int64 // the timestamp of the record that was appended last
-	untold    int   // bytes appended since Appended.Bytes was told
-	records   int   // accepted and without an outcome
+	mu         sync.Mutex
+	open       *Batch
+	openReady  bool        // the open batch may be taken: its linger is over, or somebody waits for it
+	complete   list[Batch] // take no more records
+	linger     *time.Timer
+	lingering  bool // linger will fire
+	closed     *record.Error
+	active     bool // is in the accumulator's active list
+	listed     bool // is in its list of lingering ones, or is being expedited
+	clock      clock
+	contention contention
+	lastBytes  int // raw size and record count of the batch before: what the next one will probably need
+	lastCount  int
+	expect     int   // records that the open batch will probably have
+	lastMS     int64 // the timestamp of the record that was appended last
+	unreported int   // bytes appended since Appended.Bytes was told
+	records    int   // accepted and without an outcome
 
 	ordinals uint64 // batches ever opened; a batch's ordinal is its place in the order
 	delivery delivery
@@ -81,7 +81,7 @@ func (p *Partition) Reserve(ctx context.Context, n int64) error {
 func (p *Partition) Unreserve(n int64) { p.acc.memory.release(&p.holder, n) }
 
 // begunLocked lets a batch that has its first record linger, or readies it.
-func (p *Partition) begunLocked(then *afterwards) {
+func (p *Partition) begunLocked(then *deferred) {
 	if p.acc.cfg.Linger <= 0 {
 		p.openReady, then.ready = true, true
 		return
@@ -99,7 +99,7 @@ func (p *Partition) begunLocked(then *afterwards) {
 }
 
 // completeLocked ends the open batch: it takes no more records and waits to be taken.
-func (p *Partition) completeLocked(then *afterwards) {
+func (p *Partition) completeLocked(then *deferred) {
 	p.lastBytes, p.lastCount = len(p.open.buf), int(p.open.appended)
 	p.open.begin()
 	p.complete.push(p.open, inComplete)
@@ -143,7 +143,7 @@ func (p *Partition) lingerOver() {
 		}
 	}
 	p.mu.Unlock()
-	p.do(afterwards{ready: ready})
+	p.do(deferred{ready: ready})
 }
 
 // expediteLocked readies the open batch, and tells whether it was not ready before.
@@ -161,7 +161,7 @@ func (p *Partition) expedite(r *Result, awaited <-chan struct{}) {
 	p.mu.Lock()
 	ready := p.open != nil && p.open.root == r && p.expediteLocked()
 	p.mu.Unlock()
-	p.do(afterwards{ready: ready, awaited: awaited})
+	p.do(deferred{ready: ready, awaited: awaited})
 }
 
 // expediteListed readies the open batch, whichever it is, of a partition that was taken off the list of lingering ones.
@@ -170,7 +170,7 @@ func (p *Partition) expediteListed() {
 	p.listed = false
 	ready := p.expediteLocked()
 	p.mu.Unlock()
-	p.do(afterwards{ready: ready})
+	p.do(deferred{ready: ready})
 }
 
 // Ready tells whether Take would give a batch.
@@ -204,7 +204,7 @@ func (p *Partition) takeLocked(open bool) *Batch {
 		if p.open == nil || !open {
 			return nil
 		}
-		p.completeLocked(&afterwards{}) // who takes it need not be told
+		p.completeLocked(&deferred{}) // who takes it need not be told
 	}
 	b := p.complete.first
 	p.complete.remove(b, inComplete)

@@ -289,7 +289,7 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 	for name, meanwhile := range map[string]func(p *Partition){
 		"the batch is still there": func(*Partition) {},
-		"the batch was completed":  func(p *Partition) { p.completeLocked(&afterwards{}) },
+		"the batch was completed":  func(p *Partition) { p.completeLocked(&deferred{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newTest(Config{Memory: 2048 + batchBytes, BatchSize: 2048, MaxRequestSize: 2048, Linger: time.Hour})
@@ -358,7 +358,7 @@ func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 		put(t, p, "0123456789")
 	}
 	p.Settle(take(t, p), acked(0))
-	p.completeLocked(&afterwards{})
+	p.completeLocked(&deferred{})
 	p.lastBytes = 4000
 	_, bytes := a.Buffered()
 	require.True(t, a.memory.try(&p.holder, 64<<10-bytes-2*small))
@@ -367,7 +367,7 @@ func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 		var none int64
 		require.NotNil(t, add(p, value("x"), Callback{}, &none).Result)
 		require.Equal(t, 512, cap(p.open.buf), "who cannot wait takes what there is")
-		p.completeLocked(&afterwards{})
+		p.completeLocked(&deferred{})
 		p.lastBytes = 4000
 	}
 	var none int64
@@ -596,7 +596,7 @@ func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 	for range mostSuspects { // further failures are reported at once
 		a.Fail(&record.Error{Topic: "other", Err: record.ErrInvalidTopic}, Callback{})
 	}
-	defer a.suspects.timer.Stop()
+	defer a.pendingReports.timer.Stop()
 	p = a.Topic("t").Partition(0)
 	putMany(t, p, 0, 3)
 	require.Equal(t, 3, p.ExpireQueued(time.Time{}, &record.Error{Err: errors.New("no")}))

@@ -38,7 +38,7 @@ func (p *Partition) Reject(b *Batch, reasons map[int32]*record.Error) (*Batch, e
 	woken, settled := b.root.reject(rejected)
 	woken.call()
 	if settled {
-		p.told(b.root)
+		p.settled(b.root)
 	}
 	if parts == nil {
 		return nil, nil
@@ -116,7 +116,7 @@ func (b *Batch) rawRecords() (raw []byte, done func(), err error) {
 	if codec == 0 {
 		return data, func() {}, nil
 	}
-	box := b.part.forcedBuffer(b.part.acc.capacityFor(b.raw))
+	box := b.part.bufferOverLimit(b.part.acc.capacityFor(b.raw))
 	raw, err = compress.Decompress(*box, codec, data, b.raw)
 	if err != nil {
 		b.part.giveBack(box)

@@ -36,7 +36,7 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		var l log
 		var all []AppendResult
 		for i := range 6 {
-			all = append(all, put(t, p, fmt.Sprint("record ", i), l.hook(fmt.Sprint(i))))
+			all = append(all, put(t, p, fmt.Sprint("record ", i), l.callback(fmt.Sprint(i))))
 		}
 		require.True(t, cancelOf(all[1]))
 		b := take(t, p) // 0 2 3 4 5
@@ -184,7 +184,7 @@ func TestSplitOfASplitKeepsEveryRecordOnce(t *testing.T) {
 		p := a.Topic("t").Partition(0)
 		var l log
 		for i := range 40 {
-			put(t, p, fmt.Sprint("record ", i), l.hook(fmt.Sprint(i)))
+			put(t, p, fmt.Sprint("record ", i), l.callback(fmt.Sprint(i)))
 		}
 		work := []*Batch{take(t, p)}
 		var done []*Batch
@@ -221,7 +221,7 @@ func TestPartsOfASplitMayBeSettledAtTheSameTime(t *testing.T) {
 			p := a.Topic(fmt.Sprint(round)).Partition(0)
 			var l log
 			for i := range 64 {
-				put(t, p, "x", l.hook(fmt.Sprint(i)))
+				put(t, p, "x", l.callback(fmt.Sprint(i)))
 			}
 			parts, err := p.Split(take(t, p), 100)
 			require.NoError(t, err)

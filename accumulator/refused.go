@@ -42,9 +42,9 @@ type refusals struct {
 
 // refusal is a refused record. room, if not nil, is closed when the record is among the first most.
 type refusal struct {
-	hook Callback
-	err  *record.Error
-	room chan struct{}
+	callback Callback
+	err      *record.Error
+	room     chan struct{}
 }
 
 func (a *Accumulator) initRefusals() {
@@ -57,15 +57,15 @@ func (a *Accumulator) initRefusals() {
 
 // Fail returns a result that is settled with err, for a record that never reached a batch. Its callback runs on a goroutine of the
 // accumulator's. Fail waits while the callbacks of too many such records have not returned, but not inside of one.
-func (a *Accumulator) Fail(err *record.Error, hook Callback) *Result {
+func (a *Accumulator) Fail(err *record.Error, callback Callback) *Result {
 	r := &Result{acc: a, outcome: Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err}}
 	r.settled.Store(true)
-	if hook.empty() {
+	if callback.empty() {
 		r.unobserved.add(0)
 		a.suspect(r, 1, err)
 	}
-	if !hook.empty() || a.acknowledges {
-		a.refuse(refusal{hook: hook, err: err})
+	if !callback.empty() || a.acknowledges {
+		a.refuse(refusal{callback: callback, err: err})
 	}
 	return r
 }
@@ -126,7 +126,7 @@ func (q *refusals) next() (one refusal, ok bool) {
 func (a *Accumulator) callRefused(one refusal) {
 	defer a.endRefusal()
 	md := record.RecordMetadata{Topic: one.err.Topic, Partition: one.err.Partition, Offset: -1}
-	a.call(one.hook, &md, one.err)
+	a.call(one.callback, &md, one.err)
 }
 
 // endRefusal notes that the callback of the oldest refused record has returned.

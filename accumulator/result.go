@@ -44,7 +44,7 @@ type Result struct {
 	// What follows belongs to the partition's delivery. It is guarded by Partition.mu, and by the goroutine that runs the
 	// callbacks once the result is settled.
 	unsealed   *Batch // while its records can be cancelled
-	hooks      hooks
+	callbacks  callbacks
 	ordinal    uint64
 	order      links[Result]
 	charge     int64 // its bytes in buffer.memory beside the batch's buffer
@@ -52,7 +52,7 @@ type Result struct {
 	called     int32 // the callbacks of the records before this one have run
 	cancelling int32 // cancelled records whose callback or interceptors have not returned
 	acked      bool  // the interceptors of the next record have run, and its callback has not
-	told       bool  // settled, and everybody who waited was woken
+	announced  bool  // settled, and everybody who waited was woken
 	delivered  bool  // all of its callbacks have run, but for those of cancelled records
 	kept       bool  // charge is kept for callbacks
 }
@@ -61,15 +61,15 @@ func inOrder(r *Result) *links[Result] { return &r.order }
 
 // rebuilt has the outcomes of the records of a batch that was rebuilt.
 type rebuilt struct {
-	special  []special   // by record
-	outcomes []exception // special points at these
+	overrides []override  // by record
+	outcomes  []exception // special points at these
 }
 
 // known reports whether record i has an outcome of its own.
-func (x *rebuilt) known(i int32) bool { return x != nil && x.special[i].outcome > 0 }
+func (x *rebuilt) known(i int32) bool { return x != nil && x.overrides[i].outcome > 0 }
 
 // special is the outcome of one record that does not share its batch's: the offset, and the place of the rest in outcomes, from 1 on.
-type special struct {
+type override struct {
 	offset  int64
 	outcome int32 // 0 while the record has none of its own
 }
@@ -97,7 +97,7 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.RecordMetadata, erro
 	for expedited := false; ; {
 		changed := r.watch(i)
 		if changed == nil {
-			return r.tell(i)
+			return r.takeOutcome(i)
 		}
 		if !expedited {
 			// Only who must wait readies the batch: its neighbours may have longer to linger.
@@ -111,7 +111,7 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.RecordMetadata, erro
 		case <-changed:
 		case <-ctx.Done():
 			if r.watch(i) == nil {
-				return r.tell(i)
+				return r.takeOutcome(i)
 			}
 			return r.unplaced(), r.unknown(ctx)
 		}
@@ -151,10 +151,10 @@ func (r *Result) watch(i int32) <-chan struct{} {
 }
 
 // tell returns the outcome of record i, which is known, to somebody who has asked for it.
-func (r *Result) tell(i int32) (record.RecordMetadata, error) {
+func (r *Result) takeOutcome(i int32) (record.RecordMetadata, error) {
 	md, err := r.get(i)
 	if err != nil {
-		r.hear(i)
+		r.markObserved(i)
 	}
 	return md, plain(err)
 }
@@ -178,7 +178,7 @@ func (r *Result) Done(i int32) <-chan struct{} {
 	r.mu.Unlock()
 	if known {
 		close(ch)
-		r.hear(i)
+		r.markObserved(i)
 	}
 	return ch
 }
@@ -219,7 +219,7 @@ func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
 	case r.dropped.has(i):
 		return -1, -1, r.dropped.err
 	case r.rebuilt.known(i):
-		own := r.rebuilt.special[i]
+		own := r.rebuilt.overrides[i]
 		x := &r.rebuilt.outcomes[own.outcome-1]
 		return own.offset, x.appendTime, x.err
 	case o.Err != nil || o.BaseOffset < 0:
@@ -264,7 +264,7 @@ type exceptions struct {
 
 // add gives record i its outcome.
 func (x *exceptions) add(i int32, offset int64, outcome int) {
-	x.r.rebuilt.special[i] = special{offset: offset, outcome: int32(outcome)}
+	x.r.rebuilt.overrides[i] = override{offset: offset, outcome: int32(outcome)}
 	x.r.remaining--
 	x.r.wakeLocked(i, &x.w)
 }
@@ -325,7 +325,7 @@ func (r *Result) settle(o Outcome) wakeup {
 // failingLocked notes that record i is about to fail, and tells whether nobody listens: it has no callback, and nobody has asked.
 // mu and Partition.mu are held.
 func (r *Result) failingLocked(i int32) (unobserved bool) {
-	if r.hooks.has(i) || r.asked.has(i) {
+	if r.callbacks.has(i) || r.asked.has(i) {
 		return false
 	}
 	r.unobserved.add(i)
@@ -333,7 +333,7 @@ func (r *Result) failingLocked(i int32) (unobserved bool) {
 }
 
 // hear notes that somebody has asked for the outcome of record i: its failure does not count as unobserved any more.
-func (r *Result) hear(i int32) {
+func (r *Result) markObserved(i int32) {
 	r.mu.Lock()
 	counted := r.unobserved.has(i)
 	r.unobserved.remove(i)

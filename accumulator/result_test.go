@@ -247,11 +247,11 @@ func TestUnobservedCountsFailuresThatNobodyListensFor(t *testing.T) {
 		var l log
 		var all []AppendResult
 		for i := range 200 {
-			hook := Callback{}
+			callback := Callback{}
 			if i%2 == 1 {
-				hook = l.hook(fmt.Sprint(i))
+				callback = l.callback(fmt.Sprint(i))
 			}
-			all = append(all, put(t, p, "x", hook))
+			all = append(all, put(t, p, "x", callback))
 		}
 		go func() { _, _ = all[100].Result.Wait(t.Context(), all[100].Index) }()
 		done := all[102].Result.Done(all[102].Index)

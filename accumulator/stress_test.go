@@ -144,20 +144,20 @@ type stress struct {
 // send appends a record as a producer does, waiting for memory if it must. It returns nil when the wait ended.
 func (s *stress) send(rnd *rand.Rand, value string) *sent {
 	r := &sent{part: rnd.Int32N(int32(len(s.brokers))), value: value, hooked: rnd.IntN(2) == 0}
-	hook := Callback{}
+	callback := Callback{}
 	if r.hooked {
-		hook.One = func(md record.RecordMetadata, err error) {
+		callback.One = func(md record.RecordMetadata, err error) {
 			r.md, r.err, r.order = md, err, s.clock.Add(1)
 			r.calls.Add(1)
 		}
 		if rnd.IntN(4) == 0 {
-			one := hook.One
-			hook = Callback{I: 42, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { one(md, err) })}
+			one := callback.One
+			callback = Callback{I: 42, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { one(md, err) })}
 		}
 	}
 	p := s.a.Topic("t").Partition(r.part)
 	rec := &record.Record{Value: []byte(value)}
-	came := add(p, rec, hook, nil)
+	came := add(p, rec, callback, nil)
 	if came.Shortfall > 0 {
 		ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 		if rnd.IntN(10) == 0 {
@@ -169,7 +169,7 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 			return nil
 		}
 		grant := came.Shortfall
-		came = add(p, rec, hook, &grant)
+		came = add(p, rec, callback, &grant)
 		p.Unreserve(grant)
 	}
 	if came.Result == nil {

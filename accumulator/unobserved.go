@@ -18,7 +18,7 @@ const (
 )
 
 // suspects are failures that nobody listens for so far. mu guards what stands below it, and is a leaf.
-type suspects struct {
+type pendingReports struct {
 	mu      sync.Mutex
 	results []suspect
 	timer   *time.Timer // runs while there are any
@@ -37,7 +37,7 @@ type suspect struct {
 // under no lock.
 func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	a.unobserved.Add(int64(n))
-	s := &a.suspects
+	s := &a.pendingReports
 	s.noteFirst(suspect{result: r, err: err})
 	s.mu.Lock()
 	reportsLater := len(s.results) < mostSuspects
@@ -56,7 +56,7 @@ func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 // ReportUnobserved reports the failures that nobody has asked for so far without a further wait: the producer closes. A record that is sent
 // after that has its second as before, in which somebody may ask for it.
 func (a *Accumulator) ReportUnobserved() {
-	s := &a.suspects
+	s := &a.pendingReports
 	s.mu.Lock()
 	if s.timer != nil {
 		s.timer.Stop()
@@ -66,7 +66,7 @@ func (a *Accumulator) ReportUnobserved() {
 }
 
 // noteFirst keeps one of the first failures. When there are many, it replaces the oldest one if somebody has asked for that.
-func (s *suspects) noteFirst(one suspect) {
+func (s *pendingReports) noteFirst(one suspect) {
 	s.mu.Lock()
 	if len(s.first) < firstSuspects {
 		s.first = append(s.first, one)
@@ -87,9 +87,9 @@ func (s *suspects) noteFirst(one suspect) {
 
 // FirstUnobserved returns the first failure that nobody has asked for, or nil: there is none, or it is not among the first failures.
 func (a *Accumulator) FirstUnobserved() *record.Error {
-	a.suspects.mu.Lock()
-	first := a.suspects.first
-	a.suspects.mu.Unlock()
+	a.pendingReports.mu.Lock()
+	first := a.pendingReports.first
+	a.pendingReports.mu.Unlock()
 	for _, one := range first {
 		if one.result.stillUnobserved() > 0 {
 			return one.err
@@ -100,7 +100,7 @@ func (a *Accumulator) FirstUnobserved() *record.Error {
 
 // reportUnobserved tells the listener what is still unobserved, once for each topic and reason.
 func (a *Accumulator) reportUnobserved() {
-	s := &a.suspects
+	s := &a.pendingReports
 	s.mu.Lock()
 	results := s.results
 	s.results, s.timer = nil, nil

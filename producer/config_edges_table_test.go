@@ -87,7 +87,7 @@ func edgeWords() []edgeRow {
 	}
 	adaptive := func(weighs bool) func(e *edge) {
 		return func(e *edge) {
-			require.Equal(e, weighs, newStickyTopic(&e.cfg, TopicView{}, edgeLoad, 1).lanes[0].load != nil)
+			require.Equal(e, weighs, newStickyTopic(&e.cfg, TopicView{}, edgeLoad, 1).slots[0].load != nil)
 		}
 	}
 	strategy := func(rebootstrap bool) func(e *edge) {

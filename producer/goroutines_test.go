@@ -95,7 +95,7 @@ type peak struct {
 	seen     goroutines
 }
 
-// look is a hook of the cluster, which runs while the library works. To look at every request would take long.
+// look is a callback of the cluster, which runs while the library works. To look at every request would take long.
 func (p *peak) look(*testbroker.Request) testbroker.Action {
 	if p.requests.Add(1)%20 != 1 {
 		return testbroker.Pass()

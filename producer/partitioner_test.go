@@ -127,7 +127,7 @@ func TestTheBuiltInChoiceAllocatesNothing(t *testing.T) {
 	c := DefaultConfig()
 	chooser := newPartitionChooser(&c)
 	view := allOf(12)
-	s := newStickyLane(&c, view, nil, 1)
+	s := newStickySlot(&c, view, nil, 1)
 	key := []byte("k")
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		r := Record{Topic: "t", Key: key}
@@ -147,15 +147,15 @@ func TestTheBuiltInChoiceAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func stickyOf(batchSize int, view TopicView, load func(int32, time.Time) stickyLoad) *stickyLane {
+func stickyOf(batchSize int, view TopicView, load func(int32, time.Time) stickyLoad) *stickySlot {
 	c := DefaultConfig()
 	c.BatchSize = batchSize
 	c.PartitionerAvailabilityTimeout = 100 * time.Millisecond
-	return newStickyLane(&c, view, load, 42)
+	return newStickySlot(&c, view, load, 42)
 }
 
 // switches counts what a run of choices gives each partition: it fills batches and moves on.
-func switches(s *stickyLane, n int) map[int32]int {
+func switches(s *stickySlot, n int) map[int32]int {
 	counts := map[int32]int{}
 	for range n {
 		p := s.pick()
@@ -296,11 +296,11 @@ func TestStallsCountOnlyWithATimeoutAndQueuesOnlyWhenAdaptive(t *testing.T) {
 		return stickyLoad{queued: 100 * p, stalled: time.Duration(p) * time.Hour}
 	}
 	c := DefaultConfig()
-	s := newStickyLane(&c, allOf(2), load, 42)
+	s := newStickySlot(&c, allOf(2), load, 42)
 	require.NotZero(t, switches(s, 10000)[1], "a weight of 1 in 102, but not left out")
 	c.PartitionerAdaptive = false
 	c.PartitionerAvailabilityTimeout = time.Millisecond
-	s = newStickyLane(&c, allOf(2), load, 42)
+	s = newStickySlot(&c, allOf(2), load, 42)
 	require.InDelta(t, 5000, switches(s, 10000)[1], 500)
 }
 
@@ -332,7 +332,7 @@ func TestAdaptiveAsksOfManyPartitionsOnlyNowAndThen(t *testing.T) {
 func TestEqualSeedsChooseEquallyAndOthersDoNot(t *testing.T) {
 	run := func(seed uint64) string {
 		c := DefaultConfig()
-		s := newStickyLane(&c, allOf(100), nil, seed)
+		s := newStickySlot(&c, allOf(100), nil, seed)
 		var b strings.Builder
 		for range 20 {
 			p := s.pick()

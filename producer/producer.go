@@ -34,11 +34,11 @@ type Producer struct {
 	asksUser    bool // a partitioner or interceptor of the user's decides on records
 	smallRecord uint // fewer bytes of key and value than this are far from every limit
 
-	topicsMu sync.Mutex
-	topics   atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
-	newest   atomic.Pointer[topic]                 // of these: most producers have one, which is found without a look into the map
-	snapshot atomic.Pointer[chan struct{}]         // closed when there is a newer one
-	idle     idleTopics                            // guarded by topicsMu
+	topicsMu        sync.Mutex
+	topics          atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
+	newest          atomic.Pointer[topic]                 // of these: most producers have one, which is found without a look into the map
+	metadataChanged atomic.Pointer[chan struct{}]         // closed when there is a newer one
+	idle            idleTopics                            // guarded by topicsMu
 
 	waiting waitingCalls
 	closing context.Context // ends when Close begins
@@ -72,7 +72,7 @@ func New(cfg Config) (*Producer, error) {
 	p.smallRecord = smallRecordOf(&cfg)
 	p.topics.Store(new(immutable.Map[*topic]))
 	changed := make(chan struct{})
-	p.snapshot.Store(&changed)
+	p.metadataChanged.Store(&changed)
 	p.closing, p.close = context.WithCancelCause(context.Background())
 
 	options := transportOptions(&cfg)
@@ -149,7 +149,7 @@ func (p *Producer) clusterChanged(change *cluster.Change) {
 	}
 	p.topicsMu.Unlock()
 	changed := make(chan struct{})
-	close(*p.snapshot.Swap(&changed))
+	close(*p.metadataChanged.Swap(&changed))
 }
 
 // Flush readies every record that was accepted before it and waits until each has its outcome and its callback has returned,

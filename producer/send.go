@@ -24,10 +24,10 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	if ctx != nil && ctx.Err() != nil {
 		return p.failed(r, accumulator.Callback{One: cb}, &record.Error{Partition: -1, Err: accumulator.ContextError(ctx)})
 	}
-	hook := accumulator.Callback{One: cb}
-	if t, part := p.usualPlace(r); part != nil {
+	callback := accumulator.Callback{One: cb}
+	if t, part := p.fastPartition(r); part != nil {
 		var a accumulator.AppendResult
-		if part.Append(r, hook, nil, &a); a.Result != nil {
+		if part.Append(r, callback, nil, &a); a.Result != nil {
 			if a.Bytes != 0 {
 				p.appended(t, part.Index(), &a)
 			}
@@ -35,14 +35,14 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 			return Future{result: a.Result, index: a.Index}
 		}
 	}
-	return p.sendWaiting(ctx, r, hook)
+	return p.sendWaiting(ctx, r, callback)
 }
 
 // sendWaiting is Send where the record is not a usual one, or must wait.
-func (p *Producer) sendWaiting(ctx context.Context, r *Record, hook accumulator.Callback) Future {
+func (p *Producer) sendWaiting(ctx context.Context, r *Record, callback accumulator.Callback) Future {
 	wait := budget{p: p, user: ctx}
 	defer wait.end() // the user's code may call runtime.Goexit
-	return p.send(&wait, r, hook)
+	return p.send(&wait, r, callback)
 }
 
 // SendSync is Send and [Future.Get] in one call: it returns when the record has its outcome. ctx bounds both waits. When it ends first, the
@@ -62,18 +62,18 @@ func (p *Producer) TrySend(r *Record, cb Callback) Future {
 }
 
 // send is Send without a wait budget's end; a nil budget does not wait.
-func (p *Producer) send(wait *budget, r *Record, hook accumulator.Callback) Future {
+func (p *Producer) send(wait *budget, r *Record, callback accumulator.Callback) Future {
 	t, part, r, failed := p.place(wait, r)
 	if failed != nil {
-		return p.failed(r, hook, failed)
+		return p.failed(r, callback, failed)
 	}
-	return p.append(wait, t, part, r, hook)
+	return p.append(wait, t, part, r, callback)
 }
 
-// usualPlace returns the partition of a record that is as most are: its topic is known, it has no headers and no timestamp, names no
-// partition, is far from every limit, and nothing of the user's is to be asked about it. All of choosePlace's questions asked here, in one
-// function, cost half of what they cost there. Where it says nil, choosePlace knows what to do or what is wrong.
-func (p *Producer) usualPlace(r *Record) (*topic, *accumulator.Partition) {
+// fastPartition returns the partition of a record that is as most are: its topic is known, it has no headers and no timestamp, names no
+// partition, is far from every limit, and nothing of the user's is to be asked about it. All of resolvePartition's questions asked here, in one
+// function, cost half of what they cost there. Where it says nil, resolvePartition knows what to do or what is wrong.
+func (p *Producer) fastPartition(r *Record) (*topic, *accumulator.Partition) {
 	if r == nil || p.asksUser || p.closed.Load() || len(r.Headers) > 0 || !r.Timestamp.IsZero() || r.Partition != (Partition{}) ||
 		uint(len(r.Key))+uint(len(r.Value)) >= p.smallRecord {
 		return nil, nil
@@ -100,14 +100,14 @@ func (p *Producer) usualPlace(r *Record) (*topic, *accumulator.Partition) {
 
 // place checks a record, after the interceptors, and chooses its partition.
 func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
-	if t, part := p.usualPlace(r); part != nil {
+	if t, part := p.fastPartition(r); part != nil {
 		return t, part, r, nil
 	}
-	return p.choosePlace(wait, r)
+	return p.resolvePartition(wait, r)
 }
 
-// choosePlace is place for any record.
-func (p *Producer) choosePlace(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
+// resolvePartition is place for any record.
+func (p *Producer) resolvePartition(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
 	if r == nil {
 		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNilRecord, Detail: "the *Record is nil"}
 	}
@@ -193,7 +193,7 @@ func noSuchPartition(name string, t *topic, n int32) *record.Error {
 func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error {
 	// Twice, since the first news may be of a request that was under way before, or a single leader's move.
 	for range 2 {
-		changed := *p.snapshot.Load()
+		changed := *p.metadataChanged.Load()
 		p.cluster.RefreshTopic(t.name)
 		if wait == nil {
 			break
@@ -211,18 +211,18 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 }
 
 // append encodes the record into its partition's batch, waiting for room within the budget.
-func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, hook accumulator.Callback) Future {
+func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, callback accumulator.Callback) Future {
 	var a accumulator.AppendResult
-	part.Append(r, hook, nil, &a)
+	part.Append(r, callback, nil, &a)
 	for a.Result == nil {
-		failed := p.appendLater(wait, part, r, hook, &a)
+		failed := p.appendLater(wait, part, r, callback, &a)
 		if failed != nil && errors.Is(failed, accumulator.ErrForgotten) {
 			if t, part, failed = p.lookUpAgain(wait, part.Topic(), part.Index()); failed == nil {
-				part.Append(r, hook, nil, &a)
+				part.Append(r, callback, nil, &a)
 			}
 		}
 		if failed != nil {
-			return p.failed(r, hook, failed)
+			return p.failed(r, callback, failed)
 		}
 	}
 	p.appended(t, part.Index(), &a)
@@ -240,10 +240,10 @@ func (p *Producer) pace(a *accumulator.AppendResult) {
 }
 
 // appendLater goes on where an append could not be made at once: it waits for room, or uses what there is, or says why there is none.
-func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, hook accumulator.Callback, a *accumulator.AppendResult) *record.Error {
+func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, callback accumulator.Callback, a *accumulator.AppendResult) *record.Error {
 	var grant int64
 	if wait == nil && a.Shortfall > 0 {
-		part.Append(r, hook, &grant, a)
+		part.Append(r, callback, &grant, a)
 	}
 	for wait != nil && a.Shortfall > 0 {
 		more := a.Shortfall - grant
@@ -251,7 +251,7 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 		if err := part.Reserve(wait.context(), more); err != nil {
 			failed := p.bufferError(wait, part, err)
 			if errors.Is(failed, record.ErrBufferFull) {
-				part.Append(r, hook, &grant, a) // there may be room for less than was waited for
+				part.Append(r, callback, &grant, a) // there may be room for less than was waited for
 			}
 			part.Unreserve(grant)
 			if a.Result != nil {
@@ -260,7 +260,7 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 			return failed
 		}
 		grant += more
-		part.Append(r, hook, &grant, a)
+		part.Append(r, callback, &grant, a)
 	}
 	part.Unreserve(grant)
 	switch {
@@ -290,11 +290,11 @@ func (p *Producer) appended(t *topic, partition int32, a *accumulator.AppendResu
 }
 
 // failed settles a record that was not buffered.
-func (p *Producer) failed(r *Record, hook accumulator.Callback, err *record.Error) Future {
+func (p *Producer) failed(r *Record, callback accumulator.Callback, err *record.Error) Future {
 	if err.Topic == "" && r != nil {
 		err.Topic = shorten(r.Topic)
 	}
-	return Future{result: p.acc.Fail(err, hook)}
+	return Future{result: p.acc.Fail(err, callback)}
 }
 
 // bufferError says why there was no room.

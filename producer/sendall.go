@@ -75,8 +75,8 @@ func (s *sendAll) requestTopics(rs []Record) {
 	}
 }
 
-// hook is the callback of the slice's record i.
-func (s *sendAll) hook(i int) accumulator.Callback {
+// callback is the callback of the slice's record i.
+func (s *sendAll) callback(i int) accumulator.Callback {
 	if s.cb == nil {
 		return accumulator.Callback{}
 	}
@@ -89,10 +89,10 @@ const shortRun = 8
 // sendRun appends the first of rs as far as they are usual records of one partition and there is room, which is all that most slices need.
 // The first one is the slice's record number from.
 func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
-	t, part := s.p.usualPlace(&rs[0])
+	t, part := s.p.fastPartition(&rs[0])
 	n := 1
 	for part != nil && n < len(rs) {
-		if _, other := s.p.usualPlace(&rs[n]); other != part {
+		if _, other := s.p.fastPartition(&rs[n]); other != part {
 			break
 		}
 		n++
@@ -101,7 +101,7 @@ func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 		return out
 	}
 	s.appendAll(t, part, n, func(k int) (*Record, accumulator.Callback) {
-		return &rs[k], s.hook(from + k)
+		return &rs[k], s.callback(from + k)
 	}, func(_ int, f Future) { out = append(out, f) })
 	return out
 }
@@ -173,7 +173,7 @@ func (s *sendPiece) send(out []Future) []Future {
 	}
 	s.admitAll()
 	for len(later) > 0 {
-		changed := *s.p.snapshot.Load()
+		changed := *s.p.metadataChanged.Load()
 		if !s.p.listener.chain.empty() {
 			s.placeAll(later, s.place) // an interceptor may change the topic, so each record waits for itself
 			break
@@ -242,10 +242,10 @@ func (s *sendPiece) admitOneByOne() {
 			continue
 		}
 		if err := s.over(); err != nil {
-			s.futures[k] = s.p.failed(s.records[k], s.hook(s.from+k), err)
+			s.futures[k] = s.p.failed(s.records[k], s.callback(s.from+k), err)
 			continue
 		}
-		s.futures[k] = s.p.append(s.wait, s.topics[k], s.parts[k], s.records[k], s.hook(s.from+k))
+		s.futures[k] = s.p.append(s.wait, s.topics[k], s.parts[k], s.records[k], s.callback(s.from+k))
 		s.records[k] = nil
 	}
 }
@@ -279,7 +279,7 @@ func (s *sendPiece) isBehind(k int) bool {
 // place chooses the partition of record k, or settles it with what is wrong with it.
 func (s *sendPiece) place(k int) {
 	if failed := s.stopped(); failed != nil {
-		s.futures[k] = s.p.failed(&s.rs[k], s.hook(s.from+k), failed)
+		s.futures[k] = s.p.failed(&s.rs[k], s.callback(s.from+k), failed)
 		return
 	}
 	s.choose(k)
@@ -294,7 +294,7 @@ func (s *sendPiece) choose(k int) {
 		failed = s.over()
 	}
 	if failed != nil {
-		s.futures[k] = s.p.failed(r, s.hook(s.from+k), failed)
+		s.futures[k] = s.p.failed(r, s.callback(s.from+k), failed)
 		return
 	}
 	s.records[k] = r
@@ -312,7 +312,7 @@ func (s *sendPiece) admit(k int) {
 		}
 	}
 	admitted := s.appendAll(s.topics[k], part, n, func(i int) (*Record, accumulator.Callback) {
-		return s.records[group[i]], s.hook(s.from + group[i])
+		return s.records[group[i]], s.callback(s.from + group[i])
 	}, func(i int, f Future) { s.futures[group[i]] = f })
 	for i, j := range group[:n] {
 		if i < admitted {

@@ -22,14 +22,14 @@ func topicOf(view TopicView) *stickyTopic {
 	return newStickyTopic(&c, view, nil, 42)
 }
 
-// lanesOf are the lanes that as many processors get which have none yet.
-func lanesOf(s *stickyTopic, n int) map[*stickyLane]int {
-	lanes := make(map[*stickyLane]int)
+// lanesOf are the slots that as many processors get which have none yet.
+func lanesOf(s *stickyTopic, n int) map[*stickySlot]int {
+	slots := make(map[*stickySlot]int)
 	for range n {
-		lanes[s.own(false)]++
+		slots[s.slotForP(false)]++
 		s.tokens.Get() // the next one finds no token
 	}
-	return lanes
+	return slots
 }
 
 func TestOnePartitionIsFilledAtATime(t *testing.T) {
@@ -51,20 +51,20 @@ func TestWhereItIsCrowdedEachProcessorFillsAPartition(t *testing.T) {
 		one := s.pick()
 		s.appended(one, 100, false, true)
 		require.NotZero(t, s.crowded.Load())
-		lanes := lanesOf(s, 8)
-		require.Len(t, lanes, 4)
+		slots := lanesOf(s, 8)
+		require.Len(t, slots, 4)
 		partitions := make(map[int32]bool)
-		for lane := range lanes {
-			partitions[lane.pick()] = true
+		for slot := range slots {
+			partitions[slot.pick()] = true
 		}
 		require.Len(t, partitions, 4)
 		require.Contains(t, partitions, one, "the batch that is open is filled on")
 
-		// Each lane counts its own bytes.
-		for lane := range lanes {
-			p := lane.pick()
+		// Each slot counts its own bytes.
+		for slot := range slots {
+			p := slot.pick()
 			s.appended(p, 1000, true, false)
-			require.NotEqual(t, p, lane.pick())
+			require.NotEqual(t, p, slot.pick())
 		}
 
 		time.Sleep(crowdedFor)
@@ -83,10 +83,10 @@ func TestWhereItIsCrowdedEachProcessorFillsAPartition(t *testing.T) {
 func TestAProcessorThatIsInAnothersLaneTakesAnotherOne(t *testing.T) {
 	processors(t, 4)
 	s := topicOf(allOf(1000))
-	s.tokens.New = func() any { return &laneToken{lane: 2} } // whether the pool has kept its own or not
-	require.Same(t, s.lanes[3], s.own(true))
-	s.tokens = sync.Pool{New: func() any { return &laneToken{lane: 7} }}
-	require.Same(t, s.lanes[0], s.own(true))
+	s.tokens.New = func() any { return &slotToken{slot: 2} } // whether the pool has kept its own or not
+	require.Same(t, s.slots[3], s.slotForP(true))
+	s.tokens = sync.Pool{New: func() any { return &slotToken{slot: 7} }}
+	require.Same(t, s.slots[0], s.slotForP(true))
 }
 
 func TestNoMoreLanesThanPartitionsOrProcessors(t *testing.T) {
@@ -106,17 +106,17 @@ func TestNoMoreLanesThanPartitionsOrProcessors(t *testing.T) {
 	processors(t, 1)
 	require.Len(t, lanesOf(topicOf(allOf(3)), 20), 1)
 	processors(t, 100)
-	require.Len(t, lanesOf(topicOf(allOf(200)), 200), mostLanes)
+	require.Len(t, lanesOf(topicOf(allOf(200)), 200), mostSlots)
 }
 
 func TestEveryLaneLeavesAPartitionThatLostItsLeader(t *testing.T) {
 	processors(t, 4)
 	s := topicOf(allOf(6))
-	for _, lane := range s.lanes {
-		lane.pick()
+	for _, slot := range s.slots {
+		slot.pick()
 	}
 	s.update(newTopicView("t", 6, []int32{3}))
-	for _, lane := range s.lanes {
-		require.EqualValues(t, 3, lane.pick())
+	for _, slot := range s.slots {
+		require.EqualValues(t, 3, slot.pick())
 	}
 }

@@ -16,38 +16,38 @@ import (
 // for a broker that answers soon; a slow one gets requests as they come.
 
 // soon is how long an answer may take for others to wait for it.
-const soon = 2 * time.Millisecond
+const fastReply = 2 * time.Millisecond
 
-// workFor sees to it that what is ready is sent. Where the caller waits until awaited is closed, and the broker is idle and connected, it
+// sendInline sees to it that what is ready is sent. Where the caller waits until awaited is closed, and the broker is idle and connected, it
 // does that itself, and reads answers until awaited is closed. It may return before. If awaited is nil, the broker's goroutine does it.
-func (b *broker) workFor(awaited <-chan struct{}) {
+func (b *broker) sendInline(awaited <-chan struct{}) {
 	if awaited == nil {
 		b.signal()
 		return
 	}
-	conn, room, later := b.borrow()
+	conn, room, later := b.tryAcquire()
 	if conn == nil {
 		if !later {
 			b.signal()
 		}
 		return
 	}
-	if b.workOnce(conn, room, true) {
+	if b.sendOne(conn, room, true) {
 		conn.ReadUntil(awaited)
 	}
 }
 
-// workOn makes the next request after an answer that others have waited for, on whatever goroutine has read it.
-func (b *broker) workOn() {
-	if conn, room, _ := b.borrow(); conn != nil {
-		b.workOnce(conn, room, false)
+// sendNext makes the next request after an answer that others have waited for, on whatever goroutine has read it.
+func (b *broker) sendNext() {
+	if conn, room, _ := b.tryAcquire(); conn != nil {
+		b.sendOne(conn, room, false)
 	} else {
 		b.signal()
 	}
 }
 
-// workOnce makes one request of at most room bytes, and tells whether there was one. The caller has borrowed the broker.
-func (b *broker) workOnce(conn *transport.Conn, room int, awaited bool) bool {
+// sendOne makes one request of at most room bytes, and tells whether there was one. The caller has borrowed the broker.
+func (b *broker) sendOne(conn *transport.Conn, room int, awaited bool) bool {
 	r := b.fill(conn, room)
 	full := false
 	if r != nil {
@@ -56,8 +56,8 @@ func (b *broker) workOnce(conn *transport.Conn, room int, awaited bool) bool {
 	}
 	b.mu.Lock()
 	// What is small waits for the answer; what did not fit is worth a request of its own.
-	more := b.missed || b.ready.Len() > 0 && (full || b.inFlight == 0)
-	b.busy, b.missed = false, false
+	more := b.wakePending || b.ready.Len() > 0 && (full || b.inFlight == 0)
+	b.busy, b.wakePending = false, false
 	b.mu.Unlock()
 	if more {
 		b.signal()
@@ -67,12 +67,12 @@ func (b *broker) workOnce(conn *transport.Conn, room int, awaited bool) bool {
 
 // borrow makes the caller the one who makes requests, if a small one can be written at once. It returns the connection and how much may be
 // written; nil if not. later says that nobody needs to be told, because the answer to what is under way will come soon.
-func (b *broker) borrow() (conn *transport.Conn, room int, later bool) {
+func (b *broker) tryAcquire() (conn *transport.Conn, room int, later bool) {
 	snapshot := b.s.cfg.Cluster.Snapshot()
 	info, known := snapshot.Brokers[b.id]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.inFlight > 0 && b.answersSoon && time.Since(b.heard) < soon {
+	if b.inFlight > 0 && b.repliesFast && time.Since(b.lastReply) < fastReply {
 		b.waiting = true
 		return nil, 0, true
 	}

@@ -103,7 +103,7 @@ func TestWhoeverHandlesAnAnswerSendsWhatOthersWaitFor(t *testing.T) {
 		name     string
 		takes    time.Duration
 		requests int
-	}{{"soon", soon / 2, 3}, {"slow", 2 * soon, 10}} {
+	}{{"soon", fastReply / 2, 3}, {"slow", 2 * fastReply, 10}} {
 		t.Run(c.name, func(t *testing.T) {
 			onRig(t, topicT(1, 4), func(c *Config) { lingering(c); c.MaxInFlight = 100 }, func(r *rig) {
 				for p := range int32(4) { // a first acknowledgement under the identity
@@ -122,7 +122,7 @@ func TestWhoeverHandlesAnAnswerSendsWhatOthersWaitFor(t *testing.T) {
 				wait.Wait()
 				synctest.Wait()
 				n := len(r.c.Produces()) - before
-				if c.takes < soon {
+				if c.takes < fastReply {
 					// One record; all that came while that was under way, one batch a partition; what is left of those.
 					require.LessOrEqual(t, n, c.requests)
 				} else {
@@ -212,7 +212,7 @@ func TestAnAnswerThatDoesNotComeSoonIsNotWaitedFor(t *testing.T) {
 	onRig(t, topicT(1, 2), lingering, func(r *rig) {
 		requests := hungAnswer(r)
 		require.Equal(t, 1, requests())
-		time.Sleep(soon)
+		time.Sleep(fastReply)
 		r.send(1, "later").await()
 		require.Equal(t, 2, requests(), "what came soon before says nothing of this one")
 		time.Sleep(30 * time.Second)

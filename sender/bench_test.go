@@ -16,7 +16,7 @@ import (
 )
 
 // loaded is a sender that reaches nobody, its broker, and a sealed batch of each of so many partitions of topic t.
-func loaded(tb testing.TB, partitions int) (*broker, []trip) {
+func loaded(tb testing.TB, partitions int) (*broker, []attempt) {
 	tb.Helper()
 	client := cluster.New(cluster.Config{
 		Transport: &transport.Options{}, MaxAge: time.Hour, MaxIdle: time.Hour, RequestTimeout: time.Minute,
@@ -26,7 +26,7 @@ func loaded(tb testing.TB, partitions int) (*broker, []trip) {
 		Cluster: client, Transport: &transport.Options{ClientID: "bench"}, RequestTimeout: 30 * time.Second, DeliveryTimeout: time.Hour, Acks: -1,
 		Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 1 << 30, Linger: time.Hour},
 	})
-	var trips []trip
+	var attempts []attempt
 	for i := range int32(partitions) {
 		acc := s.Accumulator().Topic("t").Partition(i)
 		p := acc.Drainer().(*partition)
@@ -36,23 +36,23 @@ func loaded(tb testing.TB, partitions int) (*broker, []trip) {
 			require.NotNil(tb, a.Result)
 		}
 		p.mu.Lock()
-		c := p.takeLocked()
+		c := p.dequeueLocked()
 		p.mu.Unlock()
-		trips = append(trips, trip{cargo: c, topicID: protocol.UUID{1}})
+		attempts = append(attempts, attempt{outBatch: c, topicID: protocol.UUID{1}})
 	}
 	tb.Cleanup(func() {
 		s.Abort(record.ErrClosed)
 		s.Stop()
 		client.Close()
 	})
-	return newBroker(s, 1), trips
+	return newBroker(s, 1), attempts
 }
 
 // build makes a request of the batches, as fill and write do, and returns it.
-func build(b *broker, trips []trip) *request {
+func build(b *broker, attempts []attempt) *request {
 	r := b.newRequest(nil)
 	size := newFramed(13, b.s.cfg.Transport.ClientID)
-	for _, t := range trips {
+	for _, t := range attempts {
 		name := t.part.acc.Topic()
 		at, partitions := r.topic(name)
 		if size.space(1<<30, name, partitions) < 0 {
@@ -98,10 +98,10 @@ func answerTo(tb testing.TB, r *request) []byte {
 func BenchmarkBuildRequest(b *testing.B) {
 	for _, partitions := range []int{1, 12, 1000} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
-			to, trips := loaded(b, partitions)
+			to, attempts := loaded(b, partitions)
 			b.ReportAllocs()
 			for b.Loop() {
-				to.recycle(build(to, trips))
+				to.recycle(build(to, attempts))
 			}
 		})
 	}
@@ -110,8 +110,8 @@ func BenchmarkBuildRequest(b *testing.B) {
 func BenchmarkReadAnswer(b *testing.B) {
 	for _, partitions := range []int{1, 12, 1000} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
-			to, trips := loaded(b, partitions)
-			r := build(to, trips)
+			to, attempts := loaded(b, partitions)
+			r := build(to, attempts)
 			body := answerTo(b, r)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -140,13 +140,13 @@ func perRound(round func()) float64 {
 }
 
 func TestBuildingARequestAllocatesNothingOnceOneWasBuilt(t *testing.T) {
-	to, trips := loaded(t, 12)
-	require.Less(t, perRound(func() { to.recycle(build(to, trips)) }), 0.5)
+	to, attempts := loaded(t, 12)
+	require.Less(t, perRound(func() { to.recycle(build(to, attempts)) }), 0.5)
 }
 
 func TestReadingAnAnswerAllocatesNothingOnceOneWasRead(t *testing.T) {
-	to, trips := loaded(t, 12)
-	r := build(to, trips)
+	to, attempts := loaded(t, 12)
+	r := build(to, attempts)
 	body := answerTo(t, r)
 	require.Less(t, perRound(func() {
 		if read(r, body) != 12 {

@@ -25,45 +25,45 @@ type broker struct {
 	leads    int  // partitions that were sent to, of which it is the leader; guarded by Sender.mu
 	departed bool // the metadata does not name it; guarded by Sender.mu
 
-	mu        sync.Mutex
-	ready     fifo.Queue[place]
-	movedAway int  // partitions in ready that have moved away since dropMoved
-	busy      bool // somebody makes requests: its goroutine, or another one, see workFor
-	missed    bool // its goroutine was woken while another one was busy
-	inFlight  int
-	leaves    bool // its goroutine ends when no response is owed: see leave
-	ended     bool // its goroutine has ended
-	conn      *transport.Conn
-	version   int16          // of Produce requests to conn
-	cluster   string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known
-	at        cluster.Broker // what conn was dialled as
-	failures  int            // dials in a row that failed
-	connected time.Time      // when conn was made
-	breaks    int            // connections in a row that broke without an answer
-	notUntil  time.Time      // no dial, or while throttled no request, before this
-	lastErr   error          // why the last dial failed
-	brokeWith error          // why the last connection ended that was not idle
-	largest   int64          // bytes of the largest request that it has answered
-	strangers int            // dials in a row that reached another cluster
+	mu          sync.Mutex
+	ready       fifo.Queue[queueEntry]
+	movedAway   int  // partitions in ready that have moved away since dropMoved
+	busy        bool // somebody makes requests: its goroutine, or another one, see sendInline
+	wakePending bool // its goroutine was woken while another one was busy
+	inFlight    int
+	leaves      bool // its goroutine ends when no response is owed: see leave
+	ended       bool // its goroutine has ended
+	conn        *transport.Conn
+	version     int16          // of Produce requests to conn
+	cluster     string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known
+	at          cluster.Broker // what conn was dialled as
+	failures    int            // dials in a row that failed
+	connected   time.Time      // when conn was made
+	breaks      int            // connections in a row that broke without an answer
+	notUntil    time.Time      // no dial, or while throttled no request, before this
+	lastErr     error          // why the last dial failed
+	brokeWith   error          // why the last connection ended that was not idle
+	largest     int64          // bytes of the largest request that it has answered
+	strangers   int            // dials in a row that reached another cluster
 	// checksByTopic is for clusterOf, on the goroutine that dials.
 	checksByTopic bool
-	alarm         *time.Timer
+	backoffTimer  *time.Timer
 	alarmAt       time.Time // when alarm fires; zero when it is not set
-	heard         time.Time // when it last answered, or got a request while it owed none
+	lastReply     time.Time // when it last answered, or got a request while it owed none
 
-	answersSoon bool // its last answer came soon
-	waiting     bool // somebody waits for an answer to send after it
-	watch       *time.Timer
-	watching    bool // watch will fire
-	free        []*request
-	freeRoom    int // the sum of what they have room for
+	repliesFast  bool // its last answer came soon
+	waiting      bool // somebody waits for an answer to send after it
+	silenceTimer *time.Timer
+	watching     bool // watch will fire
+	free         []*request
+	freeRoom     int // the sum of what they have room for
 }
 
 // place is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away
 // and back has left another behind.
-type place struct {
-	part   *partition
-	ticket uint64
+type queueEntry struct {
+	part     *partition
+	queueGen uint64
 }
 
 func newBroker(s *Sender, id int32) *broker {
@@ -71,24 +71,24 @@ func newBroker(s *Sender, id int32) *broker {
 }
 
 // push puts a partition at the end of the ready queue.
-func (b *broker) push(p place) {
+func (b *broker) push(p queueEntry) {
 	b.mu.Lock()
 	b.ready.Push(p)
 	b.mu.Unlock()
 }
 
 // pushFront puts a partition whose batch did not fit where it is served first.
-func (b *broker) pushFront(p place) {
+func (b *broker) pushFront(p queueEntry) {
 	b.mu.Lock()
 	b.ready.Unpop(p)
 	b.mu.Unlock()
 }
 
-func (b *broker) pop() (p place, ok bool) {
+func (b *broker) pop() (p queueEntry, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.ready.Len() == 0 {
-		return place{}, false
+		return queueEntry{}, false
 	}
 	return b.ready.Pop(), true
 }
@@ -148,7 +148,7 @@ func (b *broker) forget(conn *transport.Conn) {
 func (b *broker) work() {
 	b.mu.Lock()
 	busy := b.busy
-	b.busy, b.missed = true, busy
+	b.busy, b.wakePending = true, busy
 	b.mu.Unlock()
 	if busy {
 		return // whoever is at it wakes the broker again
@@ -189,11 +189,11 @@ func (b *broker) wakeAtLocked(t time.Time) {
 		return
 	}
 	b.alarmAt = t
-	if b.alarm == nil {
-		b.alarm = time.AfterFunc(time.Until(t), weakly.Do(b, (*broker).signal))
+	if b.backoffTimer == nil {
+		b.backoffTimer = time.AfterFunc(time.Until(t), weakly.Do(b, (*broker).signal))
 		return
 	}
-	b.alarm.Reset(time.Until(t))
+	b.backoffTimer.Reset(time.Until(t))
 }
 
 // connect returns the connection, dialling if there is none. It returns nil if that failed, and if nothing is ready any more.
@@ -310,7 +310,7 @@ func (b *broker) isWanted() bool {
 		if !ok {
 			return false
 		}
-		if at.part.keepsPlace(b, at.ticket) {
+		if at.part.keepsPlace(b, at.queueGen) {
 			b.pushFront(at)
 			return true
 		}
@@ -334,13 +334,13 @@ func (b *broker) dropMoved() {
 	}
 	b.movedAway = 0
 	all := b.ready
-	b.ready = fifo.Queue[place]{}
+	b.ready = fifo.Queue[queueEntry]{}
 	b.mu.Unlock()
-	var stay fifo.Queue[place]
+	var stay fifo.Queue[queueEntry]
 	for all.Len() > 0 {
 		at := all.Pop()
 		at.part.mu.Lock()
-		mine := at.part.standsAtLocked(b, at.ticket)
+		mine := at.part.standsAtLocked(b, at.queueGen)
 		at.part.mu.Unlock()
 		if mine {
 			stay.Push(at)
@@ -358,13 +358,13 @@ func (b *broker) dropMoved() {
 func (b *broker) refuseAll(err error) {
 	b.mu.Lock()
 	waiting := b.ready
-	b.ready = fifo.Queue[place]{}
+	b.ready = fifo.Queue[queueEntry]{}
 	b.mu.Unlock()
 	for waiting.Len() > 0 {
 		at := waiting.Pop()
 		p := at.part
 		p.mu.Lock()
-		mine := p.standsAtLocked(b, at.ticket)
+		mine := p.standsAtLocked(b, at.queueGen)
 		if mine {
 			p.queued = false
 		}
@@ -386,19 +386,19 @@ func (b *broker) watchLocked(d time.Duration) {
 		return
 	}
 	b.watching = true
-	if b.watch == nil {
-		b.watch = time.AfterFunc(d, weakly.Do(b, (*broker).look))
+	if b.silenceTimer == nil {
+		b.silenceTimer = time.AfterFunc(d, weakly.Do(b, (*broker).checkSilence))
 		return
 	}
-	b.watch.Reset(d)
+	b.silenceTimer.Reset(d)
 }
 
-func (b *broker) look() {
+func (b *broker) checkSilence() {
 	b.mu.Lock()
 	b.watching = false
 	silent, waiting := false, b.waiting && b.ready.Len() > 0
 	if b.inFlight > 0 {
-		since := b.heard
+		since := b.lastReply
 		if b.conn != nil {
 			// A throttled broker owes no response before the end of the throttle.
 			since = later(since, b.conn.ThrottledUntil())
@@ -434,11 +434,11 @@ func (b *broker) isConnected() bool {
 func (b *broker) close(cause error) {
 	b.mu.Lock()
 	conn := b.conn
-	if b.alarm != nil {
-		b.alarm.Stop()
+	if b.backoffTimer != nil {
+		b.backoffTimer.Stop()
 	}
-	if b.watch != nil {
-		b.watch.Stop()
+	if b.silenceTimer != nil {
+		b.silenceTimer.Stop()
 	}
 	b.mu.Unlock()
 	if conn != nil {

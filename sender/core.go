@@ -63,57 +63,57 @@ type identity struct {
 
 // formerTopic is a topic that had the partition's topic name, with its life.
 type formerTopic struct {
-	id   protocol.UUID
-	life int
+	id          protocol.UUID
+	incarnation int
 }
 
-// maxFormerTopics bounds the topics that a lane remembers: a server may report any number of them.
+// maxFormerTopics bounds the topics that a delivery state remembers: a server may report any number of them.
 const maxFormerTopics = 8
 
-// maxHops is how many tries in a row may go without a backoff because a newer leader is known. A partition whose leadership moves
+// maxFastRetries is how many tries in a row may go without a backoff because a newer leader is known. A partition whose leadership moves
 // needs one, two if it moves again meanwhile; brokers that go on naming each other under newer epochs must not use up the
 // retries in no time, nor keep this client and themselves busy.
-const maxHops = 2
+const maxFastRetries = 2
 
-// brokerRemembers is how many batches of a producer a partition's leader can tell from new ones. A batch that may have to be
+// brokerDedupWindow is how many batches of a producer a partition's leader can tell from new ones. A batch that may have to be
 // sent again must be among the last so many.
-const brokerRemembers = 5
+const brokerDedupWindow = 5
 
 // noSequence is the sequence of a batch that has none: it was not sent yet, or it is certain that it was not written and
 // its old sequence was taken back.
 const noSequence int32 = -1
 
-// parcel is the core's view of one sealed batch.
-type parcel struct {
-	count    int32
-	created  time.Time
-	state    state
-	id       identity
-	sequence int32
-	number   uint64 // counts the lane's sequenced batches
-	tries    int    // requests it was in that may have left
-	doubtful bool   // some try's fate is unknown: it may have been written
-	strayed  bool   // the answer to some try was lost: that request may still be on its way
-	followed bool   // a later batch of its identity was acknowledged, so it is in the log
-	life     int    // the topic's life in which it got its sequence
-	past     []int  // the lives whose logs may have it, though the log of the topic's present life does not
-	byName   bool   // a request with it can reach the topic when it is recreated: it named the topic by its name
-	awaiting bool   // an answer may still come for it
-	corrupt  int    // attempts that the broker refused with CORRUPT_MESSAGE
+// batch is the core's view of one sealed batch.
+type batchState struct {
+	count              int32
+	created            time.Time
+	state              state
+	id                 identity
+	sequence           int32
+	number             uint64 // counts the delivery state's sequenced batches
+	tries              int    // requests it was in that may have left
+	doubtful           bool   // some try's fate is unknown: it may have been written
+	requestMayArrive   bool   // the answer to some try was lost: that request may still be on its way
+	provenWritten      bool   // a later batch of its identity was acknowledged, so it is in the log
+	incarnation        int    // the topic's life in which it got its sequence
+	formerIncarnations []int  // the lives whose logs may have it, though the log of the topic's present life does not
+	byName             bool   // a request with it can reach the topic when it is recreated: it named the topic by its name
+	awaiting           bool   // an answer may still come for it
+	corrupt            int    // attempts that the broker refused with CORRUPT_MESSAGE
 
-	notBefore  time.Time // when it may be tried again
-	epochSeen  int32     // the leader epoch of its last try
-	hops       int       // tries in a row that a newer leader has spared the backoff
-	lastErr    error     // why its last try failed
-	rebuilding bool      // it is being replaced by other batches, which takes a worker's time
-	nextPart   *parcel   // the part of the same split batch that enters the window when this part is sent or ends
-	cargo      any       // what the glue knows of it; the core does not look at it
+	notBefore   time.Time   // when it may be tried again
+	epochSeen   int32       // the leader epoch of its last try
+	fastRetries int         // tries in a row that a newer leader has spared the backoff
+	lastErr     error       // why its last try failed
+	rebuilding  bool        // it is being replaced by other batches, which takes a worker's time
+	nextPart    *batchState // the part of the same split batch that enters the window when this part is sent or ends
+	owner       any         // what the glue knows of it; the core does not look at it
 }
 
 // maybeWritten tells whether some try of it may have been written, be it to a topic that is no more.
-func (p *parcel) maybeWritten() bool { return p.doubtful || len(p.past) > 0 }
+func (p *batchState) maybeWritten() bool { return p.doubtful || len(p.formerIncarnations) > 0 }
 
-func (p *parcel) step(e event) {
+func (p *batchState) step(e event) {
 	next := transitions[p.state][e]
 	if next == sealed {
 		panic(fmt.Sprintf("samsa: a batch that is %v cannot be %v", p.state, e))
@@ -121,8 +121,8 @@ func (p *parcel) step(e event) {
 	p.state = next
 }
 
-// laneConfig is what decides, from the producer's configuration. Backoff gives the wait before try n+1, jitter included.
-type laneConfig struct {
+// deliveryConfig is what decides, from the producer's configuration. Backoff gives the wait before try n+1, jitter included.
+type deliveryConfig struct {
 	topic           string
 	partition       int32
 	acks            int16
@@ -133,32 +133,32 @@ type laneConfig struct {
 	backoff         func(try int) time.Duration
 }
 
-// lane is the delivery state of one partition: a pure state machine. Methods named after events change it and return
+// delivery state is the delivery state of one partition: a pure state machine. Methods named after events change it and return
 // what is to be done, in a slice that is good until the next event.
-type lane struct {
-	cfg *laneConfig
+type deliveryState struct {
+	cfg *deliveryConfig
 
 	// window holds, in order, every batch that was in a request and is not settled, the unresolved ones among them. Of a split batch it
 	// also holds the first part that was in no request. Further parts wait outside, linked by nextPart: a batch can be cut into thousands
 	// of parts, and most events visit the whole window. A waiting part is equal to the part in front of it in all that events look at: it is
 	// retrying, has no sequence and no doubt, and has the same age. So only an event that sends or ends the part in front concerns it.
-	window   []*parcel
-	waiting  int // parts outside the window
-	flying   int // of these in flight
-	id       identity
-	next     int32 // the sequence of the next batch
-	numbered uint64
-	acked    bool      // something was acknowledged under id: the broker holds state for it
-	heard    time.Time // when that was last so
-	gap      bool      // a batch failed for certain, and later ones carry sequences behind it: they must be numbered anew
-	gapAt    int32
-	leader   int32 // leader epoch as last told
-	needBump bool  // the identity is used up for this partition
-	newID    bool  // and another epoch of the same producer id cannot replace it
-	proven   bool  // some batch was acknowledged under id
-	life     int   // the present one of the topic's lives
-	lives    int   // the newest number of a life
-	topics   []formerTopic
+	window       []*batchState
+	waiting      int // parts outside the window
+	inFlight     int // of these in flight
+	id           identity
+	next         int32 // the sequence of the next batch
+	numbered     uint64
+	acked        bool      // something was acknowledged under id: the broker holds state for it
+	lastAck      time.Time // when that was last so
+	gap          bool      // a batch failed for certain, and later ones carry sequences behind it: they must be numbered anew
+	gapAt        int32
+	leader       int32 // leader epoch as last told
+	needBump     bool  // the identity is used up for this partition
+	newID        bool  // and another epoch of the same producer id cannot replace it
+	proven       bool  // some batch was acknowledged under id
+	incarnation  int   // the present one of the topic's lives
+	incarnations int   // the newest number of a life
+	topics       []formerTopic
 
 	cluster    string // the id of the cluster that leads the partition; empty while it is not known
 	shared     bool   // another producer writes under id: its acknowledgements prove nothing
@@ -172,7 +172,7 @@ type lane struct {
 
 // action tells the glue to give a batch its outcome.
 type action struct {
-	parcel *parcel
+	batch  *batchState
 	kind   actionKind
 	offset int64 // complete
 	time   int64
@@ -185,8 +185,8 @@ type actionKind uint8
 const (
 	actComplete actionKind = iota // acknowledged: offset and time
 	actFail                       // failed: err
-	actReject                     // settle the blamed records, and put the rest in the parcel's place (see replace)
-	actSplit                      // too large: put parts in the parcel's place (see replace)
+	actReject                     // settle the blamed records, and put the rest in the batch's place (see replace)
+	actSplit                      // too large: put parts in the batch's place (see replace)
 )
 
 // addSequence adds n to a sequence, which goes from 2³¹−1 on to 0.
@@ -197,8 +197,8 @@ func comesBefore(a, b int32) bool { return int32(uint32(a-b)<<1) < 0 }
 
 // retryDue returns the batch that is to be tried again now, or nil. wait is when to look again, if time alone brings it.
 // With idempotence only the lowest sequence is tried: what the broker would not take anyway stays here.
-func (l *lane) retryDue(now time.Time) (p *parcel, wait time.Time) {
-	if l.flying >= l.cfg.maxInFlight {
+func (l *deliveryState) retryDue(now time.Time) (p *batchState, wait time.Time) {
+	if l.inFlight >= l.cfg.maxInFlight {
 		return nil, time.Time{}
 	}
 	behind := false
@@ -208,18 +208,18 @@ func (l *lane) retryDue(now time.Time) (p *parcel, wait time.Time) {
 			if p.rebuilding {
 				return nil, time.Time{}
 			}
-			if behind && p.doubtful && p.life != l.life {
-				return nil, now // tick ends it, see outlived
+			if behind && p.doubtful && p.incarnation != l.incarnation {
+				return nil, now // tick ends it, see expireFromOldTopic
 			}
-			if l.mustAdopt(p) && !l.canRenumber() {
+			if l.needsSequence(p) && !l.canRenumber() {
 				behind = true
 				continue // those behind it that may have been written come first, under their old sequences
 			}
 			if now.Before(p.notBefore) {
 				return nil, p.notBefore
 			}
-			if l.mustAdopt(p) && !l.acked && l.flying > 0 {
-				return nil, time.Time{} // one that has expired is still in flight: as for new ones, see admitsNew
+			if l.needsSequence(p) && !l.acked && l.inFlight > 0 {
+				return nil, time.Time{} // one that has expired is still in flight: as for new ones, see canSendNew
 			}
 			return p, time.Time{}
 		case inFlight:
@@ -232,7 +232,7 @@ func (l *lane) retryDue(now time.Time) (p *parcel, wait time.Time) {
 }
 
 // hasRetrying tells whether a batch waits for another try.
-func (l *lane) hasRetrying() bool {
+func (l *deliveryState) hasRetrying() bool {
 	for _, p := range l.window {
 		if p.state == retrying && !p.rebuilding {
 			return true
@@ -242,7 +242,7 @@ func (l *lane) hasRetrying() bool {
 }
 
 // admitNextPart takes the part that waits behind p out of its line, and returns it for the window; nil when there is none.
-func (l *lane) admitNextPart(p *parcel) *parcel {
+func (l *deliveryState) admitNextPart(p *batchState) *batchState {
 	next := p.nextPart
 	if next != nil {
 		p.nextPart = nil
@@ -252,8 +252,8 @@ func (l *lane) admitNextPart(p *parcel) *parcel {
 }
 
 // withWaitingParts yields p and the parts that wait behind it, in order. The loop may end the part that it has reached.
-func (p *parcel) withWaitingParts() iter.Seq[*parcel] {
-	return func(yield func(*parcel) bool) {
+func (p *batchState) withWaitingParts() iter.Seq[*batchState] {
+	return func(yield func(*batchState) bool) {
 		for p != nil {
 			next := p.nextPart
 			if !yield(p) {
@@ -264,14 +264,14 @@ func (p *parcel) withWaitingParts() iter.Seq[*parcel] {
 	}
 }
 
-// idle tells whether the lane has nothing under way.
-func (l *lane) idle() bool { return len(l.window) == 0 }
+// idle tells whether the delivery state has nothing under way.
+func (l *deliveryState) idle() bool { return len(l.window) == 0 }
 
-// isQuiet tells whether the lane has nothing under way and owes nothing to an expired batch, whose request may still be in flight.
-func (l *lane) isQuiet() bool { return l.idle() && l.flying == 0 }
+// isQuiet tells whether the delivery state has nothing under way and owes nothing to an expired batch, whose request may still be in flight.
+func (l *deliveryState) isQuiet() bool { return l.idle() && l.inFlight == 0 }
 
 // beingRebuilt returns how many records are in batches that are being replaced.
-func (l *lane) beingRebuilt() (records int) {
+func (l *deliveryState) beingRebuilt() (records int) {
 	for _, p := range l.window {
 		if p.rebuilding {
 			records += int(p.count)
@@ -280,11 +280,13 @@ func (l *lane) beingRebuilt() (records int) {
 	return records
 }
 
-// mustAdopt tells whether p needs a new sequence before it can be sent.
-func (l *lane) mustAdopt(p *parcel) bool { return l.cfg.idempotent && p.sequence == noSequence }
+// needsSequence tells whether p needs a new sequence before it can be sent.
+func (l *deliveryState) needsSequence(p *batchState) bool {
+	return l.cfg.idempotent && p.sequence == noSequence
+}
 
 // canRenumber tells whether new sequences may be given: no batch with an old one stands anywhere in the window.
-func (l *lane) canRenumber() bool {
+func (l *deliveryState) canRenumber() bool {
 	for _, p := range l.window {
 		if p.sequence != noSequence && p.state != unresolved {
 			// A batch in flight that got its new number already is fine: it is of the current numbering.
@@ -297,19 +299,19 @@ func (l *lane) canRenumber() bool {
 	return !l.gap && !l.needBump
 }
 
-// brokerForgets is after how much idleness a broker may hold no state for a producer any more. Kafka's default is a day;
+// producerStateTTL is after how much idleness a broker may hold no state for a producer any more. Kafka's default is a day;
 // records may be deleted sooner, and the state with them.
-const brokerForgets = time.Minute
+const producerStateTTL = time.Minute
 
-// admitsNew tells whether a batch that was never sent may go now.
-func (l *lane) admitsNew(now time.Time) bool {
-	if len(l.window) == 0 && now.Sub(l.heard) > brokerForgets {
+// canSendNew tells whether a batch that was never sent may go now.
+func (l *deliveryState) canSendNew(now time.Time) bool {
+	if len(l.window) == 0 && now.Sub(l.lastAck) > producerStateTTL {
 		l.acked = false
 	}
-	if l.flying >= l.cfg.maxInFlight || l.needBump || l.gap {
+	if l.inFlight >= l.cfg.maxInFlight || l.needBump || l.gap {
 		return false
 	}
-	if l.cfg.idempotent && !l.acked && l.flying > 0 {
+	if l.cfg.idempotent && !l.acked && l.inFlight > 0 {
 		// The broker takes any first sequence: until it has acknowledged one, a lost first batch would leave a hole
 		// that nobody notices.
 		return false
@@ -318,16 +320,16 @@ func (l *lane) admitsNew(now time.Time) bool {
 		if p.state == retrying || p.state == unresolved && l.cfg.idempotent {
 			return false
 		}
-		if l.cfg.idempotent && l.numbered-p.number >= brokerRemembers-1 {
+		if l.cfg.idempotent && l.numbered-p.number >= brokerDedupWindow-1 {
 			return false
 		}
 	}
 	return true
 }
 
-// sent puts p into a request: at its first time, or when its sequence was taken back, it gets its place under the lane's
+// sent puts p into a request: at its first time, or when its sequence was taken back, it gets its place under the delivery state's
 // identity.
-func (l *lane) sent(p *parcel) {
+func (l *deliveryState) sent(p *batchState) {
 	if p.state == sealed {
 		l.window = append(l.window, p)
 	} else if next := l.admitNextPart(p); next != nil {
@@ -338,17 +340,17 @@ func (l *lane) sent(p *parcel) {
 		l.next = addSequence(l.next, p.count)
 		l.numbered++
 		p.number = l.numbered
-		p.life = l.life
+		p.incarnation = l.incarnation
 	}
 	p.step(evSent)
 	p.tries++
 	p.awaiting = true
 	p.epochSeen = l.leader
-	l.flying++
+	l.inFlight++
 }
 
 // adopt starts anew under another identity: sequences from 0, and one batch in flight until the first acknowledgement.
-func (l *lane) adopt(id identity) {
+func (l *deliveryState) setIdentity(id identity) {
 	l.id, l.next, l.acked, l.needBump, l.gap = id, 0, false, false, false
 	if l.shared {
 		l.forgetOffset() // it may be another log
@@ -357,16 +359,16 @@ func (l *lane) adopt(id identity) {
 }
 
 // landed takes p out of flight. late is true when its records were told before: only its sequence matters now.
-func (l *lane) landed(p *parcel) (late bool) {
+func (l *deliveryState) leaveFlight(p *batchState) (late bool) {
 	if p.awaiting {
 		p.awaiting = false
-		l.flying--
+		l.inFlight--
 	}
 	return p.state == unresolved || p.state == settled
 }
 
-// drop removes a settled parcel from the window. The part that waits behind it takes its place.
-func (l *lane) drop(p *parcel) {
+// drop removes a settled batch from the window. The part that waits behind it takes its place.
+func (l *deliveryState) drop(p *batchState) {
 	i := slices.Index(l.window, p)
 	if next := l.admitNextPart(p); next != nil {
 		l.window[i] = next

@@ -22,8 +22,8 @@ type answer struct {
 }
 
 // answered takes the broker's answer for p.
-func (l *lane) answered(p *parcel, a answer, now time.Time) []action {
-	late := l.landed(p)
+func (l *deliveryState) answered(p *batchState, a answer, now time.Time) []action {
+	late := l.leaveFlight(p)
 	if p.state == settled {
 		return nil
 	}
@@ -34,21 +34,21 @@ func (l *lane) answered(p *parcel, a answer, now time.Time) []action {
 	case late:
 		l.lateFailure(p, a)
 	case a.code == protocol.MessageTooLarge && p.count > 1 && !p.maybeWritten() && !l.overdue(p, now):
-		l.takeBack(p)
+		l.revokeSequence(p)
 		p.step(evRetry)
 		p.notBefore = now
 		p.tries--
 		p.rebuilding = true
-		out = []action{{parcel: p, kind: actSplit, err: l.failure(p, l.brokerError(a), false)}}
+		out = []action{{batch: p, kind: actSplit, err: l.failure(p, l.brokerError(a), false)}}
 	case len(a.blamed) > 0 && !p.maybeWritten() && !a.code.Retriable():
 		out = l.rejected(p, a, now)
 	default:
 		out = l.failedTry(p, a, now)
 	}
-	return append(out, l.tidy()...)
+	return append(out, l.afterEvent()...)
 }
 
-func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action {
+func (l *deliveryState) succeeded(p *batchState, a answer, late bool, now time.Time) []action {
 	offset := a.offset
 	if a.code == protocol.DuplicateSequenceNumber {
 		offset = -1
@@ -59,8 +59,8 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 	if p.id == l.id {
 		l.proven = true
 		l.noteOffset(p, offset)
-		if p.life == l.life {
-			l.acked, l.heard = true, now // else it may be the topic that is no more that has acknowledged it
+		if p.incarnation == l.incarnation {
+			l.acked, l.lastAck = true, now // else it may be the topic that is no more that has acknowledged it
 		}
 		switch {
 		case !l.gap || !l.cfg.idempotent:
@@ -82,7 +82,7 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 	if late {
 		return nil
 	}
-	l.one = [1]action{{parcel: p, kind: actComplete, offset: offset, time: a.logAppendTime}}
+	l.one = [1]action{{batch: p, kind: actComplete, offset: offset, time: a.logAppendTime}}
 	return l.one[:]
 }
 
@@ -90,21 +90,21 @@ func (l *lane) succeeded(p *parcel, a answer, late bool, now time.Time) []action
 // while its leader stays, so another producer that sends under the same identity wrote the batch with this sequence, or this is
 // another log. The offset proves nothing in two cases: after a leader change, for an unclean election may have truncated the log; and
 // where the request named the topic by its name, as before Kafka 4.0, for the topic may have been recreated.
-func (l *lane) wentBack(p *parcel, a answer, offset int64) bool {
+func (l *deliveryState) wentBack(p *batchState, a answer, offset int64) bool {
 	switch {
-	case !l.cfg.idempotent, p.life != l.life, !cluster.SameCluster(p.id.cluster, l.cluster):
+	case !l.cfg.idempotent, p.incarnation != l.incarnation, !cluster.SameCluster(p.id.cluster, l.cluster):
 		return false
 	case l.shared && p.id == l.id:
 		return true
-	case !a.byID, offset < 0, p.followed: // of followed batches, a later one was acknowledged first
+	case !a.byID, offset < 0, p.provenWritten: // of followed batches, a later one was acknowledged first
 		return false
 	}
 	return l.growing && l.lastEpoch == p.epochSeen && offset <= l.lastOffset
 }
 
 // noteOffset records where p ends in the log, for wentBack.
-func (l *lane) noteOffset(p *parcel, offset int64) {
-	if offset < 0 || p.followed || p.life != l.life {
+func (l *deliveryState) noteOffset(p *batchState, offset int64) {
+	if offset < 0 || p.provenWritten || p.incarnation != l.incarnation {
 		return
 	}
 	same := l.hasOffset && l.lastEpoch == p.epochSeen
@@ -113,11 +113,11 @@ func (l *lane) noteOffset(p *parcel, offset int64) {
 }
 
 // forgetOffset is for a log that may be another one.
-func (l *lane) forgetOffset() { l.hasOffset, l.growing = false, false }
+func (l *deliveryState) forgetOffset() { l.hasOffset, l.growing = false, false }
 
 // disbelieve takes an acknowledgement at an offset that went back. Whether p is in the log is not known, and the identity is
 // shared with another producer.
-func (l *lane) disbelieve(p *parcel, offset int64, late bool) []action {
+func (l *deliveryState) disbelieve(p *batchState, offset int64, late bool) []action {
 	if p.id == l.id {
 		l.needBump, l.newID, l.shared = true, true, true
 	}
@@ -130,7 +130,7 @@ func (l *lane) disbelieve(p *parcel, offset int64, late bool) []action {
 }
 
 // resolveBefore: a broker takes sequences without holes, so an acknowledged batch proves every earlier one of its identity.
-func (l *lane) resolveBefore(p *parcel) {
+func (l *deliveryState) resolveBefore(p *batchState) {
 	if !l.cfg.idempotent {
 		return
 	}
@@ -141,7 +141,7 @@ func (l *lane) resolveBefore(p *parcel) {
 			before = false
 		}
 		if before && q.id == p.id && q.sequence != noSequence {
-			q.doubtful, q.followed = true, true
+			q.doubtful, q.provenWritten = true, true
 			if q.state == unresolved && !q.awaiting {
 				q.step(evResolved)
 				continue
@@ -154,7 +154,7 @@ func (l *lane) resolveBefore(p *parcel) {
 }
 
 // lateFailure takes a failure for a batch whose records were told "maybe written" before.
-func (l *lane) lateFailure(p *parcel, a answer) {
+func (l *deliveryState) lateFailure(p *batchState, a answer) {
 	if a.code.WriteOutcomeWith(l.cfg.acks) == protocol.NotWritten && !p.doubtful {
 		// Certain now, but told already. What comes behind it has a hole in front.
 		p.step(evResolved)
@@ -167,8 +167,8 @@ func (l *lane) lateFailure(p *parcel, a answer) {
 // with two exceptions. A request of p may still be on its way behind one of an unresolved batch: a broker that hung may find
 // both, and take them. And p may lie behind the broker's next sequence, not before it: a broker that was restarted knows
 // again only the last batch of each producer, so a batch after p that may be in the log can have taken that place.
-func (l *lane) proves(p *parcel) bool {
-	if p.followed {
+func (l *deliveryState) provesNotWritten(p *batchState) bool {
+	if p.provenWritten {
 		return false
 	}
 	before := true
@@ -179,7 +179,7 @@ func (l *lane) proves(p *parcel) bool {
 			if l.gap && p.id == l.id && comesBefore(l.gapAt, p.sequence) {
 				return true // there is a hole in front: neither p nor what follows it was taken
 			}
-		case before && p.strayed && q.state == unresolved:
+		case before && p.requestMayArrive && q.state == unresolved:
 			return false
 		case !before && q.id == p.id && q.sequence != noSequence && (q.doubtful || q.awaiting || q.state == unresolved):
 			return false
@@ -190,7 +190,7 @@ func (l *lane) proves(p *parcel) bool {
 
 // anythingBefore tells whether a batch stands before p whose fate is open: then a sequence that is out of order says
 // nothing about p but that its turn has not come.
-func (l *lane) anythingBefore(p *parcel) bool {
+func (l *deliveryState) anythingBefore(p *batchState) bool {
 	for _, q := range l.window {
 		if q == p {
 			return false
@@ -203,12 +203,12 @@ func (l *lane) anythingBefore(p *parcel) bool {
 }
 
 // failedTry takes an answer that is an error of the whole batch.
-func (l *lane) failedTry(p *parcel, a answer, now time.Time) []action {
+func (l *deliveryState) failedTry(p *batchState, a answer, now time.Time) []action {
 	cause := l.brokerError(a)
 	switch a.code {
 	case protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID, protocol.InvalidProducerEpoch, protocol.InvalidProducerIDMapping, protocol.ProducerFenced:
 		if l.cfg.idempotent {
-			return l.sequenceTrouble(p, a.code, cause, now)
+			return l.sequenceError(p, a.code, cause, now)
 		}
 	}
 	if a.code.WriteOutcomeWith(l.cfg.acks) == protocol.MaybeWritten {
@@ -231,8 +231,8 @@ func (l *lane) failedTry(p *parcel, a answer, now time.Time) []action {
 // brokers before 2.4 refuse it with this code.
 const maxCorrupt = 2
 
-// sequenceTrouble takes an answer about p's sequence or identity. None of these was written by this try.
-func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, now time.Time) []action {
+// sequenceError takes an answer about p's sequence or identity. None of these was written by this try.
+func (l *deliveryState) sequenceError(p *batchState, code protocol.ErrorCode, cause error, now time.Time) []action {
 	if l.anythingBefore(p) {
 		// Its turn has not come; what stands before it goes first. This costs it no try.
 		p.tries--
@@ -240,9 +240,9 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 	}
 	forgot := code == protocol.OutOfOrderSequenceNumber || code == protocol.UnknownProducerID
 	// A broker that does not know the producer has deleted its records with what it knew: p's may have been among them.
-	if code == protocol.OutOfOrderSequenceNumber && l.proves(p) {
-		if p.doubtful && p.life != l.life {
-			p.past = append(p.past, p.life)
+	if code == protocol.OutOfOrderSequenceNumber && l.provesNotWritten(p) {
+		if p.doubtful && p.incarnation != l.incarnation {
+			p.formerIncarnations = append(p.formerIncarnations, p.incarnation)
 		}
 		p.doubtful = false
 	}
@@ -259,21 +259,21 @@ func (l *lane) sequenceTrouble(p *parcel, code protocol.ErrorCode, cause error, 
 		l.needBump = true
 		l.refusedFirst(p)
 	}
-	l.takeBack(p)
+	l.revokeSequence(p)
 	return l.tryAgain(p, cause, now)
 }
 
 // refusedFirst notes a refusal of an identity under which the broker has acknowledged nothing yet. The refused batch is the first one
 // under this identity, so the client's own sequences cannot be the reason: the broker takes no epochs that a client chose, or
 // another producer uses the same id. The next epoch would meet the same, so the partition needs a new producer id.
-func (l *lane) refusedFirst(p *parcel) {
+func (l *deliveryState) refusedFirst(p *batchState) {
 	if p.id == l.id && !l.proven {
 		l.newID = true
 	}
 }
 
-// takeBack takes p's sequence away: it is certain that nothing was written under it.
-func (l *lane) takeBack(p *parcel) {
+// revokeSequence takes p's sequence away: it is certain that nothing was written under it.
+func (l *deliveryState) revokeSequence(p *batchState) {
 	if !l.cfg.idempotent || p.sequence == noSequence {
 		return
 	}
@@ -282,11 +282,11 @@ func (l *lane) takeBack(p *parcel) {
 }
 
 // openGap notes that p's sequence was not used, so that what follows is numbered anew from there.
-func (l *lane) openGap(p *parcel) {
+func (l *deliveryState) openGap(p *batchState) {
 	if !l.cfg.idempotent || p.sequence == noSequence || p.id != l.id {
 		return
 	}
-	if p.strayed {
+	if p.requestMayArrive {
 		// A request with this sequence may still be on its way; under the same identity it could be taken for what
 		// comes now.
 		l.needBump = true
@@ -299,8 +299,8 @@ func (l *lane) openGap(p *parcel) {
 
 // disconnected: the connection broke, or the request timed out, before p's answer came. sent tells whether some byte of
 // the request may have left.
-func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []action {
-	late := l.landed(p)
+func (l *deliveryState) disconnected(p *batchState, sent bool, cause error, now time.Time) []action {
+	late := l.leaveFlight(p)
 	if p.state == settled {
 		return nil
 	}
@@ -317,7 +317,7 @@ func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []
 			out = l.expire(p)
 		}
 	default:
-		p.doubtful, p.strayed = true, true
+		p.doubtful, p.requestMayArrive = true, true
 		cause = fmt.Errorf("%w: %w", record.ErrDisconnected, cause)
 		if l.cfg.acks == 0 {
 			// No answer will ever tell whether a try arrived, so there are no retries.
@@ -326,13 +326,13 @@ func (l *lane) disconnected(p *parcel, sent bool, cause error, now time.Time) []
 			out = l.tryAgain(p, cause, now)
 		}
 	}
-	return append(out, l.tidy()...)
+	return append(out, l.afterEvent()...)
 }
 
 // unsendable: no request can carry p, because of p itself. Nothing left, now or later, so p fails at once and for good. If an earlier
 // attempt may have been written, its fate stays open.
-func (l *lane) unsendable(p *parcel, cause error) []action {
-	late := l.landed(p)
+func (l *deliveryState) unsendable(p *batchState, cause error) []action {
+	late := l.leaveFlight(p)
 	if p.state == settled {
 		return nil
 	}
@@ -341,19 +341,19 @@ func (l *lane) unsendable(p *parcel, cause error) []action {
 		l.neverLeft(p)
 		out = l.giveUp(p, cause, record.FateRejected)
 	}
-	return append(out, l.tidy()...)
+	return append(out, l.afterEvent()...)
 }
 
 // neverLeft takes back the last attempt of p, of which no byte left.
-func (l *lane) neverLeft(p *parcel) {
+func (l *deliveryState) neverLeft(p *batchState) {
 	p.tries--
 	if p.tries == 0 && l.cfg.idempotent {
-		l.unsend(p)
+		l.returnSequence(p)
 	}
 }
 
-// unsend gives back the sequence of a batch whose only request never left.
-func (l *lane) unsend(p *parcel) {
+// returnSequence gives back the sequence of a batch whose only request never left.
+func (l *deliveryState) returnSequence(p *batchState) {
 	if p.sequence != noSequence && p.id == l.id && l.next == addSequence(p.sequence, p.count) && !l.gap {
 		l.next = p.sequence
 		p.sequence = noSequence
@@ -361,7 +361,7 @@ func (l *lane) unsend(p *parcel) {
 }
 
 // tryAgain lets p wait for its next try, or ends it when it has no try or no time left.
-func (l *lane) tryAgain(p *parcel, cause error, now time.Time) []action {
+func (l *deliveryState) tryAgain(p *batchState, cause error, now time.Time) []action {
 	p.lastErr = cause
 	if p.tries > l.cfg.retries {
 		if l.cfg.retries > 0 {
@@ -371,7 +371,7 @@ func (l *lane) tryAgain(p *parcel, cause error, now time.Time) []action {
 	}
 	p.step(evRetry)
 	p.notBefore = now
-	if !l.hop(p) {
+	if !l.fastRetry(p) {
 		p.notBefore = now.Add(l.cfg.backoff(max(p.tries, 1)))
 	}
 	if l.overdue(p, now) {
@@ -381,37 +381,37 @@ func (l *lane) tryAgain(p *parcel, cause error, now time.Time) []action {
 }
 
 // hop tells whether p may be tried again at once, because there is a leader newer than that of its last try.
-func (l *lane) hop(p *parcel) bool {
+func (l *deliveryState) fastRetry(p *batchState) bool {
 	switch {
 	case p.epochSeen >= l.leader:
-		p.hops = 0
+		p.fastRetries = 0
 		return false
-	case p.hops >= maxHops:
+	case p.fastRetries >= maxFastRetries:
 		return false
 	}
-	p.hops++
+	p.fastRetries++
 	return true
 }
 
 // giveUp ends p with an error; certain is its fate if it cannot be in the log. A doubtful one leaves its sequence unresolved.
-func (l *lane) giveUp(p *parcel, cause error, certain record.Fate) []action {
+func (l *deliveryState) giveUp(p *batchState, cause error, certain record.Fate) []action {
 	err := l.failure(p, cause, p.maybeWritten())
 	if !p.maybeWritten() {
 		err.Fate = certain
 	}
 	if !p.doubtful {
 		p.step(evFail)
-		l.takeBack(p)
+		l.revokeSequence(p)
 		l.drop(p)
 	} else if p.step(evDoubt); !l.cfg.idempotent {
 		p.step(evResolved)
 		l.drop(p)
 	}
-	return []action{{parcel: p, kind: actFail, err: err}}
+	return []action{{batch: p, kind: actFail, err: err}}
 }
 
 // rejected takes an answer that blames single records: they fail, the others go again.
-func (l *lane) rejected(p *parcel, a answer, now time.Time) []action {
+func (l *deliveryState) rejected(p *batchState, a answer, now time.Time) []action {
 	blamed := make(map[int32]*record.Error, len(a.blamed))
 	for i, message := range a.blamed {
 		if i < 0 || i >= p.count {
@@ -425,17 +425,17 @@ func (l *lane) rejected(p *parcel, a answer, now time.Time) []action {
 	if len(blamed) == 0 {
 		return l.failedTry(p, answer{code: a.code, message: a.message}, now)
 	}
-	l.takeBack(p)
+	l.revokeSequence(p)
 	p.step(evRetry)
 	p.notBefore = now
 	p.tries--
 	p.rebuilding = true
-	return []action{{parcel: p, kind: actReject, blamed: blamed}}
+	return []action{{batch: p, kind: actReject, blamed: blamed}}
 }
 
 // replace puts parts in p's place, in order: what is left of a rejected batch, or the parts of a split one. They start
 // without a sequence and with p's age. The first part enters the window, and each other part waits behind the one before it.
-func (l *lane) replace(p *parcel, parts []*parcel) []action {
+func (l *deliveryState) replace(p *batchState, parts []*batchState) []action {
 	last := p
 	for _, part := range parts {
 		part.state, part.created, part.sequence = retrying, p.created, noSequence
@@ -446,12 +446,14 @@ func (l *lane) replace(p *parcel, parts []*parcel) []action {
 	l.waiting += len(parts)
 	p.state = settled
 	l.drop(p)
-	return l.tidy()
+	return l.afterEvent()
 }
 
-func (l *lane) brokerError(a answer) error { return &protocol.Error{Code: a.code, Message: a.message} }
+func (l *deliveryState) brokerError(a answer) error {
+	return &protocol.Error{Code: a.code, Message: a.message}
+}
 
-func (l *lane) failure(p *parcel, cause error, maybe bool) *record.Error {
+func (l *deliveryState) failure(p *batchState, cause error, maybe bool) *record.Error {
 	fate := record.FateMaybeWritten
 	if !maybe {
 		fate = record.CertainFate(cause)

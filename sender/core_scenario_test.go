@@ -30,27 +30,27 @@ func TestScenarios(t *testing.T) {
 
 // story is one partition, its sealed batches, and a clock that only ticks move.
 type story struct {
-	lane    lane
-	cfg     laneConfig
-	now     time.Time
-	queue   []*parcel          // sealed, not sent
-	names   map[string]*parcel // every batch by its name
-	nameOf  map[*parcel]string
-	current identity // the producer's newest
-	cluster string   // the cluster id of the metadata
+	delivery deliveryState
+	cfg      deliveryConfig
+	now      time.Time
+	queue    []*batchState          // sealed, not sent
+	names    map[string]*batchState // every batch by its name
+	nameOf   map[*batchState]string
+	current  identity // the producer's newest
+	cluster  string   // the cluster id of the metadata
 }
 
 func newStory() *story {
 	s := &story{
-		now: time.Unix(1000, 0), names: map[string]*parcel{}, nameOf: map[*parcel]string{},
+		now: time.Unix(1000, 0), names: map[string]*batchState{}, nameOf: map[*batchState]string{},
 		current: identity{id: 7, valid: true},
-		cfg: laneConfig{
+		cfg: deliveryConfig{
 			topic: "t", acks: -1, maxInFlight: 5, retries: 1 << 30, deliveryTimeout: 120 * time.Second, idempotent: true,
 			backoff: func(try int) time.Duration { return time.Duration(try) * 100 * time.Millisecond },
 		},
 	}
-	s.lane.cfg = &s.cfg
-	s.lane.leader = 1
+	s.delivery.cfg = &s.cfg
+	s.delivery.leader = 1
 	return s
 }
 
@@ -71,23 +71,23 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 		return s.answer(t, d)
 	case "disconnect":
 		p := s.names[d.CmdArgs[0].Key]
-		return s.done(s.lane.disconnected(p, !d.HasArg("unsent"), fmt.Errorf("connection reset"), s.now))
+		return s.done(s.delivery.disconnected(p, !d.HasArg("unsent"), fmt.Errorf("connection reset"), s.now))
 	case "unsendable":
-		return s.done(s.lane.unsendable(s.names[d.CmdArgs[0].Key], fmt.Errorf("record is too large")))
+		return s.done(s.delivery.unsendable(s.names[d.CmdArgs[0].Key], fmt.Errorf("record is too large")))
 	case "tick":
 		after, err := time.ParseDuration(d.CmdArgs[0].Key)
 		require.NoError(t, err)
 		s.now = s.now.Add(after)
-		return s.done(s.lane.tick(s.now))
+		return s.done(s.delivery.tick(s.now))
 	case "leader":
-		return s.done(s.lane.leaderMoved(int32(integer(t, d, "epoch", 0)), s.now))
+		return s.done(s.delivery.leaderMoved(int32(integer(t, d, "epoch", 0)), s.now))
 	case "made-again":
-		return s.done(s.lane.madeAgain(integer(t, d, "life", s.lane.lives+1)))
+		return s.done(s.delivery.recreated(integer(t, d, "life", s.delivery.incarnations+1)))
 	case "cluster":
 		s.cluster = d.CmdArgs[0].Key
-		return s.done(s.lane.clusterIs(s.cluster))
+		return s.done(s.delivery.clusterIs(s.cluster))
 	case "sequence":
-		s.lane.next = int32(integer(t, d, "next", 0))
+		s.delivery.next = int32(integer(t, d, "next", 0))
 		return s.done(nil)
 	case "epoch":
 		s.current.epoch = int16(integer(t, d, "now", 0))
@@ -96,7 +96,7 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 		s.current = identity{id: int64(integer(t, d, "now", 0)), valid: true, cluster: s.cluster}
 		return s.done(nil)
 	case "abort":
-		return s.done(s.lane.abort(fmt.Errorf("producer is closed")))
+		return s.done(s.delivery.abort(fmt.Errorf("producer is closed")))
 	case "replace":
 		return s.replace(d)
 	}
@@ -130,13 +130,13 @@ func (s *story) seal(t *testing.T, d *datadriven.TestData) string {
 		if a.Key == "count" {
 			continue
 		}
-		s.queue = append(s.queue, s.parcel(a.Key, int32(integer(t, d, "count", 10))))
+		s.queue = append(s.queue, s.batch(a.Key, int32(integer(t, d, "count", 10))))
 	}
 	return ""
 }
 
-func (s *story) parcel(name string, count int32) *parcel {
-	p := &parcel{count: count, created: s.now, sequence: noSequence}
+func (s *story) batch(name string, count int32) *batchState {
+	p := &batchState{count: count, created: s.now, sequence: noSequence}
 	s.names[name], s.nameOf[p] = p, name
 	return p
 }
@@ -145,22 +145,22 @@ func (s *story) parcel(name string, count int32) *parcel {
 func (s *story) send(byID bool) string {
 	var sent []string
 	for {
-		if used, wants := s.lane.wantsIdentity(); wants && (len(s.queue) > 0 || s.lane.hasRetrying()) {
-			s.lane.adopt(s.identityAfter(used))
+		if used, wants := s.delivery.wantsIdentity(); wants && (len(s.queue) > 0 || s.delivery.hasRetrying()) {
+			s.delivery.setIdentity(s.identityAfter(used))
 		}
-		p, wait := s.lane.retryDue(s.now)
+		p, wait := s.delivery.retryDue(s.now)
 		if p == nil && !wait.IsZero() {
 			sent = append(sent, fmt.Sprintf("wait %v", wait.Sub(s.now)))
 			break
 		}
 		if p == nil {
-			if len(s.queue) == 0 || !s.lane.admitsNew(s.now) {
+			if len(s.queue) == 0 || !s.delivery.canSendNew(s.now) {
 				break
 			}
 			p, s.queue = s.queue[0], s.queue[1:]
 		}
 		p.byName = p.byName || !byID
-		s.lane.sent(p)
+		s.delivery.sent(p)
 		text := "send " + s.nameOf[p]
 		if s.cfg.idempotent {
 			text += fmt.Sprintf(" id=%d epoch=%d sequence=%d", p.id.id, p.id.epoch, p.sequence)
@@ -178,7 +178,7 @@ func (s *story) identityAfter(used identity) identity {
 	switch {
 	case !cluster.SameCluster(s.current.cluster, s.cluster):
 		s.current = identity{id: 0, valid: true, cluster: s.cluster} // each cluster assigns from 0 on
-	case s.lane.newID && s.current.id == used.id:
+	case s.delivery.newID && s.current.id == used.id:
 		s.current = identity{id: used.id + 1, valid: true, cluster: s.cluster}
 	case s.current == used:
 		s.current.epoch++
@@ -201,7 +201,7 @@ func (s *story) answer(t *testing.T, d *datadriven.TestData) string {
 			}
 		}
 	}
-	return s.done(s.lane.answered(p, a, s.now))
+	return s.done(s.delivery.answered(p, a, s.now))
 }
 
 func codeNamed(t *testing.T, name string) protocol.ErrorCode {
@@ -216,22 +216,22 @@ func codeNamed(t *testing.T, name string) protocol.ErrorCode {
 
 // replace puts the named batches, of count records each, in the place of the first.
 func (s *story) replace(d *datadriven.TestData) string {
-	var parts []*parcel
+	var parts []*batchState
 	for _, a := range d.CmdArgs[1:] {
 		n, err := strconv.Atoi(a.Vals[0])
 		if err != nil {
 			return err.Error()
 		}
-		parts = append(parts, s.parcel(a.Key, int32(n)))
+		parts = append(parts, s.batch(a.Key, int32(n)))
 	}
-	return s.done(s.lane.replace(s.names[d.CmdArgs[0].Key], parts))
+	return s.done(s.delivery.replace(s.names[d.CmdArgs[0].Key], parts))
 }
 
 // done prints what is to be done, and the state after it.
 func (s *story) done(actions []action) string {
 	var b strings.Builder
 	for _, a := range actions {
-		name := s.nameOf[a.parcel]
+		name := s.nameOf[a.batch]
 		switch a.kind {
 		case actComplete:
 			fmt.Fprintf(&b, "complete %s at %d\n", name, a.offset)
@@ -252,11 +252,11 @@ func (s *story) done(actions []action) string {
 }
 
 func (s *story) state() string {
-	if len(s.lane.window) == 0 {
+	if len(s.delivery.window) == 0 {
 		return "idle\n"
 	}
 	var b strings.Builder
-	for _, p := range s.lane.window {
+	for _, p := range s.delivery.window {
 		fmt.Fprintf(&b, "  %s %v", s.nameOf[p], p.state)
 		if s.cfg.idempotent && p.sequence != noSequence {
 			fmt.Fprintf(&b, " sequence=%d", p.sequence)

@@ -14,7 +14,7 @@ import (
 // tidy, which every event ends with.
 
 // tick ends what is over its time.
-func (l *lane) tick(now time.Time) []action {
+func (l *deliveryState) tick(now time.Time) []action {
 	var out []action
 	for _, p := range slices.Clone(l.window) {
 		if p.rebuilding || !l.overdue(p, now) {
@@ -29,7 +29,7 @@ func (l *lane) tick(now time.Time) []action {
 			err := l.failure(p, expired(p.lastErr), true)
 			err.Detail = l.expiryDetail(p)
 			p.step(evOverdue)
-			out = append(out, action{parcel: p, kind: actFail, err: err})
+			out = append(out, action{batch: p, kind: actFail, err: err})
 			if !l.cfg.idempotent {
 				// Its request may still arrive, and keeps its place in max.in.flight until it is answered or given up.
 				p.step(evResolved)
@@ -37,14 +37,14 @@ func (l *lane) tick(now time.Time) []action {
 			}
 		}
 	}
-	return append(out, l.tidy()...)
+	return append(out, l.afterEvent()...)
 }
 
-func (l *lane) overdue(p *parcel, now time.Time) bool {
+func (l *deliveryState) overdue(p *batchState, now time.Time) bool {
 	return now.Sub(p.created) >= l.cfg.deliveryTimeout
 }
 
-func (l *lane) expire(p *parcel) []action {
+func (l *deliveryState) expire(p *batchState) []action {
 	acts := l.giveUp(p, expired(p.lastErr), record.FateNotWritten)
 	for i := range acts {
 		acts[i].err.Detail = l.expiryDetail(p)
@@ -66,7 +66,7 @@ type deliveryTimeout struct{ last error }
 func (*deliveryTimeout) Error() string     { return record.ErrDeliveryTimeout.Error() }
 func (e *deliveryTimeout) Unwrap() []error { return []error{record.ErrDeliveryTimeout, e.last} }
 
-func (l *lane) expiryDetail(p *parcel) string {
+func (l *deliveryState) expiryDetail(p *batchState) string {
 	if p.tries == 0 && p.lastErr != nil {
 		return fmt.Sprintf("%v passed before it could be written: %v", l.cfg.deliveryTimeout, p.lastErr)
 	}
@@ -82,7 +82,7 @@ func (l *lane) expiryDetail(p *parcel) string {
 }
 
 // leaderMoved notes a newer leader: what waits to be tried again goes there at once.
-func (l *lane) leaderMoved(epoch int32, now time.Time) (out []action) {
+func (l *deliveryState) leaderMoved(epoch int32, now time.Time) (out []action) {
 	if epoch < 0 || epoch == l.leader {
 		return nil
 	}
@@ -92,11 +92,11 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) (out []action) {
 		for _, p := range l.window {
 			p.byName = true
 		}
-		out = l.madeAgain(l.lives + 1)
+		out = l.recreated(l.incarnations + 1)
 	}
 	l.leader = epoch
 	for _, p := range l.window {
-		if p.state == retrying && now.Before(p.notBefore) && l.hop(p) {
+		if p.state == retrying && now.Before(p.notBefore) && l.fastRetry(p) {
 			p.notBefore = now
 		}
 	}
@@ -104,39 +104,39 @@ func (l *lane) leaderMoved(epoch int32, now time.Time) (out []action) {
 }
 
 // lifeOf returns the life that begins when the topic's id changes. A broker with old metadata reports the former topic again for a
-// while, and then the lane returns to a life that it had before.
-func (l *lane) lifeOf(before, now protocol.UUID) int {
+// while, and then the delivery state returns to a life that it had before.
+func (l *deliveryState) lifeOf(before, now protocol.UUID) int {
 	l.topics = slices.DeleteFunc(l.topics, func(t formerTopic) bool { return t.id == before })
 	if len(l.topics) >= maxFormerTopics {
 		l.topics = slices.Delete(l.topics, 0, 1)
 	}
-	l.topics = append(l.topics, formerTopic{before, l.life})
+	l.topics = append(l.topics, formerTopic{before, l.incarnation})
 	for _, t := range l.topics {
 		if t.id == now {
-			return t.life
+			return t.incarnation
 		}
 	}
-	return l.lives + 1
+	return l.incarnations + 1
 }
 
 // madeAgain: the topic was deleted and recreated, which begins the given life. Its log holds no state for the identity, and takes any
 // first sequence. The whole cluster may have been recreated under its former cluster id; then it may give the identity's id to
 // another producer. So new batches get another producer id. Its leader epochs start again.
-func (l *lane) madeAgain(life int) []action {
+func (l *deliveryState) recreated(life int) []action {
 	l.acked, l.leader = false, -1
 	l.forgetOffset()
-	l.life, l.lives = life, max(l.lives, life)
+	l.incarnation, l.incarnations = life, max(l.incarnations, life)
 	if l.id.valid {
 		l.needBump, l.newID = true, true
 	}
-	return l.tidy()
+	return l.afterEvent()
 }
 
 // clusterIs takes the cluster id of the metadata; it is empty where the servers do not report one. When a cluster replaces another, the
-// lane forgets what it knew of the former log, and sends no batch under the former identity again: the new cluster may have given
+// delivery state forgets what it knew of the former log, and sends no batch under the former identity again: the new cluster may have given
 // the same producer id to another producer, and its "duplicate" would be a lie. A batch that the former cluster may have written
 // fails as maybe written; the other batches get a new identity.
-func (l *lane) clusterIs(id string) []action {
+func (l *deliveryState) clusterIs(id string) []action {
 	before := l.cluster
 	if id == "" || id == before {
 		return nil
@@ -148,16 +148,16 @@ func (l *lane) clusterIs(id string) []action {
 	l.acked, l.leader = false, -1
 	l.forgetOffset()
 	for _, p := range l.window {
-		p.epochSeen, p.hops = -1, 0
+		p.epochSeen, p.fastRetries = -1, 0
 	}
 	if l.id.valid {
 		l.needBump, l.newID = true, true
 	}
-	return l.tidy()
+	return l.afterEvent()
 }
 
 // leaveFormerCluster fails the batches that a former cluster may have written. What was not written loses its sequence.
-func (l *lane) leaveFormerCluster() (out []action) {
+func (l *deliveryState) leaveFormerCluster() (out []action) {
 	if cluster.SameCluster(l.id.cluster, l.cluster) {
 		return nil
 	}
@@ -174,34 +174,34 @@ func (l *lane) leaveFormerCluster() (out []action) {
 	return out
 }
 
-// outlived treats the batches that the log of a deleted topic may have, after a topic of the same name was created:
+// expireFromOldTopic treats the batches that the log of a deleted topic may have, after a topic of the same name was created:
 //   - If all requests with a batch named the topic by its id, the new topic cannot get them: the batch goes to it under a new identity.
 //   - If a request named the topic by its name, and an earlier batch waits for a new sequence, the batch fails: the new topic would accept
 //     it before its turn. retryDue asks for a tick where such a batch stands.
 //   - If the topic whose log may have a batch is back, because a broker with old metadata had reported another topic, the batch fails.
-func (l *lane) outlived() (out []action) {
-	if l.lives == 0 {
+func (l *deliveryState) expireFromOldTopic() (out []action) {
+	if l.incarnations == 0 {
 		return nil
 	}
 	ahead := false
 	for _, p := range slices.Clone(l.window) {
-		if p.state == retrying && slices.Contains(p.past, l.life) {
+		if p.state == retrying && slices.Contains(p.formerIncarnations, l.incarnation) {
 			ended := l.giveUp(p, p.lastErr, record.FateMaybeWritten)
 			ended[0].err.Detail = "the metadata reported another topic of this name meanwhile"
 			out = append(out, ended...)
 			continue
 		}
-		if p.state == retrying && p.doubtful && p.life != l.life && !p.byName {
+		if p.state == retrying && p.doubtful && p.incarnation != l.incarnation && !p.byName {
 			// No request for the former topic reaches this one, so it is not in this log.
-			p.doubtful, p.strayed = false, false
-			p.past = append(p.past, p.life)
-			l.takeBack(p)
+			p.doubtful, p.requestMayArrive = false, false
+			p.formerIncarnations = append(p.formerIncarnations, p.incarnation)
+			l.revokeSequence(p)
 		}
 		switch {
 		case p.state != retrying:
 		case p.sequence == noSequence:
 			ahead = true
-		case ahead && p.doubtful && p.life != l.life:
+		case ahead && p.doubtful && p.incarnation != l.incarnation:
 			ended := l.giveUp(p, p.lastErr, record.FateMaybeWritten)
 			ended[0].err.Detail = "the topic was deleted and made again meanwhile"
 			out = append(out, ended...)
@@ -211,13 +211,13 @@ func (l *lane) outlived() (out []action) {
 }
 
 // abort ends everything: the producer closes.
-func (l *lane) abort(cause error) []action {
+func (l *deliveryState) abort(cause error) []action {
 	var out []action
 	for _, p := range slices.Clone(l.window) {
 		switch p.state {
 		case inFlight:
 			p.step(evOverdue)
-			out = append(out, action{parcel: p, kind: actFail, err: l.failure(p, cause, true)})
+			out = append(out, action{batch: p, kind: actFail, err: l.failure(p, cause, true)})
 		case retrying:
 			if p.rebuilding {
 				continue
@@ -232,7 +232,7 @@ func (l *lane) abort(cause error) []action {
 
 // refuse ends what waits for something that cannot be had: an identity, or a broker that can be produced to. With idempotence
 // that is what has no sequence, which is certainly not written; a batch with one keeps trying. Without, it is everything.
-func (l *lane) refuse(err *record.Error) []action {
+func (l *deliveryState) refuse(err *record.Error) []action {
 	var out []action
 	for _, p := range slices.Clone(l.window) {
 		if p.state != retrying || p.sequence != noSequence || p.rebuilding {
@@ -248,16 +248,16 @@ func (l *lane) refuse(err *record.Error) []action {
 }
 
 // tidy settles what the last event has decided: whether sequences may be given anew, and whether the identity must change.
-func (l *lane) tidy() []action {
+func (l *deliveryState) afterEvent() []action {
 	if !l.cfg.idempotent {
 		return nil
 	}
-	out := append(l.leaveFormerCluster(), l.outlived()...)
+	out := append(l.leaveFormerCluster(), l.expireFromOldTopic()...)
 	ghosts := false
 	for _, p := range l.window {
 		if (l.gap || l.needBump) && p.state == retrying && !p.doubtful {
 			// Every try was answered, and none was written: there is nothing to learn under its old sequence.
-			l.takeBack(p)
+			l.revokeSequence(p)
 		}
 		if p.awaiting || p.state != unresolved && p.sequence != noSequence {
 			return out
@@ -284,8 +284,8 @@ func (l *lane) tidy() []action {
 	return out
 }
 
-// wantsIdentity tells whether the lane can go on only under another identity than the one it has, and may take it now.
-func (l *lane) wantsIdentity() (used identity, wants bool) {
+// wantsIdentity tells whether the delivery state can go on only under another identity than the one it has, and may take it now.
+func (l *deliveryState) wantsIdentity() (used identity, wants bool) {
 	if !l.cfg.idempotent {
 		return identity{}, false
 	}
@@ -298,7 +298,7 @@ func (l *lane) wantsIdentity() (used identity, wants bool) {
 }
 
 // nextDeadline returns when tick must be called, and whether at all.
-func (l *lane) nextDeadline() (time.Time, bool) {
+func (l *deliveryState) nextDeadline() (time.Time, bool) {
 	var first time.Time
 	for _, p := range l.window {
 		if p.rebuilding || p.state != inFlight && p.state != retrying {

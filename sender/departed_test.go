@@ -182,8 +182,8 @@ func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
 // TestABrokerThatWasAcquiredDoesNotLeave lets a partition acquire a broker while another one releases it. Before, a broker could be taken back
 // between its dismissal and its leave: it ended, and the partition waited for it for ever. In real time, so that the goroutines run at once.
 func TestABrokerThatWasAcquiredDoesNotLeave(t *testing.T) {
-	_, trips := loaded(t, 1)
-	s := trips[0].part.s
+	_, attempts := loaded(t, 1)
+	s := attempts[0].part.s
 	var hammered atomic.Pointer[broker]
 	stop := make(chan struct{})
 	var others sync.WaitGroup
@@ -224,12 +224,12 @@ func TestPlacesOfPartitionsThatMovedAreTakenOutInOneWalk(t *testing.T) {
 	b, other := newBroker(nil, 1), newBroker(nil, 2)
 	const stay = 1000
 	for i := range 2 * stay {
-		p := &partition{broker: b, queued: true, ticket: uint64(i)}
+		p := &partition{broker: b, queued: true, queueGen: uint64(i)}
 		if i%2 == 0 {
 			p.broker = other
 			b.moved()
 		}
-		b.push(place{p, p.ticket})
+		b.push(queueEntry{p, p.queueGen})
 	}
 	allocated := testing.AllocsPerRun(1, func() {
 		b.movedAway = stay
@@ -238,6 +238,6 @@ func TestPlacesOfPartitionsThatMovedAreTakenOutInOneWalk(t *testing.T) {
 	require.Less(t, allocated, 100.0)
 	require.Equal(t, stay, b.ready.Len())
 	for i := range stay {
-		require.Equal(t, uint64(2*i+1), b.ready.At(i).ticket)
+		require.Equal(t, uint64(2*i+1), b.ready.At(i).queueGen)
 	}
 }

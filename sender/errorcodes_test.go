@@ -88,22 +88,22 @@ var codeVerdicts = []struct {
 		STREAMS_TOPOLOGY_FENCED GROUP_DELETION_FAILED STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED CONTROLLER_ID_NOT_REGISTERED`},
 }
 
-// firstTry returns a lane with one batch of the given number of records in flight.
-func firstTry(cfg laneConfig, count int32) (*lane, *parcel, time.Time) {
+// firstTry returns a delivery state with one batch of the given number of records in flight.
+func firstTry(cfg deliveryConfig, count int32) (*deliveryState, *batchState, time.Time) {
 	cfg.topic, cfg.maxInFlight, cfg.deliveryTimeout = "t", 5, 2*time.Minute
 	cfg.backoff = func(int) time.Duration { return 100 * time.Millisecond }
 	now := time.Unix(1000, 0)
-	l := &lane{cfg: &cfg, leader: 1}
+	l := &deliveryState{cfg: &cfg, leader: 1}
 	if cfg.idempotent {
-		l.adopt(identity{id: 7, valid: true})
+		l.setIdentity(identity{id: 7, valid: true})
 	}
-	p := &parcel{count: count, created: now, sequence: noSequence}
+	p := &batchState{count: count, created: now, sequence: noSequence}
 	l.sent(p)
 	return l, p, now
 }
 
 // verdictOf says what actions, and the state after them, mean.
-func verdictOf(t *testing.T, l *lane, p *parcel, actions []action) verdict {
+func verdictOf(t *testing.T, l *deliveryState, p *batchState, actions []action) verdict {
 	t.Helper()
 	if len(actions) == 0 {
 		require.Equal(t, retrying, p.state)
@@ -118,7 +118,7 @@ func verdictOf(t *testing.T, l *lane, p *parcel, actions []action) verdict {
 	}
 	require.Len(t, actions, 1)
 	a := actions[0]
-	require.Same(t, p, a.parcel)
+	require.Same(t, p, a.batch)
 	switch {
 	case a.kind == actComplete:
 		return verdictSuccess
@@ -141,12 +141,12 @@ func TestEachErrorCodeHasItsOutcome(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				code := codeNamed(t, name)
 				for _, v := range []struct {
-					cfg  laneConfig
+					cfg  deliveryConfig
 					want verdict
 				}{
-					{laneConfig{acks: -1, idempotent: true, retries: 3}, row.idempotent},
-					{laneConfig{acks: -1, retries: 3}, row.plain},
-					{laneConfig{acks: 1, retries: 3}, row.leaderOnly},
+					{deliveryConfig{acks: -1, idempotent: true, retries: 3}, row.idempotent},
+					{deliveryConfig{acks: -1, retries: 3}, row.plain},
+					{deliveryConfig{acks: 1, retries: 3}, row.leaderOnly},
 				} {
 					l, p, now := firstTry(v.cfg, 10)
 					actions := l.answered(p, answer{code: code, offset: 5, message: "so there"}, now)
@@ -182,7 +182,7 @@ func requireBrokersError(t *testing.T, err *record.Error, code protocol.ErrorCod
 func TestCodesThatKafkaDoesNotHaveYetProveNothing(t *testing.T) {
 	for _, code := range []protocol.ErrorCode{-2, -32768, 1000, 32767} {
 		for _, idempotent := range []bool{true, false} {
-			l, p, now := firstTry(laneConfig{acks: -1, idempotent: idempotent, retries: 3}, 10)
+			l, p, now := firstTry(deliveryConfig{acks: -1, idempotent: idempotent, retries: 3}, 10)
 			actions := l.answered(p, answer{code: code}, now)
 			require.Equal(t, verdictFailedMaybe, verdictOf(t, l, p, actions))
 		}
@@ -192,7 +192,7 @@ func TestCodesThatKafkaDoesNotHaveYetProveNothing(t *testing.T) {
 // TestASingleRecordThatIsTooLargeFails: there is nothing to split.
 func TestASingleRecordThatIsTooLargeFails(t *testing.T) {
 	for _, idempotent := range []bool{true, false} {
-		l, p, now := firstTry(laneConfig{acks: -1, idempotent: idempotent, retries: 3}, 1)
+		l, p, now := firstTry(deliveryConfig{acks: -1, idempotent: idempotent, retries: 3}, 1)
 		actions := l.answered(p, answer{code: protocol.MessageTooLarge}, now)
 		require.Equal(t, verdictFailed, verdictOf(t, l, p, actions))
 	}
@@ -207,7 +207,7 @@ func TestTheLastTrysCodeFailsTheBatch(t *testing.T) {
 		}
 		for name := range strings.FieldsSeq(row.names) {
 			t.Run(name, func(t *testing.T) {
-				l, p, now := firstTry(laneConfig{acks: -1}, 10)
+				l, p, now := firstTry(deliveryConfig{acks: -1}, 10)
 				actions := l.answered(p, answer{code: codeNamed(t, name), message: "so there"}, now)
 				maybe := row.plain == verdictAgainMaybe
 				require.Len(t, actions, 1)
@@ -226,7 +226,7 @@ func TestNoCodeTakesBackADoubt(t *testing.T) {
 		for name := range strings.FieldsSeq(row.names) {
 			t.Run(name, func(t *testing.T) {
 				for _, idempotent := range []bool{true, false} {
-					l, p, now := firstTry(laneConfig{acks: -1, idempotent: idempotent, retries: 3}, 10)
+					l, p, now := firstTry(deliveryConfig{acks: -1, idempotent: idempotent, retries: 3}, 10)
 					require.Empty(t, l.disconnected(p, true, errors.New("reset"), now))
 					l.sent(p)
 					actions := l.answered(p, answer{code: codeNamed(t, name), offset: 5}, now)

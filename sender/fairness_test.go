@@ -134,7 +134,7 @@ func TestAPartitionThatWaitsForAnIDHoldsUpNoOther(t *testing.T) {
 // would spin in between.
 func TestTheBackoffOfARetryIsDrawnOnce(t *testing.T) {
 	draws := 0
-	l, p, now := firstTry(laneConfig{acks: -1, idempotent: true, retries: 9}, 10)
+	l, p, now := firstTry(deliveryConfig{acks: -1, idempotent: true, retries: 9}, 10)
 	l.cfg.backoff = func(int) time.Duration {
 		draws++
 		return time.Duration(draws) * 100 * time.Millisecond

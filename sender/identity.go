@@ -20,13 +20,13 @@ import (
 type identities struct {
 	s *Sender
 
-	mu      sync.Mutex
-	current identity
-	spent   identity // the former one, which the client no longer uses
-	grants  uint32
-	asking  bool
-	waiting map[*partition]struct{} // to be kicked when there is one
-	unused  bool                    // no partition is left that the requested identity could be for
+	mu        sync.Mutex
+	current   identity
+	exhausted identity // the former one, which the client no longer uses
+	grants    uint32
+	asking    bool
+	waiting   map[*partition]struct{} // to be kicked when there is one
+	unused    bool                    // no partition is left that the requested identity could be for
 
 	retired   int32        // the newest epoch of current's id that a forgotten partition has used, or -1
 	since     uint64       // the generation of the snapshot before current was requested
@@ -48,7 +48,7 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 			if !cluster.SameCluster(p.cluster, d.s.cfg.Cluster.Snapshot().ClusterID) {
 				return identity{}, false // p has not followed to the present cluster yet, and is kicked when it does
 			}
-		case d.followed < p.followed: // another partition may know of a recreated topic
+		case d.followed < p.snapshotGen: // another partition may know of a recreated topic
 			if !p.isAhead {
 				p.isAhead = true
 				d.ahead = append(d.ahead, p)
@@ -63,9 +63,9 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 			d.current.epoch++
 			return d.current, true
 		}
-		d.spent, d.current = d.current, identity{}
+		d.exhausted, d.current = d.current, identity{}
 	}
-	if p.asksID {
+	if p.waitingForID {
 		return identity{}, false
 	}
 	d.waitLocked(p)
@@ -74,7 +74,7 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 
 // waitLocked requests an identity, and has the partition kicked when it is there.
 func (d *identities) waitLocked(p *partition) {
-	p.asksID = true
+	p.waitingForID = true
 	if d.waiting == nil {
 		d.waiting = make(map[*partition]struct{})
 	}
@@ -91,12 +91,12 @@ func (d *identities) retire(p *partition, used identity, last bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.waiting, p)
-	p.asksID = false
+	p.waitingForID = false
 	d.unused = d.asking && (d.unused || last)
 	switch {
 	case !d.current.valid:
 	case last:
-		d.spent, d.current = d.current, identity{}
+		d.exhausted, d.current = d.current, identity{}
 	case used.valid && used.grant == d.current.grant:
 		d.retired = max(d.retired, int32(used.epoch))
 	}
@@ -121,13 +121,13 @@ func (d *identities) followedTo(generation uint64, now time.Time) {
 	d.mu.Unlock()
 	for _, p := range ahead {
 		p.mu.Lock()
-		p.kickLocked(now)
+		p.scheduleLocked(now)
 		p.mu.Unlock()
 	}
 }
 
 // trouble says why there is no identity, or "".
-func (d *identities) trouble() string {
+func (d *identities) blockedReason() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -187,7 +187,7 @@ func (d *identities) request() (identity, error) {
 	}
 	id := identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true, cluster: clusterID}
 	d.mu.Lock()
-	spent := d.spent
+	spent := d.exhausted
 	d.mu.Unlock()
 	if !spent.valid || spent.id != id.id || !cluster.SameCluster(spent.cluster, clusterID) {
 		return id, nil
@@ -206,11 +206,11 @@ func (d *identities) finish(id identity, since uint64, err error) {
 	waiting := d.waiting
 	d.waiting, d.asking, d.lastErr = nil, false, err
 	for p := range waiting {
-		p.asksID = false
+		p.waitingForID = false
 	}
 	if d.unused && err == nil {
 		d.unused = false
-		d.spent = id
+		d.exhausted = id
 		for p := range waiting {
 			d.waitLocked(p)
 		}
@@ -230,7 +230,7 @@ func (d *identities) finish(id identity, since uint64, err error) {
 	for p := range waiting {
 		if err == nil {
 			p.mu.Lock()
-			p.kickLocked(now)
+			p.scheduleLocked(now)
 			p.mu.Unlock()
 			continue
 		}

@@ -39,8 +39,8 @@ func TestWithNothingOutstandingNoTimerRuns(t *testing.T) {
 		r.s.mu.Lock()
 		for _, b := range r.s.brokers {
 			b.mu.Lock()
-			count(b.watch, b.watching)
-			count(b.alarm, false)
+			count(b.silenceTimer, b.watching)
+			count(b.backoffTimer, false)
 			b.mu.Unlock()
 		}
 		r.s.mu.Unlock()

@@ -262,22 +262,22 @@ func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
 			r.client.ApplyLeaderHints("", []cluster.LeaderHint{{Topic: "t", Partition: 0, Leader: to, LeaderEpoch: epoch}}, nil)
 		}
 		const here, there = 1 << 40, 1<<40 + 1
-		next := func(broker int32, fill uint64) (trip, bool) {
+		next := func(broker int32, fill uint64) (attempt, bool) {
 			p.mu.Lock()
-			ticket := p.ticket
+			ticket := p.queueGen
 			p.mu.Unlock()
 			return p.next(&request{b: r.s.brokers[broker], number: fill, version: 13}, -1, ticket, time.Now(), 1<<20)
 		}
 		first, _ := next(1, here)
-		require.NotNil(t, first.cargo)
+		require.NotNil(t, first.outBatch)
 		move(2, 1)
 		second, _ := next(2, there)
-		require.NotNil(t, second.cargo)
+		require.NotNil(t, second.outBatch)
 		move(1, 2)
 		third, full := next(1, here)
-		require.Nil(t, third.cargo)
+		require.Nil(t, third.outBatch)
 		require.True(t, full, "it waits for the next request")
-		for _, one := range []trip{first, second} {
+		for _, one := range []attempt{first, second} {
 			one.batch.Release()
 			p.disconnected(one, false, errors.New("the test takes it back"), time.Now())
 		}

@@ -19,19 +19,19 @@ import (
 
 // A batch may be cut into thousands of parts. Every event of the core visits the whole window, so these tests look at the window's length.
 
-// manyParts is a lane whose batch was too large and was replaced by n parts of one record.
-func manyParts(cfg *laneConfig, n int, now time.Time) (l *lane, parts []*parcel) {
+// manyParts is a delivery state whose batch was too large and was replaced by n parts of one record.
+func manyParts(cfg *deliveryConfig, n int, now time.Time) (l *deliveryState, parts []*batchState) {
 	cfg.acks, cfg.maxInFlight, cfg.retries, cfg.deliveryTimeout = -1, 5, 10, time.Minute
 	cfg.backoff = func(int) time.Duration { return time.Millisecond }
-	l = &lane{cfg: cfg, leader: 1}
+	l = &deliveryState{cfg: cfg, leader: 1}
 	if cfg.idempotent {
-		l.adopt(identity{id: 7, valid: true})
+		l.setIdentity(identity{id: 7, valid: true})
 	}
-	whole := &parcel{count: int32(n), created: now, sequence: noSequence}
+	whole := &batchState{count: int32(n), created: now, sequence: noSequence}
 	l.sent(whole)
 	l.answered(whole, answer{code: protocol.MessageTooLarge}, now)
 	for range n {
-		parts = append(parts, &parcel{count: 1, sequence: noSequence})
+		parts = append(parts, &batchState{count: 1, sequence: noSequence})
 	}
 	l.replace(whole, parts)
 	return l, parts
@@ -50,8 +50,8 @@ func TestTheWindowIsAsSmallForManyPartsAsForFew(t *testing.T) {
 func largestWindow(t *testing.T, idempotent bool, n int) (largest int) {
 	t.Helper()
 	now := time.Unix(1000, 0)
-	l, parts := manyParts(&laneConfig{idempotent: idempotent}, n, now)
-	var flying, done []*parcel
+	l, parts := manyParts(&deliveryConfig{idempotent: idempotent}, n, now)
+	var flying, done []*batchState
 	for len(done) < n {
 		require.Equal(t, n-len(done), len(l.window)+l.waiting)
 		largest = max(largest, len(l.window))
@@ -71,7 +71,7 @@ func largestWindow(t *testing.T, idempotent bool, n int) (largest int) {
 		}
 		for _, a := range l.answered(p, answer{code: code, offset: int64(len(done))}, now) {
 			require.Equal(t, actComplete, a.kind)
-			done = append(done, a.parcel)
+			done = append(done, a.batch)
 		}
 		_, wants := l.wantsIdentity()
 		require.False(t, wants)
@@ -86,25 +86,25 @@ func largestWindow(t *testing.T, idempotent bool, n int) (largest int) {
 func TestWhatEndsABatchEndsAllPartsThatWaitBehindIt(t *testing.T) {
 	const n = 1000
 	cause := fmt.Errorf("it ends")
-	for name, end := range map[string]func(l *lane, now time.Time) []action{
-		"expired": func(l *lane, now time.Time) []action { return l.tick(now.Add(time.Minute)) },
-		"refused": func(l *lane, _ time.Time) []action { return l.refuse(&record.Error{Err: cause}) },
-		"aborted": func(l *lane, _ time.Time) []action { return l.abort(cause) },
+	for name, end := range map[string]func(l *deliveryState, now time.Time) []action{
+		"expired": func(l *deliveryState, now time.Time) []action { return l.tick(now.Add(time.Minute)) },
+		"refused": func(l *deliveryState, _ time.Time) []action { return l.refuse(&record.Error{Err: cause}) },
+		"aborted": func(l *deliveryState, _ time.Time) []action { return l.abort(cause) },
 	} {
 		for _, sent := range []int{0, 3} {
 			t.Run(fmt.Sprintf("%s, %d in flight", name, sent), func(t *testing.T) {
 				now := time.Unix(1000, 0)
-				l, parts := manyParts(&laneConfig{}, n, now)
+				l, parts := manyParts(&deliveryConfig{}, n, now)
 				for range sent {
 					p, _ := l.retryDue(now)
 					l.sent(p)
 				}
 				require.Equal(t, n, len(l.window)+l.waiting)
-				var ended []*parcel
+				var ended []*batchState
 				for _, a := range end(l, now) {
 					require.Equal(t, actFail, a.kind)
-					require.Equal(t, slices.Index(parts, a.parcel) < sent, record.FateOf(a.err) == record.FateMaybeWritten)
-					ended = append(ended, a.parcel)
+					require.Equal(t, slices.Index(parts, a.batch) < sent, record.FateOf(a.err) == record.FateMaybeWritten)
+					ended = append(ended, a.batch)
 				}
 				if name == "refused" {
 					parts = parts[sent:] // the broker has the others
@@ -117,7 +117,7 @@ func TestWhatEndsABatchEndsAllPartsThatWaitBehindIt(t *testing.T) {
 	}
 }
 
-// laneMeter is a handler of the trace. Trace lines are written under the partition's lock, so it may look at the lane.
+// laneMeter is a handler of the trace. Trace lines are written under the partition's lock, so it may look at the delivery state.
 type laneMeter struct {
 	slog.Handler
 	part                 *partition
@@ -128,9 +128,9 @@ func (m *laneMeter) Enabled(context.Context, slog.Level) bool { return true }
 func (m *laneMeter) WithAttrs([]slog.Attr) slog.Handler       { return m }
 func (m *laneMeter) Handle(_ context.Context, r slog.Record) error {
 	if r.Level == LevelTrace && m.part != nil {
-		m.largest = max(m.largest, len(m.part.lane.window))
-		m.pack = max(m.pack, m.part.pack.Len())
-		m.parts = max(m.parts, len(m.part.lane.window)+m.part.lane.waiting)
+		m.largest = max(m.largest, len(m.part.delivery.window))
+		m.pack = max(m.pack, m.part.sealedQueue.Len())
+		m.parts = max(m.parts, len(m.part.delivery.window)+m.part.delivery.waiting)
 	}
 	return nil
 }

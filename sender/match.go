@@ -19,7 +19,7 @@ const noMatch int32 = -1
 // match finds the batch of every part of the response, in the order of the response. A response that no broker could have meant for this
 // request is an error, and changes nothing.
 func (r *request) match() error {
-	r.found = slices.Grow(r.found[:0], len(r.trips))[:len(r.trips)]
+	r.found = slices.Grow(r.found[:0], len(r.attempts))[:len(r.attempts)]
 	clear(r.found)
 	r.matches = r.matches[:0]
 	r.places.clear()
@@ -29,9 +29,9 @@ func (r *request) match() error {
 		for k := range t.Partitions {
 			part := &t.Partitions[k]
 			at := r.find(&next, t, part.Index)
-			if blamed := len(part.RecordErrors); blamed > 0 && at != noMatch && blamed > int(r.trips[at].parcel.count) {
+			if blamed := len(part.RecordErrors); blamed > 0 && at != noMatch && blamed > int(r.attempts[at].state.count) {
 				return fmt.Errorf("%w: %d refused records of partition %d, whose batch has %d", protocol.ErrMalformed, blamed, part.Index,
-					r.trips[at].parcel.count)
+					r.attempts[at].state.count)
 			}
 			r.matches = append(r.matches, at)
 		}
@@ -43,7 +43,7 @@ func (r *request) match() error {
 // is found once.
 func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32) int32 {
 	at := *next
-	if at == len(r.trips) || r.found[at] || !r.isFor(at, t, index) {
+	if at == len(r.attempts) || r.found[at] || !r.isFor(at, t, index) {
 		if at = r.search(t, index); at < 0 || r.found[at] {
 			return noMatch
 		}
@@ -58,10 +58,10 @@ const shortRequest = 8
 
 // search is find for a response that does not follow the request's order.
 func (r *request) search(t *protocol.ProduceTopicResponse, index int32) int {
-	if len(r.trips) > shortRequest {
+	if len(r.attempts) > shortRequest {
 		return r.places.find(r, t, index)
 	}
-	for at := range r.trips {
+	for at := range r.attempts {
 		if !r.found[at] && r.isFor(at, t, index) {
 			return at
 		}
@@ -71,15 +71,15 @@ func (r *request) search(t *protocol.ProduceTopicResponse, index int32) int {
 
 // isFor reports whether a batch is for a partition of a topic of the response.
 func (r *request) isFor(at int, t *protocol.ProduceTopicResponse, index int32) bool {
-	return r.trips[at].part.acc.Index() == index && r.isOf(at, t)
+	return r.attempts[at].part.acc.Index() == index && r.isOf(at, t)
 }
 
 // isOf reports whether a batch is for a topic of the response.
 func (r *request) isOf(at int, t *protocol.ProduceTopicResponse) bool {
 	if r.call.Version >= namesTopicsByID {
-		return r.trips[at].topicID == t.ID
+		return r.attempts[at].topicID == t.ID
 	}
-	return r.trips[at].part.acc.Topic() == t.Name
+	return r.attempts[at].part.acc.Topic() == t.Name
 }
 
 // places is an open-addressed hash table of a request's batches by topic and partition. It is twice as large as the request, and the
@@ -107,7 +107,7 @@ func (h *places) build(r *request) {
 	if h.seed == (maphash.Seed{}) {
 		h.seed = maphash.MakeSeed()
 	}
-	width := max(bits.Len(uint(2*len(r.trips)-1)), 1)
+	width := max(bits.Len(uint(2*len(r.attempts)-1)), 1)
 	h.shift, h.built = uint8(64-width), true
 	if size := 1 << width; size <= cap(h.slots) {
 		h.slots = h.slots[:size]
@@ -116,8 +116,8 @@ func (h *places) build(r *request) {
 		h.slots = make([]placeSlot, size)
 	}
 	var t protocol.ProduceTopicResponse
-	for i := range r.trips {
-		one := &r.trips[i]
+	for i := range r.attempts {
+		one := &r.attempts[i]
 		t.Name, t.ID = one.part.acc.Topic(), one.topicID
 		if slot, taken := h.seek(r, &t, one.part.acc.Index()); !taken {
 			h.slots[slot] = placeSlot{int32(i) + 1, one.part.acc.Index()}

@@ -16,16 +16,16 @@ import (
 // lined is a request of many batches. They share their bytes, which nobody sends.
 func lined(tb testing.TB, version int16, topics, partitions int) *request {
 	tb.Helper()
-	b, trips := loaded(tb, 1)
-	first := trips[0].cargo
+	b, attempts := loaded(tb, 1)
+	first := attempts[0].outBatch
 	r := b.newRequest(nil)
 	r.version = version
 	for p := range int32(partitions) {
 		for t := range topics {
 			acc := b.s.Accumulator().Topic(fmt.Sprint("topic-", t)).Partition(p)
-			c := &cargo{parcel: first.parcel, part: acc.Drainer().(*partition), batch: first.batch}
+			c := &outBatch{state: first.state, part: acc.Drainer().(*partition), batch: first.batch}
 			at, _ := r.topic(acc.Topic())
-			r.add(trip{cargo: c, topicID: protocol.UUID{1, byte(t), byte(t >> 8)}}, at)
+			r.add(attempt{outBatch: c, topicID: protocol.UUID{1, byte(t), byte(t >> 8)}}, at)
 		}
 	}
 	require.NoError(tb, r.encode())
@@ -36,7 +36,7 @@ func lined(tb testing.TB, version int16, topics, partitions int) *request {
 func answerOf(r *request) *protocol.ProduceResponse {
 	m := &protocol.ProduceResponse{}
 	at := map[string]int{}
-	for n, one := range r.trips {
+	for n, one := range r.attempts {
 		name := one.part.acc.Topic()
 		i, known := at[name]
 		if !known {
@@ -78,10 +78,10 @@ func TestAResponseInAnyOrderIsMatchedByTopicAndPartition(t *testing.T) {
 					require.NoError(t, r.decode(encoded(t, r, m)))
 					matched := 0
 					for part, one := range r.parts {
-						require.Equal(t, r.trips[part.BaseOffset], one)
+						require.Equal(t, r.attempts[part.BaseOffset], one)
 						matched++
 					}
-					require.Equal(t, len(r.trips), matched)
+					require.Equal(t, len(r.attempts), matched)
 					require.NotContains(t, r.found, false)
 				}
 			})
@@ -116,15 +116,15 @@ func TestTheIndexIsSearchedInFewSteps(t *testing.T) {
 		r := lined(t, 13, size[0], size[1])
 		r.places.build(r)
 		steps := 0
-		for at := range r.trips {
-			one := &r.trips[at]
+		for at := range r.attempts {
+			one := &r.attempts[at]
 			name := protocol.ProduceTopicResponse{ID: one.topicID}
 			slot, taken := r.places.seek(r, &name, one.part.acc.Index())
 			require.True(t, taken)
 			home := r.places.home(r, &name, one.part.acc.Index())
 			steps += 1 + (slot-home)&(len(r.places.slots)-1)
 		}
-		require.Less(t, steps, 3*len(r.trips), "%v", size)
+		require.Less(t, steps, 3*len(r.attempts), "%v", size)
 	}
 }
 
@@ -165,8 +165,8 @@ func TestAPartThatComesTwiceOrUnaskedIsNoAnswer(t *testing.T) {
 // TestTwoTopicsOfOneIDDoNotShareAnAnswer: metadata that lies can give two topics of a request the same id.
 func TestTwoTopicsOfOneIDDoNotShareAnAnswer(t *testing.T) {
 	r := lined(t, 13, 20, 1)
-	for i := range r.trips {
-		r.trips[i].topicID = protocol.UUID{1}
+	for i := range r.attempts {
+		r.attempts[i].topicID = protocol.UUID{1}
 	}
 	m := answerOf(r)
 	for i := range m.Topics {
@@ -222,7 +222,7 @@ func TestRefusedRecordsAreAtMostTheBatchs(t *testing.T) {
 	r := lined(t, 13, 1, 2)
 	m := answerOf(r)
 	part := &m.Topics[0].Partitions[0]
-	n := int(r.trips[0].parcel.count)
+	n := int(r.attempts[0].state.count)
 	part.ErrorCode, part.RecordErrors = protocol.InvalidRecord, make([]protocol.RecordError, n)
 	require.NoError(t, r.decode(encoded(t, r, m)))
 	part.RecordErrors = make([]protocol.RecordError, n+1)
@@ -261,16 +261,16 @@ func TestALongResponseTakesNoMemory(t *testing.T) {
 
 // TestFreeRequestsAreFewAndSmall: however large requests were, and however their topics changed, a broker keeps room for some batches.
 func TestFreeRequestsAreFewAndSmall(t *testing.T) {
-	b, trips := loaded(t, 1)
+	b, attempts := loaded(t, 1)
 	fill := func(topics, partitions int) *request {
 		r := b.newRequest(nil)
 		r.version = 13
 		for t := range topics {
 			for p := range int32(partitions) {
 				acc := b.s.Accumulator().Topic(fmt.Sprint("topic-", t)).Partition(p)
-				c := &cargo{parcel: trips[0].parcel, part: acc.Drainer().(*partition), batch: trips[0].batch}
+				c := &outBatch{state: attempts[0].state, part: acc.Drainer().(*partition), batch: attempts[0].batch}
 				at, _ := r.topic(acc.Topic())
-				r.add(trip{cargo: c, topicID: protocol.UUID{1, byte(t), byte(t >> 8)}}, at)
+				r.add(attempt{outBatch: c, topicID: protocol.UUID{1, byte(t), byte(t >> 8)}}, at)
 			}
 		}
 		require.NoError(t, r.encode())
@@ -304,7 +304,7 @@ func TestFreeRequestsAreFewAndSmall(t *testing.T) {
 		require.LessOrEqual(t, kept(), 2*mostFreeRoom)
 	}
 	for _, r := range b.free {
-		require.LessOrEqual(t, cap(r.trips), 2*mostFreeRoom)
+		require.LessOrEqual(t, cap(r.attempts), 2*mostFreeRoom)
 	}
 	sum := 0
 	for _, r := range b.free {

@@ -20,27 +20,27 @@ type partition struct {
 	acc   *accumulator.Partition
 	trace *trace
 
-	asksID  bool // stands in identities.waiting; guarded by identities.mu
-	isAhead bool // stands in identities.ahead; guarded by identities.mu
+	waitingForID bool // stands in identities.waiting; guarded by identities.mu
+	isAhead      bool // stands in identities.ahead; guarded by identities.mu
 
-	mu       sync.Mutex
-	lane     lane
-	followed uint64  // the generation of the snapshot that the leader is from
-	cluster  string  // the cluster id of that snapshot; empty while it is not known
-	broker   *broker // of the current leader; nil while there is none
-	leader   int32
-	topicID  protocol.UUID
-	refusals refusals
-	left     time.Time // when the leader moved away from a broker that owes answers; zero when none is owed
-	queued   bool      // stands in a broker's ready queue
-	ticket   uint64    // its place there, counted up with each
-	queuedAt time.Time
-	quiet    bool               // it was put there by one who waits, who may not have woken the broker: see workFor
-	fill     uint64             // the newest request that took a batch
-	pack     fifo.Queue[*cargo] // sealed, in order: being compressed, or held back because the last request was full
-	timer    *time.Timer
-	due      time.Time // when timer fires; zero when it is not armed
-	stopped  bool
+	mu          sync.Mutex
+	delivery    deliveryState
+	snapshotGen uint64  // the generation of the snapshot that the leader is from
+	cluster     string  // the cluster id of that snapshot; empty while it is not known
+	broker      *broker // of the current leader; nil while there is none
+	leader      int32
+	topicID     protocol.UUID
+	refusals    refusals
+	left        time.Time // when the leader moved away from a broker that owes answers; zero when none is owed
+	queued      bool      // stands in a broker's ready queue
+	queueGen    uint64    // its place there, counted up with each
+	queuedAt    time.Time
+	inlineOnly  bool                  // it was put there by one who waits, who may not have woken the broker: see sendInline
+	fill        uint64                // the newest request that took a batch
+	sealedQueue fifo.Queue[*outBatch] // sealed, in order: being compressed, or held back because the last request was full
+	timer       *time.Timer
+	due         time.Time // when timer fires; zero when it is not armed
+	stopped     bool
 	// forgotten: nobody used the topic, and the partition has left the accumulator. It has stopped too.
 	forgotten bool
 }
@@ -48,9 +48,9 @@ type partition struct {
 // BatchReady is the accumulator's call: there is something to take.
 func (p *partition) BatchReady(awaited <-chan struct{}) {
 	p.mu.Lock()
-	var lesson *cargo
+	var lesson *outBatch
 	if !p.stopped && p.acc.CompressInline() {
-		lesson = p.takeLocked()
+		lesson = p.dequeueLocked()
 	}
 	if lesson != nil {
 		awaited = nil // it may stand before what is waited for
@@ -61,16 +61,16 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	}
 	switch {
 	case b != nil:
-		p.quiet = awaited != nil
-	case awaited == nil && p.queued && p.quiet:
-		b, p.quiet = p.broker, false // a full batch does not wait for the answer that others wait for
+		p.inlineOnly = awaited != nil
+	case awaited == nil && p.queued && p.inlineOnly:
+		b, p.inlineOnly = p.broker, false // a full batch does not wait for the answer that others wait for
 	}
 	if created, ok := p.acc.OldestQueued(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.mu.Unlock()
 	if b != nil {
-		b.workFor(awaited)
+		b.sendInline(awaited)
 	}
 	if lesson != nil {
 		// Left to a worker, a topic's first batches would be filled by a fast sender before the first one is measured.
@@ -78,8 +78,8 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	}
 }
 
-// kickLocked puts the partition into its broker's ready queue if it has something that may go now, and wakes the broker.
-func (p *partition) kickLocked(now time.Time) {
+// scheduleLocked puts the partition into its broker's ready queue if it has something that may go now, and wakes the broker.
+func (p *partition) scheduleLocked(now time.Time) {
 	if b := p.enqueueLocked(now); b != nil {
 		b.signal()
 	}
@@ -90,9 +90,9 @@ func (p *partition) enqueueLocked(now time.Time) *broker {
 	if p.queued || p.stopped {
 		return nil
 	}
-	p.packFullLocked()
+	p.compressAheadLocked()
 	if p.broker == nil {
-		if p.acc.Ready() || p.lane.hasRetrying() || p.pack.Len() > 0 {
+		if p.acc.Ready() || p.delivery.hasRetrying() || p.sealedQueue.Len() > 0 {
 			p.askLeaderLocked(now)
 		}
 		return nil
@@ -101,8 +101,8 @@ func (p *partition) enqueueLocked(now time.Time) *broker {
 		return nil
 	}
 	p.queued, p.queuedAt = true, now
-	p.ticket++
-	p.broker.push(place{p, p.ticket})
+	p.queueGen++
+	p.broker.push(queueEntry{p, p.queueGen})
 	return p.broker
 }
 
@@ -116,81 +116,81 @@ func (p *partition) askLeaderLocked(now time.Time) {
 // sendableLocked tells whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
 // identity is missing, it is asked for.
 func (p *partition) sendableLocked(now time.Time) bool {
-	fresh := p.pack.Len() > 0 && p.pack.At(0).packed || p.pack.Len() == 0 && p.acc.Ready()
-	if !fresh && !p.lane.hasRetrying() {
+	fresh := p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed || p.sealedQueue.Len() == 0 && p.acc.Ready()
+	if !fresh && !p.delivery.hasRetrying() {
 		return false
 	}
-	if used, wants := p.lane.wantsIdentity(); wants {
-		id, ok := p.s.ids.after(used, p.lane.newID, p)
+	if used, wants := p.delivery.wantsIdentity(); wants {
+		id, ok := p.s.ids.after(used, p.delivery.newID, p)
 		if !ok {
 			return false
 		}
-		p.lane.adopt(id)
+		p.delivery.setIdentity(id)
 		p.trace.adopted(id)
 	}
-	again, wait := p.lane.retryDue(now)
+	again, wait := p.delivery.retryDue(now)
 	if !wait.IsZero() {
 		p.armLocked(wait)
 	}
-	return again != nil || fresh && p.lane.admitsNew(now)
+	return again != nil || fresh && p.delivery.canSendNew(now)
 }
 
 // next gives the request the batch that goes now, if there is space for it and the partition gave none to the same request
 // before: a request takes one batch a partition. at is the index of the topic in the request, negative where it is new. full says
 // that there is one that must wait for the next request; the partition counts as queued then. It is queued again by itself when
 // it has more to send.
-func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space int) (t trip, full bool) {
+func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space int) (t attempt, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped || !p.standsAtLocked(r.b, ticket) {
-		return trip{}, false
+		return attempt{}, false
 	}
 	if p.fill >= r.number {
 		// Perhaps this request has one, and the partition has been at another broker's request since.
-		return trip{}, true
+		return attempt{}, true
 	}
 	if !cluster.SameCluster(p.cluster, r.cluster) {
-		return trip{}, p.awaitsConnectionLocked()
+		return attempt{}, p.awaitsConnectionLocked()
 	}
 	byName := r.version < namesTopicsByID || p.topicID.IsZero()
 	switch {
-	case r.version >= namesTopicsByID && byName && len(r.trips) > 0: // a request names all of its topics in the same way
-		return trip{}, true
+	case r.version >= namesTopicsByID && byName && len(r.attempts) > 0: // a request names all of its topics in the same way
+		return attempt{}, true
 	case at >= 0 && r.body.Topics[at].ID != p.topicID: // a topic that is being recreated has two ids for a moment
-		return trip{}, true
+		return attempt{}, true
 	}
 	p.queued = false
 	if !p.sendableLocked(now) {
-		return trip{}, false
+		return attempt{}, false
 	}
-	var c *cargo
-	again, _ := p.lane.retryDue(now)
+	var c *outBatch
+	again, _ := p.delivery.retryDue(now)
 	if again != nil {
-		if c = again.cargo.(*cargo); p.lane.mustAdopt(again) && c.isWritten() {
-			return trip{}, false
+		if c = again.owner.(*outBatch); p.delivery.needsSequence(again) && c.beingWritten() {
+			return attempt{}, false
 		}
 	} else {
-		if p.pack.Len() == 0 && !p.sealLocked() || !p.pack.At(0).packed {
-			return trip{}, false
+		if p.sealedQueue.Len() == 0 && !p.dequeueAndPrepareLocked() || !p.sealedQueue.At(0).packed {
+			return attempt{}, false
 		}
-		c = p.pack.At(0)
+		c = p.sealedQueue.At(0)
 	}
 	if p.topicID.IsZero() {
 		space -= len(p.acc.Topic()) // in place of the id
 	}
 	if len(c.batch.Bytes()) > space {
 		p.queued = true
-		return trip{}, true
+		return attempt{}, true
 	}
 	if again == nil {
-		p.pack.Pop()
+		p.sealedQueue.Pop()
 	}
 	p.fill = r.number
-	c.parcel.byName = c.parcel.byName || byName
-	p.stampLocked(c)
-	p.trace.sent(&c.parcel, now)
-	p.kickLocked(now)
-	return trip{c, c.try, p.topicID}, false
+	c.state.byName = c.state.byName || byName
+	p.assignSequenceLocked(c)
+	p.trace.sent(&c.state, now)
+	p.scheduleLocked(now)
+	return attempt{c, c.try, p.topicID}, false
 }
 
 // awaitsConnectionLocked decides about a partition whose cluster is not that of the connection: no batch may go over it. It reports
@@ -203,7 +203,7 @@ func (p *partition) awaitsConnectionLocked() bool {
 
 // standsAtLocked tells whether that place in b's ready queue is the partition's, or whether it has moved away since.
 func (p *partition) standsAtLocked(b *broker, ticket uint64) bool {
-	return p.queued && p.broker == b && p.ticket == ticket
+	return p.queued && p.broker == b && p.queueGen == ticket
 }
 
 // keepsPlace tells whether that place in b's ready queue is the partition's and the partition has something to send. If it has nothing, it
@@ -220,19 +220,19 @@ func (p *partition) keepsPlace(b *broker, ticket uint64) bool {
 
 // isEmptyLocked tells whether the partition has no batch at all.
 func (p *partition) isEmptyLocked() bool {
-	if !p.lane.idle() || p.pack.Len() > 0 {
+	if !p.delivery.idle() || p.sealedQueue.Len() > 0 {
 		return false
 	}
 	_, waiting := p.acc.OldestQueued()
 	return !waiting
 }
 
-// stampLocked gives the batch its place: identity, sequence and checksum. A retry under the same sequence keeps its bytes.
-func (p *partition) stampLocked(c *cargo) {
-	before := c.parcel.sequence
-	p.lane.sent(&c.parcel)
-	if p.s.cfg.Idempotent && before != c.parcel.sequence {
-		record.SetProducer(c.batch.Bytes(), c.parcel.id.id, c.parcel.id.epoch, c.parcel.sequence)
+// assignSequenceLocked gives the batch its place: identity, sequence and checksum. A retry under the same sequence keeps its bytes.
+func (p *partition) assignSequenceLocked(c *outBatch) {
+	before := c.state.sequence
+	p.delivery.sent(&c.state)
+	if p.s.cfg.Idempotent && before != c.state.sequence {
+		record.SetProducer(c.batch.Bytes(), c.state.id.id, c.state.id.epoch, c.state.sequence)
 		c.summed = false
 	}
 	if !c.summed {
@@ -242,7 +242,7 @@ func (p *partition) stampLocked(c *cargo) {
 	c.try++
 	c.sent = p.broker
 	c.batch.Retain()
-	p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
+	p.armLocked(c.state.created.Add(p.s.cfg.DeliveryTimeout))
 }
 
 // follow takes the partition's leader from a snapshot.
@@ -264,29 +264,29 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		b = p.s.acquireBroker(leader)
 	}
 	p.mu.Lock()
-	if snapshot.Generation < p.followed || p.forgotten {
+	if snapshot.Generation < p.snapshotGen || p.forgotten {
 		p.mu.Unlock()
 		p.s.releaseBroker(b)
 		return // a newer one overtook it
 	}
 	former := p.broker
-	p.followed = snapshot.Generation
-	life := p.lane.life
+	p.snapshotGen = snapshot.Generation
+	life := p.delivery.incarnation
 	actions := p.clusterIsLocked(snapshot.ClusterID)
 	if topic != nil {
 		if !p.topicID.IsZero() && p.topicID != id {
-			successor := p.lane.lifeOf(p.topicID, id)
-			again := p.lane.madeAgain(successor)
+			successor := p.delivery.lifeOf(p.topicID, id)
+			again := p.delivery.recreated(successor)
 			p.trace.madeAgain(successor, again)
 			actions = append(actions, again...)
 		}
 		p.topicID = id
 	}
-	before := p.lane.leader
-	moved := p.lane.leaderMoved(epoch, now)
+	before := p.delivery.leader
+	moved := p.delivery.leaderMoved(epoch, now)
 	p.trace.leaderMoved(before, epoch, now, moved)
 	actions = append(actions, moved...)
-	if p.lane.life != life {
+	if p.delivery.incarnation != life {
 		p.s.ids.recreatedIn(snapshot.Generation)
 	}
 	p.s.ids.recreatedIn(snapshot.Recreated)
@@ -295,12 +295,12 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		p.leaveQueueLocked()
 		p.broker, p.leader, p.refusals = b, leader, refusals{}
 		p.acc.SetBroker(leader)
-		if b != nil && p.s.cfg.Idempotent && p.lane.flying > 0 {
+		if b != nil && p.s.cfg.Idempotent && p.delivery.inFlight > 0 {
 			p.left = now
 			p.armLocked(now.Add(answerGrace))
 		}
 	}
-	p.finishLocked(actions, now)
+	p.unlockAndApply(actions, now)
 	p.s.releaseBroker(former) // the partition holds b once, also if it is the same
 }
 
@@ -316,7 +316,7 @@ func (p *partition) leaveQueueLocked() {
 // the broker knows the sequences. It implements accumulator.Forgetter.
 func (p *partition) Forget(end func() bool) bool {
 	p.mu.Lock()
-	if p.stopped || !p.lane.isQuiet() || p.pack.Len() > 0 || !end() {
+	if p.stopped || !p.delivery.isQuiet() || p.sealedQueue.Len() > 0 || !end() {
 		p.mu.Unlock()
 		return false
 	}
@@ -340,7 +340,7 @@ func (p *partition) clusterIsLocked(id string) []action {
 		p.topicID = protocol.UUID{}
 	}
 	p.cluster = id
-	actions := p.lane.clusterIs(id)
+	actions := p.delivery.clusterIs(id)
 	p.trace.clusterIs(id, actions)
 	return actions
 }
@@ -359,8 +359,8 @@ func (p *partition) giveUpOnFormerLeadersLocked(now time.Time) (actions []action
 		return nil
 	}
 	p.left = time.Time{}
-	for _, q := range append([]*parcel(nil), p.lane.window...) {
-		if c := q.cargo.(*cargo); q.awaiting && c.sent != p.broker {
+	for _, q := range append([]*batchState(nil), p.delivery.window...) {
+		if c := q.owner.(*outBatch); q.awaiting && c.sent != p.broker {
 			c.try++
 			actions = append(actions, p.disconnectedLocked(q, true, errFormerLeader, now)...)
 		}
@@ -371,17 +371,17 @@ func (p *partition) giveUpOnFormerLeadersLocked(now time.Time) (actions []action
 var errFormerLeader = errors.New("the partition has another leader, and the former one has not answered")
 
 // answered and disconnected hand an event of the wire to the core and carry out what it decides.
-func (p *partition) answered(t trip, a answer, now time.Time) {
+func (p *partition) answered(t attempt, a answer, now time.Time) {
 	p.mu.Lock()
 	var actions []action
 	tired, warn := false, false
-	if t.try == t.cargo.try {
+	if t.try == t.outBatch.try {
 		tired = p.refusals.add(a.code, now)
 		warn = p.refusals.isWorthAWarning(a.code, tired)
-		actions = p.lane.answered(&t.parcel, a, now)
-		p.trace.answered(&t.parcel, a, now, actions)
+		actions = p.delivery.answered(&t.state, a, now)
+		p.trace.answered(&t.state, a, now, actions)
 	}
-	p.finishLocked(actions, now)
+	p.unlockAndApply(actions, now)
 	if warn {
 		p.s.cfg.Logger.Warn("the leader refuses a partition's records: the client retries, at most until delivery.timeout.ms",
 			"topic", p.acc.Topic(), "partition", p.acc.Index(), "error", &protocol.Error{Code: a.code, Message: a.message})
@@ -391,41 +391,41 @@ func (p *partition) answered(t trip, a answer, now time.Time) {
 	}
 }
 
-func (p *partition) disconnected(t trip, sent bool, cause error, now time.Time) {
+func (p *partition) disconnected(t attempt, sent bool, cause error, now time.Time) {
 	p.mu.Lock()
 	var actions []action
-	if t.try == t.cargo.try {
-		actions = p.disconnectedLocked(&t.parcel, sent, cause, now)
+	if t.try == t.outBatch.try {
+		actions = p.disconnectedLocked(&t.state, sent, cause, now)
 	}
-	p.finishLocked(actions, now)
+	p.unlockAndApply(actions, now)
 }
 
 // unsendable is disconnected for a request that no connection can carry.
-func (p *partition) unsendable(t trip, cause error, now time.Time) {
+func (p *partition) unsendable(t attempt, cause error, now time.Time) {
 	p.mu.Lock()
 	var actions []action
-	if t.try == t.cargo.try {
-		actions = p.lane.unsendable(&t.parcel, cause)
-		p.trace.unsendable(&t.parcel, cause, actions)
+	if t.try == t.outBatch.try {
+		actions = p.delivery.unsendable(&t.state, cause)
+		p.trace.unsendable(&t.state, cause, actions)
 	}
-	p.finishLocked(actions, now)
+	p.unlockAndApply(actions, now)
 }
 
-func (p *partition) disconnectedLocked(q *parcel, sent bool, cause error, now time.Time) []action {
-	actions := p.lane.disconnected(q, sent, cause, now)
+func (p *partition) disconnectedLocked(q *batchState, sent bool, cause error, now time.Time) []action {
+	actions := p.delivery.disconnected(q, sent, cause, now)
 	p.trace.disconnected(q, sent, cause, now, actions)
 	return actions
 }
 
-// finishLocked goes on with the partition, unlocks it and carries out actions.
-func (p *partition) finishLocked(actions []action, now time.Time) {
+// unlockAndApply goes on with the partition, unlocks it and carries out actions.
+func (p *partition) unlockAndApply(actions []action, now time.Time) {
 	var one [1]action
 	if len(actions) == 1 {
-		// It may lie in the lane, which is others' when the lock is gone.
+		// It may lie in the delivery state, which is others' when the lock is gone.
 		one[0] = actions[0]
 		actions = one[:]
 	}
-	p.kickLocked(now)
+	p.scheduleLocked(now)
 	if !p.due.IsZero() && p.isEmptyLocked() {
 		p.disarmLocked()
 	}
@@ -433,18 +433,18 @@ func (p *partition) finishLocked(actions []action, now time.Time) {
 		if a.kind != actReject && a.kind != actSplit {
 			continue
 		}
-		c := a.parcel.cargo.(*cargo)
+		c := a.batch.owner.(*outBatch)
 		if !p.stopped {
 			p.s.workers.submit(func() { p.rebuild(c, a) })
 			continue
 		}
 		// Stop waits for no new work.
-		p.trace.replaced(a.parcel, nil, p.lane.replace(a.parcel, nil))
+		p.trace.replaced(a.batch, nil, p.delivery.replace(a.batch, nil))
 		actions[i].kind, actions[i].err = actFail, p.closedError()
 	}
 	p.mu.Unlock()
 	for _, a := range actions {
-		p.carryOut(a)
+		p.applyOutcome(a)
 	}
 }
 
@@ -452,12 +452,12 @@ func (p *partition) closedError() *record.Error {
 	return &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrClosed}
 }
 
-func (p *partition) carryOut(a action) {
-	c := a.parcel.cargo.(*cargo)
+func (p *partition) applyOutcome(a action) {
+	c := a.batch.owner.(*outBatch)
 	switch a.kind {
 	case actComplete:
 		appended := a.time
-		if c.parcel.tries > 1 && appended == c.batch.MaxTimestamp() {
+		if c.state.tries > 1 && appended == c.batch.MaxTimestamp() {
 			// It was a duplicate of an earlier try. To that a broker answers with the batch's greatest timestamp, whatever
 			// timestamps the topic has; each record has its own.
 			appended = -1
@@ -502,7 +502,7 @@ func (p *partition) onTimer() {
 		return
 	}
 	p.due = time.Time{}
-	actions := p.lane.tick(now)
+	actions := p.delivery.tick(now)
 	p.trace.ticked(now, actions)
 	p.explainExpiredLocked(actions)
 	actions = append(actions, p.giveUpOnFormerLeadersLocked(now)...)
@@ -512,13 +512,13 @@ func (p *partition) onTimer() {
 	if oldest, waits := p.acc.OldestQueued(); len(expired) > 0 || waits && !oldest.After(over) {
 		why = p.whyWaitingLocked()
 	}
-	if next, ok := p.lane.nextDeadline(); ok {
+	if next, ok := p.delivery.nextDeadline(); ok {
 		p.armLocked(next)
 	}
-	if p.pack.Len() > 0 && p.pack.At(0).packed {
-		p.armLocked(p.pack.At(0).batch.Created.Add(p.s.cfg.DeliveryTimeout))
+	if p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed {
+		p.armLocked(p.sealedQueue.At(0).batch.Created.Add(p.s.cfg.DeliveryTimeout))
 	}
-	p.finishLocked(actions, now)
+	p.unlockAndApply(actions, now)
 
 	err := &record.Error{
 		Topic: p.acc.Topic(), Partition: p.acc.Index(), Fate: record.FateNotWritten, Err: record.ErrDeliveryTimeout,
@@ -536,9 +536,9 @@ func (p *partition) onTimer() {
 }
 
 // expiredPackLocked takes the sealed batches that were never sent and were created up to over.
-func (p *partition) expiredPackLocked(over time.Time) (expired []*cargo) {
-	for p.pack.Len() > 0 && p.pack.At(0).packed && !p.pack.At(0).batch.Created.After(over) {
-		expired = append(expired, p.pack.Pop())
+func (p *partition) expiredPackLocked(over time.Time) (expired []*outBatch) {
+	for p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed && !p.sealedQueue.At(0).batch.Created.After(over) {
+		expired = append(expired, p.sealedQueue.Pop())
 	}
 	return expired
 }
@@ -549,13 +549,13 @@ func (p *partition) refuse(err *record.Error) {
 	mine.Topic, mine.Partition, mine.Fate = p.acc.Topic(), p.acc.Index(), record.CertainFate(err.Err)
 	now := time.Now()
 	p.mu.Lock()
-	var waiting []*cargo
-	for p.pack.Len() > 0 && p.pack.At(0).packed {
-		waiting = append(waiting, p.pack.Pop())
+	var waiting []*outBatch
+	for p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed {
+		waiting = append(waiting, p.sealedQueue.Pop())
 	}
-	actions := p.lane.refuse(&mine)
+	actions := p.delivery.refuse(&mine)
 	p.trace.refused(&mine, actions)
-	p.finishLocked(actions, now)
+	p.unlockAndApply(actions, now)
 	for _, c := range waiting {
 		p.settleUnsent(c, &mine)
 	}
@@ -570,26 +570,26 @@ func (p *partition) abort(cause error, left *Undelivered) {
 	if !p.due.IsZero() {
 		p.disarmLocked()
 	}
-	left.Records += p.lane.beingRebuilt() // these fail when their worker is done with them
+	left.Records += p.delivery.beingRebuilt() // these fail when their worker is done with them
 	err.Detail = p.whyUndeliveredLocked()
-	actions := p.lane.abort(cause)
+	actions := p.delivery.abort(cause)
 	p.trace.aborted(cause, actions)
 	explain(actions, err.Detail)
-	var unsent []*cargo
-	for _, c := range p.pack.All() {
+	var unsent []*outBatch
+	for _, c := range p.sealedQueue.All() {
 		left.Records += int(c.batch.Count)
 		if c.abandoned = err; c.packed {
 			unsent = append(unsent, c)
 		}
 	}
-	p.pack = fifo.Queue[*cargo]{}
+	p.sealedQueue = fifo.Queue[*outBatch]{}
 	p.mu.Unlock()
 	for _, a := range actions {
-		left.Records += int(a.parcel.count)
+		left.Records += int(a.batch.count)
 		if record.FateOf(a.err) == record.FateMaybeWritten {
-			left.MaybeWritten += int(a.parcel.count)
+			left.MaybeWritten += int(a.batch.count)
 		}
-		p.carryOut(a)
+		p.applyOutcome(a)
 	}
 	for _, c := range unsent {
 		p.settleUnsent(c, err)

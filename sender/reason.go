@@ -24,7 +24,7 @@ func (p *partition) OldestPending() (appended time.Time, ok bool) {
 	if q := p.oldestSentLocked(); q != nil {
 		note(q.created)
 	}
-	for _, c := range p.pack.All() {
+	for _, c := range p.sealedQueue.All() {
 		note(c.batch.Created)
 	}
 	if at, waits := p.acc.OldestQueued(); waits {
@@ -41,8 +41,8 @@ func (p *partition) WhyPending() string {
 }
 
 // oldestSentLocked returns the first batch that was in a request and has no outcome, or nil.
-func (p *partition) oldestSentLocked() *parcel {
-	for _, q := range p.lane.window {
+func (p *partition) oldestSentLocked() *batchState {
+	for _, q := range p.delivery.window {
 		if q.state == inFlight || q.state == retrying {
 			return q
 		}
@@ -60,7 +60,7 @@ func (p *partition) whyPendingLocked(now time.Time) string {
 	case q.rebuilding:
 		why = "its batch is being rebuilt without what the broker refused"
 	case q.state == inFlight:
-		why = q.cargo.(*cargo).sent.silence(now)
+		why = q.owner.(*outBatch).sent.silence(now)
 	default:
 		why = p.obstacleLocked(q.lastErr != nil)
 	}
@@ -76,7 +76,7 @@ func (p *partition) whyPendingLocked(now time.Time) string {
 	}
 }
 
-func lastError(q *parcel) string {
+func lastError(q *batchState) string {
 	if q.lastErr == nil {
 		return ""
 	}
@@ -89,13 +89,13 @@ func (p *partition) whyWaitingLocked() string {
 		return why
 	}
 	switch {
-	case !p.lane.idle():
+	case !p.delivery.idle():
 		return "earlier records of the partition are unanswered"
-	case p.pack.Len() > 0 && !p.pack.At(0).packed:
+	case p.sealedQueue.Len() > 0 && !p.sealedQueue.At(0).packed:
 		return "its batch is being compressed"
 	case !p.broker.isConnected():
 		return fmt.Sprintf("%s is still being connected to", p.broker.name())
-	case p.pack.Len() == 0 && !p.acc.Ready():
+	case p.sealedQueue.Len() == 0 && !p.acc.Ready():
 		return "linger.ms has not passed"
 	}
 	return fmt.Sprintf("its batch is queued behind those of other partitions of broker %d", p.broker.id)
@@ -107,10 +107,10 @@ func (p *partition) obstacleLocked(tried bool) string {
 	if p.broker == nil {
 		return p.whyNoLeader()
 	}
-	if why := p.broker.trouble(tried); why != "" {
+	if why := p.broker.blockedReason(tried); why != "" {
 		return why
 	}
-	if why := p.s.ids.trouble(); p.s.cfg.Idempotent && why != "" {
+	if why := p.s.ids.blockedReason(); p.s.cfg.Idempotent && why != "" {
 		return p.withTrouble(why)
 	}
 	return ""
@@ -157,7 +157,7 @@ func (p *partition) explainExpiredLocked(actions []action) {
 				return
 			}
 		}
-		if last := lastError(a.parcel); last == "" || !strings.Contains(why, last) {
+		if last := lastError(a.batch); last == "" || !strings.Contains(why, last) {
 			a.err.Detail += "; " + why
 		}
 	}
@@ -165,7 +165,7 @@ func (p *partition) explainExpiredLocked(actions []action) {
 
 // whyUndeliveredLocked is whyPendingLocked where a record is undelivered, and "" where none is.
 func (p *partition) whyUndeliveredLocked() string {
-	if _, waits := p.acc.OldestQueued(); !waits && p.pack.Len() == 0 && p.oldestSentLocked() == nil {
+	if _, waits := p.acc.OldestQueued(); !waits && p.sealedQueue.Len() == 0 && p.oldestSentLocked() == nil {
 		return ""
 	}
 	return "undelivered because " + p.whyPendingLocked(time.Now())
@@ -207,11 +207,11 @@ func (b *broker) silence(now time.Time) string {
 	name := b.name()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return fmt.Sprintf("%s has its batch and has answered nothing for %v", name, now.Sub(b.heard).Round(time.Millisecond))
+	return fmt.Sprintf("%s has its batch and has answered nothing for %v", name, now.Sub(b.lastReply).Round(time.Millisecond))
 }
 
 // trouble says what keeps the broker from being sent to, or "". tried leaves out that connections break.
-func (b *broker) trouble(tried bool) string {
+func (b *broker) blockedReason(tried bool) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {

@@ -81,7 +81,7 @@ func TestABatchThatIsRebuiltPastItsTimeLeavesTheTimerAlone(t *testing.T) {
 		a, b := r.send(0, "a"), r.send(0, "b")
 		time.Sleep(40 * time.Second)
 		p.mu.Lock()
-		rebuilding, due := p.lane.beingRebuilt(), p.due
+		rebuilding, due := p.delivery.beingRebuilt(), p.due
 		p.mu.Unlock()
 		require.Equal(t, 2, rebuilding)
 		require.True(t, due.IsZero() || due.After(time.Now()), "the timer fires again and again")

@@ -28,7 +28,7 @@ import (
 
 var traceFile = flag.String("trace", "", "a log at LevelTrace, of slog's text or JSON handler, that TestReplay replays")
 
-// TestReplay feeds a log's events to fresh lanes, which must decide what the log says was decided then: the one that -trace
+// TestReplay feeds a log's events to fresh delivery states, which must decide what the log says was decided then: the one that -trace
 // names, or else one that is made here.
 func TestReplay(t *testing.T) {
 	if *traceFile == "" {
@@ -138,10 +138,10 @@ func (h hanging) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// replay reads a log and feeds the events of every partition to a lane of its own. An error names the line where a lane
+// replay reads a log and feeds the events of every partition to a delivery state of its own. An error names the line where a delivery state
 // decided otherwise.
 func replay(log io.Reader) (events int, err error) {
-	lanes := map[string]*replayed{}
+	deliveries := map[string]*replayed{}
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 64<<20)
 	for n := 1; lines.Scan(); n++ {
@@ -157,9 +157,9 @@ func replay(log io.Reader) (events int, err error) {
 		}
 		place := line["topic"] + "/" + line["partition"]
 		if line["event"] == "new" {
-			lanes[place] = newReplayed(line)
+			deliveries[place] = newReplayed(line)
 		}
-		r := lanes[place]
+		r := deliveries[place]
 		if r == nil {
 			return events, fmt.Errorf("line %d: the log does not have the beginning of %s", n, place)
 		}
@@ -235,18 +235,18 @@ func (f fields) fate() record.Fate {
 	return record.FateAcknowledged
 }
 
-// replayed is a lane that lives through a trace.
+// replayed is a delivery state that lives through a trace.
 type replayed struct {
-	cfg     laneConfig
-	lane    lane
-	batches map[string]*parcel
-	names   map[*parcel]int
-	backoff string // of the event at hand
+	cfg      deliveryConfig
+	delivery deliveryState
+	batches  map[string]*batchState
+	names    map[*batchState]int
+	backoff  string // of the event at hand
 }
 
 func newReplayed(f fields) *replayed {
-	r := &replayed{batches: map[string]*parcel{}, names: map[*parcel]int{}}
-	r.cfg = laneConfig{
+	r := &replayed{batches: map[string]*batchState{}, names: map[*batchState]int{}}
+	r.cfg = deliveryConfig{
 		topic: f["topic"], partition: int32(f.number("partition")), acks: int16(f.number("acks")), idempotent: f.yes("idempotent"),
 		maxInFlight: int(f.number("inflight")), retries: int(f.number("retries")), deliveryTimeout: time.Duration(f.number("timeout")),
 		backoff: func(int) time.Duration {
@@ -258,11 +258,11 @@ func newReplayed(f fields) *replayed {
 			return time.Duration(d)
 		},
 	}
-	r.lane.cfg, r.lane.leader = &r.cfg, -1
+	r.delivery.cfg, r.delivery.leader = &r.cfg, -1
 	return r
 }
 
-// event lets the lane live through one event, and compares what it decides.
+// event lets the delivery state live through one event, and compares what it decides.
 func (r *replayed) event(f fields) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -279,11 +279,11 @@ func (r *replayed) event(f fields) (err error) {
 	case "sent":
 		err = r.sent(f)
 	case "leader":
-		actions = r.lane.leaderMoved(int32(f.number("leaderEpoch")), f.time("at"))
+		actions = r.delivery.leaderMoved(int32(f.number("leaderEpoch")), f.time("at"))
 	case "madeAgain":
-		actions = r.lane.madeAgain(int(f.number("life")))
+		actions = r.delivery.recreated(int(f.number("life")))
 	case "cluster":
-		actions = r.lane.clusterIs(f["id"])
+		actions = r.delivery.clusterIs(f["id"])
 	default:
 		actions, err = r.decide(f)
 	}
@@ -293,7 +293,7 @@ func (r *replayed) event(f fields) (err error) {
 	if r.backoff != "" {
 		return errors.New("a backoff was drawn then, and none now")
 	}
-	if does := describe(actions, func(p *parcel) int { return r.names[p] }); does != f["does"] {
+	if does := describe(actions, func(p *batchState) int { return r.names[p] }); does != f["does"] {
 		return fmt.Errorf("now it does %q", does)
 	}
 	return nil
@@ -301,7 +301,7 @@ func (r *replayed) event(f fields) (err error) {
 
 // decide is event for those that the core answers with actions.
 func (r *replayed) decide(f fields) ([]action, error) {
-	var p *parcel
+	var p *batchState
 	if name, of := f["batch"]; of {
 		if p = r.batches[name]; p == nil {
 			return nil, fmt.Errorf("there is no batch %s", name)
@@ -316,17 +316,17 @@ func (r *replayed) decide(f fields) ([]action, error) {
 				return nil, err
 			}
 		}
-		return r.lane.answered(p, a, f.time("at")), nil
+		return r.delivery.answered(p, a, f.time("at")), nil
 	case "disconnected":
-		return r.lane.disconnected(p, f.yes("sent"), errors.New(f["cause"]), f.time("at")), nil
+		return r.delivery.disconnected(p, f.yes("sent"), errors.New(f["cause"]), f.time("at")), nil
 	case "unsendable":
-		return r.lane.unsendable(p, errors.New(f["cause"])), nil
+		return r.delivery.unsendable(p, errors.New(f["cause"])), nil
 	case "tick":
-		return r.lane.tick(f.time("at")), nil
+		return r.delivery.tick(f.time("at")), nil
 	case "refused":
-		return r.lane.refuse(&record.Error{Err: errors.New(f["cause"]), Fate: f.fate(), Detail: f["detail"]}), nil
+		return r.delivery.refuse(&record.Error{Err: errors.New(f["cause"]), Fate: f.fate(), Detail: f["detail"]}), nil
 	case "abort":
-		return r.lane.abort(errors.New(f["cause"])), nil
+		return r.delivery.abort(errors.New(f["cause"])), nil
 	case "replace":
 		return r.replace(p, f["parts"])
 	}
@@ -334,40 +334,40 @@ func (r *replayed) decide(f fields) ([]action, error) {
 }
 
 func (r *replayed) identity(id identity) error {
-	if _, wants := r.lane.wantsIdentity(); !wants {
+	if _, wants := r.delivery.wantsIdentity(); !wants {
 		return errors.New("now it wants no identity")
 	}
-	r.lane.adopt(id)
+	r.delivery.setIdentity(id)
 	return nil
 }
 
-// sent asks the lane what may go, and sends that.
+// sent asks the delivery state what may go, and sends that.
 func (r *replayed) sent(f fields) error {
 	now := f.time("at")
-	if _, wants := r.lane.wantsIdentity(); wants {
+	if _, wants := r.delivery.wantsIdentity(); wants {
 		return errors.New("now it wants another identity first")
 	}
 	p := r.batches[f["batch"]]
-	again, _ := r.lane.retryDue(now)
+	again, _ := r.delivery.retryDue(now)
 	switch {
 	case again != p:
 		return fmt.Errorf("now it tries batch %d again", r.names[again])
-	case p == nil && !r.lane.admitsNew(now):
+	case p == nil && !r.delivery.canSendNew(now):
 		return errors.New("now it admits no new batch")
 	case p == nil:
 		p = r.batch(f["batch"], int32(f.number("count")), f.time("created"))
 	}
 	p.byName = f.yes("byName")
-	r.lane.sent(p)
+	r.delivery.sent(p)
 	if p.id.id != f.number("producer") || int64(p.id.epoch) != f.number("epoch") || int64(p.sequence) != f.number("sequence") {
 		return fmt.Errorf("now it has producer %d epoch %d sequence %d", p.id.id, p.id.epoch, p.sequence)
 	}
 	return nil
 }
 
-// batch makes the parcel of a name.
-func (r *replayed) batch(name string, count int32, created time.Time) *parcel {
-	p := &parcel{count: count, created: created, sequence: noSequence}
+// batch makes the batch of a name.
+func (r *replayed) batch(name string, count int32, created time.Time) *batchState {
+	p := &batchState{count: count, created: created, sequence: noSequence}
 	n, err := strconv.Atoi(name)
 	if err != nil {
 		panic(err)
@@ -376,8 +376,8 @@ func (r *replayed) batch(name string, count int32, created time.Time) *parcel {
 	return p
 }
 
-func (r *replayed) replace(p *parcel, list string) ([]action, error) {
-	var parts []*parcel
+func (r *replayed) replace(p *batchState, list string) ([]action, error) {
+	var parts []*batchState
 	for part := range strings.FieldsSeq(list) {
 		name, text, _ := strings.Cut(part, ":")
 		count, err := strconv.ParseInt(text, 10, 32)
@@ -386,5 +386,5 @@ func (r *replayed) replace(p *parcel, list string) ([]action, error) {
 		}
 		parts = append(parts, r.batch(name, int32(count), p.created))
 	}
-	return r.lane.replace(p, parts), nil
+	return r.delivery.replace(p, parts), nil
 }

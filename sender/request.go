@@ -14,25 +14,25 @@ import (
 // request is one Produce request with the batches in it. It is reused when the connection has let go of its bytes and its
 // answer was handled, whichever comes last.
 type request struct {
-	b       *broker
-	conn    *transport.Conn
-	number  uint64 // counts the fills
-	cluster string // the cluster id of conn's server; empty where it is not known
-	version int16  // in which it is sent
-	trips   []trip // not changed between fill and recycle
-	records int    // in all of trips
-	body    protocol.ProduceRequest
-	answer  protocol.ProduceResponse
-	found   []bool  // which of trips the answer spoke of
-	matches []int32 // of each part of the answer the index in trips, or noMatch
-	places  places
-	topics  map[string]int // index in body.Topics
-	head    []byte
-	call    transport.Call
-	holders atomic.Int32
-	began   time.Time
-	full    bool // there was more than it had room for
-	room    int  // while it is free: how many batches it has memory for
+	b        *broker
+	conn     *transport.Conn
+	number   uint64    // counts the fills
+	cluster  string    // the cluster id of conn's server; empty where it is not known
+	version  int16     // in which it is sent
+	attempts []attempt // not changed between fill and recycle
+	records  int       // in all of attempts
+	body     protocol.ProduceRequest
+	answer   protocol.ProduceResponse
+	found    []bool  // which of attempts the answer spoke of
+	matches  []int32 // of each part of the answer the index in attempts, or noMatch
+	places   places
+	topics   map[string]int // index in body.Topics
+	head     []byte
+	call     transport.Call
+	holders  atomic.Int32
+	began    time.Time
+	full     bool // there was more than it had room for
+	room     int  // while it is free: how many batches it has memory for
 }
 
 // namesTopicsByID is the first version of Produce in which topics go by their ids.
@@ -57,18 +57,18 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 			break
 		}
 		limit := most
-		if len(r.trips) == 0 {
+		if len(r.attempts) == 0 {
 			limit = first
 		}
 		name := p.part.acc.Topic()
 		at, partitions := r.topic(name)
-		t, full := p.part.next(r, at, p.ticket, now, size.space(limit, name, partitions))
+		t, full := p.part.next(r, at, p.queueGen, now, size.space(limit, name, partitions))
 		if full {
 			b.pushFront(p)
 			r.full = true
 			break
 		}
-		if t.cargo == nil {
+		if t.outBatch == nil {
 			continue
 		}
 		if t.topicID.IsZero() {
@@ -81,7 +81,7 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 			break
 		}
 	}
-	if len(r.trips) == 0 {
+	if len(r.attempts) == 0 {
 		b.recycle(r)
 		return nil
 	}
@@ -112,8 +112,8 @@ const (
 )
 
 func (b *broker) recycle(r *request) {
-	clear(r.trips)
-	r.trips, r.records = r.trips[:0], 0
+	clear(r.attempts)
+	r.attempts, r.records = r.attempts[:0], 0
 	for i := range r.body.Topics {
 		t := &r.body.Topics[i]
 		clear(t.Partitions)
@@ -135,7 +135,7 @@ func (b *broker) recycle(r *request) {
 
 // capacity returns how many batches r has memory for. The lists of its topics may each have been long in another request.
 func (r *request) capacity() int {
-	n := cap(r.trips) + cap(r.answer.Topics) + cap(r.answer.NodeEndpoints)
+	n := cap(r.attempts) + cap(r.answer.Topics) + cap(r.answer.NodeEndpoints)
 	for _, t := range r.body.Topics[:cap(r.body.Topics)] {
 		n += cap(t.Partitions)
 	}
@@ -165,13 +165,13 @@ func (r *request) dropWords() {
 }
 
 // add puts a batch into the request's body, under the topic at that index. A negative index is a new topic.
-func (r *request) add(one trip, at int) {
+func (r *request) add(one attempt, at int) {
 	one.batch.MarkSent()
 	if at < 0 {
 		at = r.addTopic(one.part.acc.Topic(), one.topicID)
 	}
 	t := &r.body.Topics[at]
-	r.trips = append(r.trips, one)
+	r.attempts = append(r.attempts, one)
 	r.records += int(one.batch.Count)
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Bytes()})
 }
@@ -214,8 +214,8 @@ func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	} else {
 		r.done(nil, &transport.Error{Address: conn.Address(), Err: fmt.Errorf("%w: %w", transport.ErrBadCall, err)})
 	}
-	for _, t := range r.trips {
-		t.letGo()
+	for _, t := range r.attempts {
+		t.writeDone()
 	}
 	r.release()
 }
@@ -226,7 +226,7 @@ func (b *broker) began(now time.Time) {
 	defer b.mu.Unlock()
 	b.waiting = false
 	if b.inFlight++; b.inFlight == 1 {
-		b.heard = now
+		b.lastReply = now
 		b.watchLocked(suspectAfter)
 	}
 }
@@ -250,8 +250,8 @@ func (r *request) done(body []byte, err error) {
 	b, now := r.b, time.Now()
 	b.mu.Lock()
 	b.inFlight--
-	b.heard = now
-	b.answersSoon = err == nil && now.Sub(r.began) < soon
+	b.lastReply = now
+	b.repliesFast = err == nil && now.Sub(r.began) < fastReply
 	if err == nil && !r.call.NoResponse {
 		b.breaks = 0
 		b.largest = max(b.largest, r.call.Size())
@@ -263,7 +263,7 @@ func (r *request) done(body []byte, err error) {
 	case err != nil:
 		r.failed(err, now)
 	case r.call.NoResponse:
-		for _, t := range r.trips {
+		for _, t := range r.attempts {
 			t.part.answered(t, answer{offset: -1, logAppendTime: -1}, now)
 		}
 	default:
@@ -277,7 +277,7 @@ func (r *request) done(body []byte, err error) {
 	}
 	switch {
 	case more && waiting:
-		b.workOn()
+		b.sendNext()
 	case more:
 		b.signal()
 	}

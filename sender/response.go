@@ -25,7 +25,7 @@ func (r *request) failed(err error, now time.Time) {
 		r.unsendable(err, now)
 		return
 	}
-	for _, t := range r.trips {
+	for _, t := range r.attempts {
 		t.part.disconnected(t, sent, err, now)
 	}
 	level := slog.LevelDebug
@@ -42,7 +42,7 @@ func (r *request) unsendable(err error, now time.Time) {
 	if errors.Is(err, transport.ErrRequestTooLarge) {
 		err = fmt.Errorf("%w: %w", record.ErrRecordTooLarge, err)
 	}
-	for _, t := range r.trips {
+	for _, t := range r.attempts {
 		t.part.unsendable(t, err, now)
 	}
 }
@@ -50,7 +50,7 @@ func (r *request) unsendable(err error, now time.Time) {
 // decode reads the answer, and finds the batches that its parts are for. An answer to a request of this size has no more parts than the
 // request: a longer one is an error before it takes memory.
 func (r *request) decode(body []byte) error {
-	n := len(r.trips)
+	n := len(r.attempts)
 	most := protocol.ProduceLimits{Topics: n, Partitions: n, RecordErrors: r.records, NodeEndpoints: max(n, mostEndpoints)}
 	if err := r.answer.DecodeWithin(body, r.call.Version, most); err != nil {
 		return err
@@ -80,27 +80,27 @@ func (r *request) answered(now time.Time) {
 
 // hasNewerLeader reports whether an answer names a leader that the client can send to and that is newer than the one that answered. The
 // partition already follows the hint, so a Metadata request would add nothing.
-func (t trip) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
+func (t attempt) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
 	p, hint := t.part, part.CurrentLeader
 	if hint == nil {
 		return false
 	}
 	p.mu.Lock()
-	seen := t.parcel.epochSeen
+	seen := t.state.epochSeen
 	p.mu.Unlock()
 	leader, known := p.s.cfg.Cluster.Snapshot().Leader(p.acc.Topic(), p.acc.Index())
 	return known && leader.ID == hint.LeaderID && hint.LeaderEpoch > seen
 }
 
 // parts yields the parts of the answer with their batches. Nobody asked for the others.
-func (r *request) parts(yield func(*protocol.ProducePartitionResponse, trip) bool) {
+func (r *request) parts(yield func(*protocol.ProducePartitionResponse, attempt) bool) {
 	n := 0
 	for i := range r.answer.Topics {
 		partitions := r.answer.Topics[i].Partitions
 		for k := range partitions {
 			at := r.matches[n]
 			n++
-			if at != noMatch && !yield(&partitions[k], r.trips[at]) {
+			if at != noMatch && !yield(&partitions[k], r.attempts[at]) {
 				return
 			}
 		}
@@ -109,7 +109,7 @@ func (r *request) parts(yield func(*protocol.ProducePartitionResponse, trip) boo
 
 // unanswered deals with batches that the answer does not speak of: nobody knows what became of them.
 func (r *request) unanswered(now time.Time) {
-	for i, t := range r.trips {
+	for i, t := range r.attempts {
 		if !r.found[i] {
 			err := fmt.Errorf("broker %d answered the request without a word on this partition", r.b.id)
 			t.part.disconnected(t, true, err, now)
@@ -162,7 +162,7 @@ func (r *request) hint() {
 }
 
 // idOf returns the topic id by which the request named a batch's topic; zero where it used the topic's name.
-func (r *request) idOf(one trip) (id protocol.UUID) {
+func (r *request) idOf(one attempt) (id protocol.UUID) {
 	if r.call.Version >= namesTopicsByID {
 		id = one.topicID
 	}

@@ -87,12 +87,12 @@ func (s *Sender) Accumulator() *accumulator.Accumulator { return s.acc }
 
 func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 	p := &partition{s: s, acc: acc}
-	p.lane.cfg = &laneConfig{
+	p.delivery.cfg = &deliveryConfig{
 		topic: acc.Topic(), partition: acc.Index(), acks: s.cfg.Acks, idempotent: s.cfg.Idempotent,
 		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.backoff,
 	}
-	p.lane.leader = -1
-	p.trace = s.traceLane(p.lane.cfg)
+	p.delivery.leader = -1
+	p.trace = s.traceLane(p.delivery.cfg)
 	s.mu.Lock()
 	topic := s.topics[acc.Topic()]
 	if topic == nil {
@@ -172,7 +172,7 @@ func (s *Sender) forgetPartition(p *partition) {
 	}
 	last := len(s.topics) == 0
 	s.mu.Unlock()
-	s.ids.retire(p, p.lane.id, last)
+	s.ids.retire(p, p.delivery.id, last)
 }
 
 // begin counts a goroutine that Stop waits for; it reports false once the sender has stopped.
@@ -198,7 +198,7 @@ func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.D
 	if p.queued {
 		stalled = now.Sub(p.queuedAt)
 	}
-	return len(p.lane.window) + p.lane.waiting + p.pack.Len() + acc.Queued(), stalled
+	return len(p.delivery.window) + p.delivery.waiting + p.sealedQueue.Len() + acc.Queued(), stalled
 }
 
 // Undelivered is what Abort found undelivered.

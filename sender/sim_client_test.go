@@ -11,26 +11,26 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// This file plays the glue around the core: it does with lanes, connections and identities what partition.go, broker.go,
+// This file plays the glue around the core: it does with delivery states, connections and identities what partition.go, broker.go,
 // request.go and identity.go do, in the same order.
 
 // simClient is the producer.
 type simClient struct {
-	s       *sim
-	lanes   []*simLane
-	brokers []*simEndpoint
-	ids     simIdentities
-	cluster string // the cluster id of the newest metadata
-	stopped bool
+	s          *sim
+	deliveries []*simLane
+	brokers    []*simEndpoint
+	ids        simIdentities
+	cluster    string // the cluster id of the newest metadata
+	stopped    bool
 }
 
 // simLane is a partition as the glue keeps it.
 type simLane struct {
-	slot    int
-	lane    lane
-	pack    []*simBatch // sealed, never sent
-	rebuild []action    // workers have these
-	records []int       // not sealed yet
+	slot     int
+	delivery deliveryState
+	pack     []*simBatch // sealed, never sent
+	rebuild  []action    // workers have these
+	records  []int       // not sealed yet
 
 	leader  int
 	epoch   int32
@@ -43,13 +43,13 @@ type simLane struct {
 
 // simBatch is a sealed batch; parts of it that were sent share its records.
 type simBatch struct {
-	parcel  *parcel
-	lane    *simLane
-	records []int
-	fresh   bool // sealed, in no request yet; parts of others are not
-	number  int  // counts the sequences that its partition gave
-	sends   int  // requests it was in
-	failed  int  // those that count as tries, and failed
+	batch    *batchState
+	delivery *simLane
+	records  []int
+	fresh    bool // sealed, in no request yet; parts of others are not
+	number   int  // counts the sequences that its partition gave
+	sends    int  // requests it was in
+	failed   int  // those that count as tries, and failed
 
 	sentAt    time.Time // when it was in the last request
 	refusedAt time.Time // when the last attempt failed
@@ -70,8 +70,8 @@ func newSimClient(s *sim) *simClient {
 	}
 	for slot := range s.cluster.slots {
 		l := &simLane{slot: slot, leader: noLeader, epoch: -1}
-		l.lane.cfg, l.lane.leader = &s.cfg, -1
-		c.lanes = append(c.lanes, l)
+		l.delivery.cfg, l.delivery.leader = &s.cfg, -1
+		c.deliveries = append(c.deliveries, l)
 	}
 	return c
 }
@@ -89,34 +89,34 @@ func (c *simClient) seal(l *simLane) {
 }
 
 func (c *simClient) batch(l *simLane, records []int, created time.Time) *simBatch {
-	b := &simBatch{lane: l, records: records}
-	b.parcel = &parcel{count: int32(len(records)), created: created, sequence: noSequence, cargo: b}
+	b := &simBatch{delivery: l, records: records}
+	b.batch = &batchState{count: int32(len(records)), created: created, sequence: noSequence, owner: b}
 	return b
 }
 
 // sendable is partition.sendableLocked.
 func (c *simClient) sendable(l *simLane) bool {
 	fresh := len(l.pack) > 0
-	if !fresh && !l.lane.hasRetrying() {
+	if !fresh && !l.delivery.hasRetrying() {
 		return false
 	}
-	if used, wants := l.lane.wantsIdentity(); wants {
-		id, ok := c.ids.after(c.s, used, l.lane.newID, l)
+	if used, wants := l.delivery.wantsIdentity(); wants {
+		id, ok := c.ids.after(c.s, used, l.delivery.newID, l)
 		if !ok {
 			return false
 		}
-		l.lane.adopt(id)
+		l.delivery.setIdentity(id)
 		l.ledger.adopts(id)
 		c.s.note("%s: id=%d epoch=%d from here on", c.s.cluster.slots[l.slot], id.id, id.epoch)
 	}
-	again, _ := l.lane.retryDue(c.s.now)
-	return again != nil || fresh && l.lane.admitsNew(c.s.now)
+	again, _ := l.delivery.retryDue(c.s.now)
+	return again != nil || fresh && l.delivery.canSendNew(c.s.now)
 }
 
 // work is broker.work: requests until nothing is ready or the connection has its fill.
 func (c *simClient) work(e *simEndpoint) {
 	for !c.stopped && e.inFlight < c.s.cfg.maxInFlight && !c.s.now.Before(e.notUntil) {
-		if !slices.ContainsFunc(c.lanes, func(l *simLane) bool { return l.leader == e.id && c.sendable(l) }) {
+		if !slices.ContainsFunc(c.deliveries, func(l *simLane) bool { return l.leader == e.id && c.sendable(l) }) {
 			return
 		}
 		if !c.connect(e) {
@@ -149,7 +149,7 @@ func (c *simClient) connect(e *simEndpoint) bool {
 	if c.s.hits(faultTooOld, 10) {
 		c.s.note("broker %d is too old", e.id)
 		e.notUntil = c.s.now.Add(50 * time.Millisecond)
-		for _, l := range c.lanes {
+		for _, l := range c.deliveries {
 			if l.leader == e.id && c.sendable(l) {
 				c.refuse(l, &record.Error{Err: errors.New("too old")})
 			}
@@ -170,9 +170,9 @@ func (c *simClient) connect(e *simEndpoint) bool {
 func (c *simClient) fill(e *simEndpoint) *simRequest {
 	r := &simRequest{conn: e.conn, sentAt: c.s.now}
 	ids := map[int]int{} // topic -> its id in this request
-	first := c.s.rng.IntN(len(c.lanes))
-	for i := range c.lanes {
-		l := c.lanes[(first+i)%len(c.lanes)]
+	first := c.s.rng.IntN(len(c.deliveries))
+	for i := range c.deliveries {
+		l := c.deliveries[(first+i)%len(c.deliveries)]
 		topic := c.s.cluster.slots[l.slot].topic
 		if !cluster.SameCluster(l.cluster, e.conn.cluster) && c.s.cfg.idempotent {
 			continue // it has not followed to the connection's cluster yet
@@ -182,14 +182,14 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 		}
 		b := c.next(l)
 		ids[topic] = l.topicID
-		had := b.parcel.sequence
+		had := b.batch.sequence
 		c.s.checkTries(b)
 		c.s.checkPause(b)
-		b.parcel.byName = b.parcel.byName || !c.s.cluster.kind.topicIDs
-		l.lane.sent(b.parcel)
-		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.parcel.sequence, records: b.records}
+		b.batch.byName = b.batch.byName || !c.s.cluster.kind.topicIDs
+		l.delivery.sent(b.batch)
+		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.batch.sequence, records: b.records}
 		if c.s.cfg.idempotent {
-			part.id = b.parcel.id
+			part.id = b.batch.id
 		}
 		r.parts = append(r.parts, part)
 		c.s.note("%s: send %v to broker %d", c.s.cluster.slots[l.slot], part, e.id)
@@ -206,8 +206,8 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 
 // next takes the batch that goes now.
 func (c *simClient) next(l *simLane) *simBatch {
-	if again, _ := l.lane.retryDue(c.s.now); again != nil {
-		return again.cargo.(*simBatch)
+	if again, _ := l.delivery.retryDue(c.s.now); again != nil {
+		return again.owner.(*simBatch)
 	}
 	b := l.pack[0]
 	l.pack = l.pack[1:]
@@ -270,7 +270,7 @@ func (c *simClient) close(e *simEndpoint) {
 
 func (c *simClient) failed(r *simRequest, sent bool) {
 	for _, part := range r.parts {
-		l := part.batch.lane
+		l := part.batch.delivery
 		if sent {
 			l.ledger.reasons++
 			part.batch.failed++
@@ -278,9 +278,9 @@ func (c *simClient) failed(r *simRequest, sent bool) {
 		} else {
 			part.batch.refusedAt = time.Time{} // the new connection is the pause
 		}
-		had := part.batch.parcel.sequence
-		actions := l.lane.disconnected(part.batch.parcel, sent, errors.New("reset"), c.s.now)
-		if had != noSequence && part.batch.parcel.sequence == noSequence {
+		had := part.batch.batch.sequence
+		actions := l.delivery.disconnected(part.batch.batch, sent, errors.New("reset"), c.s.now)
+		if had != noSequence && part.batch.batch.sequence == noSequence {
 			l.ledger.given--
 		}
 		c.finish(l, actions)
@@ -290,11 +290,11 @@ func (c *simClient) failed(r *simRequest, sent bool) {
 // unsendable is request.unsendable.
 func (c *simClient) unsendable(r *simRequest) {
 	for _, part := range r.parts {
-		l := part.batch.lane
-		had := part.batch.parcel.sequence
+		l := part.batch.delivery
+		had := part.batch.batch.sequence
 		l.ledger.reasons++
-		actions := l.lane.unsendable(part.batch.parcel, record.ErrRecordTooLarge)
-		if had != noSequence && part.batch.parcel.sequence == noSequence {
+		actions := l.delivery.unsendable(part.batch.batch, record.ErrRecordTooLarge)
+		if had != noSequence && part.batch.batch.sequence == noSequence {
 			l.ledger.given--
 		}
 		c.finish(l, actions)
@@ -322,7 +322,7 @@ func (c *simClient) receive(e *simEndpoint) {
 	// A broker names the partitions in any order.
 	c.s.rng.Shuffle(len(r.parts), func(i, j int) { r.parts[i], r.parts[j] = r.parts[j], r.parts[i] })
 	for _, part := range r.parts {
-		if l := c.lanes[part.slot]; part.hint != nil && cluster.SameCluster(r.conn.cluster, l.cluster) {
+		if l := c.deliveries[part.slot]; part.hint != nil && cluster.SameCluster(r.conn.cluster, l.cluster) {
 			c.hear(l, part.topicID, part.hint.leader, part.hint.epoch, true)
 		}
 	}
@@ -335,22 +335,22 @@ func (c *simClient) receive(e *simEndpoint) {
 		}
 	}
 	for _, part := range r.parts {
-		if l := part.batch.lane; part.silent {
+		if l := part.batch.delivery; part.silent {
 			c.s.note("%s: no answer for %v", c.s.cluster.slots[part.slot], part)
 			l.ledger.reasons++
 			part.batch.failed++
 			part.batch.refusedAt = c.s.now
-			c.finish(l, l.lane.disconnected(part.batch.parcel, true, errors.New("not a word"), c.s.now))
+			c.finish(l, l.delivery.disconnected(part.batch.batch, true, errors.New("not a word"), c.s.now))
 		}
 	}
 }
 
 func (c *simClient) answered(part *simPart, a answer) {
 	c.s.answering = part
-	l := part.batch.lane
+	l := part.batch.delivery
 	part.batch.refusedAt = c.s.now
 	l.hears(part, a, c.s.cfg.acks)
-	c.finish(l, l.lane.answered(part.batch.parcel, a, c.s.now))
+	c.finish(l, l.delivery.answered(part.batch.batch, a, c.s.now))
 	c.s.answering = nil
 	c.s.checkResolved(l, part, a)
 }
@@ -367,7 +367,7 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 		}
 		l.cluster = c.cluster
 		c.s.note("%s: follows to %s", c.s.cluster.slots[l.slot], l.cluster)
-		c.finish(l, l.lane.clusterIs(l.cluster))
+		c.finish(l, l.delivery.clusterIs(l.cluster))
 	}
 	switch {
 	case hint && (!same || epoch <= l.epoch):
@@ -381,13 +381,13 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 		l.ledger.acked = false
 		l.ledger.reasons++
 		uuid := func(id int) protocol.UUID { return protocol.UUID{byte(id), byte(id >> 8)} }
-		c.finish(l, l.lane.madeAgain(l.lane.lifeOf(uuid(l.topicID), uuid(topicID))))
+		c.finish(l, l.delivery.recreated(l.delivery.lifeOf(uuid(l.topicID), uuid(topicID))))
 	}
-	if epoch != l.lane.leader {
+	if epoch != l.delivery.leader {
 		l.movedAt = c.s.now
 	}
 	l.leader, l.epoch, l.topicID = leader, epoch, topicID
-	c.finish(l, l.lane.leaderMoved(epoch, c.s.now))
+	c.finish(l, l.delivery.leaderMoved(epoch, c.s.now))
 }
 
 // refresh asks a broker for metadata: what it believes, which may be old.
@@ -431,10 +431,10 @@ func (c *simClient) followTo(id string) {
 	}
 }
 
-// finish is partition.finishLocked.
+// finish is partition.unlockAndApply.
 func (c *simClient) finish(l *simLane, actions []action) {
 	for _, a := range actions {
-		b := a.parcel.cargo.(*simBatch)
+		b := a.batch.owner.(*simBatch)
 		switch {
 		case a.kind == actComplete:
 			c.s.acked(b, a.offset)
@@ -442,7 +442,7 @@ func (c *simClient) finish(l *simLane, actions []action) {
 			c.s.checkExhausted(b, a.err)
 			c.s.fails(b.records, a.err)
 		case c.stopped:
-			l.lane.replace(a.parcel, nil)
+			l.delivery.replace(a.batch, nil)
 			c.s.fails(b.records, &record.Error{Err: record.ErrClosed})
 		default:
 			l.rebuild = append(l.rebuild, a)
@@ -457,9 +457,9 @@ func (c *simClient) rebuildOne(l *simLane) {
 	}
 	a := l.rebuild[0]
 	l.rebuild = l.rebuild[1:]
-	b := a.parcel.cargo.(*simBatch)
+	b := a.batch.owner.(*simBatch)
 	if c.stopped {
-		l.lane.replace(a.parcel, nil)
+		l.delivery.replace(a.batch, nil)
 		c.s.fails(b.records, &record.Error{Err: record.ErrClosed})
 		return
 	}
@@ -487,15 +487,15 @@ func (c *simClient) rebuildOne(l *simLane) {
 			groups = [][]int{rest}
 		}
 	}
-	var parts []*parcel
+	var parts []*batchState
 	for _, g := range groups {
-		part := c.batch(l, g, a.parcel.created)
+		part := c.batch(l, g, a.batch.created)
 		part.sends, part.failed = b.sends, b.failed
-		parts = append(parts, part.parcel)
+		parts = append(parts, part.batch)
 	}
 	c.s.note("%s: rebuild %v as %v", c.s.cluster.slots[l.slot], b.records, groups)
-	actions := l.lane.replace(a.parcel, parts)
-	c.finish(l, append(actions, l.lane.tick(c.s.now)...))
+	actions := l.delivery.replace(a.batch, parts)
+	c.finish(l, append(actions, l.delivery.tick(c.s.now)...))
 }
 
 // timer is partition.onTimer.
@@ -503,12 +503,12 @@ func (c *simClient) timer(l *simLane) {
 	if c.stopped {
 		return
 	}
-	actions := l.lane.tick(c.s.now)
+	actions := l.delivery.tick(c.s.now)
 	if slices.ContainsFunc(actions, func(a action) bool { return a.err != nil && record.FateOf(a.err) == record.FateMaybeWritten }) {
 		l.ledger.reasons++
 	}
 	c.finish(l, actions)
-	for len(l.pack) > 0 && c.s.now.Sub(l.pack[0].parcel.created) >= c.s.cfg.deliveryTimeout {
+	for len(l.pack) > 0 && c.s.now.Sub(l.pack[0].batch.created) >= c.s.cfg.deliveryTimeout {
 		c.s.fails(l.pack[0].records, &record.Error{Err: record.ErrDeliveryTimeout})
 		l.pack = l.pack[1:]
 	}
@@ -516,7 +516,7 @@ func (c *simClient) timer(l *simLane) {
 
 // refuse is partition.refuse.
 func (c *simClient) refuse(l *simLane, err *record.Error) {
-	c.finish(l, l.lane.refuse(err))
+	c.finish(l, l.delivery.refuse(err))
 	for _, b := range l.pack {
 		c.s.fails(b.records, err)
 	}
@@ -527,8 +527,8 @@ func (c *simClient) refuse(l *simLane, err *record.Error) {
 func (c *simClient) stop() {
 	c.s.note("the producer closes")
 	c.stopped = true
-	for _, l := range c.lanes {
-		c.finish(l, l.lane.abort(record.ErrClosed))
+	for _, l := range c.deliveries {
+		c.finish(l, l.delivery.abort(record.ErrClosed))
 		for _, b := range l.pack {
 			c.s.fails(b.records, &record.Error{Err: record.ErrClosed})
 		}

@@ -4,13 +4,13 @@ package sender
 
 // forget drops a partition that has nothing undelivered. More records are sent to it then, so it comes back as a new one.
 func (c *simClient) forget(l *simLane) {
-	if c.stopped || !l.lane.isQuiet() || len(l.records)+len(l.pack)+len(l.rebuild) > 0 {
+	if c.stopped || !l.delivery.isQuiet() || len(l.records)+len(l.pack)+len(l.rebuild) > 0 {
 		return
 	}
 	c.s.note("%s: forgotten", c.s.cluster.slots[l.slot])
-	c.ids.retire(l.lane.id, len(c.lanes) == 1)
+	c.ids.retire(l.delivery.id, len(c.deliveries) == 1)
 	*l = simLane{slot: l.slot, leader: noLeader, epoch: -1}
-	l.lane.cfg, l.lane.leader = &c.s.cfg, -1
+	l.delivery.cfg, l.delivery.leader = &c.s.cfg, -1
 	for range 1 + c.s.rng.IntN(8) {
 		l.records = append(l.records, c.s.newRecord(l))
 	}

@@ -12,7 +12,7 @@ import (
 // it under another identity. So what the log holds at the end does not show every rule that was broken; these checks do. They count for
 // themselves and use none of the core's own arithmetic.
 
-// simLedger is what the simulation knows of a lane's sequences.
+// simLedger is what the simulation knows of a delivery state's sequences.
 type simLedger struct {
 	id      identity
 	adopted bool
@@ -74,7 +74,7 @@ func (s *sim) checkTries(b *simBatch) {
 // checkPause: a retry follows a pause, unless the leader has changed since the last attempt.
 func (s *sim) checkPause(b *simBatch) {
 	waited := s.now.Sub(b.refusedAt)
-	if !b.refusedAt.IsZero() && waited < s.cfg.backoff(1) && b.lane.movedAt.Before(b.sentAt) {
+	if !b.refusedAt.IsZero() && waited < s.cfg.backoff(1) && b.delivery.movedAt.Before(b.sentAt) {
 		panic(fmt.Sprintf("%v goes again %v after it failed", b.records, waited))
 	}
 	b.sentAt = s.now
@@ -92,7 +92,7 @@ func (s *sim) checkSend(l *simLane, b *simBatch, had int32) {
 	if !s.cfg.idempotent {
 		return
 	}
-	p, g := b.parcel, &l.ledger
+	p, g := b.batch, &l.ledger
 	defer func() { b.fresh = false }()
 	if p.sequence < 0 || p.id != g.id {
 		panic(fmt.Sprintf("%v goes with id=%d epoch=%d sequence=%d", b.records, p.id.id, p.id.epoch, p.sequence))
@@ -106,26 +106,26 @@ func (s *sim) checkSend(l *simLane, b *simBatch, had int32) {
 	}
 	g.given++
 	b.number = g.given
-	if !g.acked && l.lane.flying > 1 {
+	if !g.acked && l.delivery.inFlight > 1 {
 		panic(fmt.Sprintf("%v goes beside others, though nothing was acknowledged under its identity", b.records))
 	}
 	s.checkHole(l, b)
 	s.checkUnused(l, b)
-	for _, q := range l.lane.window {
-		if q.sequence != noSequence && g.given-q.cargo.(*simBatch).number >= 5 {
-			panic(fmt.Sprintf("%v goes, and the broker may forget %v", b.records, q.cargo.(*simBatch).records))
+	for _, q := range l.delivery.window {
+		if q.sequence != noSequence && g.given-q.owner.(*simBatch).number >= 5 {
+			panic(fmt.Sprintf("%v goes, and the broker may forget %v", b.records, q.owner.(*simBatch).records))
 		}
 	}
 }
 
 // checkTurn: with idempotence a retry waits for everything before it that is in flight.
 func (s *sim) checkTurn(l *simLane, b *simBatch) {
-	for _, q := range l.lane.window {
-		if q == b.parcel {
+	for _, q := range l.delivery.window {
+		if q == b.batch {
 			return
 		}
 		if q.state == inFlight {
-			panic(fmt.Sprintf("%v is tried again before %v is answered", b.records, q.cargo.(*simBatch).records))
+			panic(fmt.Sprintf("%v is tried again before %v is answered", b.records, q.owner.(*simBatch).records))
 		}
 	}
 }
@@ -133,11 +133,11 @@ func (s *sim) checkTurn(l *simLane, b *simBatch) {
 // checkHole: a new sequence follows those that were acknowledged, or stand before it with a chance to be written.
 func (s *sim) checkHole(l *simLane, b *simBatch) {
 	expect := l.ledger.end
-	for _, q := range l.lane.window {
-		if q == b.parcel {
+	for _, q := range l.delivery.window {
+		if q == b.batch {
 			break
 		}
-		before := q.cargo.(*simBatch)
+		before := q.owner.(*simBatch)
 		if q.state == unresolved && b.fresh {
 			panic(fmt.Sprintf("%v goes behind %v, whose fate is unknown", b.records, before.records))
 		}
@@ -149,14 +149,14 @@ func (s *sim) checkHole(l *simLane, b *simBatch) {
 		}
 		expect = seqAdd(q.sequence, len(before.records))
 	}
-	if b.parcel.sequence != expect {
-		panic(fmt.Sprintf("%v goes under sequence %d, and the next one is %d", b.records, b.parcel.sequence, expect))
+	if b.batch.sequence != expect {
+		panic(fmt.Sprintf("%v goes under sequence %d, and the next one is %d", b.records, b.batch.sequence, expect))
 	}
 }
 
 // checkUnused: nothing else that is in a log or on its way has these sequences, and the batch itself is not in the log yet.
 func (s *sim) checkUnused(l *simLane, b *simBatch) {
-	p := b.parcel
+	p := b.batch
 	clash := func(id identity, sequence int32, records []int) bool {
 		return id == p.id && overlap(sequence, len(records), p.sequence, len(b.records))
 	}
@@ -190,25 +190,25 @@ func (s *sim) checkResolved(l *simLane, part *simPart, a answer) {
 	if a.code != protocol.None && a.code != protocol.DuplicateSequenceNumber || !s.cfg.idempotent {
 		return
 	}
-	if l.lane.shared {
+	if l.delivery.shared {
 		return // another producer may have written what the answer speaks of
 	}
-	for _, p := range l.lane.window {
+	for _, p := range l.delivery.window {
 		if p.state == unresolved && !p.awaiting && p.id == part.id && p.sequence != noSequence && seqBefore(p.sequence, part.sequence) {
-			panic(fmt.Sprintf("%v is unresolved, though %v was acknowledged", p.cargo.(*simBatch).records, part.records))
+			panic(fmt.Sprintf("%v is unresolved, though %v was acknowledged", p.owner.(*simBatch).records, part.records))
 		}
 	}
 }
 
 // inspect compares the core's own counts with what the client knows, and looks at the order of its window.
 func (s *sim) inspect() {
-	for _, l := range s.client.lanes {
+	for _, l := range s.client.deliveries {
 		flying, waiting := 0, 0
-		var last *parcel
-		for _, p := range l.lane.window {
+		var last *batchState
+		for _, p := range l.delivery.window {
 			for part := p.nextPart; part != nil; part = part.nextPart {
 				waiting++
-				for _, q := range []*parcel{p, part} {
+				for _, q := range []*batchState{p, part} {
 					if q.state != retrying || q.rebuilding || q.sequence != noSequence || q.maybeWritten() || !part.created.Equal(q.created) {
 						panic("a part waits outside the window behind one from which it differs")
 					}
@@ -228,12 +228,12 @@ func (s *sim) inspect() {
 			}
 			last = p
 		}
-		if waiting != l.lane.waiting {
-			panic(fmt.Sprintf("%d parts wait outside the window, counted %d", waiting, l.lane.waiting))
+		if waiting != l.delivery.waiting {
+			panic(fmt.Sprintf("%d parts wait outside the window, counted %d", waiting, l.delivery.waiting))
 		}
 		// Without idempotence a batch that has expired in flight is forgotten, and keeps its place there.
-		if flying > l.lane.flying || s.cfg.idempotent && flying < l.lane.flying || l.lane.flying > s.cfg.maxInFlight {
-			panic(fmt.Sprintf("%d in flight, counted %d, at most %d", flying, l.lane.flying, s.cfg.maxInFlight))
+		if flying > l.delivery.inFlight || s.cfg.idempotent && flying < l.delivery.inFlight || l.delivery.inFlight > s.cfg.maxInFlight {
+			panic(fmt.Sprintf("%d in flight, counted %d, at most %d", flying, l.delivery.inFlight, s.cfg.maxInFlight))
 		}
 	}
 }

@@ -67,7 +67,7 @@ type sim struct {
 	calm    bool // nothing goes wrong any more
 	steps   int
 
-	cfg            laneConfig
+	cfg            deliveryConfig
 	requestTimeout time.Duration
 	batchSize      int
 	faults         [faultKinds]bool
@@ -107,7 +107,7 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 	if s.rng.IntN(4) != 0 {
 		s.acquaint()
 	}
-	for _, l := range s.client.lanes {
+	for _, l := range s.client.deliveries {
 		s.populate(l, 5+s.rng.IntN(40))
 	}
 	s.note("acks=%d idempotent=%v max.in.flight=%d retries=%d delivery.timeout=%v request.timeout=%v min.insync.replicas=%d brokers=%d kafka=%+v faults: %s",
@@ -118,7 +118,7 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 
 // acquaint lets everybody know at the start what the controller has decided.
 func (s *sim) acquaint() {
-	for slot, l := range s.client.lanes {
+	for slot, l := range s.client.deliveries {
 		for _, b := range s.cluster.brokers {
 			s.cluster.learn(b, slot)
 		}
@@ -128,7 +128,7 @@ func (s *sim) acquaint() {
 
 // configure draws the producer's configuration. Idempotence, which promises most, is on in most runs.
 func (s *sim) configure() {
-	s.cfg = laneConfig{
+	s.cfg = deliveryConfig{
 		topic: "t", acks: -1, idempotent: s.rng.IntN(4) != 0, maxInFlight: 1 + s.rng.IntN(5),
 		retries:         []int{1, 3, 1 << 30}[s.rng.IntN(3)],
 		deliveryTimeout: []time.Duration{time.Second, 3 * time.Second, 20 * time.Second}[s.rng.IntN(3)],
@@ -160,8 +160,8 @@ func (s *sim) populate(l *simLane, n int) {
 			s.client.ids.current = identity{id: s.cluster.given, epoch: s.client.ids.epoch, valid: true, cluster: s.cluster.id}
 			s.client.ids.epoch, s.client.ids.retired = 0, -1
 		}
-		l.lane.id, l.lane.next = s.client.ids.current, 1<<31-1-int32(s.rng.IntN(30))
-		l.ledger = simLedger{id: l.lane.id, adopted: true, end: l.lane.next}
+		l.delivery.id, l.delivery.next = s.client.ids.current, 1<<31-1-int32(s.rng.IntN(30))
+		l.ledger = simLedger{id: l.delivery.id, adopted: true, end: l.delivery.next}
 	}
 }
 
@@ -219,7 +219,7 @@ func (s *sim) step() {
 	b := c.brokers[rng.IntN(len(c.brokers))]
 	e := s.client.brokers[rng.IntN(len(c.brokers))]
 	slot := rng.IntN(len(c.slots))
-	l := s.client.lanes[slot]
+	l := s.client.deliveries[slot]
 	switch choice := rng.IntN(100); {
 	case choice < 10:
 		s.client.seal(l)
@@ -275,7 +275,7 @@ func (s *sim) pass(d time.Duration) {
 		}
 	}
 	s.cluster.expireWaiting(s.now)
-	for _, l := range s.client.lanes {
+	for _, l := range s.client.deliveries {
 		if s.calm || s.rng.IntN(4) != 0 {
 			s.client.timer(l)
 		}
@@ -315,7 +315,7 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 		c.limit = []int{1, 2, 3, 1 << 30}[s.rng.IntN(4)]
 	case f == faultRemake && s.rng.IntN(2) == 0:
 		c.remakeTopic(c.slots[slot].topic)
-		for _, l := range s.client.lanes {
+		for _, l := range s.client.deliveries {
 			l.ledger.reasons++
 		}
 	case f == faultReplace && once:
@@ -323,13 +323,13 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 	case f == faultReplace:
 		c.strangerWrites(slot)
 	case f == faultForgetTopic:
-		s.client.forget(s.client.lanes[slot])
+		s.client.forget(s.client.deliveries[slot])
 	case f == faultDecommission && once:
 		c.decommission(b)
 	case f == faultForget && s.quiet():
-		s.pass(2 * brokerForgets)
+		s.pass(2 * producerStateTTL)
 		c.forget()
-		for _, l := range s.client.lanes {
+		for _, l := range s.client.deliveries {
 			l.ledger.acked = false
 			l.ledger.reasons++
 		}
@@ -351,8 +351,8 @@ func (s *sim) moveOrFence(b *simBroker, slot int) {
 
 // quiet tells whether nothing at all is under way.
 func (s *sim) quiet() bool {
-	for _, l := range s.client.lanes {
-		if !l.lane.idle() {
+	for _, l := range s.client.deliveries {
+		if !l.delivery.idle() {
 			return false
 		}
 	}
@@ -370,9 +370,9 @@ func (s *sim) round() {
 			c.fetch(b, slot)
 			c.expand(b, slot)
 		}
-		s.client.seal(s.client.lanes[slot])
-		s.client.refresh(s.client.lanes[slot])
-		s.client.rebuildOne(s.client.lanes[slot])
+		s.client.seal(s.client.deliveries[slot])
+		s.client.refresh(s.client.deliveries[slot])
+		s.client.rebuildOne(s.client.deliveries[slot])
 	}
 	s.client.ids.answer(s)
 	for i, b := range c.brokers {
@@ -405,8 +405,8 @@ func (s *sim) settle() {
 }
 
 func (s *sim) over() bool {
-	for _, l := range s.client.lanes {
-		if len(l.records)+len(l.pack)+len(l.rebuild) > 0 || !s.client.stopped && !l.lane.idle() {
+	for _, l := range s.client.deliveries {
+		if len(l.records)+len(l.pack)+len(l.rebuild) > 0 || !s.client.stopped && !l.delivery.idle() {
 			return false
 		}
 	}
@@ -418,7 +418,7 @@ func (s *sim) probe() string {
 	// A broker answers a request in two rounds: the last of eight in flight waits longer than the shortest timeout.
 	s.requestTimeout = max(s.requestTimeout, time.Second)
 	first := len(s.outcomes)
-	for _, l := range s.client.lanes {
+	for _, l := range s.client.deliveries {
 		for range 3 {
 			l.records = append(l.records, s.newRecord(l))
 		}

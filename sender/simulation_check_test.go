@@ -72,7 +72,7 @@ func (w *world) check() {
 	if w.left != nil && w.left.MaybeWritten != v.maybe {
 		w.fail("Close counted %d records as maybe written; %d were told so", w.left.MaybeWritten, v.maybe)
 	}
-	if _, err := sender.Replay(bytes.NewReader(w.lanes.buf.Bytes())); err != nil {
+	if _, err := sender.Replay(bytes.NewReader(w.deliveries.buf.Bytes())); err != nil {
 		w.fail("the delivery core's log does not replay: %v", err)
 	}
 }

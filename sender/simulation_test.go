@@ -27,7 +27,7 @@ import (
 //
 //	go test -race ./sender -run WholeProducer -args -seed N -count K
 //
-// What the delivery core was told in each run is replayed then by a lane alone (see Replay), which must decide the same.
+// What the delivery core was told in each run is replayed then by a delivery state alone (see Replay), which must decide the same.
 func TestTheWholeProducerKeepsItsWord(t *testing.T) {
 	first, count := sender.SimulationRuns(200)
 	for seed := first; seed < first+int64(count); seed++ {
@@ -40,14 +40,14 @@ func TestTheWholeProducerKeepsItsWord(t *testing.T) {
 
 // world is one run: a cluster, a producer, who sends, what breaks, and what was told.
 type world struct {
-	t     *testing.T
-	seed  uint64
-	began time.Time
-	c     *testbroker.Cluster
-	plan  plan
-	cfg   producer.Config
-	p     *producer.Producer
-	lanes lines // the log of the delivery core
+	t          *testing.T
+	seed       uint64
+	began      time.Time
+	c          *testbroker.Cluster
+	plan       plan
+	cfg        producer.Config
+	p          *producer.Producer
+	deliveries lines // the log of the delivery core
 
 	mu     sync.Mutex
 	items  []*item
@@ -200,7 +200,7 @@ func (w *world) drawPlan(d draws) {
 func (w *world) drawConfig(d draws) {
 	cfg := producer.DefaultConfig(w.c.Bootstrap()...)
 	cfg.Dialer = w.c.Dial
-	cfg.Logger = slog.New(slog.NewTextHandler(&w.lanes, &slog.HandlerOptions{Level: sender.LevelTrace}))
+	cfg.Logger = slog.New(slog.NewTextHandler(&w.deliveries, &slog.HandlerOptions{Level: sender.LevelTrace}))
 	switch d.IntN(10) {
 	case 0:
 		cfg.Acks, cfg.EnableIdempotence = producer.AcksNone, false
@@ -329,7 +329,7 @@ func (w *world) story() string {
 		_, text, _ := strings.Cut(r.String(), " ")
 		all = append(all, note{r.Time, "request " + text})
 	}
-	for _, line := range strings.Split(strings.TrimSpace(w.lanes.buf.String()), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(w.deliveries.buf.String()), "\n") {
 		stamp, text, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
 		at, err := time.Parse(time.RFC3339Nano, stamp)
 		require.NoError(w.t, err)

@@ -289,7 +289,7 @@ func (k *worker) cancel() {
 	if k.oneIn(3) {
 		it = k.mine[max(0, len(k.mine)-1-k.IntN(10))]
 	}
-	k.takeBack(it)
+	k.revokeSequence(it)
 }
 
 // cancelAll sends some records to one partition and takes all of them back. Most of their batches have no other record.
@@ -306,11 +306,11 @@ func (k *worker) cancelAll() {
 		k.sent(it, k.p.TrySend(&it.record, k.callback(it)))
 	}
 	for _, i := range k.Perm(len(items)) {
-		k.takeBack(items[i])
+		k.revokeSequence(items[i])
 	}
 }
 
-func (k *worker) takeBack(it *item) {
+func (k *worker) revokeSequence(it *item) {
 	if !it.future.Cancel() {
 		return
 	}

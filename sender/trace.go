@@ -25,7 +25,7 @@ import (
 // (package loggate). A handler that falls behind by loggate.MostTraceLines loses lines; the log counts them, and does not replay.
 const LevelTrace = loggate.LevelTrace
 
-// trace writes down what happens to a lane; nil where nobody wants it.
+// trace writes down what happens to a delivery state; nil where nobody wants it.
 type trace struct {
 	log   *slog.Logger
 	start time.Time       // times are told in nanoseconds since then, by the monotonic clock
@@ -33,8 +33,8 @@ type trace struct {
 	drawn []time.Duration // backoffs since the last line
 }
 
-// traceLane returns the trace of a new lane, or nil. It puts itself between the lane and its backoffs.
-func (s *Sender) traceLane(cfg *laneConfig) *trace {
+// traceLane returns the trace of a new delivery state, or nil. It puts itself between the delivery state and its backoffs.
+func (s *Sender) traceLane(cfg *deliveryConfig) *trace {
 	if !s.traced {
 		return nil
 	}
@@ -61,8 +61,8 @@ func (t *trace) line(event string, args ...any) {
 func (t *trace) since(at time.Time) int64 { return int64(at.Sub(t.start)) }
 
 // name is the number of a batch in the trace.
-func (t *trace) name(p *parcel) int {
-	c := p.cargo.(*cargo)
+func (t *trace) name(p *batchState) int {
+	c := p.owner.(*outBatch)
 	if c.name == 0 {
 		t.names++
 		c.name = t.names
@@ -76,14 +76,14 @@ func (t *trace) adopted(id identity) {
 	}
 }
 
-func (t *trace) sent(p *parcel, now time.Time) {
+func (t *trace) sent(p *batchState, now time.Time) {
 	if t != nil {
 		t.line("sent", "at", t.since(now), "batch", t.name(p), "count", p.count, "created", t.since(p.created),
 			"producer", p.id.id, "epoch", p.id.epoch, "sequence", p.sequence, "byName", p.byName)
 	}
 }
 
-func (t *trace) answered(p *parcel, a answer, now time.Time, does []action) {
+func (t *trace) answered(p *batchState, a answer, now time.Time, does []action) {
 	if t == nil {
 		return
 	}
@@ -101,13 +101,13 @@ func (t *trace) answered(p *parcel, a answer, now time.Time, does []action) {
 	t.line("answered", append(args, "does", t.does(does))...)
 }
 
-func (t *trace) disconnected(p *parcel, sent bool, cause error, now time.Time, does []action) {
+func (t *trace) disconnected(p *batchState, sent bool, cause error, now time.Time, does []action) {
 	if t != nil {
 		t.line("disconnected", "at", t.since(now), "batch", t.name(p), "sent", sent, "cause", cause.Error(), "does", t.does(does))
 	}
 }
 
-func (t *trace) unsendable(p *parcel, cause error, does []action) {
+func (t *trace) unsendable(p *batchState, cause error, does []action) {
 	if t != nil {
 		t.line("unsendable", "batch", t.name(p), "cause", cause.Error(), "does", t.does(does))
 	}
@@ -120,7 +120,7 @@ func (t *trace) ticked(now time.Time, does []action) {
 }
 
 func (t *trace) leaderMoved(from, epoch int32, now time.Time, does []action) {
-	if t != nil && epoch >= 0 && epoch != from { // all else is no news to the lane
+	if t != nil && epoch >= 0 && epoch != from { // all else is no news to the delivery state
 		t.line("leader", "at", t.since(now), "leaderEpoch", epoch, "does", t.does(does))
 	}
 }
@@ -149,7 +149,7 @@ func (t *trace) aborted(cause error, does []action) {
 	}
 }
 
-func (t *trace) replaced(p *parcel, parts []*parcel, does []action) {
+func (t *trace) replaced(p *batchState, parts []*batchState, does []action) {
 	if t == nil {
 		return
 	}
@@ -163,19 +163,19 @@ func (t *trace) replaced(p *parcel, parts []*parcel, does []action) {
 func (t *trace) does(actions []action) string { return describe(actions, t.name) }
 
 // describe says in words what the core decided.
-func describe(actions []action, name func(*parcel) int) string {
+func describe(actions []action, name func(*batchState) int) string {
 	words := make([]string, 0, len(actions))
 	for _, a := range actions {
 		what := ""
 		switch a.kind {
 		case actComplete:
-			what = fmt.Sprintf("complete %d offset=%d time=%d", name(a.parcel), a.offset, a.time)
+			what = fmt.Sprintf("complete %d offset=%d time=%d", name(a.batch), a.offset, a.time)
 		case actFail:
-			what = fmt.Sprintf("fail %d %s", name(a.parcel), a.err)
+			what = fmt.Sprintf("fail %d %s", name(a.batch), a.err)
 		case actSplit:
-			what = fmt.Sprintf("split %d or fail: %s", name(a.parcel), a.err)
+			what = fmt.Sprintf("split %d or fail: %s", name(a.batch), a.err)
 		case actReject:
-			what = fmt.Sprintf("reject of %d", name(a.parcel))
+			what = fmt.Sprintf("reject of %d", name(a.batch))
 			for _, i := range slices.Sorted(maps.Keys(a.blamed)) {
 				what += " " + strconv.Itoa(int(i)) + ": " + a.blamed[i].Error()
 			}

@@ -210,7 +210,7 @@ func TestAKnownTopicThatIsWantedAllTheSameIsRefreshed(t *testing.T) {
 		c.mu.Lock()
 		c.track("a", time.Now())
 		c.mu.Unlock()
-		c.poke()
+		c.wakeUp()
 		synctest.Wait()
 		w.topics(topicOf("a", 1, 1, 2))
 		c.Refresh()

@@ -46,11 +46,11 @@ type Client struct {
 	// knownNext: the last request was for wanted topics, so known topics that are due precede further wanted ones.
 	knownNext bool
 	// failures counts fetches in a row that no server answered, fruitless those in which the answer told nothing new.
-	failures, fruitless int
+	failures, noProgress int
 	// searching is since when there has been something to ask and no answer, zero after an answer.
 	searching time.Time
-	// turnAway: another broker than the present one shall be asked next time, for this one may not be up to date.
-	turnAway bool
+	// avoidCurrent: another broker than the present one shall be asked next time, for this one may not be up to date.
+	avoidCurrent bool
 	// startOver: the next fetch asks the bootstrap servers first, over new connections. See Rebootstrap.
 	startOver bool
 	// replacements counts changes of the cluster that follow each other within Config.grace. replacedAt is the time of the last
@@ -178,7 +178,7 @@ func (c *Client) await(name string) (*Topic, *entry, <-chan struct{}, error) {
 		return nil, nil, nil, &TopicError{Topic: name, Err: errIllegalName}
 	}
 	c.mu.Lock()
-	defer c.poke()
+	defer c.wakeUp()
 	defer c.mu.Unlock()
 	if t := c.Snapshot().Topic(name); t != nil {
 		return t, nil, nil, nil
@@ -233,7 +233,7 @@ func (c *Client) TryTopic(name string) (*Topic, error) {
 		return nil, &TopicError{Topic: name, Err: errIllegalName}
 	}
 	c.mu.Lock()
-	defer c.poke()
+	defer c.wakeUp()
 	defer c.mu.Unlock()
 	if t := c.Snapshot().Topic(name); t != nil {
 		return t, nil // it became known while this goroutine waited for the lock
@@ -277,7 +277,7 @@ func (c *Client) Refresh() {
 	c.mu.Lock()
 	c.refresh = true
 	c.mu.Unlock()
-	c.poke()
+	c.wakeUp()
 }
 
 // RefreshTopic is Refresh for one topic. It does nothing if the topic is not known.
@@ -285,7 +285,7 @@ func (c *Client) RefreshTopic(name string) {
 	c.mu.Lock()
 	c.refreshTopic(name)
 	c.mu.Unlock()
-	c.poke()
+	c.wakeUp()
 }
 
 // refreshTopic needs mu.
@@ -317,7 +317,7 @@ func (c *Client) AwaitLeader(topic string, partition int32) {
 	e.awaitedUntil = now.Add(c.cfg.RequestTimeout)
 	c.watchLeaders(e, now)
 	c.mu.Unlock()
-	c.poke()
+	c.wakeUp()
 }
 
 // awaitsLeader reports whether the client requests a topic again because a partition waits for its leader.
@@ -331,7 +331,7 @@ func (e *entry) awaitsLeader(t *Topic, now time.Time) bool {
 }
 
 // poke makes the client's goroutine look for work.
-func (c *Client) poke() {
+func (c *Client) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:
 	default:

@@ -47,7 +47,7 @@ func (c *Client) Rebootstrap() {
 	c.refresh = true
 	c.startOver = c.cfg.Rebootstrap
 	c.mu.Unlock()
-	c.poke()
+	c.wakeUp()
 }
 
 // Ping requests metadata and returns nil with the response. It returns an *UnreachableError after every server was tried once in vain, or when
@@ -83,7 +83,7 @@ func (c *Client) answered(ctx context.Context) (*transport.Conn, error) {
 	}
 	w := c.waiting
 	c.mu.Unlock()
-	c.poke()
+	c.wakeUp()
 	select {
 	case <-w.done:
 		return w.conn, w.err

@@ -132,7 +132,7 @@ func (e *UnreachableError) Unwrap() []error {
 }
 
 // bare takes the address off an error that is listed under it anyway.
-func bare(err error) error {
+func stripAddress(err error) error {
 	var e *transport.Error
 	if errors.As(err, &e) {
 		return e.Err

@@ -11,12 +11,12 @@ import (
 )
 
 // question is what one fetch asks.
-type question struct {
+type metadataQuery struct {
 	topics []string
 	// create: topics that do not exist may be created.
 	create bool
 	// all: these are all topics that are not wanted separately; wish: because somebody called Refresh or RefreshTopic.
-	all, wish bool
+	all, refreshRequested bool
 }
 
 // reply is what one server said to a question, or why it said nothing.
@@ -30,7 +30,7 @@ type reply struct {
 // fetch asks one server after another until one answers. A server that takes long gets company: after its head start the
 // next one is asked too, and the first answer counts. So what a dead or hanging server costs is bounded, and it is paid
 // once. The error means that everybody was asked in vain, or that the client was closed.
-func (c *Client) fetch(q question) (reply, error) {
+func (c *Client) fetch(q metadataQuery) (reply, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	f := fetching{client: c, ctx: ctx, question: q, replies: make(chan reply)}
@@ -59,7 +59,7 @@ func (c *Client) fetch(q question) (reply, error) {
 type fetching struct {
 	client     *Client
 	ctx        context.Context
-	question   question
+	question   metadataQuery
 	replies    chan reply
 	candidates []candidate
 	running    int
@@ -177,7 +177,7 @@ func (f *fetching) received(r reply) bool {
 	c.cfg.Logger.Debug("server did not answer", "address", r.address, "reason", r.err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.servers.failed(r.address, c.ExplainDial(r.address, bare(r.err)), c.cfg.reconnect())
+	c.servers.failed(r.address, c.ExplainDial(r.address, stripAddress(r.err)), c.cfg.reconnect())
 	if errors.Is(r.err, errRebootstrap) && c.cfg.Rebootstrap && !f.rebootstrapped {
 		f.rebootstrapped = true
 		f.candidates = c.candidates(true)
@@ -186,7 +186,7 @@ func (f *fetching) received(r reply) bool {
 }
 
 // attempt puts the question to one server. Nobody may be there to take the reply any more; then the connection is of no use.
-func (c *Client) attempt(ctx context.Context, v candidate, q question, replies chan<- reply) {
+func (c *Client) attempt(ctx context.Context, v candidate, q metadataQuery, replies chan<- reply) {
 	r := reply{candidate: v}
 	if r.conn == nil {
 		c.mu.Lock()
@@ -215,7 +215,7 @@ func (c *Client) abandon(r reply) {
 }
 
 // ask asks for metadata over a connection.
-func ask(ctx context.Context, conn *transport.Conn, q question) (*protocol.MetadataResponse, int16, error) {
+func ask(ctx context.Context, conn *transport.Conn, q metadataQuery) (*protocol.MetadataResponse, int16, error) {
 	version, err := conn.Version(protocol.Metadata)
 	if err != nil {
 		return nil, 0, err

@@ -21,7 +21,7 @@ func (c *Client) discardCluster(now time.Time) {
 		e.attempts, e.why, e.failure, e.failedUntil = 0, nil, nil, time.Time{}
 		e.lostSince, e.oldSince = time.Time{}, time.Time{}
 	}
-	c.fruitless, c.turnAway = 0, false
+	c.noProgress, c.avoidCurrent = 0, false
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.replacements))
 }
 

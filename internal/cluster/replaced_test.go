@@ -440,11 +440,11 @@ func TestDiscardClusterLeavesNothingInAnEntry(t *testing.T) {
 	e := &entry{
 		name: "a", attempts: 7, next: now, why: errReplaced, failure: errReplaced, failedUntil: now.Add(time.Minute), lostSince: now, oldSince: now,
 	}
-	c := &Client{cfg: Config{RetryBackoff: time.Second}, topics: topics{all: map[string]*entry{"a": e}}, fruitless: 5, turnAway: true}
+	c := &Client{cfg: Config{RetryBackoff: time.Second}, topics: topics{all: map[string]*entry{"a": e}}, noProgress: 5, avoidCurrent: true}
 	c.discardCluster(now)
 	require.Equal(t, &entry{name: "a", next: now}, e)
-	require.Zero(t, c.fruitless)
-	require.False(t, c.turnAway)
+	require.Zero(t, c.noProgress)
+	require.False(t, c.avoidCurrent)
 }
 
 func TestRebootstrapLeavesTheConnectionForTheBootstrapServers(t *testing.T) {

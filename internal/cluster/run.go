@@ -18,7 +18,7 @@ func (c *Client) run() {
 	for c.ctx.Err() == nil {
 		q, due, ask := c.plan(time.Now())
 		if ask {
-			c.inquire(q)
+			c.fetchMetadata(q)
 			continue
 		}
 		timer.Stop()
@@ -37,7 +37,7 @@ func (c *Client) run() {
 
 // plan returns what to ask now, or when there will be something to ask; zero is never. While topics are wanted all the time, every other
 // request is for the known topics, if these are due.
-func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
+func (c *Client) plan(now time.Time) (q metadataQuery, due time.Time, ask bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	again := c.knownDue(now)
@@ -51,11 +51,11 @@ func (c *Client) plan(now time.Time) (q question, due time.Time, ask bool) {
 	names, due := c.topics.takeDue(now, c.cfg.RequestTimeout)
 	if len(names) > 0 {
 		c.knownNext = true
-		return question{topics: names, create: c.cfg.AllowAutoTopicCreation}, now, true
+		return metadataQuery{topics: names, create: c.cfg.AllowAutoTopicCreation}, now, true
 	}
 	if c.waiting != nil {
 		// Over a new connection the topics show whether the cluster is the same.
-		return question{all: c.conn == nil || c.conn.Err() != nil}, now, true
+		return metadataQuery{all: c.conn == nil || c.conn.Err() != nil}, now, true
 	}
 	if again = c.knownDue(now); again.IsZero() { // takeDue may have dropped topics
 		c.refresh = false
@@ -86,17 +86,17 @@ func (c *Client) knownDue(now time.Time) time.Time {
 }
 
 // refreshKnown returns the question for the known topics that are due. It needs mu.
-func (c *Client) refreshKnown(now time.Time) question {
+func (c *Client) refreshKnown(now time.Time) metadataQuery {
 	if c.refresh || !c.renewAt.After(now) {
 		return c.refreshAll()
 	}
 	c.knownNext = false
-	return question{topics: slices.Collect(maps.Keys(c.topics.stale)), wish: true}
+	return metadataQuery{topics: slices.Collect(maps.Keys(c.topics.stale)), refreshRequested: true}
 }
 
 // refreshAll returns the question for all known topics, and takes Refresh's wish. It needs mu.
-func (c *Client) refreshAll() question {
-	q := question{all: true, wish: c.refresh || len(c.topics.stale) > 0}
+func (c *Client) refreshAll() metadataQuery {
+	q := metadataQuery{all: true, refreshRequested: c.refresh || len(c.topics.stale) > 0}
 	c.refresh, c.knownNext = false, false
 	return q
 }
@@ -119,7 +119,7 @@ func (c *Client) firstKnown() bool {
 }
 
 // inquire asks a question and takes the answer in.
-func (c *Client) inquire(q question) {
+func (c *Client) fetchMetadata(q metadataQuery) {
 	if q.all {
 		// Now is the time to forget, for a topic that is not used is not asked for.
 		c.expire()
@@ -176,7 +176,7 @@ func (c *Client) expire() {
 }
 
 // failed takes in that nobody answered.
-func (c *Client) failed(q question, err error) {
+func (c *Client) failed(q metadataQuery, err error) {
 	now := time.Now()
 	done := &completion{err: err}
 	c.mu.Lock()
@@ -192,9 +192,9 @@ func (c *Client) failed(q question, err error) {
 }
 
 // askAgain puts a question that nobody answered back. It needs mu.
-func (c *Client) askAgain(q question, now time.Time) {
+func (c *Client) askAgain(q metadataQuery, now time.Time) {
 	// A wish that was not granted is still there.
-	c.refresh = c.refresh || q.all && q.wish
+	c.refresh = c.refresh || q.all && q.refreshRequested
 	wanted := q.topics
 	if q.all {
 		wanted, _ = c.topics.takeDue(now, c.cfg.RequestTimeout)
@@ -256,7 +256,7 @@ func (c *Client) adopt(r reply, done *completion) {
 }
 
 // take makes the next snapshot from an answer, and settles what it says of each topic. It needs mu.
-func (c *Client) take(q question, r reply, done *completion) {
+func (c *Client) take(q metadataQuery, r reply, done *completion) {
 	before := c.Snapshot()
 	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
 	if m.replaced {
@@ -373,18 +373,18 @@ func (c *Client) refused(e *entry, err error, now time.Time, pause func(int) tim
 }
 
 // pace sets when metadata may and must be asked for next. It needs mu.
-func (c *Client) pace(q question, m merged, throttle time.Duration, now time.Time) {
+func (c *Client) pace(q metadataQuery, m merged, throttle time.Duration, now time.Time) {
 	if q.all {
 		c.renewAt = now.Add(c.cfg.MaxAge)
-	} else if !q.wish {
+	} else if !q.refreshRequested {
 		return
 	}
-	if m.changed || !q.wish {
-		c.fruitless = 0
+	if m.changed || !q.refreshRequested {
+		c.noProgress = 0
 	} else {
-		c.fruitless++
+		c.noProgress++
 	}
-	c.notBefore = now.Add(max(c.cfg.retry().Delay(max(c.fruitless+1, c.replacements)), throttle))
+	c.notBefore = now.Add(max(c.cfg.retry().Delay(max(c.noProgress+1, c.replacements)), throttle))
 	// Somebody is sure that there is news, and this broker has none, or tells old things: another one may know more.
-	c.turnAway = len(m.stale) > 0 || c.fruitless > 0 && c.fruitless%fruitlessBefore == 0
+	c.avoidCurrent = len(m.stale) > 0 || c.noProgress > 0 && c.noProgress%fruitlessBefore == 0
 }

@@ -34,14 +34,14 @@ func newScaled(t *testing.T, topics int) *scaled {
 		c.topics.track(name, time.Now())
 		c.mu.Unlock()
 	}
-	c.respond(question{topics: names}, resp)
+	c.respond(metadataQuery{topics: names}, resp)
 	require.Equal(t, topics, c.Snapshot().Len())
 	require.Empty(t, c.topics.due)
 	return c
 }
 
 // respond takes a response in, as after a fetch.
-func (c *scaled) respond(q question, resp *protocol.MetadataResponse) {
+func (c *scaled) respond(q metadataQuery, resp *protocol.MetadataResponse) {
 	done := &completion{now: time.Now()}
 	c.mu.Lock()
 	c.take(q, reply{candidate: candidate{address: "a:1", conn: c.conn}, resp: resp, version: 13}, done)
@@ -54,7 +54,7 @@ func (c *scaled) respond(q question, resp *protocol.MetadataResponse) {
 func (c *scaled) change() {
 	c.epoch++
 	name, id := "topic-7", byte(8)
-	c.respond(question{topics: []string{name}, wish: true}, answerOf(topicOf(name, id, int32(c.epoch), 1, 2, 3, 1, 2, 3, 1, 2, 3, 1)))
+	c.respond(metadataQuery{topics: []string{name}, refreshRequested: true}, answerOf(topicOf(name, id, int32(c.epoch), 1, 2, 3, 1, 2, 3, 1, 2, 3, 1)))
 }
 
 // hint takes in that one partition has another leader.

@@ -37,7 +37,7 @@ func (s servers) get(address string) *server {
 func (s servers) failed(address string, err error, pause transport.Backoff) {
 	v := s.get(address)
 	v.failures++
-	v.err, v.since = bare(err), time.Time{}
+	v.err, v.since = stripAddress(err), time.Time{}
 	v.until = time.Now().Add(pause.Delay(v.failures))
 }
 
@@ -136,7 +136,7 @@ func (c *Client) candidates(rebootstrap bool) []candidate {
 		first = []candidate{{address: c.conn.Address(), conn: c.conn}}
 		// Its broker may still be good when the connection is not.
 		brokers = append(brokers, candidate{address: c.conn.Address()})
-		if c.turnAway && c.conn.InFlight() == 0 {
+		if c.avoidCurrent && c.conn.InFlight() == 0 {
 			others := slices.DeleteFunc(slices.Clone(brokers), func(b candidate) bool { return b.address == c.conn.Address() })
 			return unique(others, first, brokers, bootstrap)
 		}

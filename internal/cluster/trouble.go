@@ -59,7 +59,7 @@ func (e *AdvertisedError) Of(broker string) string {
 // ExplainDial returns the failure to connect to a server, without the server's address. It is an *AdvertisedError if the address is likely to
 // be wrong: only the metadata names it, and no server has answered there. It does not wait and needs no lock.
 func (c *Client) ExplainDial(address string, err error) error {
-	err = bare(err)
+	err = stripAddress(err)
 	if c.isBootstrap(address) || c.cfg.Transport.History.Answered(address) {
 		return err
 	}

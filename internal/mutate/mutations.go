@@ -39,16 +39,16 @@ var mutations = []mutation{
 		right: "\tfor _, p := range l.window {\n\t\tswitch p.state {\n", wrong: "\tfor i := range l.window {\n\t\tp := l.window[len(l.window)-1-i]\n\t\tswitch p.state {\n",
 	}, {
 		name: "several are in flight under a new identity", file: core, by: "core", daily: true,
-		right: "if l.cfg.idempotent && !l.acked && l.flying > 0 {", wrong: "if false {",
+		right: "if l.cfg.idempotent && !l.acked && l.inFlight > 0 {", wrong: "if false {",
 	}, {
 		name: "a batch of unknown fate gets a new identity", file: answers, by: "core", daily: true,
 		right: "\tif p.doubtful {\n\t\t// Its identity is refused", wrong: "\tif false {\n\t\t// Its identity is refused",
 	}, {
 		name: "a lost answer raises no doubt", file: answers, by: "core",
-		right: "p.doubtful, p.strayed = true, true", wrong: "p.strayed = true",
+		right: "p.doubtful, p.requestMayArrive = true, true", wrong: "p.requestMayArrive = true",
 	}, {
 		name: "a request on its way is forgotten", file: answers, by: "core",
-		right: "p.doubtful, p.strayed = true, true", wrong: "p.doubtful = true",
+		right: "p.doubtful, p.requestMayArrive = true, true", wrong: "p.doubtful = true",
 	}, {
 		name: "sequences are compared without their wrap", file: core, by: "core",
 		right: "return int32(uint32(a-b)<<1) < 0", wrong: "return a < b",
@@ -60,7 +60,7 @@ var mutations = []mutation{
 		right: "l.gap, l.gapAt = true, p.sequence", wrong: "l.gapAt = p.sequence",
 	}, {
 		name: "out of order proves that nothing was written", file: answers, by: "core",
-		right: "\tif p.followed {\n\t\treturn false\n\t}\n", wrong: "\tif !p.awaiting {\n\t\treturn true\n\t}\n",
+		right: "\tif p.provenWritten {\n\t\treturn false\n\t}\n", wrong: "\tif !p.awaiting {\n\t\treturn true\n\t}\n",
 	}, {
 		name: "an error that follows a write is certain", file: answers, by: "core",
 		right: "if a.code.WriteOutcomeWith(l.cfg.acks) == protocol.MaybeWritten {", wrong: "if false {",
@@ -90,7 +90,7 @@ var mutations = []mutation{
 		right: "\t\tl.window[i] = next\n\t\treturn\n", wrong: "",
 	}, {
 		name: "an identity outlives its cluster", file: times, by: "core",
-		right: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif l.id.valid {\n", wrong: "\t\tp.epochSeen, p.hops = -1, 0\n\t}\n\tif false {\n",
+		right: "\t\tp.epochSeen, p.fastRetries = -1, 0\n\t}\n\tif l.id.valid {\n", wrong: "\t\tp.epochSeen, p.fastRetries = -1, 0\n\t}\n\tif false {\n",
 	}, {
 		name: "a batch that the former cluster may have is sent to the new one", file: times, by: "core",
 		right: "\tif cluster.SameCluster(l.id.cluster, l.cluster) {\n\t\treturn nil\n\t}\n\tfor", wrong: "\tif true {\n\t\treturn nil\n\t}\n\tfor",
@@ -104,7 +104,7 @@ var mutations = []mutation{
 		name: "a buffer is reused early", file: "accumulator/batch.go", by: "whole", daily: true,
 		right: "func (b *Batch) Retain() { b.holds.Add(1) }", wrong: "func (b *Batch) Retain() {}",
 	}, {
-		name: "the neighbours of a blamed record are forgotten", file: "sender/packing.go", by: "whole",
+		name: "the neighbours of a blamed record are forgotten", file: "sender/prepare.go", by: "whole",
 		right: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); rest != nil {\n", wrong: "\t\tif rest, err = p.acc.Reject(c.batch, a.blamed); false {\n",
 	}, {
 		name: "the epoch goes on past its end", file: "sender/identity.go", by: "whole",
@@ -117,16 +117,16 @@ var mutations = []mutation{
 		right: "\t\t\tif p := used[index]; p != nil {\n", wrong: "\t\t\tif p := used[index]; p != nil && index > 0 {\n",
 	}, {
 		name: "the answer to a trip that was given up counts", file: glue, by: "whole",
-		right: "\tif t.try == t.cargo.try {\n\t\ttired =", wrong: "\tif t.try >= 0 {\n\t\ttired =",
+		right: "\tif t.try == t.outBatch.try {\n\t\ttired =", wrong: "\tif t.try >= 0 {\n\t\ttired =",
 	}, {
 		name: "the shuffle is matched by position", file: "sender/match.go", by: "whole",
-		right: "\tif at == len(r.trips) || r.found[at] || !r.isFor(at, t, index) {\n", wrong: "\tif at == len(r.trips) || r.found[at] {\n",
+		right: "\tif at == len(r.attempts) || r.found[at] || !r.isFor(at, t, index) {\n", wrong: "\tif at == len(r.attempts) || r.found[at] {\n",
 	}, {
 		name: "memory is not given back", file: "accumulator/batch.go", by: "whole",
 		right: "\tp.acc.memory.release(&p.holder, size)\n", wrong: "\tp.acc.memory.release(&p.holder, size-size)\n",
 	}, {
 		name: "a cancelled record is sent all the same", file: "accumulator/batch.go", by: "whole",
-		right: "\tif b.root.dropped != nil {\n\t\tb.leaveOut()\n\t}\n", wrong: "",
+		right: "\tif b.root.dropped != nil {\n\t\tb.compact()\n\t}\n", wrong: "",
 	}, {
 		name: "offsets ignore the records that were left out", file: "accumulator/result.go", by: "whole",
 		right: "return o.BaseOffset + int64(i) - r.dropped.rank(i),", wrong: "return o.BaseOffset + int64(i),",

@@ -33,7 +33,7 @@ const (
 )
 
 // rest is a connection's state of having no reader. Conn.mu guards it.
-type rest struct {
+type parkedReader struct {
 	reader *frameReader // not nil while nobody reads
 	since  time.Time
 	timer  *time.Timer
@@ -43,13 +43,13 @@ type rest struct {
 }
 
 // takeLocked makes the caller the reader if nobody is.
-func (w *rest) takeLocked() *frameReader {
+func (w *parkedReader) takeLocked() *frameReader {
 	r := w.reader
 	w.reader = nil
 	return r
 }
 
-func (w *rest) stopLocked() {
+func (w *parkedReader) stopLocked() {
 	if w.timer != nil {
 		w.timer.Stop()
 	}
@@ -61,7 +61,7 @@ func (c *Conn) UnblockedWriteLimit() int { return int(c.roomy) }
 // Await reads answers until awaited is closed, if nobody else reads. It may return before: the caller waits for awaited in any case.
 func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	c.mu.Lock()
-	r := c.rest.takeLocked()
+	r := c.parkedReader.takeLocked()
 	if r == nil {
 		c.mu.Unlock()
 		return
@@ -73,7 +73,7 @@ func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	}
 	if c.head == nil || isClosed(awaited) {
 		c.mu.Unlock()
-		c.handOver(r)
+		c.releaseReader(r)
 		return
 	}
 	// Not for each answer: a deadline costs more than reading one. The write has begun just now.
@@ -89,7 +89,7 @@ func (c *Conn) restLocked(r *frameReader) bool {
 	if c.head != nil || c.err != nil || r.pos != r.end {
 		return false
 	}
-	w := &c.rest
+	w := &c.parkedReader
 	if c.quietSince.Before(w.not) {
 		return false
 	}
@@ -108,7 +108,7 @@ func (c *Conn) restLocked(r *frameReader) bool {
 // restOver makes the timer's goroutine the reader of a connection that has rested for long.
 func (c *Conn) restOver() {
 	c.mu.Lock()
-	w := &c.rest
+	w := &c.parkedReader
 	w.armed = false
 	var r *frameReader
 	if w.reader != nil && c.err == nil {
@@ -125,8 +125,8 @@ func (c *Conn) restOver() {
 	}
 }
 
-// handOver ends Await's turn as the reader.
-func (c *Conn) handOver(r *frameReader) {
+// releaseReader ends Await's turn as the reader.
+func (c *Conn) releaseReader(r *frameReader) {
 	c.mu.Lock()
 	rests := c.restLocked(r)
 	c.mu.Unlock()
@@ -138,7 +138,7 @@ func (c *Conn) handOver(r *frameReader) {
 // tooLong notes that an answer took longer than Await's patience.
 func (c *Conn) tooLong() {
 	c.mu.Lock()
-	w, now := &c.rest, time.Now()
+	w, now := &c.parkedReader, time.Now()
 	if now.Sub(w.not) > restlessForLong {
 		w.pause = 0 // that was another time
 	}

@@ -65,13 +65,13 @@ func bubbleOf(stack string) string {
 func (c *Conn) rests() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rest.reader != nil
+	return c.parkedReader.reader != nil
 }
 
 func (c *Conn) restless() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rest.not
+	return c.parkedReader.not
 }
 
 func TestWhoAwaitsReadsByItself(t *testing.T) {

@@ -58,7 +58,7 @@ type Conn struct {
 	log     *slog.Logger
 
 	// turn holds one element while somebody writes. It is a channel, not a mutex, because it is held over the write.
-	turn chan struct{}
+	writeSem chan struct{}
 	// out belongs to whoever has the turn.
 	out writer
 	// roomy is up to how many unanswered bytes a write cannot block: they all fit into the socket's buffer.
@@ -86,9 +86,9 @@ type Conn struct {
 	quietSince time.Time
 	// delivering is the reader's state while its goroutine runs a Done and so does not read. Whoever takes it away
 	// makes somebody else the reader.
-	delivering *frameReader
-	spare      *frameReader
-	rest       rest
+	delivering   *frameReader
+	spare        *frameReader
+	parkedReader parkedReader
 	// err is why the connection ended. Once it is set, no call is added.
 	err error
 }
@@ -143,7 +143,7 @@ func (c *Conn) end(cause error) {
 	first := c.err == nil
 	if first {
 		c.err = cause
-		c.rest.stopLocked()
+		c.parkedReader.stopLocked()
 	}
 	c.mu.Unlock()
 	if !first {
@@ -174,7 +174,7 @@ func (c *Conn) send(call *Call, over <-chan struct{}) error {
 	}
 	now := time.Now()
 	if err := c.register(call, size, now, timeout); err != nil {
-		<-c.turn
+		<-c.writeSem
 		return c.finish(call, false, err)
 	}
 	n, err := c.out.write(c.nc, call.Buffers, size)
@@ -187,13 +187,13 @@ func (c *Conn) send(call *Call, over <-chan struct{}) error {
 // takeTurn waits until nobody else writes. It returns an error when the connection ends before, or over is closed.
 func (c *Conn) takeTurn(over <-chan struct{}) error {
 	select {
-	case c.turn <- struct{}{}:
+	case c.writeSem <- struct{}{}:
 		return nil
 	default:
 	}
 	c.keepReading()
 	select {
-	case c.turn <- struct{}{}:
+	case c.writeSem <- struct{}{}:
 		return nil
 	case <-c.closed:
 		return c.Err()
@@ -234,7 +234,7 @@ func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Dura
 	}
 	var r *frameReader
 	if !call.ReadInline {
-		r = c.rest.takeLocked()
+		r = c.parkedReader.takeLocked()
 	}
 	c.mu.Unlock()
 	if r != nil {
@@ -257,7 +257,7 @@ func (c *Conn) written(call *Call, n int64) error {
 	// What needs no answer is done when its last byte is handed over, whatever happens to the connection then.
 	finished := mine && call.NoResponse && (cause == nil || n == call.size)
 	c.mu.Unlock()
-	<-c.turn
+	<-c.writeSem
 	switch {
 	case finished:
 		call.Done(nil, nil)

@@ -218,7 +218,7 @@ func start(ctx context.Context, opts *Options, stream byteStream, address string
 	}
 	c := &Conn{
 		nc: stream, address: address, opts: opts, apis: apis, log: opts.Logger,
-		turn: make(chan struct{}, 1), closed: make(chan struct{}), quietSince: time.Now(),
+		writeSem: make(chan struct{}, 1), closed: make(chan struct{}), quietSince: time.Now(),
 	}
 	var remote string
 	if err == nil {

@@ -41,7 +41,7 @@ func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 			return
 		}
 		if awaited != nil && isClosed(awaited) {
-			c.handOver(r)
+			c.releaseReader(r)
 			return
 		}
 	}

@@ -9,43 +9,43 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// cargo is a sealed batch on its way: what the core knows of it, and its bytes.
-type cargo struct {
-	parcel parcel
+// batch is a sealed batch on its way: what the core knows of it, and its bytes.
+type outBatch struct {
+	state  batchState
 	part   *partition
 	batch  *accumulator.Batch
 	packed bool // its bytes are final: compressed, or not to be
 	summed bool // it has its checksum
 
-	try  uint32  // counts its trips; the answer to an earlier one than the last means nothing any more
+	try  uint32  // counts its attempts; the answer to an earlier one than the last means nothing any more
 	sent *broker // where it was sent last
 
-	inTheWay atomic.Bool // a connection's write was in the way of its next trip
+	rescheduleOnWrite atomic.Bool // a connection's write was in the way of its next attempt
 
 	abandoned *record.Error // it failed while a worker had it, which settles it then
 	name      int           // in the trace
 }
 
-// trip is one journey of a batch to a broker, in a request.
-type trip struct {
-	*cargo
+// attempt is one journey of a batch to a broker, in a request.
+type attempt struct {
+	*outBatch
 	try     uint32
 	topicID protocol.UUID // what the topic was then
 }
 
-// isWritten tells whether a connection that was given up still writes the batch under its old sequence, so that it cannot
+// beingWritten tells whether a connection that was given up still writes the batch under its old sequence, so that it cannot
 // get another one yet. The partition is kicked when that is over.
-func (c *cargo) isWritten() bool {
-	c.inTheWay.Store(true) // first said, then looked; letGo does it the other way round
+func (c *outBatch) beingWritten() bool {
+	c.rescheduleOnWrite.Store(true) // first said, then looked; letGo does it the other way round
 	return c.batch.Retained()
 }
 
 // letGo is called when a connection has written the batch, or has failed to.
-func (t trip) letGo() {
+func (t attempt) writeDone() {
 	t.batch.Release()
-	if t.inTheWay.Swap(false) {
+	if t.rescheduleOnWrite.Swap(false) {
 		t.part.mu.Lock()
-		t.part.kickLocked(time.Now())
+		t.part.scheduleLocked(time.Now())
 		t.part.mu.Unlock()
 	}
 }

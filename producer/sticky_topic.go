@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// mostLanes bounds how many partitions of a topic are filled at the same time.
-const mostLanes = 16
+// mostSlots bounds how many partitions of a topic are filled at the same time.
+const mostSlots = 16
 
 // crowdedFor is how long goroutines are kept apart after they were in each other's way. Then they are let together again: whether they
 // still would be cannot be seen while they are not.
@@ -20,24 +20,24 @@ const crowdedFor = 100 * time.Millisecond
 //
 // All methods may be called from many goroutines.
 type stickyTopic struct {
-	lanes   []*stickyLane
-	wide    atomic.Int32 // how many of them may be used: no more than the topic has partitions to choose from
+	slots   []*stickySlot
+	usable  atomic.Int32 // how many of them may be used: no more than the topic has partitions to choose from
 	crowded atomic.Int64 // until when each processor has its own, as nanoseconds of a clock that begins with began; 0: no
 	began   time.Time
 
 	newest atomic.Uint32
-	tokens sync.Pool // of *laneToken: what a processor puts there it mostly gets back
+	tokens sync.Pool // of *slotToken: what a processor puts there it mostly gets back
 }
 
-// laneToken tells which lane is a processor's.
-type laneToken struct{ lane uint32 }
+// slotToken tells which slot is a processor's.
+type slotToken struct{ slot uint32 }
 
 // newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held, now
 // and then for every available partition, and not at all if the configuration is not adaptive. Equal seeds choose equally.
 func newStickyTopic(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad, seed uint64) *stickyTopic {
 	s := &stickyTopic{began: time.Now()}
-	for i := range min(runtime.GOMAXPROCS(0), mostLanes) {
-		s.lanes = append(s.lanes, newStickyLane(c, view, load, seed+uint64(i)))
+	for i := range min(runtime.GOMAXPROCS(0), mostSlots) {
+		s.slots = append(s.slots, newStickySlot(c, view, load, seed+uint64(i)))
 	}
 	s.widen(view)
 	return s
@@ -48,39 +48,39 @@ func (s *stickyTopic) widen(view TopicView) {
 	if choices == 0 {
 		choices = int(view.partitions)
 	}
-	s.wide.Store(int32(max(1, min(choices, len(s.lanes)))))
+	s.usable.Store(int32(max(1, min(choices, len(s.slots)))))
 }
 
 // pick returns the partition for a record; stickyChoice only while the view has no partitions.
 func (s *stickyTopic) pick() int32 {
 	if s.crowded.Load() == 0 {
-		return s.lanes[0].pick()
+		return s.slots[0].pick()
 	}
-	return s.own(false).pick()
+	return s.slotForP(false).pick()
 }
 
-// own returns the lane of the processor that the caller runs on, about. Another one makes it a different one than before.
-func (s *stickyTopic) own(another bool) *stickyLane {
-	t, _ := s.tokens.Get().(*laneToken)
+// own returns the slot of the processor that the caller runs on, about. Another one makes it a different one than before.
+func (s *stickyTopic) slotForP(another bool) *stickySlot {
+	t, _ := s.tokens.Get().(*slotToken)
 	if t == nil {
-		t = &laneToken{s.newest.Add(1)}
+		t = &slotToken{s.newest.Add(1)}
 	}
 	if another {
-		t.lane++
+		t.slot++
 	}
-	lane := s.lanes[t.lane%uint32(s.wide.Load())]
+	slot := s.slots[t.slot%uint32(s.usable.Load())]
 	s.tokens.Put(t)
-	return lane
+	return slot
 }
 
-// appended counts bytes that a partition got; see stickyLane. Crowded says that goroutines are in each other's way at this partition.
+// appended counts bytes that a partition got; see stickySlot. Crowded says that goroutines are in each other's way at this partition.
 func (s *stickyTopic) appended(partition int32, bytes int, complete, crowded bool) {
 	if crowded || s.crowded.Load() != 0 {
 		s.part(crowded)
 	}
-	for _, lane := range s.lanes {
-		if lane.current(partition) {
-			lane.appended(partition, bytes, complete)
+	for _, slot := range s.slots {
+		if slot.current(partition) {
+			slot.appended(partition, bytes, complete)
 			return
 		}
 	}
@@ -90,9 +90,9 @@ func (s *stickyTopic) appended(partition int32, bytes int, complete, crowded boo
 func (s *stickyTopic) part(crowded bool) {
 	until, now := s.crowded.Load(), time.Since(s.began)
 	switch {
-	case crowded && s.wide.Load() > 1:
+	case crowded && s.usable.Load() > 1:
 		if until != 0 {
-			s.own(true) // two processors have the same lane, as after garbage collections, or their lanes the same partition
+			s.slotForP(true) // two processors have the same slot, as after garbage collections, or their slots the same partition
 		}
 		s.crowded.Store(int64(now + crowdedFor))
 	case until != 0 && int64(now) > until:
@@ -102,8 +102,8 @@ func (s *stickyTopic) part(crowded bool) {
 
 // update makes a new view of the topic count. A current partition that has lost its leader is left, if another one has one.
 func (s *stickyTopic) update(view TopicView) {
-	for _, lane := range s.lanes {
-		lane.update(view)
+	for _, slot := range s.slots {
+		slot.update(view)
 	}
 	s.widen(view)
 }

@@ -24,7 +24,7 @@ const (
 
 // pace is what leaves, and who waits for it. A batch is ahead from the time that it is full until it is put into a request or has its outcome
 // without that.
-type pace struct {
+type unsentLimiter struct {
 	limit int64
 	ahead atomic.Int64 // bytes
 	left  atomic.Int64 // bytes that were ahead once
@@ -40,7 +40,7 @@ type pace struct {
 func (b *Batch) begin() {
 	n := int64(len(b.buf))
 	b.ahead.Store(n)
-	b.part.acc.pace.ahead.Add(n)
+	b.part.acc.unsent.ahead.Add(n)
 }
 
 // Depart says that the batch is in a request. It wakes who waits, so no lock is held. Only its first call counts.
@@ -49,7 +49,7 @@ func (b *Batch) MarkSent() {
 	if n == 0 {
 		return
 	}
-	p := &b.part.acc.pace
+	p := &b.part.acc.unsent
 	left := p.left.Add(n)
 	if p.ahead.Add(-n)+n < p.limit/2 {
 		return // nobody waits, and how fast it is shows when there is more
@@ -60,7 +60,7 @@ func (b *Batch) MarkSent() {
 }
 
 // depart finds out now and then how fast bytes leave, and returns what is to be closed to wake who waits.
-func (p *pace) depart(now time.Time, left int64) (changed chan struct{}) {
+func (p *unsentLimiter) depart(now time.Time, left int64) (changed chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if took := now.Sub(p.since); took >= paceLook {
@@ -76,7 +76,7 @@ func (p *pace) depart(now time.Time, left int64) (changed chan struct{}) {
 // Pace is for who may have filled a batch. It waits, when much is ahead of the network, until twice as much has left, but for no longer than
 // a moment. It is called without a lock.
 func (a *Accumulator) ThrottleUnsent() {
-	p := &a.pace
+	p := &a.unsent
 	if p.ahead.Load() < p.limit || !p.fast.Load() {
 		return
 	}

@@ -9,18 +9,18 @@ const (
 
 // crowd finds out whether many goroutines append to a partition at the same time, so that they cost each other more than the records
 // do. Partition.mu guards it.
-type crowd struct {
+type contention struct {
 	appends, waits int8
 	much           bool // it was crowded when it was looked at last, and that was not told yet
 }
 
 // count counts an append, which has waited for the lock or not.
-func (c *crowd) count(waited bool) {
+func (c *contention) count(waited bool) {
 	c.appends++
 	if waited {
 		c.waits++
 	}
 	if c.appends == crowdOf {
-		*c = crowd{much: c.waits >= crowdWaits}
+		*c = contention{much: c.waits >= crowdWaits}
 	}
 }

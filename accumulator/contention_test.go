@@ -8,7 +8,7 @@ import (
 )
 
 func TestItIsCrowdedWhereAQuarterWaits(t *testing.T) {
-	var c crowd
+	var c contention
 	round := func(waits int) bool {
 		for i := range crowdOf {
 			c.count(i < waits)
@@ -25,7 +25,7 @@ func TestItIsCrowdedWhereAQuarterWaits(t *testing.T) {
 func TestCrowdedIsToldWithBytes(t *testing.T) {
 	a := newTest(Config{Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
-	p.crowd.much = true
+	p.contention.much = true
 	require.True(t, put(t, p, "first").Contended)
 	second := put(t, p, "second")
 	require.Zero(t, second.Bytes)

@@ -13,32 +13,32 @@ import (
 // packAhead is how many full batches of one partition are compressed before they can be sent.
 const packAhead = 4
 
-// packFullLocked lets the workers compress full batches ahead of their turn.
-func (p *partition) packFullLocked() {
+// compressAheadLocked lets the workers compress full batches ahead of their turn.
+func (p *partition) compressAheadLocked() {
 	if p.s.cfg.Accumulator.Compressor == nil {
 		return
 	}
-	for p.pack.Len() < packAhead && p.acc.HasFullBatch() {
-		if !p.sealLocked() {
+	for p.sealedQueue.Len() < packAhead && p.acc.HasFullBatch() {
+		if !p.dequeueAndPrepareLocked() {
 			return
 		}
 	}
 }
 
 // takeLocked seals the accumulator's next batch and puts it at the end of pack; nil when there is none.
-func (p *partition) takeLocked() *cargo {
+func (p *partition) dequeueLocked() *outBatch {
 	b := p.acc.Take()
 	if b == nil {
 		return nil
 	}
-	c := p.newCargo(b)
-	p.pack.Push(c)
+	c := p.newOutBatch(b)
+	p.sealedQueue.Push(c)
 	return c
 }
 
-// sealLocked takes the next batch and sees to it that it is packed; it reports false when there is none.
-func (p *partition) sealLocked() bool {
-	c := p.takeLocked()
+// dequeueAndPrepareLocked takes the next batch and sees to it that it is packed; it reports false when there is none.
+func (p *partition) dequeueAndPrepareLocked() bool {
+	c := p.dequeueLocked()
 	if c == nil {
 		return false
 	}
@@ -50,15 +50,15 @@ func (p *partition) sealLocked() bool {
 	return true
 }
 
-func (p *partition) newCargo(b *accumulator.Batch) *cargo {
-	c := &cargo{part: p, batch: b}
-	c.parcel = parcel{count: b.Count, created: b.Created, sequence: noSequence, cargo: c}
+func (p *partition) newOutBatch(b *accumulator.Batch) *outBatch {
+	c := &outBatch{part: p, batch: b}
+	c.state = batchState{count: b.Count, created: b.Created, sequence: noSequence, owner: c}
 	return c
 }
 
 // prepare compresses a batch, and cuts it where it was made before the broker refused one of its size. It runs on a worker, or on the
 // goroutine that has filled one of a topic's first batches.
-func (p *partition) prepare(c *cargo) {
+func (p *partition) prepare(c *outBatch) {
 	p.mu.Lock()
 	abandoned := c.abandoned
 	p.mu.Unlock()
@@ -67,7 +67,7 @@ func (p *partition) prepare(c *cargo) {
 		return
 	}
 	p.compress(c.batch)
-	done := []*cargo{c}
+	done := []*outBatch{c}
 	if target := p.acc.ExceedsTopicLimit(c.batch); target > 0 {
 		if batches, err := p.acc.Split(c.batch, target); err == nil {
 			done = p.packed(batches)
@@ -78,15 +78,15 @@ func (p *partition) prepare(c *cargo) {
 		done[i].packed = true
 	}
 	abandoned = c.abandoned
-	for i, q := range p.pack.All() {
+	for i, q := range p.sealedQueue.All() {
 		if q == c {
-			p.pack.Replace(i, done...)
+			p.sealedQueue.Replace(i, done...)
 			break
 		}
 	}
 	if !p.stopped {
-		p.kickLocked(time.Now())
-		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
+		p.scheduleLocked(time.Now())
+		p.armLocked(c.state.created.Add(p.s.cfg.DeliveryTimeout))
 	}
 	p.mu.Unlock()
 	if abandoned != nil {
@@ -107,27 +107,27 @@ func (p *partition) compress(b *accumulator.Batch) {
 	}
 }
 
-// packed makes cargos of batches that stand in another one's place.
-func (p *partition) packed(batches []*accumulator.Batch) []*cargo {
-	parts := make([]*cargo, 0, len(batches))
+// packed makes outBatches of batches that stand in another one's place.
+func (p *partition) packed(batches []*accumulator.Batch) []*outBatch {
+	parts := make([]*outBatch, 0, len(batches))
 	for _, b := range batches {
 		p.compress(b)
-		part := p.newCargo(b)
+		part := p.newOutBatch(b)
 		part.packed = true
 		parts = append(parts, part)
 	}
 	return parts
 }
 
-func (p *partition) settleUnsent(c *cargo, err *record.Error) {
+func (p *partition) settleUnsent(c *outBatch, err *record.Error) {
 	p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err})
 }
 
 // rebuild replaces a batch by what is left of it, or by smaller ones. It runs on a worker.
-func (p *partition) rebuild(c *cargo, a action) {
+func (p *partition) rebuild(c *outBatch, a action) {
 	p.mu.Lock()
 	if p.stopped {
-		p.trace.replaced(&c.parcel, nil, p.lane.replace(&c.parcel, nil))
+		p.trace.replaced(&c.state, nil, p.delivery.replace(&c.state, nil))
 		p.mu.Unlock()
 		p.settleUnsent(c, p.closedError())
 		return
@@ -152,23 +152,23 @@ func (p *partition) rebuild(c *cargo, a action) {
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: failure})
 		batches = nil
 	}
-	parts := make([]*parcel, 0, len(batches))
+	parts := make([]*batchState, 0, len(batches))
 	for _, part := range p.packed(batches) {
-		parts = append(parts, &part.parcel)
+		parts = append(parts, &part.state)
 	}
 	now := time.Now()
 	p.mu.Lock()
-	actions := p.lane.replace(&c.parcel, parts)
-	p.trace.replaced(&c.parcel, parts, actions)
+	actions := p.delivery.replace(&c.state, parts)
+	p.trace.replaced(&c.state, parts, actions)
 	if p.stopped {
-		ended := p.lane.abort(record.ErrClosed)
+		ended := p.delivery.abort(record.ErrClosed)
 		p.trace.aborted(record.ErrClosed, ended)
 		actions = append(actions, ended...)
 	} else {
-		ended := p.lane.tick(now) // its time may have passed meanwhile
+		ended := p.delivery.tick(now) // its time may have passed meanwhile
 		p.trace.ticked(now, ended)
 		actions = append(actions, ended...)
-		p.armLocked(c.parcel.created.Add(p.s.cfg.DeliveryTimeout))
+		p.armLocked(c.state.created.Add(p.s.cfg.DeliveryTimeout))
 	}
-	p.finishLocked(actions, now)
+	p.unlockAndApply(actions, now)
 }

@@ -43,11 +43,11 @@ func flow(t *testing.T, n int, every time.Duration) (longest, all time.Duration,
 		a.ThrottleUnsent()
 		longest = max(longest, time.Since(before))
 	}
-	all, ahead = time.Since(began), a.pace.ahead.Load()
+	all, ahead = time.Since(began), a.unsent.ahead.Load()
 	close(stop)
 	<-ended
 	requireEmpty(t, a)
-	require.Zero(t, a.pace.ahead.Load())
+	require.Zero(t, a.unsent.ahead.Load())
 	return longest, all, ahead
 }
 
@@ -77,7 +77,7 @@ func TestANetworkThatStopsHoldsOneSendForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour, Memory: 64 << 20})
 		p := a.Topic("t").Partition(0)
-		a.pace.fast.Store(true)
+		a.unsent.fast.Store(true)
 		began := time.Now()
 		for range 1000 {
 			require.NotNil(t, add(p, sizedRecord(t, 16384-61), Callback{}, nil).Result)
@@ -86,7 +86,7 @@ func TestANetworkThatStopsHoldsOneSendForAMoment(t *testing.T) {
 		require.Equal(t, paceWait, time.Since(began))
 		settleAll(p)
 		requireEmpty(t, a)
-		require.Zero(t, a.pace.ahead.Load(), "what never left is not ahead any more")
+		require.Zero(t, a.unsent.ahead.Load(), "what never left is not ahead any more")
 	})
 }
 
@@ -95,7 +95,7 @@ func TestALargeBatchThatLeavesWakesWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour, Memory: 64 << 20, MaxRequestSize: 4 << 20})
 		p := a.Topic("t").Partition(0)
-		a.pace.fast.Store(true)
+		a.unsent.fast.Store(true)
 		require.NotNil(t, add(p, sizedRecord(t, 3<<20), Callback{}, nil).Result)
 		go func() {
 			time.Sleep(time.Microsecond)

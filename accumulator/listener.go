@@ -1,0 +1,36 @@
+package accumulator
+
+import "github.com/gosamsa/samsa/record"
+
+// Listener is the producer's side of delivery: the interceptors on acknowledgement, and what surrounds users' code.
+type Listener interface {
+	// Run runs work, which calls users' code, on the caller's goroutine, which is one of the accumulator's. A callback may end it with
+	// runtime.Goexit.
+	Run(work func())
+	// Acknowledges tells whether OnAcknowledgement wants to be called at all.
+	WantsAcknowledgements() bool
+	// OnAcknowledgement runs inside Run, for every record that has its outcome, before the record's callback. It must not panic.
+	OnAcknowledgement(md record.RecordMetadata, err error)
+	// Panicked is told of a callback that panicked, on the goroutine that recovered it.
+	Panicked(value any)
+	// Unobserved is told of n records that failed with no callback, and that nobody has asked for a second later.
+	Unobserved(n int, err *record.Error)
+}
+
+// CallbackDetector is a Listener that can tell whether the calling goroutine is inside Run. Where the Listener is one, a
+// Send from inside a callback does not wait for memory that other callbacks hold while they wait to run: they could be
+// waiting for this one to return.
+type CallbackDetector interface {
+	Listener
+	InCallback() bool
+}
+
+// RefusedListener is a Listener that distinguishes the callbacks of refused records. Where the Listener is none, no Send from inside any
+// callback waits for callbacks of refused records.
+type RefusedListener interface {
+	CallbackDetector
+	// RunRefused is Run for the callbacks of refused records. InCallback reports true inside of it, too.
+	RunRefused(work func())
+	// InRefusedCallback reports whether the calling goroutine is inside RunRefused.
+	InRefusedCallback() bool
+}

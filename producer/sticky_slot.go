@@ -1,0 +1,224 @@
+package producer
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// stickySlot is the built-in choice for a topic's records without a key (KIP-794): all go to one partition until it got
+// about batch.size bytes, then to another one at random. So batches fill, and in the long run every partition gets as many
+// bytes; where queues are known, partitions with long ones get fewer.
+//
+// All methods may be called from many goroutines. None takes a lock: pick is one atomic load.
+type stickySlot struct {
+	batchSize    uint32
+	availability time.Duration                                   // leave out partitions that are stalled for longer; 0: none
+	load         func(partition int32, now time.Time) stickyLoad // nil: choose uniformly
+	random       stickyRandom
+
+	// state is the current partition in the upper half, its bytes since it was chosen in the lower: one word, so that bytes
+	// counted for the partition before cannot be added to the next one.
+	state atomic.Uint64
+	view  atomic.Pointer[TopicView]
+	table atomic.Pointer[stickyTable]
+}
+
+// stickyLoad is what a partition is busy with.
+type stickyLoad struct {
+	queued  int32         // batches that wait
+	stalled time.Duration // for how long its broker could have taken a batch and has not
+}
+
+// newStickySlot makes a slot; see newStickyTopic.
+func newStickySlot(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad, seed uint64) *stickySlot {
+	s := &stickySlot{batchSize: uint32(max(c.BatchSize, 1))}
+	if c.PartitionerAdaptive {
+		s.load, s.availability = load, c.PartitionerAvailabilityTimeout
+	}
+	s.random.state.Store(seed)
+	s.state.Store(stickyState(stickyChoice, 0))
+	s.view.Store(&view)
+	return s
+}
+
+// pick returns the current partition; stickyChoice only while the view has no partitions.
+func (s *stickySlot) pick() int32 {
+	if p := stickyPartition(s.state.Load()); p != stickyChoice {
+		return p
+	}
+	return s.pickFirst()
+}
+
+func (s *stickySlot) pickFirst() int32 {
+	for {
+		state := s.state.Load()
+		if p := stickyPartition(state); p != stickyChoice || s.view.Load().partitions <= 0 {
+			return p
+		}
+		s.move(state)
+	}
+}
+
+// current tells whether the partition is the one that the slot fills.
+func (s *stickySlot) current(partition int32) bool {
+	return stickyPartition(s.state.Load()) == partition
+}
+
+// appended counts bytes that a partition got. Complete says that the partition has no open batch that would take more
+// records: it is full, sealed, or not there. The partition is left after batch.size bytes when that is so, and after twice as
+// many in any case; so no small rest of a batch is left to linger. Bytes may be counted for each record, or once for a batch
+// when it is sealed, which touches the shared word less. They do not count when the partition has been left already.
+func (s *stickySlot) appended(partition int32, bytes int, complete bool) {
+	for {
+		state := s.state.Load()
+		if partition == stickyChoice || stickyPartition(state) != partition {
+			return
+		}
+		total := min(uint64(uint32(state))+uint64(max(bytes, 0)), math.MaxUint32)
+		if total >= 2*uint64(s.batchSize) || complete && total >= uint64(s.batchSize) {
+			if s.move(state) {
+				return
+			}
+		} else if s.state.CompareAndSwap(state, stickyState(partition, uint32(total))) {
+			return
+		}
+	}
+}
+
+// move goes on to a next partition, unless the state has changed meanwhile.
+func (s *stickySlot) move(state uint64) bool {
+	view := s.view.Load()
+	if !s.state.CompareAndSwap(state, stickyState(s.choose(view), 0)) {
+		return false
+	}
+	if s.view.Load() != view {
+		s.leaveUnavailable() // update was between: it saw the state before, and the choice was made from the view before
+	}
+	return true
+}
+
+// update makes a new view of the topic count. A current partition that has lost its leader is left, if another one has one.
+func (s *stickySlot) update(view TopicView) {
+	s.view.Store(&view)
+	s.leaveUnavailable()
+}
+
+func (s *stickySlot) leaveUnavailable() {
+	view, state := s.view.Load(), s.state.Load()
+	p := stickyPartition(state)
+	if p == stickyChoice || view.IsAvailable(p) || p < view.partitions && len(view.available) == 0 {
+		return
+	}
+	s.state.CompareAndSwap(state, stickyState(stickyChoice, 0)) // if it changed, somebody has moved on already
+}
+
+func stickyState(partition int32, bytes uint32) uint64 {
+	return uint64(uint32(partition))<<32 | uint64(bytes)
+}
+
+func stickyPartition(state uint64) int32 { return int32(state >> 32) }
+
+// choose returns the next partition: by the table where queues are known, else uniformly among those with a leader, or
+// among all if none has one.
+func (s *stickySlot) choose(view *TopicView) int32 {
+	switch {
+	case view.partitions <= 0:
+		return stickyChoice
+	case len(view.available) == 0:
+		return int32(s.random.below(uint64(view.partitions)))
+	case s.load == nil || len(view.available) == 1:
+		return view.available[s.random.below(uint64(len(view.available)))]
+	}
+	return s.currentTable(view).choose(&s.random)
+}
+
+// currentTable returns the table of weights, made anew when it is used up. With very few partitions it is for every choice;
+// with more it serves for some, so that a choice does not cost time in proportion to the topic's partitions.
+func (s *stickySlot) currentTable(view *TopicView) *stickyTable {
+	const (
+		share = 4           // partitions asked for their load, for each choice
+		most  = time.Second // after which a table is too old
+		part  = 100         // a table lives at least this many times as long as it took to make
+	)
+	now := time.Now()
+	if t := s.table.Load(); t != nil && t.view == view && t.uses.Add(-1) >= 0 && now.Sub(t.made) < max(most, part*t.took) {
+		return t
+	}
+	t := newStickyTable(view, s.load, s.availability, now)
+	t.took = time.Since(now)
+	t.uses.Store(int32(len(view.available) / share))
+	s.table.Store(t)
+	return t
+}
+
+// stickyTable says how often each partition is to be chosen. It is immutable but for its uses.
+type stickyTable struct {
+	view       *TopicView
+	made       time.Time
+	took       time.Duration // to make it, which follows the number of partitions
+	uses       atomic.Int32
+	partitions []int32
+	sums       []uint64 // of the weights up to each partition; nil: all weigh the same
+}
+
+// newStickyTable weighs a partition with the longest queue + 1 - its own queue: of queues of 0, 3 and 1 batches the weights
+// are 4, 1 and 3.
+func newStickyTable(view *TopicView, load func(int32, time.Time) stickyLoad, availability time.Duration, now time.Time) *stickyTable {
+	t := &stickyTable{view: view, made: now, partitions: make([]int32, 0, len(view.available))}
+	queues := make([]int32, 0, len(view.available))
+	for _, p := range view.available {
+		l := load(p, now)
+		if availability > 0 && l.stalled > availability {
+			continue
+		}
+		t.partitions = append(t.partitions, p)
+		queues = append(queues, l.queued)
+	}
+	if len(t.partitions) == 0 {
+		t.partitions = view.available // all are stalled: none is better than another
+		return t
+	}
+	longest := slices.Max(queues)
+	if longest == slices.Min(queues) {
+		return t
+	}
+	t.sums = make([]uint64, len(queues))
+	var sum uint64
+	for i, queued := range queues {
+		sum += uint64(int64(longest) - int64(queued) + 1)
+		t.sums[i] = sum
+	}
+	return t
+}
+
+func (t *stickyTable) choose(random *stickyRandom) int32 {
+	if t.sums == nil {
+		return t.partitions[random.below(uint64(len(t.partitions)))]
+	}
+	x := random.below(t.sums[len(t.sums)-1])
+	i, found := slices.BinarySearch(t.sums, x)
+	if found {
+		i++ // a sum is where the next partition's share begins
+	}
+	return t.partitions[i]
+}
+
+// stickyRandom is the generator SplitMix64: a counter and a mixing function, so that an atomic addition makes it safe for
+// many goroutines.
+type stickyRandom struct{ state atomic.Uint64 }
+
+func (r *stickyRandom) next() uint64 {
+	x := r.state.Add(0x9e3779b97f4a7c15)
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// below returns a number less than n, which is more than 0.
+func (r *stickyRandom) below(n uint64) uint64 {
+	high, _ := bits.Mul64(r.next(), n)
+	return high
+}
