@@ -25,7 +25,7 @@ type Config struct {
 	MaxSpan time.Duration
 	// Compressor compresses batches; nil leaves them as they are.
 	Compressor *compress.Compressor
-	// NewOwner makes the owner of a new partition. It is called once for each, while the topic makes no other partition.
+	// NewDrainer makes the owner of a new partition. It is called once for each, while the topic makes no other partition.
 	NewDrainer func(*Partition) Drainer
 	// Listener is told of what reaches users' code.
 	Listener Listener

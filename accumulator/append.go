@@ -6,7 +6,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Appended is what came of an append.
+// AppendResult is what came of an append.
 type AppendResult struct {
 	// Result and Index are the record's place in its batch.
 	Result *Result
@@ -16,10 +16,10 @@ type AppendResult struct {
 	Bytes int
 	// Complete says that the record's batch takes no more.
 	Complete bool
-	// Crowded says that of the last records many had to wait for others that were appended to the same partition. It is told once,
+	// Contended says that of the last records many had to wait for others that were appended to the same partition. It is told once,
 	// with Bytes.
 	Contended bool
-	// Need is, where there was no room, how many bytes must be reserved first; nothing was appended. An Append with a grant of
+	// Shortfall is, where there was no room, how many bytes must be reserved first; nothing was appended. An Append with a grant of
 	// as much succeeds, unless the partition was closed.
 	Shortfall int64
 	// Err is why the partition takes no records any more, or never this one; nothing was appended.
@@ -68,7 +68,7 @@ func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback)
 	return appended
 }
 
-// afterwards is what is left to do when Partition.mu is free again.
+// deferred is what is left to do when Partition.mu is free again.
 type deferred struct {
 	ready   bool            // there is a batch to take
 	awaited <-chan struct{} // the caller waits for it

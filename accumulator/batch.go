@@ -18,7 +18,7 @@ type Batch struct {
 	extra int32 // what buffer.memory is charged with beside the buffer, until the last Release
 	part  *Partition
 	root  *Result
-	index []int32      // the records' indexes in root; nil when the batch has all that were not cancelled
+	index []int32      // the records' indexes in root; nil when the batch has all that were not canceled
 	buf   []byte       // header and records, raw until Compress
 	box   *[]byte      // what buf came in from the pool; buffer.memory is charged with its capacity
 	raw   int          // bytes of the records before Compress
@@ -44,16 +44,16 @@ func (p *Partition) initBatch(b *Batch, created time.Time, root *Result, capacit
 	b.holds.Store(1)
 }
 
-// Wire returns the batch's bytes as they go over the wire, from the batch header on.
+// Bytes returns the batch's bytes as they go over the wire, from the batch header on.
 func (b *Batch) Bytes() []byte { return b.buf }
 
 // MaxTimestamp returns the greatest timestamp of the batch's records, in milliseconds.
 func (b *Batch) MaxTimestamp() int64 { return b.maxTime }
 
-// Hold keeps the batch's buffer from being reused while a connection writes it; each Hold needs a Release.
+// Retain keeps the batch's buffer from being reused while a connection writes it; each Hold needs a Release.
 func (b *Batch) Retain() { b.holds.Add(1) }
 
-// Held tells whether a connection writes the batch. Its bytes must not be changed then.
+// Retained tells whether a connection writes the batch. Its bytes must not be changed then.
 func (b *Batch) Retained() bool { return b.holds.Load() > 1 }
 
 // size returns how many bytes the batch and its buffer count; 0 after the buffer was given back.
@@ -102,7 +102,7 @@ func (b *Batch) use(box *[]byte, buf []byte) {
 	b.part.giveBack(old)
 }
 
-// seal leaves out the cancelled records and writes the batch's header. It runs once, outside every lock: the batch has left
+// seal leaves out the canceled records and writes the batch's header. It runs once, outside every lock: the batch has left
 // its queue.
 func (b *Batch) seal() {
 	b.Count = b.appended
@@ -127,7 +127,7 @@ func (b *Batch) putHeader(codec int8) {
 	h.Put(b.buf)
 }
 
-// compact copies the records that were not cancelled into another buffer and numbers them anew.
+// compact copies the records that were not canceled into another buffer and numbers them anew.
 func (b *Batch) compact() {
 	src := b.buf[record.BatchHeaderSize:]
 	box := b.part.bufferOverLimit(cap(*b.box))

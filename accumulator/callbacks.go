@@ -6,7 +6,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Hook is what a Send wants to be called when its record has an outcome: One, or All with I as the record's index in a
+// Callback is what a Send wants to be called when its record has an outcome: One, or All with I as the record's index in a
 // slice, or nothing.
 type Callback struct {
 	One func(record.RecordMetadata, error)
@@ -25,8 +25,8 @@ type callbacks struct {
 	one  []func(record.RecordMetadata, error)  // by record index; shorter than the batch when the last records have none
 	box  *[]func(record.RecordMetadata, error) // holds one in callbackLists
 	all  []sliceRun                            // ascending by record index
-	ones int32                                 // plain callbacks, also of records that were cancelled
-	rest int32                                 // callbacks of slices, less all callbacks of records that were cancelled
+	ones int32                                 // plain callbacks, also of records that were canceled
+	rest int32                                 // callbacks of slices, less all callbacks of records that were canceled
 	paid int32                                 // plain callbacks that size counts, now and soon
 	ran  int32                                 // the run of all that next has come to
 }
@@ -149,7 +149,7 @@ func (h *callbacks) next(i int32) Callback {
 // has tells whether record i has a callback.
 func (h *callbacks) has(i int32) bool { return h.n() > 0 && !h.at(i).empty() }
 
-// drop takes record i, which was cancelled, off those that have a callback, and reports whether it had one. The callback stays until take.
+// drop takes record i, which was canceled, off those that have a callback, and reports whether it had one. The callback stays until take.
 func (h *callbacks) drop(i int32) (had bool) {
 	if had = h.has(i); had {
 		h.rest--
@@ -157,8 +157,8 @@ func (h *callbacks) drop(i int32) (had bool) {
 	return had
 }
 
-// take returns the callback of record i, which was cancelled: its callback runs out of order. The runs of slices stay as they are, for each cut
-// would move all runs behind it. The caller asks for the callback of a cancelled record no more.
+// take returns the callback of record i, which was canceled: its callback runs out of order. The runs of slices stay as they are, for each cut
+// would move all runs behind it. The caller asks for the callback of a canceled record no more.
 func (h *callbacks) take(i int32) Callback {
 	callback := h.at(i)
 	if callback.One != nil {

@@ -70,7 +70,7 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 		count := int32(0)
 		for i, want := range m.want {
 			if taken[i] {
-				continue // nothing asks for the callback of a cancelled record again
+				continue // nothing asks for the callback of a canceled record again
 			}
 			requireSameHook(t, want, m.result.callbacks.at(int32(i)))
 			requireSameHook(t, want, m.result.callbacks.next(int32(i)))

@@ -6,7 +6,7 @@ import "github.com/gosamsa/samsa/internal/fifo"
 // ErrCanceled, not written. Its callback runs on a goroutine of the partition's. The other records of the batch keep theirs.
 //
 // With the last record of a batch its memory comes free, and the batch leaves the queue. While other records of the batch remain, its buffer
-// stays as it is: the remaining records are in it, and the seal leaves the cancelled ones out.
+// stays as it is: the remaining records are in it, and the seal leaves the canceled ones out.
 func (r *Result) Cancel(i int32) bool {
 	if r.part == nil || r.settled.Load() {
 		return false
@@ -25,7 +25,7 @@ func (r *Result) Cancel(i int32) bool {
 	return true
 }
 
-// cancellation is the rest of the work for a cancelled record. Cancel does it without Partition.mu.
+// cancellation is the rest of the work for a canceled record. Cancel does it without Partition.mu.
 type cancellation struct {
 	calls   bool   // a callback or interceptors wait for the outcome
 	woken   wakeup // goroutines that wait for the record
@@ -55,7 +55,7 @@ func (p *Partition) cancelLocked(r *Result, i int32) (c cancellation, ok bool) {
 	c.woken = r.drop(i)
 	called := r.callbacks.drop(i)
 	if c.calls = called || p.acc.acknowledges; c.calls {
-		r.cancelling++
+		r.canceling++
 	}
 	p.records--
 	if r.dropped.count() == b.appended {
@@ -64,8 +64,8 @@ func (p *Partition) cancelLocked(r *Result, i int32) (c cancellation, ok bool) {
 	return c, true
 }
 
-// emptyLocked takes a batch whose records are all cancelled out of the queue. The next record begins another batch. Its result keeps its place
-// in the order until the callbacks of the cancelled records have returned, for a flush waits for them.
+// emptyLocked takes a batch whose records are all canceled out of the queue. The next record begins another batch. Its result keeps its place
+// in the order until the callbacks of the canceled records have returned, for a flush waits for them.
 func (p *Partition) emptyLocked(b *Batch, c *cancellation) {
 	r := b.root
 	if p.open == b {
@@ -77,19 +77,19 @@ func (p *Partition) emptyLocked(b *Batch, c *cancellation) {
 	r.unsealed = nil
 	r.addBuffer(b.size())
 	c.emptied, c.all = b, r.settle(Outcome{BaseOffset: -1, LogAppendTime: -1})
-	if r.cancelling > 0 {
+	if r.canceling > 0 {
 		c.end.room = p.keepLocked(r)
 	}
 	p.deliveredLocked(r, &c.end)
 }
 
-// canceled is a cancelled record whose callback or interceptors have not returned.
+// canceled is a canceled record whose callback or interceptors have not returned.
 type canceled struct {
 	result *Result
 	index  int32
 }
 
-// cancels calls the callbacks of a partition's cancelled records, in the order of the Cancels, on a transient goroutine of its own: a cancelled
+// cancels calls the callbacks of a partition's canceled records, in the order of the Cancels, on a transient goroutine of its own: a canceled
 // record does not wait for the records before it, nor do later records wait for its callback. Partition.mu guards all fields.
 type cancels struct {
 	queue   fifo.Queue[canceled]
@@ -97,7 +97,7 @@ type cancels struct {
 	current int // 1 while a callback runs
 }
 
-// queueCanceled lets the callback of a cancelled record run.
+// queueCanceled lets the callback of a canceled record run.
 func (p *Partition) queueCanceled(one canceled) {
 	p.mu.Lock()
 	p.cancels.queue.Push(one)
@@ -109,7 +109,7 @@ func (p *Partition) queueCanceled(one canceled) {
 	}
 }
 
-// runCanceled is the goroutine that calls the callbacks of cancelled records.
+// runCanceled is the goroutine that calls the callbacks of canceled records.
 func (p *Partition) runCanceled() { p.acc.listener.Run(p.deliverCanceled) }
 
 func (p *Partition) deliverCanceled() {
@@ -144,12 +144,12 @@ func (p *Partition) callCanceled(one canceled, callback Callback) {
 	p.acc.call(callback, &md, err)
 }
 
-// endCanceled notes that the callback of a cancelled record of r has returned.
+// endCanceled notes that the callback of a canceled record of r has returned.
 func (p *Partition) endCanceled(r *Result) {
 	var c conclusion
 	p.mu.Lock()
 	p.cancels.current = 0
-	if r.cancelling--; r.delivered {
+	if r.canceling--; r.delivered {
 		p.endLocked(r, &c)
 	}
 	p.mu.Unlock()

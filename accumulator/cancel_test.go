@@ -43,8 +43,8 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 			require.True(t, cancelOf(f))
 			<-done
 			synctest.Wait()
-			require.Equal(t, []string{"mine record was cancelled"}, l.all(), "its callback waits for nothing")
-			require.Equal(t, []string{"record was cancelled"}, s.acks)
+			require.Equal(t, []string{"mine record was canceled"}, l.all(), "its callback waits for nothing")
+			require.Equal(t, []string{"record was canceled"}, s.acks)
 			md, err := f.Result.Wait(t.Context(), f.Index)
 			var told *record.Error
 			require.ErrorAs(t, err, &told)
@@ -76,7 +76,7 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 	}
 }
 
-func TestSealLeavesCancelledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
+func TestSealLeavesCanceledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
 	for name, gone := range map[string][]int{
 		"first": {0}, "last": {199}, "middle": {50}, "several, in no order": {198, 3, 0, 120, 121, 199, 4}, "all but one": nil,
 	} {
@@ -89,16 +89,16 @@ func TestSealLeavesCancelledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
 					gone = append(gone, i)
 				}
 			}
-			cancelled := map[int]bool{}
+			canceled := map[int]bool{}
 			for _, i := range gone {
 				require.True(t, cancelOf(all[i]))
-				cancelled[i] = true
+				canceled[i] = true
 			}
 			b := take(t, p)
 			require.EqualValues(t, 200-len(gone), b.Count)
 			var want []string
 			for i, v := range numbered(0, 200) {
-				if !cancelled[i] {
+				if !canceled[i] {
 					want = append(want, v)
 				}
 			}
@@ -107,7 +107,7 @@ func TestSealLeavesCancelledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
 			offset := int64(1000)
 			for i, f := range all {
 				md, err := f.Result.Wait(t.Context(), f.Index)
-				if cancelled[i] {
+				if canceled[i] {
 					require.ErrorIs(t, err, record.ErrCanceled)
 					require.EqualValues(t, -1, md.Offset)
 					continue
@@ -122,7 +122,7 @@ func TestSealLeavesCancelledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
 }
 
 // The header's greatest timestamp is that of the records that are left, also when all of them are older than the first was.
-func TestCancelledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
+func TestCanceledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
 	a := newTest(Config{})
 	p := a.Topic("t").Partition(0)
 	base := time.UnixMilli(1_700_000_000_000)
@@ -141,7 +141,7 @@ func TestCancelledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-func TestBatchOfNothingButCancelledRecordsIsNotSent(t *testing.T) {
+func TestBatchOfNothingButCanceledRecordsIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 200, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
@@ -196,15 +196,15 @@ func TestCancelReleasesThoseWhoWaitForTheRecordOnly(t *testing.T) {
 		synctest.Wait()
 		require.True(t, cancelOf(mine))
 		synctest.Wait()
-		require.Equal(t, []string{"mine record was cancelled"}, l.all())
+		require.Equal(t, []string{"mine record was canceled"}, l.all())
 		p.Settle(take(t, p), acked(3))
 		synctest.Wait()
-		require.Equal(t, []string{"mine record was cancelled", "other t/0@3"}, l.all())
+		require.Equal(t, []string{"mine record was canceled", "other t/0@3"}, l.all())
 		requireEmpty(t, a)
 	})
 }
 
-func TestAskingForACancelledRecordLetsItsNeighboursLinger(t *testing.T) {
+func TestAskingForACanceledRecordLetsItsNeighboursLinger(t *testing.T) {
 	a := newTest(Config{Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	mine := put(t, p, "mine")
@@ -236,8 +236,8 @@ func TestCancelInsideACallbackWorks(t *testing.T) {
 		synctest.Wait()
 		require.False(t, cancelOf(first))
 		lines := l.all()
-		require.ElementsMatch(t, []string{"itself: true", "second record was cancelled", "third: true", "third record was cancelled"}, lines)
-		require.Less(t, slices.Index(lines, "third: true"), slices.Index(lines, "third record was cancelled"), "one after the other")
+		require.ElementsMatch(t, []string{"itself: true", "second record was canceled", "third: true", "third record was canceled"}, lines)
+		require.Less(t, slices.Index(lines, "third: true"), slices.Index(lines, "third record was canceled"), "one after the other")
 		requireEmptyAfterTaking(t, a, p)
 	})
 }
@@ -251,7 +251,7 @@ func requireEmptyAfterTaking(t *testing.T, a *Accumulator, p *Partition) {
 	requireEmpty(t, a)
 }
 
-func TestFlushWaitsForTheCallbackOfACancelledRecord(t *testing.T) {
+func TestFlushWaitsForTheCallbackOfACanceledRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
@@ -273,7 +273,7 @@ func TestFlushWaitsForTheCallbackOfACancelledRecord(t *testing.T) {
 	})
 }
 
-// A flush does not wait for the callbacks of cancelled records that came after it.
+// A flush does not wait for the callbacks of canceled records that came after it.
 func TestFlushDoesNotWaitForLaterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
@@ -294,7 +294,7 @@ func TestFlushDoesNotWaitForLaterCancels(t *testing.T) {
 	})
 }
 
-func TestPanicInTheCallbackOfACancelledRecordIsReported(t *testing.T) {
+func TestPanicInTheCallbackOfACanceledRecordIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{}
 		a := newTest(Config{Listener: s})
@@ -321,12 +321,12 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 		synctest.Wait()
 		p.Settle(take(t, p), acked(0))
 		synctest.Wait()
-		require.Equal(t, []string{"12 record was cancelled", "10 t/0@0", "11 t/0@1", "13 t/0@2", "14 t/0@3"}, l.all())
+		require.Equal(t, []string{"12 record was canceled", "10 t/0@0", "11 t/0@1", "13 t/0@2", "14 t/0@3"}, l.all())
 		requireEmpty(t, a)
 	})
 }
 
-// Where the broker cannot be reached, cancelled records do not wait for it, neither in the open batch nor in the queue.
+// Where the broker cannot be reached, canceled records do not wait for it, neither in the open batch nor in the queue.
 func TestCancelOfAllRecordsOfABatchFreesItAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 400, Linger: time.Hour})
@@ -388,7 +388,7 @@ func TestTheRecordAfterAnEmptiedBatchBeginsAnother(t *testing.T) {
 }
 
 // Sends that are taken back do not fill the buffer, however many they are.
-func TestCancelledRecordsLeaveNothingBehind(t *testing.T) {
+func TestCanceledRecordsLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, batchSize := range []int{1, 16384} {
 			a := newTest(Config{BatchSize: batchSize, Memory: 1 << 20, Linger: time.Hour})
@@ -427,7 +427,7 @@ func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
 		require.Empty(t, l.all(), "callbacks keep their order")
 		p.Settle(b, acked(0))
 		synctest.Wait()
-		require.Equal(t, []string{"first t/0@0", "last t/0@1"}, l.all(), "which does not wait for a cancelled record")
+		require.Equal(t, []string{"first t/0@0", "last t/0@1"}, l.all(), "which does not wait for a canceled record")
 		require.Empty(t, flushed)
 		close(hold)
 		require.NoError(t, <-flushed)
@@ -450,12 +450,12 @@ func TestCancelsThatMeetTheSealSettleNothingTwice(t *testing.T) {
 				p.Settle(b, acked(0))
 			}
 		})
-		var cancelled atomic.Int64
+		var canceled atomic.Int64
 		for k := range 4 {
 			calls.Go(func() {
 				for i := k % 2; i < len(all); i += 2 {
 					if cancelOf(all[i]) {
-						cancelled.Add(1)
+						canceled.Add(1)
 					}
 				}
 			})
@@ -466,7 +466,7 @@ func TestCancelsThatMeetTheSealSettleNothingTwice(t *testing.T) {
 			taken += int(b.Count)
 			p.Settle(b, acked(0))
 		}
-		require.EqualValues(t, len(all), int64(taken)+cancelled.Load())
+		require.EqualValues(t, len(all), int64(taken)+canceled.Load())
 		requireEmpty(t, a)
 	}
 }

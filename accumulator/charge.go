@@ -16,7 +16,7 @@ const (
 	resultBytes = 568
 	// callBytes is a record whose callback or interceptors wait. It is less than the smallest record in a buffer.
 	callBytes = 4
-	// canceledBytes is a cancelled record whose callback or interceptors wait. Until its batch is sealed, its bytes in the buffer count too.
+	// canceledBytes is a canceled record whose callback or interceptors wait. Until its batch is sealed, its bytes in the buffer count too.
 	canceledBytes = 16
 	// hookBytes is a plain callback. What it refers to is the user's, but only the producer keeps it.
 	hookBytes = 64
@@ -213,7 +213,7 @@ func (p *Partition) chargeLocked(r *Result) {
 func (p *Partition) keepLocked(r *Result) (woken []*waiter) {
 	before := int64(r.buffers) + r.charge
 	r.callbacks.paid = r.callbacks.ones
-	n := min(before, resultBytes+int64(p.callsLocked(r))*callBytes+int64(r.cancelling)*canceledBytes+r.sizeLocked())
+	n := min(before, resultBytes+int64(p.callsLocked(r))*callBytes+int64(r.canceling)*canceledBytes+r.sizeLocked())
 	woken = p.acc.memory.keep(&p.holder, n, n-r.charge)
 	r.charge, r.kept = n, true
 	return woken

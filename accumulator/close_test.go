@@ -18,10 +18,10 @@ func (p *Partition) lingers() bool {
 
 func TestCloseStopsTheLingerTimer(t *testing.T) {
 	for name, end := range map[string]func(a *Accumulator, p *Partition, close func()){
-		"idle":      func(a *Accumulator, p *Partition, close func()) { a.expediteAll(); settleAll(p); close() },
-		"flushed":   func(a *Accumulator, _ *Partition, close func()) { a.expediteAll(); close() },
-		"buffered":  func(a *Accumulator, _ *Partition, close func()) { close(); a.expediteAll() },
-		"cancelled": func(_ *Accumulator, p *Partition, close func()) { close(); p.open.root.Cancel(0) },
+		"idle":     func(a *Accumulator, p *Partition, close func()) { a.expediteAll(); settleAll(p); close() },
+		"flushed":  func(a *Accumulator, _ *Partition, close func()) { a.expediteAll(); close() },
+		"buffered": func(a *Accumulator, _ *Partition, close func()) { close(); a.expediteAll() },
+		"canceled": func(_ *Accumulator, p *Partition, close func()) { close(); p.open.root.Cancel(0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

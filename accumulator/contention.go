@@ -7,7 +7,7 @@ const (
 	crowdWaits = crowdOf / 4
 )
 
-// crowd finds out whether many goroutines append to a partition at the same time, so that they cost each other more than the records
+// contention finds out whether many goroutines append to a partition at the same time, so that they cost each other more than the records
 // do. Partition.mu guards it.
 type contention struct {
 	appends, waits int8

@@ -39,7 +39,7 @@ func (d *delivery) push(r *Result) {
 	}
 }
 
-// deliveredLocked notes that the callbacks of r have run. Those of cancelled records may still run.
+// deliveredLocked notes that the callbacks of r have run. Those of canceled records may still run.
 func (p *Partition) deliveredLocked(r *Result, c *conclusion) {
 	d := &p.delivery
 	r.delivered = true
@@ -49,9 +49,9 @@ func (p *Partition) deliveredLocked(r *Result, c *conclusion) {
 	p.endLocked(r, c)
 }
 
-// endLocked takes a delivered result off the account and out of the order when no callback of its cancelled records is left.
+// endLocked takes a delivered result off the account and out of the order when no callback of its canceled records is left.
 func (p *Partition) endLocked(r *Result, c *conclusion) {
-	if r.cancelling > 0 {
+	if r.canceling > 0 {
 		return
 	}
 	c.room = append(c.room, p.unchargeLocked(r)...)
@@ -97,7 +97,7 @@ func (p *Partition) forget(b *Batch, buffer int64) {
 	r := b.root
 	r.addBuffer(buffer)
 	var woken []*waiter
-	if p.callsLocked(r) == 0 && r.cancelling == 0 {
+	if p.callsLocked(r) == 0 && r.canceling == 0 {
 		r.addBuffer(r.charge)
 		woken = p.unchargeLocked(r)
 	}
@@ -120,12 +120,12 @@ func (p *Partition) forgetSome(b *Batch, n int, buffer int64) {
 	p.chargeLocked(r)
 }
 
-// told continues with a settled result, after the goroutines that wait for its last records were woken. It runs once for each result.
+// settled continues with a settled result, after the goroutines that wait for its last records were woken. It runs once for each result.
 func (p *Partition) settled(r *Result) {
 	p.mu.Lock()
 	r.announced = true
 	c := p.deliverLocked()
-	if !r.delivered || r.cancelling > 0 {
+	if !r.delivered || r.canceling > 0 {
 		c.room = append(c.room, p.keepLocked(r)...)
 	}
 	p.mu.Unlock()
@@ -224,7 +224,7 @@ func (p *Partition) runHooksUntilPanic(r *Result) {
 	for r.called < r.count {
 		i := r.called
 		if r.dropped.has(i) {
-			r.called++ // its callback ran when it was cancelled
+			r.called++ // its callback ran when it was canceled
 			continue
 		}
 		callback := r.callbacks.next(i)
@@ -312,7 +312,7 @@ func (p *Partition) quietLocked() (flushed []chan struct{}) {
 	return flushed
 }
 
-// done tells whether everything up to a batch is done, and the callbacks of its cancelled records too.
+// done tells whether everything up to a batch is done, and the callbacks of its canceled records too.
 func (d *delivery) done(through uint64) bool {
 	return d.order.first == nil || d.order.first.ordinal > through
 }

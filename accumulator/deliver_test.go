@@ -212,7 +212,7 @@ func TestInterceptorsSeeEveryOutcomeOnceAndBeforeTheCallback(t *testing.T) {
 		synctest.Wait()
 		p.Settle(take(t, p), acked(0))
 		synctest.Wait()
-		require.Equal(t, []string{"record was cancelled", "t/0@0", "t/0@1", "t/0@2"}, s.acks)
+		require.Equal(t, []string{"record was canceled", "t/0@0", "t/0@1", "t/0@2"}, s.acks)
 		require.Equal(t, []int{3, 5}, seen)
 		require.Empty(t, s.problems)
 		requireEmpty(t, a)

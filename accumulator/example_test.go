@@ -88,5 +88,5 @@ func ExampleResult_Cancel() {
 	// true
 	// false
 	// 1
-	// samsa: topic "events" partition 0: record was cancelled (not written)
+	// samsa: topic "events" partition 0: record was canceled (not written)
 }

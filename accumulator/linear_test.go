@@ -180,7 +180,7 @@ func TestCancelOfAllRecordsOfALargeBatchCostsTheSameEach(t *testing.T) {
 	}
 }
 
-func TestWorkOnABatchOfManyHalfCancelledRecordsIsLinear(t *testing.T) {
+func TestWorkOnABatchOfManyHalfCanceledRecordsIsLinear(t *testing.T) {
 	for name, work := range map[string]func(p *Partition, b *Batch){
 		"acknowledged": func(p *Partition, b *Batch) { p.Settle(b, acked(0)) },
 		"failed":       func(p *Partition, b *Batch) { p.Settle(b, failed(record.ErrDeliveryTimeout)) },

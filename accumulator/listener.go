@@ -7,7 +7,7 @@ type Listener interface {
 	// Run runs work, which calls users' code, on the caller's goroutine, which is one of the accumulator's. A callback may end it with
 	// runtime.Goexit.
 	Run(work func())
-	// Acknowledges tells whether OnAcknowledgement wants to be called at all.
+	// WantsAcknowledgements tells whether OnAcknowledgement wants to be called at all.
 	WantsAcknowledgements() bool
 	// OnAcknowledgement runs inside Run, for every record that has its outcome, before the record's callback. It must not panic.
 	OnAcknowledgement(md record.RecordMetadata, err error)

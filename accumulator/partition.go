@@ -9,7 +9,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Owner is told what happens to a partition's batches. Its methods are called without any lock held.
+// Drainer is told what happens to a partition's batches. Its methods are called without any lock held.
 type Drainer interface {
 	// BatchReady says that there is a batch to take. It may be called when there is none any more. Where awaited is not nil, the caller has
 	// nothing to do but to wait until that is closed: the owner may use its goroutine for so long.
@@ -56,7 +56,7 @@ func (p *Partition) Index() int32 { return p.index }
 // Topic returns the partition's topic.
 func (p *Partition) Topic() string { return p.topic.name }
 
-// Owner returns what the accumulator's NewOwner made for this partition.
+// Drainer returns what the accumulator's NewOwner made for this partition.
 func (p *Partition) Drainer() Drainer { return p.owner }
 
 // SetBroker charges the partition's memory to a broker, or to [NoLeader].
@@ -180,14 +180,14 @@ func (p *Partition) Ready() bool {
 	return p.complete.n > 0 || p.openReady
 }
 
-// Full tells whether a batch is complete, so that waiting for its place in a request would add no record to it.
+// HasFullBatch tells whether a batch is complete, so that waiting for its place in a request would add no record to it.
 func (p *Partition) HasFullBatch() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.complete.n > 0
 }
 
-// Take seals the oldest ready batch and returns it, or nil. It has records: a batch whose records were all cancelled has left the queue.
+// Take seals the oldest ready batch and returns it, or nil. It has records: a batch whose records were all canceled has left the queue.
 func (p *Partition) Take() *Batch {
 	p.mu.Lock()
 	b := p.takeLocked(p.openReady)
@@ -230,7 +230,7 @@ func (p *Partition) OldestQueued() (created time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// Waiting returns how many batches were not taken yet, the open one among them.
+// Queued returns how many batches were not taken yet, the open one among them.
 func (p *Partition) Queued() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

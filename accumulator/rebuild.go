@@ -71,7 +71,7 @@ func (p *Partition) Split(b *Batch, target int) ([]*Batch, error) {
 	return parts, nil
 }
 
-// TooLarge returns how many bytes b may have on the wire, if it has more than one record and is larger than what is likely to pass since a
+// ExceedsTopicLimit returns how many bytes b may have on the wire, if it has more than one record and is larger than what is likely to pass since a
 // batch of its topic was split; else 0.
 func (p *Partition) ExceedsTopicLimit(b *Batch) (target int) {
 	if most := int(p.topic.most.Load()); most < p.acc.cfg.BatchSize && b.Count > 1 && len(b.buf) > most {

@@ -52,7 +52,7 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		_, err = all[2].Result.Wait(t.Context(), all[2].Index)
 		require.ErrorContains(t, err, "bad")
 		synctest.Wait()
-		require.Equal(t, []string{"1 record was cancelled"}, l.all(), "callbacks keep their order")
+		require.Equal(t, []string{"1 record was canceled"}, l.all(), "callbacks keep their order")
 
 		// Once more, of what is left.
 		rest, err = p.Reject(rest, blame("worse", 0))
@@ -60,7 +60,7 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		require.Equal(t, []string{"record 3", "record 4"}, valuesOf(t, rest))
 		p.Settle(rest, acked(40))
 		synctest.Wait()
-		require.Equal(t, []string{"1 record was cancelled", "0 worse", "2 bad", "3 t/0@40", "4 t/0@41", "5 bad"}, l.all())
+		require.Equal(t, []string{"1 record was canceled", "0 worse", "2 bad", "3 t/0@40", "4 t/0@41", "5 bad"}, l.all())
 		requireEmpty(t, a)
 	})
 }

@@ -210,8 +210,8 @@ func TestPendingCallbacksCountsOutcomesWhoseCallbacksHaveNotReturned(t *testing.
 	})
 }
 
-// What waits for the callbacks of cancelled records counts like what waits for other callbacks.
-func TestCallbacksOfCancelledRecordsThatHangBecomeBackpressure(t *testing.T) {
+// What waits for the callbacks of canceled records counts like what waits for other callbacks.
+func TestCallbacksOfCanceledRecordsThatHangBecomeBackpressure(t *testing.T) {
 	for _, batchSize := range []int{1, 2000} {
 		synctestRun(t, fmt.Sprint("batch.size=", batchSize), func(t *testing.T) {
 			const limit, many = 1 << 20, 200_000

@@ -57,7 +57,7 @@ func (p *Partition) remains(note func(what string, n int64)) {
 		note("callbacks"+of, 1)
 	}
 	if p.cancels.queue.Len() > 0 || p.cancels.current > 0 {
-		note("callbacks of cancelled records"+of, 1)
+		note("callbacks of canceled records"+of, 1)
 	}
 	if p.lingering && p.closed != nil {
 		note("linger timers"+of, 1)

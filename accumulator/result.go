@@ -35,7 +35,7 @@ type Result struct {
 	remaining  int32 // records without an outcome; counts from the seal on
 	outcome    Outcome
 	times      timestamps  // grows under Partition.mu, and is read when the batch is sealed
-	dropped    *droppedSet // cancelled records; grows under Partition.mu too, until the seal leaves them out
+	dropped    *droppedSet // canceled records; grows under Partition.mu too, until the seal leaves them out
 	rebuilt    *rebuilt    // records whose outcome is not the batch's
 	dones      map[int32]chan struct{}
 	asked      recordSet // records whose outcome somebody has asked for
@@ -43,18 +43,18 @@ type Result struct {
 
 	// What follows belongs to the partition's delivery. It is guarded by Partition.mu, and by the goroutine that runs the
 	// callbacks once the result is settled.
-	unsealed   *Batch // while its records can be cancelled
-	callbacks  callbacks
-	ordinal    uint64
-	order      links[Result]
-	charge     int64 // its bytes in buffer.memory beside the batch's buffer
-	count      int32
-	called     int32 // the callbacks of the records before this one have run
-	cancelling int32 // cancelled records whose callback or interceptors have not returned
-	acked      bool  // the interceptors of the next record have run, and its callback has not
-	announced  bool  // settled, and everybody who waited was woken
-	delivered  bool  // all of its callbacks have run, but for those of cancelled records
-	kept       bool  // charge is kept for callbacks
+	unsealed  *Batch // while its records can be canceled
+	callbacks callbacks
+	ordinal   uint64
+	order     links[Result]
+	charge    int64 // its bytes in buffer.memory beside the batch's buffer
+	count     int32
+	called    int32 // the callbacks of the records before this one have run
+	canceling int32 // canceled records whose callback or interceptors have not returned
+	acked     bool  // the interceptors of the next record have run, and its callback has not
+	announced bool  // settled, and everybody who waited was woken
+	delivered bool  // all of its callbacks have run, but for those of canceled records
+	kept      bool  // charge is kept for callbacks
 }
 
 func inOrder(r *Result) *links[Result] { return &r.order }
@@ -68,7 +68,7 @@ type rebuilt struct {
 // known reports whether record i has an outcome of its own.
 func (x *rebuilt) known(i int32) bool { return x != nil && x.overrides[i].outcome > 0 }
 
-// special is the outcome of one record that does not share its batch's: the offset, and the place of the rest in outcomes, from 1 on.
+// override is the outcome of one record that does not share its batch's: the offset, and the place of the rest in outcomes, from 1 on.
 type override struct {
 	offset  int64
 	outcome int32 // 0 while the record has none of its own
@@ -150,7 +150,7 @@ func (r *Result) watch(i int32) <-chan struct{} {
 	return r.waits.of(i)
 }
 
-// tell returns the outcome of record i, which is known, to somebody who has asked for it.
+// takeOutcome returns the outcome of record i, which is known, to somebody who has asked for it.
 func (r *Result) takeOutcome(i int32) (record.RecordMetadata, error) {
 	md, err := r.get(i)
 	if err != nil {
@@ -192,7 +192,7 @@ func (r *Result) get(i int32) (md record.RecordMetadata, err *record.Error) {
 	if r.settled.Load() {
 		return r.read(i)
 	}
-	// The batch of a cancelled record may be open, and its timestamps grow.
+	// The batch of a canceled record may be open, and its timestamps grow.
 	r.part.mu.Lock()
 	defer r.part.mu.Unlock()
 	r.mu.Lock()
@@ -237,7 +237,7 @@ func (r *Result) unplaced() record.RecordMetadata {
 	return record.RecordMetadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: -1}
 }
 
-// drop gives record i, whose batch is not sealed, the outcome of a cancelled one.
+// drop gives record i, whose batch is not sealed, the outcome of a canceled one.
 func (r *Result) drop(i int32) (w wakeup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -332,7 +332,7 @@ func (r *Result) failingLocked(i int32) (unobserved bool) {
 	return true
 }
 
-// hear notes that somebody has asked for the outcome of record i: its failure does not count as unobserved any more.
+// markObserved notes that somebody has asked for the outcome of record i: its failure does not count as unobserved any more.
 func (r *Result) markObserved(i int32) {
 	r.mu.Lock()
 	counted := r.unobserved.has(i)

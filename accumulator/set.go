@@ -49,7 +49,7 @@ func (s *recordSet) count() int {
 	return n
 }
 
-// droppedSet is the set of a batch's cancelled records; nil is an empty one.
+// droppedSet is the set of a batch's canceled records; nil is an empty one.
 type droppedSet struct {
 	err    *record.Error // their outcome
 	set    recordSet

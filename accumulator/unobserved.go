@@ -17,7 +17,7 @@ const (
 	mostSuspects = 1000
 )
 
-// suspects are failures that nobody listens for so far. mu guards what stands below it, and is a leaf.
+// pendingReports are failures that nobody listens for so far. mu guards what stands below it, and is a leaf.
 type pendingReports struct {
 	mu      sync.Mutex
 	results []suspect

@@ -22,7 +22,7 @@ const (
 	paceLook = 4 * time.Millisecond
 )
 
-// pace is what leaves, and who waits for it. A batch is ahead from the time that it is full until it is put into a request or has its outcome
+// unsentLimiter is what leaves, and who waits for it. A batch is ahead from the time that it is full until it is put into a request or has its outcome
 // without that.
 type unsentLimiter struct {
 	limit int64
@@ -43,7 +43,7 @@ func (b *Batch) begin() {
 	b.part.acc.unsent.ahead.Add(n)
 }
 
-// Depart says that the batch is in a request. It wakes who waits, so no lock is held. Only its first call counts.
+// MarkSent says that the batch is in a request. It wakes who waits, so no lock is held. Only its first call counts.
 func (b *Batch) MarkSent() {
 	n := b.ahead.Swap(0)
 	if n == 0 {
@@ -73,7 +73,7 @@ func (p *unsentLimiter) depart(now time.Time, left int64) (changed chan struct{}
 	return changed
 }
 
-// Pace is for who may have filled a batch. It waits, when much is ahead of the network, until twice as much has left, but for no longer than
+// ThrottleUnsent is for who may have filled a batch. It waits, when much is ahead of the network, until twice as much has left, but for no longer than
 // a moment. It is called without a lock.
 func (a *Accumulator) ThrottleUnsent() {
 	p := &a.unsent

@@ -57,8 +57,8 @@ func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 	}
 }
 
-// Cancelled records wait for no broker.
-func TestCancelledRecordsHoldNoMemoryWhileTheBrokerCannotBeReached(t *testing.T) {
+// Canceled records wait for no broker.
+func TestCanceledRecordsHoldNoMemoryWhileTheBrokerCannotBeReached(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 1<<20, 500 })
 		c.StopBroker(1)

@@ -361,7 +361,7 @@ func TestNilRecordsFuturesAndContexts(t *testing.T) {
 
 		var zero Future
 		m, err := zero.Get(context.Background())
-		require.ErrorIs(t, err, ErrNilRecord)
+		require.ErrorIs(t, err, ErrZeroFuture)
 		require.False(t, MaybeWritten(err))
 		require.Equal(t, int64(-1), m.Offset)
 		<-zero.Done()

@@ -16,7 +16,7 @@ import (
 //   - Callbacks of one partition run one after the other in the order of sending. Callbacks of different partitions run at the same time.
 //   - Callbacks of refused records, which failed before they were buffered, run one after the other in the order of their Sends; within a
 //     SendAll, in the order in which it refuses them. Their Future has its outcome when Send returns.
-//   - Callbacks of a partition's cancelled records run one after the other in the order of the Cancels. They wait for no other record.
+//   - Callbacks of a partition's canceled records run one after the other in the order of the Cancels. They wait for no other record.
 //
 // A callback may block, and may call Send and Get. Whatever waits for a slow one counts in buffer.memory. A callback that never returns holds up
 // the later ones of its own order, and nothing else.
@@ -53,7 +53,7 @@ func (l *listener) InRefusedCallback() bool { return l.refused.isOnStack() }
 // InCallback tells whether the calling goroutine runs a callback of this producer.
 func (l *listener) InCallback() bool { return l.mark.isOnStack() }
 
-// Acknowledges tells whether there are interceptors.
+// WantsAcknowledgements tells whether there are interceptors.
 func (l *listener) WantsAcknowledgements() bool { return !l.chain.empty() }
 
 // OnAcknowledgement runs the interceptors.

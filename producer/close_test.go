@@ -223,7 +223,7 @@ func TestCloseReportsPendingCallbacksAndCloseAgainWaitsForThem(t *testing.T) {
 		for range 3 {
 			p.Send(t.Context(), to(0, "x"), cb)
 		}
-		require.True(t, p.Send(t.Context(), to(1, "cancelled"), cb).Cancel())
+		require.True(t, p.Send(t.Context(), to(1, "canceled"), cb).Cancel())
 		p.TrySend(&producer.Record{Topic: "not legal"}, cb)
 		p.TrySend(&producer.Record{Topic: "not legal"}, cb)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

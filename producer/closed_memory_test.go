@@ -82,7 +82,7 @@ func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 			}
 			require.NoError(t, p.Close(t.Context()))
 		},
-		"all is cancelled": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, b *belongings) {
+		"all is canceled": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, b *belongings) {
 			for n := range int32(4) {
 				require.True(t, p.Send(t.Context(), to(n, "x"), b.callback.add).Cancel())
 			}

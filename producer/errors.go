@@ -21,8 +21,10 @@ var (
 	ErrClosed = record.ErrClosed
 	// ErrCanceled: the record was withdrawn with [Future.Cancel] or [Future.GetOrCancel].
 	ErrCanceled = record.ErrCanceled
-	// ErrNilRecord: Send was given nil, or a Future that came from no Send was asked.
+	// ErrNilRecord: Send was given nil.
 	ErrNilRecord = record.ErrNilRecord
+	// ErrZeroFuture: the Future is the zero value, which came from no Send.
+	ErrZeroFuture = record.ErrZeroFuture
 	// ErrInvalidTopic: the topic's name is empty, longer than 249 bytes, or has characters other than a-z, A-Z, 0-9, '.', '_' and '-'.
 	ErrInvalidTopic = record.ErrInvalidTopic
 	// ErrInvalidPartition: the named partition is negative, or the topic does not have it.

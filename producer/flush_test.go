@@ -48,7 +48,7 @@ func TestFlushWaitsForCallbacks(t *testing.T) {
 	})
 }
 
-func TestFlushWaitsForTheCallbackOfACancelledRecord(t *testing.T) {
+func TestFlushWaitsForTheCallbackOfACanceledRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, lingering(time.Hour))
 		var returned atomic.Bool
@@ -142,7 +142,7 @@ var insides = map[string]func(t *testing.T, c *testbroker.Cluster, p *producer.P
 		c.SetSettings("t", testbroker.TopicSettings{MessageMaxBytes: 100})
 		p.Send(t.Context(), sized(500), cb)
 	},
-	"cancelled": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
+	"canceled": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
 		p.Send(t.Context(), to(0, "neighbour"), nil)
 		require.True(t, p.Send(t.Context(), to(0, "x"), cb).Cancel())
 	},

@@ -10,13 +10,13 @@ import (
 )
 
 // Future is a send's outcome to come. It is a small value: copy it freely, keep it as long as you like. The zero Future is
-// settled with [ErrNilRecord].
+// settled with [ErrZeroFuture].
 type Future struct {
 	result *accumulator.Result
 	index  int32
 }
 
-var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrNilRecord, Detail: "this Future came from no Send"}
+var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrZeroFuture}
 
 // NewFuture returns a Future that has its outcome already. A test double of a [Producer] returns it from its Send. err is nil for an acknowledged
 // record. The error of Get has the fate of err: if err is not an [*Error], Get returns an *Error that wraps it.
@@ -79,9 +79,9 @@ func (f Future) GetOrCancel(ctx context.Context) (RecordMetadata, error) {
 		}
 	}
 	md, err = f.result.Wait(context.Background(), f.index)
-	var cancelled *record.Error
-	if errors.As(err, &cancelled) {
-		withdrawn := *cancelled
+	var canceled *record.Error
+	if errors.As(err, &canceled) {
+		withdrawn := *canceled
 		withdrawn.Err = fmt.Errorf("%w: %w", accumulator.ContextError(ctx), record.ErrCanceled)
 		err = &withdrawn
 	}

@@ -18,7 +18,7 @@ import (
 func TestZeroFuture(t *testing.T) {
 	var f producer.Future
 	_, err := f.Get(t.Context())
-	require.ErrorIs(t, err, producer.ErrNilRecord)
+	require.ErrorIs(t, err, producer.ErrZeroFuture)
 	require.False(t, producer.MaybeWritten(err))
 	require.True(t, isOver(f))
 	require.False(t, f.Cancel())
@@ -184,7 +184,7 @@ func TestCancelOfABatchThatIsReadyAndWaitsForItsBroker(t *testing.T) {
 	})
 }
 
-func TestABatchThatWasCancelledWhollyTakesNoSequence(t *testing.T) {
+func TestABatchThatWasCanceledWhollyTakesNoSequence(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, lingering(time.Second))
 		var told outcomes

@@ -103,7 +103,7 @@ func TestInterceptorsSeeEveryOutcomeOnce(t *testing.T) {
 			p.Send(t.Context(), &producer.Record{Topic: "a b"}, nil), // refused before the append
 			p.TrySend(nil, nil),
 			p.Send(t.Context(), keyed, func(producer.RecordMetadata, error) {}),
-			p.Send(t.Context(), keyed, nil), // cancelled
+			p.Send(t.Context(), keyed, nil), // canceled
 		}
 		require.True(t, futures[5].Cancel())
 		require.NoError(t, p.Flush(t.Context()))

@@ -485,7 +485,7 @@ var mistakes = []mistake{
 	{
 		name: "nil record",
 		text: `samsa: no record: the *Record is nil (rejected)`,
-		fate: producer.FateRejected, reason: "no_record", is: producer.ErrNilRecord,
+		fate: producer.FateRejected, reason: "nil_record", is: producer.ErrNilRecord,
 		run: func(s *mistakeScene) error { return s.sendRecord(s.start(nil), nil) },
 	},
 	{
@@ -625,7 +625,7 @@ var mistakes = []mistake{
 	{
 		name: "zero Future",
 		text: `samsa: no record: this Future came from no Send (rejected)`,
-		fate: producer.FateRejected, reason: "no_record", is: producer.ErrNilRecord,
+		fate: producer.FateRejected, reason: "zero_future", is: producer.ErrZeroFuture,
 		run: func(s *mistakeScene) error {
 			_, err := producer.Future{}.Get(s.Context())
 			return err
@@ -697,9 +697,9 @@ var mistakes = []mistake{
 		},
 	},
 	{
-		name: "record that was cancelled",
-		text: `samsa: topic "t" partition 0: record was cancelled (not written)`,
-		fate: producer.FateNotWritten, reason: "cancelled", is: producer.ErrCanceled,
+		name: "record that was canceled",
+		text: `samsa: topic "t" partition 0: record was canceled (not written)`,
+		fate: producer.FateNotWritten, reason: "canceled", is: producer.ErrCanceled,
 		run: func(s *mistakeScene) error {
 			f := s.start(func(cfg *producer.Config) { cfg.Linger = time.Second }).Send(s.Context(), to(0, "x"), nil)
 			require.True(s, f.Cancel())

@@ -153,7 +153,7 @@ func (p *Producer) clusterChanged(change *cluster.Change) {
 }
 
 // Flush readies every record that was accepted before it and waits until each has its outcome and its callback has returned,
-// or until ctx ends. It also waits for the callbacks of cancelled records, and of records that failed before they were buffered. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. The text names
+// or until ctx ends. It also waits for the callbacks of canceled records, and of records that failed before they were buffered. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. The text names
 // what the oldest undelivered record waits for. Called from inside a callback it fails at once with [ErrInCallback].
 func (p *Producer) Flush(ctx context.Context) error {
 	if p.listener.InCallback() {

@@ -90,7 +90,7 @@ func TestGetOrCancelWithdrawsARecordThatIsNotSealed(t *testing.T) {
 		require.ErrorIs(t, err, producer.ErrCanceled)
 		require.Equal(t, producer.FateNotWritten, producer.FateOf(err))
 		require.Equal(t, "context_deadline_exceeded", producer.Reason(err))
-		require.EqualError(t, err, `samsa: topic "t" partition 0: context deadline exceeded: record was cancelled (not written)`)
+		require.EqualError(t, err, `samsa: topic "t" partition 0: context deadline exceeded: record was canceled (not written)`)
 		_, err = f.Get(t.Context())
 		require.ErrorIs(t, err, producer.ErrCanceled)
 		c.StartBroker(1)

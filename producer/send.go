@@ -109,7 +109,7 @@ func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partitio
 // resolvePartition is place for any record.
 func (p *Producer) resolvePartition(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
 	if r == nil {
-		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNilRecord, Detail: "the *Record is nil"}
+		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNilRecord}
 	}
 	if p.closed.Load() {
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrClosed}

@@ -66,7 +66,7 @@ func TestNilIsNotEmpty(t *testing.T) {
 func TestSendWithAContextThatIsOverAppendsNothing(t *testing.T) {
 	reason := errors.New("a reason of its own")
 	ends := map[string]func(context.Context) (context.Context, error){
-		"cancelled": func(ctx context.Context) (context.Context, error) {
+		"canceled": func(ctx context.Context) (context.Context, error) {
 			ctx, cancel := context.WithCancel(ctx)
 			cancel()
 			return ctx, context.Canceled

@@ -256,7 +256,7 @@ func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
 	})
 }
 
-func TestSendAllCancelledInTheMiddleOfARun(t *testing.T) {
+func TestSendAllCanceledInTheMiddleOfARun(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = time.Minute })
 		outcome := make([]error, 100)

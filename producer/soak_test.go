@@ -19,7 +19,7 @@ import (
 var soakHours = flag.Int("soak-hours", 8, "virtual hours of the soak")
 
 // TestASoakStaysFlat is a service that writes to 1,000 new topics an hour, in virtual time, while brokers come and go, callbacks and a logger
-// hang for a while, and records are cancelled. After the first hours nothing may grow: heap, goroutines, the account, the work of a
+// hang for a while, and records are canceled. After the first hours nothing may grow: heap, goroutines, the account, the work of a
 // send. A month takes some minutes:
 //
 //	go test ./producer -run Soak -args -soak-hours 720

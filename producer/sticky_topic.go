@@ -59,7 +59,7 @@ func (s *stickyTopic) pick() int32 {
 	return s.slotForP(false).pick()
 }
 
-// own returns the slot of the processor that the caller runs on, about. Another one makes it a different one than before.
+// slotForP returns the slot of the processor that the caller runs on, about. Another one makes it a different one than before.
 func (s *stickyTopic) slotForP(another bool) *stickySlot {
 	t, _ := s.tokens.Get().(*slotToken)
 	if t == nil {

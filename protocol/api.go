@@ -154,7 +154,7 @@ func (v VersionRange) String() string {
 	}
 }
 
-// Supported returns the versions that this package speaks. For an API that it does not speak the range is empty: its Max is
+// SupportedVersions returns the versions that this package speaks. For an API that it does not speak the range is empty: its Max is
 // below its Min.
 func SupportedVersions(key APIKey) VersionRange {
 	if a := key.find(); a != nil {
@@ -163,7 +163,7 @@ func SupportedVersions(key APIKey) VersionRange {
 	return VersionRange{0, -1}
 }
 
-// Negotiate returns the highest version that a broker with the given range and this package both speak. The error wraps
+// NegotiateVersion returns the highest version that a broker with the given range and this package both speak. The error wraps
 // [ErrVersion] and names both ranges.
 func NegotiateVersion(key APIKey, broker VersionRange) (int16, error) {
 	ours := SupportedVersions(key)

@@ -5,7 +5,7 @@ import "strconv"
 // ErrorCode is what a broker says went wrong; [None] is nothing. What is known of each code stands in one table.
 type ErrorCode int16
 
-// Written says what an answer to Produce tells of the batch that it answers. It speaks of that request alone: an earlier try
+// WriteOutcome says what an answer to Produce tells of the batch that it answers. It speaks of that request alone: an earlier try
 // of the same batch, whose answer was lost, may have been written all the same.
 type WriteOutcome uint8
 
@@ -82,7 +82,7 @@ func (c ErrorCode) RefreshMetadata() bool {
 	return row != nil && row.cure&refresh != 0
 }
 
-// Written says what an answer to a Produce request with acks=all tells of its batch. With other acks it is right, too, but
+// WriteOutcome says what an answer to a Produce request with acks=all tells of its batch. With other acks it is right, too, but
 // [ErrorCode.WriteOutcomeWith] may know more.
 func (c ErrorCode) WriteOutcome() WriteOutcome { return c.WriteOutcomeWith(-1) }
 

@@ -14,9 +14,11 @@ var (
 	// ErrClosed: the producer was closed before or while the record was handled.
 	ErrClosed error = &reason{"producer is closed", "closed", FateNotWritten}
 	// ErrCanceled: the record was taken back with Future.Cancel before its batch was sealed.
-	ErrCanceled error = &reason{"record was cancelled", "cancelled", FateNotWritten}
-	// ErrNilRecord: a nil *Record was sent, or a Future that came from no Send was asked.
-	ErrNilRecord error = &reason{"no record", "no_record", FateRejected}
+	ErrCanceled error = &reason{"record was canceled", "canceled", FateNotWritten}
+	// ErrNilRecord: a nil *Record was sent.
+	ErrNilRecord error = &reason{"no record: the *Record is nil", "nil_record", FateRejected}
+	// ErrZeroFuture: the Future came from no Send.
+	ErrZeroFuture error = &reason{"no record: this Future came from no Send", "zero_future", FateRejected}
 	// ErrInvalidTopic: the topic's name is empty or not legal.
 	ErrInvalidTopic error = &reason{"invalid topic name", "invalid_topic", FateRejected}
 	// ErrInvalidPartition: the partition is negative or the topic has no such partition.

@@ -20,8 +20,8 @@ func TestEveryReasonHasAFateAndAWord(t *testing.T) {
 		word string
 	}{
 		{ErrClosed, FateNotWritten, "closed"},
-		{ErrCanceled, FateNotWritten, "cancelled"},
-		{ErrNilRecord, FateRejected, "no_record"},
+		{ErrCanceled, FateNotWritten, "canceled"},
+		{ErrNilRecord, FateRejected, "nil_record"}, {ErrZeroFuture, FateRejected, "zero_future"},
 		{ErrInvalidTopic, FateRejected, "invalid_topic"},
 		{ErrInvalidPartition, FateRejected, "invalid_partition"},
 		{ErrInvalidTimestamp, FateRejected, "invalid_timestamp"},

@@ -26,7 +26,7 @@ func TestErrorsSayWhereWhyAndTheFate(t *testing.T) {
 		err  Error
 		want string
 	}{
-		{Error{Err: ErrNilRecord}, "samsa: no record (rejected)"},
+		{Error{Err: ErrNilRecord}, "samsa: no record: the *Record is nil (rejected)"},
 		{Error{Partition: -1, Topic: "t", Err: ErrInvalidTopic}, `samsa: topic "t": invalid topic name (rejected)`},
 		{Error{Partition: 3, Topic: "t", Err: ErrRecordTooLarge, Detail: "5 bytes, 4 at most"},
 			`samsa: topic "t" partition 3: record is too large: 5 bytes, 4 at most (rejected)`},

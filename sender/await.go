@@ -15,7 +15,7 @@ import (
 // after the other, so theirs would wait there. Whoever handles the answer makes the next request of all that has come meanwhile. That holds
 // for a broker that answers soon; a slow one gets requests as they come.
 
-// soon is how long an answer may take for others to wait for it.
+// fastReply is how long an answer may take for others to wait for it.
 const fastReply = 2 * time.Millisecond
 
 // sendInline sees to it that what is ready is sent. Where the caller waits until awaited is closed, and the broker is idle and connected, it
@@ -65,7 +65,7 @@ func (b *broker) sendOne(conn *transport.Conn, room int, awaited bool) bool {
 	return r != nil
 }
 
-// borrow makes the caller the one who makes requests, if a small one can be written at once. It returns the connection and how much may be
+// tryAcquire makes the caller the one who makes requests, if a small one can be written at once. It returns the connection and how much may be
 // written; nil if not. later says that nobody needs to be told, because the answer to what is under way will come soon.
 func (b *broker) tryAcquire() (conn *transport.Conn, room int, later bool) {
 	snapshot := b.s.cfg.Cluster.Snapshot()

@@ -59,7 +59,7 @@ type broker struct {
 	freeRoom     int // the sum of what they have room for
 }
 
-// place is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away
+// queueEntry is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away
 // and back has left another behind.
 type queueEntry struct {
 	part     *partition
@@ -303,7 +303,7 @@ func (b *broker) dialFailed(err error) {
 }
 
 // isWanted tells whether a partition in the ready queue has something to send. It takes those at its head that have not: they have moved
-// away, or their records have expired or were cancelled. Else the client would dial the broker, and request metadata, without end.
+// away, or their records have expired or were canceled. Else the client would dial the broker, and request metadata, without end.
 func (b *broker) isWanted() bool {
 	for {
 		at, ok := b.pop()

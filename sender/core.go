@@ -349,7 +349,7 @@ func (l *deliveryState) sent(p *batchState) {
 	l.inFlight++
 }
 
-// adopt starts anew under another identity: sequences from 0, and one batch in flight until the first acknowledgement.
+// setIdentity starts anew under another identity: sequences from 0, and one batch in flight until the first acknowledgement.
 func (l *deliveryState) setIdentity(id identity) {
 	l.id, l.next, l.acked, l.needBump, l.gap = id, 0, false, false, false
 	if l.shared {
@@ -358,7 +358,7 @@ func (l *deliveryState) setIdentity(id identity) {
 	l.newID, l.proven, l.shared = false, false, false
 }
 
-// landed takes p out of flight. late is true when its records were told before: only its sequence matters now.
+// leaveFlight takes p out of flight. late is true when its records were told before: only its sequence matters now.
 func (l *deliveryState) leaveFlight(p *batchState) (late bool) {
 	if p.awaiting {
 		p.awaiting = false

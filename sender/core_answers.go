@@ -163,7 +163,7 @@ func (l *deliveryState) lateFailure(p *batchState, a answer) {
 	}
 }
 
-// proves tells whether an answer that p's sequence is out of order shows that no try of p was written or will be. It does,
+// provesNotWritten tells whether an answer that p's sequence is out of order shows that no try of p was written or will be. It does,
 // with two exceptions. A request of p may still be on its way behind one of an unresolved batch: a broker that hung may find
 // both, and take them. And p may lie behind the broker's next sequence, not before it: a broker that was restarted knows
 // again only the last batch of each producer, so a batch after p that may be in the log can have taken that place.
@@ -380,7 +380,7 @@ func (l *deliveryState) tryAgain(p *batchState, cause error, now time.Time) []ac
 	return nil
 }
 
-// hop tells whether p may be tried again at once, because there is a leader newer than that of its last try.
+// fastRetry tells whether p may be tried again at once, because there is a leader newer than that of its last try.
 func (l *deliveryState) fastRetry(p *batchState) bool {
 	switch {
 	case p.epochSeen >= l.leader:

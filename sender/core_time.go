@@ -119,7 +119,7 @@ func (l *deliveryState) lifeOf(before, now protocol.UUID) int {
 	return l.incarnations + 1
 }
 
-// madeAgain: the topic was deleted and recreated, which begins the given life. Its log holds no state for the identity, and takes any
+// recreated: the topic was deleted and recreated, which begins the given life. Its log holds no state for the identity, and takes any
 // first sequence. The whole cluster may have been recreated under its former cluster id; then it may give the identity's id to
 // another producer. So new batches get another producer id. Its leader epochs start again.
 func (l *deliveryState) recreated(life int) []action {
@@ -247,7 +247,7 @@ func (l *deliveryState) refuse(err *record.Error) []action {
 	return out
 }
 
-// tidy settles what the last event has decided: whether sequences may be given anew, and whether the identity must change.
+// afterEvent settles what the last event has decided: whether sequences may be given anew, and whether the identity must change.
 func (l *deliveryState) afterEvent() []action {
 	if !l.cfg.idempotent {
 		return nil

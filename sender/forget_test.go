@@ -27,7 +27,7 @@ func TestNobodyDialsABrokerForPartitionsThatHaveNothingToSend(t *testing.T) {
 				_ = s.failed(false)
 			}
 		}},
-		{"their records are cancelled", func(r *rig, all []sent) {
+		{"their records are canceled", func(r *rig, all []sent) {
 			for _, s := range all {
 				if !s.result.Cancel(s.index) { // it was on its way once
 					_, err := s.get()

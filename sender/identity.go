@@ -126,7 +126,7 @@ func (d *identities) followedTo(generation uint64, now time.Time) {
 	}
 }
 
-// trouble says why there is no identity, or "".
+// blockedReason says why there is no identity, or "".
 func (d *identities) blockedReason() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -40,7 +40,7 @@ func (c *outBatch) beingWritten() bool {
 	return c.batch.Retained()
 }
 
-// letGo is called when a connection has written the batch, or has failed to.
+// writeDone is called when a connection has written the batch, or has failed to.
 func (t attempt) writeDone() {
 	t.batch.Release()
 	if t.rescheduleOnWrite.Swap(false) {

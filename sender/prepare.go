@@ -25,7 +25,7 @@ func (p *partition) compressAheadLocked() {
 	}
 }
 
-// takeLocked seals the accumulator's next batch and puts it at the end of pack; nil when there is none.
+// dequeueLocked seals the accumulator's next batch and puts it at the end of pack; nil when there is none.
 func (p *partition) dequeueLocked() *outBatch {
 	b := p.acc.Take()
 	if b == nil {

@@ -210,7 +210,7 @@ func (b *broker) silence(now time.Time) string {
 	return fmt.Sprintf("%s has its batch and has answered nothing for %v", name, now.Sub(b.lastReply).Round(time.Millisecond))
 }
 
-// trouble says what keeps the broker from being sent to, or "". tried leaves out that connections break.
+// blockedReason says what keeps the broker from being sent to, or "". tried leaves out that connections break.
 func (b *broker) blockedReason(tried bool) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

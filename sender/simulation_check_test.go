@@ -175,8 +175,8 @@ func (v *verdict) told(it *item) bool {
 	if err != nil && !errors.As(err, &failure) {
 		v.fail("%v was told an error of another kind: %v", it, err)
 	}
-	if it.cancelled != errors.Is(err, producer.ErrCanceled) {
-		v.fail("%v: Cancel said %t, and it was told %v", it, it.cancelled, last)
+	if it.canceled != errors.Is(err, producer.ErrCanceled) {
+		v.fail("%v: Cancel said %t, and it was told %v", it, it.canceled, last)
 	}
 	if errors.Is(err, producer.ErrClosed) && producer.MaybeWritten(err) {
 		v.maybe++

@@ -20,7 +20,7 @@ type item struct {
 	future         producer.Future
 	accepted       time.Time // when the send had returned
 	listens        bool      // it has a callback
-	cancelled      bool      // Cancel said that it took it back
+	canceled       bool      // Cancel said that it took it back
 
 	told []outcome // by its callback; world.mu guards it
 	got  []outcome // by Get, before the end
@@ -314,8 +314,8 @@ func (k *worker) revokeSequence(it *item) {
 	if !it.future.Cancel() {
 		return
 	}
-	k.note("%v cancelled", it)
-	it.cancelled = true
+	k.note("%v canceled", it)
+	it.canceled = true
 	select {
 	case <-it.future.Done():
 	default:

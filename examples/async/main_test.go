@@ -24,7 +24,7 @@ func TestAsyncSendsInEveryWayAndTheLogHoldsEachRecordOnce(t *testing.T) {
 	require.Contains(t, out.String(), "producer is closed")
 	want := 2*1050 + 1
 	if strings.Contains(out.String(), "Cancel:    true") {
-		require.Contains(t, out.String(), "record was cancelled")
+		require.Contains(t, out.String(), "record was canceled")
 	} else {
 		want++ // linger.ms was over before Cancel
 	}

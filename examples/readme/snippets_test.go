@@ -192,7 +192,7 @@ func TestReadmeFakesASender(t *testing.T) {
 		}
 	}
 	_, err := producer.Future{}.Get(t.Context())
-	require.ErrorIs(t, err, producer.ErrNilRecord)
+	require.ErrorIs(t, err, producer.ErrZeroFuture)
 }
 
 func TestReadmeShutsDown(t *testing.T) {

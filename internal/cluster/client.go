@@ -330,7 +330,7 @@ func (e *entry) awaitsLeader(t *Topic, now time.Time) bool {
 	return len(e.awaited) > 0
 }
 
-// poke makes the client's goroutine look for work.
+// wakeUp makes the client's goroutine look for work.
 func (c *Client) wakeUp() {
 	select {
 	case c.wake <- struct{}{}:

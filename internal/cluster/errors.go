@@ -131,7 +131,7 @@ func (e *UnreachableError) Unwrap() []error {
 	return errs
 }
 
-// bare takes the address off an error that is listed under it anyway.
+// stripAddress takes the address off an error that is listed under it anyway.
 func stripAddress(err error) error {
 	var e *transport.Error
 	if errors.As(err, &e) {

@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// question is what one fetch asks.
+// metadataQuery is what one fetch asks.
 type metadataQuery struct {
 	topics []string
 	// create: topics that do not exist may be created.

@@ -16,7 +16,7 @@ type LeaderHint struct {
 	TopicID protocol.UUID
 }
 
-// Hint patches the snapshot with the leaders that a produce response named, where they are newer than the snapshot's. It ignores
+// ApplyLeaderHints patches the snapshot with the leaders that a produce response named, where they are newer than the snapshot's. It ignores
 // partitions that the snapshot does not have, leaders that are neither brokers nor among the endpoints, and topics that were deleted and
 // created again since. clusterID is the cluster id of the broker that responded, empty where the broker did not report one. Hint
 // ignores responses from another cluster than the snapshot's.

@@ -118,7 +118,7 @@ func (c *Client) firstKnown() bool {
 	return (c.conn == nil || c.conn.Err() != nil) && len(c.topics.all) > c.topics.wanted
 }
 
-// inquire asks a question and takes the answer in.
+// fetchMetadata asks a question and takes the answer in.
 func (c *Client) fetchMetadata(q metadataQuery) {
 	if q.all {
 		// Now is the time to forget, for a topic that is not used is not asked for.

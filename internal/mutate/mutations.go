@@ -125,7 +125,7 @@ var mutations = []mutation{
 		name: "memory is not given back", file: "accumulator/batch.go", by: "whole",
 		right: "\tp.acc.memory.release(&p.holder, size)\n", wrong: "\tp.acc.memory.release(&p.holder, size-size)\n",
 	}, {
-		name: "a cancelled record is sent all the same", file: "accumulator/batch.go", by: "whole",
+		name: "a canceled record is sent all the same", file: "accumulator/batch.go", by: "whole",
 		right: "\tif b.root.dropped != nil {\n\t\tb.compact()\n\t}\n", wrong: "",
 	}, {
 		name: "offsets ignore the records that were left out", file: "accumulator/result.go", by: "whole",

@@ -32,7 +32,7 @@ const (
 	restlessFor, restlessForLong = 4 * time.Millisecond, 128 * time.Millisecond
 )
 
-// rest is a connection's state of having no reader. Conn.mu guards it.
+// parkedReader is a connection's state of having no reader. Conn.mu guards it.
 type parkedReader struct {
 	reader *frameReader // not nil while nobody reads
 	since  time.Time
@@ -55,10 +55,10 @@ func (w *parkedReader) stopLocked() {
 	}
 }
 
-// Roomy tells up to how many bytes a request may have so that writing it cannot block while nothing is in flight.
+// UnblockedWriteLimit tells up to how many bytes a request may have so that writing it cannot block while nothing is in flight.
 func (c *Conn) UnblockedWriteLimit() int { return int(c.roomy) }
 
-// Await reads answers until awaited is closed, if nobody else reads. It may return before: the caller waits for awaited in any case.
+// ReadUntil reads answers until awaited is closed, if nobody else reads. It may return before: the caller waits for awaited in any case.
 func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	c.mu.Lock()
 	r := c.parkedReader.takeLocked()

@@ -29,7 +29,7 @@ type Call struct {
 	Timeout time.Duration
 	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.
 	NoResponse bool
-	// Awaited: whoever sends the call waits for its answer, and calls Conn.Await as soon as Send has returned.
+	// ReadInline: whoever sends the call waits for its answer, and calls Conn.Await as soon as Send has returned.
 	ReadInline bool
 	// Done gets the outcome, exactly once: the answer's body (what follows the response header), or an error that is an
 	// *Error. The body is valid only during the call. Done runs on the connection's reading goroutine, inside Await, or inside Send
@@ -57,7 +57,7 @@ type Conn struct {
 	apis    map[protocol.APIKey]protocol.VersionRange
 	log     *slog.Logger
 
-	// turn holds one element while somebody writes. It is a channel, not a mutex, because it is held over the write.
+	// writeSem holds one element while somebody writes. It is a channel, not a mutex, because it is held over the write.
 	writeSem chan struct{}
 	// out belongs to whoever has the turn.
 	out writer
