@@ -7,10 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-)
 
-// NoLeader is the account of the partitions that have no leader now. They count as one broker.
-const NoLeader int32 = -1
+	"github.com/gosamsa/samsa/protocol"
+)
 
 // memory is buffer.memory: it counts the capacity of every buffer that holds records, and results that wait for callbacks (see charge.go).
 // While several brokers lead partitions that are written to, the partitions of one broker hold at most half, so that a broker that hangs cannot
@@ -188,7 +187,7 @@ func (m *memory) shareLocked(a *account, n int64, inside bool) bool {
 // are those of topics that are forgotten, or not used yet.
 func (m *memory) aloneLocked(a *account) bool {
 	others := m.brokers - 1
-	if idle := m.accounts[NoLeader]; idle != nil && idle != a && idle.used == 0 && idle.head() == nil {
+	if idle := m.accounts[protocol.NoLeader]; idle != nil && idle != a && idle.used == 0 && idle.head() == nil {
 		others--
 	}
 	return others <= 0

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // memoryFor returns a memory with one holder for each broker.
@@ -81,7 +83,7 @@ func TestMemoryOfASoleBrokerIsAllOfIt(t *testing.T) {
 }
 
 func TestMemoryCountsPartitionsWithoutALeaderAsOneBroker(t *testing.T) {
-	m, h := memoryFor(100, NoLeader, NoLeader, 1)
+	m, h := memoryFor(100, protocol.NoLeader, protocol.NoLeader, 1)
 	require.True(t, m.try(h[0], 30))
 	require.True(t, m.try(h[1], 20))
 	require.False(t, m.try(h[0], 1))
@@ -288,7 +290,7 @@ func TestMemoryCountsBeyondTwoGigabytes(t *testing.T) {
 
 // Topics that were forgotten leave their partitions without a leader, and with nothing buffered.
 func TestMemoryOfASoleBrokerIsAllOfItBesideForgottenTopics(t *testing.T) {
-	m, h := memoryFor(100, 1, NoLeader)
+	m, h := memoryFor(100, 1, protocol.NoLeader)
 	require.True(t, m.try(h[0], 10))
 	require.True(t, m.try(h[0], 90))
 	m.release(h[0], 100)
@@ -378,7 +380,7 @@ func TestMemoryAccountsAgreeWhateverHappens(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
-			m, h := memoryFor(1000, 1, 1, 2, 3, NoLeader)
+			m, h := memoryFor(1000, 1, 1, 2, 3, protocol.NoLeader)
 			r := &memoryModel{m: m, h: h, held: make([]int64, len(h))}
 			for range 300 {
 				r.step(t, rnd)

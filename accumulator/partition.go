@@ -59,7 +59,7 @@ func (p *Partition) Topic() string { return p.topic.name }
 // Drainer returns what the accumulator's NewOwner made for this partition.
 func (p *Partition) Drainer() Drainer { return p.owner }
 
-// SetBroker charges the partition's memory to a broker, or to [NoLeader].
+// SetBroker charges the partition's memory to a broker, or to [protocol.NoLeader].
 func (p *Partition) SetBroker(id int32) { p.acc.memory.move(&p.holder, id) }
 
 // Reserve waits until the partition has n bytes of buffer.memory, or until ctx ends; the error is then ctx's. While somebody

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -68,7 +69,7 @@ func (t *Topic) Partition(n int32) *Partition {
 	p := &Partition{acc: t.acc, topic: t, index: n, owner: nobody{}}
 	p.closed = t.acc.isClosed()
 	p.delivery.work = p.deliverAll
-	t.acc.memory.move(&p.holder, NoLeader)
+	t.acc.memory.move(&p.holder, protocol.NoLeader)
 	if t.acc.cfg.NewDrainer != nil {
 		p.owner = t.acc.cfg.NewDrainer(p)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -208,7 +209,7 @@ func (p *Producer) canWait(r *Record) bool {
 		return true
 	}
 	n, named := r.Partition.Number()
-	return p.checkRecord(r) == nil && topicProblem(r.Topic) == "" && (!named || n >= 0)
+	return p.checkRecord(r) == nil && protocol.TopicNameProblem(r.Topic) == "" && (!named || n >= 0)
 }
 
 // placeSettled appends the waiting records of the topics that are known by now, or have failed. It returns the other topics.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -83,7 +82,7 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 		return t, nil
 	}
 	if t == nil {
-		if problem := topicProblem(name); problem != "" {
+		if problem := protocol.TopicNameProblem(name); problem != "" {
 			return nil, &record.Error{Topic: shorten(name), Partition: -1, Err: record.ErrInvalidTopic, Detail: problem}
 		}
 	}
@@ -285,33 +284,6 @@ type unknownTopic struct{ *cluster.MissingError }
 
 func (e *unknownTopic) Unwrap() []error {
 	return []error{record.ErrUnknownTopic, e.MissingError.Unwrap()}
-}
-
-// topicProblem says what is wrong with a topic's name, or "".
-func topicProblem(name string) string {
-	const longest = 249
-	switch {
-	case name == "":
-		return "it is empty"
-	case name == "." || name == "..":
-		return strconv.Quote(name) + " is not allowed"
-	case len(name) > longest:
-		return "it has " + strconv.Itoa(len(name)) + " bytes; at most " + strconv.Itoa(longest) + " are allowed"
-	}
-	for i := range len(name) {
-		if !legalInTopic(name[i]) {
-			return "the character at byte " + strconv.Itoa(i) + " is not allowed; a-z, A-Z, 0-9, '.', '_' and '-' are"
-		}
-	}
-	return ""
-}
-
-func legalInTopic(c byte) bool {
-	switch {
-	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == '-':
-		return true
-	}
-	return false
 }
 
 // shorten bounds a name that goes into an error.

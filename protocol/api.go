@@ -173,3 +173,12 @@ func NegotiateVersion(key APIKey, broker VersionRange) (int16, error) {
 	}
 	return version, nil
 }
+
+// ProduceByTopicID is the first version of Produce whose requests and responses name topics by their ids (KIP-516).
+const ProduceByTopicID int16 = 13
+
+// ProduceNamesTopicsByID reports whether Produce requests and responses of a version name topics by their ids.
+func ProduceNamesTopicsByID(version int16) bool { return version >= ProduceByTopicID }
+
+// ProduceTakesZstd reports whether batches of Produce requests of a version may be compressed with zstd (KIP-110).
+func ProduceTakesZstd(version int16) bool { return version >= 7 }

@@ -85,7 +85,7 @@ func TestVarintSizes(t *testing.T) {
 	for _, v := range []uint32{0, 1, 127, 128, 16383, 16384, 1<<21 - 1, 1 << 21, 1<<28 - 1, 1 << 28, math.MaxUint32} {
 		w := writer{}
 		w.uvarint(v)
-		require.Equal(t, len(w.b), uvarintSize(v), v)
+		require.Equal(t, len(w.b), UvarintSize(uint64(v)), v)
 		r := reader{b: w.b}
 		require.Equal(t, v, r.uvarint())
 		require.NoError(t, r.err)

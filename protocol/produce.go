@@ -115,7 +115,7 @@ func ProduceTopicSize(version int16, topics int, name string) int {
 	if version >= 13 {
 		return size + len(UUID{})
 	}
-	return size + uvarintSize(uint32(len(name))+1) + len(name)
+	return size + UvarintSize(uint64(len(name))+1) + len(name)
 }
 
 // ProducePartitionSize returns by how much a partition with a batch makes a request longer whose topic has so many partitions.
@@ -123,11 +123,11 @@ func ProducePartitionSize(version int16, partitions, batch int) int {
 	if !Produce.flexible(version) {
 		return 4 + 4 + batch
 	}
-	return countGrowth(partitions) + 4 + uvarintSize(uint32(batch)+1) + batch + 1
+	return countGrowth(partitions) + 4 + UvarintSize(uint64(batch)+1) + batch + 1
 }
 
 // countGrowth returns by how much one element more makes the length of an array longer in flexible versions.
-func countGrowth(n int) int { return uvarintSize(uint32(n)+2) - uvarintSize(uint32(n)+1) }
+func countGrowth(n int) int { return UvarintSize(uint64(n)+2) - UvarintSize(uint64(n)+1) }
 
 // write writes the body.
 func (m *ProduceRequest) write(w *writer, version int16) {
@@ -190,7 +190,7 @@ type sizer struct {
 // length adds the length of n bytes or elements whose inflexible length takes size bytes.
 func (s *sizer) length(n, size int) {
 	if s.flexible {
-		size = uvarintSize(uint32(n) + 1)
+		size = UvarintSize(uint64(n) + 1)
 	}
 	s.fixed += size
 }

@@ -63,8 +63,21 @@ func (w *writer) bool(v bool) {
 
 func (w *writer) uvarint(v uint32) { w.b = binary.AppendUvarint(w.b, uint64(v)) }
 
-// uvarintSize returns how many bytes an unsigned varint takes.
-func uvarintSize(v uint32) int { return (bits.Len32(v|1) + 6) / 7 }
+// UvarintSize returns how many bytes an unsigned varint takes: one for every seven bits begun.
+func UvarintSize(u uint64) int {
+	if u < 1<<7 {
+		return 1
+	}
+	if u < 1<<14 {
+		return 2
+	}
+	return uvarintSizeAny(u)
+}
+
+// uvarintSizeAny uses 9/64 for 1/7, which is exact for 1 to 64 bits. It stays a call so that UvarintSize can be inlined.
+//
+//go:noinline
+func uvarintSizeAny(u uint64) int { return (bits.Len64(u|1)*9 + 64) >> 6 }
 
 func (w *writer) string(s string) {
 	if len(s) > maxString {

@@ -1,28 +1,32 @@
 package record
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/gosamsa/samsa/protocol"
+)
 
 // RecordSize returns the exact number of bytes that [AppendRecord] appends for the same arguments.
 //
 //nolint:revive // its counterpart is AppendRecord: the two names belong together
 func RecordSize(offsetDelta int32, timestampDelta int64, key, value []byte, headers []Header) int {
 	// The same sum as bodySize. It stands here once more because a call would cost a fifth: whoever appends asks before.
-	n := 2 + uvarintSize(zigzag(timestampDelta)) + uvarintSize(zigzag(int64(offsetDelta)))
-	n += uvarintSize(uint64(len(key))<<1) + len(key)
-	n += uvarintSize(uint64(len(value))<<1) + len(value)
+	n := 2 + protocol.UvarintSize(zigzag(timestampDelta)) + protocol.UvarintSize(zigzag(int64(offsetDelta)))
+	n += protocol.UvarintSize(uint64(len(key))<<1) + len(key)
+	n += protocol.UvarintSize(uint64(len(value))<<1) + len(value)
 	if len(headers) != 0 {
 		n += headersSize(headers) - 1
 	}
-	return n + uvarintSize(uint64(n)<<1)
+	return n + protocol.UvarintSize(uint64(n)<<1)
 }
 
 // bodySize is the size of a record without the length in front of it.
 func bodySize(timestamp, offset uint64, key, value []byte, headers []Header) int {
 	// Attributes and header count take one byte each; the size of the latter, where it is more, is in headersSize.
-	n := 2 + uvarintSize(timestamp) + uvarintSize(offset)
+	n := 2 + protocol.UvarintSize(timestamp) + protocol.UvarintSize(offset)
 	// The length -1 of null takes one byte, as the length 0 does.
-	n += uvarintSize(uint64(len(key))<<1) + len(key)
-	n += uvarintSize(uint64(len(value))<<1) + len(value)
+	n += protocol.UvarintSize(uint64(len(key))<<1) + len(key)
+	n += protocol.UvarintSize(uint64(len(value))<<1) + len(value)
 	if len(headers) != 0 {
 		n += headersSize(headers) - 1
 	}
@@ -31,11 +35,11 @@ func bodySize(timestamp, offset uint64, key, value []byte, headers []Header) int
 
 // headersSize is the size of the headers with their count.
 func headersSize(headers []Header) int {
-	n := uvarintSize(uint64(len(headers)) << 1)
+	n := protocol.UvarintSize(uint64(len(headers)) << 1)
 	for i := range headers {
 		h := &headers[i]
-		n += uvarintSize(uint64(len(h.Key))<<1) + len(h.Key)
-		n += uvarintSize(uint64(len(h.Value))<<1) + len(h.Value)
+		n += protocol.UvarintSize(uint64(len(h.Key))<<1) + len(h.Key)
+		n += protocol.UvarintSize(uint64(len(h.Value))<<1) + len(h.Value)
 	}
 	return n
 }
@@ -108,7 +112,7 @@ func AppendRecord(dst []byte, offsetDelta int32, timestampDelta int64, key, valu
 func appendAny(dst []byte, timestamp, offset uint64, key, value []byte, headers []Header) []byte {
 	n := bodySize(timestamp, offset, key, value, headers)
 	length := uint64(n) << 1
-	n += uvarintSize(length)
+	n += protocol.UvarintSize(length)
 	at := len(dst)
 	dst = slices.Grow(dst, n)[:at+n]
 

@@ -3,6 +3,8 @@ package record
 import (
 	"fmt"
 	"slices"
+
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // minRecordSize is the size of the shortest record: length, attributes, two deltas, two nulls, no headers.
@@ -67,9 +69,9 @@ func nextRaw(b []byte) (RawRecord, []byte, error) {
 // records that only move towards the front, with deltas that do not grow, can be rewritten in place.
 func AppendRaw(dst []byte, offsetDelta int32, timestampDelta int64, body []byte) []byte {
 	timestamp, offset := zigzag(timestampDelta), zigzag(int64(offsetDelta))
-	n := 1 + uvarintSize(timestamp) + uvarintSize(offset) + len(body)
+	n := 1 + protocol.UvarintSize(timestamp) + protocol.UvarintSize(offset) + len(body)
 	length := uint64(n) << 1
-	n += uvarintSize(length)
+	n += protocol.UvarintSize(length)
 	at := len(dst)
 	dst = slices.Grow(dst, n)[:at+n]
 

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"math/bits"
 )
 
 // zigzag puts the sign into the lowest bit, so that numbers near zero are short whatever their sign. The 64-bit form serves
@@ -13,22 +12,6 @@ func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
 
 // unzigzag is the way back.
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
-
-// uvarintSize returns how many bytes putUvarint writes: one for every seven bits begun.
-func uvarintSize(u uint64) int {
-	if u < 1<<7 {
-		return 1
-	}
-	if u < 1<<14 {
-		return 2
-	}
-	return uvarintSizeAny(u)
-}
-
-// uvarintSizeAny uses 9/64 for 1/7, which is exact for 1 to 64 bits. It stays a call so that uvarintSize can be inlined.
-//
-//go:noinline
-func uvarintSizeAny(u uint64) int { return (bits.Len64(u|1)*9 + 64) >> 6 }
 
 // putUvarint writes u at b[i] and returns where it ends.
 func putUvarint(b []byte, i int, u uint64) int {

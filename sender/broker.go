@@ -133,7 +133,7 @@ func (b *broker) forget(conn *transport.Conn) {
 	if !idle {
 		b.breaks++
 		b.brokeWith = conn.Err()
-		until := b.connected.Add(jittered(b.s.cfg.ReconnectBackoff, b.s.cfg.ReconnectBackoffMax, b.breaks))
+		until := b.connected.Add(b.s.cfg.reconnect().Delay(b.breaks))
 		if until.After(b.notUntil) {
 			b.notUntil = until
 		}
@@ -227,7 +227,7 @@ func (b *broker) connect() *transport.Conn {
 		return nil
 	}
 	options := *b.s.cfg.Transport
-	options.SetupTimeout = jittered(options.SetupTimeout, b.s.cfg.SetupTimeoutMax, failures+1)
+	options.SetupTimeout = transport.Backoff{Initial: options.SetupTimeout, Max: b.s.cfg.SetupTimeoutMax}.Delay(failures + 1)
 	slow := time.AfterFunc(slowConnection, func() {
 		b.s.cfg.Logger.Warn("a connection takes long", "broker", b.id, "address", info.Address(), "after", slowConnection)
 	})
@@ -271,9 +271,8 @@ func (b *broker) produceVersion(conn *transport.Conn) (int16, error) {
 	if err != nil {
 		return 0, unsupported{fmt.Errorf("%w; Kafka 0.11 or newer is needed", err)}
 	}
-	const zstdFrom = 7
 	codec := b.s.cfg.Accumulator.Compressor
-	if version < zstdFrom && codec != nil && codec.Codec() == compress.Zstd {
+	if !protocol.ProduceTakesZstd(version) && codec != nil && codec.Codec() == compress.Zstd {
 		return 0, unsupported{fmt.Errorf("broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())}
 	}
 	return version, nil
@@ -295,7 +294,7 @@ func (b *broker) dialFailed(err error) {
 	b.mu.Lock()
 	b.failures++
 	b.lastErr = err
-	b.notUntil = time.Now().Add(jittered(b.s.cfg.ReconnectBackoff, b.s.cfg.ReconnectBackoffMax, b.failures))
+	b.notUntil = time.Now().Add(b.s.cfg.reconnect().Delay(b.failures))
 	b.mu.Unlock()
 	b.s.cfg.Logger.Warn("cannot connect", "broker", b.id, "error", b.unreachable(err))
 	b.s.cfg.Cluster.Refresh()

@@ -146,7 +146,7 @@ func (d *identities) ask() {
 		d.mu.Lock()
 		failed := d.failed
 		d.mu.Unlock()
-		if failed > 0 && !d.s.sleep(jittered(d.s.cfg.RetryBackoff, d.s.cfg.RetryBackoffMax, failed)) {
+		if failed > 0 && !d.s.sleep(d.s.cfg.retry().Delay(failed)) {
 			d.finish(identity{}, 0, record.ErrClosed)
 			return
 		}

@@ -76,7 +76,7 @@ func (r *request) isFor(at int, t *protocol.ProduceTopicResponse, index int32) b
 
 // isOf reports whether a batch is for a topic of the response.
 func (r *request) isOf(at int, t *protocol.ProduceTopicResponse) bool {
-	if r.call.Version >= namesTopicsByID {
+	if protocol.ProduceNamesTopicsByID(r.call.Version) {
 		return r.attempts[at].topicID == t.ID
 	}
 	return r.attempts[at].part.acc.Topic() == t.Name
@@ -155,7 +155,7 @@ func (h *places) home(r *request, t *protocol.ProduceTopicResponse, index int32)
 
 // topic hashes what names a topic in the response.
 func (h *places) topic(r *request, t *protocol.ProduceTopicResponse) uint64 {
-	if r.call.Version >= namesTopicsByID {
+	if protocol.ProduceNamesTopicsByID(r.call.Version) {
 		if h.hash == 0 || h.id != t.ID {
 			h.id, h.hash = t.ID, maphash.Bytes(h.seed, t.ID[:])|1
 		}

@@ -152,9 +152,9 @@ func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space
 	if !cluster.SameCluster(p.cluster, r.cluster) {
 		return attempt{}, p.awaitsConnectionLocked()
 	}
-	byName := r.version < namesTopicsByID || p.topicID.IsZero()
+	byName := !protocol.ProduceNamesTopicsByID(r.version) || p.topicID.IsZero()
 	switch {
-	case r.version >= namesTopicsByID && byName && len(r.attempts) > 0: // a request names all of its topics in the same way
+	case protocol.ProduceNamesTopicsByID(r.version) && byName && len(r.attempts) > 0: // a request names all of its topics in the same way
 		return attempt{}, true
 	case at >= 0 && r.body.Topics[at].ID != p.topicID: // a topic that is being recreated has two ids for a moment
 		return attempt{}, true
@@ -248,7 +248,7 @@ func (p *partition) assignSequenceLocked(c *outBatch) {
 // follow takes the partition's leader from a snapshot.
 func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	topic := snapshot.Topic(p.acc.Topic())
-	leader, epoch := accumulator.NoLeader, int32(-1)
+	leader, epoch := protocol.NoLeader, int32(-1)
 	var id protocol.UUID
 	if topic != nil {
 		id = topic.ID
@@ -257,10 +257,10 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 		}
 	}
 	if _, known := snapshot.Brokers[leader]; !known {
-		leader = accumulator.NoLeader
+		leader = protocol.NoLeader
 	}
 	var b *broker
-	if leader != accumulator.NoLeader {
+	if leader != protocol.NoLeader {
 		b = p.s.acquireBroker(leader)
 	}
 	p.mu.Lock()

@@ -35,9 +35,6 @@ type request struct {
 	room     int  // while it is free: how many batches it has memory for
 }
 
-// namesTopicsByID is the first version of Produce in which topics go by their ids.
-const namesTopicsByID = 13
-
 // fill makes a request of the partitions that are ready: one batch of each, up to max.request.size as framed. If bound is not 0, the request
 // has at most that many bytes too. fill returns nil when no partition had anything to send after all, or nothing that small.
 func (b *broker) fill(conn *transport.Conn, bound int) *request {
@@ -72,7 +69,7 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 			continue
 		}
 		if t.topicID.IsZero() {
-			r.version = min(r.version, namesTopicsByID-1) // as the first one's id is not known, all go by their names
+			r.version = min(r.version, protocol.ProduceByTopicID-1) // as the first one's id is not known, all go by their names
 			size.version = r.version
 		}
 		size.add(name, partitions, len(t.batch.Bytes()))

@@ -72,7 +72,7 @@ func (r *request) answered(now time.Time) {
 			r.b.s.cfg.Cluster.RefreshTopic(one.part.acc.Topic())
 		}
 		a := toAnswer(part)
-		a.byID = r.call.Version >= namesTopicsByID && !one.topicID.IsZero()
+		a.byID = protocol.ProduceNamesTopicsByID(r.call.Version) && !one.topicID.IsZero()
 		one.part.answered(one, a, now)
 	}
 	r.unanswered(now)
@@ -163,7 +163,7 @@ func (r *request) hint() {
 
 // idOf returns the topic id by which the request named a batch's topic; zero where it used the topic's name.
 func (r *request) idOf(one attempt) (id protocol.UUID) {
-	if r.call.Version >= namesTopicsByID {
+	if protocol.ProduceNamesTopicsByID(r.call.Version) {
 		id = one.topicID
 	}
 	return id

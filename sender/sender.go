@@ -89,7 +89,7 @@ func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 	p := &partition{s: s, acc: acc}
 	p.delivery.cfg = &deliveryConfig{
 		topic: acc.Topic(), partition: acc.Index(), acks: s.cfg.Acks, idempotent: s.cfg.Idempotent,
-		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.backoff,
+		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.cfg.retry().Delay,
 	}
 	p.delivery.leader = -1
 	p.trace = s.traceLane(p.delivery.cfg)
@@ -105,13 +105,14 @@ func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 	return p
 }
 
-// backoff returns the wait before another try: retry.backoff.ms doubled with each, up to retry.backoff.max.ms, ±20 %.
-func (s *Sender) backoff(try int) time.Duration {
-	return jittered(s.cfg.RetryBackoff, s.cfg.RetryBackoffMax, try)
+// retry is the backoff between the attempts of a batch.
+func (c *Config) retry() transport.Backoff {
+	return transport.Backoff{Initial: c.RetryBackoff, Max: c.RetryBackoffMax}
 }
 
-func jittered(base, most time.Duration, try int) time.Duration {
-	return transport.Backoff{Initial: base, Max: most}.Delay(try)
+// reconnect is the backoff between connections.
+func (c *Config) reconnect() transport.Backoff {
+	return transport.Backoff{Initial: c.ReconnectBackoff, Max: c.ReconnectBackoffMax}
 }
 
 // clusterChanged lets the affected partitions follow a change of the metadata.

@@ -1,5 +1,7 @@
 package cluster
 
+import "github.com/gosamsa/samsa/protocol"
+
 // Change is the difference between a snapshot and the one before it. Its size follows the affected topics and partitions.
 type Change struct {
 	// Snapshot is the state after the change.
@@ -61,11 +63,11 @@ func (t *Topic) withoutLeaders(isBroker func(int32) bool) (*Topic, TopicChange) 
 	var changed []Partition
 	var leaders []int32
 	for i, p := range t.Partitions() {
-		if p.Leader == NoLeader || isBroker(p.Leader) {
+		if p.Leader == protocol.NoLeader || isBroker(p.Leader) {
 			continue
 		}
 		without := *p
-		without.Leader = NoLeader
+		without.Leader = protocol.NoLeader
 		changed = append(changed, without)
 		difference.Partitions = append(difference.Partitions, int32(i))
 	}
@@ -81,5 +83,5 @@ func (t *Topic) withoutLeaders(isBroker func(int32) bool) (*Topic, TopicChange) 
 
 // hasLeader reports whether the partition exists and has a leader.
 func (t *Topic) hasLeader(index int32) bool {
-	return int(index) < t.Len() && t.Partition(int(index)).Leader != NoLeader
+	return int(index) < t.Len() && t.Partition(int(index)).Leader != protocol.NoLeader
 }

@@ -158,7 +158,7 @@ func TestARefreshOfATopicThatNobodyAnsweredIsRepeated(t *testing.T) {
 
 func TestALeaderIsAwaitedUntilItIsThereOrNobodyAsksAnyMore(t *testing.T) {
 	w := newWorld()
-	w.topics(topicOf("a", 1, 0, 1, NoLeader), topicOf("b", 2, 0, 2))
+	w.topics(topicOf("a", 1, 0, 1, protocol.NoLeader), topicOf("b", 2, 0, 2))
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
 		known(t, c, "b")
@@ -179,7 +179,7 @@ func TestALeaderIsAwaitedUntilItIsThereOrNobodyAsksAnyMore(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Empty(t, w.requests(), "it is there")
 
-		w.topics(topicOf("a", 1, 2, 1, NoLeader), topicOf("b", 2, 0, 2))
+		w.topics(topicOf("a", 1, 2, 1, protocol.NoLeader), topicOf("b", 2, 0, 2))
 		c.AwaitLeader("a", 1)
 		time.Sleep(40 * time.Second) // request.timeout.ms is 30 s
 		w.requests()
@@ -190,7 +190,7 @@ func TestALeaderIsAwaitedUntilItIsThereOrNobodyAsksAnyMore(t *testing.T) {
 
 func TestTheWaitForALeaderEndsThoughAnotherPartitionHasNone(t *testing.T) {
 	w := newWorld()
-	w.topics(topicOf("a", 1, 0, 1, NoLeader))
+	w.topics(topicOf("a", 1, 0, 1, protocol.NoLeader))
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "a")
 		w.requests()

@@ -174,7 +174,7 @@ func (c *Client) await(name string) (*Topic, *entry, <-chan struct{}, error) {
 		t.Touch(now)
 		return t, nil, nil, nil
 	}
-	if !legal(name) {
+	if protocol.TopicNameProblem(name) != "" {
 		return nil, nil, nil, &TopicError{Topic: name, Err: errIllegalName}
 	}
 	c.mu.Lock()
@@ -229,7 +229,7 @@ func (c *Client) TryTopic(name string) (*Topic, error) {
 	switch {
 	case c.ctx.Err() != nil:
 		return nil, &TopicError{Topic: name, Err: ErrClosed}
-	case !legal(name):
+	case protocol.TopicNameProblem(name) != "":
 		return nil, &TopicError{Topic: name, Err: errIllegalName}
 	}
 	c.mu.Lock()
@@ -299,7 +299,7 @@ func (c *Client) refreshTopic(name string) {
 // up request.timeout.ms after the last call.
 func (c *Client) AwaitLeader(topic string, partition int32) {
 	now := time.Now()
-	if c.ctx.Err() != nil || !legal(topic) {
+	if c.ctx.Err() != nil || protocol.TopicNameProblem(topic) != "" {
 		return
 	}
 	c.mu.Lock()

@@ -137,17 +137,17 @@ func TestEachCodeOfAPartition(t *testing.T) {
 		case code == protocol.ReplicaNotAvailable:
 			require.Equal(t, Partition{Index: 1, Leader: 3, LeaderEpoch: 9, ErrorCode: code}, p)
 		case slices.Contains(mustBeNoLeader, code):
-			require.Equal(t, Partition{Index: 1, Leader: NoLeader, LeaderEpoch: 9, ErrorCode: code}, p)
+			require.Equal(t, Partition{Index: 1, Leader: protocol.NoLeader, LeaderEpoch: 9, ErrorCode: code}, p)
 		default:
 			require.Equal(t, Partition{Index: 1, Leader: 2, LeaderEpoch: 5, ErrorCode: code}, p)
 			require.True(t, m.unsure["a"])
 			// What is not known, or has left the cluster, cannot be kept.
 			fresh := *step(&Snapshot{}, told).Snapshot.Topic("a").Partition(1)
-			require.Equal(t, Partition{Index: 1, Leader: NoLeader, LeaderEpoch: -1, ErrorCode: code}, fresh)
+			require.Equal(t, Partition{Index: 1, Leader: protocol.NoLeader, LeaderEpoch: -1, ErrorCode: code}, fresh)
 			resp := answerOf(told)
 			resp.Brokers = slices.Delete(resp.Brokers, 1, 2)
 			left := merge(first, resp, 13, []string{"a"}, nil).Snapshot.Topic("a").Partition(1)
-			require.Equal(t, NoLeader, left.Leader)
+			require.Equal(t, protocol.NoLeader, left.Leader)
 		}
 		require.EqualValues(t, 1, m.Snapshot.Topic("a").Partition(0).Leader)
 

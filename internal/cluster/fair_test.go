@@ -83,7 +83,7 @@ func TestAStreamOfFirstUsesDoesNotDelayOtherRequests(t *testing.T) {
 		"Rebootstrap":  func(c *Client) { c.Rebootstrap() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			orders := topicOf("orders", 1, 0, 1, NoLeader)
+			orders := topicOf("orders", 1, 0, 1, protocol.NoLeader)
 			w := busyWorld(&orders)
 			runBusy(t, w, nil, func(t *testing.T, c *Client) {
 				known(t, c, "orders")
@@ -142,7 +142,7 @@ func TestAStreamOfFirstUsesDoesNotKeepIdleTopics(t *testing.T) {
 
 // The leader of a partition appears after a while: each request for it takes its turn.
 func TestAStreamOfFirstUsesDoesNotDelayTheWaitForALeader(t *testing.T) {
-	orders := topicOf("orders", 1, 0, NoLeader)
+	orders := topicOf("orders", 1, 0, protocol.NoLeader)
 	w := busyWorld(&orders)
 	runBusy(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "orders")

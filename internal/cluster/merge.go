@@ -207,10 +207,10 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 	table := make([]Partition, count)
 	seen := make([]bool, count)
 	for i := range table {
-		table[i] = Partition{Index: int32(i), Leader: NoLeader, LeaderEpoch: -1, ErrorCode: protocol.LeaderNotAvailable}
+		table[i] = Partition{Index: int32(i), Leader: protocol.NoLeader, LeaderEpoch: -1, ErrorCode: protocol.LeaderNotAvailable}
 		if before != nil && !t.ID.IsZero() && i < before.Len() {
 			if table[i] = *before.Partition(i); !m.hasBroker(table[i].Leader) {
-				table[i].Leader = NoLeader
+				table[i].Leader = protocol.NoLeader
 			}
 		}
 	}
@@ -264,19 +264,19 @@ func (m *merger) partition(topic string, told *protocol.MetadataPartition, befor
 		}
 	}
 	if reaction == noLeader || !m.hasBroker(p.Leader) {
-		p.Leader = NoLeader
+		p.Leader = protocol.NoLeader
 	}
 	return p
 }
 
 // kept returns the partition as it is known, with the error code of the response.
 func (m *merger) kept(told *protocol.MetadataPartition, before *Topic) Partition {
-	p := Partition{Index: told.Index, Leader: NoLeader, LeaderEpoch: -1}
+	p := Partition{Index: told.Index, Leader: protocol.NoLeader, LeaderEpoch: -1}
 	if before != nil && int(told.Index) < before.Len() {
 		p = *before.Partition(int(told.Index))
 	}
 	if !m.hasBroker(p.Leader) {
-		p.Leader = NoLeader
+		p.Leader = protocol.NoLeader
 	}
 	p.ErrorCode = told.ErrorCode
 	return p

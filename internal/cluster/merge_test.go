@@ -101,9 +101,9 @@ func TestAnAnswerWithoutEpochDoesNotMakeTheNextOlderOneTrue(t *testing.T) {
 	gone := topicOf("a", 1, -1, -1)
 	gone.Partitions[0].ErrorCode = protocol.LeaderNotAvailable
 	s = step(s, gone).Snapshot
-	require.Equal(t, []int32{NoLeader}, leaders(s))
+	require.Equal(t, []int32{protocol.NoLeader}, leaders(s))
 	s = step(s, topicOf("a", 1, 4, 2)).Snapshot
-	require.Equal(t, []int32{NoLeader}, leaders(s))
+	require.Equal(t, []int32{protocol.NoLeader}, leaders(s))
 	s = step(s, topicOf("a", 1, 6, 2)).Snapshot
 	require.Equal(t, []int32{2}, leaders(s))
 }
@@ -140,7 +140,7 @@ func TestATopicWithAnIDDoesNotShrink(t *testing.T) {
 
 func TestALeaderThatIsNoBrokerIsNone(t *testing.T) {
 	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 99, -5)).Snapshot
-	require.Equal(t, []int32{1, NoLeader, NoLeader}, leaders(s))
+	require.Equal(t, []int32{1, protocol.NoLeader, protocol.NoLeader}, leaders(s))
 	_, ok := s.Leader("a", 1)
 	require.False(t, ok)
 
@@ -148,9 +148,9 @@ func TestALeaderThatIsNoBrokerIsNone(t *testing.T) {
 	resp := answerOf(topicOf("b", 2, 0, 2))
 	resp.Brokers = resp.Brokers[1:]
 	m := merge(s, resp, 13, []string{"b"}, nil)
-	require.Equal(t, []int32{NoLeader, NoLeader, NoLeader}, leaders(m.Snapshot))
+	require.Equal(t, []int32{protocol.NoLeader, protocol.NoLeader, protocol.NoLeader}, leaders(m.Snapshot))
 	require.EqualValues(t, 0, m.Snapshot.Topic("a").Partition(0).LeaderEpoch)
-	require.Equal(t, []int32{1, NoLeader, NoLeader}, leaders(s))
+	require.Equal(t, []int32{1, protocol.NoLeader, protocol.NoLeader}, leaders(s))
 }
 
 func TestPartitionErrorsTakeTheLeaderAwayUnlessTheLeaderIsFine(t *testing.T) {
@@ -159,7 +159,7 @@ func TestPartitionErrorsTakeTheLeaderAwayUnlessTheLeaderIsFine(t *testing.T) {
 	topic.Partitions[1].ErrorCode = protocol.ReplicaNotAvailable
 	topic.Partitions[2].ErrorCode = protocol.ErrorCode(-77)
 	s := step(&Snapshot{}, topic).Snapshot
-	require.Equal(t, []int32{NoLeader, 2, NoLeader}, leaders(s))
+	require.Equal(t, []int32{protocol.NoLeader, 2, protocol.NoLeader}, leaders(s))
 	require.Equal(t, protocol.LeaderNotAvailable, s.Topic("a").Partition(0).ErrorCode)
 }
 
@@ -176,7 +176,7 @@ func TestStrangePartitionsAreSortedOut(t *testing.T) {
 		want    []int32
 	}{
 		"in another order":     {[]int32{2, 0, 1}, []int32{2, 3, 1}},
-		"a hole":               {[]int32{0, 2}, []int32{1, NoLeader, 2}},
+		"a hole":               {[]int32{0, 2}, []int32{1, protocol.NoLeader, 2}},
 		"negative":             {[]int32{-1, -1 << 31, 0}, []int32{3}},
 		"twice, the newer one": {[]int32{0, 0, 0}, []int32{2}},
 		"absurdly high":        {[]int32{0, 1<<31 - 1, 1_000_000}, []int32{1}},
@@ -242,7 +242,7 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 		}).Brokers, "endpoints that lead nothing are left out")
 
 	// An answer from before the hint does not undo it; but a broker that it does not list cannot be connected to.
-	require.Equal(t, []int32{2, NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot))
+	require.Equal(t, []int32{2, protocol.NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot))
 }
 
 // TestAHintForATopicThatWasMadeAgainIsIgnored: the epochs of the old one say nothing about the new one.
@@ -385,7 +385,7 @@ func holdsTogether(t *testing.T, s *Snapshot, limit int) {
 			if int(p.Index) != i {
 				t.Fatalf("partition %d at %d", p.Index, i)
 			}
-			if _, there := s.Brokers[p.Leader]; !there && p.Leader != NoLeader {
+			if _, there := s.Brokers[p.Leader]; !there && p.Leader != protocol.NoLeader {
 				t.Fatalf("leader %d is no broker", p.Leader)
 			}
 		}

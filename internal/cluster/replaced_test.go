@@ -47,7 +47,7 @@ func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
 			require.True(t, m.replaced && m.changed)
 			require.Equal(t, "another cluster", m.Snapshot.ClusterID)
 			require.Equal(t, map[int32]Broker{2: {ID: 2, Host: "x", Port: 9}}, m.Snapshot.Brokers)
-			require.Equal(t, []int32{2, NoLeader}, leaders(m.Snapshot))
+			require.Equal(t, []int32{2, protocol.NoLeader}, leaders(m.Snapshot))
 			require.Equal(t, protocol.UUID{id}, m.Snapshot.Topic("a").ID)
 			require.Zero(t, m.Snapshot.Topic("a").Partition(0).LeaderEpoch)
 			require.Nil(t, m.Snapshot.Topic("b"), "which the request did not name")
@@ -65,7 +65,7 @@ func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
 		topic := topicOf("a", 1, 0, 2)
 		topic.Partitions[0].ErrorCode = protocol.UnknownServerError
 		m := merge(former, other(topic), 13, []string{"a"}, nil)
-		require.Equal(t, []int32{NoLeader}, leaders(m.Snapshot))
+		require.Equal(t, []int32{protocol.NoLeader}, leaders(m.Snapshot))
 	})
 	t.Run("a response without an id proves nothing", func(t *testing.T) {
 		for _, id := range []*string{nil, new(string)} {

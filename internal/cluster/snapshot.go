@@ -16,9 +16,6 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// NoLeader stands for a leader that does not exist or is not known.
-const NoLeader int32 = -1
-
 // Broker is one broker of the cluster.
 type Broker struct {
 	ID   int32
@@ -58,7 +55,7 @@ func (b Broker) valid() bool {
 // Partition is one partition of a topic, and who leads it.
 type Partition struct {
 	Index int32
-	// Leader is a broker's id, or NoLeader.
+	// Leader is a broker's id, or protocol.NoLeader.
 	Leader int32
 	// LeaderEpoch grows with each leader; -1 where brokers do not tell it.
 	LeaderEpoch int32
@@ -103,7 +100,7 @@ func (t *Topic) count(partitions []Partition) {
 	leaders := slices.Clone(t.leaders)
 	for i := range partitions {
 		leader := partitions[i].Leader
-		if leader == NoLeader {
+		if leader == protocol.NoLeader {
 			t.leaderless++
 		} else if _, known := slices.BinarySearch(t.leaders, leader); !known {
 			leaders = append(leaders, leader)
@@ -153,7 +150,7 @@ func (t *Topic) with(changed ...Partition) *Topic {
 	}
 	for i := range changed {
 		p := &changed[i]
-		if next.partitions.At(int(p.Index)).Leader == NoLeader {
+		if next.partitions.At(int(p.Index)).Leader == protocol.NoLeader {
 			next.leaderless--
 		}
 		next.partitions = next.partitions.With(int(p.Index), *p)

@@ -267,8 +267,5 @@ func (t *topics) forget(name string, now time.Time, bound time.Duration) bool {
 	return true
 }
 
-// legal reports whether a request can name the topic. What else makes a name illegal is for the brokers to say.
-func legal(name string) bool { return name != "" && len(name) <= 249 }
-
 // errIllegalName is what brokers say of such names; asking them would fail the other topics of the request too.
 var errIllegalName = &protocol.Error{Code: protocol.InvalidTopicException}
