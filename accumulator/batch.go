@@ -88,7 +88,7 @@ func (p *Partition) bufferOverLimit(capacity int) *[]byte {
 	return p.acc.buffers.get(capacity)
 }
 
-// giveBack returns a buffer to the pool and its bytes to buffer.memory. It is called under no lock.
+// giveBack returns a buffer to the pool and its bytes to buffer.memory. It is called under no lock of this package.
 func (p *Partition) giveBack(box *[]byte) {
 	size := int64(cap(*box))
 	p.acc.buffers.put(box)
@@ -102,7 +102,7 @@ func (b *Batch) use(box *[]byte, buf []byte) {
 	b.part.giveBack(old)
 }
 
-// seal leaves out the canceled records and writes the batch's header. It runs once, outside every lock: the batch has left
+// seal leaves out the canceled records and writes the batch's header. It runs once, under no lock of this package: the batch has left
 // its queue.
 func (b *Batch) seal() {
 	b.Count = b.appended

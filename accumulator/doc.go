@@ -1,4 +1,6 @@
-// Package accumulator holds records between Send and the wire: a queue of batches for each partition, bounded by
+// Package accumulator serves package producer and promises nothing to others: its API changes without notice.
+//
+// It holds records between Send and the wire: a queue of batches for each partition, bounded by
 // buffer.memory.
 //
 // A record is encoded into its partition's open batch while the sender's goroutine holds that partition's lock, and for no
@@ -12,15 +14,15 @@
 // Append never blocks; where there is no room it says how much must be reserved first, and
 // [Partition.Reserve] waits for that in its broker's queue.
 //
-// The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Owner]) is told when there
+// The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Drainer]) is told when there
 // is something to take:
 //
 //	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20, Linger: 5 * time.Millisecond})
 //	p := acc.Topic("events").Partition(0)
-//	var a accumulator.Appended
+//	var a accumulator.AppendResult
 //	p.Append(&rec, accumulator.Callback{}, nil, &a) // a.Result and a.Index are what a future holds
 //	for b := p.Take(); b != nil; b = p.Take() {
-//		// … write b.Wire() …
+//		// … write b.Bytes() …
 //		p.Settle(b, accumulator.Outcome{BaseOffset: 42, LogAppendTime: -1})
 //	}
 package accumulator

@@ -84,7 +84,7 @@ func (m *memory) leave(h *holder) bool {
 	return true
 }
 
-// serve grants what the waiting Sends may have. It is called under no lock.
+// serve grants what the waiting Sends may have. It is called under no lock of this package.
 func (m *memory) serve() {
 	m.mu.Lock()
 	woken := m.grantLocked()

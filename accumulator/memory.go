@@ -317,7 +317,7 @@ func (m *memory) keepLocked(h *holder, n int64) {
 	h.account.kept += n
 }
 
-// release gives n bytes of h back and serves those who wait. It is called under no lock.
+// release gives n bytes of h back and serves those who wait. It is called under no lock of this package.
 func (m *memory) release(h *holder, n int64) { wake(m.drop(h, n, false)) }
 
 // grantLocked serves the waiters as far as the memory goes: the accounts in turn, each from its oldest waiter on. It looks at each account

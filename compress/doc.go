@@ -15,7 +15,7 @@
 //	codec   level          means                                             memory
 //	gzip    -1 (default)   as 5, which comes out near zlib's 6               1.1 MiB
 //	        1 to 9         the library's levels, near zlib's                 0.8 to 1.4 MiB
-//	snappy  none           blocks of 32 KiB in xerial's framing              40 KiB
+//	snappy  none           blocks of 256 KiB in xerial's framing              40 KiB
 //	lz4     9 (default)    the fast compressor, as in Kafka                  0.1 MiB
 //	        others         high compression, 2^(level-1) tries a position    0.3 MiB
 //	zstd    below 3        fastest, near zstd's 1                            0.3 to 0.9 MiB
