@@ -18,7 +18,7 @@ import (
 
 // TestScenarios runs the delivery core through the stories in testdata/core. A story is text that a person can read: what
 // happens to one partition, and what the core decides. `go test ./sender -run Scenarios -rewrite` writes the decisions anew;
-// read the difference before you commit it.
+// read the difference before you commit it. The comments in run show each command.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/core", func(t *testing.T, path string) {
 		s := newStory()
@@ -61,42 +61,57 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 		}
 	}()
 	switch d.Cmd {
+	// config retries=3 max-in-flight=2 delivery-timeout-ms=5000 plain: before the first batch. plain is without idempotence.
 	case "config":
 		return s.config(t, d)
+	// seal a b count=5: two batches of five records are ready to be sent. Without count they have ten.
 	case "seal":
 		return s.seal(t, d)
+	// send by-id: everything that may be sent goes into requests. With by-id the requests name the topic by its id.
 	case "send":
 		return s.send(d.HasArg("by-id"))
+	// answer a NOT_ENOUGH_REPLICAS, answer a NONE offset=7 by-id, answer a INVALID_RECORD blamed=(1,3): the broker's response for a batch.
 	case "answer":
 		return s.answer(t, d)
+	// disconnect a unsent: the connection broke before the response. With unsent, no byte of the request was written.
 	case "disconnect":
 		p := s.names[d.CmdArgs[0].Key]
 		return s.done(s.delivery.disconnected(p, !d.HasArg("unsent"), fmt.Errorf("connection reset"), s.now))
+	// unsendable a: no request can carry the batch.
 	case "unsendable":
 		return s.done(s.delivery.unsendable(s.names[d.CmdArgs[0].Key], fmt.Errorf("record is too large")))
+	// tick 250ms: time passes.
 	case "tick":
 		after, err := time.ParseDuration(d.CmdArgs[0].Key)
 		require.NoError(t, err)
 		s.now = s.now.Add(after)
 		return s.done(s.delivery.tick(s.now))
+	// leader epoch=2: the metadata reports a leader with this epoch.
 	case "leader":
 		return s.done(s.delivery.leaderMoved(int32(integer(t, d, "epoch", 0)), s.now))
-	case "made-again":
-		return s.done(s.delivery.recreated(integer(t, d, "life", s.delivery.incarnations+1)))
+	// recreated incarnation=1: the topic was deleted and recreated. With an earlier incarnation, that topic is back.
+	case "recreated":
+		return s.done(s.delivery.recreated(integer(t, d, "incarnation", s.delivery.incarnations+1)))
+	// cluster x: the metadata reports the id of the cluster.
 	case "cluster":
 		s.cluster = d.CmdArgs[0].Key
 		return s.done(s.delivery.clusterIs(s.cluster))
+	// sequence next=2147483640: the next batch gets this sequence.
 	case "sequence":
 		s.delivery.next = int32(integer(t, d, "next", 0))
 		return s.done(nil)
+	// epoch now=3: another partition moved the producer to this epoch.
 	case "epoch":
 		s.current.epoch = int16(integer(t, d, "now", 0))
 		return s.done(nil)
+	// id now=9: another partition got this producer id.
 	case "id":
 		s.current = identity{id: int64(integer(t, d, "now", 0)), valid: true, cluster: s.cluster}
 		return s.done(nil)
+	// abort: the producer closes.
 	case "abort":
 		return s.done(s.delivery.abort(fmt.Errorf("producer is closed")))
+	// replace a left=5 right=5: these batches, of so many records each, take the place of a split or rejected one.
 	case "replace":
 		return s.replace(d)
 	}
