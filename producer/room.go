@@ -49,7 +49,8 @@ func (w *roomWatch) end() {
 	}
 }
 
-// lookAtRoom warns if a Send has waited for long. It goes on until no Send waits.
+// lookAtRoom warns if a Send has waited for long, and ends the watch. The next Send that waits begins another one, so no timer runs for ever
+// beside a Send that nothing wakes.
 func (p *Producer) lookAtRoom() {
 	since, waits := p.acc.OldestWait()
 	if !waits {
@@ -59,10 +60,10 @@ func (p *Producer) lookAtRoom() {
 		}
 		return
 	}
-	rest := roomWait - time.Since(since)
-	if rest <= 0 {
-		p.cfg.Logger.Warn("the buffer is full: Send waits for room, at most for max.block.ms", "buffer.memory", p.cfg.BufferMemory, "reason", p.acc.WhyPending())
-		rest = roomWait
+	if rest := roomWait - time.Since(since); rest > 0 {
+		p.room.after(p, rest)
+		return
 	}
-	p.room.after(p, rest)
+	p.room.on.Store(false)
+	p.cfg.Logger.Warn("the buffer is full: Send waits for room, at most for max.block.ms", "buffer.memory", p.cfg.BufferMemory, "reason", p.acc.WhyPending())
 }
