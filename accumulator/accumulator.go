@@ -33,8 +33,8 @@ type Config struct {
 
 // Accumulator holds the records of one producer.
 //
-// Lock order: topicsMu; then Topic.mu, which is held while a partition is created or forgotten, so every lock of NewOwner and Forget comes after
-// it; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu and suspects.mu, which are leaves. No channel is touched under any
+// Lock order: topicsMu; then Topic.mu, which is held while a partition is created or forgotten, so every lock of NewDrainer and Forget comes after
+// it; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu, refusals.mu and pendingReports.mu, which are leaves. No channel is touched under any
 // of them: who is to be woken is collected there, and woken when they are free.
 type Accumulator struct {
 	cfg            Config
@@ -43,7 +43,7 @@ type Accumulator struct {
 	memory         *memory
 	listener       Listener
 	acknowledges   bool
-	inside         func() bool // tells whether the caller is a callback
+	inside         func() bool // reports whether the caller is a callback
 	refusals       refusals
 	periods        periods
 	unobserved     atomic.Int64

@@ -140,21 +140,21 @@ func (p *Partition) appendLocked(r *record.Record, callback Callback, grant *int
 	} else if i == 0 {
 		p.begunLocked(then)
 	}
-	if a.Complete || i == 0 || p.unreported >= p.acc.cfg.BatchSize/untoldPart {
+	if a.Complete || i == 0 || p.unreported >= p.acc.cfg.BatchSize/unreportedPart {
 		a.Bytes, p.unreported = p.unreported, 0
 		a.Contended, p.contention.much = p.contention.much, false
 	}
 }
 
-// untoldPart of a batch is what Appended.Bytes may be late.
-const untoldPart = 16
+// unreportedPart of a batch is what AppendResult.Bytes may be late.
+const unreportedPart = 16
 
 // surelyTakes tells that the open batch has room for a record, however its lengths are encoded. Where it says no, takesLocked knows.
 func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
 	return len(r.Headers) == 0 && len(b.buf)+len(r.Key)+len(r.Value)+record.MaxRecordOverhead <= min(limit, cap(b.buf))
 }
 
-// takesLocked tells whether the open batch takes a record. One that cannot, whatever comes free, is completed. Where the batch had to grow, and
+// takesLocked reports whether the open batch takes a record. One that cannot, whatever comes free, is completed. Where the batch had to grow, and
 // the caller has no grant, a tells what is missing.
 func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) bool {
 	b := p.open

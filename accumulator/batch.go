@@ -7,7 +7,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Batch is a batch that was sealed: its records are fixed, and it waits for an outcome. Its owner writes [Batch.Wire] as
+// Batch is a batch that was sealed: its records are fixed, and it waits for an outcome. Its owner writes [Batch.Bytes] as
 // often as it must, and ends it with [Partition.Settle], [Partition.Reject] or [Partition.Split].
 type Batch struct {
 	// Created is when the first record was appended; delivery.timeout.ms counts from here.
@@ -22,7 +22,7 @@ type Batch struct {
 	buf   []byte       // header and records, raw until Compress
 	box   *[]byte      // what buf came in from the pool; buffer.memory is charged with its capacity
 	raw   int          // bytes of the records before Compress
-	ahead atomic.Int64 // bytes that count as ahead of the network, see pace
+	ahead atomic.Int64 // bytes that count as ahead of the network, see unsentLimiter
 	holds atomic.Int32 // the outcome that is missing, and each write under way
 	ended atomic.Bool  // it has its outcome, or others stand in its place
 
@@ -50,10 +50,10 @@ func (b *Batch) Bytes() []byte { return b.buf }
 // MaxTimestamp returns the greatest timestamp of the batch's records, in milliseconds.
 func (b *Batch) MaxTimestamp() int64 { return b.maxTime }
 
-// Retain keeps the batch's buffer from being reused while a connection writes it; each Hold needs a Release.
+// Retain keeps the batch's buffer from being reused while a connection writes it; each Retain needs a Release.
 func (b *Batch) Retain() { b.holds.Add(1) }
 
-// Retained tells whether a connection writes the batch. Its bytes must not be changed then.
+// Retained reports whether a connection writes the batch. Its bytes must not be changed then.
 func (b *Batch) Retained() bool { return b.holds.Load() > 1 }
 
 // size returns how many bytes the batch and its buffer count; 0 after the buffer was given back.
@@ -64,7 +64,7 @@ func (b *Batch) size() int64 {
 	return int64(cap(*b.box)) + int64(b.extra)
 }
 
-// Release ends a Hold. The buffer goes back when the batch has its outcome and no connection holds it.
+// Release ends a Retain. The buffer goes back when the batch has its outcome and no connection holds it.
 func (b *Batch) Release() {
 	if b.holds.Add(-1) == 0 {
 		size := b.size()

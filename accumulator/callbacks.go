@@ -14,7 +14,7 @@ type Callback struct {
 	I   int
 }
 
-// SliceCallback is called for each record of a slice, with its index. A Hook points at it, so that the records of one call can be seen to
+// SliceCallback is called for each record of a slice, with its index. A Callback points at it, so that the records of one call can be seen to
 // share it.
 type SliceCallback func(int, record.RecordMetadata, error)
 
@@ -54,7 +54,7 @@ func (s *sliceRun) callback(record int32) Callback {
 	return Callback{All: s.fn, I: s.i + int(record-s.record)}
 }
 
-// takes tells whether the lists have room for the callback of the next record, whose index is i.
+// takes reports whether the lists have room for the callback of the next record, whose index is i.
 func (h *callbacks) takes(i int32, callback Callback) bool {
 	switch {
 	case callback.One != nil:
@@ -146,7 +146,7 @@ func (h *callbacks) next(i int32) Callback {
 	return Callback{}
 }
 
-// has tells whether record i has a callback.
+// has reports whether record i has a callback.
 func (h *callbacks) has(i int32) bool { return h.n() > 0 && !h.at(i).empty() }
 
 // drop takes record i, which was canceled, off those that have a callback, and reports whether it had one. The callback stays until take.

@@ -9,14 +9,14 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// hookModel is what callbacks are to be like: a callback for each record.
-type hookModel struct {
+// callbackModel is what callbacks are to be like: a callback for each record.
+type callbackModel struct {
 	result Result
 	want   []Callback
 	slice  [2]*SliceCallback
 }
 
-func addHook(r *Result, i int32, callback Callback) {
+func addCallback(r *Result, i int32, callback Callback) {
 	if !r.callbacks.takes(i, callback) {
 		r.grow(r.wanted(r.least(i, 0, callback), 0))
 	}
@@ -29,7 +29,7 @@ func addHook(r *Result, i int32, callback Callback) {
 }
 
 // add appends a record as some sender may have sent it: alone or in a slice, whose records come one after the other or with others between.
-func (m *hookModel) add(rng *rand.Rand) {
+func (m *callbackModel) add(rng *rand.Rand) {
 	i := len(m.want)
 	var callback Callback
 	switch rng.IntN(8) {
@@ -42,20 +42,20 @@ func (m *hookModel) add(rng *rand.Rand) {
 		callback = Callback{All: m.slice[0], I: 100 + i}
 	}
 	m.want = append(m.want, callback)
-	addHook(&m.result, int32(i), callback)
+	addCallback(&m.result, int32(i), callback)
 }
 
-func requireSameHook(t *testing.T, want, got Callback) {
+func requireSameCallback(t *testing.T, want, got Callback) {
 	t.Helper()
 	require.Equal(t, want.One == nil, got.One == nil)
 	require.Same(t, want.All, got.All)
 	require.Equal(t, want.I, got.I)
 }
 
-func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
+func TestCallbacksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		m := hookModel{slice: [2]*SliceCallback{sliceCallback(nil), sliceCallback(nil)}}
+		m := callbackModel{slice: [2]*SliceCallback{sliceCallback(nil), sliceCallback(nil)}}
 		for range rng.IntN(40) {
 			m.add(rng)
 		}
@@ -63,7 +63,7 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 		for i := range m.want {
 			if rng.IntN(4) == 0 {
 				require.Equal(t, !m.want[i].empty(), m.result.callbacks.drop(int32(i)))
-				requireSameHook(t, m.want[i], m.result.callbacks.take(int32(i)))
+				requireSameCallback(t, m.want[i], m.result.callbacks.take(int32(i)))
 				taken[i] = true
 			}
 		}
@@ -72,8 +72,8 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 			if taken[i] {
 				continue // nothing asks for the callback of a canceled record again
 			}
-			requireSameHook(t, want, m.result.callbacks.at(int32(i)))
-			requireSameHook(t, want, m.result.callbacks.next(int32(i)))
+			requireSameCallback(t, want, m.result.callbacks.at(int32(i)))
+			requireSameCallback(t, want, m.result.callbacks.next(int32(i)))
 			require.Equal(t, !want.empty(), m.result.callbacks.has(int32(i)))
 			if !want.empty() {
 				count++
@@ -84,11 +84,11 @@ func TestHooksAreThoseThatWereAddedAndNotTaken(t *testing.T) {
 }
 
 // A slice's records need no memory of their own for their callbacks.
-func TestHooksOfASliceAreOneRun(t *testing.T) {
+func TestCallbacksOfASliceAreOneRun(t *testing.T) {
 	var r Result
 	fn := sliceCallback(nil)
 	for i := range int32(1000) {
-		addHook(&r, i, Callback{All: fn, I: 7 + int(i)})
+		addCallback(&r, i, Callback{All: fn, I: 7 + int(i)})
 	}
 	require.Equal(t, []sliceRun{{fn: fn, n: 1000, i: 7}}, r.callbacks.all)
 }

@@ -9,25 +9,25 @@ import "math"
 // The sizes are those of a 64-bit platform.
 const (
 	// batchBytes is what describes a batch that has no outcome: the batch, its result, and what its owner knows of it.
-	batchBytes = resultBytes + OwnerBytes
-	// OwnerBytes is what the account counts for what the owner of a partition knows of a batch.
-	OwnerBytes = 320
+	batchBytes = resultBytes + DrainerBytes
+	// DrainerBytes is what the account counts for what the owner of a partition knows of a batch.
+	DrainerBytes = 320
 	// resultBytes is a settled batch that waits for callbacks, or behind a batch that does.
 	resultBytes = 568
 	// callBytes is a record whose callback or interceptors wait. It is less than the smallest record in a buffer.
 	callBytes = 4
 	// canceledBytes is a canceled record whose callback or interceptors wait. Until its batch is sealed, its bytes in the buffer count too.
 	canceledBytes = 16
-	// hookBytes is a plain callback. What it refers to is the user's, but only the producer keeps it.
-	hookBytes = 64
+	// callbackBytes is a plain callback. What it refers to is the user's, but only the producer keeps it.
+	callbackBytes = 64
 	// sliceRunBytes is a row of records of one slice, and the callback that they share: rows may have one record each.
 	sliceRunBytes = 48
 	// The elements of other lists.
-	indexBytes   = 4
-	listBytes    = 8
-	timeRunBytes = 16
-	specialBytes = 16
-	outcomeBytes = 16
+	indexBytes    = 4
+	listBytes     = 8
+	timeRunBytes  = 16
+	overrideBytes = 16
+	outcomeBytes  = 16
 )
 
 // descriptionBytes returns how much a batch counts beside a buffer of that capacity. A buffer that takes the whole memory leaves nothing for it.
@@ -45,7 +45,7 @@ func (a *Accumulator) beginningBytes(capacity int, callback Callback) int64 {
 func (h Callback) size() int64 {
 	switch {
 	case h.One != nil:
-		return 1<<minListBits*listBytes + hookBytes
+		return 1<<minListBits*listBytes + callbackBytes
 	case h.All != nil:
 		return sliceRunBytes
 	}
@@ -66,10 +66,10 @@ func (r *Result) room() room {
 }
 
 // size returns how many bytes the lists count. Callbacks are the user's, but the producer keeps them.
-func (m room) size() int64 { return m.timesSize() + m.hooksSize() }
+func (m room) size() int64 { return m.timesSize() + m.callbacksSize() }
 
-func (m room) hooksSize() int64 {
-	return int64(m.ones)*listBytes + int64(m.paid)*hookBytes + int64(m.runs)*sliceRunBytes
+func (m room) callbacksSize() int64 {
+	return int64(m.ones)*listBytes + int64(m.paid)*callbackBytes + int64(m.runs)*sliceRunBytes
 }
 
 // timesSize returns how many bytes of their own the timestamps take.
@@ -83,7 +83,7 @@ func (m room) timesSize() int64 {
 // openSize is size for an open batch with a buffer of that capacity. Its timestamps count when they take more than half of the buffer: how many
 // there are depends on the speed of the machine.
 func (m room) openSize(capacity int) int64 {
-	return m.hooksSize() + max(0, m.timesSize()-int64(capacity)/2)
+	return m.callbacksSize() + max(0, m.timesSize()-int64(capacity)/2)
 }
 
 // least returns the room that the next record of the batch takes.
@@ -173,8 +173,8 @@ func (p *Partition) makeRoomLocked(ms int64, callback Callback, grant *int64) bo
 	return true
 }
 
-// extendLocked takes n bytes for a batch from the grant and, as far as that does not reach, from the memory. Those who wait for room for a batch
-// do not stop the batches that there are from taking more.
+// extendLocked takes n bytes for a batch from the grant and, as far as that does not reach, from the memory. Sends that wait for room
+// for a batch do not keep the open batches from growing.
 func (p *Partition) extendLocked(n int64, grant *int64) bool {
 	granted := int64(0)
 	if grant != nil {
@@ -194,7 +194,7 @@ func (r *Result) sizeLocked() int64 {
 	n := r.room().size()
 	if r.rebuilt != nil {
 		r.mu.Lock()
-		n += int64(cap(r.rebuilt.overrides))*specialBytes + int64(cap(r.rebuilt.outcomes))*outcomeBytes
+		n += int64(cap(r.rebuilt.overrides))*overrideBytes + int64(cap(r.rebuilt.outcomes))*outcomeBytes
 		r.mu.Unlock()
 	}
 	return n

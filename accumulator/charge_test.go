@@ -20,7 +20,7 @@ func TestTheAccountKnowsTheSizesOfWhatItCounts(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof((func(record.RecordMetadata, error))(nil)), uintptr(listBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(sliceRun{}), uintptr(sliceRunBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(timeRun{}), uintptr(timeRunBytes))
-	require.LessOrEqual(t, unsafe.Sizeof(override{}), uintptr(specialBytes))
+	require.LessOrEqual(t, unsafe.Sizeof(override{}), uintptr(overrideBytes))
 	require.LessOrEqual(t, unsafe.Sizeof(exception{}), uintptr(outcomeBytes))
 }
 

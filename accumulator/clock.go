@@ -33,7 +33,7 @@ type clock struct {
 
 // tickLocked makes clock.last the present for a record that is appended. It is old, by sharedPeriod at most, only where records came fast a
 // moment ago and the open batch is within its linger: a batch that may be taken or is long overdue gets exact timestamps.
-// It tells whether the record shares the reading with others.
+// It reports whether the record shares the reading with others.
 func (p *Partition) tickLocked() (shared bool) {
 	c := &p.clock
 	c.used++

@@ -62,7 +62,7 @@ func (p *Partition) endLocked(r *Result, c *conclusion) {
 
 // Settle gives a batch its outcome: its memory is returned, futures are released, and then callbacks run in the order of
 // sending, on a goroutine of the partition's own. The batch must not be touched afterwards but for a Release that answers a
-// Hold. A batch has one outcome; a second one is a mistake of the caller's and panics.
+// Retain. A batch has one outcome; a second one is a mistake of the caller's and panics.
 func (p *Partition) Settle(b *Batch, o Outcome) {
 	b.end()
 	if o.Err != nil {
@@ -165,7 +165,7 @@ func (p *Partition) deliverLocked() (c conclusion) {
 			go p.deliver()
 			return c
 		}
-		p.unlockAndApply(&c)
+		p.finishLocked(&c)
 	}
 	return c
 }
@@ -191,10 +191,10 @@ func (p *Partition) deliverAll() {
 		}
 	}()
 	for r := p.nextDelivery(); r != nil; r = p.nextDelivery() {
-		p.runHooks(r)
+		p.runCallbacks(r)
 		var c conclusion
 		p.mu.Lock()
-		p.unlockAndApply(&c)
+		p.finishLocked(&c)
 		p.mu.Unlock()
 		c.wake()
 	}
@@ -210,15 +210,15 @@ func (p *Partition) nextDelivery() *Result {
 	return r
 }
 
-// runHooks runs the interceptors and callbacks of a settled batch in the order of its records. A panic ends one callback; the others
+// runCallbacks runs the interceptors and callbacks of a settled batch in the order of its records. A panic ends one callback; the others
 // follow.
-func (p *Partition) runHooks(r *Result) {
+func (p *Partition) runCallbacks(r *Result) {
 	for r.called < r.count {
-		p.runHooksUntilPanic(r)
+		p.runCallbacksUntilPanic(r)
 	}
 }
 
-func (p *Partition) runHooksUntilPanic(r *Result) {
+func (p *Partition) runCallbacksUntilPanic(r *Result) {
 	defer p.acc.recovered()
 	ms, at, run := int64(-1), time.Time{}, 0
 	for r.called < r.count {
@@ -270,8 +270,8 @@ func (c *conclusion) wake() {
 	closeAll(c.flushed)
 }
 
-// unlockAndApply notes that the oldest batch is done, callbacks included, and takes it off the account.
-func (p *Partition) unlockAndApply(c *conclusion) {
+// finishLocked notes that the oldest batch is done, callbacks included, and takes it off the account.
+func (p *Partition) finishLocked(c *conclusion) {
 	p.delivery.position.Store(0)
 	p.deliveredLocked(p.delivery.next, c)
 }
@@ -312,7 +312,7 @@ func (p *Partition) quietLocked() (flushed []chan struct{}) {
 	return flushed
 }
 
-// done tells whether everything up to a batch is done, and the callbacks of its canceled records too.
+// done reports whether all batches up to an ordinal have left the order: their callbacks have returned, those of canceled records too.
 func (d *delivery) done(through uint64) bool {
 	return d.order.first == nil || d.order.first.ordinal > through
 }

@@ -107,7 +107,7 @@ func TestWhatWaitsForCallbacksCountsInTheMemory(t *testing.T) {
 		p.Settle(take(t, p), acked(0))
 		records, bytes := a.Buffered()
 		require.Zero(t, records)
-		require.EqualValues(t, resultBytes+10*(callBytes+hookBytes)+16*listBytes, bytes)
+		require.EqualValues(t, resultBytes+10*(callBytes+callbackBytes)+16*listBytes, bytes)
 		close(hold)
 		synctest.Wait()
 		requireEmpty(t, a)

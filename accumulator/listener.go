@@ -7,13 +7,13 @@ type Listener interface {
 	// Run runs work, which calls users' code, on the caller's goroutine, which is one of the accumulator's. A callback may end it with
 	// runtime.Goexit.
 	Run(work func())
-	// WantsAcknowledgements tells whether OnAcknowledgement wants to be called at all.
+	// WantsAcknowledgements reports whether OnAcknowledgement wants to be called at all.
 	WantsAcknowledgements() bool
 	// OnAcknowledgement runs inside Run, for every record that has its outcome, before the record's callback. It must not panic.
 	OnAcknowledgement(md record.RecordMetadata, err error)
-	// Panicked is told of a callback that panicked, on the goroutine that recovered it.
+	// Panicked is called after a callback has panicked, on the goroutine that recovered it.
 	Panicked(value any)
-	// Unobserved is told of n records that failed with no callback, and that nobody has asked for a second later.
+	// Unobserved is called when n records without a callback have failed and no goroutine has asked for their outcome within a second.
 	Unobserved(n int, err *record.Error)
 }
 

@@ -173,7 +173,7 @@ func (m *memory) withdrawLocked(w *waiter) {
 	}
 }
 
-// shareLocked tells whether n more bytes are within an account's share. A record that needs more than half gets it when it
+// shareLocked reports whether n more bytes are within an account's share. A record that needs more than half gets it when it
 // is alone there.
 func (m *memory) shareLocked(a *account, n int64, inside bool) bool {
 	used := a.used
@@ -183,7 +183,7 @@ func (m *memory) shareLocked(a *account, n int64, inside bool) bool {
 	return used == 0 || used+n <= m.limit/2 || m.aloneLocked(a)
 }
 
-// aloneLocked tells whether no other broker's partitions are written to. Partitions without a leader and without records
+// aloneLocked reports whether no other broker's partitions are written to. Partitions without a leader and without records
 // are those of topics that are forgotten, or not used yet.
 func (m *memory) aloneLocked(a *account) bool {
 	others := m.brokers - 1
@@ -193,7 +193,7 @@ func (m *memory) aloneLocked(a *account) bool {
 	return others <= 0
 }
 
-// roomLocked tells whether n more bytes are free. Callbacks may make the memory grow to twice its limit, but no further.
+// roomLocked reports whether n more bytes are free. Callbacks may make the memory grow to twice its limit, but no further.
 func (m *memory) roomLocked(n int64, inside bool) bool {
 	if inside {
 		return m.used-m.kept+n <= m.limit && m.used+n <= 2*m.limit
@@ -255,7 +255,7 @@ func (m *memory) tryLocked(h *holder, n int64, inside bool) bool {
 	return true
 }
 
-// extend reserves n bytes for h if they are free, whoever waits.
+// extend reserves n bytes for h if they are free, even while Sends wait for room.
 func (m *memory) extend(h *holder, n int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -42,7 +42,7 @@ type Partition struct {
 	lastCount  int
 	expect     int   // records that the open batch will probably have
 	lastMS     int64 // the timestamp of the record that was appended last
-	unreported int   // bytes appended since Appended.Bytes was told
+	unreported int   // bytes appended since AppendResult.Bytes reported some
 	records    int   // accepted and without an outcome
 
 	ordinals uint64 // batches ever opened; a batch's ordinal is its place in the order
@@ -56,7 +56,7 @@ func (p *Partition) Index() int32 { return p.index }
 // Topic returns the partition's topic.
 func (p *Partition) Topic() string { return p.topic.name }
 
-// Drainer returns what the accumulator's NewOwner made for this partition.
+// Drainer returns what the accumulator's NewDrainer made for this partition.
 func (p *Partition) Drainer() Drainer { return p.owner }
 
 // SetBroker charges the partition's memory to a broker, or to [protocol.NoLeader].
@@ -146,7 +146,7 @@ func (p *Partition) lingerOver() {
 	p.do(deferred{ready: ready})
 }
 
-// expediteLocked readies the open batch, and tells whether it was not ready before.
+// expediteLocked readies the open batch, and reports whether it was not ready before.
 func (p *Partition) expediteLocked() bool {
 	if p.open == nil || p.openReady {
 		return false
@@ -173,14 +173,14 @@ func (p *Partition) expediteListed() {
 	p.do(deferred{ready: ready})
 }
 
-// Ready tells whether Take would give a batch.
+// Ready reports whether Take would give a batch.
 func (p *Partition) Ready() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.complete.n > 0 || p.openReady
 }
 
-// HasFullBatch tells whether a batch is complete, so that waiting for its place in a request would add no record to it.
+// HasFullBatch reports whether a batch is complete, so that waiting for its place in a request would add no record to it.
 func (p *Partition) HasFullBatch() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -46,7 +46,7 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		require.Equal(t, b.Created, rest.Created)
 		records, bytes := a.Buffered()
 		require.Equal(t, 3, records)
-		beside := 6*(hookBytes+specialBytes) + 8*listBytes + 4*indexBytes
+		beside := 6*(callbackBytes+overrideBytes) + 8*listBytes + 4*indexBytes
 		require.EqualValues(t, small+beside, bytes, "its predecessor's memory is back")
 
 		_, err = all[2].Result.Wait(t.Context(), all[2].Index)

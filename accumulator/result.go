@@ -62,7 +62,7 @@ func inOrder(r *Result) *links[Result] { return &r.order }
 // rebuilt has the outcomes of the records of a batch that was rebuilt.
 type rebuilt struct {
 	overrides []override  // by record
-	outcomes  []exception // special points at these
+	outcomes  []exception // overrides point at these
 }
 
 // known reports whether record i has an outcome of its own.
@@ -322,7 +322,7 @@ func (r *Result) settle(o Outcome) wakeup {
 	return w
 }
 
-// failingLocked notes that record i is about to fail, and tells whether nobody listens: it has no callback, and nobody has asked.
+// failingLocked notes that record i is about to fail, and reports whether nobody listens: it has no callback, and nobody has asked.
 // mu and Partition.mu are held.
 func (r *Result) failingLocked(i int32) (unobserved bool) {
 	if r.callbacks.has(i) || r.asked.has(i) {
@@ -354,7 +354,7 @@ type timeRun struct {
 	ms   int64
 }
 
-// takes tells whether the list has room for the timestamp of one more record.
+// takes reports whether the list has room for the timestamp of one more record.
 func (t *timestamps) takes(ms int64) bool {
 	n := len(t.runs)
 	return n < max(cap(t.runs), len(t.first)) || t.runs[n-1].ms == ms

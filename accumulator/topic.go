@@ -141,7 +141,7 @@ func (t *Topic) limitNow() int64 {
 // truth after that. From then on it follows what the workers measure, however far behind they are.
 const learnFrom = 8
 
-// CompressInline tells whether the partition's next full batch is one of those that the topic's estimate is to be learnt from: who has
+// CompressInline reports whether the partition's next full batch is one of those that the topic's estimate is to be learnt from: who has
 // filled it should seal and compress it by itself, before it fills another one. It says so for few batches of a topic.
 func (p *Partition) CompressInline() bool {
 	t := p.topic

@@ -86,7 +86,7 @@ func (s *pendingReports) noteFirst(one suspect) {
 }
 
 // FirstUnobserved returns the first failure that nobody has asked for, or nil: there is none, or it is not among the first failures.
-func (a *Accumulator) FirstUnobserved() *record.Error {
+func (a *Accumulator) FirstUnobserved() error {
 	a.pendingReports.mu.Lock()
 	first := a.pendingReports.first
 	a.pendingReports.mu.Unlock()

@@ -62,7 +62,7 @@ func (c Codec) DefaultLevel() int {
 	return codecs[c].std
 }
 
-// CheckLevel tells whether the codec has the level: gzip -1 (the library's default) and 1 to 9, lz4 1 to 17, zstd -131072 to 22.
+// CheckLevel reports whether the codec has the level: gzip -1 (the library's default) and 1 to 9, lz4 1 to 17, zstd -131072 to 22.
 // None and snappy have no levels and take 0 only.
 func (c Codec) CheckLevel(level int) error {
 	if !c.known() {

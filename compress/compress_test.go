@@ -161,7 +161,7 @@ func TestEveryCutIsAnError(t *testing.T) {
 	})
 }
 
-// xerialEnds tells whether b ends where a block does.
+// xerialEnds reports whether b ends where a block does.
 func xerialEnds(b []byte) bool {
 	if len(b) < len(xerialHeader) {
 		return false

@@ -9,9 +9,9 @@ import (
 
 // Callback is called once with the record's outcome: its RecordMetadata and a nil error, or an error and whatever metadata is known.
 //
-// Every callback runs on a goroutine of the producer's own, never on the goroutine that calls Send, Cancel, Flush or Close. A caller that holds a
-// lock around Send which the callback takes delays both only while the buffer is full: Send waits then until callbacks return, for max.block.ms at
-// most. TrySend does not.
+// Every callback runs on a goroutine of the producer, never on the goroutine that calls Send, Cancel, Flush or Close. While the buffer is full, Send
+// waits until callbacks return, for max.block.ms at most. So a lock that is held around Send must not be one that a callback takes. TrySend does
+// not wait for room.
 //
 //   - Callbacks of one partition run one after the other in the order of sending. Callbacks of different partitions run at the same time.
 //   - Callbacks of refused records, which failed before they were buffered, run one after the other in the order of their Sends; within a
@@ -50,10 +50,10 @@ func (l *listener) RunRefused(work func()) { l.mark.run(func() { l.refused.run(w
 // InRefusedCallback reports whether the calling goroutine runs a callback of a refused record of this producer.
 func (l *listener) InRefusedCallback() bool { return l.refused.isOnStack() }
 
-// InCallback tells whether the calling goroutine runs a callback of this producer.
+// InCallback reports whether the calling goroutine runs a callback of this producer.
 func (l *listener) InCallback() bool { return l.mark.isOnStack() }
 
-// WantsAcknowledgements tells whether there are interceptors.
+// WantsAcknowledgements reports whether there are interceptors.
 func (l *listener) WantsAcknowledgements() bool { return !l.chain.empty() }
 
 // OnAcknowledgement runs the interceptors.

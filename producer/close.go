@@ -97,7 +97,7 @@ func (p *Producer) countUnobserved() {
 		p.acc.ReportUnobserved()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.unobserved, c.firstUnobserved = p.acc.Unobserved(), plain(p.acc.FirstUnobserved())
+		c.unobserved, c.firstUnobserved = p.acc.Unobserved(), p.acc.FirstUnobserved()
 	})
 }
 
@@ -146,14 +146,6 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	}
 	e.Err = inOneLine(why, pending, failed)
 	return e
-}
-
-// plain turns a nil *record.Error into a nil error.
-func plain(err *record.Error) error {
-	if err == nil {
-		return nil
-	}
-	return err
 }
 
 // inOneLine joins errors, some of which may be nil, like [errors.Join].

@@ -87,11 +87,11 @@ const (
 // so it may be written. The errors of this package's variables have their own fate, so a test double may return one of them.
 func FateOf(err error) Fate { return record.FateOf(err) }
 
-// MaybeWritten tells whether the fate of err is [FateMaybeWritten]. False is certain: the record is in the log if err is nil, and is not
+// MaybeWritten reports whether the fate of err is [FateMaybeWritten]. False is certain: the record is in the log if err is nil, and is not
 // there otherwise.
 func MaybeWritten(err error) bool { return FateOf(err) == FateMaybeWritten }
 
-// Retriable tells whether the fate of err is [FateNotWritten]: the record is certainly not in the log, and can be sent again.
+// Retriable reports whether the fate of err is [FateNotWritten]: the record is certainly not in the log, and can be sent again.
 func Retriable(err error) bool { return FateOf(err) == FateNotWritten }
 
 // Reason returns a short stable name for the reason of err, for metrics: such as "buffer_full" for [ErrBufferFull], or Kafka's name of a

@@ -1,7 +1,6 @@
 package producer_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/logtext"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
 	"github.com/gosamsa/samsa/record"
@@ -141,22 +141,7 @@ func (o *outcomes) all() []outcome {
 }
 
 // logs is a logger that keeps what it is told.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
+type logs struct{ logtext.Text }
 
 func (l *logs) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -170,7 +155,7 @@ func notWritten(t *testing.T, f producer.Future, reason error) {
 	require.False(t, producer.MaybeWritten(err), "%v", err)
 }
 
-// isOver tells whether a future has its outcome.
+// isOver reports whether a future has its outcome.
 func isOver(f producer.Future) bool {
 	select {
 	case <-f.Done():

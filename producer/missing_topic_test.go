@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/logtext"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -96,22 +96,11 @@ func sendsLater(p *Producer, r *Record) {
 }
 
 // lines is a log's text, which its handler writes on another goroutine.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
+type lines struct{ logtext.Text }
 
 func (l *lines) String() string {
 	synctest.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	return l.Text.String()
 }
 
 // warned returns the number of lines that have the text.

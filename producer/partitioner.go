@@ -43,7 +43,7 @@ func (v TopicView) Name() string { return v.name }
 // Partitions returns how many partitions the topic has.
 func (v TopicView) Partitions() int32 { return v.partitions }
 
-// IsAvailable tells whether a partition has a leader.
+// IsAvailable reports whether a partition has a leader.
 func (v TopicView) IsAvailable(partition int32) bool {
 	if len(v.available) == int(v.partitions) {
 		return partition >= 0 && partition < v.partitions

@@ -37,7 +37,7 @@ type Producer struct {
 	topicsMu        sync.Mutex
 	topics          atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
 	newest          atomic.Pointer[topic]                 // of these: most producers have one, which is found without a look into the map
-	metadataChanged atomic.Pointer[chan struct{}]         // closed when there is a newer one
+	metadataChanged atomic.Pointer[chan struct{}]         // closed when there is newer metadata
 	idle            idleTopics                            // guarded by topicsMu
 
 	waiting waitingCalls

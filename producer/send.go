@@ -53,8 +53,8 @@ func (p *Producer) SendSync(ctx context.Context, r *Record) (RecordMetadata, err
 }
 
 // TrySend is a Send that does not wait. When the topic's partitions are not known it fails with [ErrMetadataTimeout] and asks
-// for them, so that a later one works; when the buffer is full it fails with [ErrBufferFull]. Both are retriable and certainly
-// not written. The callback of such a record runs later, like that of any other. In one state TrySend waits all the same, for ten
+// for them, so that a later one works; if the last response called the topic unknown, it fails with [ErrUnknownTopic]; when the buffer is full, with
+// [ErrBufferFull]. All three are retriable and certainly not written. The callback of such a record runs later, like that of any other. In one state TrySend waits all the same, for ten
 // seconds at most: while too many callbacks of such records have not returned (see [Callback]). Without a callback and interceptors it never
 // does.
 func (p *Producer) TrySend(r *Record, cb Callback) Future {

@@ -64,7 +64,7 @@ var (
 
 func entryOf(fn any) uintptr { return runtime.FuncForPC(reflect.ValueOf(fn).Pointer()).Entry() }
 
-// isOnStack tells whether the caller runs beneath the mark, however many other marks there are.
+// isOnStack reports whether the caller runs beneath the mark, however many other marks there are.
 func (m stackMark) isOnStack() bool {
 	pcs := make([]uintptr, 64)
 	n := runtime.Callers(2, pcs)

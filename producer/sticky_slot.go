@@ -62,7 +62,7 @@ func (s *stickySlot) pickFirst() int32 {
 	}
 }
 
-// current tells whether the partition is the one that the slot fills.
+// current reports whether the partition is the one that the slot fills.
 func (s *stickySlot) current(partition int32) bool {
 	return stickyPartition(s.state.Load()) == partition
 }

@@ -22,8 +22,8 @@ func topicOf(view TopicView) *stickyTopic {
 	return newStickyTopic(&c, view, nil, 42)
 }
 
-// lanesOf are the slots that as many processors get which have none yet.
-func lanesOf(s *stickyTopic, n int) map[*stickySlot]int {
+// slotsOf are the slots that as many processors get which have none yet.
+func slotsOf(s *stickyTopic, n int) map[*stickySlot]int {
 	slots := make(map[*stickySlot]int)
 	for range n {
 		slots[s.slotForP(false)]++
@@ -51,7 +51,7 @@ func TestWhereItIsCrowdedEachProcessorFillsAPartition(t *testing.T) {
 		one := s.pick()
 		s.appended(one, 100, false, true)
 		require.NotZero(t, s.crowded.Load())
-		slots := lanesOf(s, 8)
+		slots := slotsOf(s, 8)
 		require.Len(t, slots, 4)
 		partitions := make(map[int32]bool)
 		for slot := range slots {
@@ -92,11 +92,11 @@ func TestAProcessorThatIsInAnothersLaneTakesAnotherOne(t *testing.T) {
 func TestNoMoreLanesThanPartitionsOrProcessors(t *testing.T) {
 	processors(t, 4)
 	s := topicOf(allOf(3))
-	require.Len(t, lanesOf(s, 20), 3)
+	require.Len(t, slotsOf(s, 20), 3)
 	s.update(allOf(2))
-	require.Len(t, lanesOf(s, 20), 2)
+	require.Len(t, slotsOf(s, 20), 2)
 	s.update(allOf(20))
-	require.Len(t, lanesOf(s, 20), 4)
+	require.Len(t, slotsOf(s, 20), 4)
 	s.update(allOf(1))
 	s.appended(s.pick(), 1, false, true)
 	require.Zero(t, s.crowded.Load(), "there is nowhere to go")
@@ -104,9 +104,9 @@ func TestNoMoreLanesThanPartitionsOrProcessors(t *testing.T) {
 	require.Equal(t, stickyChoice, s.pick())
 
 	processors(t, 1)
-	require.Len(t, lanesOf(topicOf(allOf(3)), 20), 1)
+	require.Len(t, slotsOf(topicOf(allOf(3)), 20), 1)
 	processors(t, 100)
-	require.Len(t, lanesOf(topicOf(allOf(200)), 200), mostSlots)
+	require.Len(t, slotsOf(topicOf(allOf(200)), 200), mostSlots)
 }
 
 func TestEveryLaneLeavesAPartitionThatLostItsLeader(t *testing.T) {

@@ -116,7 +116,7 @@ func (p *Producer) topic(name string) *topic {
 	return t
 }
 
-// isKnown tells whether the topic's partitions are known now. A nil topic's are not.
+// isKnown reports whether the topic's partitions are known now. A nil topic's are not.
 func (t *topic) isKnown() bool {
 	if t == nil {
 		return false

@@ -46,7 +46,7 @@ func (b *broker) sendNext() {
 	}
 }
 
-// sendOne makes one request of at most room bytes, and tells whether there was one. The caller has borrowed the broker.
+// sendOne makes one request of at most room bytes, and reports whether there was one. The caller has acquired the broker.
 func (b *broker) sendOne(conn *transport.Conn, room int, awaited bool) bool {
 	r := b.fill(conn, room)
 	full := false

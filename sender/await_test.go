@@ -54,7 +54,7 @@ func (w *writes) watch(c *Config) {
 	}
 }
 
-// byWaiter tells whether the last write was on the goroutine of who waits, and not on the broker's.
+// byWaiter reports whether the last write was on the goroutine of who waits, and not on the broker's.
 func (w *writes) byWaiter() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

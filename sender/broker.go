@@ -164,7 +164,7 @@ func (b *broker) work() {
 	}
 }
 
-// mayWork tells whether a request could be made now. If not, the broker is busy no more. Where time alone is missing, a timer wakes it.
+// mayWork reports whether a request could be made now. If not, the broker is busy no more. Where time alone is missing, a timer wakes it.
 func (b *broker) mayWork() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -226,13 +226,8 @@ func (b *broker) connect() *transport.Conn {
 		b.dialFailed(errors.New("the metadata does not name its address"))
 		return nil
 	}
-	options := *b.s.cfg.Transport
-	options.SetupTimeout = transport.Backoff{Initial: options.SetupTimeout, Max: b.s.cfg.SetupTimeoutMax}.Delay(failures + 1)
-	slow := time.AfterFunc(slowConnection, func() {
-		b.s.cfg.Logger.Warn("a connection takes long", "broker", b.id, "address", info.Address(), "after", slowConnection)
-	})
-	conn, err := transport.Dial(b.s.ctx, &options, info.Address())
-	slow.Stop()
+	setup := transport.Backoff{Initial: b.s.cfg.Transport.SetupTimeout, Max: b.s.cfg.SetupTimeoutMax}.Delay(failures + 1)
+	conn, err := b.dial(info.Address(), setup)
 	if err != nil {
 		b.dialFailed(b.s.cfg.Cluster.ExplainDial(info.Address(), err))
 		return nil
@@ -244,7 +239,7 @@ func (b *broker) connect() *transport.Conn {
 		b.refuseAll(err)
 		return nil
 	}
-	clusterID, err := b.clusterOf(conn, snapshot.ClusterID, options.SetupTimeout)
+	clusterID, err := b.clusterOf(conn, snapshot.ClusterID, setup)
 	if err != nil {
 		conn.Close(err)
 		b.dialFailed(err)
@@ -260,7 +255,18 @@ func (b *broker) connect() *transport.Conn {
 	return conn
 }
 
-// isElsewhere tells whether the broker's address is another one than that which conn was dialled at.
+// dial makes a connection within the setup timeout. It logs a warning if that takes long.
+func (b *broker) dial(address string, setup time.Duration) (*transport.Conn, error) {
+	options := *b.s.cfg.Transport
+	options.SetupTimeout = setup
+	slow := time.AfterFunc(slowConnection, func() {
+		b.s.cfg.Logger.Warn("a connection takes long", "broker", b.id, "address", address, "after", slowConnection)
+	})
+	defer slow.Stop()
+	return transport.Dial(b.s.ctx, &options, address)
+}
+
+// isElsewhere reports whether the broker's address is another one than that which conn was dialled at.
 func (b *broker) isElsewhere(now *cluster.Broker) bool {
 	return b.at.Host != now.Host || b.at.Port != now.Port
 }
@@ -301,7 +307,7 @@ func (b *broker) dialFailed(err error) {
 	b.dropMoved()
 }
 
-// isWanted tells whether a partition in the ready queue has something to send. It takes those at its head that have not: they have moved
+// isWanted reports whether a partition in the ready queue has something to send. It takes those at its head that have not: they have moved
 // away, or their records have expired or were canceled. Else the client would dial the broker, and request metadata, without end.
 func (b *broker) isWanted() bool {
 	for {

@@ -11,5 +11,5 @@ import (
 
 // The account of a batch counts what the sender knows of it.
 func TestTheAccountCountsWhatTheSenderKnowsOfABatch(t *testing.T) {
-	require.LessOrEqual(t, unsafe.Sizeof(outBatch{}), uintptr(accumulator.OwnerBytes))
+	require.LessOrEqual(t, unsafe.Sizeof(outBatch{}), uintptr(accumulator.DrainerBytes))
 }

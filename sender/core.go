@@ -110,7 +110,7 @@ type batchState struct {
 	owner       any         // what the glue knows of it; the core does not look at it
 }
 
-// maybeWritten tells whether some try of it may have been written, be it to a topic that is no more.
+// maybeWritten reports whether some try of it may have been written, be it to a topic that is no more.
 func (p *batchState) maybeWritten() bool { return p.doubtful || len(p.formerIncarnations) > 0 }
 
 func (p *batchState) step(e event) {
@@ -133,7 +133,7 @@ type deliveryConfig struct {
 	backoff         func(try int) time.Duration
 }
 
-// delivery state is the delivery state of one partition: a pure state machine. Methods named after events change it and return
+// deliveryState is how far the delivery of one partition has come: a pure state machine. Methods named after events change it and return
 // what is to be done, in a slice that is good until the next event.
 type deliveryState struct {
 	cfg *deliveryConfig
@@ -192,7 +192,7 @@ const (
 // addSequence adds n to a sequence, which goes from 2³¹−1 on to 0.
 func addSequence(s, n int32) int32 { return int32((int64(s) + int64(n)) & 0x7fffffff) }
 
-// comesBefore tells whether sequence a is before b, across the wrap.
+// comesBefore reports whether sequence a is before b, across the wrap.
 func comesBefore(a, b int32) bool { return int32(uint32(a-b)<<1) < 0 }
 
 // retryDue returns the batch that is to be tried again now, or nil. wait is when to look again, if time alone brings it.
@@ -231,7 +231,7 @@ func (l *deliveryState) retryDue(now time.Time) (p *batchState, wait time.Time) 
 	return nil, time.Time{}
 }
 
-// hasRetrying tells whether a batch waits for another try.
+// hasRetrying reports whether a batch waits for another try.
 func (l *deliveryState) hasRetrying() bool {
 	for _, p := range l.window {
 		if p.state == retrying && !p.rebuilding {
@@ -264,10 +264,10 @@ func (p *batchState) withWaitingParts() iter.Seq[*batchState] {
 	}
 }
 
-// idle tells whether the delivery state has nothing under way.
+// idle reports whether the delivery state has nothing under way.
 func (l *deliveryState) idle() bool { return len(l.window) == 0 }
 
-// isQuiet tells whether the delivery state has nothing under way and owes nothing to an expired batch, whose request may still be in flight.
+// isQuiet reports whether the delivery state has nothing under way and owes nothing to an expired batch, whose request may still be in flight.
 func (l *deliveryState) isQuiet() bool { return l.idle() && l.inFlight == 0 }
 
 // beingRebuilt returns how many records are in batches that are being replaced.
@@ -280,12 +280,12 @@ func (l *deliveryState) beingRebuilt() (records int) {
 	return records
 }
 
-// needsSequence tells whether p needs a new sequence before it can be sent.
+// needsSequence reports whether p needs a new sequence before it can be sent.
 func (l *deliveryState) needsSequence(p *batchState) bool {
 	return l.cfg.idempotent && p.sequence == noSequence
 }
 
-// canRenumber tells whether new sequences may be given: no batch with an old one stands anywhere in the window.
+// canRenumber reports whether new sequences may be given: no batch with an old one stands anywhere in the window.
 func (l *deliveryState) canRenumber() bool {
 	for _, p := range l.window {
 		if p.sequence != noSequence && p.state != unresolved {
@@ -303,7 +303,7 @@ func (l *deliveryState) canRenumber() bool {
 // records may be deleted sooner, and the state with them.
 const producerStateTTL = time.Minute
 
-// canSendNew tells whether a batch that was never sent may go now.
+// canSendNew reports whether a batch that was never sent may go now.
 func (l *deliveryState) canSendNew(now time.Time) bool {
 	if len(l.window) == 0 && now.Sub(l.lastAck) > producerStateTTL {
 		l.acked = false

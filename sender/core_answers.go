@@ -163,7 +163,7 @@ func (l *deliveryState) lateFailure(p *batchState, a answer) {
 	}
 }
 
-// provesNotWritten tells whether an answer that p's sequence is out of order shows that no try of p was written or will be. It does,
+// provesNotWritten reports whether an answer that p's sequence is out of order shows that no try of p was written or will be. It does,
 // with two exceptions. A request of p may still be on its way behind one of an unresolved batch: a broker that hung may find
 // both, and take them. And p may lie behind the broker's next sequence, not before it: a broker that was restarted knows
 // again only the last batch of each producer, so a batch after p that may be in the log can have taken that place.
@@ -188,7 +188,7 @@ func (l *deliveryState) provesNotWritten(p *batchState) bool {
 	return true
 }
 
-// anythingBefore tells whether a batch stands before p whose fate is open: then a sequence that is out of order says
+// anythingBefore reports whether a batch stands before p whose fate is open: then a sequence that is out of order says
 // nothing about p but that its turn has not come.
 func (l *deliveryState) anythingBefore(p *batchState) bool {
 	for _, q := range l.window {
@@ -297,7 +297,7 @@ func (l *deliveryState) openGap(p *batchState) {
 	}
 }
 
-// disconnected: the connection broke, or the request timed out, before p's answer came. sent tells whether some byte of
+// disconnected: the connection broke, or the request timed out, before p's answer came. sent reports whether some byte of
 // the request may have left.
 func (l *deliveryState) disconnected(p *batchState, sent bool, cause error, now time.Time) []action {
 	late := l.leaveFlight(p)
@@ -307,7 +307,7 @@ func (l *deliveryState) disconnected(p *batchState, sent bool, cause error, now 
 	var out []action
 	switch {
 	case late:
-		// Its fate will not be told by an answer; tidy decides what becomes of its sequence.
+		// Its fate will not be told by an answer; afterEvent decides what becomes of its sequence.
 	case !sent:
 		p.lastErr = cause
 		p.step(evUnsent)
@@ -380,7 +380,7 @@ func (l *deliveryState) tryAgain(p *batchState, cause error, now time.Time) []ac
 	return nil
 }
 
-// fastRetry tells whether p may be tried again at once, because there is a leader newer than that of its last try.
+// fastRetry reports whether p may be tried again at once, because there is a leader newer than that of its last try.
 func (l *deliveryState) fastRetry(p *batchState) bool {
 	switch {
 	case p.epochSeen >= l.leader:

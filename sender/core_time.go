@@ -11,7 +11,7 @@ import (
 )
 
 // This file is what the core does when nobody answers: time, a new leader, a refused identity, the end of the producer. And
-// tidy, which every event ends with.
+// afterEvent, which every event ends with.
 
 // tick ends what is over its time.
 func (l *deliveryState) tick(now time.Time) []action {
@@ -104,7 +104,7 @@ func (l *deliveryState) leaderMoved(epoch int32, now time.Time) (out []action) {
 }
 
 // lifeOf returns the life that begins when the topic's id changes. A broker with old metadata reports the former topic again for a
-// while, and then the delivery state returns to a life that it had before.
+// while, and then the delivery state returns to an earlier incarnation.
 func (l *deliveryState) lifeOf(before, now protocol.UUID) int {
 	l.topics = slices.DeleteFunc(l.topics, func(t formerTopic) bool { return t.id == before })
 	if len(l.topics) >= maxFormerTopics {
@@ -284,7 +284,7 @@ func (l *deliveryState) afterEvent() []action {
 	return out
 }
 
-// wantsIdentity tells whether the delivery state can go on only under another identity than the one it has, and may take it now.
+// wantsIdentity reports whether the delivery state can go on only under another identity than the one it has, and may take it now.
 func (l *deliveryState) wantsIdentity() (used identity, wants bool) {
 	if !l.cfg.idempotent {
 		return identity{}, false

@@ -25,20 +25,20 @@ type identities struct {
 	exhausted identity // the former one, which the client no longer uses
 	grants    uint32
 	asking    bool
-	waiting   map[*partition]struct{} // to be kicked when there is one
+	waiting   map[*partition]struct{} // to be scheduled when there is one
 	unused    bool                    // no partition is left that the requested identity could be for
 
 	retired   int32        // the newest epoch of current's id that a forgotten partition has used, or -1
 	since     uint64       // the generation of the snapshot before current was requested
 	recreated uint64       // the generation of the newest snapshot with a recreated topic
 	followed  uint64       // all partitions have followed the snapshot of that generation
-	ahead     []*partition // have followed a newer one, and are to be kicked when all have
+	ahead     []*partition // have followed a newer one, and are to be scheduled when all have
 	failed    int          // requests in a row that failed
 	lastErr   error
 }
 
 // after returns an identity of p's cluster that is newer than used; with newID one with another producer id. If there is none yet it is
-// requested, and p is kicked when it is there. The caller holds p.mu.
+// requested, and p is scheduled when it is there. The caller holds p.mu.
 func (d *identities) after(used identity, newID bool, p *partition) (identity, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -46,7 +46,7 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 		switch {
 		case !cluster.SameCluster(d.current.cluster, p.cluster):
 			if !cluster.SameCluster(p.cluster, d.s.cfg.Cluster.Snapshot().ClusterID) {
-				return identity{}, false // p has not followed to the present cluster yet, and is kicked when it does
+				return identity{}, false // p has not followed to the present cluster yet, and is scheduled when it does
 			}
 		case d.followed < p.snapshotGen: // another partition may know of a recreated topic
 			if !p.isAhead {
@@ -72,7 +72,7 @@ func (d *identities) after(used identity, newID bool, p *partition) (identity, b
 	return identity{}, false
 }
 
-// waitLocked requests an identity, and has the partition kicked when it is there.
+// waitLocked requests an identity, and has the partition scheduled when it is there.
 func (d *identities) waitLocked(p *partition) {
 	p.waitingForID = true
 	if d.waiting == nil {

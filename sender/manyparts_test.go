@@ -117,16 +117,16 @@ func TestWhatEndsABatchEndsAllPartsThatWaitBehindIt(t *testing.T) {
 	}
 }
 
-// laneMeter is a handler of the trace. Trace lines are written under the partition's lock, so it may look at the delivery state.
-type laneMeter struct {
+// deliveryMeter is a handler of the trace. Trace lines are written under the partition's lock, so it may look at the delivery state.
+type deliveryMeter struct {
 	slog.Handler
 	part                 *partition
 	largest, parts, pack int
 }
 
-func (m *laneMeter) Enabled(context.Context, slog.Level) bool { return true }
-func (m *laneMeter) WithAttrs([]slog.Attr) slog.Handler       { return m }
-func (m *laneMeter) Handle(_ context.Context, r slog.Record) error {
+func (m *deliveryMeter) Enabled(context.Context, slog.Level) bool { return true }
+func (m *deliveryMeter) WithAttrs([]slog.Attr) slog.Handler       { return m }
+func (m *deliveryMeter) Handle(_ context.Context, r slog.Record) error {
 	if r.Level == LevelTrace && m.part != nil {
 		m.largest = max(m.largest, len(m.part.delivery.window))
 		m.pack = max(m.pack, m.part.sealedQueue.Len())
@@ -141,7 +141,7 @@ func TestABatchOfManyRecordsIsSplitIntoAsManyBatches(t *testing.T) {
 	const n = 6000
 	for _, idempotent := range []bool{true, false} {
 		t.Run(fmt.Sprintf("idempotent=%v", idempotent), func(t *testing.T) {
-			meter := &laneMeter{}
+			meter := &deliveryMeter{}
 			onRig(t, topicT(1, 1), func(c *Config) {
 				c.Logger = slog.New(meter)
 				c.Accumulator.BatchSize, c.Accumulator.Linger = 8<<10, 10*time.Millisecond

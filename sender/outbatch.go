@@ -33,8 +33,8 @@ type attempt struct {
 	topicID protocol.UUID // what the topic was then
 }
 
-// beingWritten tells whether a connection that was given up still writes the batch under its old sequence, so that it cannot
-// get another one yet. The partition is kicked when that is over.
+// beingWritten reports whether a connection that was given up still writes the batch under its old sequence, so that it cannot
+// get another one yet. The partition is scheduled when that is over.
 func (c *outBatch) beingWritten() bool {
 	c.rescheduleOnWrite.Store(true) // first said, then looked; letGo does it the other way round
 	return c.batch.Retained()

@@ -9,7 +9,6 @@ import (
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/fifo"
-	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -48,11 +47,11 @@ type partition struct {
 // BatchReady is the accumulator's call: there is something to take.
 func (p *partition) BatchReady(awaited <-chan struct{}) {
 	p.mu.Lock()
-	var lesson *outBatch
+	var inlineBatch *outBatch
 	if !p.stopped && p.acc.CompressInline() {
-		lesson = p.dequeueLocked()
+		inlineBatch = p.dequeueLocked()
 	}
-	if lesson != nil {
+	if inlineBatch != nil {
 		awaited = nil // it may stand before what is waited for
 	}
 	var b *broker
@@ -72,9 +71,9 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	if b != nil {
 		b.sendInline(awaited)
 	}
-	if lesson != nil {
+	if inlineBatch != nil {
 		// Left to a worker, a topic's first batches would be filled by a fast sender before the first one is measured.
-		p.prepare(lesson)
+		p.prepare(inlineBatch)
 	}
 }
 
@@ -113,7 +112,7 @@ func (p *partition) askLeaderLocked(now time.Time) {
 	p.s.cfg.Cluster.AwaitLeader(p.acc.Topic(), p.acc.Index())
 }
 
-// sendableLocked tells whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
+// sendableLocked reports whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
 // identity is missing, it is asked for.
 func (p *partition) sendableLocked(now time.Time) bool {
 	fresh := p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed || p.sealedQueue.Len() == 0 && p.acc.Ready()
@@ -201,12 +200,12 @@ func (p *partition) awaitsConnectionLocked() bool {
 	return p.queued
 }
 
-// standsAtLocked tells whether that place in b's ready queue is the partition's, or whether it has moved away since.
+// standsAtLocked reports whether that place in b's ready queue is the partition's, or whether it has moved away since.
 func (p *partition) standsAtLocked(b *broker, ticket uint64) bool {
 	return p.queued && p.broker == b && p.queueGen == ticket
 }
 
-// keepsPlace tells whether that place in b's ready queue is the partition's and the partition has something to send. If it has nothing, it
+// keepsPlace reports whether that place in b's ready queue is the partition's and the partition has something to send. If it has nothing, it
 // leaves the queue; it is queued again when there is something.
 func (p *partition) keepsPlace(b *broker, ticket uint64) bool {
 	p.mu.Lock()
@@ -218,7 +217,7 @@ func (p *partition) keepsPlace(b *broker, ticket uint64) bool {
 	return p.queued
 }
 
-// isEmptyLocked tells whether the partition has no batch at all.
+// isEmptyLocked reports whether the partition has no batch at all.
 func (p *partition) isEmptyLocked() bool {
 	if !p.delivery.idle() || p.sealedQueue.Len() > 0 {
 		return false
@@ -471,76 +470,6 @@ func (p *partition) applyOutcome(a action) {
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})
 	case actReject, actSplit: // a worker has it
 	}
-}
-
-// armLocked lets the timer fire at t, unless it fires earlier anyway.
-func (p *partition) armLocked(t time.Time) {
-	if p.stopped || !p.due.IsZero() && !t.Before(p.due) {
-		return
-	}
-	p.due = t
-	if d := time.Until(t); p.timer == nil {
-		p.timer = time.AfterFunc(d, weakly.Do(p, (*partition).onTimer))
-	} else {
-		p.timer.Reset(d)
-	}
-}
-
-func (p *partition) disarmLocked() {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	p.due = time.Time{}
-}
-
-// onTimer ends what is over its time, tries again what is due, and sets the timer for what comes next.
-func (p *partition) onTimer() {
-	now := time.Now()
-	p.mu.Lock()
-	if p.stopped {
-		p.mu.Unlock()
-		return
-	}
-	p.due = time.Time{}
-	actions := p.delivery.tick(now)
-	p.trace.ticked(now, actions)
-	p.explainExpiredLocked(actions)
-	actions = append(actions, p.giveUpOnFormerLeadersLocked(now)...)
-	over := now.Add(-p.s.cfg.DeliveryTimeout)
-	expired := p.expiredPackLocked(over)
-	why := ""
-	if oldest, waits := p.acc.OldestQueued(); len(expired) > 0 || waits && !oldest.After(over) {
-		why = p.whyWaitingLocked()
-	}
-	if next, ok := p.delivery.nextDeadline(); ok {
-		p.armLocked(next)
-	}
-	if p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed {
-		p.armLocked(p.sealedQueue.At(0).batch.Created.Add(p.s.cfg.DeliveryTimeout))
-	}
-	p.unlockAndApply(actions, now)
-
-	err := &record.Error{
-		Topic: p.acc.Topic(), Partition: p.acc.Index(), Fate: record.FateNotWritten, Err: record.ErrDeliveryTimeout,
-		Detail: p.s.cfg.DeliveryTimeout.String() + " passed before it could be sent: " + why,
-	}
-	for _, c := range expired {
-		p.settleUnsent(c, err)
-	}
-	p.acc.ExpireQueued(over, err)
-	if created, ok := p.acc.OldestQueued(); ok {
-		p.mu.Lock()
-		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
-		p.mu.Unlock()
-	}
-}
-
-// expiredPackLocked takes the sealed batches that were never sent and were created up to over.
-func (p *partition) expiredPackLocked(over time.Time) (expired []*outBatch) {
-	for p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed && !p.sealedQueue.At(0).batch.Created.After(over) {
-		expired = append(expired, p.sealedQueue.Pop())
-	}
-	return expired
 }
 
 // refuse fails what waits for something that was refused: no request can be made of it. Nothing of it was written.

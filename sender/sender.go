@@ -92,7 +92,7 @@ func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.cfg.retry().Delay,
 	}
 	p.delivery.leader = -1
-	p.trace = s.traceLane(p.delivery.cfg)
+	p.trace = s.traceDelivery(p.delivery.cfg)
 	s.mu.Lock()
 	topic := s.topics[acc.Topic()]
 	if topic == nil {

@@ -180,7 +180,7 @@ func (s *sim) checkAcked(r int, o simOutcome, log []*simEntry, where map[int]int
 	return ""
 }
 
-// holds tells whether a batch has the record at that offset. Without idempotence a record can be in the log more than once.
+// holds reports whether a batch has the record at that offset. Without idempotence a record can be in the log more than once.
 func holds(e *simEntry, r int, offset int64) bool {
 	i := offset - e.base
 	return !e.strangers && i >= 0 && i < int64(len(e.records)) && e.records[i] == r

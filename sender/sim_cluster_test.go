@@ -354,7 +354,7 @@ func (c *simCluster) advance(b *simBroker, slot int) {
 	c.complete(b)
 }
 
-// rules tells whether a broker leads the partition as the controller sees it: only then may it change who is in sync.
+// rules reports whether a broker leads the partition as the controller sees it: only then may it change who is in sync.
 func (c *simCluster) rules(b *simBroker, slot int) bool {
 	v := b.views[slot]
 	return v.life != nil && v.life == c.slots[slot].life && v.leader == b.id && v.life.leader == b.id && v.epoch == v.life.epoch

@@ -251,7 +251,7 @@ func (c *simCluster) judgeWaiting(b *simBroker, part *simPart) {
 	}
 }
 
-// busy tells whether some broker has a request, of whatever connection, that it has not answered.
+// busy reports whether some broker has a request, of whatever connection, that it has not answered.
 func (c *simCluster) busy() bool {
 	for _, b := range c.brokers {
 		for _, conn := range b.conns {

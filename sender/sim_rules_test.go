@@ -29,7 +29,7 @@ func seqBefore(a, b int32) bool {
 	return ahead > 0 && ahead < 1<<30
 }
 
-// overlap tells whether two runs of sequences have one in common.
+// overlap reports whether two runs of sequences have one in common.
 func overlap(a int32, n int, b int32, m int) bool {
 	return !seqBefore(seqAdd(a, n-1), b) && !seqBefore(seqAdd(b, m-1), a)
 }

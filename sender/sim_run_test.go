@@ -180,7 +180,7 @@ func (s *sim) faultList() string {
 	return strings.Join(names, ", ")
 }
 
-// hits tells whether a fault strikes now, once in so many times. It draws in any case, so that the run stays much the same
+// hits reports whether a fault strikes now, once in so many times. It draws in any case, so that the run stays much the same
 // without it.
 func (s *sim) hits(f fault, oneIn int) bool {
 	return s.rng.IntN(oneIn) == 0 && s.faults[f] && !s.calm
@@ -349,7 +349,7 @@ func (s *sim) moveOrFence(b *simBroker, slot int) {
 	s.cluster.elect(s.cluster.slots[slot].life)
 }
 
-// quiet tells whether nothing at all is under way.
+// quiet reports whether nothing at all is under way.
 func (s *sim) quiet() bool {
 	for _, l := range s.client.deliveries {
 		if !l.delivery.idle() {

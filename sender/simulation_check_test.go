@@ -1,7 +1,6 @@
 package sender_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -72,7 +71,7 @@ func (w *world) check() {
 	if w.left != nil && w.left.MaybeWritten != v.maybe {
 		w.fail("Close counted %d records as maybe written; %d were told so", w.left.MaybeWritten, v.maybe)
 	}
-	if _, err := sender.Replay(bytes.NewReader(w.deliveries.buf.Bytes())); err != nil {
+	if _, err := sender.Replay(strings.NewReader(w.deliveries.String())); err != nil {
 		w.fail("the delivery core's log does not replay: %v", err)
 	}
 }
@@ -240,7 +239,7 @@ func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []foun
 	}
 }
 
-// mayBeTold tells whether a record with that timestamp in a log may be acknowledged with another one. To a duplicate a broker answers with the
+// mayBeTold reports whether a record with that timestamp in a log may be acknowledged with another one. To a duplicate a broker answers with the
 // batch's greatest own timestamp, whatever timestamps the topic has. Where its own clock says the same, nobody can tell which of the two a
 // retry was told.
 func (v *verdict) mayBeTold(it *item, told, logged int64) bool {

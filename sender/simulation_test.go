@@ -1,7 +1,6 @@
 package sender_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/logtext"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
 	"github.com/gosamsa/samsa/protocol"
@@ -47,7 +47,7 @@ type world struct {
 	plan       plan
 	cfg        producer.Config
 	p          *producer.Producer
-	deliveries lines // the log of the delivery core
+	deliveries logtext.Text // the log of the delivery core
 
 	mu     sync.Mutex
 	items  []*item
@@ -80,17 +80,9 @@ type note struct {
 	text string
 }
 
-// lines is a log that is written to by many.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
+// givesUp bounds the waits that end with a record's outcome: a record without one would hold them for ever, and virtual time would go on. In a run
+// where no record is lost they take some minutes.
+const givesUp = 2 * time.Hour
 
 // plan is what a run draws before it begins, beside the producer's configuration.
 type plan struct {
@@ -285,18 +277,20 @@ func (w *world) run() {
 
 // close closes the producer, and checks what Close promises about itself.
 func (w *world) close() {
-	ctx, cancel := context.Background(), func() {}
-	bound := w.cfg.DeliveryTimeout
+	limit, bound := givesUp, w.cfg.DeliveryTimeout
 	if w.plan.closing == closeHastily || w.plan.closing == closeAmidst {
-		ctx, cancel = context.WithTimeout(ctx, w.plan.patience)
-		bound = w.plan.patience
+		limit, bound = w.plan.patience, w.plan.patience
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	w.note("Close begins")
 	began := time.Now()
 	err := w.p.Close(ctx)
 	took := time.Since(began)
 	w.note("Close returns after %v: %v", took, err)
+	if took >= givesUp {
+		w.fail("Close has not ended after %v", took)
+	}
 	if took > bound && !w.plan.slow && !w.plan.stalls {
 		w.fail("Close took %v, its bound is %v", took, bound)
 	}
@@ -329,7 +323,7 @@ func (w *world) story() string {
 		_, text, _ := strings.Cut(r.String(), " ")
 		all = append(all, note{r.Time, "request " + text})
 	}
-	for _, line := range strings.Split(strings.TrimSpace(w.deliveries.buf.String()), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(w.deliveries.String()), "\n") {
 		stamp, text, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
 		at, err := time.Parse(time.RFC3339Nano, stamp)
 		require.NoError(w.t, err)

@@ -96,7 +96,9 @@ func (k *worker) knock(topic string, partition int32) error {
 	it.key, it.value = "k", string(it.record.Value)
 	k.add(it)
 	k.sent(it, k.p.Send(k.t.Context(), &it.record, nil))
-	_, err := it.future.Get(k.t.Context())
+	ctx, cancel := context.WithTimeout(k.t.Context(), givesUp)
+	defer cancel()
+	_, err := it.future.Get(ctx)
 	return err
 }
 
@@ -289,7 +291,7 @@ func (k *worker) cancel() {
 	if k.oneIn(3) {
 		it = k.mine[max(0, len(k.mine)-1-k.IntN(10))]
 	}
-	k.revokeSequence(it)
+	k.takeBack(it)
 }
 
 // cancelAll sends some records to one partition and takes all of them back. Most of their batches have no other record.
@@ -306,11 +308,11 @@ func (k *worker) cancelAll() {
 		k.sent(it, k.p.TrySend(&it.record, k.callback(it)))
 	}
 	for _, i := range k.Perm(len(items)) {
-		k.revokeSequence(items[i])
+		k.takeBack(items[i])
 	}
 }
 
-func (k *worker) revokeSequence(it *item) {
+func (k *worker) takeBack(it *item) {
 	if !it.future.Cancel() {
 		return
 	}

@@ -33,8 +33,8 @@ type trace struct {
 	drawn []time.Duration // backoffs since the last line
 }
 
-// traceLane returns the trace of a new delivery state, or nil. It puts itself between the delivery state and its backoffs.
-func (s *Sender) traceLane(cfg *deliveryConfig) *trace {
+// traceDelivery returns the trace of a new delivery state, or nil. It puts itself between the delivery state and its backoffs.
+func (s *Sender) traceDelivery(cfg *deliveryConfig) *trace {
 	if !s.traced {
 		return nil
 	}

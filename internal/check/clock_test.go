@@ -19,7 +19,7 @@ import (
 var wallClock = map[string]bool{
 	"accumulator/result.go Settled":        true, // a timestamp that the caller gives
 	"accumulator/clock.go readClockLocked": true, "accumulator/clock.go timestampLocked": true, "accumulator/result.go read": true,
-	"accumulator/deliver.go runHooksUntilPanic": true, "producer/check.go timestampProblem": true,
+	"accumulator/deliver.go runCallbacksUntilPanic": true, "producer/check.go timestampProblem": true,
 }
 
 // dropsMonotonic reports whether a call makes a time, or a number, that a step of the wall clock changes.

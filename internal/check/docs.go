@@ -108,7 +108,7 @@ func (c *checker) brokenLinks(name, text string) []error {
 
 var notInAnchor = regexp.MustCompile(`[^\w\- ]`)
 
-// hasHeading tells whether a page has a heading with this anchor, made as GitHub makes it.
+// hasHeading reports whether a page has a heading with this anchor, made as GitHub makes it.
 func hasHeading(text, anchor string) bool {
 	for line := range strings.Lines(text) {
 		title := strings.TrimSpace(strings.TrimLeft(line, "#"))

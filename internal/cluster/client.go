@@ -45,7 +45,7 @@ type Client struct {
 	renewAt   time.Time
 	// knownNext: the last request was for wanted topics, so known topics that are due precede further wanted ones.
 	knownNext bool
-	// failures counts fetches in a row that no server answered, fruitless those in which the answer told nothing new.
+	// failures counts fetches in a row that no server answered, noProgress those in which the answer told nothing new.
 	failures, noProgress int
 	// searching is since when there has been something to ask and no answer, zero after an answer.
 	searching time.Time

@@ -13,8 +13,8 @@ const (
 	shortestBackoff = time.Millisecond
 	// headStarts is how many servers in a row can be tried within one setup timeout, though none of them answers.
 	headStarts = 10
-	// fruitlessBefore is after how many refreshes in vain another broker is asked.
-	fruitlessBefore = 3
+	// noProgressBefore is after how many refreshes in vain another broker is asked.
+	noProgressBefore = 3
 )
 
 // Config says where the cluster is and how often it is asked. The names in brackets are Kafka's properties. The caller sets

@@ -105,7 +105,7 @@ func brokerOf(b *protocol.MetadataBroker) Broker {
 	return broker.withoutBrackets()
 }
 
-// namesBroker tells whether an answer names a broker that can be connected to.
+// namesBroker reports whether an answer names a broker that can be connected to.
 func namesBroker(resp *protocol.MetadataResponse) bool {
 	return slices.ContainsFunc(resp.Brokers, func(b protocol.MetadataBroker) bool { return brokerOf(&b).valid() })
 }

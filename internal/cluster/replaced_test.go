@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"log/slog"
 	"net"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/logtext"
 	"github.com/gosamsa/samsa/protocol"
 )
 
@@ -232,22 +232,11 @@ func TestHintsOfAnotherClusterAreIgnored(t *testing.T) {
 }
 
 // lines is a log.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
+type lines struct{ logtext.Text }
 
 // warnings returns how many warnings there were about another cluster.
 func (l *lines) warnings() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.buf.String(), "the servers belong to another cluster now")
+	return strings.Count(l.String(), "the servers belong to another cluster now")
 }
 
 func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
@@ -286,7 +275,7 @@ func TestTheClusterStaysWhileTheConnectionLives(t *testing.T) {
 	run(t, alternating(false), nil, func(t *testing.T, c *Client) {
 		first := known(t, c, "a")
 		for i := range 10 {
-			if i < fruitlessBefore-1 { // after more of them without news, another broker is asked
+			if i < noProgressBefore-1 { // after more of them without news, another broker is asked
 				c.Refresh()
 			}
 			time.Sleep(200 * time.Millisecond)

@@ -386,5 +386,5 @@ func (c *Client) pace(q metadataQuery, m merged, throttle time.Duration, now tim
 	}
 	c.notBefore = now.Add(max(c.cfg.retry().Delay(max(c.noProgress+1, c.replacements)), throttle))
 	// Somebody is sure that there is news, and this broker has none, or tells old things: another one may know more.
-	c.avoidCurrent = len(m.stale) > 0 || c.noProgress > 0 && c.noProgress%fruitlessBefore == 0
+	c.avoidCurrent = len(m.stale) > 0 || c.noProgress > 0 && c.noProgress%noProgressBefore == 0
 }

@@ -1,20 +1,20 @@
 package loggate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/gosamsa/samsa/internal/logtext"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,9 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type user struct {
 	slog.Handler
 	before func(r slog.Record)
-
-	mu  sync.Mutex
-	buf bytes.Buffer
+	logtext.Text
 }
 
 func newUser(level slog.Level, before func(slog.Record)) *user {
@@ -46,16 +44,8 @@ func (u *user) Handle(ctx context.Context, r slog.Record) error {
 	return u.Handler.Handle(ctx, r)
 }
 
-func (u *user) Write(b []byte) (int, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.buf.Write(b)
-}
-
 func (u *user) lines() []string {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return strings.Split(strings.TrimSuffix(u.buf.String(), "\n"), "\n")
+	return strings.Split(strings.TrimSuffix(u.String(), "\n"), "\n")
 }
 
 // gated runs f with a gate before u, in a synctest bubble. The gate ends with it.

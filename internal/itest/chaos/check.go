@@ -27,7 +27,7 @@ type Counts struct {
 	Foreign int `json:"foreign"`
 }
 
-// Clean tells whether the producer kept its word.
+// Clean reports whether the producer kept its word.
 func (c Counts) Clean() bool { return c == Counts{} }
 
 // Verdict is what Check found.

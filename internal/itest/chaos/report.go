@@ -63,7 +63,7 @@ func ratio(a, b time.Duration) float64 {
 	return float64(a) / float64(b)
 }
 
-// OK tells whether all runs of Samsa are.
+// OK reports whether all runs of Samsa are.
 func (r *Report) OK() bool {
 	for _, run := range r.Runs {
 		if run.Client == Samsa && !run.OK() {

@@ -51,7 +51,7 @@ type Result struct {
 	journal [][]*Sent // kept while the run is not OK
 }
 
-// OK tells whether the producer kept its word, and went on when the faults were over.
+// OK reports whether the producer kept its word, and went on when the faults were over.
 func (r *Result) OK() bool { return r.Clean() && len(r.Stalled) == 0 && r.CloseError == "" }
 
 // String is the result on one line, and what was found on further ones.

@@ -194,7 +194,7 @@ func (c *Cluster) each(fn func(*node) error) error {
 	return errors.Join(errs...)
 }
 
-// portStolen tells whether a node could not listen because somebody took its port after the kernel had given it to us.
+// portStolen reports whether a node could not listen because somebody took its port after the kernel had given it to us.
 func (c *Cluster) portStolen() bool {
 	for _, n := range c.nodes {
 		if strings.Contains(n.logTail(200), "Address already in use") {
