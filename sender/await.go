@@ -3,8 +3,8 @@ package sender
 import (
 	"time"
 
-	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // Somebody who sends a record and waits for it has nothing else to do. So where the broker is idle, that goroutine makes the request,
@@ -79,7 +79,7 @@ func (b *broker) tryAcquire() (conn *transport.Conn, room int, later bool) {
 	if b.busy || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 || known && b.isElsewhere(&info) || !b.mayWorkLocked() {
 		return nil, 0, false
 	}
-	if !cluster.SameCluster(b.cluster, snapshot.ClusterID) {
+	if !protocol.SameCluster(b.cluster, snapshot.ClusterID) {
 		return nil, 0, false // the broker's goroutine replaces the connection
 	}
 	if room = b.conn.UnblockedWriteLimit(); room == 0 || b.conn.Err() != nil {

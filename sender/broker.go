@@ -210,7 +210,7 @@ func (b *broker) connect() *transport.Conn {
 			return nil
 		default:
 			switch {
-			case !cluster.SameCluster(b.cluster, snapshot.ClusterID):
+			case !protocol.SameCluster(b.cluster, snapshot.ClusterID):
 				conn.Close(record.ErrClusterReplaced)
 			case known && b.isElsewhere(&info):
 				conn.Close(errors.New("the broker's address has changed"))

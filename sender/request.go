@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -260,8 +261,9 @@ func (r *request) done(body []byte, err error) {
 	case err != nil:
 		r.failed(err, now)
 	case r.call.NoResponse:
+		written := delivery.Answer{Offset: -1, Time: -1}
 		for _, t := range r.attempts {
-			t.part.answered(t, answer{offset: -1, logAppendTime: -1}, now)
+			t.part.answered(t, &written, now)
 		}
 	default:
 		if err := r.decode(body); err != nil {

@@ -12,7 +12,7 @@ import (
 // The page of behaviours names tests and stories. It must not name what is not there, nor say of anything that it is so without showing it.
 const (
 	behavioursPage = "docs/behaviours.md"
-	storiesFolder  = "sender/testdata/core"
+	storiesFolder  = "internal/delivery/testdata/stories"
 )
 
 var (
