@@ -30,7 +30,7 @@ type partition struct {
 	queued      bool   // stands in a broker's ready queue
 	queueGen    uint64 // its place there, counted up with each
 	queuedAt    time.Time
-	inlineOnly  bool   // a waiting goroutine put it there, and may not have woken the broker: see sendInline
+	inlineGen   uint64 // the last place taken by a goroutine in Get, perhaps without a signal: sendInline
 	fill        uint64 // the newest request that took a batch
 	timer       *time.Timer
 	due         time.Time // the time at which timer fires; zero when it is not armed
@@ -56,10 +56,10 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 		b = p.enqueueLocked(time.Now())
 	}
 	switch {
-	case b != nil:
-		p.inlineOnly = awaited != nil
-	case awaited == nil && p.queued && p.inlineOnly:
-		b, p.inlineOnly = p.broker, false // a full batch does not wait for the answer that others wait for
+	case b != nil && awaited != nil:
+		p.inlineGen = p.queueGen
+	case awaited == nil && p.queued && p.inlineGen == p.queueGen:
+		b, p.inlineGen = p.broker, 0 // a full batch does not wait for the response that a goroutine in Get waits for
 	}
 	if created, ok := p.acc.OldestQueued(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
