@@ -2,11 +2,11 @@ package accumulator
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -52,10 +52,10 @@ type Accumulator struct {
 	unsent         unsentLimiter
 	reason         reason
 
-	topicsMu sync.Mutex
+	topicsMu lockrank.Mutex[lockrank.AccumulatorTopics]
 	topics   map[string]*Topic
 
-	activeMu  sync.Mutex
+	activeMu  lockrank.Mutex[lockrank.AccumulatorActive]
 	active    map[*Partition]struct{} // partitions with records that are not done
 	lingering map[*Partition]struct{} // those that may have a batch which is not ready; see expediteAll
 	closed    *record.Error

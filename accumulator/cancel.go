@@ -1,6 +1,9 @@
 package accumulator
 
-import "github.com/gosamsa/samsa/internal/fifo"
+import (
+	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/lockrank"
+)
 
 // Cancel takes record i back if its batch is not sealed yet, and reports whether it did. The record's outcome is then
 // ErrCanceled, not written. Its callback runs on a goroutine of the partition's. The other records of the batch keep theirs.
@@ -139,6 +142,7 @@ func (p *Partition) nextCanceled() (one canceled, callback Callback, ok bool) {
 }
 
 func (p *Partition) callCanceled(one canceled, callback Callback) {
+	lockrank.AssertNone("a canceled record's callback")
 	defer p.endCanceled(one.result)
 	md, err := one.result.get(one.index)
 	p.acc.call(callback, &md, err)

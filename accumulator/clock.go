@@ -1,10 +1,10 @@
 package accumulator
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/record"
 )
@@ -70,7 +70,7 @@ type periods struct {
 	now    atomic.Uint32
 	shared atomic.Bool // a reading is shared in this period
 
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.AccumulatorPeriods]
 	timer   *time.Timer
 	running bool
 	stopped bool

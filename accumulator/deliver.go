@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -213,6 +214,8 @@ func (p *Partition) nextDelivery() *Result {
 // runCallbacks runs the interceptors and callbacks of a settled batch in the order of its records. A panic ends one callback; the others
 // follow.
 func (p *Partition) runCallbacks(r *Result) {
+	lockrank.AssertNone("a callback")
+	lockrank.AssertNone("a callback")
 	for r.called < r.count {
 		p.runCallbacksUntilPanic(r)
 	}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/protocol"
 )
 
@@ -23,7 +23,7 @@ import (
 type memory struct {
 	waiting atomic.Int64 // Sends that wait for room; Append reads it without the lock
 
-	mu       sync.Mutex
+	mu       lockrank.Mutex[lockrank.AccumulatorMemory]
 	limit    int64
 	used     int64
 	kept     int64 // of that for callbacks

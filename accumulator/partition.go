@@ -2,9 +2,9 @@ package accumulator
 
 import (
 	"context"
-	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/record"
 )
@@ -27,7 +27,7 @@ type Partition struct {
 	owner  Drainer
 	holder holder // guarded by memory.mu
 
-	mu         sync.Mutex
+	mu         lockrank.Mutex[lockrank.AccumulatorPartition]
 	open       *Batch
 	openReady  bool        // the open batch may be taken: its linger is over, or somebody waits for it
 	complete   list[Batch] // take no more records

@@ -3,8 +3,9 @@ package accumulator
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
+
+	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
 // Explainer is an Owner that knows why records have no outcome yet. Its methods are called without any lock held, and only where a wait
@@ -50,7 +51,7 @@ const (
 
 // reason is what WhyPending said last. Its mu is held over the look, so that many callers share one; it comes before all other locks.
 type reason struct {
-	mu    sync.Mutex
+	mu    lockrank.Mutex[lockrank.AccumulatorReason]
 	until time.Time
 	text  string
 }

@@ -1,10 +1,10 @@
 package accumulator
 
 import (
-	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -32,7 +32,7 @@ type refusals struct {
 	inside func() bool // reports whether the caller is a callback of a refused record
 	work   func()
 
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.AccumulatorRefusals]
 	queue   fifo.Queue[refusal]
 	running bool
 	pushed  uint64 // records ever refused with somebody to call
@@ -124,6 +124,7 @@ func (q *refusals) next() (one refusal, ok bool) {
 }
 
 func (a *Accumulator) callRefused(one refusal) {
+	lockrank.AssertNone("a refused record's callback")
 	defer a.endRefusal()
 	md := record.RecordMetadata{Topic: one.err.Topic, Partition: one.err.Partition, Offset: -1}
 	a.call(one.callback, &md, one.err)

@@ -3,10 +3,10 @@ package accumulator
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -30,7 +30,7 @@ type Result struct {
 	settled atomic.Bool
 	buffers int32 // the size of the batch's buffers when they were given back; guarded by Partition.mu
 
-	mu         sync.Mutex
+	mu         lockrank.Mutex[lockrank.AccumulatorResult]
 	waits      waits
 	remaining  int32 // records without an outcome; counts from the seal on
 	outcome    Outcome

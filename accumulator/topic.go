@@ -2,9 +2,9 @@ package accumulator
 
 import (
 	"math"
-	"sync"
 	"sync/atomic"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -19,7 +19,7 @@ type Topic struct {
 	passed atomic.Int64  // batches acknowledged since most was changed, while it is below batch.size
 	limit  atomic.Int64  // rawLimit, kept because every record asks for it
 
-	mu        sync.Mutex                                  // held while a partition is made or forgotten
+	mu        lockrank.Mutex[lockrank.AccumulatorTopic]   // held while a partition is made or forgotten
 	forgotten bool                                        // the topic has left the accumulator
 	slots     atomic.Pointer[[]atomic.Pointer[Partition]] // by number, empty where nothing was sent yet; copied on growth
 	version   atomic.Int64                                // counts the partitions that were made or forgotten

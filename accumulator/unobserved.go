@@ -2,9 +2,9 @@ package accumulator
 
 import (
 	"slices"
-	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/record"
 )
@@ -19,7 +19,7 @@ const (
 
 // pendingReports are failures that nobody listens for so far. mu guards what stands below it, and is a leaf.
 type pendingReports struct {
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.AccumulatorReports]
 	results []suspect
 	timer   *time.Timer // runs while there are any
 	first   []suspect   // the first failures of all, for FirstUnobserved

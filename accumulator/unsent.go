@@ -1,9 +1,10 @@
 package accumulator
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
 // A sender that is faster than the network fills the whole of buffer.memory. Then every record waits for all that is before it, and every
@@ -30,7 +31,7 @@ type unsentLimiter struct {
 	left  atomic.Int64 // bytes that were ahead once
 	fast  atomic.Bool  // bytes leave fast
 
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.AccumulatorUnsent]
 	changed chan struct{} // closed when bytes have left; made by who waits
 	since   time.Time     // of the last look
 	then    int64         // what had left by then

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/record"
 	"github.com/gosamsa/samsa/sender"
 )
@@ -20,7 +21,7 @@ type closer struct {
 	interceptors *interceptorClosing
 	ended        chan struct{} // closed when nothing of the producer runs any more
 
-	mu              sync.Mutex
+	mu              lockrank.Mutex[lockrank.ProducerCloser]
 	left            sender.Undelivered
 	why             error
 	unobserved      int64
@@ -95,9 +96,10 @@ func (p *Producer) countUnobserved() {
 	c := &p.closer
 	c.count.Do(func() {
 		p.acc.ReportUnobserved()
+		n, first := p.acc.Unobserved(), p.acc.FirstUnobserved()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.unobserved, c.firstUnobserved = p.acc.Unobserved(), p.acc.FirstUnobserved()
+		c.unobserved, c.firstUnobserved = n, first
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+
+	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
 // Interceptor sees every record on its way, for tracing, counting or marking. A panic in a method is recovered and logged with its
@@ -63,6 +65,7 @@ func (c *interceptorChain) intercept(i int, r *Record) *Record {
 
 // callOnSend returns nil after a panic.
 func (c *interceptorChain) callOnSend(i int, r *Record) (changed *Record) {
+	lockrank.AssertNone("OnSend")
 	returned := false
 	defer func() {
 		if value := recover(); value != nil {
@@ -82,6 +85,7 @@ func (c *interceptorChain) callOnSend(i int, r *Record) (changed *Record) {
 
 // onAcknowledgement tells all interceptors of an outcome.
 func (c *interceptorChain) onAcknowledgement(m RecordMetadata, err error) {
+	lockrank.AssertNone("OnAcknowledgement")
 	c.acknowledgeFrom(0, m, err)
 }
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -100,6 +101,7 @@ func (c *partitionChooser) builtIn(key []byte, topic *TopicView, sticky *stickyT
 
 // ask calls the user's partitioner.
 func (c *partitionChooser) ask(r *Record, topic TopicView) (chosen int32, failed *record.Error) {
+	lockrank.AssertNone("a Partitioner")
 	defer func() {
 		if value := recover(); value != nil {
 			logPanic(c.logger, "partitioner", value, "topic", topic.name)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/gosamsa/samsa/compress"
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/immutable"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/loggate"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/record"
@@ -34,7 +34,7 @@ type Producer struct {
 	asksUser    bool // a partitioner or interceptor of the user's decides on records
 	smallRecord uint // fewer bytes of key and value than this are far from every limit
 
-	topicsMu        sync.Mutex
+	topicsMu        lockrank.Mutex[lockrank.ProducerTopics]
 	topics          atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
 	newest          atomic.Pointer[topic]                 // of these: most producers have one, which is found without a look into the map
 	metadataChanged atomic.Pointer[chan struct{}]         // closed when there is newer metadata

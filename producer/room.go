@@ -1,10 +1,10 @@
 package producer
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/weakly"
 )
 
@@ -15,7 +15,7 @@ const roomWait = 750 * time.Millisecond
 type roomWatch struct {
 	on atomic.Bool
 
-	mu    sync.Mutex
+	mu    lockrank.Mutex[lockrank.ProducerRoom]
 	timer *time.Timer
 	ended bool
 }

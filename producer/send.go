@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -363,7 +363,7 @@ func (b *budget) end() {
 // waitingCalls counts the calls that wait, or have waited and have not returned. Close waits for them: their records fail or are appended
 // before Close looks for the last outcome. mu is a leaf.
 type waitingCalls struct {
-	mu   sync.Mutex
+	mu   lockrank.Mutex[lockrank.ProducerWaiting]
 	n    int
 	none chan struct{} // closed when n is zero; nil while nobody waits for that
 }

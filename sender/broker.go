@@ -3,12 +3,12 @@ package sender
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/compress"
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/internal/weakly"
 	"github.com/gosamsa/samsa/protocol"
@@ -25,7 +25,7 @@ type broker struct {
 	leads    int  // partitions that were sent to, of which it is the leader; guarded by Sender.mu
 	departed bool // the metadata does not name it; guarded by Sender.mu
 
-	mu        sync.Mutex
+	mu        lockrank.Mutex[lockrank.SenderBroker]
 	ready     fifo.Queue[queueEntry]
 	movedAway int      // partitions in ready that have moved away since dropMoved
 	handover  handover // which goroutine makes the next request

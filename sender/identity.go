@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/delivery"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -20,7 +20,7 @@ import (
 type identities struct {
 	s *Sender
 
-	mu        sync.Mutex
+	mu        lockrank.Mutex[lockrank.SenderIdentities]
 	current   delivery.Identity
 	exhausted delivery.Identity // the former one, which the client no longer uses
 	grants    uint32

@@ -3,12 +3,12 @@ package sender
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/delivery"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -22,7 +22,7 @@ type partition struct {
 	waitingForID bool // stands in identities.waiting; guarded by identities.mu
 	isAhead      bool // stands in identities.ahead; guarded by identities.mu
 
-	mu          sync.Mutex
+	mu          lockrank.Mutex[lockrank.SenderPartition]
 	delivery    delivery.Partition
 	snapshotGen uint64  // the generation of the snapshot that the leader is from
 	broker      *broker // of the current leader; nil while there is none

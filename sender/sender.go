@@ -12,6 +12,7 @@ import (
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/delivery"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/record"
 )
@@ -55,7 +56,7 @@ type Sender struct {
 	fills  atomic.Uint64  // numbers requests
 	wait   sync.WaitGroup // brokers and the identity's request
 
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.Sender]
 	brokers map[int32]*broker
 	leaving map[*broker]struct{}            // brokers that have left the cluster, while requests to them are unanswered
 	topics  map[string]map[int32]*partition // all partitions that were sent to and not forgotten

@@ -3,6 +3,8 @@ package sender
 import (
 	"runtime"
 	"sync"
+
+	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
 // workers run what takes processor time and must hold up nobody: compression, and building batches anew. Goroutines exist
@@ -11,7 +13,7 @@ type workers struct {
 	limit int
 	wait  sync.WaitGroup
 
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.SenderWorkers]
 	queue   []func()
 	running int
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -25,7 +25,7 @@ type Client struct {
 	cancel context.CancelFunc
 
 	// mu is never held over a channel operation, a dial, a request, or a call of foreign code.
-	mu       sync.Mutex
+	mu       lockrank.Mutex[lockrank.ClusterClient]
 	topics   topics
 	servers  servers
 	watchers []func(*Change)

@@ -3,10 +3,10 @@ package loggate
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
 // LevelTrace is the level of trace lines.
@@ -29,7 +29,7 @@ type Gate struct {
 	trace   bool
 
 	// mu is a leaf: nothing is locked under it, and the handler runs outside it.
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.LogGate]
 	queue   fifo.Queue[line]
 	waiting counts // of queue, without its notices
 	lost    counts // since the last notice
@@ -208,6 +208,7 @@ func (g *Gate) next() (l line, ok bool) {
 
 // handle gives one line to the handler.
 func (g *Gate) handle(l line) {
+	lockrank.AssertNone("a log handler")
 	returned := false
 	defer func() {
 		_ = recover()

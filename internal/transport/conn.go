@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/protocol"
 )
 
@@ -66,7 +66,7 @@ type Conn struct {
 
 	closed chan struct{}
 
-	mu sync.Mutex
+	mu lockrank.Mutex[lockrank.TransportConn]
 	// head to tail are the calls that await an answer, in the order of writing.
 	head, tail *Call
 	inFlight   int

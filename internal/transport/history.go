@@ -1,6 +1,6 @@
 package transport
 
-import "sync"
+import "github.com/gosamsa/samsa/internal/lockrank"
 
 // contact is how far a server has come on any connection to its address.
 type contact uint8
@@ -14,7 +14,7 @@ const (
 // History remembers which addresses have answered. Errors name other causes for a server that worked before. The zero value is empty; a
 // nil History remembers nothing. It holds mostRemembered addresses at the most. It is safe for many goroutines.
 type History struct {
-	mu       sync.Mutex
+	mu       lockrank.Mutex[lockrank.TransportHistory]
 	contacts map[string]contact
 }
 

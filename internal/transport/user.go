@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync"
+
+	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
 // This file is the gate of the user's code that opens connections: Options.Dialer, and the resolver, which the user can replace by
@@ -21,7 +22,7 @@ import (
 // code that never returns would otherwise keep one more goroutine with every attempt. The zero value is ready; a nil UserCalls
 // neither counts nor limits. It is safe for many goroutines.
 type UserCalls struct {
-	mu      sync.Mutex
+	mu      lockrank.Mutex[lockrank.TransportUserCalls]
 	running map[string]int
 }
 
@@ -91,6 +92,7 @@ func (u userCall[T]) await(ctx context.Context, o *Options) (T, error) {
 
 // call is the goroutine of one call.
 func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]) {
+	lockrank.AssertNone(u.name)
 	var r result[T]
 	returned := false
 	defer func() {

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
 // byteStream is what a Conn uses of its connection: a *net.TCPConn or a *userConn. It has no other method, so that none of the user's is
@@ -43,7 +45,7 @@ type userConn struct {
 	// done is closed when the connection is cut.
 	done chan struct{}
 
-	mu        sync.Mutex
+	mu        lockrank.Mutex[lockrank.TransportUserConn]
 	isCut     bool
 	failure   error // the first panic or Goexit
 	read      deadline

@@ -2,9 +2,9 @@ package transport
 
 import (
 	"maps"
-	"sync"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/lockrank"
 	"github.com/gosamsa/samsa/protocol"
 )
 
@@ -17,7 +17,7 @@ import (
 // given to Dial. One memory serves all connections of a client. It is safe for many goroutines. The zero value is ready to use, and a nil
 // one remembers nothing.
 type VersionMemory struct {
-	mu sync.Mutex
+	mu lockrank.Mutex[lockrank.TransportVersions]
 	at map[string]lowered
 }
 
