@@ -35,6 +35,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	list := flags.Bool("list", false, "list the stages and run none")
 	only := flags.String("only", "", "run these `stages` only, with commas between")
 	flags.BoolVar(&c.quick, "quick", false, "run what needs nothing but Go, in some minutes: the tests without the race detector and without a real Kafka")
+	flags.BoolVar(&c.verbose, "v", false, "print the counts of the stage words also when it passes")
 	flags.DurationVar(&c.fuzztime, "fuzztime", 0, "how long each fuzz target runs; 0 shares four minutes between all")
 	fuzz := flags.String("fuzz", "", "run only the fuzz targets whose name this `expression` finds")
 	if err := flags.Parse(args); err != nil {
@@ -68,6 +69,7 @@ type checker struct {
 	modules  []string      // folders with a go.mod, relative to root; the first is root itself, "."
 	patience time.Duration // how long an interrupted command may take to end by itself
 	quick    bool          // run what needs nothing but Go
+	verbose  bool          // print the figures of a stage that passes
 	fuzztime time.Duration
 	fuzz     *regexp.Regexp
 }
@@ -87,10 +89,10 @@ func (c *checker) prepare(only, fuzz string) ([]stage, error) {
 	return choose(c.stages(), only)
 }
 
-// choose picks stages by name, in their own order; an empty list is all of them.
+// choose picks stages by name, in their own order. An empty list is all of them without those on request.
 func choose(stages []stage, only string) ([]stage, error) {
 	if only == "" {
-		return stages, nil
+		return slices.DeleteFunc(stages, func(s stage) bool { return s.onRequest }), nil
 	}
 	var names []string
 	wanted := map[string]bool{}

@@ -20,6 +20,8 @@ type stage struct {
 	about string
 	needs []tool
 	run   func() error
+
+	onRequest bool // only -only runs it
 }
 
 // stages returns the stages in their order: what fails quickly comes first.
@@ -27,6 +29,7 @@ func (c *checker) stages() []stage {
 	quick := []stage{
 		{name: "format", about: "every Go file is as gofmt writes it", run: c.format},
 		{name: "docs", about: "the pages are true: options table, links, commands, examples; no names of machines, nothing unfinished", run: c.docs},
+		{name: "words", about: "comments and pages have few relative pronouns, and lines of at most 120 columns", run: c.words, onRequest: true},
 		{name: "vet", about: "go vet for every module", run: c.vet},
 		{name: "tidy", about: "every go.mod and go.sum names what is needed and nothing else", run: c.tidy},
 		{name: "lint", about: "golangci-lint for every module", run: c.lint},
