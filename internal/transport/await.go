@@ -6,29 +6,31 @@ import (
 	"github.com/gosamsa/samsa/internal/weakly"
 )
 
-// Who sends a record and waits for its outcome would wake the reader's goroutine twice: by its answer, and by being woken from there. Each
-// is a switch between goroutines, often between processors, and together they are a third of what a synchronous send costs. So one that waits
-// reads its answer by itself:
+// A synchronous send with a separate reader costs two switches between goroutines, often between processors: the answer
+// wakes the reader, and the reader wakes the sender. Together they are a third of the send's cost. So the waiting
+// goroutine reads the answer inline:
 //
-//   - After the answer to an awaited call, or when Await ends, nobody reads if nothing is in flight: the connection rests. The reader's
-//     state lies in rest.reader, and whoever takes it away is the reader.
-//   - The next awaited call finds it there. Await takes it, and reads until what it waits for has happened. If something is in flight
-//     then, a new goroutine goes on reading; else the connection rests again.
-//   - Any other call that is sent while the connection rests starts a goroutine that reads.
-//   - A connection that has rested for restFor is read again by a goroutine: only a reader sees that the broker has closed it, or that it
-//     was idle for too long.
-//   - Await reads for no longer than patience. Then a goroutine goes on, for what is waited for can happen without an answer: a
-//     deadline, or the end of a context. Where answers take longer, the connection does not rest for a while, which doubles while that goes on.
+//   - After the answer to an awaited call, or when ReadUntil ends, no goroutine reads if nothing is in flight: the
+//     connection rests. The reader's state lies in parkedReader.reader; a goroutine that takes it away is the reader.
+//   - The next awaited call finds it there. ReadUntil takes it, and reads until the awaited outcome is there. If
+//     something is in flight then, a new goroutine goes on reading; else the connection rests again.
+//   - Any other call, sent while the connection rests, starts a reading goroutine.
+//   - After restFor of rest a goroutine reads the connection again: only a reader sees that the broker has closed it,
+//     or that it was idle for too long.
+//   - ReadUntil reads for at most patience. Then a goroutine goes on, for the wait can end without an answer: by a
+//     deadline, or the end of a context. After a longer answer the connection does not rest for a while, doubled with
+//     each further long answer.
 //
-// The read deadline is what ends Await's patience. It may be too early for whoever reads next, as it may be anyway: see overdue.
+// The read deadline ends ReadUntil's patience. It may be too early for the next reader, as any read deadline may be:
+// see overdue.
 
 const (
 	// patience is how long Await reads, about.
 	patience = 2 * time.Millisecond
 	// restFor is how long a connection may have no reader.
 	restFor = 10 * time.Millisecond
-	// restlessFor is how long it does not rest after an answer that took longer than Await's patience: at first, for a single one may
-	// be late for any reason, and at the most, where they are late again and again.
+	// restlessFor is how long it does not rest after an answer beyond ReadUntil's patience: at first, for a single
+	// answer may be late for any reason, and at the most, after many late answers.
 	restlessFor, restlessForLong = 4 * time.Millisecond, 128 * time.Millisecond
 )
 
@@ -39,7 +41,7 @@ type parkedReader struct {
 	timer  *time.Timer
 	armed  bool          // timer will fire
 	not    time.Time     // before this it does not rest
-	pause  time.Duration // how long before not that was
+	pause  time.Duration // how long before not the answer was late
 }
 
 // takeLocked makes the caller the reader if nobody is.
@@ -55,7 +57,8 @@ func (w *parkedReader) stopLocked() {
 	}
 }
 
-// UnblockedWriteLimit tells up to how many bytes a request may have so that writing it cannot block while nothing is in flight.
+// UnblockedWriteLimit returns the largest size in bytes of a request whose write cannot block while nothing is in
+// flight.
 func (c *Conn) UnblockedWriteLimit() int { return int(c.roomy) }
 
 // ReadUntil reads answers until awaited is closed, if nobody else reads. It may return before: the caller waits for awaited in any case.
@@ -105,7 +108,7 @@ func (c *Conn) restLocked(r *frameReader) bool {
 	return true
 }
 
-// restOver makes the timer's goroutine the reader of a connection that has rested for long.
+// restOver makes the timer's goroutine the reader of a connection after a long rest.
 func (c *Conn) restOver() {
 	c.mu.Lock()
 	w := &c.parkedReader
@@ -135,12 +138,12 @@ func (c *Conn) releaseReader(r *frameReader) {
 	}
 }
 
-// tooLong notes that an answer took longer than Await's patience.
+// tooLong notes an answer beyond ReadUntil's patience.
 func (c *Conn) tooLong() {
 	c.mu.Lock()
 	w, now := &c.parkedReader, time.Now()
 	if now.Sub(w.not) > restlessForLong {
-		w.pause = 0 // that was another time
+		w.pause = 0 // the last late answer was long ago
 	}
 	w.pause = min(max(restlessFor, 2*w.pause), restlessForLong)
 	w.not = now.Add(w.pause)
