@@ -25,7 +25,7 @@ const (
 type sourceLine struct {
 	number    int
 	text      string
-	mayBeWide bool // a line that cannot be broken
+	mayBeWide bool // a line without a place for a break
 }
 
 // sourceText is a file as the stage words reads it.
