@@ -80,9 +80,11 @@ func edgeWords() []edgeRow {
 	ignoreKeys := func(ignore bool) func(e *edge) {
 		return func(e *edge) {
 			chooser := newPartitionChooser(&e.cfg)
-			n, failed := chooser.choose(&Record{Key: []byte("k")}, &TopicView{partitions: 1})
+			view := newTopicView("t", 8, []int32{5}) // the sticky choice takes only partitions with a leader
+			require.NotEqualValues(e, 5, PartitionForKey([]byte("k"), 8))
+			n, failed := chooser.choose(&Record{Key: []byte("k")}, &view, stickyTopicOf(&e.cfg, view))
 			require.Nil(e, failed)
-			require.Equal(e, ignore, n == stickyChoice)
+			require.Equal(e, ignore, n == 5)
 		}
 	}
 	adaptive := func(weighs bool) func(e *edge) {

@@ -58,8 +58,8 @@ func (v TopicView) AvailableCount() int { return len(v.available) }
 // AvailableAt returns the i-th partition that has a leader, in ascending order; i is less than AvailableCount.
 func (v TopicView) AvailableAt(i int) int32 { return v.available[i] }
 
-// stickyChoice is what partitionChooser.choose returns when the topic's sticky partition is to be used.
-const stickyChoice int32 = -1
+// noChoice is the choice in a topic without partitions.
+const noChoice int32 = -1
 
 // partitionChooser chooses partitions as the configuration says.
 type partitionChooser struct {
@@ -72,10 +72,10 @@ func newPartitionChooser(c *Config) partitionChooser {
 	return partitionChooser{custom: c.Partitioner, ignoreKeys: c.PartitionerIgnoreKeys, logger: logOrSilent(c.Logger)}
 }
 
-// choose returns the partition of r: the one that it names, which the topic may not have (yet); the one that the user's
-// partitioner says; the one of its key; or stickyChoice. An error is the user's partitioner's fault; it is not nil only
-// where there is one. Without a user's partitioner r does not escape and nothing is allocated.
-func (c *partitionChooser) choose(r *Record, topic *TopicView) (int32, *record.Error) {
+// choose returns the partition of r: the partition in r, even if the topic does not have it (yet); the choice of the
+// user's partitioner; or the built-in choice. An error is the user's partitioner's. Without a user's partitioner r does
+// not escape and choose allocates nothing.
+func (c *partitionChooser) choose(r *Record, topic *TopicView, sticky *stickyTopic) (int32, *record.Error) {
 	if n, named := r.Partition.Number(); named {
 		return n, nil
 	}
@@ -86,10 +86,16 @@ func (c *partitionChooser) choose(r *Record, topic *TopicView) (int32, *record.E
 			return n, failed
 		}
 	}
-	if r.Key != nil && !c.ignoreKeys {
-		return PartitionForKey(r.Key, topic.partitions), nil
+	return c.builtIn(r.Key, topic, sticky), nil
+}
+
+// builtIn is the built-in partitioner, and its only place: Send's fast path calls it too. Every record without a
+// partition passes through it, unless the user's partitioner decides.
+func (c *partitionChooser) builtIn(key []byte, topic *TopicView, sticky *stickyTopic) int32 {
+	if key == nil || c.ignoreKeys {
+		return sticky.pick()
 	}
-	return stickyChoice, nil
+	return PartitionForKey(key, topic.partitions)
 }
 
 // ask calls the user's partitioner.
@@ -97,7 +103,7 @@ func (c *partitionChooser) ask(r *Record, topic TopicView) (chosen int32, failed
 	defer func() {
 		if value := recover(); value != nil {
 			logPanic(c.logger, "partitioner", value, "topic", topic.name)
-			chosen, failed = stickyChoice, partitionerError(topic, fmt.Sprintf("panic: %v", value))
+			chosen, failed = noChoice, partitionerError(topic, fmt.Sprintf("panic: %v", value))
 		}
 	}()
 	chosen = c.custom.Partition(r, topic)
@@ -105,7 +111,7 @@ func (c *partitionChooser) ask(r *Record, topic TopicView) (chosen int32, failed
 		return chosen, nil
 	}
 	if chosen < 0 || chosen >= topic.partitions {
-		return stickyChoice, partitionerError(topic, fmt.Sprintf("chose partition %d of %d", chosen, topic.partitions))
+		return noChoice, partitionerError(topic, fmt.Sprintf("chose partition %d of %d", chosen, topic.partitions))
 	}
 	return chosen, nil
 }

@@ -2,8 +2,12 @@ package producer
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -45,12 +49,15 @@ func TestTopicViewTellsWhatIsAvailable(t *testing.T) {
 	}
 }
 
+// stickyTopicOf is a sticky choice among the partitions of view.
+func stickyTopicOf(c *Config, view TopicView) *stickyTopic { return newStickyTopic(c, view, nil, 1) }
+
 func TestANamedPartitionIsUsedAsItIs(t *testing.T) {
 	c := DefaultConfig()
 	c.Partitioner = partitionerFunc(func(*Record, TopicView) int32 { panic("not asked") })
 	chooser := newPartitionChooser(&c)
 	for _, n := range []int32{0, 2, 99} {
-		p, err := chooser.choose(&Record{Partition: InPartition(n), Key: []byte("k")}, pointer(allOf(3)))
+		p, err := chooser.choose(&Record{Partition: InPartition(n), Key: []byte("k")}, pointer(allOf(3)), nil)
 		require.Nil(t, err)
 		require.Equal(t, n, p)
 	}
@@ -65,7 +72,7 @@ func TestKeysAreHashedOverAllPartitionsLeaderOrNot(t *testing.T) {
 		if key == nil {
 			key = []byte{} // an empty key is a key
 		}
-		p, err := chooser.choose(&Record{Key: key}, &view)
+		p, err := chooser.choose(&Record{Key: key}, &view, nil)
 		require.Nil(t, err)
 		require.Equal(t, v.partitions[12], p)
 	}
@@ -73,15 +80,51 @@ func TestKeysAreHashedOverAllPartitionsLeaderOrNot(t *testing.T) {
 
 func TestNoKeyOrIgnoredKeysAreLeftToTheStickyChoice(t *testing.T) {
 	c := DefaultConfig()
-	chooser := newPartitionChooser(&c)
-	p, err := chooser.choose(&Record{}, pointer(allOf(3)))
-	require.Nil(t, err)
-	require.Equal(t, stickyChoice, p)
-	c.PartitionerIgnoreKeys = true
-	chooser = newPartitionChooser(&c)
-	p, err = chooser.choose(&Record{Key: []byte("k")}, pointer(allOf(3)))
-	require.Nil(t, err)
-	require.Equal(t, stickyChoice, p)
+	view := newTopicView("t", 8, []int32{5}) // keys do not care about leaders, the sticky choice does
+	for key, ignored := range map[string]bool{"": false, "k": true, "another": true} {
+		c.PartitionerIgnoreKeys = ignored
+		chooser := newPartitionChooser(&c)
+		r := &Record{}
+		if key != "" {
+			r.Key = []byte(key)
+		}
+		p, err := chooser.choose(r, &view, stickyTopicOf(&c, view))
+		require.Nil(t, err)
+		require.EqualValues(t, 5, p)
+	}
+}
+
+// TestThereIsOnePartitionChoice: a partitioner that is added to builtIn decides about every record, on every path.
+func TestThereIsOnePartitionChoice(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		require.NoError(t, err)
+		for _, decl := range file.Decls {
+			f, is := decl.(*ast.FuncDecl)
+			if !is || f.Name.Name == "builtIn" {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				call, is := n.(*ast.CallExpr)
+				if !is {
+					return true
+				}
+				switch f := call.Fun.(type) {
+				case *ast.Ident:
+					require.NotEqual(t, "PartitionForKey", f.Name, "%s chooses a partition beside builtIn", name)
+				case *ast.SelectorExpr:
+					of, is := f.X.(*ast.SelectorExpr)
+					require.False(t, is && of.Sel.Name == "sticky" && f.Sel.Name == "pick", "%s chooses a partition beside builtIn", name)
+				}
+				return true
+			})
+		}
+	}
 }
 
 func TestTheUsersPartitionerDecides(t *testing.T) {
@@ -92,7 +135,7 @@ func TestTheUsersPartitionerDecides(t *testing.T) {
 	})
 	chooser := newPartitionChooser(&c)
 	r := &Record{Topic: "t", Key: []byte("k")}
-	p, err := chooser.choose(r, pointer(allOf(8)))
+	p, err := chooser.choose(r, pointer(allOf(8)), nil)
 	require.Nil(t, err)
 	require.EqualValues(t, 6, p)
 	require.Equal(t, "t", r.Topic, "the partitioner got a copy")
@@ -110,7 +153,7 @@ func TestAPartitionerThatPanicsOrErrsFailsTheRecordAsNotWritten(t *testing.T) {
 	} {
 		c.Partitioner = partitionerFunc(partition)
 		chooser := newPartitionChooser(&c)
-		_, err := chooser.choose(&Record{Topic: "t"}, pointer(allOf(3)))
+		_, err := chooser.choose(&Record{Topic: "t"}, pointer(allOf(3)), nil)
 		require.NotNil(t, err, detail)
 		require.ErrorIs(t, err, record.ErrPartitioner)
 		require.Contains(t, err.Detail, detail)
@@ -127,19 +170,19 @@ func TestTheBuiltInChoiceAllocatesNothing(t *testing.T) {
 	c := DefaultConfig()
 	chooser := newPartitionChooser(&c)
 	view := allOf(12)
-	s := newStickySlot(&c, view, nil, 1)
+	sticky := stickyTopicOf(&c, view)
+	s := sticky.slots[0]
 	key := []byte("k")
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		r := Record{Topic: "t", Key: key}
-		if _, err := chooser.choose(&r, &view); err != nil {
+		if _, err := chooser.choose(&r, &view, sticky); err != nil {
 			panic(err)
 		}
 		r.Key = nil
-		p, err := chooser.choose(&r, &view)
-		if err != nil || p != stickyChoice {
+		p, err := chooser.choose(&r, &view, sticky)
+		if err != nil || p != s.pick() {
 			panic("not sticky")
 		}
-		p = s.pick()
 		s.appended(p, 1000, true)
 		if s.current(p) && p != s.pick() {
 			panic("two partitions at once")
@@ -201,7 +244,7 @@ func TestStickyForgetsBytesOfThePartitionBefore(t *testing.T) {
 	require.Equal(t, next, s.pick())
 	s.appended(next, 999, true)
 	require.Equal(t, next, s.pick())
-	s.appended(stickyChoice, 5000, true)
+	s.appended(noChoice, 5000, true)
 	require.Equal(t, next, s.pick())
 }
 
@@ -241,11 +284,11 @@ func TestStickyChoosesAmongPartitionsWithALeader(t *testing.T) {
 
 func TestStickyWithoutPartitionsHasNoChoice(t *testing.T) {
 	s := stickyOf(1000, newTopicView("t", 0, nil), nil)
-	require.Equal(t, stickyChoice, s.pick())
+	require.Equal(t, noChoice, s.pick())
 	s.update(allOf(3))
-	require.NotEqual(t, stickyChoice, s.pick())
+	require.NotEqual(t, noChoice, s.pick())
 	s.update(newTopicView("t", 0, nil))
-	require.Equal(t, stickyChoice, s.pick())
+	require.Equal(t, noChoice, s.pick())
 }
 
 func TestStickyLeavesAPartitionThatLostItsLeader(t *testing.T) {

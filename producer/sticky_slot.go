@@ -39,14 +39,14 @@ func newStickySlot(c *Config, view TopicView, load func(partition int32, now tim
 		s.load, s.availability = load, c.PartitionerAvailabilityTimeout
 	}
 	s.random.state.Store(seed)
-	s.state.Store(stickyState(stickyChoice, 0))
+	s.state.Store(stickyState(noChoice, 0))
 	s.view.Store(&view)
 	return s
 }
 
-// pick returns the current partition; stickyChoice only while the view has no partitions.
+// pick returns the current partition; noChoice only while the view has no partitions.
 func (s *stickySlot) pick() int32 {
-	if p := stickyPartition(s.state.Load()); p != stickyChoice {
+	if p := stickyPartition(s.state.Load()); p != noChoice {
 		return p
 	}
 	return s.pickFirst()
@@ -55,7 +55,7 @@ func (s *stickySlot) pick() int32 {
 func (s *stickySlot) pickFirst() int32 {
 	for {
 		state := s.state.Load()
-		if p := stickyPartition(state); p != stickyChoice || s.view.Load().partitions <= 0 {
+		if p := stickyPartition(state); p != noChoice || s.view.Load().partitions <= 0 {
 			return p
 		}
 		s.move(state)
@@ -74,7 +74,7 @@ func (s *stickySlot) current(partition int32) bool {
 func (s *stickySlot) appended(partition int32, bytes int, complete bool) {
 	for {
 		state := s.state.Load()
-		if partition == stickyChoice || stickyPartition(state) != partition {
+		if partition == noChoice || stickyPartition(state) != partition {
 			return
 		}
 		total := min(uint64(uint32(state))+uint64(max(bytes, 0)), math.MaxUint32)
@@ -109,10 +109,10 @@ func (s *stickySlot) update(view TopicView) {
 func (s *stickySlot) leaveUnavailable() {
 	view, state := s.view.Load(), s.state.Load()
 	p := stickyPartition(state)
-	if p == stickyChoice || view.IsAvailable(p) || p < view.partitions && len(view.available) == 0 {
+	if p == noChoice || view.IsAvailable(p) || p < view.partitions && len(view.available) == 0 {
 		return
 	}
-	s.state.CompareAndSwap(state, stickyState(stickyChoice, 0)) // if it changed, somebody has moved on already
+	s.state.CompareAndSwap(state, stickyState(noChoice, 0)) // if it changed, somebody has moved on already
 }
 
 func stickyState(partition int32, bytes uint32) uint64 {
@@ -126,7 +126,7 @@ func stickyPartition(state uint64) int32 { return int32(state >> 32) }
 func (s *stickySlot) choose(view *TopicView) int32 {
 	switch {
 	case view.partitions <= 0:
-		return stickyChoice
+		return noChoice
 	case len(view.available) == 0:
 		return int32(s.random.below(uint64(view.partitions)))
 	case s.load == nil || len(view.available) == 1:

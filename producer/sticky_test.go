@@ -101,7 +101,7 @@ func TestNoMoreLanesThanPartitionsOrProcessors(t *testing.T) {
 	s.appended(s.pick(), 1, false, true)
 	require.Zero(t, s.crowded.Load(), "there is nowhere to go")
 	s.update(allOf(0))
-	require.Equal(t, stickyChoice, s.pick())
+	require.Equal(t, noChoice, s.pick())
 
 	processors(t, 1)
 	require.Len(t, slotsOf(topicOf(allOf(3)), 20), 1)

@@ -51,7 +51,7 @@ func (s *stickyTopic) widen(view TopicView) {
 	s.usable.Store(int32(max(1, min(choices, len(s.slots)))))
 }
 
-// pick returns the partition for a record; stickyChoice only while the view has no partitions.
+// pick returns the partition for a record; noChoice only while the view has no partitions.
 func (s *stickyTopic) pick() int32 {
 	if s.crowded.Load() == 0 {
 		return s.slots[0].pick()

@@ -3,23 +3,26 @@ package sender
 import (
 	"time"
 
-	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/transport"
+	"github.com/gosamsa/samsa/protocol"
 )
 
-// Somebody who sends a record and waits for it has nothing else to do. So where the broker is idle, that goroutine makes the request,
-// writes it, and reads the answer (see transport.Conn.Await), which spares it two switches to other goroutines. It does nothing that could
-// take longer than what it waits for: it does not dial, and it writes only what fits into the socket's buffer.
+// A goroutine that sends a record and waits for its outcome has nothing else to do. So if the broker is idle, that
+// goroutine makes the request, writes it, and reads the response (see transport.Conn.ReadUntil). This saves two
+// switches between goroutines. It does nothing that could take longer than the response: it does not dial, and it
+// writes only as many bytes as fit into the socket's buffer.
 //
-// While a request is under way, others who wait leave their batches open to each other: a broker handles the requests of a connection one
-// after the other, so theirs would wait there. Whoever handles the answer makes the next request of all that has come meanwhile. That holds
-// for a broker that answers soon; a slow one gets requests as they come.
+// While a request is in flight, other goroutines in Get leave their batches open to each other: a broker processes the
+// requests of a connection one after the other, so their requests would wait there. The goroutine that processes the
+// response makes the next request from all of these batches. That holds for a broker that responds fast; a slow one
+// gets each request at once. The type handover has the states.
 
-// fastReply is how long an answer may take for others to wait for it.
+// fastReply is how long a response may take if goroutines in Get are to wait for it before they send.
 const fastReply = 2 * time.Millisecond
 
-// sendInline sees to it that what is ready is sent. Where the caller waits until awaited is closed, and the broker is idle and connected, it
-// does that itself, and reads answers until awaited is closed. It may return before. If awaited is nil, the broker's goroutine does it.
+// sendInline sends the ready batches. If the caller waits until awaited is closed, and the broker is idle and
+// connected, the caller's goroutine makes the request, and reads responses until awaited is closed; sendInline may
+// return before. If awaited is nil, the broker's goroutine sends.
 func (b *broker) sendInline(awaited <-chan struct{}) {
 	if awaited == nil {
 		b.signal()
@@ -37,7 +40,7 @@ func (b *broker) sendInline(awaited <-chan struct{}) {
 	}
 }
 
-// sendNext makes the next request after an answer that others have waited for, on whatever goroutine has read it.
+// sendNext makes the next request after an awaited response, on the goroutine that has read the response.
 func (b *broker) sendNext() {
 	if conn, room, _ := b.tryAcquire(); conn != nil {
 		b.sendOne(conn, room, false)
@@ -46,7 +49,8 @@ func (b *broker) sendNext() {
 	}
 }
 
-// sendOne makes one request of at most room bytes, and reports whether there was one. The caller has acquired the broker.
+// sendOne makes one request of at most room bytes, and reports whether there was one. The caller has acquired the
+// broker.
 func (b *broker) sendOne(conn *transport.Conn, room int, awaited bool) bool {
 	r := b.fill(conn, room)
 	full := false
@@ -55,36 +59,40 @@ func (b *broker) sendOne(conn *transport.Conn, room int, awaited bool) bool {
 		b.write(conn, r, awaited)
 	}
 	b.mu.Lock()
-	// What is small waits for the answer; what did not fit is worth a request of its own.
-	more := b.wakePending || b.ready.Len() > 0 && (full || b.inFlight == 0)
-	b.busy, b.wakePending = false, false
+	woken := b.handover.release()
+	// Small batches wait for the response; a batch that did not fit is worth a request of its own.
+	more := b.ready.Len() > 0 && (full || b.inFlight == 0)
 	b.mu.Unlock()
-	if more {
+	if woken || more {
 		b.signal()
 	}
 	return r != nil
 }
 
-// tryAcquire makes the caller the one who makes requests, if a small one can be written at once. It returns the connection and how much may be
-// written; nil if not. later says that nobody needs to be told, because the answer to what is under way will come soon.
+// tryAcquire makes the caller's goroutine the one that makes the next request, if a small one can be written at once.
+// It returns the connection and the size that can be written, or nil. later reports that no goroutine needs to be
+// woken, because a response is due soon.
 func (b *broker) tryAcquire() (conn *transport.Conn, room int, later bool) {
 	snapshot := b.s.cfg.Cluster.Snapshot()
 	info, known := snapshot.Brokers[b.id]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.inFlight > 0 && b.repliesFast && time.Since(b.lastReply) < fastReply {
-		b.waiting = true
+	if b.inFlight > 0 && b.handover.repliesFast() && time.Since(b.lastReply) < fastReply {
+		b.handover.awaitReply()
 		return nil, 0, true
 	}
-	if b.busy || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 || known && b.isElsewhere(&info) || !b.mayWorkLocked() {
+	if !b.handover.isIdle() || b.conn == nil || b.inFlight > 0 || b.s.cfg.Acks == 0 {
 		return nil, 0, false
 	}
-	if !cluster.SameCluster(b.cluster, snapshot.ClusterID) {
+	if known && b.isElsewhere(&info) || !b.mayWorkLocked() {
+		return nil, 0, false
+	}
+	if !protocol.SameCluster(b.cluster, snapshot.ClusterID) {
 		return nil, 0, false // the broker's goroutine replaces the connection
 	}
 	if room = b.conn.UnblockedWriteLimit(); room == 0 || b.conn.Err() != nil {
 		return nil, 0, false
 	}
-	b.busy = true
+	b.handover.acquire()
 	return b.conn, room, false
 }

@@ -80,7 +80,10 @@ func TestWhoWaitsWritesNothingThatCouldBlock(t *testing.T) {
 	var w writes
 	onRig(t, topicT(1, 1), w.watch, func(r *rig) {
 		r.send(0, "first").acked()
-		require.Equal(t, int64(1), r.send(0, strings.Repeat("x", 10_000)).acked(), "it is sent all the same")
+		synctest.Wait() // the broker's goroutine is done
+		began := time.Now()
+		require.Equal(t, int64(1), r.send(0, strings.Repeat("x", 7_000)).acked(), "it is sent all the same")
+		require.Zero(t, time.Since(began), "and at once")
 		require.False(t, w.byWaiter())
 		synctest.Wait() // the broker's goroutine is done
 		require.Equal(t, int64(2), r.send(0, "small").acked())
@@ -131,6 +134,49 @@ func TestWhoeverHandlesAnAnswerSendsWhatOthersWaitFor(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTheGoroutineThatProcessesAResponseMakesTheNextRequest(t *testing.T) {
+	var w writes
+	onRig(t, topicT(1, 2), w.watch, func(r *rig) {
+		for p := range int32(2) {
+			r.send(p, "warm").acked()
+			r.send(p, "warm").acked()
+		}
+		synctest.Wait()
+		r.c.On(protocol.Produce).Nth(1).Do(testbroker.DelayAnswer(fastReply / 2))
+		r.send(0, "first").await()
+		synctest.Wait()
+		before := len(r.c.Produces())
+		next := r.send(1, "next")
+		next.await()
+		synctest.Wait()
+		require.Len(t, r.c.Produces(), before, "it waits for the response")
+		next.acked()
+		require.Contains(t, w.stack[len(w.stack)-1], "sender.(*broker).sendNext(")
+	})
+}
+
+func TestAnAwaitedBatchThatDoesNotFitIsSentAtOnce(t *testing.T) {
+	onRig(t, topicT(1, 3), lingering, func(r *rig) {
+		for p := range int32(3) {
+			r.send(p, "warm").acked()
+			r.send(p, "warm").acked()
+		}
+		synctest.Wait()
+		r.c.On(protocol.Produce).Do(testbroker.DelayAnswer(fastReply / 2))
+		r.send(0, "first").await()
+		synctest.Wait()
+		before := len(r.c.Produces())
+		for p := range int32(2) {
+			r.send(1+p, strings.Repeat("x", 1500)).await() // there is room for one of them
+		}
+		synctest.Wait()
+		require.Len(t, r.c.Produces(), before, "both wait for the response")
+		time.Sleep(fastReply / 2)
+		synctest.Wait()
+		require.Len(t, r.c.Produces(), before+2)
+	})
 }
 
 func TestRecordsThatWaitForAnAnswerAreSentWhenItDoesNotCome(t *testing.T) {
@@ -246,4 +292,73 @@ func TestAFullBatchDoesNotWaitForAnAnswer(t *testing.T) {
 // await lets somebody wait for the record.
 func (s sent) await() {
 	go func() { _, _ = s.get() }()
+}
+
+// acquired lets the test stand for a goroutine that makes a request, until release.
+func (b *broker) acquired() (release func() (woken bool)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.handover.acquire()
+	return func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.handover.release()
+	}
+}
+
+func TestABrokersGoroutineThatWasWokenDuringAnotherRequestSendsAfterIt(t *testing.T) {
+	onRig(t, topicT(1, 2), lingering, func(r *rig) {
+		requests := hungAnswer(r) // otherwise the partition in the queue would wake the broker's goroutine
+		b := r.s.brokers[1]
+		b.acquired()
+		time.Sleep(fastReply) // a response is not due soon
+		r.send(1, "meanwhile").await()
+		require.Equal(t, 1, requests(), "the other goroutine makes requests")
+		const tooSmall = 1
+		require.False(t, b.sendOne(b.conn, tooSmall, false))
+		require.Equal(t, 2, requests())
+		time.Sleep(30 * time.Second)
+		require.Equal(t, []string{"warm", "warm", "meanwhile"}, r.values(1))
+	})
+}
+
+func TestASecondGoroutineInGetMakesNoRequest(t *testing.T) {
+	onRig(t, topicT(1, 1), lingering, func(r *rig) {
+		r.send(0, "warm").acked()
+		synctest.Wait()
+		b := r.s.brokers[1]
+		b.push(queueEntry{part: r.part(0).Drainer().(*partition)}) // a place without a batch
+		conn, _, _ := b.tryAcquire()
+		require.NotNil(t, conn)
+		other, _, later := b.tryAcquire()
+		require.Nil(t, other)
+		require.False(t, later, "no response is due, so the broker's goroutine looks")
+		require.False(t, b.sendOne(conn, 0, false))
+	})
+}
+
+func TestABrokerDoesNotLeaveWhileAnotherGoroutineMakesARequest(t *testing.T) {
+	b := newBroker(nil, 1)
+	b.leaves = true
+	release := b.acquired()
+	require.False(t, b.hasLeft())
+	release()
+	require.True(t, b.hasLeft())
+}
+
+func TestARequestEndsTheWaitForAResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(&Sender{ctx: t.Context()}, 1)
+		b.handover.repliedFast()
+		b.handover.awaitReply()
+		b.began(time.Now())
+		require.False(t, b.handover.isReplyAwaited())
+		require.Equal(t, time.Now().Add(suspectAfter), b.silenceAt)
+
+		time.Sleep(suspectAfter / 2)
+		due := b.silenceAt
+		b.watchLocked(time.Now().Add(suspectAfter))
+		require.Equal(t, due, b.silenceAt, "one look is enough")
+		b.close(nil)
+	})
 }

@@ -36,7 +36,7 @@ func loaded(tb testing.TB, partitions int) (*broker, []attempt) {
 			require.NotNil(tb, a.Result)
 		}
 		p.mu.Lock()
-		c := p.dequeueLocked()
+		c := p.sealLocked()
 		p.mu.Unlock()
 		attempts = append(attempts, attempt{outBatch: c, topicID: protocol.UUID{1}})
 	}

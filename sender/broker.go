@@ -25,38 +25,34 @@ type broker struct {
 	leads    int  // partitions that were sent to, of which it is the leader; guarded by Sender.mu
 	departed bool // the metadata does not name it; guarded by Sender.mu
 
-	mu          sync.Mutex
-	ready       fifo.Queue[queueEntry]
-	movedAway   int  // partitions in ready that have moved away since dropMoved
-	busy        bool // somebody makes requests: its goroutine, or another one, see sendInline
-	wakePending bool // its goroutine was woken while another one was busy
-	inFlight    int
-	leaves      bool // its goroutine ends when no response is owed: see leave
-	ended       bool // its goroutine has ended
-	conn        *transport.Conn
-	version     int16          // of Produce requests to conn
-	cluster     string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known
-	at          cluster.Broker // what conn was dialled as
-	failures    int            // dials in a row that failed
-	connected   time.Time      // when conn was made
-	breaks      int            // connections in a row that broke without an answer
-	notUntil    time.Time      // no dial, or while throttled no request, before this
-	lastErr     error          // why the last dial failed
-	brokeWith   error          // why the last connection ended that was not idle
-	largest     int64          // bytes of the largest request that it has answered
-	strangers   int            // dials in a row that reached another cluster
+	mu        sync.Mutex
+	ready     fifo.Queue[queueEntry]
+	movedAway int      // partitions in ready that have moved away since dropMoved
+	handover  handover // which goroutine makes the next request
+	inFlight  int
+	leaves    bool // its goroutine ends when no response is owed: see leave
+	ended     bool // its goroutine has ended
+	conn      *transport.Conn
+	version   int16          // of Produce requests to conn
+	cluster   string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known
+	at        cluster.Broker // what conn was dialled as
+	failures  int            // dials in a row that failed
+	connected time.Time      // when conn was made
+	breaks    int            // connections in a row that broke without an answer
+	notUntil  time.Time      // no dial, or while throttled no request, before this
+	lastErr   error          // why the last dial failed
+	brokeWith error          // why the last connection ended that was not idle
+	largest   int64          // bytes of the largest request that it has answered
+	strangers int            // dials in a row that reached another cluster
 	// checksByTopic is for clusterOf, on the goroutine that dials.
 	checksByTopic bool
 	backoffTimer  *time.Timer
-	alarmAt       time.Time // when alarm fires; zero when it is not set
+	alarmAt       time.Time // when backoffTimer fires; zero when it is not set
 	lastReply     time.Time // when it last answered, or got a request while it owed none
-
-	repliesFast  bool // its last answer came soon
-	waiting      bool // somebody waits for an answer to send after it
-	silenceTimer *time.Timer
-	watching     bool // watch will fire
-	free         []*request
-	freeRoom     int // the sum of what they have room for
+	silenceTimer  *time.Timer
+	silenceAt     time.Time // when silenceTimer fires; zero when it is not set
+	free          []*request
+	freeRoom      int // the sum of what they have room for
 }
 
 // queueEntry is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away
@@ -67,7 +63,7 @@ type queueEntry struct {
 }
 
 func newBroker(s *Sender, id int32) *broker {
-	return &broker{s: s, id: id, wake: make(chan struct{}, 1)}
+	return &broker{s: s, id: id, wake: make(chan struct{}, 1), handover: newHandover()}
 }
 
 // push puts a partition at the end of the ready queue.
@@ -147,11 +143,10 @@ func (b *broker) forget(conn *transport.Conn) {
 // work sends requests until nothing is ready, the connection has its fill, or the broker cannot be reached.
 func (b *broker) work() {
 	b.mu.Lock()
-	busy := b.busy
-	b.busy, b.wakePending = true, busy
+	mine := b.handover.startWork()
 	b.mu.Unlock()
-	if busy {
-		return // whoever is at it wakes the broker again
+	if !mine {
+		return // the goroutine that makes a request wakes the broker's goroutine again
 	}
 	for b.mayWork() {
 		conn := b.connect()
@@ -164,12 +159,16 @@ func (b *broker) work() {
 	}
 }
 
-// mayWork reports whether a request could be made now. If not, the broker is busy no more. Where time alone is missing, a timer wakes it.
+// mayWork reports whether a request could be made now. If not, the broker's goroutine stops making requests. Where time
+// alone is missing, a timer wakes it.
 func (b *broker) mayWork() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.busy = b.mayWorkLocked()
-	return b.busy
+	if b.mayWorkLocked() {
+		return true
+	}
+	b.handover.stopWork()
+	return false
 }
 
 func (b *broker) mayWorkLocked() bool {
@@ -210,7 +209,7 @@ func (b *broker) connect() *transport.Conn {
 			return nil
 		default:
 			switch {
-			case !cluster.SameCluster(b.cluster, snapshot.ClusterID):
+			case !protocol.SameCluster(b.cluster, snapshot.ClusterID):
 				conn.Close(record.ErrClusterReplaced)
 			case known && b.isElsewhere(&info):
 				conn.Close(errors.New("the broker's address has changed"))
@@ -384,42 +383,42 @@ func (b *broker) refuseAll(err error) {
 // they have new leaders long before its requests time out.
 const suspectAfter = time.Second
 
-// watchLocked looks after d whether the broker still answers. While it does, that is one look in suspectAfter, and none when
-// nothing is in flight.
-func (b *broker) watchLocked(d time.Duration) {
-	if b.watching || b.s.ctx.Err() != nil {
+// watchLocked lets checkSilence run at t, unless its timer is set. It runs once in suspectAfter while the broker
+// responds, and never when nothing is in flight.
+func (b *broker) watchLocked(t time.Time) {
+	if !b.silenceAt.IsZero() || b.s.ctx.Err() != nil {
 		return
 	}
-	b.watching = true
+	b.silenceAt = t
 	if b.silenceTimer == nil {
-		b.silenceTimer = time.AfterFunc(d, weakly.Do(b, (*broker).checkSilence))
+		b.silenceTimer = time.AfterFunc(time.Until(t), weakly.Do(b, (*broker).checkSilence))
 		return
 	}
-	b.silenceTimer.Reset(d)
+	b.silenceTimer.Reset(time.Until(t))
 }
 
 func (b *broker) checkSilence() {
 	b.mu.Lock()
-	b.watching = false
-	silent, waiting := false, b.waiting && b.ready.Len() > 0
+	b.silenceAt = time.Time{}
+	silent, overdue := false, b.handover.isReplyAwaited() && b.ready.Len() > 0
 	if b.inFlight > 0 {
-		since := b.lastReply
+		since, now := b.lastReply, time.Now()
 		if b.conn != nil {
 			// A throttled broker owes no response before the end of the throttle.
 			since = later(since, b.conn.ThrottledUntil())
 		}
-		rest := suspectAfter - time.Since(since)
-		if silent = rest <= 0; silent {
-			rest = suspectAfter
+		next := since.Add(suspectAfter)
+		if silent = !now.Before(next); silent {
+			next = now.Add(suspectAfter)
 		}
-		b.watchLocked(rest)
+		b.watchLocked(next)
 	}
 	b.mu.Unlock()
 	if silent {
 		b.s.cfg.Cluster.Refresh()
 	}
-	if waiting {
-		b.signal() // the answer that was waited for has not come soon after all
+	if overdue {
+		b.signal() // the response that a goroutine in Get has left its batch to has not come
 	}
 }
 

@@ -129,7 +129,7 @@ func TestAnIdleProducerHasNoTimers(t *testing.T) {
 			part := r.part(p).Drainer().(*partition)
 			part.mu.Lock()
 			require.True(t, part.due.IsZero(), "a timer of partition %d", p)
-			require.True(t, part.delivery.idle())
+			require.True(t, part.delivery.IsEmpty())
 			part.mu.Unlock()
 		}
 		before := len(r.c.Requests())

@@ -118,6 +118,6 @@ func (b *broker) stay() bool {
 func (b *broker) hasLeft() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ended = b.leaves && b.inFlight == 0 && !b.busy
+	b.ended = b.leaves && b.inFlight == 0 && b.handover.isIdle()
 	return b.ended
 }

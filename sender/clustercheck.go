@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gosamsa/samsa/internal/cluster"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -44,7 +43,7 @@ func (b *broker) clusterOf(conn *transport.Conn, assumed string, timeout time.Du
 	if resp.ClusterID == nil || *resp.ClusterID == "" { // also with other error codes: the server cannot say
 		return assumed, nil
 	}
-	if expected := b.s.cfg.Cluster.Snapshot().ClusterID; !cluster.SameCluster(*resp.ClusterID, expected) {
+	if expected := b.s.cfg.Cluster.Snapshot().ClusterID; !protocol.SameCluster(*resp.ClusterID, expected) {
 		return "", b.stranger(conn, *resp.ClusterID, expected)
 	}
 	return *resp.ClusterID, nil
@@ -83,7 +82,7 @@ func (b *broker) leaveFormerCluster() {
 	b.mu.Lock()
 	conn, clusterID := b.conn, b.cluster
 	b.mu.Unlock()
-	if conn != nil && !cluster.SameCluster(clusterID, b.s.cfg.Cluster.Snapshot().ClusterID) {
+	if conn != nil && !protocol.SameCluster(clusterID, b.s.cfg.Cluster.Snapshot().ClusterID) {
 		conn.Close(record.ErrClusterReplaced)
 	}
 }

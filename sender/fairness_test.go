@@ -129,23 +129,3 @@ func TestAPartitionThatWaitsForAnIDHoldsUpNoOther(t *testing.T) {
 		require.Less(t, time.Since(began), 2*time.Minute)
 	})
 }
-
-// TestTheBackoffOfARetryIsDrawnOnce: were its jitter drawn at every look, a batch would be ready at one and not at the next, and its broker
-// would spin in between.
-func TestTheBackoffOfARetryIsDrawnOnce(t *testing.T) {
-	draws := 0
-	l, p, now := firstTry(deliveryConfig{acks: -1, idempotent: true, retries: 9}, 10)
-	l.cfg.backoff = func(int) time.Duration {
-		draws++
-		return time.Duration(draws) * 100 * time.Millisecond
-	}
-	require.Empty(t, l.answered(p, answer{code: protocol.NotEnoughReplicas}, now))
-	for range 10 {
-		again, wait := l.retryDue(now)
-		require.Nil(t, again)
-		require.Equal(t, now.Add(100*time.Millisecond), wait)
-	}
-	again, _ := l.retryDue(now.Add(100 * time.Millisecond))
-	require.Same(t, p, again)
-	require.Equal(t, 1, draws)
-}

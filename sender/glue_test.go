@@ -336,7 +336,7 @@ func TestABatchIsNotNumberedAnewWhileAFormerLeadersConnectionWritesIt(t *testing
 		time.Sleep(2 * time.Second)
 		p := r.part(0).Drainer().(*partition)
 		p.mu.Lock()
-		require.True(t, p.delivery.window[0].owner.(*outBatch).batch.Retained(), "the socket is full")
+		require.True(t, p.delivery.Window()[0].Owner().(*outBatch).batch.Retained(), "the socket is full")
 		p.mu.Unlock()
 		// The new leader lacks the batch before it. That its sequence is out of order proves that it was not written, so it
 		// goes under the next epoch.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -21,8 +21,8 @@ type identities struct {
 	s *Sender
 
 	mu        sync.Mutex
-	current   identity
-	exhausted identity // the former one, which the client no longer uses
+	current   delivery.Identity
+	exhausted delivery.Identity // the former one, which the client no longer uses
 	grants    uint32
 	asking    bool
 	waiting   map[*partition]struct{} // to be scheduled when there is one
@@ -39,37 +39,37 @@ type identities struct {
 
 // after returns an identity of p's cluster that is newer than used; with newID one with another producer id. If there is none yet it is
 // requested, and p is scheduled when it is there. The caller holds p.mu.
-func (d *identities) after(used identity, newID bool, p *partition) (identity, bool) {
+func (d *identities) after(used delivery.Identity, newID bool, p *partition) (delivery.Identity, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.current.valid {
+	if d.current.Valid {
 		switch {
-		case !cluster.SameCluster(d.current.cluster, p.cluster):
-			if !cluster.SameCluster(p.cluster, d.s.cfg.Cluster.Snapshot().ClusterID) {
-				return identity{}, false // p has not followed to the present cluster yet, and is scheduled when it does
+		case !protocol.SameCluster(d.current.Cluster, p.delivery.Cluster()):
+			if !protocol.SameCluster(p.delivery.Cluster(), d.s.cfg.Cluster.Snapshot().ClusterID) {
+				return delivery.Identity{}, false // p has not followed to the present cluster yet, and is scheduled when it does
 			}
 		case d.followed < p.snapshotGen: // another partition may know of a recreated topic
 			if !p.isAhead {
 				p.isAhead = true
 				d.ahead = append(d.ahead, p)
 			}
-			return identity{}, false
+			return delivery.Identity{}, false
 		case d.since < d.recreated: // the whole cluster may have been recreated under its former id
-		case newID && d.current.grant == used.grant:
-		case d.current != used && (used.valid || int32(d.current.epoch) > d.retired):
+		case newID && d.current.Grant == used.Grant:
+		case d.current != used && (used.Valid || int32(d.current.Epoch) > d.retired):
 			return d.current, true
 		// p wants the next epoch, or it is new and may be one that was forgotten: its broker knows the sequences of a retired epoch.
-		case d.current.epoch < math.MaxInt16:
-			d.current.epoch++
+		case d.current.Epoch < math.MaxInt16:
+			d.current.Epoch++
 			return d.current, true
 		}
-		d.exhausted, d.current = d.current, identity{}
+		d.exhausted, d.current = d.current, delivery.Identity{}
 	}
 	if p.waitingForID {
-		return identity{}, false
+		return delivery.Identity{}, false
 	}
 	d.waitLocked(p)
-	return identity{}, false
+	return delivery.Identity{}, false
 }
 
 // waitLocked requests an identity, and has the partition scheduled when it is there.
@@ -87,18 +87,18 @@ func (d *identities) waitLocked(p *partition) {
 
 // retire notes that a partition with that identity has been forgotten: no new partition gets this epoch. After the last partition the whole
 // identity ends, also one that is being requested.
-func (d *identities) retire(p *partition, used identity, last bool) {
+func (d *identities) retire(p *partition, used delivery.Identity, last bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.waiting, p)
 	p.waitingForID = false
 	d.unused = d.asking && (d.unused || last)
 	switch {
-	case !d.current.valid:
+	case !d.current.Valid:
 	case last:
-		d.exhausted, d.current = d.current, identity{}
-	case used.valid && used.grant == d.current.grant:
-		d.retired = max(d.retired, int32(used.epoch))
+		d.exhausted, d.current = d.current, delivery.Identity{}
+	case used.Valid && used.Grant == d.current.Grant:
+		d.retired = max(d.retired, int32(used.Epoch))
 	}
 }
 
@@ -131,7 +131,7 @@ func (d *identities) blockedReason() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case d.current.valid:
+	case d.current.Valid:
 		return ""
 	case d.lastErr != nil:
 		return "no producer id: " + d.lastErr.Error()
@@ -147,7 +147,7 @@ func (d *identities) ask() {
 		failed := d.failed
 		d.mu.Unlock()
 		if failed > 0 && !d.s.sleep(d.s.cfg.retry().Delay(failed)) {
-			d.finish(identity{}, 0, record.ErrClosed)
+			d.finish(delivery.Identity{}, 0, record.ErrClosed)
 			return
 		}
 		since := d.s.cfg.Cluster.Snapshot().Generation
@@ -162,7 +162,7 @@ func (d *identities) ask() {
 		var broker *protocol.Error
 		refused := errors.As(err, &broker) && !broker.Code.Retriable() || errors.Is(err, transport.ErrUnsupported)
 		if d.s.ctx.Err() != nil || refused {
-			d.finish(identity{}, 0, err)
+			d.finish(delivery.Identity{}, 0, err)
 			return
 		}
 		d.mu.Lock()
@@ -172,36 +172,36 @@ func (d *identities) ask() {
 	}
 }
 
-func (d *identities) request() (identity, error) {
+func (d *identities) request() (delivery.Identity, error) {
 	req := &protocol.InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: -1, ProducerEpoch: -1}
 	var resp protocol.InitProducerIDResponse
 	clusterID, err := d.s.cfg.Cluster.Do(d.s.ctx, req, &resp)
 	if err != nil {
-		return identity{}, err
+		return delivery.Identity{}, err
 	}
 	if resp.ErrorCode != protocol.None {
-		return identity{}, &protocol.Error{Code: resp.ErrorCode}
+		return delivery.Identity{}, &protocol.Error{Code: resp.ErrorCode}
 	}
 	if resp.ProducerID < 0 || resp.ProducerEpoch < 0 {
-		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, epoch %d", resp.ProducerID, resp.ProducerEpoch)
+		return delivery.Identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, epoch %d", resp.ProducerID, resp.ProducerEpoch)
 	}
-	id := identity{id: resp.ProducerID, epoch: resp.ProducerEpoch, valid: true, cluster: clusterID}
+	id := delivery.Identity{ID: resp.ProducerID, Epoch: resp.ProducerEpoch, Valid: true, Cluster: clusterID}
 	d.mu.Lock()
 	spent := d.exhausted
 	d.mu.Unlock()
-	if !spent.valid || spent.id != id.id || !cluster.SameCluster(spent.cluster, clusterID) {
+	if !spent.Valid || spent.ID != id.ID || !protocol.SameCluster(spent.Cluster, clusterID) {
 		return id, nil
 	}
 	// Sequences of this id were used: a broker that remembers them would take new records for old ones. Under a later epoch it does not.
-	if spent.epoch == math.MaxInt16 {
-		return identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, which this producer has given up", id.id)
+	if spent.Epoch == math.MaxInt16 {
+		return delivery.Identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, which this producer has given up", id.ID)
 	}
-	id.epoch = max(id.epoch, spent.epoch+1)
+	id.Epoch = max(id.Epoch, spent.Epoch+1)
 	return id, nil
 }
 
 // finish ends asking: those who wait go on, or their records fail with the reason. Later sends ask again, after a backoff.
-func (d *identities) finish(id identity, since uint64, err error) {
+func (d *identities) finish(id delivery.Identity, since uint64, err error) {
 	d.mu.Lock()
 	waiting := d.waiting
 	d.waiting, d.asking, d.lastErr = nil, false, err
@@ -220,7 +220,7 @@ func (d *identities) finish(id identity, since uint64, err error) {
 	d.unused = false
 	if err == nil {
 		d.grants++
-		id.grant = d.grants
+		id.Grant = d.grants
 		d.current, d.since, d.failed, d.retired = id, since, 0, -1
 	} else {
 		d.failed++

@@ -39,7 +39,7 @@ func TestWithNothingOutstandingNoTimerRuns(t *testing.T) {
 		r.s.mu.Lock()
 		for _, b := range r.s.brokers {
 			b.mu.Lock()
-			count(b.silenceTimer, b.watching)
+			count(b.silenceTimer, !b.silenceAt.IsZero())
 			count(b.backoffTimer, false)
 			b.mu.Unlock()
 		}

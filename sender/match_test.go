@@ -222,7 +222,7 @@ func TestRefusedRecordsAreAtMostTheBatchs(t *testing.T) {
 	r := lined(t, 13, 1, 2)
 	m := answerOf(r)
 	part := &m.Topics[0].Partitions[0]
-	n := int(r.attempts[0].state.count)
+	n := int(r.attempts[0].state.Count())
 	part.ErrorCode, part.RecordErrors = protocol.InvalidRecord, make([]protocol.RecordError, n)
 	require.NoError(t, r.decode(encoded(t, r, m)))
 	part.RecordErrors = make([]protocol.RecordError, n+1)

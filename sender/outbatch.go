@@ -1,42 +1,59 @@
 package sender
 
 import (
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
-// batch is a sealed batch on its way: what the core knows of it, and its bytes.
+// outBatch is a sealed batch on its way: the core's view of it, and its bytes.
 type outBatch struct {
-	state  batchState
-	part   *partition
-	batch  *accumulator.Batch
-	packed bool // its bytes are final: compressed, or not to be
-	summed bool // it has its checksum
+	state delivery.Batch
+	part  *partition
+	batch *accumulator.Batch
 
-	try  uint32  // counts its attempts; the answer to an earlier one than the last means nothing any more
-	sent *broker // where it was sent last
+	stamped uint64 // the numbering of the core whose identity and sequence are in the bytes
+	summed  bool   // the bytes have their checksum
+
+	sent *broker // the broker of the last request; nil if no request had the batch
 
 	rescheduleOnWrite atomic.Bool // a connection's write was in the way of its next attempt
 
-	abandoned *record.Error // it failed while a worker had it, which settles it then
-	name      int           // in the trace
+	name int // in the trace
 }
+
+// String returns the batch's name in the trace.
+func (c *outBatch) String() string { return strconv.Itoa(c.name) }
 
 // attempt is one journey of a batch to a broker, in a request.
 type attempt struct {
 	*outBatch
-	try     uint32
+	number  uint32
 	topicID protocol.UUID // what the topic was then
+}
+
+// stamp writes the batch's identity, sequence and checksum into its bytes. A retry under the same sequence keeps its bytes.
+func (c *outBatch) stamp(idempotent bool) {
+	if idempotent && c.stamped != c.state.Numbering() {
+		id := c.state.Identity()
+		record.SetProducer(c.batch.Bytes(), id.ID, id.Epoch, c.state.Sequence())
+		c.stamped, c.summed = c.state.Numbering(), false
+	}
+	if !c.summed {
+		record.SetChecksum(c.batch.Bytes())
+		c.summed = true
+	}
 }
 
 // beingWritten reports whether a connection that was given up still writes the batch under its old sequence, so that it cannot
 // get another one yet. The partition is scheduled when that is over.
 func (c *outBatch) beingWritten() bool {
-	c.rescheduleOnWrite.Store(true) // first said, then looked; letGo does it the other way round
+	c.rescheduleOnWrite.Store(true) // first said, then looked; writeDone does it the other way round
 	return c.batch.Retained()
 }
 

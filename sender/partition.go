@@ -8,7 +8,7 @@ import (
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
-	"github.com/gosamsa/samsa/internal/fifo"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
@@ -23,22 +23,17 @@ type partition struct {
 	isAhead      bool // stands in identities.ahead; guarded by identities.mu
 
 	mu          sync.Mutex
-	delivery    deliveryState
+	delivery    delivery.Partition
 	snapshotGen uint64  // the generation of the snapshot that the leader is from
-	cluster     string  // the cluster id of that snapshot; empty while it is not known
 	broker      *broker // of the current leader; nil while there is none
-	leader      int32
-	topicID     protocol.UUID
 	refusals    refusals
-	left        time.Time // when the leader moved away from a broker that owes answers; zero when none is owed
-	queued      bool      // stands in a broker's ready queue
-	queueGen    uint64    // its place there, counted up with each
+	queued      bool   // stands in a broker's ready queue
+	queueGen    uint64 // its place there, counted up with each
 	queuedAt    time.Time
-	inlineOnly  bool                  // it was put there by one who waits, who may not have woken the broker: see sendInline
-	fill        uint64                // the newest request that took a batch
-	sealedQueue fifo.Queue[*outBatch] // sealed, in order: being compressed, or held back because the last request was full
+	inlineGen   uint64 // the last place taken by a goroutine in Get, perhaps without a signal: sendInline
+	fill        uint64 // the newest request that took a batch
 	timer       *time.Timer
-	due         time.Time // when timer fires; zero when it is not armed
+	due         time.Time // the time at which timer fires; zero when it is not armed
 	stopped     bool
 	// forgotten: nobody used the topic, and the partition has left the accumulator. It has stopped too.
 	forgotten bool
@@ -49,7 +44,9 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	p.mu.Lock()
 	var inlineBatch *outBatch
 	if !p.stopped && p.acc.CompressInline() {
-		inlineBatch = p.dequeueLocked()
+		if inlineBatch = p.sealLocked(); inlineBatch != nil {
+			p.delivery.Sealed(&inlineBatch.state)
+		}
 	}
 	if inlineBatch != nil {
 		awaited = nil // it may stand before what is waited for
@@ -59,10 +56,10 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 		b = p.enqueueLocked(time.Now())
 	}
 	switch {
-	case b != nil:
-		p.inlineOnly = awaited != nil
-	case awaited == nil && p.queued && p.inlineOnly:
-		b, p.inlineOnly = p.broker, false // a full batch does not wait for the answer that others wait for
+	case b != nil && awaited != nil:
+		p.inlineGen = p.queueGen
+	case awaited == nil && p.queued && p.inlineGen == p.queueGen:
+		b, p.inlineGen = p.broker, 0 // a full batch does not wait for the response that a goroutine in Get waits for
 	}
 	if created, ok := p.acc.OldestQueued(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
@@ -91,12 +88,12 @@ func (p *partition) enqueueLocked(now time.Time) *broker {
 	}
 	p.compressAheadLocked()
 	if p.broker == nil {
-		if p.acc.Ready() || p.delivery.hasRetrying() || p.sealedQueue.Len() > 0 {
+		if p.acc.Ready() || p.delivery.HasPending() {
 			p.askLeaderLocked(now)
 		}
 		return nil
 	}
-	if !p.sendableLocked(now) {
+	if p.decideLocked(now, delivery.Room{}).Kind != delivery.NoRoom {
 		return nil
 	}
 	p.queued, p.queuedAt = true, now
@@ -112,35 +109,51 @@ func (p *partition) askLeaderLocked(now time.Time) {
 	p.s.cfg.Cluster.AwaitLeader(p.acc.Topic(), p.acc.Index())
 }
 
-// sendableLocked reports whether a batch may go into a request now. Where time alone is missing, the timer is set; where an
-// identity is missing, it is asked for.
-func (p *partition) sendableLocked(now time.Time) bool {
-	fresh := p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed || p.sealedQueue.Len() == 0 && p.acc.Ready()
-	if !fresh && !p.delivery.hasRetrying() {
-		return false
-	}
-	if used, wants := p.delivery.wantsIdentity(); wants {
-		id, ok := p.s.ids.after(used, p.delivery.newID, p)
-		if !ok {
-			return false
+// decideLocked asks the delivery core for its decision, and does at once what the core needs for it: it asks for an
+// identity, looks after an unfinished write, and arms the timer.
+func (p *partition) decideLocked(now time.Time, room delivery.Room) delivery.Decision {
+	for {
+		d := p.delivery.Next(now, room)
+		switch d.Kind {
+		case delivery.NeedIdentity:
+			id, ok := p.s.ids.after(d.Used, d.NeedID, p)
+			if !ok {
+				return d // the identities schedule the partition
+			}
+			p.delivery.IdentityReceived(id)
+			p.trace.identity(p, id)
+		case delivery.Wait:
+			if d.Batch == nil {
+				p.armLocked(d.Until)
+				return d
+			}
+			if d.Batch.Owner().(*outBatch).beingWritten() {
+				return d // the end of the write schedules the partition
+			}
+			p.delivery.WriteFinished(d.Batch)
+			p.trace.written(p, d.Batch)
+		default:
+			return d
 		}
-		p.delivery.setIdentity(id)
-		p.trace.adopted(id)
 	}
-	again, wait := p.delivery.retryDue(now)
-	if !wait.IsZero() {
-		p.armLocked(wait)
-	}
-	return again != nil || fresh && p.delivery.canSendNew(now)
 }
 
-// next gives the request the batch that goes now, if there is space for it and the partition gave none to the same request
-// before: a request takes one batch a partition. at is the index of the topic in the request, negative where it is new. full says
-// that there is one that must wait for the next request; the partition counts as queued then. It is queued again by itself when
-// it has more to send.
+// next gives the request the batch that is sent now, if the request has room for it and took no batch of the partition
+// yet: a request takes one batch of a partition. at is the index of the topic in the request, negative if it is new. full
+// reports that a batch must wait for the next request; the partition stays queued then. Otherwise it leaves the queue, and
+// is queued again if it has more to send.
 func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space int) (t attempt, full bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	t, full = p.nextLocked(r, at, ticket, now, space)
+	outcomes := p.delivery.Drain(nil) // there are some only after an impossible step
+	p.mu.Unlock()
+	for i := range outcomes {
+		p.applyOutcome(&outcomes[i])
+	}
+	return t, full
+}
+
+func (p *partition) nextLocked(r *request, at int, ticket uint64, now time.Time, space int) (t attempt, full bool) {
 	if p.stopped || !p.standsAtLocked(r.b, ticket) {
 		return attempt{}, false
 	}
@@ -148,55 +161,39 @@ func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space
 		// Perhaps this request has one, and the partition has been at another broker's request since.
 		return attempt{}, true
 	}
-	if !cluster.SameCluster(p.cluster, r.cluster) {
+	if !protocol.SameCluster(p.delivery.Cluster(), r.cluster) {
 		return attempt{}, p.awaitsConnectionLocked()
 	}
-	byName := !protocol.ProduceNamesTopicsByID(r.version) || p.topicID.IsZero()
+	topicID := p.delivery.TopicID()
+	byName := !protocol.ProduceNamesTopicsByID(r.version) || topicID.IsZero()
 	switch {
 	case protocol.ProduceNamesTopicsByID(r.version) && byName && len(r.attempts) > 0: // a request names all of its topics in the same way
 		return attempt{}, true
-	case at >= 0 && r.body.Topics[at].ID != p.topicID: // a topic that is being recreated has two ids for a moment
+	case at >= 0 && r.body.Topics[at].ID != topicID: // a topic that is being recreated has two ids for a moment
 		return attempt{}, true
 	}
-	p.queued = false
-	if !p.sendableLocked(now) {
-		return attempt{}, false
-	}
-	var c *outBatch
-	again, _ := p.delivery.retryDue(now)
-	if again != nil {
-		if c = again.owner.(*outBatch); p.delivery.needsSequence(again) && c.beingWritten() {
-			return attempt{}, false
-		}
-	} else {
-		if p.sealedQueue.Len() == 0 && !p.dequeueAndPrepareLocked() || !p.sealedQueue.At(0).packed {
-			return attempt{}, false
-		}
-		c = p.sealedQueue.At(0)
-	}
-	if p.topicID.IsZero() {
+	if topicID.IsZero() {
 		space -= len(p.acc.Topic()) // in place of the id
 	}
-	if len(c.batch.Bytes()) > space {
-		p.queued = true
-		return attempt{}, true
+	d := p.decideLocked(now, delivery.Room{Bytes: space, ByName: byName})
+	if p.queued = d.Kind == delivery.NoRoom; d.Kind != delivery.Send {
+		return attempt{}, p.queued
 	}
-	if again == nil {
-		p.sealedQueue.Pop()
-	}
-	p.fill = r.number
-	c.state.byName = c.state.byName || byName
-	p.assignSequenceLocked(c)
-	p.trace.sent(&c.state, now)
+	c := d.Batch.Owner().(*outBatch)
+	p.trace.sent(p, d.Batch, byName, now)
+	c.stamp(p.s.cfg.Idempotent)
+	p.fill, c.sent = r.number, p.broker
+	c.batch.Retain()
+	p.armLocked(d.Batch.Created().Add(p.s.cfg.DeliveryTimeout))
 	p.scheduleLocked(now)
-	return attempt{c, c.try, p.topicID}, false
+	return attempt{c, d.Attempt, topicID}, false
 }
 
 // awaitsConnectionLocked decides about a partition whose cluster is not that of the connection: no batch may go over it. It reports
 // whether the partition stays queued, for the connection is to be replaced. If the partition has not followed to the cluster of the newest
 // snapshot yet, it leaves the queue, and is queued again when it follows.
 func (p *partition) awaitsConnectionLocked() bool {
-	p.queued = cluster.SameCluster(p.cluster, p.s.cfg.Cluster.Snapshot().ClusterID)
+	p.queued = protocol.SameCluster(p.delivery.Cluster(), p.s.cfg.Cluster.Snapshot().ClusterID)
 	return p.queued
 }
 
@@ -219,29 +216,11 @@ func (p *partition) keepsPlace(b *broker, ticket uint64) bool {
 
 // isEmptyLocked reports whether the partition has no batch at all.
 func (p *partition) isEmptyLocked() bool {
-	if !p.delivery.idle() || p.sealedQueue.Len() > 0 {
+	if !p.delivery.IsEmpty() {
 		return false
 	}
 	_, waiting := p.acc.OldestQueued()
 	return !waiting
-}
-
-// assignSequenceLocked gives the batch its place: identity, sequence and checksum. A retry under the same sequence keeps its bytes.
-func (p *partition) assignSequenceLocked(c *outBatch) {
-	before := c.state.sequence
-	p.delivery.sent(&c.state)
-	if p.s.cfg.Idempotent && before != c.state.sequence {
-		record.SetProducer(c.batch.Bytes(), c.state.id.id, c.state.id.epoch, c.state.sequence)
-		c.summed = false
-	}
-	if !c.summed {
-		record.SetChecksum(c.batch.Bytes())
-		c.summed = true
-	}
-	c.try++
-	c.sent = p.broker
-	c.batch.Retain()
-	p.armLocked(c.state.created.Add(p.s.cfg.DeliveryTimeout))
 }
 
 // follow takes the partition's leader from a snapshot.
@@ -270,36 +249,27 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	}
 	former := p.broker
 	p.snapshotGen = snapshot.Generation
-	life := p.delivery.incarnation
-	actions := p.clusterIsLocked(snapshot.ClusterID)
+	life := p.delivery.Incarnation()
+	p.delivery.ClusterIs(snapshot.ClusterID)
+	p.trace.clusterIs(p, snapshot.ClusterID)
 	if topic != nil {
-		if !p.topicID.IsZero() && p.topicID != id {
-			successor := p.delivery.lifeOf(p.topicID, id)
-			again := p.delivery.recreated(successor)
-			p.trace.madeAgain(successor, again)
-			actions = append(actions, again...)
-		}
-		p.topicID = id
+		p.delivery.TopicIs(id)
+		p.trace.topicIs(p, id)
 	}
-	before := p.delivery.leader
-	moved := p.delivery.leaderMoved(epoch, now)
-	p.trace.leaderMoved(before, epoch, now, moved)
-	actions = append(actions, moved...)
-	if p.delivery.incarnation != life {
+	p.delivery.LeaderMoved(leader, epoch, now)
+	p.trace.leaderMoved(p, leader, epoch, now)
+	if p.delivery.Incarnation() != life {
 		p.s.ids.recreatedIn(snapshot.Generation)
 	}
 	p.s.ids.recreatedIn(snapshot.Recreated)
 	if p.broker != b {
 		// Its place in the former broker's queue, which may never move again, does not count any more.
 		p.leaveQueueLocked()
-		p.broker, p.leader, p.refusals = b, leader, refusals{}
+		p.broker, p.refusals = b, refusals{}
 		p.acc.SetBroker(leader)
-		if b != nil && p.s.cfg.Idempotent && p.delivery.inFlight > 0 {
-			p.left = now
-			p.armLocked(now.Add(answerGrace))
-		}
+		p.armDeadlineLocked()
 	}
-	p.unlockAndApply(actions, now)
+	p.unlockAndApply(now)
 	p.s.releaseBroker(former) // the partition holds b once, also if it is the same
 }
 
@@ -315,7 +285,7 @@ func (p *partition) leaveQueueLocked() {
 // the broker knows the sequences. It implements accumulator.Forgetter.
 func (p *partition) Forget(end func() bool) bool {
 	p.mu.Lock()
-	if p.stopped || !p.delivery.isQuiet() || p.sealedQueue.Len() > 0 || !end() {
+	if p.stopped || !p.delivery.IsQuiet() || !end() {
 		p.mu.Unlock()
 		return false
 	}
@@ -330,60 +300,20 @@ func (p *partition) Forget(end func() bool) bool {
 	return true
 }
 
-// clusterIsLocked takes the cluster id of a snapshot. The topic of another cluster has nothing to do with the former one's.
-func (p *partition) clusterIsLocked(id string) []action {
-	if id == "" || id == p.cluster {
-		return nil
-	}
-	if p.cluster != "" {
-		p.topicID = protocol.UUID{}
-	}
-	p.cluster = id
-	actions := p.delivery.clusterIs(id)
-	p.trace.clusterIs(id, actions)
-	return actions
-}
-
-// answerGrace is how long a former leader's answers are waited for. One that lives says at once that it is not the leader.
-const answerGrace = 100 * time.Millisecond
-
-// giveUpOnFormerLeadersLocked takes what the former leaders have not answered for lost, so that it goes to the new one: the old one
-// may hang for as long as request.timeout.ms. Idempotence makes that safe, as it does where a connection breaks.
-func (p *partition) giveUpOnFormerLeadersLocked(now time.Time) (actions []action) {
-	if p.left.IsZero() || p.broker == nil {
-		return nil
-	}
-	if rest := p.left.Add(answerGrace); now.Before(rest) {
-		p.armLocked(rest)
-		return nil
-	}
-	p.left = time.Time{}
-	for _, q := range append([]*batchState(nil), p.delivery.window...) {
-		if c := q.owner.(*outBatch); q.awaiting && c.sent != p.broker {
-			c.try++
-			actions = append(actions, p.disconnectedLocked(q, true, errFormerLeader, now)...)
-		}
-	}
-	return actions
-}
-
-var errFormerLeader = errors.New("the partition has another leader, and the former one has not answered")
-
-// answered and disconnected hand an event of the wire to the core and carry out what it decides.
-func (p *partition) answered(t attempt, a answer, now time.Time) {
+// answered, disconnected and unsendable give the end of an attempt to the delivery core and apply its outcomes.
+func (p *partition) answered(t attempt, a *delivery.Answer, now time.Time) {
 	p.mu.Lock()
-	var actions []action
 	tired, warn := false, false
-	if t.try == t.outBatch.try {
-		tired = p.refusals.add(a.code, now)
-		warn = p.refusals.isWorthAWarning(a.code, tired)
-		actions = p.delivery.answered(&t.state, a, now)
-		p.trace.answered(&t.state, a, now, actions)
+	if t.number == t.state.Attempt() {
+		tired = p.refusals.add(a.Code, now)
+		warn = p.refusals.isWorthAWarning(a.Code, tired)
 	}
-	p.unlockAndApply(actions, now)
+	p.delivery.Answered(&t.state, t.number, a, now)
+	p.trace.answered(p, t, a, now)
+	p.unlockAndApply(now)
 	if warn {
 		p.s.cfg.Logger.Warn("the leader refuses a partition's records: the client retries, at most until delivery.timeout.ms",
-			"topic", p.acc.Topic(), "partition", p.acc.Index(), "error", &protocol.Error{Code: a.code, Message: a.message})
+			"topic", p.acc.Topic(), "partition", p.acc.Index(), "error", &protocol.Error{Code: a.Code, Message: a.Message})
 	}
 	if tired {
 		p.s.cfg.Cluster.RefreshTopic(p.acc.Topic())
@@ -392,137 +322,109 @@ func (p *partition) answered(t attempt, a answer, now time.Time) {
 
 func (p *partition) disconnected(t attempt, sent bool, cause error, now time.Time) {
 	p.mu.Lock()
-	var actions []action
-	if t.try == t.outBatch.try {
-		actions = p.disconnectedLocked(&t.state, sent, cause, now)
-	}
-	p.unlockAndApply(actions, now)
+	p.delivery.Disconnected(&t.state, t.number, sent, cause, now)
+	p.trace.disconnected(p, t, sent, cause, now)
+	p.unlockAndApply(now)
 }
 
-// unsendable is disconnected for a request that no connection can carry.
 func (p *partition) unsendable(t attempt, cause error, now time.Time) {
 	p.mu.Lock()
-	var actions []action
-	if t.try == t.outBatch.try {
-		actions = p.delivery.unsendable(&t.state, cause)
-		p.trace.unsendable(&t.state, cause, actions)
-	}
-	p.unlockAndApply(actions, now)
+	p.delivery.Unsendable(&t.state, t.number, cause)
+	p.trace.unsendable(p, t, cause)
+	p.unlockAndApply(now)
 }
 
-func (p *partition) disconnectedLocked(q *batchState, sent bool, cause error, now time.Time) []action {
-	actions := p.delivery.disconnected(q, sent, cause, now)
-	p.trace.disconnected(q, sent, cause, now, actions)
-	return actions
-}
-
-// unlockAndApply goes on with the partition, unlocks it and carries out actions.
-func (p *partition) unlockAndApply(actions []action, now time.Time) {
-	var one [1]action
-	if len(actions) == 1 {
-		// It may lie in the delivery state, which is others' when the lock is gone.
-		one[0] = actions[0]
-		actions = one[:]
-	}
+// unlockAndApply goes on with the partition, unlocks it, and applies the outcomes.
+func (p *partition) unlockAndApply(now time.Time) {
 	p.scheduleLocked(now)
 	if !p.due.IsZero() && p.isEmptyLocked() {
 		p.disarmLocked()
 	}
-	for i, a := range actions {
-		if a.kind != actReject && a.kind != actSplit {
-			continue
+	var few [2]delivery.Outcome // most events have one
+	outcomes := p.drainLocked(few[:0])
+	for i := range outcomes {
+		if kind := outcomes[i].Kind; kind == delivery.Rejected || kind == delivery.TooLarge {
+			p.rebuildLocked(outcomes[i])
 		}
-		c := a.batch.owner.(*outBatch)
-		if !p.stopped {
-			p.s.workers.submit(func() { p.rebuild(c, a) })
-			continue
-		}
-		// Stop waits for no new work.
-		p.trace.replaced(a.batch, nil, p.delivery.replace(a.batch, nil))
-		actions[i].kind, actions[i].err = actFail, p.closedError()
 	}
 	p.mu.Unlock()
-	for _, a := range actions {
-		p.applyOutcome(a)
+	for i := range outcomes {
+		p.applyOutcome(&outcomes[i])
 	}
 }
 
-func (p *partition) closedError() *record.Error {
-	return &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrClosed}
+func (p *partition) drainLocked(list []delivery.Outcome) []delivery.Outcome {
+	p.trace.drained()
+	return p.delivery.Drain(list)
 }
 
-func (p *partition) applyOutcome(a action) {
-	c := a.batch.owner.(*outBatch)
-	switch a.kind {
-	case actComplete:
-		appended := a.time
-		if c.state.tries > 1 && appended == c.batch.MaxTimestamp() {
+// applyOutcome settles a batch. The caller holds no lock.
+func (p *partition) applyOutcome(o *delivery.Outcome) {
+	if o.Kind == delivery.Bug {
+		p.s.cfg.Logger.Error("a bug of this client: please report it", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", o.Err)
+		return
+	}
+	c := o.Batch.Owner().(*outBatch)
+	switch o.Kind {
+	case delivery.Acknowledged:
+		appended := o.Time
+		if o.Batch.Tries() > 1 && appended == c.batch.MaxTimestamp() {
 			// It was a duplicate of an earlier try. To that a broker answers with the batch's greatest timestamp, whatever
 			// timestamps the topic has; each record has its own.
 			appended = -1
 		}
-		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: a.offset, LogAppendTime: appended})
-	case actFail:
-		if a.err.Detail == "" && errors.Is(a.err, record.ErrRecordTooLarge) {
-			a.err.Detail = fmt.Sprintf("the batch has %d bytes", len(c.batch.Bytes()))
-		}
-		p.s.cfg.Logger.Info("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records", c.batch.Count, "error", a.err)
-		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: a.err})
-	case actReject, actSplit: // a worker has it
+		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: o.Offset, LogAppendTime: appended})
+	case delivery.Failed:
+		p.failBatch(c, o.Err)
 	}
 }
 
-// refuse fails what waits for something that was refused: no request can be made of it. Nothing of it was written.
+func (p *partition) failBatch(c *outBatch, err *record.Error) {
+	if err.Detail == "" && errors.Is(err, record.ErrRecordTooLarge) {
+		err.Detail = fmt.Sprintf("the batch has %d bytes", len(c.batch.Bytes()))
+	}
+	if c.sent != nil {
+		p.s.cfg.Logger.Info("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records", c.batch.Count, "error", err)
+	}
+	p.settleFailed(c, err)
+}
+
+// refuse fails the batches and records that wait for something that was refused: no request can be made of them. They are
+// not written.
 func (p *partition) refuse(err *record.Error) {
 	mine := *err
 	mine.Topic, mine.Partition, mine.Fate = p.acc.Topic(), p.acc.Index(), record.CertainFate(err.Err)
-	now := time.Now()
 	p.mu.Lock()
-	var waiting []*outBatch
-	for p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed {
-		waiting = append(waiting, p.sealedQueue.Pop())
-	}
-	actions := p.delivery.refuse(&mine)
-	p.trace.refused(&mine, actions)
-	p.unlockAndApply(actions, now)
-	for _, c := range waiting {
-		p.settleUnsent(c, &mine)
-	}
+	p.delivery.Refused(&mine)
+	p.trace.refused(p, &mine)
+	p.unlockAndApply(time.Now())
 	p.acc.ExpireQueued(time.Time{}, &mine)
 }
 
 // abort fails all that is left and counts it.
 func (p *partition) abort(cause error, left *Undelivered) {
-	err := &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: cause}
 	p.mu.Lock()
 	p.stopped = true
 	if !p.due.IsZero() {
 		p.disarmLocked()
 	}
-	left.Records += p.delivery.beingRebuilt() // these fail when their worker is done with them
-	err.Detail = p.whyUndeliveredLocked()
-	actions := p.delivery.abort(cause)
-	p.trace.aborted(cause, actions)
-	explain(actions, err.Detail)
-	var unsent []*outBatch
-	for _, c := range p.sealedQueue.All() {
-		left.Records += int(c.batch.Count)
-		if c.abandoned = err; c.packed {
-			unsent = append(unsent, c)
-		}
-	}
-	p.sealedQueue = fifo.Queue[*outBatch]{}
+	left.Records += p.delivery.RecordsAtWorkers() // these fail when their worker is done with them
+	detail := p.whyUndeliveredLocked()
+	p.delivery.Closed(cause, detail)
+	p.trace.closed(p, cause, detail)
+	outcomes := p.drainLocked(nil)
 	p.mu.Unlock()
-	for _, a := range actions {
-		left.Records += int(a.batch.count)
-		if record.FateOf(a.err) == record.FateMaybeWritten {
-			left.MaybeWritten += int(a.batch.count)
+	for i := range outcomes {
+		o := &outcomes[i]
+		if o.Kind == delivery.Failed {
+			left.Records += int(o.Batch.Count())
+			if record.FateOf(o.Err) == record.FateMaybeWritten {
+				left.MaybeWritten += int(o.Batch.Count())
+			}
 		}
-		p.applyOutcome(a)
+		p.applyOutcome(o)
 	}
-	for _, c := range unsent {
-		p.settleUnsent(c, err)
-	}
+	err := &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: cause, Detail: detail}
 	left.Records += p.acc.ExpireQueued(time.Time{}, err)
 }
 

@@ -22,6 +22,13 @@ func (p *partition) armLocked(t time.Time) {
 	}
 }
 
+// armDeadlineLocked lets the timer fire in time for the next Tick.
+func (p *partition) armDeadlineLocked() {
+	if next, ok := p.delivery.Deadline(); ok {
+		p.armLocked(next)
+	}
+}
+
 func (p *partition) disarmLocked() {
 	if p.timer != nil {
 		p.timer.Stop()
@@ -38,43 +45,24 @@ func (p *partition) onTimer() {
 		return
 	}
 	p.due = time.Time{}
-	actions := p.delivery.tick(now)
-	p.trace.ticked(now, actions)
-	p.explainExpiredLocked(actions)
-	actions = append(actions, p.giveUpOnFormerLeadersLocked(now)...)
+	p.delivery.Tick(now)
+	p.trace.ticked(p, now)
 	over := now.Add(-p.s.cfg.DeliveryTimeout)
-	expired := p.expiredPackLocked(over)
 	why := ""
-	if oldest, waits := p.acc.OldestQueued(); len(expired) > 0 || waits && !oldest.After(over) {
+	if oldest, waits := p.acc.OldestQueued(); waits && !oldest.After(over) {
 		why = p.whyWaitingLocked()
 	}
-	if next, ok := p.delivery.nextDeadline(); ok {
-		p.armLocked(next)
-	}
-	if p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed {
-		p.armLocked(p.sealedQueue.At(0).batch.Created.Add(p.s.cfg.DeliveryTimeout))
-	}
-	p.unlockAndApply(actions, now)
+	p.explainExpiredLocked()
+	p.armDeadlineLocked()
+	p.unlockAndApply(now)
 
-	err := &record.Error{
+	p.acc.ExpireQueued(over, &record.Error{
 		Topic: p.acc.Topic(), Partition: p.acc.Index(), Fate: record.FateNotWritten, Err: record.ErrDeliveryTimeout,
 		Detail: p.s.cfg.DeliveryTimeout.String() + " passed before it could be sent: " + why,
-	}
-	for _, c := range expired {
-		p.settleUnsent(c, err)
-	}
-	p.acc.ExpireQueued(over, err)
+	})
 	if created, ok := p.acc.OldestQueued(); ok {
 		p.mu.Lock()
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
 		p.mu.Unlock()
 	}
-}
-
-// expiredPackLocked takes the sealed batches that were never sent and were created up to over.
-func (p *partition) expiredPackLocked(over time.Time) (expired []*outBatch) {
-	for p.sealedQueue.Len() > 0 && p.sealedQueue.At(0).packed && !p.sealedQueue.At(0).batch.Created.After(over) {
-		expired = append(expired, p.sealedQueue.Pop())
-	}
-	return expired
 }

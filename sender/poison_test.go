@@ -37,7 +37,7 @@ func TestABufferThatIsGivenBackTooEarlyIsRefusedByTheBroker(t *testing.T) {
 		}
 		once.Do(func() {
 			// The bug: the outcome's hold and the connection's are both gone before the bytes are.
-			batch := r.s.topics["t"][0].delivery.window[0].owner.(*outBatch).batch
+			batch := r.s.topics["t"][0].delivery.Window()[0].Owner().(*outBatch).batch
 			batch.Release()
 			batch.Release()
 		})

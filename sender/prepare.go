@@ -4,171 +4,168 @@ import (
 	"time"
 
 	"github.com/gosamsa/samsa/accumulator"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/record"
 )
 
-// This file is what happens to a partition's batches outside its turn: they are sealed, compressed and cut ahead of it, and
-// built anew after an answer. It takes processor time, so workers do it.
+// Workers prepare batches, because that takes processor time: they compress and split batches before the first request,
+// and rebuild batches after a response.
 
 // packAhead is how many full batches of one partition are compressed before they can be sent.
 const packAhead = 4
 
-// compressAheadLocked lets the workers compress full batches ahead of their turn.
+// compressAheadLocked lets the workers compress full batches before the partition can send them.
 func (p *partition) compressAheadLocked() {
 	if p.s.cfg.Accumulator.Compressor == nil {
 		return
 	}
-	for p.sealedQueue.Len() < packAhead && p.acc.HasFullBatch() {
-		if !p.dequeueAndPrepareLocked() {
+	for len(p.delivery.Unsent()) < packAhead && p.acc.HasFullBatch() {
+		c := (*unsealed)(p).sealAndPrepare()
+		if c == nil {
 			return
 		}
+		p.delivery.Sealed(&c.state)
 	}
 }
 
-// dequeueLocked seals the accumulator's next batch and puts it at the end of pack; nil when there is none.
-func (p *partition) dequeueLocked() *outBatch {
+// unsealed is a partition as the source of its delivery core. The caller of the core holds p.mu.
+type unsealed partition
+
+// Ready reports whether the accumulator has a batch that may be sealed.
+func (u *unsealed) Ready() bool { return u.acc.Ready() }
+
+// Seal takes the accumulator's next batch, and has it prepared.
+func (u *unsealed) Seal() *delivery.Batch {
+	if c := u.sealAndPrepare(); c != nil {
+		return &c.state
+	}
+	return nil
+}
+
+// sealAndPrepare takes the accumulator's next batch; nil if there is none. A worker prepares it if it needs that.
+func (u *unsealed) sealAndPrepare() *outBatch {
+	p := (*partition)(u)
+	c := p.sealLocked()
+	if c != nil && c.state.State() == delivery.Preparing {
+		p.s.workers.submit(func() { p.prepare(c) })
+	}
+	return c
+}
+
+// sealLocked takes the accumulator's next batch; nil if there is none. The core does not have it yet.
+func (p *partition) sealLocked() *outBatch {
 	b := p.acc.Take()
 	if b == nil {
 		return nil
 	}
-	c := p.newOutBatch(b)
-	p.sealedQueue.Push(c)
+	size := 0
+	if p.s.cfg.Accumulator.Compressor == nil && p.acc.ExceedsTopicLimit(b) == 0 {
+		size = len(b.Bytes())
+	}
+	c := p.newOutBatch(b, size)
+	p.trace.sealed(c, size)
 	return c
 }
 
-// dequeueAndPrepareLocked takes the next batch and sees to it that it is packed; it reports false when there is none.
-func (p *partition) dequeueAndPrepareLocked() bool {
-	c := p.dequeueLocked()
-	if c == nil {
-		return false
-	}
-	if p.s.cfg.Accumulator.Compressor == nil && p.acc.ExceedsTopicLimit(c.batch) == 0 {
-		c.packed = true
-	} else {
-		p.s.workers.submit(func() { p.prepare(c) })
-	}
-	return true
-}
-
-func (p *partition) newOutBatch(b *accumulator.Batch) *outBatch {
+func (p *partition) newOutBatch(b *accumulator.Batch, size int) *outBatch {
 	c := &outBatch{part: p, batch: b}
-	c.state = batchState{count: b.Count, created: b.Created, sequence: noSequence, owner: c}
+	c.state = delivery.NewBatch(b.Count, size, b.Created, c)
 	return c
 }
 
-// prepare compresses a batch, and cuts it where it was made before the broker refused one of its size. It runs on a worker, or on the
-// goroutine that has filled one of a topic's first batches.
+// prepare compresses a batch, and splits it if the broker has refused one of its size since it was begun. It runs on a
+// worker, or on the goroutine that has filled one of a topic's first batches.
 func (p *partition) prepare(c *outBatch) {
-	p.mu.Lock()
-	abandoned := c.abandoned
-	p.mu.Unlock()
-	if abandoned != nil {
-		p.settleUnsent(c, abandoned) // nobody wants its bytes any more
-		return
-	}
-	p.compress(c.batch)
-	done := []*outBatch{c}
-	if target := p.acc.ExceedsTopicLimit(c.batch); target > 0 {
-		if batches, err := p.acc.Split(c.batch, target); err == nil {
-			done = p.packed(batches)
-		} // else it goes as it is; the broker's answer decides
-	}
-	p.mu.Lock()
-	for i := range done {
-		done[i].packed = true
-	}
-	abandoned = c.abandoned
-	for i, q := range p.sealedQueue.All() {
-		if q == c {
-			p.sealedQueue.Replace(i, done...)
-			break
+	var parts []*delivery.Batch
+	if !p.hasStopped() { // otherwise the batch is of no use any more
+		p.compress(c.batch)
+		if target := p.acc.ExceedsTopicLimit(c.batch); target > 0 {
+			if batches, err := p.acc.Split(c.batch, target); err == nil {
+				parts = p.prepared(batches)
+			} // otherwise the client sends it as it is, and the broker's response decides
 		}
 	}
-	if !p.stopped {
-		p.scheduleLocked(time.Now())
-		p.armLocked(c.state.created.Add(p.s.cfg.DeliveryTimeout))
+	p.mu.Lock()
+	if parts == nil {
+		p.delivery.Prepared(&c.state, len(c.batch.Bytes()))
+		p.trace.prepared(p, c)
+	} else {
+		p.delivery.Replaced(&c.state, parts)
+		p.trace.replaced(p, c, parts)
 	}
-	p.mu.Unlock()
-	if abandoned != nil {
-		for _, c := range done {
-			p.settleUnsent(c, abandoned)
-		}
-	}
+	p.armDeadlineLocked()
+	p.unlockAndApply(time.Now())
 }
 
-// compress compresses a batch, if that is wanted.
+func (p *partition) hasStopped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
+}
+
+// compress compresses a batch, if the configuration has a codec.
 func (p *partition) compress(b *accumulator.Batch) {
 	if p.s.cfg.Accumulator.Compressor == nil {
 		return
 	}
 	if err := b.Compress(); err != nil {
-		// The codec failed; the batch goes as it is, which every broker takes.
+		// The codec failed. The client sends the batch as it is, which every broker accepts.
 		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", err)
 	}
 }
 
-// packed makes outBatches of batches that stand in another one's place.
-func (p *partition) packed(batches []*accumulator.Batch) []*outBatch {
-	parts := make([]*outBatch, 0, len(batches))
+// prepared returns the batches as parts that take the place of another batch.
+func (p *partition) prepared(batches []*accumulator.Batch) []*delivery.Batch {
+	parts := make([]*delivery.Batch, 0, len(batches))
 	for _, b := range batches {
 		p.compress(b)
-		part := p.newOutBatch(b)
-		part.packed = true
-		parts = append(parts, part)
+		parts = append(parts, &p.newOutBatch(b, len(b.Bytes())).state)
 	}
 	return parts
 }
 
-func (p *partition) settleUnsent(c *outBatch, err *record.Error) {
+func (p *partition) settleFailed(c *outBatch, err *record.Error) {
 	p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err})
 }
 
-// rebuild replaces a batch by what is left of it, or by smaller ones. It runs on a worker.
-func (p *partition) rebuild(c *outBatch, a action) {
-	p.mu.Lock()
-	if p.stopped {
-		p.trace.replaced(&c.state, nil, p.delivery.replace(&c.state, nil))
-		p.mu.Unlock()
-		p.settleUnsent(c, p.closedError())
-		return
-	}
-	p.mu.Unlock()
+// rebuildLocked gives a batch to a worker, which carries out the outcome Rejected or TooLarge.
+func (p *partition) rebuildLocked(o delivery.Outcome) {
+	p.s.workers.submit(func() { p.rebuild(o) })
+}
+
+// rebuild replaces a batch by the rest of its records, or by smaller batches. It runs on a worker.
+func (p *partition) rebuild(o delivery.Outcome) {
+	c := o.Batch.Owner().(*outBatch)
 	var batches []*accumulator.Batch
 	var err error
-	if a.kind == actSplit {
+	failure := o.Err
+	switch {
+	case p.hasStopped():
+		err = record.ErrClosed
+		failure = &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrClosed}
+	case o.Kind == delivery.TooLarge:
 		target := max(min(p.s.cfg.Accumulator.BatchSize, len(c.batch.Bytes())/2), 1)
 		batches, err = p.acc.Split(c.batch, target)
-	} else {
+	default:
 		var rest *accumulator.Batch
-		if rest, err = p.acc.Reject(c.batch, a.blamed); rest != nil {
+		if rest, err = p.acc.Reject(c.batch, o.Blamed); rest != nil {
 			batches = append(batches, rest)
 		}
 	}
 	if err != nil {
-		failure := a.err
 		if failure == nil {
 			failure = &record.Error{Topic: p.acc.Topic(), Partition: p.acc.Index(), Err: record.ErrBatchRejected, Detail: err.Error()}
 		}
-		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: failure})
+		p.settleFailed(c, failure)
 		batches = nil
 	}
-	parts := make([]*batchState, 0, len(batches))
-	for _, part := range p.packed(batches) {
-		parts = append(parts, &part.state)
-	}
+	parts := p.prepared(batches)
 	now := time.Now()
 	p.mu.Lock()
-	actions := p.delivery.replace(&c.state, parts)
-	p.trace.replaced(&c.state, parts, actions)
-	if p.stopped {
-		ended := p.delivery.abort(record.ErrClosed)
-		p.trace.aborted(record.ErrClosed, ended)
-		actions = append(actions, ended...)
-	} else {
-		ended := p.delivery.tick(now) // its time may have passed meanwhile
-		p.trace.ticked(now, ended)
-		actions = append(actions, ended...)
-		p.armLocked(c.state.created.Add(p.s.cfg.DeliveryTimeout))
-	}
-	p.unlockAndApply(actions, now)
+	p.delivery.Replaced(&c.state, parts)
+	p.trace.replaced(p, c, parts)
+	p.delivery.Tick(now) // its time may have passed meanwhile
+	p.trace.ticked(p, now)
+	p.armDeadlineLocked()
+	p.unlockAndApply(now)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -21,11 +22,11 @@ func (p *partition) OldestPending() (appended time.Time, ok bool) {
 			appended, ok = at, true
 		}
 	}
-	if q := p.oldestSentLocked(); q != nil {
-		note(q.created)
+	if b := p.delivery.OldestSent(); b != nil {
+		note(b.Created())
 	}
-	for _, c := range p.sealedQueue.All() {
-		note(c.batch.Created)
+	for _, b := range p.delivery.Unsent() {
+		note(b.Created())
 	}
 	if at, waits := p.acc.OldestQueued(); waits {
 		note(at)
@@ -40,29 +41,19 @@ func (p *partition) WhyPending() string {
 	return p.whyPendingLocked(time.Now())
 }
 
-// oldestSentLocked returns the first batch that was in a request and has no outcome, or nil.
-func (p *partition) oldestSentLocked() *batchState {
-	for _, q := range p.delivery.window {
-		if q.state == inFlight || q.state == retrying {
-			return q
-		}
-	}
-	return nil
-}
-
 func (p *partition) whyPendingLocked(now time.Time) string {
-	q := p.oldestSentLocked()
+	q := p.delivery.OldestSent()
 	if q == nil {
 		return p.whyWaitingLocked()
 	}
 	why := ""
 	switch {
-	case q.rebuilding:
+	case q.State() == delivery.Preparing:
 		why = "its batch is being rebuilt without what the broker refused"
-	case q.state == inFlight:
-		why = q.owner.(*outBatch).sent.silence(now)
+	case q.State() == delivery.InFlight:
+		why = q.Owner().(*outBatch).sent.silence(now)
 	default:
-		why = p.obstacleLocked(q.lastErr != nil)
+		why = p.obstacleLocked(q.LastErr() != nil)
 	}
 	switch last := lastError(q); {
 	case last == "" && why == "":
@@ -76,11 +67,11 @@ func (p *partition) whyPendingLocked(now time.Time) string {
 	}
 }
 
-func lastError(q *batchState) string {
-	if q.lastErr == nil {
+func lastError(q *delivery.Batch) string {
+	if q.LastErr() == nil {
 		return ""
 	}
-	return q.lastErr.Error()
+	return q.LastErr().Error()
 }
 
 // whyWaitingLocked says why a batch that was in no request yet is not sent.
@@ -88,14 +79,15 @@ func (p *partition) whyWaitingLocked() string {
 	if why := p.obstacleLocked(false); why != "" {
 		return why
 	}
+	unsent := p.delivery.Unsent()
 	switch {
-	case !p.delivery.idle():
+	case len(p.delivery.Window()) > 0:
 		return "earlier records of the partition are unanswered"
-	case p.sealedQueue.Len() > 0 && !p.sealedQueue.At(0).packed:
+	case len(unsent) > 0 && unsent[0].State() == delivery.Preparing:
 		return "its batch is being compressed"
 	case !p.broker.isConnected():
 		return fmt.Sprintf("%s is still being connected to", p.broker.name())
-	case p.sealedQueue.Len() == 0 && !p.acc.Ready():
+	case len(unsent) == 0 && !p.acc.Ready():
 		return "linger.ms has not passed"
 	}
 	return fmt.Sprintf("its batch is queued behind those of other partitions of broker %d", p.broker.id)
@@ -145,39 +137,35 @@ func (p *partition) withTrouble(why string) string {
 	return why
 }
 
-// explainExpiredLocked adds to records that have expired after some tries what stood in the way of another one.
-func (p *partition) explainExpiredLocked(actions []action) {
-	why := ""
-	for _, a := range actions {
-		if a.kind != actFail || !errors.Is(a.err, record.ErrDeliveryTimeout) {
+// explainExpiredLocked adds to the errors of expired batches the obstacle to their next attempt, or to the first one.
+func (p *partition) explainExpiredLocked() {
+	why, whyUnsent := "", ""
+	for _, o := range p.delivery.Outcomes() {
+		if o.Kind != delivery.Failed || !errors.Is(o.Err, record.ErrDeliveryTimeout) {
+			continue
+		}
+		if o.Batch.Owner().(*outBatch).sent == nil {
+			if whyUnsent == "" {
+				whyUnsent = p.whyWaitingLocked()
+			}
+			o.Err.Detail += ": " + whyUnsent
 			continue
 		}
 		if why == "" {
-			if why = p.obstacleLocked(true); why == "" {
-				return
-			}
+			why = p.obstacleLocked(true)
 		}
-		if last := lastError(a.batch); last == "" || !strings.Contains(why, last) {
-			a.err.Detail += "; " + why
+		if last := lastError(o.Batch); why != "" && (last == "" || !strings.Contains(why, last)) {
+			o.Err.Detail += "; " + why
 		}
 	}
 }
 
 // whyUndeliveredLocked is whyPendingLocked where a record is undelivered, and "" where none is.
 func (p *partition) whyUndeliveredLocked() string {
-	if _, waits := p.acc.OldestQueued(); !waits && p.sealedQueue.Len() == 0 && p.oldestSentLocked() == nil {
+	if _, waits := p.acc.OldestQueued(); !waits && len(p.delivery.Unsent()) == 0 && p.delivery.OldestSent() == nil {
 		return ""
 	}
 	return "undelivered because " + p.whyPendingLocked(time.Now())
-}
-
-// explain gives the failed records of actions a detail.
-func explain(actions []action, detail string) {
-	for _, a := range actions {
-		if a.err != nil && a.err.Detail == "" {
-			a.err.Detail = detail
-		}
-	}
 }
 
 // name is the broker with its address.

@@ -1,7 +1,10 @@
 package sender
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/compress"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -81,7 +85,7 @@ func TestABatchThatIsRebuiltPastItsTimeLeavesTheTimerAlone(t *testing.T) {
 		a, b := r.send(0, "a"), r.send(0, "b")
 		time.Sleep(40 * time.Second)
 		p.mu.Lock()
-		rebuilding, due := p.delivery.beingRebuilt(), p.due
+		rebuilding, due := p.delivery.RecordsAtWorkers(), p.due
 		p.mu.Unlock()
 		require.Equal(t, 2, rebuilding)
 		require.True(t, due.IsZero() || due.After(time.Now()), "the timer fires again and again")
@@ -103,4 +107,16 @@ func TestADeliveryTimeoutBelowASecondHoldsWithoutALeader(t *testing.T) {
 		_ = r.send(0, "x").failed(false)
 		require.Equal(t, 300*time.Millisecond, time.Since(began))
 	})
+}
+
+// TestABugOfTheCoreIsLogged: the operator and the developers must see it, whatever becomes of the records.
+func TestABugOfTheCoreIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	onRig(t, topicT(1, 1), func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, func(r *rig) {
+		r.send(0, "x").acked()
+		p := r.part(0).Drainer().(*partition)
+		p.applyOutcome(&delivery.Outcome{Kind: delivery.Bug, Err: &record.Error{Topic: "t", Err: errors.New("an impossible step")}})
+	})
+	require.Contains(t, log.String(), "level=ERROR")
+	require.Contains(t, log.String(), "an impossible step")
 }

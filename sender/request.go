@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 )
@@ -221,10 +222,10 @@ func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 func (b *broker) began(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waiting = false
+	b.handover.sent()
 	if b.inFlight++; b.inFlight == 1 {
 		b.lastReply = now
-		b.watchLocked(suspectAfter)
+		b.watchLocked(now.Add(suspectAfter))
 	}
 }
 
@@ -248,20 +249,26 @@ func (r *request) done(body []byte, err error) {
 	b.mu.Lock()
 	b.inFlight--
 	b.lastReply = now
-	b.repliesFast = err == nil && now.Sub(r.began) < fastReply
+	var awaited bool
+	if err == nil && now.Sub(r.began) < fastReply {
+		awaited = b.handover.repliedFast()
+	} else {
+		awaited = b.handover.repliedSlow()
+	}
 	if err == nil && !r.call.NoResponse {
 		b.breaks = 0
 		b.largest = max(b.largest, r.call.Size())
 	}
-	// What is pushed later wakes the broker by itself, or found that this was under way.
-	more, waiting := b.ready.Len() > 0 || b.leaves, b.waiting
+	// A partition that is queued later wakes the broker, or its goroutine in Get has found this request in flight.
+	more := b.ready.Len() > 0 || b.leaves
 	b.mu.Unlock()
 	switch {
 	case err != nil:
 		r.failed(err, now)
 	case r.call.NoResponse:
+		written := delivery.Answer{Offset: -1, Time: -1}
 		for _, t := range r.attempts {
-			t.part.answered(t, answer{offset: -1, logAppendTime: -1}, now)
+			t.part.answered(t, &written, now)
 		}
 	default:
 		if err := r.decode(body); err != nil {
@@ -273,7 +280,7 @@ func (r *request) done(body []byte, err error) {
 		}
 	}
 	switch {
-	case more && waiting:
+	case more && awaited:
 		b.sendNext()
 	case more:
 		b.signal()

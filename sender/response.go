@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
@@ -72,8 +73,8 @@ func (r *request) answered(now time.Time) {
 			r.b.s.cfg.Cluster.RefreshTopic(one.part.acc.Topic())
 		}
 		a := toAnswer(part)
-		a.byID = protocol.ProduceNamesTopicsByID(r.call.Version) && !one.topicID.IsZero()
-		one.part.answered(one, a, now)
+		a.ByID = protocol.ProduceNamesTopicsByID(r.call.Version) && !one.topicID.IsZero()
+		one.part.answered(one, &a, now)
 	}
 	r.unanswered(now)
 }
@@ -86,7 +87,7 @@ func (t attempt) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
 		return false
 	}
 	p.mu.Lock()
-	seen := t.state.epochSeen
+	seen := t.state.EpochSeen()
 	p.mu.Unlock()
 	leader, known := p.s.cfg.Cluster.Snapshot().Leader(p.acc.Topic(), p.acc.Index())
 	return known && leader.ID == hint.LeaderID && hint.LeaderEpoch > seen
@@ -117,24 +118,24 @@ func (r *request) unanswered(now time.Time) {
 	}
 }
 
-func toAnswer(part *protocol.ProducePartitionResponse) answer {
-	a := answer{code: part.ErrorCode, offset: part.BaseOffset, logAppendTime: part.LogAppendTimeMs}
-	if a.offset < 0 || a.offset > math.MaxInt64-math.MaxInt32 {
-		a.offset = -1 // no log has such an offset; the records' own would not fit behind it
+func toAnswer(part *protocol.ProducePartitionResponse) delivery.Answer {
+	a := delivery.Answer{Code: part.ErrorCode, Offset: part.BaseOffset, Time: part.LogAppendTimeMs}
+	if a.Offset < 0 || a.Offset > math.MaxInt64-math.MaxInt32 {
+		a.Offset = -1 // no log has such an offset; the records' own would not fit behind it
 	}
 	if part.ErrorMessage != nil {
-		a.message = *part.ErrorMessage
+		a.Message = *part.ErrorMessage
 	}
 	if part.ErrorCode == protocol.None || len(part.RecordErrors) == 0 {
 		return a
 	}
-	a.blamed = make(map[int32]string, len(part.RecordErrors))
+	a.Blamed = make(map[int32]string, len(part.RecordErrors))
 	for _, e := range part.RecordErrors {
 		message := ""
 		if e.Message != nil {
 			message = *e.Message
 		}
-		a.blamed[e.BatchIndex] = message
+		a.Blamed[e.BatchIndex] = message
 	}
 	return a
 }

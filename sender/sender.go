@@ -11,6 +11,7 @@ import (
 
 	"github.com/gosamsa/samsa/accumulator"
 	"github.com/gosamsa/samsa/internal/cluster"
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/internal/transport"
 	"github.com/gosamsa/samsa/record"
 )
@@ -87,12 +88,12 @@ func (s *Sender) Accumulator() *accumulator.Accumulator { return s.acc }
 
 func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 	p := &partition{s: s, acc: acc}
-	p.delivery.cfg = &deliveryConfig{
-		topic: acc.Topic(), partition: acc.Index(), acks: s.cfg.Acks, idempotent: s.cfg.Idempotent,
-		maxInFlight: s.cfg.MaxInFlight, retries: s.cfg.Retries, deliveryTimeout: s.cfg.DeliveryTimeout, backoff: s.cfg.retry().Delay,
+	cfg := &delivery.Config{
+		Topic: acc.Topic(), Partition: acc.Index(), Acks: s.cfg.Acks, Idempotent: s.cfg.Idempotent, MaxInFlight: s.cfg.MaxInFlight,
+		Retries: s.cfg.Retries, DeliveryTimeout: s.cfg.DeliveryTimeout, Backoff: s.cfg.retry().Delay, Source: (*unsealed)(p),
 	}
-	p.delivery.leader = -1
-	p.trace = s.traceDelivery(p.delivery.cfg)
+	p.trace = s.traceDelivery(cfg)
+	p.delivery.Init(cfg)
 	s.mu.Lock()
 	topic := s.topics[acc.Topic()]
 	if topic == nil {
@@ -173,7 +174,7 @@ func (s *Sender) forgetPartition(p *partition) {
 	}
 	last := len(s.topics) == 0
 	s.mu.Unlock()
-	s.ids.retire(p, p.delivery.id, last)
+	s.ids.retire(p, p.delivery.Identity(), last)
 }
 
 // begin counts a goroutine that Stop waits for; it reports false once the sender has stopped.
@@ -199,7 +200,7 @@ func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.D
 	if p.queued {
 		stalled = now.Sub(p.queuedAt)
 	}
-	return len(p.delivery.window) + p.delivery.waiting + p.sealedQueue.Len() + acc.Queued(), stalled
+	return p.delivery.Len() + acc.Queued(), stalled
 }
 
 // Undelivered is what Abort found undelivered.

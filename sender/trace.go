@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gosamsa/samsa/internal/delivery"
 	"github.com/gosamsa/samsa/internal/loggate"
+	"github.com/gosamsa/samsa/protocol"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -25,28 +24,29 @@ import (
 // (package loggate). A handler that falls behind by loggate.MostTraceLines loses lines; the log counts them, and does not replay.
 const LevelTrace = loggate.LevelTrace
 
-// trace writes down what happens to a delivery state; nil where nobody wants it.
+// trace logs the events of one delivery core and its outcomes; nil logs nothing.
 type trace struct {
-	log   *slog.Logger
-	start time.Time       // times are told in nanoseconds since then, by the monotonic clock
-	names int             // batches that have a name
-	drawn []time.Duration // backoffs since the last line
+	log    *slog.Logger
+	start  time.Time       // times are logged in nanoseconds since then, by the monotonic clock
+	names  int             // batches that have a name
+	drawn  []time.Duration // backoffs since the last line
+	logged int             // outcomes in the core that are logged already
 }
 
-// traceDelivery returns the trace of a new delivery state, or nil. It puts itself between the delivery state and its backoffs.
-func (s *Sender) traceDelivery(cfg *deliveryConfig) *trace {
+// traceDelivery returns the trace of a new delivery core, or nil. It puts itself between the core and its backoffs.
+func (s *Sender) traceDelivery(cfg *delivery.Config) *trace {
 	if !s.traced {
 		return nil
 	}
-	t := &trace{log: s.cfg.Logger.With("topic", cfg.topic, "partition", cfg.partition), start: s.start}
-	draw := cfg.backoff
-	cfg.backoff = func(try int) time.Duration {
+	t := &trace{log: s.cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Partition), start: s.start}
+	draw := cfg.Backoff
+	cfg.Backoff = func(try int) time.Duration {
 		d := draw(try)
 		t.drawn = append(t.drawn, d)
 		return d
 	}
-	t.line("new", "acks", cfg.acks, "idempotent", cfg.idempotent, "inflight", cfg.maxInFlight, "retries", cfg.retries,
-		"timeout", int64(cfg.deliveryTimeout))
+	t.line("new", "acks", cfg.Acks, "idempotent", cfg.Idempotent, "inflight", cfg.MaxInFlight, "retries", cfg.Retries,
+		"timeout", int64(cfg.DeliveryTimeout))
 	return t
 }
 
@@ -58,129 +58,139 @@ func (t *trace) line(event string, args ...any) {
 	t.log.Log(context.Background(), LevelTrace, "core", append([]any{"event", event}, args...)...)
 }
 
+// event logs an event of the core with the outcomes that it had.
+func (t *trace) event(p *partition, event string, args ...any) {
+	outcomes := p.delivery.Outcomes()
+	args = append(args, "does", delivery.Describe(outcomes[t.logged:]))
+	t.logged = len(outcomes)
+	t.line(event, args...)
+}
+
+// drained notes that the outcomes leave the core.
+func (t *trace) drained() {
+	if t != nil {
+		t.logged = 0
+	}
+}
+
 func (t *trace) since(at time.Time) int64 { return int64(at.Sub(t.start)) }
 
-// name is the number of a batch in the trace.
-func (t *trace) name(p *batchState) int {
-	c := p.owner.(*outBatch)
-	if c.name == 0 {
-		t.names++
-		c.name = t.names
-	}
-	return c.name
-}
-
-func (t *trace) adopted(id identity) {
+func (t *trace) sealed(c *outBatch, size int) {
 	if t != nil {
-		t.line("identity", "producer", id.id, "epoch", id.epoch, "cluster", id.cluster)
+		t.nameIt(c)
+		t.line("sealed", "batch", c.String(), "count", c.state.Count(), "created", t.since(c.state.Created()), "size", size)
 	}
 }
 
-func (t *trace) sent(p *batchState, now time.Time) {
+// nameIt gives a batch its number in the trace.
+func (t *trace) nameIt(c *outBatch) {
+	t.names++
+	c.name = t.names
+}
+
+func (t *trace) prepared(p *partition, c *outBatch) {
 	if t != nil {
-		t.line("sent", "at", t.since(now), "batch", t.name(p), "count", p.count, "created", t.since(p.created),
-			"producer", p.id.id, "epoch", p.id.epoch, "sequence", p.sequence, "byName", p.byName)
+		t.event(p, "prepared", "batch", c.String(), "size", len(c.batch.Bytes()))
 	}
 }
 
-func (t *trace) answered(p *batchState, a answer, now time.Time, does []action) {
+func (t *trace) replaced(p *partition, c *outBatch, parts []*delivery.Batch) {
 	if t == nil {
 		return
 	}
-	args := []any{"at", t.since(now), "batch", t.name(p), "code", int16(a.code), "offset", a.offset, "time", a.logAppendTime}
-	if a.byID {
+	texts := make([]string, 0, len(parts))
+	for _, part := range parts {
+		one := part.Owner().(*outBatch)
+		t.nameIt(one)
+		texts = append(texts, fmt.Sprintf("%s:%d:%d", one, part.Count(), len(one.batch.Bytes())))
+	}
+	t.event(p, "replaced", "batch", c.String(), "parts", strings.Join(texts, " "))
+}
+
+func (t *trace) identity(p *partition, id delivery.Identity) {
+	if t != nil {
+		t.event(p, "identity", "producer", id.ID, "epoch", id.Epoch, "cluster", id.Cluster)
+	}
+}
+
+func (t *trace) sent(p *partition, b *delivery.Batch, byName bool, now time.Time) {
+	if t != nil {
+		id := b.Identity()
+		t.event(p, "sent", "at", t.since(now), "batch", b.Owner().(*outBatch).String(), "producer", id.ID, "epoch", id.Epoch, "sequence", b.Sequence(),
+			"byName", byName)
+	}
+}
+
+func (t *trace) written(p *partition, b *delivery.Batch) {
+	if t != nil {
+		t.event(p, "written", "batch", b.Owner().(*outBatch).String())
+	}
+}
+
+func (t *trace) answered(p *partition, one attempt, a *delivery.Answer, now time.Time) {
+	if t == nil {
+		return
+	}
+	args := []any{
+		"at", t.since(now), "batch", one.String(), "attempt", one.number, "code", int16(a.Code), "offset", a.Offset, "time", a.Time,
+	}
+	if a.ByID {
 		args = append(args, "byID", true)
 	}
-	if a.message != "" {
-		args = append(args, "message", a.message)
+	if a.Message != "" {
+		args = append(args, "message", a.Message)
 	}
-	if a.blamed != nil {
-		blamed, _ := json.Marshal(a.blamed) // of a map of strings, which cannot fail
+	if a.Blamed != nil {
+		blamed, _ := json.Marshal(a.Blamed) // of a map of strings, which cannot fail
 		args = append(args, "blamed", string(blamed))
 	}
-	t.line("answered", append(args, "does", t.does(does))...)
+	t.event(p, "answered", args...)
 }
 
-func (t *trace) disconnected(p *batchState, sent bool, cause error, now time.Time, does []action) {
+func (t *trace) disconnected(p *partition, one attempt, sent bool, cause error, now time.Time) {
 	if t != nil {
-		t.line("disconnected", "at", t.since(now), "batch", t.name(p), "sent", sent, "cause", cause.Error(), "does", t.does(does))
+		t.event(p, "disconnected", "at", t.since(now), "batch", one.String(), "attempt", one.number, "sent", sent, "cause", cause.Error())
 	}
 }
 
-func (t *trace) unsendable(p *batchState, cause error, does []action) {
+func (t *trace) unsendable(p *partition, one attempt, cause error) {
 	if t != nil {
-		t.line("unsendable", "batch", t.name(p), "cause", cause.Error(), "does", t.does(does))
+		t.event(p, "unsendable", "batch", one.String(), "attempt", one.number, "cause", cause.Error())
 	}
 }
 
-func (t *trace) ticked(now time.Time, does []action) {
+func (t *trace) ticked(p *partition, now time.Time) {
 	if t != nil {
-		t.line("tick", "at", t.since(now), "does", t.does(does))
+		t.event(p, "tick", "at", t.since(now))
 	}
 }
 
-func (t *trace) leaderMoved(from, epoch int32, now time.Time, does []action) {
-	if t != nil && epoch >= 0 && epoch != from { // all else is no news to the delivery state
-		t.line("leader", "at", t.since(now), "leaderEpoch", epoch, "does", t.does(does))
-	}
-}
-
-func (t *trace) madeAgain(life int, does []action) {
+func (t *trace) leaderMoved(p *partition, leader, epoch int32, now time.Time) {
 	if t != nil {
-		t.line("madeAgain", "life", life, "does", t.does(does))
+		t.event(p, "leader", "at", t.since(now), "leader", leader, "leaderEpoch", epoch)
 	}
 }
 
-func (t *trace) clusterIs(id string, does []action) {
+func (t *trace) topicIs(p *partition, id protocol.UUID) {
 	if t != nil {
-		t.line("cluster", "id", id, "does", t.does(does))
+		t.event(p, "topicID", "id", id.String())
 	}
 }
 
-func (t *trace) refused(err *record.Error, does []action) {
+func (t *trace) clusterIs(p *partition, id string) {
 	if t != nil {
-		t.line("refused", "cause", err.Err.Error(), "fate", record.FateOf(err), "detail", err.Detail, "does", t.does(does))
+		t.event(p, "cluster", "id", id)
 	}
 }
 
-func (t *trace) aborted(cause error, does []action) {
+func (t *trace) refused(p *partition, err *record.Error) {
 	if t != nil {
-		t.line("abort", "cause", cause.Error(), "does", t.does(does))
+		t.event(p, "refused", "cause", err.Err.Error(), "fate", record.FateOf(err), "detail", err.Detail)
 	}
 }
 
-func (t *trace) replaced(p *batchState, parts []*batchState, does []action) {
-	if t == nil {
-		return
+func (t *trace) closed(p *partition, cause error, detail string) {
+	if t != nil {
+		t.event(p, "closed", "cause", cause.Error(), "detail", detail)
 	}
-	counts := make([]string, 0, len(parts))
-	for _, part := range parts {
-		counts = append(counts, fmt.Sprintf("%d:%d", t.name(part), part.count))
-	}
-	t.line("replace", "batch", t.name(p), "parts", strings.Join(counts, " "), "does", t.does(does))
-}
-
-func (t *trace) does(actions []action) string { return describe(actions, t.name) }
-
-// describe says in words what the core decided.
-func describe(actions []action, name func(*batchState) int) string {
-	words := make([]string, 0, len(actions))
-	for _, a := range actions {
-		what := ""
-		switch a.kind {
-		case actComplete:
-			what = fmt.Sprintf("complete %d offset=%d time=%d", name(a.batch), a.offset, a.time)
-		case actFail:
-			what = fmt.Sprintf("fail %d %s", name(a.batch), a.err)
-		case actSplit:
-			what = fmt.Sprintf("split %d or fail: %s", name(a.batch), a.err)
-		case actReject:
-			what = fmt.Sprintf("reject of %d", name(a.batch))
-			for _, i := range slices.Sorted(maps.Keys(a.blamed)) {
-				what += " " + strconv.Itoa(int(i)) + ": " + a.blamed[i].Error()
-			}
-		}
-		words = append(words, what)
-	}
-	return strings.Join(words, "; ")
 }

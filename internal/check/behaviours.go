@@ -13,7 +13,7 @@ import (
 // proof.
 const (
 	behavioursPage = "docs/behaviours.md"
-	storiesFolder  = "sender/testdata/core"
+	storiesFolder  = "internal/delivery/testdata/stories"
 )
 
 var (

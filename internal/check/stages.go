@@ -141,13 +141,14 @@ func (c *checker) unitQuick() error {
 
 // simulate plays other seeds than the unit stage, without the race detector.
 func (c *checker) simulate() error {
-	simulation := func(name string, runs int) error {
-		args := []string{"test", "-count=1", "-timeout=20m", "-run=^" + name + "$", "./sender", "-args", "-seed=10000", "-count=" + strconv.Itoa(runs)}
+	simulation := func(of, name string, runs int) error {
+		args := []string{"test", "-count=1", "-timeout=20m", "-run=^" + name + "$", "./internal/simulation/" + of, "-args", "-seed=10000", "-count=" + strconv.Itoa(runs)}
 		return c.run(goTool(".", args...))
 	}
 	const month = 30 * 24
 	return errors.Join(
-		simulation("TestSimulatedClusterAgreesWithOutcomes", 20_000), simulation("TestTheWholeProducerKeepsItsWord", 1000),
+		simulation("core", "TestSimulatedClusterAgreesWithOutcomes", 20_000),
+		simulation("whole", "TestTheWholeProducerKeepsItsWord", 1000),
 		c.run(goTool(".", "test", "-count=1", "-timeout=20m", "-run=^TestASoakStaysFlat$", "./producer", "-args", "-soak-hours="+strconv.Itoa(month))),
 	)
 }

@@ -31,7 +31,7 @@ func (c *Client) ApplyLeaderHints(clusterID string, hints []LeaderHint, endpoint
 
 // hinted returns the change made by the hints, or nil if none is news. It takes only the leaders among the endpoints.
 func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Broker) *Change {
-	if !SameCluster(clusterID, s.ClusterID) {
+	if !protocol.SameCluster(clusterID, s.ClusterID) {
 		return nil
 	}
 	told := make(map[int32]Broker, len(endpoints))

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/gosamsa/samsa/protocol"
 )
 
 // This file is about the change from one cluster to another. doc.go gives the reasons.
@@ -25,15 +27,12 @@ func (c *Client) discardCluster(now time.Time) {
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.replacements))
 }
 
-// SameCluster reports whether two cluster ids can belong to one cluster. A missing id proves nothing.
-func SameCluster(a, b string) bool { return a == b || a == "" || b == "" }
-
 // misrouted returns an error for a response of another cluster, unless a bootstrap server sent it. The address of a
 // broker may belong to another cluster by now, with topics unrelated to the user's; bootstrap.servers is the user's
 // word. With metadata.recovery.strategy=none the bootstrap servers are not asked again, so every server counts.
 func (c *Client) misrouted(r *reply) error {
 	known := c.Snapshot().ClusterID
-	if r.resp == nil || r.resp.ClusterID == nil || SameCluster(*r.resp.ClusterID, known) {
+	if r.resp == nil || r.resp.ClusterID == nil || protocol.SameCluster(*r.resp.ClusterID, known) {
 		return nil
 	}
 	if !c.cfg.Rebootstrap || c.isBootstrap(r.address) {

@@ -6,45 +6,69 @@ import (
 	"github.com/gosamsa/samsa/internal/weakly"
 )
 
-// A synchronous send with a separate reader costs two switches between goroutines, often between processors: the answer
-// wakes the reader, and the reader wakes the sender. Together they are a third of the send's cost. So the waiting
-// goroutine reads the answer inline:
+// A goroutine that sends a record and waits for its outcome would wake the reader's goroutine, and that one would wake
+// it. Each is a switch between goroutines, often between processors, and together they are a third of the cost of a
+// synchronous send. So a goroutine that waits reads its response itself. The chart at parkedReader shows how the reader
+// changes hands.
 //
-//   - After the answer to an awaited call, or when ReadUntil ends, no goroutine reads if nothing is in flight: the
-//     connection rests. The reader's state lies in parkedReader.reader; a goroutine that takes it away is the reader.
-//   - The next awaited call finds it there. ReadUntil takes it, and reads until the awaited outcome is there. If
-//     something is in flight then, a new goroutine goes on reading; else the connection rests again.
-//   - Any other call, sent while the connection rests, starts a reading goroutine.
-//   - After restFor of rest a goroutine reads the connection again: only a reader sees that the broker has closed it,
-//     or that it was idle for too long.
-//   - ReadUntil reads for at most patience. Then a goroutine goes on, for the wait can end without an answer: by a
-//     deadline, or the end of a context. After a longer answer the connection does not rest for a while, doubled with
-//     each further long answer.
+// The connection parks its reader only if nothing is in flight and no byte is unread. Only a reader sees that the
+// broker has closed the connection, or that the connection was idle for too long. So a goroutine reads again after
+// restFor.
 //
-// The read deadline ends ReadUntil's patience. It may be too early for the next reader, as any read deadline may be:
-// see overdue.
+// ReadUntil reads for no longer than patience: its caller may wait for an event without a response, such as a deadline
+// or the end of a context. Where responses take longer, the connection parks no reader for a pause, which doubles while
+// that goes on. The read deadline is the end of ReadUntil's patience. It may be too early for the next reader: see
+// overdue.
 
 const (
-	// patience is how long Await reads, about.
+	// patience is how long ReadUntil reads, about.
 	patience = 2 * time.Millisecond
 	// restFor is how long a connection may have no reader.
 	restFor = 10 * time.Millisecond
-	// restlessFor is how long it does not rest after an answer beyond ReadUntil's patience: at first, for a single
-	// answer may be late for any reason, and at the most, after many late answers.
+	// restlessFor is how long the connection parks no reader after a response that took longer than patience: at first,
+	// for a single response may be late for any reason, and at the most, where responses are late again and again.
 	restlessFor, restlessForLong = 4 * time.Millisecond, 128 * time.Millisecond
 )
 
-// parkedReader is a connection's state of having no reader. Conn.mu guards it.
+// parkedReader holds a connection's reader while no goroutine reads. Conn.mu guards it.
+//
+// The goroutine that has the connection's frameReader is the only one that reads. A column of the chart is a state of
+// the connection, an arrow is the function that changes it, and @ is a function that keeps the state in another
+// goroutine:
+//
+//	parked             reading             delivering             ended
+//	   |                  |                    |                    |
+//	   |                  |------ match ------>|                    |   a response has come, and its Done runs
+//	   |                  |<----- resume ------|                    |   the Done has returned
+//	   |<--------------- resume ---------------|                    |   so it has, of a ReadInline call: parks
+//	   |                  |<-- keepReading ----|                    |   new goroutine: a Send during the Done may block
+//	   |--- ReadUntil --->|                    |                    |   its caller's goroutine
+//	   |--- register ---->|                    |                    |   new goroutine: Send of another call
+//	   |--- restOver ---->|                    |                    |   the timer's goroutine, after restFor
+//	   |<- releaseReader -|                    |                    |   ReadUntil ends: parks
+//	   |                  @ releaseReader      |                    |   new goroutine: ReadUntil ends and cannot park
+//	   |                  @ read               |                    |   new goroutine: ReadUntil's patience is over
+//	   |                  |---------------- drain ----------------->|   the connection has ended, and its calls fail
+//	   |------------------------ ReadUntil ------------------------>|   so it has, while the reader was parked
+//
+// A connection begins in reading, on a goroutine of its own (start). Where the chart says parks, restLocked has agreed.
+// Two pointers are the state, and at most one is set: reader while parked, Conn.delivering while delivering. While a
+// goroutine reads, only its own variable has the frameReader, so that no second goroutine can take it. After
+// keepReading there are two: the goroutine inside the Done keeps that of its response, and the new goroutine has one
+// with the unread bytes. The former goroutine ends in resume, and the state stays as it is.
+//
+// Conn.end changes no state: the reader finds the connection closed, and drains. A parked reader stays parked. Calls
+// can be in flight then, but only those whose ReadUntil is still to come.
 type parkedReader struct {
-	reader *frameReader // not nil while nobody reads
+	reader *frameReader // not nil while parked
 	since  time.Time
 	timer  *time.Timer
 	armed  bool          // timer will fire
 	not    time.Time     // before this it does not rest
-	pause  time.Duration // how long before not the answer was late
+	pause  time.Duration // how long before not that was
 }
 
-// takeLocked makes the caller the reader if nobody is.
+// takeLocked gives the caller the parked reader, or nil if it is not parked.
 func (w *parkedReader) takeLocked() *frameReader {
 	r := w.reader
 	w.reader = nil
@@ -61,7 +85,8 @@ func (w *parkedReader) stopLocked() {
 // flight.
 func (c *Conn) UnblockedWriteLimit() int { return int(c.roomy) }
 
-// ReadUntil reads answers until awaited is closed, if nobody else reads. It may return before: the caller waits for awaited in any case.
+// ReadUntil reads responses until awaited is closed, if no other goroutine reads. It may return before: the caller
+// waits for awaited in any case.
 func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	c.mu.Lock()
 	r := c.parkedReader.takeLocked()
@@ -87,7 +112,7 @@ func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	c.read(r, awaited)
 }
 
-// restLocked leaves the connection without a reader, if nothing is to be read soon.
+// restLocked parks the reader if no response is due and none was late recently. It reports whether it did.
 func (c *Conn) restLocked(r *frameReader) bool {
 	if c.head != nil || c.err != nil || r.pos != r.end {
 		return false
@@ -108,7 +133,7 @@ func (c *Conn) restLocked(r *frameReader) bool {
 	return true
 }
 
-// restOver makes the timer's goroutine the reader of a connection after a long rest.
+// restOver makes the timer's goroutine the reader if the reader was parked for restFor.
 func (c *Conn) restOver() {
 	c.mu.Lock()
 	w := &c.parkedReader
@@ -128,7 +153,7 @@ func (c *Conn) restOver() {
 	}
 }
 
-// releaseReader ends Await's turn as the reader.
+// releaseReader parks the reader at the end of ReadUntil, or gives it to a new goroutine.
 func (c *Conn) releaseReader(r *frameReader) {
 	c.mu.Lock()
 	rests := c.restLocked(r)
@@ -138,12 +163,12 @@ func (c *Conn) releaseReader(r *frameReader) {
 	}
 }
 
-// tooLong notes an answer beyond ReadUntil's patience.
+// tooLong notes that a response took longer than ReadUntil's patience.
 func (c *Conn) tooLong() {
 	c.mu.Lock()
 	w, now := &c.parkedReader, time.Now()
 	if now.Sub(w.not) > restlessForLong {
-		w.pause = 0 // the last late answer was long ago
+		w.pause = 0 // the last late response was long ago
 	}
 	w.pause = min(max(restlessFor, 2*w.pause), restlessForLong)
 	w.not = now.Add(w.pause)

@@ -3,7 +3,12 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gosamsa/samsa/internal/statechart"
 )
 
 // awaitedCall is a call with a waiting sender: ended is closed when it is done.
@@ -372,4 +379,51 @@ func TestEveryAwaitedCallHasOneOutcome(t *testing.T) {
 		require.Zero(t, wrong.Load())
 		require.Zero(t, c.InFlight())
 	}
+}
+
+// TestTheReadersChartNamesEveryFunctionThatHandsItOn: it has each function that takes, parks, runs or ends the reader.
+func TestTheReadersChartNamesEveryFunctionThatHandsItOn(t *testing.T) {
+	drawn, err := statechart.OfType("await.go", "parkedReader")
+	require.NoError(t, err)
+	inChart := make(map[string]bool)
+	for _, one := range drawn {
+		inChart[one.Method] = true
+	}
+	inCode := map[string]bool{"drain": true}
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && handsReaderOn(f) {
+				inCode[f.Name.Name] = true
+			}
+		}
+	}
+	require.True(t, inCode["start"], "the reader's first goroutine")
+	delete(inCode, "start")
+	require.Equal(t, inCode, inChart)
+}
+
+// handsReaderOn reports whether f takes, parks, runs or ends the reader, or changes Conn.delivering.
+func handsReaderOn(f *ast.FuncDecl) (found bool) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if called, ok := n.Fun.(*ast.SelectorExpr); ok {
+				found = found || slices.Contains([]string{"takeLocked", "restLocked", "read", "drain"}, called.Sel.Name)
+			}
+		case *ast.AssignStmt:
+			for _, to := range n.Lhs {
+				field, ok := to.(*ast.SelectorExpr)
+				found = found || ok && field.Sel.Name == "delivering"
+			}
+		}
+		return true
+	})
+	return found
 }
