@@ -74,8 +74,8 @@ func (p *unsentLimiter) depart(now time.Time, left int64) (changed chan struct{}
 	return changed
 }
 
-// A caller that may have filled a batch calls ThrottleUnsent. It waits, when much is ahead of the network, until twice
-// as much has left, but for no longer than a moment. It is called without a lock.
+// ThrottleUnsent holds back a caller that may have filled a batch. It waits, when much is ahead of the network, until
+// twice as much has left, but for no longer than a moment. It is called without a lock.
 func (a *Accumulator) ThrottleUnsent() {
 	p := &a.unsent
 	if p.ahead.Load() < p.limit || !p.fast.Load() {
