@@ -147,7 +147,7 @@ func (p *Partition) appendLocked(r *record.Record, callback Callback, grant *int
 	}
 }
 
-// unreportedPart of a batch is the largest delay of AppendResult.Bytes.
+// unreportedPart: AppendResult.Bytes may be late by one part in so many of a batch.
 const unreportedPart = 16
 
 // surelyTakes reports whether the open batch has room for a record with any encoding of its lengths. If it says no,

@@ -109,7 +109,7 @@ func BenchmarkSeal(b *testing.B) {
 	for _, codec := range sealed {
 		b.Run(codec.String(), func(b *testing.B) {
 			batch, raw := fullBatch(b, codec)
-			if codec != compress.None { // without a look at any record
+			if codec != compress.None { // None looks at no record
 				b.SetBytes(int64(len(raw)))
 			}
 			b.ReportAllocs()

@@ -29,7 +29,7 @@ type memory struct {
 	kept     int64 // of that for callbacks
 	refused  int64 // of these for callbacks of refused records, outside all accounts
 	accounts map[int32]*account
-	brokers  int           // accounts of partitions
+	brokers  int           // accounts with partitions
 	turn     list[account] // accounts with waiters, the least recently served first
 	inside   int           // waiters from inside callbacks
 	closed   error
@@ -220,8 +220,8 @@ func (m *memory) passLocked(first *waiter, n int64) bool {
 	return true
 }
 
-// firstLocked returns the waiter in front of all others if it waits for more than its own broker's share: no other
-// waiter takes this share away. Brokers at the end of their share are few, so this is found soon.
+// firstLocked returns the front waiter among the waiters within their broker's share. The others need no protection: no
+// other broker takes their share away. Brokers at the end of their share are few, so the search is short.
 func (m *memory) firstLocked() *waiter {
 	for a := m.turn.first; a != nil; a = a.turn.next {
 		if w := a.head(); m.shareLocked(a, w.n, w.inside) {

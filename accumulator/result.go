@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Outcome is the outcome of a batch.
+// Outcome is the end of a batch: its place in the log, or its error.
 type Outcome struct {
 	// BaseOffset is the offset of the batch's first record, or -1 if it is unknown.
 	BaseOffset int64
