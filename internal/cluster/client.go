@@ -123,7 +123,7 @@ func (c *Client) OnChange(fn func(*Change)) {
 	c.watchers = append(c.watchers[:len(c.watchers):len(c.watchers)], fn)
 }
 
-// publish makes a change's snapshot the current one. It needs mu, and deliver once mu is free.
+// publish makes a change's snapshot the current one. It needs mu; the caller runs deliver once mu is free.
 func (c *Client) publish(change *Change) {
 	c.snapshot.Store(change.Snapshot)
 	c.changes = append(c.changes, change)

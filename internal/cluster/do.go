@@ -11,8 +11,8 @@ import (
 )
 
 // Do sends a request for any broker, such as InitProducerId, over the client's connection, and makes a connection first
-// if there is none. It tries once: the caller decides about another attempt. The request has its own time; ctx alone
-// does not bound it, because a throttle extends it. It gets a connection in twice RequestTimeout, or fails. It returns
+// if there is none. It tries once: the caller decides about another attempt. Besides ctx, the connection bounds the
+// request's time, and a throttle extends this bound. It gets a connection in twice RequestTimeout, or fails. It returns
 // the cluster id of the answering server, as in Snapshot.ClusterID; a caller keeps the id with any part of the answer
 // it keeps.
 func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Response) (clusterID string, err error) {

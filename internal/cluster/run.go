@@ -194,7 +194,7 @@ func (c *Client) failed(q metadataQuery, err error) {
 
 // askAgain puts an unanswered question back. It needs mu.
 func (c *Client) askAgain(q metadataQuery, now time.Time) {
-	// A request of Refresh is still there.
+	// An ungranted request of Refresh is still there.
 	c.refresh = c.refresh || q.all && q.refreshRequested
 	wanted := q.topics
 	if q.all {
