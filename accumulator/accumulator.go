@@ -10,8 +10,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Config is what an Accumulator needs to know. The caller sets every field that names a property: zero is a value of these
-// and stands for itself. The zero values of MaxSpan and Listener mean one second or Linger, and nobody.
+// Config configures an Accumulator. The caller sets every field with a property's name: zero is a value of these
+// properties and stands for itself. The zero values of MaxSpan and Listener mean one second or Linger, and no listener.
 type Config struct {
 	// BatchSize is batch.size: how many bytes of one partition's records travel together, as they are on the wire.
 	BatchSize int
@@ -21,13 +21,13 @@ type Config struct {
 	Memory int64
 	// Linger is linger.ms.
 	Linger time.Duration
-	// MaxSpan is how far the records of one batch may be apart, so that none of them expires much before its time.
+	// MaxSpan is how far the records of one batch may be apart, to keep each from expiring much before its time.
 	MaxSpan time.Duration
 	// Compressor compresses batches; nil leaves them as they are.
 	Compressor *compress.Compressor
 	// NewDrainer makes the owner of a new partition. It is called once for each, while the topic makes no other partition.
 	NewDrainer func(*Partition) Drainer
-	// Listener is told of what reaches users' code.
+	// Listener surrounds the calls of users' code.
 	Listener Listener
 }
 
@@ -38,7 +38,7 @@ type Config struct {
 // of them: who is to be woken is collected there, and woken when they are free.
 type Accumulator struct {
 	cfg            Config
-	maxRaw         int // bytes that a batch of several records may have before compression
+	maxRaw         int // the most bytes of a batch of several records before compression
 	buffers        bufferPool
 	memory         *memory
 	listener       Listener
@@ -84,7 +84,7 @@ func New(cfg Config) *Accumulator {
 	return a
 }
 
-// capacityFor returns the capacity of the buffer for n bytes: a pooled size, unless all of the memory could not hold that.
+// capacityFor returns the capacity of the buffer for n bytes: a pooled size, unless it exceeds all of the memory.
 func (a *Accumulator) capacityFor(n int) int {
 	if size := bufferSize(n); int64(size) <= a.cfg.Memory {
 		return size
@@ -92,7 +92,7 @@ func (a *Accumulator) capacityFor(n int) int {
 	return n
 }
 
-// Topic returns the topic of that name, made at its first use.
+// Topic returns the topic with this name, made at its first use.
 func (a *Accumulator) Topic(name string) *Topic {
 	a.topicsMu.Lock()
 	defer a.topicsMu.Unlock()
@@ -135,9 +135,9 @@ func (a *Accumulator) activePartitions() []*Partition {
 	return all
 }
 
-// expediteAll readies every batch that lingers: somebody waits for memory. Its work is bounded by the batches that were
-// begun since it was called last, not by how many partitions there are: a partition is listed when a batch of it begins to
-// linger and is taken off here, or when it has nothing left.
+// expediteAll readies every lingering batch: a Send waits for memory. The batches begun since its last call bound its
+// work, and not the number of partitions: a partition is listed when a batch of it begins to linger, and taken off
+// here, or when it has nothing left.
 func (a *Accumulator) expediteAll() {
 	a.activeMu.Lock()
 	all := make([]*Partition, 0, len(a.lingering))
@@ -152,7 +152,8 @@ func (a *Accumulator) expediteAll() {
 }
 
 // Flush readies every record accepted before it and waits until each has its outcome and its callback has returned, or
-// until ctx ends. It also waits for the callbacks of records that were refused before it. Its error is ctx's and speaks only of the wait: it says what the oldest of these records waits for.
+// until ctx ends. It also waits for the callbacks of records refused before it. Its error is ctx's and concerns the
+// wait only: it names the obstacle of the oldest of these records.
 func (a *Accumulator) Flush(ctx context.Context) error {
 	var waits []flushing
 	began := time.Now()
@@ -184,8 +185,9 @@ func (a *Accumulator) PendingCallbacks() int {
 	return n
 }
 
-// Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. Bytes without records
-// belong to results and refused records that wait for callbacks and interceptors, or to buffers that a connection still holds.
+// Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. Bytes
+// without records belong to results and refused records behind callbacks and interceptors, or to buffers still held by
+// a connection.
 func (a *Accumulator) Buffered() (records int, bytes int64) {
 	for _, p := range a.activePartitions() {
 		p.mu.Lock()
@@ -195,13 +197,13 @@ func (a *Accumulator) Buffered() (records int, bytes int64) {
 	return records, a.memory.inUse()
 }
 
-// OldestWait returns since when the Send that waits longest for room does so; ok is false when none waits.
+// OldestWait returns the beginning of the longest present wait of a Send for room; ok is false when none waits.
 func (a *Accumulator) OldestWait() (since time.Time, ok bool) { return a.memory.oldest() }
 
 // Unobserved returns how many records have failed with nobody listening: no callback, and their future never asked.
 func (a *Accumulator) Unobserved() int64 { return a.unobserved.Load() }
 
-// Close refuses further records with err and wakes the Sends that wait for memory. What is buffered stays.
+// Close refuses further records with err and wakes the Sends waiting for memory. Buffered records stay.
 func (a *Accumulator) Close(err *record.Error) {
 	a.closing.Store(true)
 	a.activeMu.Lock()
@@ -214,7 +216,7 @@ func (a *Accumulator) Close(err *record.Error) {
 	}
 	a.topicsMu.Unlock()
 	for _, t := range topics {
-		t.mu.Lock() // a partition that is being made has seen closed, or is among these
+		t.mu.Lock() // a partition in the making has seen closed, or is among these
 		all := t.Partitions()
 		t.mu.Unlock()
 		for _, p := range all {

@@ -6,31 +6,31 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// AppendResult is what came of an append.
+// AppendResult is the result of an append.
 type AppendResult struct {
 	// Result and Index are the record's place in its batch.
 	Result *Result
 	Index  int32
-	// Bytes is how much the partition's batches have grown since this was told last. It is told in pieces of some records: who counts
-	// them all in one place would make many goroutines wait for each other at every record.
+	// Bytes is the growth of the partition's batches since the last report. Reports cover some records each: a count of
+	// every record in one place would make many goroutines wait for each other at every record.
 	Bytes int
-	// Complete says that the record's batch takes no more.
+	// Complete reports that the record's batch takes no more.
 	Complete bool
-	// Contended says that of the last records many had to wait for others that were appended to the same partition. It is told once,
-	// with Bytes.
+	// Contended reports that many of the last records had to wait for other appends to the same partition. It is
+	// reported once, with Bytes.
 	Contended bool
-	// Shortfall is, where there was no room, how many bytes must be reserved first; nothing was appended. An Append with a grant of
-	// as much succeeds, unless the partition was closed.
+	// Shortfall is how many bytes must be reserved first, if there was no room; nothing was appended. An Append with a
+	// grant of as much succeeds, unless the partition was closed.
 	Shortfall int64
 	// Err is why the partition takes no records any more, or never this one; nothing was appended.
 	Err *record.Error
 }
 
-// Append encodes r into the open batch. It never blocks: where there is no room it says how much must be reserved first
-// (see [Partition.Reserve]). grant is a reservation made so, and what the append uses of it is taken off. Without one, nil, Append wants room for
-// a batch as large as they have been: where memory is scarce, to use its crumbs would make many small batches, which are what makes
-// brokers slow and memory scarce. With one, be it of nothing, it takes what there is. What came of it is put into a: to return so large a
-// value and to copy it costs as much as to encode a small record.
+// Append encodes r into the open batch. It never blocks: without room it says how much must be reserved first (see
+// [Partition.Reserve]). grant is such a reservation, and the append takes its use off it. Without one, nil, Append
+// wants room for a batch of the recent size: batches in the last free bytes of scarce memory would be many and small,
+// and small batches make brokers slow and memory scarce. With one, even of nothing, it takes any free memory. Append
+// puts its result into a: returning and copying so large a value costs as much as encoding a small record.
 func (p *Partition) Append(r *record.Record, callback Callback, grant *int64, a *AppendResult) {
 	var then deferred
 	*a = AppendResult{}
@@ -46,8 +46,9 @@ func (p *Partition) Append(r *record.Record, callback Callback, grant *int64, a 
 	}
 }
 
-// AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done is told
-// what came of it, which is valid during the call. Both run under the lock, and must not call back. It returns how many were appended.
+// AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done gets
+// its result, valid during the call. Both run under the lock, and must not call back. It returns how many were
+// appended.
 func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback), done func(k int, a *AppendResult)) (appended int) {
 	var then deferred
 	var a AppendResult
@@ -68,7 +69,7 @@ func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback)
 	return appended
 }
 
-// deferred is what is left to do when Partition.mu is free again.
+// deferred is the work left for the time when Partition.mu is free again.
 type deferred struct {
 	ready   bool            // there is a batch to take
 	awaited <-chan struct{} // the caller waits for it
@@ -146,16 +147,17 @@ func (p *Partition) appendLocked(r *record.Record, callback Callback, grant *int
 	}
 }
 
-// unreportedPart of a batch is what AppendResult.Bytes may be late.
+// unreportedPart: AppendResult.Bytes may be late by one part in so many of a batch.
 const unreportedPart = 16
 
-// surelyTakes tells that the open batch has room for a record, however its lengths are encoded. Where it says no, takesLocked knows.
+// surelyTakes reports whether the open batch has room for a record with any encoding of its lengths. If it says no,
+// takesLocked knows.
 func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
 	return len(r.Headers) == 0 && len(b.buf)+len(r.Key)+len(r.Value)+record.MaxRecordOverhead <= min(limit, cap(b.buf))
 }
 
-// takesLocked reports whether the open batch takes a record. One that cannot, whatever comes free, is completed. Where the batch had to grow, and
-// the caller has no grant, a tells what is missing.
+// takesLocked reports whether the open batch takes a record. A batch without hope of room is completed. If the batch
+// had to grow, and the caller has no grant, a has the shortfall.
 func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) bool {
 	b := p.open
 	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
@@ -187,7 +189,7 @@ func (p *Partition) growLocked(n, limit int, callback Callback, grant *int64, a 
 	return true
 }
 
-// beginLocked opens a batch whose first record has size bytes. Where there is no room for it, the open one stays.
+// beginLocked opens a batch for a first record of size bytes. Without room for it, the open one stays.
 func (p *Partition) beginLocked(size, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) *Batch {
 	least := p.acc.capacityFor(size + record.BatchHeaderSize)
 	if int64(least) > p.acc.cfg.Memory {
@@ -228,16 +230,16 @@ func (p *Partition) beginLocked(size, limit int, callback Callback, grant *int64
 	return b
 }
 
-// opened is a batch and its result, which begin at the same time: one allocation instead of two. A future that outlives its batch
-// keeps both, without the batch's buffer.
+// opened is a batch and its result. They begin at the same time: one allocation instead of two. A future may outlive
+// its batch and then keeps both, without the batch's buffer.
 type opened struct {
 	result Result
 	batch  Batch
 }
 
-// firstCapacityLocked returns with what capacity a batch begins. The batch before tells how large it will be, but it gets
-// that at once only if as much for every partition in use is within half of the memory: ten thousand partitions with a
-// record each must fit, whatever they had before.
+// firstCapacityLocked returns the first capacity of a batch. The batch before is the estimate of its size, but the
+// batch gets this size at once only if as much for every partition in use is within half of the memory: ten thousand
+// partitions with a record each must fit, regardless of their earlier sizes.
 func (p *Partition) firstCapacityLocked(least, limit int) int {
 	capacity := max(least, p.acc.capacityFor(min(p.lastBytes, limit)))
 	if int64(capacity)*(p.acc.inUse.Load()+1) > p.acc.cfg.Memory/2 {
@@ -246,7 +248,7 @@ func (p *Partition) firstCapacityLocked(least, limit int) int {
 	return capacity
 }
 
-// reserveLocked takes n bytes from the grant and, as far as that does not reach, from the memory.
+// reserveLocked takes n bytes from the grant and, beyond the grant, from the memory.
 func (p *Partition) reserveLocked(n int64, grant *int64) bool {
 	if grant == nil {
 		return p.acc.memory.try(&p.holder, n)

@@ -7,23 +7,23 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Batch is a batch that was sealed: its records are fixed, and it waits for an outcome. Its owner writes [Batch.Bytes] as
-// often as it must, and ends it with [Partition.Settle], [Partition.Reject] or [Partition.Split].
+// Batch is a sealed batch: its records are fixed, and it waits for an outcome. Its owner writes [Batch.Bytes] as often
+// as it must, and ends it with [Partition.Settle], [Partition.Reject] or [Partition.Split].
 type Batch struct {
 	// Created is when the first record was appended; delivery.timeout.ms counts from here.
 	Created time.Time
 	// Count is the number of records in the batch.
 	Count int32
 
-	extra int32 // what buffer.memory is charged with beside the buffer, until the last Release
+	extra int32 // the charge on buffer.memory beside the buffer, until the last Release
 	part  *Partition
 	root  *Result
-	index []int32      // the records' indexes in root; nil when the batch has all that were not canceled
+	index []int32      // the records' indexes in root; nil when the batch has all except canceled ones
 	buf   []byte       // header and records, raw until Compress
-	box   *[]byte      // what buf came in from the pool; buffer.memory is charged with its capacity
+	box   *[]byte      // buf's container from the pool; buffer.memory is charged with its capacity
 	raw   int          // bytes of the records before Compress
-	ahead atomic.Int64 // bytes that count as ahead of the network, see unsentLimiter
-	holds atomic.Int32 // the outcome that is missing, and each write under way
+	ahead atomic.Int64 // bytes counted as ahead of the network, see unsentLimiter
+	holds atomic.Int32 // the missing outcome, and each write under way
 	ended atomic.Bool  // it has its outcome, or others stand in its place
 
 	// While the batch is in its queue; guarded by Partition.mu.
@@ -37,7 +37,8 @@ type Batch struct {
 
 func inComplete(b *Batch) *links[Batch] { return &b.queued }
 
-// initBatch makes a new batch ready, with a buffer of that capacity. That and its descriptionBytes are reserved already.
+// initBatch makes a new batch ready, with a buffer of the given capacity. The capacity and its descriptionBytes are
+// reserved already.
 func (p *Partition) initBatch(b *Batch, created time.Time, root *Result, capacity int) {
 	b.Created, b.part, b.root, b.box, b.extra = created, p, root, p.acc.buffers.get(capacity), int32(p.acc.descriptionBytes(capacity))
 	b.buf = (*b.box)[:record.BatchHeaderSize]
@@ -74,7 +75,7 @@ func (b *Batch) Release() {
 	}
 }
 
-// end notes that the batch is done with. It panics at the second time: a record has one outcome.
+// end notes the end of the batch. It panics at the second time: a record has one outcome.
 func (b *Batch) end() {
 	if b.ended.Swap(true) {
 		panic("samsa: a batch was settled twice")
@@ -82,7 +83,7 @@ func (b *Batch) end() {
 	b.MarkSent()
 }
 
-// bufferOverLimit returns a buffer of that capacity which counts in buffer.memory, whether there is room or not.
+// bufferOverLimit returns a buffer of the given capacity and counts it in buffer.memory, with or without room.
 func (p *Partition) bufferOverLimit(capacity int) *[]byte {
 	p.acc.memory.force(&p.holder, int64(capacity))
 	return p.acc.buffers.get(capacity)
@@ -95,7 +96,7 @@ func (p *Partition) giveBack(box *[]byte) {
 	p.acc.memory.release(&p.holder, size)
 }
 
-// use puts another buffer, which holds buf, in the place of the batch's.
+// use puts another buffer, the holder of buf, in the place of the batch's.
 func (b *Batch) use(box *[]byte, buf []byte) {
 	old := b.box
 	b.box, b.buf = box, buf
@@ -127,7 +128,7 @@ func (b *Batch) putHeader(codec int8) {
 	h.Put(b.buf)
 }
 
-// compact copies the records that were not canceled into another buffer and numbers them anew.
+// compact copies the records except canceled ones into another buffer and renumbers them.
 func (b *Batch) compact() {
 	src := b.buf[record.BatchHeaderSize:]
 	box := b.part.bufferOverLimit(cap(*b.box))
@@ -172,12 +173,12 @@ func (b *Batch) each(do func(j, i int32)) {
 	}
 }
 
-// compressRoom is the capacity in which n bytes can be compressed. The codecs ask for room for the worst case, in which
-// the result is larger than the source; with less they would make a buffer of their own.
+// compressRoom is the capacity for compressing n bytes. The codecs ask for room for the worst case, a result larger
+// than the source; with less they would make a buffer of their own.
 func compressRoom(n int) int { return bufferSize(n + n/6 + 256) }
 
-// Compress replaces the batch's raw records by their compressed form and frees the raw ones. Where compression makes the
-// batch larger, it stays as it is: that is fewer bytes for everybody. It runs on a worker, outside every lock.
+// Compress replaces the batch's raw records by their compressed form and frees the raw ones. If compression makes the
+// batch larger, it stays as it is: fewer bytes for client and broker. It runs on a worker, outside every lock.
 func (b *Batch) Compress() error {
 	p, c := b.part, b.part.acc.cfg.Compressor
 	box := p.bufferOverLimit(compressRoom(len(b.buf)))
@@ -188,7 +189,7 @@ func (b *Batch) Compress() error {
 	}
 	p.topic.observe(b.raw, len(out)-record.BatchHeaderSize)
 	if len(out) < len(b.buf) {
-		// The room for the worst case is much more than what is kept, perhaps for minutes.
+		// The room for the worst case is much more than the result needs, perhaps for minutes.
 		final := p.bufferOverLimit(p.acc.capacityFor(len(out)))
 		b.use(final, append(*final, out...))
 		b.putHeader(int8(c.Codec()))

@@ -11,7 +11,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// What a record of 100 bytes costs from Append to its outcome, with its share of the batch.
+// The cost of a record of 100 bytes from Append to its outcome, with its share of the batch.
 func BenchmarkAppend(b *testing.B) {
 	callback := func(record.RecordMetadata, error) {}
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// waitForRoom waits as a Send does: for callbacks that have fallen behind.
+// waitForRoom waits as a Send does: for late callbacks.
 func waitForRoom(b *testing.B, p *Partition) {
 	if err := p.Reserve(b.Context(), 16384); err != nil {
 		b.Error(err)
@@ -45,7 +45,7 @@ func waitForRoom(b *testing.B, p *Partition) {
 	p.Unreserve(16384)
 }
 
-// All goroutines append to one partition; whoever fills a batch settles it.
+// All goroutines append to one partition; the goroutine that fills a batch settles it.
 func BenchmarkAppendParallel(b *testing.B) {
 	a := newSettling(Config{})
 	p := a.Topic("t").Partition(0)
@@ -60,7 +60,7 @@ func BenchmarkAppendParallel(b *testing.B) {
 	})
 }
 
-// Each goroutine appends to a partition of its own: what is left is what all of them share.
+// Each goroutine appends to a partition of its own: the remaining cost is that of shared state.
 func BenchmarkAppendParallelOwnPartition(b *testing.B) {
 	a := newSettling(Config{})
 	var next atomic.Int32
@@ -76,7 +76,7 @@ func BenchmarkAppendParallelOwnPartition(b *testing.B) {
 	})
 }
 
-// One record alone: what a synchronous send costs here.
+// One record alone: the cost of a synchronous send here.
 func BenchmarkOneRecordBatch(b *testing.B) {
 	a := newTest(Config{Linger: 5 * time.Millisecond})
 	p := a.Topic("t").Partition(0)
@@ -104,12 +104,12 @@ func BenchmarkAppendAll(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/record")
 }
 
-// Sealing a full batch, per codec: what a worker does. The checksum comes later, with the sequence.
+// Sealing a full batch, per codec: a worker's task. The checksum comes later, with the sequence.
 func BenchmarkSeal(b *testing.B) {
 	for _, codec := range sealed {
 		b.Run(codec.String(), func(b *testing.B) {
 			batch, raw := fullBatch(b, codec)
-			if codec != compress.None { // which looks at no record
+			if codec != compress.None { // None looks at no record
 				b.SetBytes(int64(len(raw)))
 			}
 			b.ReportAllocs()
@@ -122,10 +122,10 @@ func BenchmarkSeal(b *testing.B) {
 	}
 }
 
-// sealed are the codecs with which a batch is sealed.
+// sealed are the codecs for sealing a batch.
 var sealed = []compress.Codec{compress.None, compress.Gzip, compress.Snappy, compress.LZ4, compress.Zstd}
 
-// fullBatch returns a batch that was taken, and its bytes as they were before it is sealed and compressed.
+// fullBatch returns a taken batch, and its bytes as they were before it is sealed and compressed.
 func fullBatch(tb testing.TB, codec compress.Codec) (b *Batch, raw []byte) {
 	tb.Helper()
 	cfg := Config{Linger: time.Hour}
@@ -141,8 +141,8 @@ func fullBatch(tb testing.TB, codec compress.Codec) (b *Batch, raw []byte) {
 	return b, bytes.Clone(b.buf)
 }
 
-// sealAgain seals and compresses a batch, which gets its raw records back where they were compressed before: a copy that is part of what
-// is measured, and small beside a codec.
+// sealAgain seals and compresses a batch. A compressed batch first gets its raw records back: this copy is part of the
+// measurement, and small beside a codec.
 func sealAgain(tb testing.TB, b *Batch, raw []byte) {
 	p := b.part
 	if len(b.buf) != len(raw) {

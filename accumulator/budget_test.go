@@ -12,7 +12,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// settler is an owner that takes and settles on the goroutine that makes a batch ready.
+// settler is an owner that takes and settles a batch on the goroutine that readies it.
 type settler struct{ p *Partition }
 
 func (s *settler) BatchReady(<-chan struct{}) { settleAll(s.p) }
@@ -23,7 +23,7 @@ func settleAll(p *Partition) {
 	}
 }
 
-// newSettling returns an accumulator whose batches are settled as soon as they are full.
+// newSettling returns an accumulator that settles batches as soon as they are full.
 func newSettling(cfg Config) *Accumulator {
 	cfg.Linger = time.Hour
 	cfg.NewDrainer = func(p *Partition) Drainer { return &settler{p: p} }
@@ -68,7 +68,7 @@ func TestSealingAllocatesNothingOnceItRuns(t *testing.T) {
 		t.Run(codec.String(), func(t *testing.T) {
 			b, raw := fullBatch(t, codec)
 			for range 10 {
-				sealAgain(t, b, raw) // the codec learns what it needs, and the pools fill
+				sealAgain(t, b, raw) // the codec learns its needs, and the pools fill
 			}
 			const rounds = 100
 			allocations := testing.AllocsPerRun(1, func() {
@@ -84,7 +84,7 @@ func TestSealingAllocatesNothingOnceItRuns(t *testing.T) {
 			}
 			require.Greater(t, len(parse(t, b).Records), 100)
 			b.part.Settle(b, acked(0))
-			b.part.acc.expediteAll() // the record that did not fit has begun another batch
+			b.part.acc.expediteAll() // the record too large for it has begun another batch
 			settleAll(b.part)
 			requireEmpty(t, b.part.acc)
 		})

@@ -11,13 +11,13 @@ const (
 	maxBufferBits = 20 // 1 MiB
 )
 
-// bufferPool keeps freed batch buffers by size class. It holds bytes only; each Accumulator has its own. Buffers travel as
-// pointers, so that giving one back allocates nothing.
+// bufferPool keeps freed batch buffers by size class. It holds bytes only; each Accumulator has its own. Buffers travel
+// as pointers, so giving one back allocates nothing.
 type bufferPool struct {
 	classes [maxBufferBits - minBufferBits + 1]sync.Pool
 }
 
-// bufferClass returns the class whose buffers hold n bytes; ok is false when n is above all classes.
+// bufferClass returns the class of buffers for n bytes; ok is false when n is above all classes.
 func bufferClass(n int) (class int, ok bool) {
 	if n <= 1<<minBufferBits {
 		return 0, true
@@ -26,7 +26,7 @@ func bufferClass(n int) (class int, ok bool) {
 	return class, class <= maxBufferBits-minBufferBits
 }
 
-// bufferSize returns the size of the smallest class that holds n bytes, or n when it is above all classes.
+// bufferSize returns the size of the smallest class for n bytes, or n when it is above all classes.
 func bufferSize(n int) int {
 	class, ok := bufferClass(n)
 	if !ok {
@@ -35,8 +35,8 @@ func bufferSize(n int) int {
 	return 1 << (class + minBufferBits)
 }
 
-// get returns an empty buffer of exactly that capacity, which is what buffer.memory is charged with. Only a capacity that
-// [bufferSize] gave comes from the pool.
+// get returns an empty buffer of exactly the given capacity, the charge on buffer.memory. Only a capacity from
+// [bufferSize] comes from the pool.
 func (p *bufferPool) get(capacity int) *[]byte {
 	if class, ok := bufferClass(capacity); ok && bufferSize(capacity) == capacity {
 		if b, _ := p.classes[class].Get().(*[]byte); b != nil {

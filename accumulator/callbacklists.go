@@ -12,8 +12,9 @@ const (
 	maxListBits = 17 // as many records as fit into the largest pooled buffer
 )
 
-// callbackLists holds empty lists for callbacks.one, whose capacities are powers of two: for batches of many small records these lists are much of
-// what is allocated at all. They travel as pointers, so that giving one back allocates nothing.
+// callbackLists holds empty lists for callbacks.one, with powers of two as capacities: for batches of many small
+// records these lists are a large part of all allocations. They travel as pointers, so giving one back allocates
+// nothing.
 var callbackLists [maxListBits - minListBits + 1]sync.Pool
 
 // listCapacity returns how many elements a list for n has room for: less than twice as many.

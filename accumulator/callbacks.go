@@ -6,29 +6,29 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Callback is what a Send wants to be called when its record has an outcome: One, or All with I as the record's index in a
-// slice, or nothing.
+// Callback is a Send's callback for the outcome of its record: One, or All with I as the record's index in a slice, or
+// nothing.
 type Callback struct {
 	One func(record.RecordMetadata, error)
 	All *SliceCallback
 	I   int
 }
 
-// SliceCallback is called for each record of a slice, with its index. A Callback points at it, so that the records of one call can be seen to
-// share it.
+// SliceCallback is called for each record of a slice, with its index. A Callback points at it, to show that the records
+// of one call share it.
 type SliceCallback func(int, record.RecordMetadata, error)
 
 func (h Callback) empty() bool { return h.One == nil && h.All == nil }
 
-// callbacks are the callbacks of one batch: one by one where plain callbacks are used, in runs where slices are sent.
+// callbacks are the callbacks of one batch: one by one for plain callbacks, in runs for slices.
 type callbacks struct {
 	one  []func(record.RecordMetadata, error)  // by record index; shorter than the batch when the last records have none
 	box  *[]func(record.RecordMetadata, error) // holds one in callbackLists
 	all  []sliceRun                            // ascending by record index
-	ones int32                                 // plain callbacks, also of records that were canceled
-	rest int32                                 // callbacks of slices, less all callbacks of records that were canceled
-	paid int32                                 // plain callbacks that size counts, now and soon
-	ran  int32                                 // the run of all that next has come to
+	ones int32                                 // plain callbacks, also of canceled records
+	rest int32                                 // callbacks of slices, less all callbacks of canceled records
+	paid int32                                 // plain callbacks counted by size, now and soon
+	ran  int32                                 // the index in all of the run reached by next
 }
 
 // n returns how many records have a callback.
@@ -40,7 +40,7 @@ func (h *callbacks) release() {
 	*h = callbacks{}
 }
 
-// sliceRun is a row of records that are neighbours in their batch, as they were in a slice.
+// sliceRun is a row of neighbouring records in their batch, neighbours in a slice before.
 type sliceRun struct {
 	fn     *SliceCallback
 	record int32 // the first one's index in the batch
@@ -54,7 +54,7 @@ func (s *sliceRun) callback(record int32) Callback {
 	return Callback{All: s.fn, I: s.i + int(record-s.record)}
 }
 
-// takes reports whether the lists have room for the callback of the next record, whose index is i.
+// takes reports whether the lists have room for the callback of the next record, with the index i.
 func (h *callbacks) takes(i int32, callback Callback) bool {
 	switch {
 	case callback.One != nil:
@@ -100,7 +100,7 @@ func (h *callbacks) growList(n int) {
 	h.one, h.box = one, box
 }
 
-// find returns the run of record i, or where it would be.
+// find returns the run of record i, or the place for it.
 func (h *callbacks) find(i int32) (at int, found bool) {
 	return slices.BinarySearchFunc(h.all, i, func(s sliceRun, i int32) int {
 		switch {
@@ -149,7 +149,8 @@ func (h *callbacks) next(i int32) Callback {
 // has reports whether record i has a callback.
 func (h *callbacks) has(i int32) bool { return h.n() > 0 && !h.at(i).empty() }
 
-// drop takes record i, which was canceled, off those that have a callback, and reports whether it had one. The callback stays until take.
+// drop takes the canceled record i off the records with a callback, and reports whether it had one. The callback stays
+// until take.
 func (h *callbacks) drop(i int32) (had bool) {
 	if had = h.has(i); had {
 		h.rest--
@@ -157,8 +158,8 @@ func (h *callbacks) drop(i int32) (had bool) {
 	return had
 }
 
-// take returns the callback of record i, which was canceled: its callback runs out of order. The runs of slices stay as they are, for each cut
-// would move all runs behind it. The caller asks for the callback of a canceled record no more.
+// take returns the callback of the canceled record i: its callback runs out of order. The runs of slices stay as they
+// are, for each cut would move all runs behind it. The caller asks for the callback of a canceled record no more.
 func (h *callbacks) take(i int32) Callback {
 	callback := h.at(i)
 	if callback.One != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// callbackModel is what callbacks are to be like: a callback for each record.
+// callbackModel is the model of callbacks: a callback for each record.
 type callbackModel struct {
 	result Result
 	want   []Callback
@@ -28,7 +28,8 @@ func addCallback(r *Result, i int32, callback Callback) {
 	}
 }
 
-// add appends a record as some sender may have sent it: alone or in a slice, whose records come one after the other or with others between.
+// add appends a record as some sender may have sent it: alone or in a slice, with the slice's records one after the
+// other or with others between.
 func (m *callbackModel) add(rng *rand.Rand) {
 	i := len(m.want)
 	var callback Callback

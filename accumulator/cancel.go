@@ -31,9 +31,9 @@ func (r *Result) Cancel(i int32) bool {
 // cancellation is the rest of the work for a canceled record. Cancel does it without Partition.mu.
 type cancellation struct {
 	calls   bool   // a callback or interceptors wait for the outcome
-	woken   wakeup // goroutines that wait for the record
+	woken   wakeup // goroutines waiting for the record
 	emptied *Batch // its batch, if no other record is left
-	all     wakeup // goroutines that wait for any record of that batch
+	all     wakeup // goroutines waiting for any record of its batch
 	end     conclusion
 }
 
@@ -67,8 +67,9 @@ func (p *Partition) cancelLocked(r *Result, i int32) (c cancellation, ok bool) {
 	return c, true
 }
 
-// emptyLocked takes a batch whose records are all canceled out of the queue. The next record begins another batch. Its result keeps its place
-// in the order until the callbacks of the canceled records have returned, for a flush waits for them.
+// emptyLocked takes a batch with canceled records only out of the queue. The next record begins another batch. Its
+// result keeps its place in the order until the callbacks of the canceled records have returned, for a flush waits for
+// them.
 func (p *Partition) emptyLocked(b *Batch, c *cancellation) {
 	r := b.root
 	if p.open == b {
@@ -86,7 +87,7 @@ func (p *Partition) emptyLocked(b *Batch, c *cancellation) {
 	p.deliveredLocked(r, &c.end)
 }
 
-// canceled is a canceled record whose callback or interceptors have not returned.
+// canceled is a canceled record before the return of its callback and interceptors.
 type canceled struct {
 	result *Result
 	index  int32
@@ -112,7 +113,7 @@ func (p *Partition) queueCanceled(one canceled) {
 	}
 }
 
-// runCanceled is the goroutine that calls the callbacks of canceled records.
+// runCanceled is the goroutine for the callbacks of canceled records.
 func (p *Partition) runCanceled() { p.acc.listener.Run(p.deliverCanceled) }
 
 func (p *Partition) deliverCanceled() {
@@ -148,7 +149,7 @@ func (p *Partition) callCanceled(one canceled, callback Callback) {
 	p.acc.call(callback, &md, err)
 }
 
-// endCanceled notes that the callback of a canceled record of r has returned.
+// endCanceled notes the return of the callback of a canceled record of r.
 func (p *Partition) endCanceled(r *Result) {
 	var c conclusion
 	p.mu.Lock()

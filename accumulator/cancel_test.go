@@ -121,7 +121,8 @@ func TestSealLeavesCanceledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
 	}
 }
 
-// The header's greatest timestamp is that of the records that are left, also when all of them are older than the first was.
+// The header's greatest timestamp is the greatest of the remaining records, also when all of them are older than the
+// first was.
 func TestCanceledRecordsDoNotCountInTheBatchsTimestamps(t *testing.T) {
 	a := newTest(Config{})
 	p := a.Topic("t").Partition(0)
@@ -273,7 +274,7 @@ func TestFlushWaitsForTheCallbackOfACanceledRecord(t *testing.T) {
 	})
 }
 
-// A flush does not wait for the callbacks of canceled records that came after it.
+// A flush does not wait for the callbacks of later canceled records.
 func TestFlushDoesNotWaitForLaterCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
@@ -326,7 +327,7 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 	})
 }
 
-// Where the broker cannot be reached, canceled records do not wait for it, neither in the open batch nor in the queue.
+// Canceled records do not wait for an unreachable broker, neither in the open batch nor in the queue.
 func TestCancelOfAllRecordsOfABatchFreesItAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 400, Linger: time.Hour})
@@ -387,7 +388,7 @@ func TestTheRecordAfterAnEmptiedBatchBeginsAnother(t *testing.T) {
 	})
 }
 
-// Sends that are taken back do not fill the buffer, however many they are.
+// Sends taken back do not fill the buffer, however many they are.
 func TestCanceledRecordsLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, batchSize := range []int{1, 16384} {

@@ -2,25 +2,27 @@ package accumulator
 
 import "math"
 
-// A batch has one account in buffer.memory. Its buffer, and what describes the batch, count from the first record until the buffer is given
-// back. The lists of callbacks, timestamps and outcomes count from their allocation until the last callback and interceptor have returned: slow
-// user code becomes backpressure, not growth. A result that only futures refer to is the user's memory.
+// A batch has one account in buffer.memory. Its buffer and its description count from the first record until the buffer
+// is given back. The lists of callbacks, timestamps and outcomes count from their allocation until the last callback
+// and interceptor have returned: slow user code becomes backpressure, not growth. A result referenced only by futures
+// is the user's memory.
 //
 // The sizes are those of a 64-bit platform.
 const (
-	// batchBytes is what describes a batch that has no outcome: the batch, its result, and what its owner knows of it.
+	// batchBytes is the description of a batch without an outcome: the batch, its result, and the owner's state of it.
 	batchBytes = resultBytes + DrainerBytes
-	// DrainerBytes is what the account counts for what the owner of a partition knows of a batch.
+	// DrainerBytes is the account's charge for the state of a batch in the owner of a partition.
 	DrainerBytes = 320
-	// resultBytes is a settled batch that waits for callbacks, or behind a batch that does.
+	// resultBytes is a settled batch waiting for callbacks, its own or those of a batch before it.
 	resultBytes = 568
-	// callBytes is a record whose callback or interceptors wait. It is less than the smallest record in a buffer.
+	// callBytes is a record with waiting callback or interceptors. It is less than the smallest record in a buffer.
 	callBytes = 4
-	// canceledBytes is a canceled record whose callback or interceptors wait. Until its batch is sealed, its bytes in the buffer count too.
+	// canceledBytes is a canceled record with waiting callback or interceptors. Until its batch is sealed, its bytes in
+	// the buffer count too.
 	canceledBytes = 16
-	// callbackBytes is a plain callback. What it refers to is the user's, but only the producer keeps it.
+	// callbackBytes is a plain callback. Its closure is the user's, but only the producer keeps it.
 	callbackBytes = 64
-	// sliceRunBytes is a row of records of one slice, and the callback that they share: rows may have one record each.
+	// sliceRunBytes is a row of records of one slice, and their shared callback: rows may have one record each.
 	sliceRunBytes = 48
 	// The elements of other lists.
 	indexBytes    = 4
@@ -30,18 +32,20 @@ const (
 	outcomeBytes  = 16
 )
 
-// descriptionBytes returns how much a batch counts beside a buffer of that capacity. A buffer that takes the whole memory leaves nothing for it.
+// descriptionBytes returns how much a batch counts beside a buffer of the given capacity. A buffer as large as the
+// whole memory leaves nothing for it.
 func (a *Accumulator) descriptionBytes(capacity int) int64 {
 	return max(0, min(batchBytes, a.cfg.Memory-int64(capacity)))
 }
 
-// beginningBytes returns how much a batch counts that begins with a buffer of that capacity, and with a record that has this callback.
+// beginningBytes returns how much a new batch counts, with a buffer of the given capacity and a record with this
+// callback.
 func (a *Accumulator) beginningBytes(capacity int, callback Callback) int64 {
 	n := int64(capacity) + a.descriptionBytes(capacity)
 	return n + max(0, min(callback.size(), a.cfg.Memory-n))
 }
 
-// size returns how many bytes h takes in the lists of a batch that begins with it.
+// size returns how many bytes h takes in the lists of a batch with it as the first callback.
 func (h Callback) size() int64 {
 	switch {
 	case h.One != nil:
@@ -56,7 +60,7 @@ func (h Callback) size() int64 {
 type room struct {
 	times int // runs of timestamps
 	ones  int // plain callbacks
-	paid  int // plain callbacks that count with what they refer to, now and soon
+	paid  int // plain callbacks counted with their closures, now and soon
 	runs  int // runs of slices
 }
 
@@ -80,13 +84,13 @@ func (m room) timesSize() int64 {
 	return int64(m.times) * timeRunBytes
 }
 
-// openSize is size for an open batch with a buffer of that capacity. Its timestamps count when they take more than half of the buffer: how many
-// there are depends on the speed of the machine.
+// openSize is size for an open batch with a buffer of the given capacity. Its timestamps count when they take more than
+// half of the buffer: how many there are depends on the speed of the machine.
 func (m room) openSize(capacity int) int64 {
 	return m.callbacksSize() + max(0, m.timesSize()-int64(capacity)/2)
 }
 
-// least returns the room that the next record of the batch takes.
+// least returns the room for the next record of the batch.
 func (r *Result) least(i int32, ms int64, callback Callback) room {
 	m := r.room()
 	if !r.times.takes(ms) {
@@ -103,8 +107,8 @@ func (r *Result) least(i int32, ms int64, callback Callback) room {
 	return m
 }
 
-// wanted returns room for the records that follow too, so that few of them cost a look at the account. expect is how many records the batch will
-// probably have.
+// wanted returns room for the following records too, so few of them cost a look at the account. expect is how many
+// records the batch will probably have.
 func (r *Result) wanted(least room, expect int) room {
 	now, m := r.room(), least
 	if m.times > now.times {
@@ -138,7 +142,7 @@ func (r *Result) grow(m room) {
 	}
 }
 
-// withCapacity returns list with room for n elements, and not for more, unless it has that already.
+// withCapacity returns list with room for n elements, and not for more, unless it has the room already.
 func withCapacity[T any](list []T, n int) []T {
 	if n <= cap(list) {
 		return list
@@ -146,8 +150,8 @@ func withCapacity[T any](list []T, n int) []T {
 	return append(make([]T, 0, n), list...)
 }
 
-// makeRoomLocked makes room in the open batch's lists for one more record, and counts it: the wanted room, or the least where buffer.memory
-// has no more. It reports false where it has not even that, and the batch has records already.
+// makeRoomLocked makes room in the open batch's lists for one more record, and counts it: the wanted room, or the least
+// if buffer.memory has no more. It reports false where it has not even that, and the batch has records already.
 func (p *Partition) makeRoomLocked(ms int64, callback Callback, grant *int64) bool {
 	b := p.open
 	r, i, capacity := b.root, b.appended, cap(*b.box)
@@ -161,8 +165,8 @@ func (p *Partition) makeRoomLocked(ms int64, callback Callback, grant *int64) bo
 	case p.extendLocked(least, grant):
 		n = least
 	case i == 0 || grant != nil && *grant > 0:
-		// A buffer that takes the whole memory leaves nothing for the first record's callback. Nor must a Send whose grant went into a larger buffer
-		// wait for more while it holds that.
+		// A buffer as large as the whole memory leaves nothing for the first record's callback. Nor must a Send wait
+		// for more while it holds a larger buffer from its grant.
 		p.acc.memory.force(&p.holder, least)
 		n = least
 	default:
@@ -173,7 +177,7 @@ func (p *Partition) makeRoomLocked(ms int64, callback Callback, grant *int64) bo
 	return true
 }
 
-// extendLocked takes n bytes for a batch from the grant and, as far as that does not reach, from the memory. Sends that wait for room
+// extendLocked takes n bytes for a batch from the grant and, beyond the grant, from the memory. Sends waiting for room
 // for a batch do not keep the open batches from growing.
 func (p *Partition) extendLocked(n int64, grant *int64) bool {
 	granted := int64(0)
@@ -200,16 +204,17 @@ func (r *Result) sizeLocked() int64 {
 	return n
 }
 
-// chargeLocked counts the growth of r, whose batch is sealed.
+// chargeLocked counts the growth of r after the seal of its batch.
 func (p *Partition) chargeLocked(r *Result) {
 	n := r.sizeLocked()
 	p.acc.memory.force(&p.holder, n-r.charge)
 	r.charge = n
 }
 
-// keepLocked counts a settled result that waits for callbacks, with all its lists. Sends from inside callbacks do not wait for this memory.
-// The result counts no more than its batch did before the outcome, so the account stays within the limit. The result of a very small batch
-// is somewhat larger than that. The caller wakes the returned waiters when it holds no lock.
+// keepLocked counts a settled result before its callbacks, with all its lists. Sends from inside callbacks do not wait
+// for this memory. The result counts no more than its batch did before the outcome, so the account stays within the
+// limit. The result of a very small batch is somewhat larger than that. The caller wakes the returned waiters when it
+// holds no lock.
 func (p *Partition) keepLocked(r *Result) (woken []*waiter) {
 	before := int64(r.buffers) + r.charge
 	r.callbacks.paid = r.callbacks.ones

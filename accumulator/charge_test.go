@@ -28,7 +28,7 @@ func TestTheAccountKnowsTheSizesOfWhatItCounts(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(exception{}), uintptr(outcomeBytes))
 }
 
-// stuck is a Listener whose interceptors wait until they are let go.
+// stuck is a Listener with interceptors that wait until they are let go.
 type stuck struct {
 	spy
 	hold chan struct{}
@@ -42,12 +42,12 @@ func (s *stuck) OnAcknowledgement(record.RecordMetadata, error) { <-s.hold }
 func heap() int64 {
 	var stats runtime.MemStats
 	runtime.GC()
-	runtime.GC() // pools keep what they have for one collection
+	runtime.GC() // pools keep their contents for one collection
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
 
-// The account fills up with results that wait for users' code, and so the heap does not.
+// Results waiting for users' code fill up the account, and not the heap.
 func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 	const limit, many = 1 << 20, 200_000
 	hold := make(chan struct{})
@@ -167,7 +167,7 @@ func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 	}
 }
 
-// The results behind an interceptor that sends could never come free.
+// The results behind a sending interceptor could never come free.
 func TestSendInsideAnInterceptorDoesNotWaitForWhatWaitsBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sendingListener{t: t}
@@ -193,7 +193,7 @@ func TestSendInsideAnInterceptorDoesNotWaitForWhatWaitsBehindIt(t *testing.T) {
 	})
 }
 
-// sendingListener is a Listener whose interceptor sends a record at its first outcome.
+// sendingListener is a Listener with an interceptor that sends a record at its first outcome.
 type sendingListener struct {
 	spy
 	t    *testing.T
@@ -218,7 +218,7 @@ func (s *sendingListener) OnAcknowledgement(md record.RecordMetadata, err error)
 	}
 }
 
-// A flush waits for interceptors too, and until then the results that wait for them count.
+// A flush waits for interceptors too, and until then the results behind them count.
 func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stuck{hold: make(chan struct{})}
@@ -243,7 +243,7 @@ func TestFlushAndTheAccountEndWithTheLastInterceptor(t *testing.T) {
 	})
 }
 
-// TestTheHeapOfTinyBatchesIsWithinTheAccount: what describes a batch of one small record is larger than its buffer.
+// TestTheHeapOfTinyBatchesIsWithinTheAccount: the description of a batch of one small record is larger than its buffer.
 func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
 	for name, callback := range map[string]func() Callback{
 		"futures":   func() Callback { return Callback{} },
@@ -265,7 +265,7 @@ func TestTheHeapOfTinyBatchesIsWithinTheAccount(t *testing.T) {
 	}
 }
 
-// tinyRecords are kinds of records whose callbacks and timestamps take more memory than they do in their batch.
+// tinyRecords are kinds of records with callbacks and timestamps larger than their bytes in the batch.
 var tinyRecords = map[string]func(i int) (*record.Record, Callback){
 	"each with a callback": func(i int) (*record.Record, Callback) {
 		return &record.Record{}, Callback{One: func(record.RecordMetadata, error) { _ = i }}
@@ -278,7 +278,7 @@ var tinyRecords = map[string]func(i int) (*record.Record, Callback){
 	},
 }
 
-// settleOpen settles all that p has, the open batch too.
+// settleOpen settles all batches of p, the open one too.
 func settleOpen(p *Partition) {
 	p.mu.Lock()
 	if p.open != nil {
@@ -288,7 +288,7 @@ func settleOpen(p *Partition) {
 	settleAll(p)
 }
 
-// What comes with a record counts before the record is appended: the batches that are open take no more than there is.
+// A record's overhead counts before the record is appended: the open batches take no more than the free memory.
 func TestOpenBatchesStayWithinTheShareOfTheirBroker(t *testing.T) {
 	const limit = 256 << 10
 	for name, next := range tinyRecords {
@@ -311,7 +311,7 @@ func TestOpenBatchesStayWithinTheShareOfTheirBroker(t *testing.T) {
 						r, callback := next(sent)
 						came, grant := add(p, r, callback, nil), int64(0)
 						if came.Result == nil {
-							came = add(p, r, callback, &grant) // as a Send that does not wait
+							came = add(p, r, callback, &grant) // as a Send without a wait
 						}
 						if refused++; came.Result != nil {
 							refused = 0
@@ -324,7 +324,7 @@ func TestOpenBatchesStayWithinTheShareOfTheirBroker(t *testing.T) {
 					for _, p := range open {
 						settleOpen(p)
 					}
-					require.NoError(t, a.Flush(t.Context())) // what waits for callbacks counts until they have returned
+					require.NoError(t, a.Flush(t.Context())) // results behind callbacks count until these have returned
 				}
 				requireEmpty(t, a)
 			})
@@ -332,7 +332,7 @@ func TestOpenBatchesStayWithinTheShareOfTheirBroker(t *testing.T) {
 	}
 }
 
-// Sends that wait get what the account says they need, and use no more of it.
+// Waiting Sends get as much as the account demands, and use no more of it.
 func TestASendThatWaitedStaysWithinItsGrant(t *testing.T) {
 	const limit = 64 << 10
 	for name, next := range tinyRecords {

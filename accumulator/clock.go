@@ -9,16 +9,17 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// A reading of the clock costs as much as encoding a small record. So records that come fast share one: timestamps have milliseconds anyway.
-// A shared reading expires, for records may stop coming at any time. Only a clock can show that, and a look at it for each record would cost
-// as much as no sharing. So a timer of the accumulator counts periods while readings are shared, and a record compares two counts.
+// A reading of the clock costs as much as encoding a small record. So records in quick succession share one: timestamps
+// have milliseconds anyway. A shared reading expires, for records may stop coming at any time. Only a clock can show
+// that, and a look at it for each record would cost as much as no sharing. So a timer of the accumulator counts periods
+// while readings are shared, and a record compares two counts.
 
 const (
 	// sharers is how many records share a reading.
 	sharers = 16
-	// sharedFor is the time within which so many records must have come for the next ones to share.
+	// sharedFor bounds the time of so many records: only then do the next ones share a reading.
 	sharedFor = time.Millisecond
-	// sharedPeriod is the longest time for which a reading is shared. A late timer adds to it.
+	// sharedPeriod is the longest time of sharing a reading. A late timer adds to it.
 	sharedPeriod = 2 * time.Millisecond
 )
 
@@ -26,13 +27,13 @@ const (
 type clock struct {
 	last   time.Time // when it was read
 	ms     int64     // the same as a record's timestamp has it
-	used   int       // records that have shared that reading
-	free   int       // records that may still share that reading
+	used   int       // records with a share in that reading
+	free   int       // records still allowed to share that reading
 	period uint32    // the period of the reading
 }
 
-// tickLocked makes clock.last the present for a record that is appended. It is old, by sharedPeriod at most, only where records came fast a
-// moment ago and the open batch is within its linger: a batch that may be taken or is long overdue gets exact timestamps.
+// tickLocked makes clock.last the present for an appended record. It is old, by sharedPeriod at most, only if records
+// came fast a moment ago and the open batch is within its linger: a ready or long overdue batch gets exact timestamps.
 // It reports whether the record shares the reading with others.
 func (p *Partition) tickLocked() (shared bool) {
 	c := &p.clock

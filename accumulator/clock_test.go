@@ -23,7 +23,8 @@ func stamps(t *testing.T, p *Partition, gaps ...time.Duration) (off []time.Durat
 	return off
 }
 
-// Records that come slowly have the time of their own append. After a burst a few may have that of its end, but within sharedPeriod.
+// Records at a slow pace have the time of their own append. After a burst a few may have the time of its end, but
+// within sharedPeriod.
 func TestTimestampsAreOffByNoMoreThanAPeriod(t *testing.T) {
 	const linger = 20 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
@@ -69,7 +70,7 @@ func TestRecordsThatComeFastShareAReadingOfTheClock(t *testing.T) {
 	})
 }
 
-// The age of a batch, from which linger and delivery.timeout.ms count, is exact.
+// The age of a batch is exact; linger and delivery.timeout.ms count from it.
 func TestABatchBeginsAtTheTimeOfItsFirstRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 1000, Memory: 8 << 20, Linger: time.Second})
@@ -94,7 +95,7 @@ func TestASharedReadingOfTheClockExpires(t *testing.T) {
 		for _, pause := range []time.Duration{sharedPeriod + 1, 5 * time.Millisecond, time.Second, 20 * time.Second} {
 			stamps(t, p, make([]time.Duration, 20)...)
 			require.Positive(t, p.clock.free, "the next record could share the reading")
-			stamps(t, other, pause) // which reads the clock for its own records
+			stamps(t, other, pause) // with a clock reading for its own records
 			require.Equal(t, []time.Duration{0}, stamps(t, p, 0), "after %v", pause)
 		}
 		a.expediteAll()

@@ -39,7 +39,7 @@ func TestCloseStopsTheLingerTimer(t *testing.T) {
 	}
 }
 
-// What is buffered when a partition is closed lingers on, and is sent.
+// Records buffered before the close of a partition linger on, and are sent.
 func TestAClosedPartitionsRecordsLingerOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: 100 * time.Second})

@@ -13,17 +13,17 @@ import (
 // Partition.mu. While the oldest one is settled and has callbacks to run, one transient goroutine runs them.
 type delivery struct {
 	order   list[Result] // a flush waits for these
-	next    *Result      // the oldest batch whose callbacks have not all run
-	work    func()       // the partition's deliverAll, which would be an allocation each time
+	next    *Result      // the oldest batch with callbacks still to run
+	work    func()       // the partition's deliverAll, to save an allocation each time
 	running bool
 	flushes fifo.Queue[flush]
-	// position is the record of next whose callback runs, or one of the positionStep records before it. The goroutine that runs the callbacks
-	// sets it without the lock.
+	// position is the record of next with the running callback, or one of the positionStep records before it. The
+	// callbacks' goroutine sets it without the lock.
 	position atomic.Int32
 }
 
-// positionStep spares most records the store of their position, which takes as long as a seventh of a callback. After Close has begun every
-// record's is stored.
+// positionStep spares most records the store of their position: it takes as long as a seventh of a callback. After the
+// beginning of Close every record's is stored.
 const positionStep = 8
 
 // flush waits for the batches up to an ordinal.
@@ -40,7 +40,7 @@ func (d *delivery) push(r *Result) {
 	}
 }
 
-// deliveredLocked notes that the callbacks of r have run. Those of canceled records may still run.
+// deliveredLocked notes the end of r's callbacks. Those of canceled records may still run.
 func (p *Partition) deliveredLocked(r *Result, c *conclusion) {
 	d := &p.delivery
 	r.delivered = true
@@ -61,15 +61,16 @@ func (p *Partition) endLocked(r *Result, c *conclusion) {
 	c.flushed = append(c.flushed, p.quietLocked()...)
 }
 
-// Settle gives a batch its outcome: its memory is returned, futures are released, and then callbacks run in the order of
-// sending, on a goroutine of the partition's own. The batch must not be touched afterwards but for a Release that answers a
-// Retain. A batch has one outcome; a second one is a mistake of the caller's and panics.
+// Settle gives a batch its outcome: its memory is returned, futures are released, and then callbacks run in the order
+// of sending, on a goroutine of the partition's own. The caller must not touch the batch afterwards, except for a
+// Release after a Retain. A batch has one outcome; a second one is a mistake of the caller's and panics.
 func (p *Partition) Settle(b *Batch, o Outcome) {
 	b.end()
 	if o.Err != nil {
 		p.countUnobserved(b, o.Err, nil)
 	}
-	// Whoever sees the outcome also sees the memory free, unless a connection still holds the bytes, and the records gone.
+	// A goroutine that sees the outcome also sees the memory free, unless a connection still holds the bytes, and the
+	// records gone.
 	buffer := b.size()
 	b.Release()
 	var woken wakeup
@@ -90,8 +91,8 @@ func (p *Partition) Settle(b *Batch, o Outcome) {
 	}
 }
 
-// forget takes the records of a whole batch off those that have no outcome. A batch without callbacks leaves the account here. buffer is the
-// size of the batch's buffer.
+// forget takes the records of a whole batch off the records without an outcome. A batch without callbacks leaves the
+// account here. buffer is the size of the batch's buffer.
 func (p *Partition) forget(b *Batch, buffer int64) {
 	p.mu.Lock()
 	p.records -= int(b.Count)
@@ -106,7 +107,8 @@ func (p *Partition) forget(b *Batch, buffer int64) {
 	wake(woken)
 }
 
-// forgetSome takes n records of a rebuilt batch off those that have no outcome, and makes room for outcomes of their own.
+// forgetSome takes n records of a rebuilt batch off the records without an outcome, and makes room for outcomes of
+// their own.
 func (p *Partition) forgetSome(b *Batch, n int, buffer int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +123,8 @@ func (p *Partition) forgetSome(b *Batch, n int, buffer int64) {
 	p.chargeLocked(r)
 }
 
-// settled continues with a settled result, after the goroutines that wait for its last records were woken. It runs once for each result.
+// settled continues with a settled result, after the wake-up of the goroutines waiting for its last records. It runs
+// once for each result.
 func (p *Partition) settled(r *Result) {
 	p.mu.Lock()
 	r.announced = true
@@ -133,8 +136,8 @@ func (p *Partition) settled(r *Result) {
 	c.wake()
 }
 
-// countUnobserved counts failures that nobody listens for, which are reported later. With reasons, only those records of b have failed, each
-// for its own reason.
+// countUnobserved counts failures without a listener, for a later report. With reasons, only those records of b have
+// failed, each for its own reason.
 func (p *Partition) countUnobserved(b *Batch, err *record.Error, reasons map[int32]*record.Error) {
 	unobserved, root := 0, b.root
 	p.mu.Lock()
@@ -157,7 +160,7 @@ func (p *Partition) countUnobserved(b *Batch, err *record.Error, reasons map[int
 	}
 }
 
-// deliverLocked passes over settled batches that have nothing to call, and starts the goroutine at the first that has.
+// deliverLocked passes over settled batches without callbacks, and starts the goroutine at the first with one.
 func (p *Partition) deliverLocked() (c conclusion) {
 	d := &p.delivery
 	for !d.running && d.settledHead() != nil {
@@ -179,7 +182,7 @@ func (d *delivery) settledHead() *Result {
 	return d.next
 }
 
-// deliver is the goroutine that runs a partition's callbacks.
+// deliver is the goroutine for a partition's callbacks.
 func (p *Partition) deliver() { p.acc.listener.Run(p.delivery.work) }
 
 // deliverAll runs the callbacks of settled batches until the head of the queue is not settled.
@@ -202,7 +205,7 @@ func (p *Partition) deliverAll() {
 	returned = true
 }
 
-// nextDelivery returns the batch whose callbacks run next. With nil the goroutine's work is done.
+// nextDelivery returns the batch with the next callbacks. With nil the goroutine's work is done.
 func (p *Partition) nextDelivery() *Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -247,7 +250,7 @@ func (p *Partition) runCallbacksUntilPanic(r *Result) {
 		if stamp != ms { // neighbours mostly share it
 			ms, at = stamp, time.UnixMilli(stamp)
 		}
-		// Metadata is large: to fill it in here, for each call, is cheaper than to copy it from where it was filled in.
+		// Metadata is large: to fill it in here, for each call, is cheaper than to copy it from another place.
 		if acknowledged {
 			r.acked = true // if an interceptor calls runtime.Goexit, the next goroutine goes on with the callback
 			p.acc.listener.OnAcknowledgement(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
@@ -273,7 +276,7 @@ func (c *conclusion) wake() {
 	closeAll(c.flushed)
 }
 
-// finishLocked notes that the oldest batch is done, callbacks included, and takes it off the account.
+// finishLocked notes the end of the oldest batch, callbacks included, and takes it off the account.
 func (p *Partition) finishLocked(c *conclusion) {
 	p.delivery.position.Store(0)
 	p.deliveredLocked(p.delivery.next, c)
@@ -301,8 +304,8 @@ func (p *Partition) pendingCallbacks() (n int) {
 	return n
 }
 
-// quietLocked looks who waited for what has just ended: flushes, and the accumulator's list of active partitions, which one
-// with nothing outstanding leaves.
+// quietLocked finds the flushes that waited for the work just ended, and takes a partition with nothing outstanding off
+// the accumulator's list of active ones.
 func (p *Partition) quietLocked() (flushed []chan struct{}) {
 	d := &p.delivery
 	if p.active && d.order.n == 0 {
@@ -326,7 +329,7 @@ func closeAll(channels []chan struct{}) {
 	}
 }
 
-// startFlush readies everything accepted so far and returns a channel that is closed when all of it is done, callbacks
+// startFlush readies everything accepted so far and returns a channel, closed when all of it is done, callbacks
 // included; nil when nothing is outstanding.
 func (p *Partition) startFlush() <-chan struct{} {
 	p.mu.Lock()
@@ -337,7 +340,7 @@ func (p *Partition) startFlush() <-chan struct{} {
 	ready := p.expediteLocked()
 	d := &p.delivery
 	if n := d.flushes.Len(); n == 0 || d.flushes.At(n-1).through != p.ordinals {
-		// Flushes that wait for the same share one entry: their number is bounded by the batches.
+		// Flushes with the same wait share one entry: the batches bound their number.
 		d.flushes.Push(flush{through: p.ordinals, done: make(chan struct{})})
 	}
 	done := d.flushes.At(d.flushes.Len() - 1).done

@@ -114,7 +114,7 @@ func TestWhatWaitsForCallbacksCountsInTheMemory(t *testing.T) {
 	})
 }
 
-// A full buffer of callbacks that wait behind this one would never come free.
+// A full buffer of callbacks waiting behind this one would never come free.
 func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Memory: 4096, BatchSize: 200, Listener: &spy{}})
@@ -127,7 +127,7 @@ func TestSendInsideACallbackDoesNotWaitForTheCallbacksBehindIt(t *testing.T) {
 			if i == 0 {
 				callback = Callback{One: func(record.RecordMetadata, error) {
 					came := add(p, value("from inside"), Callback{}, nil)
-					for came.Result != nil { // it fills the room that the first batch has left
+					for came.Result != nil { // it fills the room left by the first batch
 						came = add(p, value("from inside"), Callback{}, nil)
 					}
 					require.Positive(t, came.Shortfall)
@@ -312,7 +312,7 @@ func TestBufferIsReusedOnlyWhenTheConnectionHasLetGoOfIt(t *testing.T) {
 	put(t, p, "record 0")
 	b := take(t, p)
 	b.Retain() // a write begins
-	b.Retain() // and, after that one was given up, another
+	b.Retain() // and, after the first was given up, a second
 	wire := b.Bytes()
 	p.Settle(b, failed(record.ErrDeliveryTimeout))
 	records, bytes := a.Buffered()

@@ -3,16 +3,16 @@
 // It holds records between Send and the wire: a queue of batches for each partition, bounded by
 // buffer.memory.
 //
-// A record is encoded into its partition's open batch while the sender's goroutine holds that partition's lock, and for no
-// longer. A batch becomes ready when it is full, when its linger is over, when somebody waits for it, or when a flush or
-// want of memory demands it. Ready is not sealed: it takes records until it is full or [Partition.Take] seals it. What
-// becomes of a batch is told by [Partition.Settle]; that releases the Results which futures point at, and then runs
+// A record is encoded into its partition's open batch while the sender's goroutine holds that partition's lock, and for
+// no longer. A batch becomes ready when it is full, when its linger is over, when a caller waits for it, or when a
+// flush or want of memory demands it. Ready is not sealed: it takes records until it is full or [Partition.Take] seals
+// it. [Partition.Settle] gives a batch its outcome: it releases the Results behind the futures, and then runs
 // callbacks, in the order of sending.
 //
-// buffer.memory counts the capacity of every buffer that holds records, whoever holds it: open, compressed beside raw, or still
-// in the hands of a connection. It also counts the results and lists of a batch until its last callback and interceptor have returned.
-// Append never blocks; where there is no room it says how much must be reserved first, and
-// [Partition.Reserve] waits for that in its broker's queue.
+// buffer.memory counts the capacity of every buffer with records, in any hands: open, compressed beside raw, or still
+// held by a connection. It also counts the results and lists of a batch until its last callback and interceptor have
+// returned. Append never blocks; without room it says how much must be reserved first, and [Partition.Reserve] waits
+// for as much in its broker's queue.
 //
 // The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Drainer]) is told when there
 // is something to take:

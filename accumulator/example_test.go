@@ -18,7 +18,7 @@ type deliverer struct {
 func (d *deliverer) BatchReady(<-chan struct{}) {
 	for b := d.p.Take(); b != nil; b = d.p.Take() {
 		fmt.Printf("%s/%d: %d records in one batch\n", d.p.Topic(), d.p.Index(), b.Count)
-		// Here b.Wire() would go to a broker, which answers with the offset of the first record.
+		// Here b.Bytes() would go to a broker. It answers with the offset of the first record.
 		d.p.Settle(b, accumulator.Outcome{BaseOffset: d.next, LogAppendTime: -1})
 		d.next += int64(b.Count)
 	}
@@ -43,7 +43,7 @@ func Example() {
 	// events 0 102 <nil>
 }
 
-// Where the buffer is full, Append says what it needs. Reserve waits for as much, and what is not used goes back.
+// If the buffer is full, Append returns the shortfall. Reserve waits for as much, and the unused rest goes back.
 func ExamplePartition_Reserve() {
 	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 1024})
 	p := acc.Topic("events").Partition(0)

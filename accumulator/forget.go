@@ -10,15 +10,15 @@ import (
 // [Accumulator.Topic] and [Topic.Partition] return new ones.
 var ErrForgotten = errors.New("the topic was forgotten; ask for its partition again")
 
-// Forgetter is an Owner that can keep its partition in the accumulator.
+// Forgetter is a Drainer with a say about keeping its partition in the accumulator.
 type Forgetter interface {
 	// Forget ends the owner's part of an idle partition. It calls end once it has found nothing undelivered, and gives up its own state only
 	// if end returns true. It reports whether the partition leaves. The topic's lock is held.
 	Forget(end func() bool) bool
 }
 
-// Forget takes a topic out of the accumulator if none of its partitions has anything undelivered: no record, no callback that is due, no
-// Send that waits for memory. Otherwise it removes only the idle partitions and returns false.
+// Forget takes a topic out of the accumulator if none of its partitions has anything undelivered: no record, no due
+// callback, no Send waiting for memory. Otherwise it removes only the idle partitions and returns false.
 func (a *Accumulator) Forget(name string) bool {
 	defer a.memory.serve() // the share of the other brokers may be larger now
 	a.topicsMu.Lock()
@@ -84,7 +84,7 @@ func (m *memory) leave(h *holder) bool {
 	return true
 }
 
-// serve grants what the waiting Sends may have. It is called under no lock of this package.
+// serve grants memory to the waiting Sends. It is called under no lock of this package.
 func (m *memory) serve() {
 	m.mu.Lock()
 	woken := m.grantLocked()

@@ -19,13 +19,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testOwner counts how often it was told that there is a batch.
+// testOwner counts the reports of a ready batch.
 type testOwner struct{ ready atomic.Int64 }
 
 func (o *testOwner) BatchReady(<-chan struct{}) { o.ready.Add(1) }
 
-// newTest returns an accumulator with the modern defaults where cfg says nothing. Linger is cfg's: zero makes batches ready at
-// once. Records may be an hour apart: a slow machine must not change what a test finds.
+// newTest returns an accumulator with the modern defaults for cfg's empty fields. Linger is cfg's: zero makes batches
+// ready at once. Records may be an hour apart: a slow machine must not change a test's result.
 func newTest(cfg Config) *Accumulator {
 	if cfg.BatchSize == 0 {
 		cfg.BatchSize = 16384
@@ -51,13 +51,13 @@ func value(s string) *record.Record { return &record.Record{Value: []byte(s)} }
 
 func sliceCallback(fn SliceCallback) *SliceCallback { return &fn }
 
-// add is Append with what came of it as its result.
+// add is Append with its outcome as the result.
 func add(p *Partition, r *record.Record, callback Callback, grant *int64) (a AppendResult) {
 	p.Append(r, callback, grant, &a)
 	return a
 }
 
-// put appends a record that must find room.
+// put appends a record and requires room for it.
 func put(t testing.TB, p *Partition, s string, callback ...Callback) AppendResult {
 	t.Helper()
 	var h Callback
@@ -79,7 +79,7 @@ func putMany(t testing.TB, p *Partition, from, to int) (all []AppendResult) {
 	return all
 }
 
-// sizedRecord returns a record that takes exactly n bytes as the first of a batch.
+// sizedRecord returns a record of exactly n bytes as the first of a batch.
 func sizedRecord(t testing.TB, n int) *record.Record {
 	t.Helper()
 	for k := max(n-20, 0); k < n; k++ {
@@ -132,7 +132,7 @@ func failed(err error) Outcome {
 	return Outcome{BaseOffset: -1, LogAppendTime: -1, Err: &record.Error{Topic: "t", Err: err}}
 }
 
-// requireEmpty checks that nothing is left of what was buffered.
+// requireEmpty checks that nothing buffered is left.
 func requireEmpty(t testing.TB, a *Accumulator) {
 	t.Helper()
 	records, bytes := a.Buffered()
@@ -144,7 +144,7 @@ func requireEmpty(t testing.TB, a *Accumulator) {
 	checkMemory(t, a.memory)
 }
 
-// checkMemory checks what must hold of the accounting at any time.
+// checkMemory checks the accounting's invariants.
 func checkMemory(t testing.TB, m *memory) {
 	t.Helper()
 	m.mu.Lock()
@@ -177,7 +177,7 @@ func checkMemory(t testing.TB, m *memory) {
 	require.Equal(t, brokers, m.brokers)
 }
 
-// spy is a Listener that writes down what it is told.
+// spy is a Listener with a record of its calls.
 type spy struct {
 	acknowledges bool
 
@@ -204,7 +204,7 @@ func (s *spy) Run(work func()) {
 func (s *spy) InCallback() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.inside > 0 // of this goroutine, where a test has no other
+	return s.inside > 0 // of this goroutine, if a test has no other
 }
 
 func (s *spy) WantsAcknowledgements() bool { return s.acknowledges }
@@ -266,5 +266,5 @@ func (l *log) all() []string {
 	return append([]string(nil), l.lines...)
 }
 
-// small is what a batch of a small record counts.
+// small is the charge of a batch of a small record.
 const small = 1<<minBufferBits + batchBytes

@@ -13,8 +13,9 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// requireLinear checks that work on ten times as much takes about ten times as long: a hundred times would be quadratic. prepare makes
-// something of size n, and returns the work on it. Other load makes tries slow, so one that is fast enough is enough.
+// requireLinear checks that work on ten times as much takes about ten times as long: a hundred times would be
+// quadratic. prepare makes something of size n, and returns the work on it. Other load makes tries slow, so one fast
+// try is enough.
 func requireLinear(t *testing.T, n int, prepare func(n int) (work func())) {
 	t.Helper()
 	const tries = 10
@@ -103,7 +104,7 @@ func TestMovingPartitionsWithWaitersCostsTheirOwnOnly(t *testing.T) {
 	})
 }
 
-// Half of the brokers wait for more than their share, in front of the others, which are all served at once.
+// Half of the brokers wait for more than their share, in front of the others; the others are all served at once.
 func TestServingTheWaitersOfManyBrokersLooksAtEachOnce(t *testing.T) {
 	requireLinear(t, 40_000, func(n int) func() {
 		m, h := memoryFor(int64(10*n), ascendingBrokers(n)...)

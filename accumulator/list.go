@@ -1,8 +1,8 @@
 package accumulator
 
-// list is a doubly linked list whose links are fields of its elements, so that an element joins and leaves in constant time and without an
-// allocation. An element can be in several lists at a time, by different links: each method is given a function that returns those of an
-// element for this list. The zero list is empty. It has no lock.
+// list is a doubly linked list with its links in fields of its elements: an element joins and leaves in constant time
+// and without an allocation. An element can be in several lists at a time, by different links: each method gets a
+// function that returns an element's links for this list. The zero list is empty. It has no lock.
 type list[T any] struct {
 	first, last *T
 	n           int
@@ -22,7 +22,7 @@ func (l *list[T]) push(v *T, of func(*T) *links[T]) {
 	l.n++
 }
 
-// remove takes out an element, which must be in the list.
+// remove takes an element out. It must be in the list.
 func (l *list[T]) remove(v *T, of func(*T) *links[T]) {
 	l.n--
 	if l.first == l.last {

@@ -11,13 +11,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// memory is buffer.memory: it counts the capacity of every buffer that holds records, and results that wait for callbacks (see charge.go).
-// While several brokers lead partitions that are written to, the partitions of one broker hold at most half, so that a broker that hangs cannot
-// take the room of the others. Each broker has its own queue of waiting Sends, first come first served; where room is
-// missing for all, the brokers take turns.
+// memory is buffer.memory: it counts the capacity of every buffer with records, and results before their callbacks (see
+// charge.go). While several brokers lead partitions in use, the partitions of one broker hold at most half, so a
+// hanging broker cannot take the room of the others. Each broker has its own queue of waiting Sends, first come first
+// served; if all lack room, the brokers take turns.
 //
-// Results that wait for callbacks and interceptors count too, but not for a Send from inside one. That Send is served first: the callbacks
-// that hold the memory may be waiting for it to return.
+// Results before their callbacks and interceptors count too, but not for a Send from inside one. This Send is served
+// first: the callbacks behind the memory may be waiting for it to return.
 //
 // mu guards everything but waiting. It is a leaf: nothing is locked under it, and nobody is woken under it.
 type memory struct {
@@ -27,9 +27,9 @@ type memory struct {
 	limit    int64
 	used     int64
 	kept     int64 // of that for callbacks
-	refused  int64 // of these for callbacks of refused records, which belong to no account
+	refused  int64 // of these for callbacks of refused records, outside all accounts
 	accounts map[int32]*account
-	brokers  int           // accounts that partitions belong to
+	brokers  int           // accounts with partitions
 	turn     list[account] // accounts with waiters, the least recently served first
 	inside   int           // waiters from inside callbacks
 	closed   error
@@ -48,7 +48,7 @@ type account struct {
 
 func inTurn(a *account) *links[account] { return &a.turn }
 
-// head returns the waiter that is served first, or nil.
+// head returns the first waiter to be served, or nil.
 func (a *account) head() *waiter {
 	switch {
 	case a.inside.first != nil:
@@ -82,7 +82,7 @@ type waiter struct {
 	n         int64
 	since     time.Time
 	inside    bool  // it comes from inside a callback
-	overtaken int64 // what went to others while this one stood in front of everybody
+	overtaken int64 // the bytes for others while this one stood in front of all
 	granted   bool
 	err       error
 	ready     chan struct{}
@@ -96,7 +96,7 @@ func newMemory(limit int64) *memory {
 	return &memory{limit: limit, accounts: make(map[int32]*account)}
 }
 
-// move charges what h holds, and will hold, to a broker's account, and takes its waiters along.
+// move charges h's bytes, present and future, to a broker's account, and takes its waiters along.
 func (m *memory) move(h *holder, broker int32) {
 	m.mu.Lock()
 	to, from := m.accounts[broker], h.account
@@ -173,8 +173,8 @@ func (m *memory) withdrawLocked(w *waiter) {
 	}
 }
 
-// shareLocked reports whether n more bytes are within an account's share. A record that needs more than half gets it when it
-// is alone there.
+// shareLocked reports whether n more bytes are within an account's share. A record with a need of more than half gets
+// it when it is alone there.
 func (m *memory) shareLocked(a *account, n int64, inside bool) bool {
 	used := a.used
 	if inside {
@@ -183,8 +183,8 @@ func (m *memory) shareLocked(a *account, n int64, inside bool) bool {
 	return used == 0 || used+n <= m.limit/2 || m.aloneLocked(a)
 }
 
-// aloneLocked reports whether no other broker's partitions are written to. Partitions without a leader and without records
-// are those of topics that are forgotten, or not used yet.
+// aloneLocked reports whether no other broker's partitions are in use. Partitions without a leader and without records
+// belong to topics forgotten, or not used yet.
 func (m *memory) aloneLocked(a *account) bool {
 	others := m.brokers - 1
 	if idle := m.accounts[protocol.NoLeader]; idle != nil && idle != a && idle.used == 0 && idle.head() == nil {
@@ -220,8 +220,8 @@ func (m *memory) passLocked(first *waiter, n int64) bool {
 	return true
 }
 
-// firstLocked returns the waiter in front of everybody that waits for more than its own broker's share: nobody takes that share away. Brokers
-// at the end of their share are few, so this is found soon.
+// firstLocked returns the front waiter among the waiters within their broker's share. The others need no protection: no
+// other broker takes their share away. Brokers at the end of their share are few, so the search is short.
 func (m *memory) firstLocked() *waiter {
 	for a := m.turn.first; a != nil; a = a.turn.next {
 		if w := a.head(); m.shareLocked(a, w.n, w.inside) {
@@ -266,16 +266,16 @@ func (m *memory) extend(h *holder, n int64) bool {
 	return true
 }
 
-// force reserves n bytes for h whether they are free or not, for work that must not block, such as a compression. The buffers of all workers
-// together can pass the limit so.
+// force reserves n bytes for h, free or not, for work that must not block, such as a compression. The buffers of all
+// workers together can pass the limit so.
 func (m *memory) force(h *holder, n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.takeLocked(h, n)
 }
 
-// keep counts n bytes as kept for callbacks that wait to run. more of them were not counted before; they need not be free. A Send from inside
-// a callback may have room then. The caller wakes the returned waiters when it holds no lock.
+// keep counts n bytes as kept for waiting callbacks. more of them were not counted before; they need not be free. A
+// Send from inside a callback may have room then. The caller wakes the returned waiters when it holds no lock.
 func (m *memory) keep(h *holder, n, more int64) (woken []*waiter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -284,7 +284,8 @@ func (m *memory) keep(h *holder, n, more int64) (woken []*waiter) {
 	return m.grantLocked()
 }
 
-// drop gives n bytes of h back; kept says that they were kept for callbacks. The caller wakes the returned waiters when it holds no lock.
+// drop gives n bytes of h back; kept says that they were kept for callbacks. The caller wakes the returned waiters when
+// it holds no lock.
 func (m *memory) drop(h *holder, n int64, kept bool) (woken []*waiter) {
 	if n == 0 {
 		return nil
@@ -317,13 +318,13 @@ func (m *memory) keepLocked(h *holder, n int64) {
 	h.account.kept += n
 }
 
-// release gives n bytes of h back and serves those who wait. It is called under no lock of this package.
+// release gives n bytes of h back and serves the waiters. It is called under no lock of this package.
 func (m *memory) release(h *holder, n int64) { wake(m.drop(h, n, false)) }
 
 // grantLocked serves the waiters as far as the memory goes: the accounts in turn, each from its oldest waiter on. It looks at each account
 // once, and again after each served waiter of that account.
 func (m *memory) grantLocked() (woken []*waiter) {
-	var first *waiter // as firstLocked, of the accounts that were passed over
+	var first *waiter // as firstLocked, of the accounts passed over
 	for a := m.turn.first; a != nil; {
 		if m.used >= m.limit && m.inside == 0 {
 			break
@@ -403,7 +404,8 @@ func (m *memory) await(ctx context.Context, w *waiter) error {
 	return ContextError(ctx)
 }
 
-// oldest returns when the Send that waits longest began to wait; ok is false when none waits. Those from inside callbacks do not count.
+// oldest returns the beginning of the longest present wait of a Send; ok is false when none waits. Sends from inside
+// callbacks do not count.
 func (m *memory) oldest() (since time.Time, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -415,7 +417,7 @@ func (m *memory) oldest() (since time.Time, ok bool) {
 	return since, ok
 }
 
-// close wakes everybody who waits, with err, and refuses further reservations.
+// close wakes all waiters with err, and refuses further reservations.
 func (m *memory) close(err error) {
 	m.mu.Lock()
 	var woken []*waiter

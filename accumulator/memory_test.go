@@ -25,7 +25,7 @@ func memoryFor(limit int64, brokers ...int32) (*memory, []*holder) {
 	return m, holders
 }
 
-// waitFor enqueues a request that must wait, and puts name into served when it has its bytes.
+// waitFor enqueues a request, requires it to wait, and puts name into served when it has its bytes.
 func waitFor(t *testing.T, m *memory, h *holder, n int64, served *log, name string) {
 	t.Helper()
 	w, err := m.enqueue(h, n, false)
@@ -116,7 +116,7 @@ func TestMemoryGivesEveryBrokerItsTurn(t *testing.T) {
 			waitFor(t, m, h[0], 10, &served, "one")
 			waitFor(t, m, h[1], 10, &served, "two")
 		}
-		// Each release has room for one. They must not all go to the broker that came first.
+		// Each release has room for one. They must not all go to the first broker.
 		for range 6 {
 			m.release(h[2], 10)
 			synctest.Wait()
@@ -288,7 +288,7 @@ func TestMemoryCountsBeyondTwoGigabytes(t *testing.T) {
 	require.Zero(t, m.inUse())
 }
 
-// Topics that were forgotten leave their partitions without a leader, and with nothing buffered.
+// Forgotten topics leave their partitions without a leader, and with nothing buffered.
 func TestMemoryOfASoleBrokerIsAllOfItBesideForgottenTopics(t *testing.T) {
 	m, h := memoryFor(100, 1, protocol.NoLeader)
 	require.True(t, m.try(h[0], 10))
@@ -374,7 +374,7 @@ func TestMemoryOfCallbacksThatSendIsAtMostTwiceTheLimit(t *testing.T) {
 	require.False(t, m.roomLocked(1, false))
 }
 
-// Random requests, releases, moves and ends of contexts: after each step the sums agree, nobody waits who could be served,
+// Random requests, releases, moves and ends of contexts: after each step the sums agree, no serviceable request waits,
 // and in the end nothing is left.
 func TestMemoryAccountsAgreeWhateverHappens(t *testing.T) {
 	for seed := range uint64(20) {
@@ -407,7 +407,7 @@ func TestMemoryAccountsAgreeWhateverHappens(t *testing.T) {
 	}
 }
 
-// memoryModel knows what each holder should have, and who waits.
+// memoryModel knows the bytes due to each holder, and the waiters.
 type memoryModel struct {
 	m     *memory
 	h     []*holder
@@ -456,7 +456,7 @@ func (r *memoryModel) step(t *testing.T, rnd *rand.Rand) {
 	}
 }
 
-// collect takes those off the queue who have their bytes or have given up.
+// collect takes waiters off the queue after they got their bytes or gave up.
 func (r *memoryModel) collect() {
 	stay := r.queue[:0]
 	for _, q := range r.queue {
@@ -473,7 +473,7 @@ func (r *memoryModel) collect() {
 	r.queue = stay
 }
 
-// requireNobodyForgotten checks that whoever has waited longest could not be served.
+// requireNobodyForgotten checks that the longest waiter could not be served.
 func requireNobodyForgotten(t *testing.T, m *memory) {
 	t.Helper()
 	m.mu.Lock()
@@ -499,7 +499,7 @@ func TestReserveReadiesEveryBatchWhileItWaits(t *testing.T) {
 		require.True(t, p.Ready(), "its linger is an hour, but somebody needs its memory")
 		require.Equal(t, 1, readies(p))
 
-		// A batch that is begun while somebody waits is ready with its first record.
+		// A batch begun while a Send waits is ready with its first record.
 		b := take(t, p)
 		grant := int64(small)
 		require.NotNil(t, add(p, value("b"), Callback{}, &grant).Result)

@@ -9,15 +9,15 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Drainer is told what happens to a partition's batches. Its methods are called without any lock held.
+// Drainer receives the events of a partition's batches. Its methods are called without any lock held.
 type Drainer interface {
-	// BatchReady says that there is a batch to take. It may be called when there is none any more. Where awaited is not nil, the caller has
-	// nothing to do but to wait until that is closed: the owner may use its goroutine for so long.
+	// BatchReady reports a batch to take. The batch may be gone already. If awaited is not nil, the caller only waits
+	// until awaited is closed: the owner may use its goroutine for so long.
 	BatchReady(awaited <-chan struct{})
 }
 
-// Partition is one partition's queue: an open batch that takes records, complete batches that wait to be taken, and
-// sealed ones whose callbacks are to run in order.
+// Partition is one partition's queue: an open batch for new records, complete batches before their Take, and sealed
+// ones with callbacks to run in order.
 //
 // mu guards all fields below it; for the lock order see [Accumulator].
 type Partition struct {
@@ -38,10 +38,10 @@ type Partition struct {
 	listed     bool // is in its list of lingering ones, or is being expedited
 	clock      clock
 	contention contention
-	lastBytes  int // raw size and record count of the batch before: what the next one will probably need
+	lastBytes  int // raw size and record count of the batch before: the probable need of the next one
 	lastCount  int
-	expect     int   // records that the open batch will probably have
-	lastMS     int64 // the timestamp of the record that was appended last
+	expect     int   // the probable number of records in the open batch
+	lastMS     int64 // the timestamp of the record appended last
 	unreported int   // bytes appended since AppendResult.Bytes reported some
 	records    int   // accepted and without an outcome
 
@@ -56,15 +56,16 @@ func (p *Partition) Index() int32 { return p.index }
 // Topic returns the partition's topic.
 func (p *Partition) Topic() string { return p.topic.name }
 
-// Drainer returns what the accumulator's NewDrainer made for this partition.
+// Drainer returns the drainer made for this partition by the accumulator's NewDrainer.
 func (p *Partition) Drainer() Drainer { return p.owner }
 
 // SetBroker charges the partition's memory to a broker, or to [protocol.NoLeader].
 func (p *Partition) SetBroker(id int32) { p.acc.memory.move(&p.holder, id) }
 
-// Reserve waits until the partition has n bytes of buffer.memory, or until ctx ends; the error is then ctx's. While somebody
-// waits, every batch is ready, whatever linger says. What the caller does not use it gives back with Unreserve. It fails at
-// once when n is more than buffer.memory. From inside a callback it does not wait for other callbacks (see [CallbackDetector]).
+// Reserve waits until the partition has n bytes of buffer.memory, or until ctx ends; the error is then ctx's. While a
+// Send waits, every batch is ready, regardless of linger. The caller gives unused bytes back with Unreserve. It fails
+// at once when n is more than buffer.memory. From inside a callback it does not wait for other callbacks (see
+// [CallbackDetector]).
 func (p *Partition) Reserve(ctx context.Context, n int64) error {
 	if n > p.acc.cfg.Memory {
 		return p.tooLarge(n)
@@ -77,16 +78,17 @@ func (p *Partition) Reserve(ctx context.Context, n int64) error {
 	return p.acc.memory.await(ctx, w)
 }
 
-// Unreserve gives back what is left of a reservation.
+// Unreserve gives back the rest of a reservation.
 func (p *Partition) Unreserve(n int64) { p.acc.memory.release(&p.holder, n) }
 
-// begunLocked lets a batch that has its first record linger, or readies it.
+// begunLocked lets a batch with its first record linger, or readies it.
 func (p *Partition) begunLocked(then *deferred) {
 	if p.acc.cfg.Linger <= 0 {
 		p.openReady, then.ready = true, true
 		return
 	}
-	// First listed, then looked whether somebody waits for memory: who begins to wait after the look finds it listed.
+	// First the listing, then the look for Sends waiting for memory: a Send that begins to wait after the look finds it
+	// listed.
 	if !p.listed {
 		p.listed = true
 		p.acc.list(p)
@@ -108,9 +110,9 @@ func (p *Partition) completeLocked(then *deferred) {
 	then.ready = true
 }
 
-// lingerLocked lets the open batch be ready after d. A timer that runs for an earlier batch is left alone: it will find this
-// one and wait for the rest of its linger, or find none. To stop it with each batch that is sent before its time would cost who waits
-// for each record more than one that fires for nothing.
+// lingerLocked lets the open batch be ready after d. A running timer of an earlier batch is left alone: it will find
+// this one and wait for the rest of its linger, or find none. Stopping it with each batch sent before its time would
+// cost a synchronous sender more than a timer that fires for nothing.
 func (p *Partition) lingerLocked(d time.Duration) {
 	if p.lingering {
 		return
@@ -123,7 +125,7 @@ func (p *Partition) lingerLocked(d time.Duration) {
 	p.linger.Reset(d)
 }
 
-// idleLingerLocked stops the timer of a closed partition that has nothing to linger.
+// idleLingerLocked stops the timer of a closed partition with nothing to linger.
 func (p *Partition) idleLingerLocked() {
 	if p.closed != nil && p.lingering && (p.open == nil || p.openReady) {
 		p.linger.Stop()
@@ -156,7 +158,7 @@ func (p *Partition) expediteLocked() bool {
 	return true
 }
 
-// expedite readies the batch that r belongs to, if it is still open, for one who waits until awaited is closed.
+// expedite readies r's batch, if it is still open, for a caller waiting until awaited is closed.
 func (p *Partition) expedite(r *Result, awaited <-chan struct{}) {
 	p.mu.Lock()
 	ready := p.open != nil && p.open.root == r && p.expediteLocked()
@@ -164,7 +166,7 @@ func (p *Partition) expedite(r *Result, awaited <-chan struct{}) {
 	p.do(deferred{ready: ready, awaited: awaited})
 }
 
-// expediteListed readies the open batch, whichever it is, of a partition that was taken off the list of lingering ones.
+// expediteListed readies the open batch, whichever it is, of a partition taken off the list of lingering ones.
 func (p *Partition) expediteListed() {
 	p.mu.Lock()
 	p.listed = false
@@ -180,14 +182,15 @@ func (p *Partition) Ready() bool {
 	return p.complete.n > 0 || p.openReady
 }
 
-// HasFullBatch reports whether a batch is complete, so that waiting for its place in a request would add no record to it.
+// HasFullBatch reports whether a batch is complete, so waiting for its place in a request would add no record to it.
 func (p *Partition) HasFullBatch() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.complete.n > 0
 }
 
-// Take seals the oldest ready batch and returns it, or nil. It has records: a batch whose records were all canceled has left the queue.
+// Take seals the oldest ready batch and returns it, or nil. It has records: a batch with canceled records only has left
+// the queue.
 func (p *Partition) Take() *Batch {
 	p.mu.Lock()
 	b := p.takeLocked(p.openReady)
@@ -204,7 +207,7 @@ func (p *Partition) takeLocked(open bool) *Batch {
 		if p.open == nil || !open {
 			return nil
 		}
-		p.completeLocked(&deferred{}) // who takes it need not be told
+		p.completeLocked(&deferred{}) // its taker need not be told
 	}
 	b := p.complete.first
 	p.complete.remove(b, inComplete)
@@ -212,7 +215,7 @@ func (p *Partition) takeLocked(open bool) *Batch {
 	return b
 }
 
-// oldestLocked returns the oldest batch that was not taken, or nil.
+// oldestLocked returns the oldest untaken batch, or nil.
 func (p *Partition) oldestLocked() *Batch {
 	if p.complete.n > 0 {
 		return p.complete.first
@@ -220,7 +223,7 @@ func (p *Partition) oldestLocked() *Batch {
 	return p.open
 }
 
-// OldestQueued returns when the oldest batch that was not taken was created; ok is false when there is none.
+// OldestQueued returns the creation time of the oldest untaken batch; ok is false when there is none.
 func (p *Partition) OldestQueued() (created time.Time, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -240,8 +243,8 @@ func (p *Partition) Queued() int {
 	return p.complete.n
 }
 
-// ExpireQueued settles the batches that were created up to until and never taken with err, and returns how many records that
-// were. A zero until means all that are there when it is called.
+// ExpireQueued settles the untaken batches created up to until with err, and returns the number of their records. A
+// zero until means all batches at the time of the call.
 func (p *Partition) ExpireQueued(until time.Time, err *record.Error) (records int) {
 	p.mu.Lock()
 	through := p.ordinals

@@ -179,7 +179,7 @@ func TestLingerOfTheNextBatchIsItsOwn(t *testing.T) {
 		p.Settle(take(t, p), acked(2))
 		requireEmpty(t, a)
 
-		// Nothing is left that would wake an idle producer.
+		// Nothing is left to wake an idle producer.
 		p.expedite(put(t, p, "c").Result, nil)
 		p.Settle(take(t, p), acked(3))
 		time.Sleep(5 * time.Millisecond)
@@ -285,7 +285,7 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 	})
 }
 
-// A grant is enough whatever has become of the open batch meanwhile, so nobody waits for more while holding some.
+// A grant is enough with any change of the open batch meanwhile, so no Send waits for more while holding some.
 func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 	for name, meanwhile := range map[string]func(p *Partition){
 		"the batch is still there": func(*Partition) {},
@@ -305,7 +305,7 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 			require.False(t, p.HasFullBatch())
 
 			meanwhile(p)
-			grant := came.Shortfall // of the rest, which somebody has given back
+			grant := came.Shortfall // of the rest, given back by a Send
 			require.NotNil(t, add(p, r, Callback{}, &grant).Result)
 			p.Unreserve(2048 - 512 - 1024 - batchBytes + grant)
 			p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})
@@ -314,7 +314,8 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 	}
 }
 
-// Where memory is scarce, its crumbs are left until somebody takes what there is: small batches would make brokers slow, and memory scarcer.
+// The last free bytes of scarce memory are left until a Send with a grant takes them: small batches would make brokers
+// slow, and memory scarcer.
 func TestBatchesStayLargeWhereMemoryIsScarce(t *testing.T) {
 	const memory, batch = 64<<10 + 1100, 4 << 10
 	a := newTest(Config{Memory: memory, BatchSize: batch, Linger: time.Hour})
@@ -471,7 +472,8 @@ func TestTenThousandPartitionsWithASmallRecordEachFitInto32MiB(t *testing.T) {
 	const partitions = 10_000
 	a := newTest(Config{Linger: time.Hour})
 	topic := a.Topic("t")
-	// Full batches everywhere first: what partitions had before must not make them take more than they need.
+	// Full batches everywhere first: the earlier sizes of partitions' batches must not make them take more than they
+	// need.
 	for n := range int32(partitions) {
 		p := topic.Partition(n)
 		p.SetBroker(n % 3)
@@ -549,7 +551,7 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 
 		time.Sleep(5 * time.Millisecond)
 		synctest.Wait()
-		b := take(t, p) // what was buffered lingers to its end and goes
+		b := take(t, p) // the buffered records linger to the end and are sent
 		require.Equal(t, []string{"c"}, valuesOf(t, b))
 		p.Settle(b, acked(1))
 		md, err := f.Result.Wait(t.Context(), f.Index)
@@ -584,7 +586,7 @@ func TestFailWaitingFailsWhatIsOldEnoughAndWasNotTaken(t *testing.T) {
 	})
 }
 
-// Records that come while everything is being failed are not failed with it: there would be no end.
+// Records that come during the failing of everything are not failed with it: there would be no end.
 func TestFailWaitingEndsThoughRecordsKeepComing(t *testing.T) {
 	var p *Partition
 	s := &spy{}

@@ -8,12 +8,13 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// Explainer is an Owner that knows why records have no outcome yet. Its methods are called without any lock held, and only where a wait
-// ends with an error.
+// Explainer is a Drainer that knows why records have no outcome yet. Its methods are called without any lock held, and
+// only when a wait ends with an error.
 type Explainer interface {
-	// OldestPending returns when the partition's oldest record without an outcome was appended; ok is false where every record has one.
+	// OldestPending returns when the partition's oldest record without an outcome was appended; ok is false if every
+	// record has one.
 	OldestPending() (appended time.Time, ok bool)
-	// WhyPending says why that record has no outcome yet.
+	// WhyPending says why this record has no outcome yet.
 	WhyPending() string
 }
 
@@ -33,8 +34,8 @@ func (p *Partition) oldestPending() (appended time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// WhyFull says why buffer.memory has no room for a record of this partition, or "": what the partition's own records wait for, or else the
-// oldest record of all.
+// WhyFull says why buffer.memory has no room for a record of this partition, or "": the obstacle of the partition's own
+// records, or else of the oldest record of all.
 func (p *Partition) WhyFull() string {
 	if _, pending := p.oldestPending(); pending {
 		return p.whyPending()
@@ -56,7 +57,8 @@ type reason struct {
 	text  string
 }
 
-// WhyPending says what the oldest undelivered record waits for, or "" where none is undelivered. What it says may be some 100 ms old.
+// WhyPending returns the obstacle of the oldest undelivered record, or "" if none is undelivered. The text may be some
+// 100 ms old.
 func (a *Accumulator) WhyPending() string {
 	a.reason.mu.Lock()
 	defer a.reason.mu.Unlock()
@@ -68,8 +70,8 @@ func (a *Accumulator) WhyPending() string {
 	return a.reason.text
 }
 
-// whyPending says what the oldest undelivered record of some partitions waits for, of those that were appended until began. Partitions
-// without such a record have callbacks that run.
+// whyPending returns the obstacle of the oldest undelivered record of some partitions, among the records appended until
+// began. Partitions without such a record have running callbacks.
 func whyPending(partitions []*Partition, began time.Time) string {
 	var oldest, calling *Partition
 	var since time.Time
@@ -102,7 +104,8 @@ type flushing struct {
 	done <-chan struct{}
 }
 
-// interrupted returns the error of a Flush whose ctx has ended while it waits for some partitions, with the reason.
+// interrupted returns the error of a Flush after its ctx has ended during the wait for some partitions, with the
+// reason.
 func interrupted(ctx context.Context, waits []flushing, began time.Time) error {
 	var left []*Partition
 	refused := false

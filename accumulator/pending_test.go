@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// explainer is an owner that knows a reason, and counts how often it is asked.
+// explainer is an owner with a reason, and a count of the questions.
 type explainer struct {
 	testOwner
 	p      *Partition
@@ -31,7 +31,7 @@ func (e *explainer) WhyPending() string {
 	return fmt.Sprintf("reason %d", e.p.Index())
 }
 
-// explained is an accumulator whose owners are explainers.
+// explained is an accumulator with explainers as owners.
 func explained(memory int64) (*Accumulator, *[]*explainer) {
 	var owners []*explainer
 	a := New(Config{BatchSize: 1024, Memory: memory, Linger: time.Hour, NewDrainer: func(p *Partition) Drainer {
@@ -69,7 +69,7 @@ func TestAnEndedWaitAsksTheOwnerOnce(t *testing.T) {
 	})
 }
 
-// endAll fails all that is buffered, so that no timer is left.
+// endAll fails all buffered records, to leave no timer.
 func endAll(a *Accumulator) {
 	for _, p := range a.activePartitions() {
 		p.ExpireQueued(time.Time{}, &record.Error{Err: record.ErrClosed})

@@ -4,9 +4,9 @@ package accumulator
 
 import "bytes"
 
-// Under the race detector a buffer that was given back is filled with poison. Whoever still reads it, a connection that writes it
-// for one, sends bytes whose checksum is broken; whoever still writes it is found when the buffer is handed out again. The
-// detector alone would not do: it does not see what a vectored write reads.
+// Under the race detector a buffer given back is filled with poison. A late reader, such as a connection in a write,
+// sends bytes with a broken checksum; a late writer is found when the buffer is handed out again. The detector alone
+// would not do: it does not see the reads of a vectored write.
 
 const poisonByte = 0xDB
 

@@ -11,7 +11,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// What a connection still writes after the batch's buffer was given back has a checksum that every broker refuses.
+// Bytes written by a connection after the return of the batch's buffer have a checksum refused by every broker.
 func TestABufferThatIsReadAfterItWasGivenBackIsPoison(t *testing.T) {
 	a := newTest(Config{})
 	p := a.Topic("t").Partition(0)
@@ -45,7 +45,7 @@ func TestABufferThatIsWrittenAfterItWasGivenBackIsFoundWhenItIsUsedAgain(t *test
 	}
 }
 
-// The pool checks what it hands out: a batch that is appended to after its end does not go unnoticed.
+// The pool checks its buffers before it hands them out: an append to a batch after its end does not go unnoticed.
 func TestThePoolHandsOutNoBufferThatIsStillWritten(t *testing.T) {
 	var pool bufferPool
 	box := pool.get(512)

@@ -46,10 +46,10 @@ func (p *Partition) Reject(b *Batch, reasons map[int32]*record.Error) (*Batch, e
 	return parts[0], nil
 }
 
-// Split returns new batches with the records of b, in order: each of at most target bytes as they are on the wire, by what b
-// was compressed to, or of one record. They stand in b's place, uncompressed; b itself must not be touched any more. After an
-// error b is as it was. A batch of several records gives at least two, and a topic of which a batch was split gets no larger ones for
-// a while; where it was brought lower before, the parts are no larger than that.
+// Split returns new batches with the records of b, in order: each of at most target bytes on the wire, by the
+// compression of b, or of one record. They stand in b's place, uncompressed; the caller must not touch b any more.
+// After an error b is unchanged. A batch of several records gives at least two, and after a split the topic gets no
+// larger ones for a while; if its limit was lower before, the parts keep to that limit.
 func (p *Partition) Split(b *Batch, target int) ([]*Batch, error) {
 	p.topic.lower(target)
 	target = min(target, int(p.topic.most.Load()))
@@ -71,8 +71,8 @@ func (p *Partition) Split(b *Batch, target int) ([]*Batch, error) {
 	return parts, nil
 }
 
-// ExceedsTopicLimit returns how many bytes b may have on the wire, if it has more than one record and is larger than what is likely to pass since a
-// batch of its topic was split; else 0.
+// ExceedsTopicLimit returns how many bytes b may have on the wire, if it has more than one record and is larger than
+// the likely limit since the split of a batch of its topic; else 0.
 func (p *Partition) ExceedsTopicLimit(b *Batch) (target int) {
 	if most := int(p.topic.most.Load()); most < p.acc.cfg.BatchSize && b.Count > 1 && len(b.buf) > most {
 		return most
@@ -80,7 +80,7 @@ func (p *Partition) ExceedsTopicLimit(b *Batch) (target int) {
 	return 0
 }
 
-// divide tells for each record to which part it goes.
+// divide returns the part of each record.
 func (b *Batch) divide(raw []byte, target int) ([]int32, error) {
 	// The target in raw bytes. Half of the batch is the most, or there would be no end of splitting.
 	wire := max(len(b.buf)-record.BatchHeaderSize, 1)
@@ -104,7 +104,7 @@ func (b *Batch) divide(raw []byte, target int) ([]int32, error) {
 	return place, nil
 }
 
-// rawRecords returns the batch's records uncompressed; done ends their use. What they are decompressed to counts in
+// rawRecords returns the batch's records uncompressed; done ends their use. Their decompressed bytes count in
 // buffer.memory until then.
 func (b *Batch) rawRecords() (raw []byte, done func(), err error) {
 	h, err := record.ReadBatchHeader(b.buf)
@@ -125,7 +125,7 @@ func (b *Batch) rawRecords() (raw []byte, done func(), err error) {
 	return raw, func() { b.part.giveBack(box) }, nil
 }
 
-// leftOut is the place of a record that goes to no part.
+// leftOut is the place of a record without a part.
 const leftOut = -1
 
 // rebuild makes sealed, uncompressed batches of b's raw records: place is the part of each, ascending, or leftOut. Their

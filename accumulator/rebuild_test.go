@@ -54,7 +54,7 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{"1 record was canceled"}, l.all(), "callbacks keep their order")
 
-		// Once more, of what is left.
+		// Once more, of the rest.
 		rest, err = p.Reject(rest, blame("worse", 0))
 		require.NoError(t, err)
 		require.Equal(t, []string{"record 3", "record 4"}, valuesOf(t, rest))
@@ -252,7 +252,7 @@ func TestSplitOfSeveralRecordsGivesAtLeastTwoBatches(t *testing.T) {
 func TestSplitPartsHaveTheTimestampsOfTheirRecords(t *testing.T) {
 	a := newTest(Config{})
 	p := a.Topic("t").Partition(0)
-	base := time.UnixMilli(-1_000) // also before 1970, which the accumulator does not care about
+	base := time.UnixMilli(-1_000) // also before 1970: the accumulator takes any time
 	for i := range 20 {
 		add(p, &record.Record{Timestamp: base.Add(-time.Duration(i*i) * time.Second)}, Callback{}, nil)
 	}
@@ -373,7 +373,7 @@ func TestDamagedBatchCannotBeRebuiltAndCanStillBeSettled(t *testing.T) {
 	}
 }
 
-// text gives lines that look like logs: they compress to about a quarter.
+// text gives log-like lines: they compress to about a quarter.
 func text(rnd *rand.Rand, n int) []byte {
 	words := []string{"request", "user", "order", "payment", "accepted", "status", "latency", "region", "eu-west", "session"}
 	var b []byte
@@ -458,7 +458,7 @@ func TestEstimateComesBackAfterPayloadsThatDoNotCompress(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-// A guess that was right until now is wrong at once when the payload changes. The raw bound keeps it from breaking a limit.
+// A guess, right until now, is wrong at once when the payload changes. The raw bound keeps it from breaking a limit.
 func TestPayloadThatTurnsRandomBreaksNoLimit(t *testing.T) {
 	for _, c := range []Config{
 		{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20},

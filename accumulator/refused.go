@@ -9,25 +9,26 @@ import (
 )
 
 const (
-	// refusedBytes is what buffer.memory counts for a refused record whose callback or interceptors wait: the callback, and the error with its
-	// text.
+	// refusedBytes is the charge on buffer.memory for a refused record with waiting callback or interceptors: the
+	// callback, and the error with its text.
 	refusedBytes = 256
-	// refusedShare of buffer.memory is for refused records. A callback of theirs that hangs leaves the rest to the other records.
+	// refusedShare of buffer.memory is for refused records. A hanging callback of theirs leaves the rest to the other
+	// records.
 	refusedShare = 4
-	// refusedWait is the longest wait of a Send for such callbacks. A callback that hangs slows refused Sends down to one in this time for each
-	// goroutine, so the queue grows by a few bytes a second, and no Send hangs.
+	// refusedWait is the longest wait of a Send for such callbacks. A hanging callback slows refused Sends down to one
+	// in this time for each goroutine, so the queue grows by a few bytes a second, and no Send hangs.
 	refusedWait = 10 * time.Second
 )
 
 // refusals are the records that failed before they were appended and whose callbacks have not returned. One transient goroutine calls these
 // callbacks in the order of the Sends. mu guards what stands below it, and is a leaf.
 //
-// The number of waiting callbacks is bounded: a Send whose record finds most of them before it returns when enough of them have returned. It
-// waits after its record has joined the queue, so the order stays, and each waiting goroutine adds one record at most. Only refusedWait bounds
-// the wait, for with an ended context, or with max.block.ms=0, Sends would make the queue longer at once. A Send from inside such a callback
-// never waits, for it would wait for itself.
+// The number of waiting callbacks is bounded: a Send with at least most of them before its record returns when enough
+// of them have returned. It waits after its record has joined the queue, so the order stays, and each waiting goroutine
+// adds one record at most. Only refusedWait bounds the wait, for with an ended context, or with max.block.ms=0, Sends
+// would make the queue longer at once. A Send from inside such a callback never waits, for it would wait for itself.
 type refusals struct {
-	most   int // records that may wait or run before a Send waits
+	most   int // the most records waiting or running before a Send waits
 	run    func(work func())
 	inside func() bool // reports whether the caller is a callback of a refused record
 	work   func()
@@ -55,7 +56,7 @@ func (a *Accumulator) initRefusals() {
 	}
 }
 
-// Fail returns a result that is settled with err, for a record that never reached a batch. Its callback runs on a goroutine of the
+// Fail returns a result settled with err, for a record outside all batches. Its callback runs on a goroutine of the
 // accumulator's. Fail waits while the callbacks of too many such records have not returned, but not inside of one.
 func (a *Accumulator) Fail(err *record.Error, callback Callback) *Result {
 	r := &Result{acc: a, outcome: Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err}}
@@ -96,7 +97,7 @@ func (a *Accumulator) refuse(one refusal) {
 	}
 }
 
-// runRefused is the goroutine that calls the callbacks of refused records.
+// runRefused is the goroutine for the callbacks of refused records.
 func (a *Accumulator) runRefused() { a.refusals.run(a.refusals.work) }
 
 func (a *Accumulator) deliverRefused() {
@@ -130,7 +131,7 @@ func (a *Accumulator) callRefused(one refusal) {
 	a.call(one.callback, &md, one.err)
 }
 
-// endRefusal notes that the callback of the oldest refused record has returned.
+// endRefusal notes the return of the callback of the oldest refused record.
 func (a *Accumulator) endRefusal() {
 	wake(a.memory.refuse(-refusedBytes))
 	q := &a.refusals
@@ -150,7 +151,7 @@ func (a *Accumulator) endRefusal() {
 	closeAll(ready)
 }
 
-// flush returns a channel that is closed when the callbacks of all records refused so far have returned; nil when they have.
+// flush returns a channel, closed when the callbacks of all records refused so far have returned; nil when they have.
 func (q *refusals) flush() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()

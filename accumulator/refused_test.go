@@ -24,7 +24,7 @@ func TestARefusedRecordHasItsOutcomeAtOnceAndItsCallbackOnAnotherGoroutine(t *te
 		var l log
 		why, returned := tooLarge(), make(chan struct{})
 		r := a.Fail(why, Callback{One: func(md record.RecordMetadata, err error) {
-			<-returned // which would never be closed on the caller's goroutine
+			<-returned // it would never be closed on the caller's goroutine
 			l.add(outcomeText(md, err))
 			l.add(fmt.Sprint(md.Topic, md.Partition, " ", md.Offset))
 		}})
@@ -77,7 +77,7 @@ func TestARefusedRecordThatNobodyIsToldOfStartsNoGoroutine(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-// A Send that meets too many waiting callbacks waits: nothing grows, and no callback is lost.
+// A Send behind too many waiting callbacks waits: nothing grows, and no callback is lost.
 func TestCallbacksOfRefusedRecordsThatHangBecomeBackpressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 50
@@ -210,7 +210,7 @@ func TestPendingCallbacksCountsOutcomesWhoseCallbacksHaveNotReturned(t *testing.
 	})
 }
 
-// What waits for the callbacks of canceled records counts like what waits for other callbacks.
+// Results behind the callbacks of canceled records count like results behind other callbacks.
 func TestCallbacksOfCanceledRecordsThatHangBecomeBackpressure(t *testing.T) {
 	for _, batchSize := range []int{1, 2000} {
 		synctestRun(t, fmt.Sprint("batch.size=", batchSize), func(t *testing.T) {

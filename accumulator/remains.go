@@ -2,8 +2,8 @@ package accumulator
 
 import "fmt"
 
-// Remains describes all that the accumulator still counts or lists. It is empty when the last record was delivered and the last callback has
-// returned. Tests check that at their end.
+// Remains describes everything still counted or listed by the accumulator. It is empty when the last record was
+// delivered and the last callback has returned. Tests check it at their end.
 func (a *Accumulator) Remains() (all []string) {
 	note := func(what string, n int64) {
 		if n != 0 {

@@ -10,17 +10,17 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Outcome is what became of a batch.
+// Outcome is the end of a batch: its place in the log, or its error.
 type Outcome struct {
-	// BaseOffset is the offset of the batch's first record, or -1 where it is not known.
+	// BaseOffset is the offset of the batch's first record, or -1 if it is unknown.
 	BaseOffset int64
-	// LogAppendTime is the broker's time for all records of the batch in milliseconds, or -1 where their own counts.
+	// LogAppendTime is the broker's time for all records of the batch in milliseconds, or -1 if their own counts.
 	LogAppendTime int64
 	// Err is nil for an acknowledged batch.
 	Err *record.Error
 }
 
-// Result is what the futures of one batch point at. It is never pooled: a future may be asked at any time.
+// Result is the shared state of one batch's futures. It is never pooled: a future may be asked at any time.
 //
 // mu guards what stands below it. Once settled is set, outcome, times, dropped and rebuilt do not change any more and are
 // read without it. It is taken under Partition.mu, never the other way round.
@@ -36,10 +36,10 @@ type Result struct {
 	outcome    Outcome
 	times      timestamps  // grows under Partition.mu, and is read when the batch is sealed
 	dropped    *droppedSet // canceled records; grows under Partition.mu too, until the seal leaves them out
-	rebuilt    *rebuilt    // records whose outcome is not the batch's
+	rebuilt    *rebuilt    // records with an outcome of their own
 	dones      map[int32]chan struct{}
-	asked      recordSet // records whose outcome somebody has asked for
-	unobserved recordSet // failed records without a callback that nobody has asked for
+	asked      recordSet // records with an outcome asked for
+	unobserved recordSet // failed records without a callback, not asked for
 
 	// What follows belongs to the partition's delivery. It is guarded by Partition.mu, and by the goroutine that runs the
 	// callbacks once the result is settled.
@@ -50,16 +50,16 @@ type Result struct {
 	charge    int64 // its bytes in buffer.memory beside the batch's buffer
 	count     int32
 	called    int32 // the callbacks of the records before this one have run
-	canceling int32 // canceled records whose callback or interceptors have not returned
+	canceling int32 // canceled records before the return of their callback and interceptors
 	acked     bool  // the interceptors of the next record have run, and its callback has not
-	announced bool  // settled, and everybody who waited was woken
+	announced bool  // settled, and all waiters are woken
 	delivered bool  // all of its callbacks have run, but for those of canceled records
 	kept      bool  // charge is kept for callbacks
 }
 
 func inOrder(r *Result) *links[Result] { return &r.order }
 
-// rebuilt has the outcomes of the records of a batch that was rebuilt.
+// rebuilt has the outcomes of the records of a rebuilt batch.
 type rebuilt struct {
 	overrides []override  // by record
 	outcomes  []exception // overrides point at these
@@ -68,7 +68,7 @@ type rebuilt struct {
 // known reports whether record i has an outcome of its own.
 func (x *rebuilt) known(i int32) bool { return x != nil && x.overrides[i].outcome > 0 }
 
-// override is the outcome of one record that does not share its batch's: the offset, and the place of the rest in outcomes, from 1 on.
+// override is the outcome of one record with its own: the offset, and the place of the rest in outcomes, from 1 on.
 type override struct {
 	offset  int64
 	outcome int32 // 0 while the record has none of its own
@@ -80,7 +80,7 @@ type exception struct {
 	err        *record.Error
 }
 
-// Settled returns the result of one record whose outcome is given. It belongs to no accumulator.
+// Settled returns the result of one record with a given outcome. It belongs to no accumulator.
 func Settled(md record.RecordMetadata, err *record.Error) *Result {
 	r := &Result{
 		part:    &Partition{topic: &Topic{name: md.Topic}, index: md.Partition},
@@ -91,7 +91,7 @@ func Settled(md record.RecordMetadata, err *record.Error) *Result {
 	return r
 }
 
-// Wait readies the batch of record i and waits for that record's outcome, or for ctx. An error of ctx says that the record
+// Wait readies the batch of record i and waits for the record's outcome, or for ctx. After an error of ctx the record
 // may be written: it is still on its way.
 func (r *Result) Wait(ctx context.Context, i int32) (record.RecordMetadata, error) {
 	for expedited := false; ; {
@@ -100,11 +100,11 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.RecordMetadata, erro
 			return r.takeOutcome(i)
 		}
 		if !expedited {
-			// Only who must wait readies the batch: its neighbours may have longer to linger.
+			// Only a real wait readies the batch: its neighbours may have longer to linger.
 			r.part.expedite(r, lent(ctx, changed))
 			expedited = true
 			if r.settled.Load() {
-				continue // who has lent the goroutine mostly has the outcome by then
+				continue // after lending its goroutine the caller usually has the outcome
 			}
 		}
 		select {
@@ -118,7 +118,7 @@ func (r *Result) Wait(ctx context.Context, i int32) (record.RecordMetadata, erro
 	}
 }
 
-// unknown is the error of a wait that ended before the record had its outcome.
+// unknown is the error of a wait ended before the record's outcome.
 func (r *Result) unknown(ctx context.Context) *record.Error {
 	detail := "the wait ended before the record's outcome was known"
 	if why := r.part.whyPending(); why != "" {
@@ -127,7 +127,8 @@ func (r *Result) unknown(ctx context.Context) *record.Error {
 	return &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Fate: record.FateMaybeWritten, Detail: detail, Err: ContextError(ctx)}
 }
 
-// lent returns changed if the caller may be made use of until that is closed: not if it is about to go.
+// lent returns changed if the owner may use the caller's goroutine until it is closed: not if the caller is about to
+// go.
 func lent(ctx context.Context, changed <-chan struct{}) <-chan struct{} {
 	const soon = 5 * time.Millisecond
 	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < soon {
@@ -136,7 +137,7 @@ func lent(ctx context.Context, changed <-chan struct{}) <-chan struct{} {
 	return changed
 }
 
-// watch returns a channel that is closed at the next change, or nil when the outcome of record i is known.
+// watch returns a channel, closed at the next change, or nil when the outcome of record i is known.
 func (r *Result) watch(i int32) <-chan struct{} {
 	if r.settled.Load() {
 		return nil
@@ -150,7 +151,7 @@ func (r *Result) watch(i int32) <-chan struct{} {
 	return r.waits.of(i)
 }
 
-// takeOutcome returns the outcome of record i, which is known, to somebody who has asked for it.
+// takeOutcome returns the known outcome of record i to a caller that has asked for it.
 func (r *Result) takeOutcome(i int32) (record.RecordMetadata, error) {
 	md, err := r.get(i)
 	if err != nil {
@@ -159,8 +160,7 @@ func (r *Result) takeOutcome(i int32) (record.RecordMetadata, error) {
 	return md, plain(err)
 }
 
-// Done returns a channel that is closed when record i has its outcome. Whoever asks for it listens: a failure counts as
-// heard.
+// Done returns a channel, closed when record i has its outcome. Its caller listens: a failure counts as observed.
 func (r *Result) Done(i int32) <-chan struct{} {
 	r.mu.Lock()
 	known := r.knownLocked(i)
@@ -187,7 +187,7 @@ func (r *Result) knownLocked(i int32) bool {
 	return r.settled.Load() || r.dropped.has(i) || r.rebuilt.known(i)
 }
 
-// get returns the outcome of record i, which must be known.
+// get returns the outcome of record i. It must be known.
 func (r *Result) get(i int32) (md record.RecordMetadata, err *record.Error) {
 	if r.settled.Load() {
 		return r.read(i)
@@ -212,8 +212,7 @@ func (r *Result) read(i int32) (record.RecordMetadata, *record.Error) {
 	return record.RecordMetadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: offset, Timestamp: time.UnixMilli(ms)}, err
 }
 
-// place returns the offset of record i, which was in a batch, the timestamp that the broker gave it, or -1 where its own counts, and its
-// error.
+// place returns the offset of record i of a batch, the broker's timestamp, or -1 if its own counts, and its error.
 func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
 	switch o := &r.outcome; {
 	case r.dropped.has(i):
@@ -229,7 +228,7 @@ func (r *Result) place(i int32) (offset, ms int64, err *record.Error) {
 	}
 }
 
-// unplaced is the metadata of a record of which no more than the partition is known.
+// unplaced is the metadata of a record with only its partition known.
 func (r *Result) unplaced() record.RecordMetadata {
 	if r.part == nil {
 		return record.RecordMetadata{Topic: r.outcome.Err.Topic, Partition: r.outcome.Err.Partition, Offset: -1}
@@ -237,7 +236,7 @@ func (r *Result) unplaced() record.RecordMetadata {
 	return record.RecordMetadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: -1}
 }
 
-// drop gives record i, whose batch is not sealed, the outcome of a canceled one.
+// drop gives record i of an unsealed batch the outcome of a canceled one.
 func (r *Result) drop(i int32) (w wakeup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -249,14 +248,14 @@ func (r *Result) drop(i int32) (w wakeup) {
 	return w
 }
 
-// wakeLocked adds to w the channels of goroutines that wait for record i.
+// wakeLocked adds to w the channels of goroutines waiting for record i.
 func (r *Result) wakeLocked(i int32, w *wakeup) {
 	w.add(r.waits.take(i))
 	w.add(r.dones[i])
 	delete(r.dones, i)
 }
 
-// exceptions collects outcomes of records that do not share their batch's. Result.mu is held.
+// exceptions collects the outcomes of records with their own. Result.mu is held.
 type exceptions struct {
 	r *Result
 	w wakeup
@@ -292,7 +291,7 @@ func (r *Result) settlePart(index []int32, o Outcome) (w wakeup, settled bool) {
 	return x.end()
 }
 
-// blamed is a record that the broker has refused.
+// blamed is a record refused by the broker.
 type blamed struct {
 	index int32
 	err   *record.Error
@@ -322,8 +321,8 @@ func (r *Result) settle(o Outcome) wakeup {
 	return w
 }
 
-// failingLocked notes that record i is about to fail, and reports whether nobody listens: it has no callback, and nobody has asked.
-// mu and Partition.mu are held.
+// failingLocked notes the failure of record i, and reports whether it has no listener: no callback, and no question for
+// its outcome. mu and Partition.mu are held.
 func (r *Result) failingLocked(i int32) (unobserved bool) {
 	if r.callbacks.has(i) || r.asked.has(i) {
 		return false
@@ -332,7 +331,7 @@ func (r *Result) failingLocked(i int32) (unobserved bool) {
 	return true
 }
 
-// markObserved notes that somebody has asked for the outcome of record i: its failure does not count as unobserved any more.
+// markObserved notes a question for the outcome of record i: its failure does not count as unobserved any more.
 func (r *Result) markObserved(i int32) {
 	r.mu.Lock()
 	counted := r.unobserved.has(i)
@@ -346,7 +345,7 @@ func (r *Result) markObserved(i int32) {
 // timestamps holds the records' own timestamps in milliseconds, as runs: at a high rate neighbours share theirs.
 type timestamps struct {
 	runs  []timeRun
-	first [3]timeRun // where runs begins, so that few of them take no memory of their own
+	first [3]timeRun // the first memory of runs, enough for a few of them
 }
 
 type timeRun struct {
@@ -383,7 +382,7 @@ func (t *timestamps) at(i int32) int64 {
 	return t.runs[k].ms
 }
 
-// next is like at, for records that are asked for in order: run is where the last one was, at first 0.
+// next is like at, for records in order: run is the run of the last one, at first 0.
 func (t *timestamps) next(i int32, run *int) int64 {
 	for *run+1 < len(t.runs) && t.runs[*run+1].from <= i {
 		*run++

@@ -191,7 +191,7 @@ func TestFailWithoutCallbackIsUnobservedUntilSomebodyAsks(t *testing.T) {
 	require.Empty(t, s.reports())
 }
 
-// Who sends and then asks has heard of the failure: it is reported only when a second has passed with nobody asking.
+// A sender that asks later has observed the failure: it is reported only after a second without a question.
 func TestUnobservedFailuresAreReportedTogetherASecondLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &spy{}
@@ -347,7 +347,7 @@ func TestBuffersComeInClassesOfExactCapacity(t *testing.T) {
 	require.Equal(t, 1024, cap(*pool.get(1024)))
 }
 
-// lender is an Owner that notes whether it may make use of who waits.
+// lender is a Drainer with a note whether it may use the waiting goroutine.
 type lender struct{ lent []bool }
 
 func (l *lender) BatchReady(awaited <-chan struct{}) { l.lent = append(l.lent, awaited != nil) }

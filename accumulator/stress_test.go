@@ -16,8 +16,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// broker is the model of one partition's log, and the owner that delivers to it: it takes batches in their order, writes, rejects,
-// splits, or fails each, and settles them in any order while writes of theirs still hold the bytes.
+// broker is the model of one partition's log, and the delivering owner: it takes batches in their order, writes,
+// rejects, splits, or fails each, and settles them in any order while writes of theirs still hold the bytes.
 type broker struct {
 	t    *testing.T
 	rnd  *rand.Rand
@@ -63,14 +63,14 @@ func (m *broker) run(p *Partition, stop <-chan struct{}) {
 				later = later[1:]
 			}
 		}
-		for _, settle := range later { // nothing may wait for a batch that is still to come
+		for _, settle := range later { // nothing may wait for a future batch
 			settle()
 		}
 		later = nil
 	}
 }
 
-// deliver decides what becomes of a batch and writes it into the log. What is returned settles it.
+// deliver decides about a batch and writes it into the log. The returned function settles it.
 func (m *broker) deliver(p *Partition, b *Batch) []func() {
 	if m.compressing && m.rnd.IntN(4) > 0 {
 		require.NoError(m.t, b.Compress())
@@ -120,7 +120,7 @@ func (m *broker) deliver(p *Partition, b *Batch) []func() {
 	}
 }
 
-// sent is one record of the stress and what was told of it.
+// sent is one record of the stress with its reported outcome.
 type sent struct {
 	part     int32
 	value    string
@@ -180,7 +180,7 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 	return r
 }
 
-// user sends records and does what users do with futures.
+// user sends records and uses futures as users do.
 func (s *stress) user(id, n int) (all []*sent) {
 	rnd := rand.New(rand.NewPCG(uint64(id), 7))
 	for i := range n {
@@ -224,7 +224,7 @@ func (s *stress) user(id, n int) (all []*sent) {
 	return all
 }
 
-// check compares what was told of the records with what the logs hold.
+// check compares the reported outcomes of the records with the logs.
 func (s *stress) check(all []*sent) {
 	t := s.t
 	inLogs := 0

@@ -9,24 +9,24 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Topic is what the partitions of one topic share.
+// Topic is the shared state of the partitions of one topic.
 type Topic struct {
 	acc    *Accumulator
 	name   string
 	ratio  atomic.Uint64 // bits of a float64: compressed bytes for each raw one, a running estimate
 	learnt atomic.Int32  // how many batches it was learnt from at once; see Partition.Learn
-	most   atomic.Int64  // bytes that a batch of several records may have on the wire: batch.size, or what the broker takes
+	most   atomic.Int64  // the most bytes of a batch of several records on the wire: batch.size, or the broker's limit
 	passed atomic.Int64  // batches acknowledged since most was changed, while it is below batch.size
 	limit  atomic.Int64  // rawLimit, kept because every record asks for it
 
 	mu        lockrank.Mutex[lockrank.AccumulatorTopic]   // held while a partition is made or forgotten
 	forgotten bool                                        // the topic has left the accumulator
 	slots     atomic.Pointer[[]atomic.Pointer[Partition]] // by number, empty where nothing was sent yet; copied on growth
-	version   atomic.Int64                                // counts the partitions that were made or forgotten
+	version   atomic.Int64                                // counts the partitions made or forgotten
 	list      atomic.Pointer[partitionList]
 }
 
-// partitionList is what Partitions returned at a version of the topic.
+// partitionList is the result of Partitions at a version of the topic.
 type partitionList struct {
 	version int64
 	all     []*Partition
@@ -78,8 +78,8 @@ func (t *Topic) Partition(n int32) *Partition {
 	return p
 }
 
-// slotLocked returns the place of partition n. Places double in number: ten thousand partitions that come one by one must
-// not copy all of the others each time.
+// slotLocked returns the place of partition n. Places double in number: ten thousand partitions, one by one, must not
+// copy all of the others each time.
 func (t *Topic) slotLocked(n int32) *atomic.Pointer[Partition] {
 	slots := *t.slots.Load()
 	if int(n) >= len(slots) {
@@ -93,8 +93,8 @@ func (t *Topic) slotLocked(n int32) *atomic.Pointer[Partition] {
 	return &slots[n]
 }
 
-// Partitions returns the partitions that were sent to so far; entries are nil where nothing was. The slice must not be
-// changed. See [Topic.Lookup] for one of them.
+// Partitions returns the partitions with records so far; the other entries are nil. The caller must not change the
+// slice. See [Topic.Lookup] for one of them.
 func (t *Topic) Partitions() []*Partition {
 	version := t.version.Load()
 	if list := t.list.Load(); list != nil && list.version == version {
@@ -117,7 +117,7 @@ func (t *Topic) Partitions() []*Partition {
 // batch.size, and a small part of buffer.memory.
 func (t *Topic) rawLimit() int { return int(t.limit.Load()) }
 
-// limited follows a change of what the limit depends on. Who was overtaken by another change finds that out, and follows that one.
+// limited follows a change of the limit's inputs. After another change meanwhile it notices, and follows that one.
 func (t *Topic) limited() {
 	for {
 		limit := t.limitNow()
@@ -137,22 +137,23 @@ func (t *Topic) limitNow() int64 {
 	return min(most, int64(t.acc.maxRaw))
 }
 
-// learnFrom is how many full batches of a topic are measured before the next one is filled, so that the estimate is near the
-// truth after that. From then on it follows what the workers measure, however far behind they are.
+// learnFrom is how many full batches of a topic are measured before the next one is filled, to bring the estimate near
+// the truth. From then on the estimate follows the workers' measurements, however far behind they are.
 const learnFrom = 8
 
-// CompressInline reports whether the partition's next full batch is one of those that the topic's estimate is to be learnt from: who has
-// filled it should seal and compress it by itself, before it fills another one. It says so for few batches of a topic.
+// CompressInline reports whether the topic's estimate is to be learnt from the partition's next full batch: the
+// goroutine that filled it should seal and compress it itself, before it fills another one. It returns true for few
+// batches of a topic.
 func (p *Partition) CompressInline() bool {
 	t := p.topic
 	return t.acc.cfg.Compressor != nil && t.learnt.Load() < learnFrom && p.HasFullBatch() && t.learnt.Add(1) <= learnFrom
 }
 
-// leastRatio is the best compression that is told apart: beyond it the bound on raw bytes decides.
+// leastRatio is the best distinguished compression: beyond it the bound on raw bytes decides.
 const leastRatio = 1.0 / 32
 
-// observe moves the estimate halfway to what a batch compressed to, and at once to a worse ratio: batches that come out
-// too large are worse than small ones. Small batches say little: what repeats from record to record is rare in them.
+// observe moves the estimate halfway to a batch's ratio, and at once to a worse ratio: too large batches are worse than
+// small ones. Small batches say little: repetitions from record to record are rare in them.
 func (t *Topic) observe(raw, compressed int) {
 	if raw == 0 || raw < t.acc.cfg.BatchSize/2 {
 		return
@@ -186,8 +187,8 @@ func (t *Topic) lower(size int) {
 // raiseEvery is how many batches must have passed before a slightly larger one is tried again.
 const raiseEvery = 1024
 
-// raise notes a batch that passed. The broker's limit may have been lifted, so batches grow again, but slowly: each one that
-// is refused costs a split.
+// raise notes a batch accepted by the broker. The broker's limit may have been lifted, so batches grow again, but
+// slowly: each refused one costs a split.
 func (t *Topic) raise() {
 	most, full := t.most.Load(), int64(t.acc.cfg.BatchSize)
 	if most >= full || t.passed.Add(1)%raiseEvery != 0 {

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// unobservedAfter is how long a failure may wait for somebody to ask for it before it is reported: who sends and then asks
-	// does both within moments.
+	// unobservedAfter is how long a failure may wait for a question before it is reported: a caller that sends and then
+	// asks does both within moments.
 	unobservedAfter = time.Second
-	// mostSuspects bounds the results that are kept for that; what fails beyond them is reported at once.
+	// mostSuspects bounds the results kept for it; further failures are reported at once.
 	mostSuspects = 1000
 )
 
@@ -33,7 +33,7 @@ type suspect struct {
 	err    *record.Error
 }
 
-// suspect counts n failures of r that nobody listens for, and reports them later if nobody has asked by then. It is called
+// suspect counts n failures of r without a listener, and reports them later without a question by then. It is called
 // under no lock.
 func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	a.unobserved.Add(int64(n))
@@ -53,8 +53,8 @@ func (a *Accumulator) suspect(r *Result, n int, err *record.Error) {
 	}
 }
 
-// ReportUnobserved reports the failures that nobody has asked for so far without a further wait: the producer closes. A record that is sent
-// after that has its second as before, in which somebody may ask for it.
+// ReportUnobserved reports all unobserved failures without a further wait: the producer closes. A record sent later has
+// its second for a question, as before.
 func (a *Accumulator) ReportUnobserved() {
 	s := &a.pendingReports
 	s.mu.Lock()
@@ -65,7 +65,7 @@ func (a *Accumulator) ReportUnobserved() {
 	a.reportUnobserved()
 }
 
-// noteFirst keeps one of the first failures. When there are many, it replaces the oldest one if somebody has asked for that.
+// noteFirst keeps one of the first failures. When there are many, it replaces the oldest one if that one is observed.
 func (s *pendingReports) noteFirst(one suspect) {
 	s.mu.Lock()
 	if len(s.first) < firstSuspects {
@@ -85,7 +85,7 @@ func (s *pendingReports) noteFirst(one suspect) {
 	s.mu.Unlock()
 }
 
-// FirstUnobserved returns the first failure that nobody has asked for, or nil: there is none, or it is not among the first failures.
+// FirstUnobserved returns the first unobserved failure, or nil: there is none, or it is not among the first failures.
 func (a *Accumulator) FirstUnobserved() error {
 	a.pendingReports.mu.Lock()
 	first := a.pendingReports.first
@@ -98,7 +98,7 @@ func (a *Accumulator) FirstUnobserved() error {
 	return nil
 }
 
-// reportUnobserved tells the listener what is still unobserved, once for each topic and reason.
+// reportUnobserved tells the listener about unobserved failures, once for each topic and reason.
 func (a *Accumulator) reportUnobserved() {
 	s := &a.pendingReports
 	s.mu.Lock()

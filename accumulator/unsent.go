@@ -7,44 +7,45 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// A sender that is faster than the network fills the whole of buffer.memory. Then every record waits for all that is before it, and every
-// byte has left the processor's caches before it is written. So a Send that has filled a batch waits for a moment while a megabyte or more is
-// ready that have not left, as long as they leave fast. What leaves slowly is not waited for: buffer.memory is the bound, and a burst that
-// fits into it is taken.
+// A sender faster than the network fills the whole of buffer.memory. Then every record waits for all records before it,
+// and every byte has left the processor's caches before it is written. So after filling a batch a Send waits for a
+// moment while a megabyte or more is ready and unsent, as long as the bytes leave fast. With slowly leaving bytes it
+// does not wait: buffer.memory is the bound, and a burst within it is taken.
 
 const (
 	// paceBytes is how many bytes of full batches may be ahead of the network.
 	paceBytes = 1 << 20
-	// paceWait is the longest that a Send is held.
+	// paceWait is the longest hold of a Send.
 	paceWait = 2 * time.Millisecond
 	// paceRate is how many bytes a second must leave for waiting to be worth it.
 	paceRate = 128 << 20
-	// paceLook is how often that is looked at.
+	// paceLook is the interval of the looks at it.
 	paceLook = 4 * time.Millisecond
 )
 
-// unsentLimiter is what leaves, and who waits for it. A batch is ahead from the time that it is full until it is put into a request or has its outcome
-// without that.
+// unsentLimiter counts the leaving bytes, and holds Sends back for them. A batch is ahead from the time it is full
+// until it is put into a request or has its outcome without one.
 type unsentLimiter struct {
 	limit int64
 	ahead atomic.Int64 // bytes
-	left  atomic.Int64 // bytes that were ahead once
+	left  atomic.Int64 // bytes that were ahead and have left
 	fast  atomic.Bool  // bytes leave fast
 
 	mu      lockrank.Mutex[lockrank.AccumulatorUnsent]
 	changed chan struct{} // closed when bytes have left; made by who waits
 	since   time.Time     // of the last look
-	then    int64         // what had left by then
+	then    int64         // the bytes gone by then
 }
 
-// begin counts a batch that is full.
+// begin counts a full batch.
 func (b *Batch) begin() {
 	n := int64(len(b.buf))
 	b.ahead.Store(n)
 	b.part.acc.unsent.ahead.Add(n)
 }
 
-// MarkSent says that the batch is in a request. It wakes who waits, so no lock is held. Only its first call counts.
+// MarkSent notes that the batch is in a request. It wakes the waiting Sends, so no lock is held. Only its first call
+// counts.
 func (b *Batch) MarkSent() {
 	n := b.ahead.Swap(0)
 	if n == 0 {
@@ -60,7 +61,7 @@ func (b *Batch) MarkSent() {
 	}
 }
 
-// depart finds out now and then how fast bytes leave, and returns what is to be closed to wake who waits.
+// depart finds out now and then how fast bytes leave, and returns the channel to close for the waiting Sends.
 func (p *unsentLimiter) depart(now time.Time, left int64) (changed chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,8 +75,8 @@ func (p *unsentLimiter) depart(now time.Time, left int64) (changed chan struct{}
 	return changed
 }
 
-// ThrottleUnsent is for who may have filled a batch. It waits, when much is ahead of the network, until twice as much has left, but for no longer than
-// a moment. It is called without a lock.
+// ThrottleUnsent holds back a caller that may have filled a batch. It waits, when much is ahead of the network, until
+// twice as much has left, but for no longer than a moment. It is called without a lock.
 func (a *Accumulator) ThrottleUnsent() {
 	p := &a.unsent
 	if p.ahead.Load() < p.limit || !p.fast.Load() {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// step is what a sender needs to fill a batch.
+// step is a sender's time to fill a batch.
 const step = 10 * time.Microsecond
 
 // flow appends n batches of 16 KiB as fast as it may while a network takes one each so often, and returns the longest Pace, the time
@@ -90,7 +90,7 @@ func TestANetworkThatStopsHoldsOneSendForAMoment(t *testing.T) {
 	})
 }
 
-// A single batch can take all with it that was too much ahead. Who waits need not wait for its time to end then.
+// A single batch can take all excess bytes with it. A waiting Send need not wait for its time to end then.
 func TestALargeBatchThatLeavesWakesWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour, Memory: 64 << 20, MaxRequestSize: 4 << 20})

@@ -1,11 +1,11 @@
 package accumulator
 
-// rowBits is the size of a row of records that share a channel: 64 records.
+// rowBits is the size of a row of records with one channel: 64 records.
 const rowBits = 6
 
-// waits are the channels of goroutines that wait in Get for records of one batch. There is one for each row of records: the outcome of a
-// single record wakes the goroutines of its row only, for a batch can have as many waiting goroutines as records. Most batches need one
-// channel, and no map.
+// waits are the channels of goroutines waiting in Get for records of one batch. There is one for each row of records:
+// the outcome of a single record wakes the goroutines of its row only, for a batch can have as many waiting goroutines
+// as records. Most batches need one channel, and no map.
 type waits struct {
 	changed chan struct{}
 	row     int32 // of changed
@@ -44,7 +44,8 @@ func (w *waits) take(i int32) (ch chan struct{}) {
 	return ch
 }
 
-// wakeup has the channels of goroutines whose records have an outcome now. It is collected under Result.mu, and called when no lock is held.
+// wakeup has the channels of goroutines with outcomes for their records now. It is collected under Result.mu, and
+// called when no lock is held.
 type wakeup struct {
 	changed     chan struct{}
 	rows, dones map[int32]chan struct{}

@@ -9,14 +9,14 @@ import (
 	"github.com/gosamsa/samsa/bench/load"
 )
 
-// goal is a figure that we want to reach, as a ratio or as it is.
+// goal is a target for a figure, as a ratio or as it is.
 type goal struct {
 	name   string
 	most   bool // the figure may be at most this, else it must be at least this
 	target float64
 	unit   string
-	// figures are one of each round. Those of one round are compared with each other: what made the machine slow for a minute mostly made it slow
-	// for both. The median of such ratios differs less from run to run than the ratio of two medians does.
+	// figures are one of each round. Figures of one round are compared with each other: a slow minute of the machine is
+	// usually slow for both. The median of such ratios differs less from run to run than the ratio of two medians does.
 	figures func(r *report) []float64
 }
 
@@ -34,7 +34,7 @@ func middle(all []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// reason tells why a goal is missed, from what was found out about it.
+// reason returns the known reason for a missed goal.
 func (g goal) reason() string {
 	for _, r := range reasons {
 		if strings.HasPrefix(g.name, r.goal) {
@@ -85,7 +85,7 @@ func ratio(section, workload, client string, pick func(load.Result) float64) fun
 	}
 }
 
-// best compares our rate with the best peer's: that which has the highest median.
+// best compares our rate with the rate of the best peer, the one with the highest median.
 func best(section, workload string) func(r *report) []float64 {
 	return func(r *report) []float64 {
 		var peer []load.Result
@@ -114,7 +114,7 @@ func plain(section, workload string, pick func(load.Result) float64) func(r *rep
 	}
 }
 
-// goals are what the project wants to reach.
+// goals are the project's targets.
 func goals() []goal {
 	const franz = "franz-go"
 	gs := []goal{

@@ -3,8 +3,9 @@
 //	go run . -clients samsa,franz-go -mode async -size 100          # one workload, as flags say
 //	go run . suite -out ../BENCHMARKS.md                             # all of them: make bench
 //
-// Each measurement runs in a process of its own, against a broker in another process that takes everything and keeps nothing, or against
-// a real Kafka (-kafka 4.3.1, or -bootstrap host:port). Clients take turns; medians and ratios are printed.
+// Each measurement runs in a process of its own, against a broker in another process that takes everything and keeps
+// nothing, or against a real Kafka (-kafka 4.3.1, or -bootstrap host:port). Clients take turns; medians and ratios are
+// printed.
 package main
 
 import (
@@ -51,7 +52,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	return fmt.Errorf("no command is named %q; there are run, suite, and for its own use worker and broker", command)
 }
 
-// work is a measuring process: it reads what to measure, and prints the result.
+// work is a measuring process: it reads the workload, and prints the result.
 func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	var s load.Spec
 	if err := json.NewDecoder(in).Decode(&s); err != nil {
@@ -64,7 +65,7 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	return json.NewEncoder(out).Encode(result)
 }
 
-// runOne measures the workload that the flags describe.
+// runOne measures the workload described by the flags.
 func runOne(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(out)

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// short are flags for a run that takes no time.
+// short are flags for a very short run.
 func short(args ...string) []string {
 	return append([]string{"-seconds", "0.05", "-warm", "0.05", "-runs", "1"}, args...)
 }
@@ -157,7 +157,7 @@ func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 	require.Contains(t, string(text), "| samsa | – | – | – | – | – | – | – | – | – | 50 |\n", "what was not measured is no zero")
 }
 
-// aReport is a whole one in which we take so much CPU where franz-go takes 100, and are quicker.
+// aReport is a whole one: we take so much CPU to franz-go's 100, and are quicker.
 func aReport(date string, ours float64) *report {
 	r := &report{Date: date}
 	for _, s := range sections() {
@@ -224,7 +224,7 @@ func TestAMissIsExplainedAsFarAsItIsUnderstood(t *testing.T) {
 	}
 }
 
-// A minute in which everything takes four times as long moves two medians apart, but no ratio.
+// A minute four times as slow for all clients moves two medians apart, but no ratio.
 func TestClientsAreComparedRoundByRound(t *testing.T) {
 	r := aReport("today", 0)
 	results := r.Sections[0].Workloads[0].Results
@@ -269,4 +269,15 @@ func TestMemoryIsMeasuredWithAFullBuffer(t *testing.T) {
 	r := m.Results["samsa"][0]
 	require.Greater(t, r.Records, int64(24_000))
 	require.Greater(t, r.RSS, int64(24<<20))
+}
+
+func TestTheProseOfThePageHasShortLines(t *testing.T) {
+	words := strings.TrimSpace(strings.Repeat("µord ", 30))
+	lines := strings.TrimSpace(strings.Repeat("µord ", 24)) + "\n" + strings.TrimSpace(strings.Repeat("µord ", 6)) + "\n"
+	require.Equal(t, "\n"+lines+"\n", wrapped("\n"+words+"\n\n"))
+	item := "- a: " + strings.TrimSpace(strings.Repeat("µord ", 23)) + "\n  " + strings.TrimSpace(strings.Repeat("µord ", 7)) + "\n"
+	require.Equal(t, item, wrapped("- a: "+words+"\n"))
+	for _, whole := range []string{"| " + words + " |\n", "# " + words + "\n", "![" + words + "](a.svg)\n", "```sh\nmake bench\n```\n"} {
+		require.Equal(t, whole, wrapped(whole))
+	}
 }

@@ -2,8 +2,8 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// memoryFolder is a folder in the system's memory, or "" where there is none with room for what brokers hold at a time: three replicas
-// of some seconds of records.
+// memoryFolder is a folder in the system's memory, or "" without one large enough for the brokers' data at a time:
+// three replicas of some seconds of records.
 func memoryFolder() string {
 	const folder, room = "/dev/shm", 8 << 30
 	var s unix.Statfs_t

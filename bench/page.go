@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gosamsa/samsa/bench/client"
 	"github.com/gosamsa/samsa/bench/load"
@@ -14,17 +15,18 @@ import (
 
 const intro = `# Benchmarks
 
-Samsa beside the other Kafka clients for Go, all with the same workload through one small adapter each. This page is written by a program from what
-it measured, but for the reasons where we lose. To repeat it:
+Samsa beside the other Kafka clients for Go, all with the same workload through one small adapter each. A program writes
+this page from its measurements; only the reasons for our losses are written by hand. To repeat it:
 
 %s
 
-Each measurement is a process of its own, so that clients share no heap; they take turns in rounds through all workloads of a table, in changing orders. CPU is
-user and system time of the client's process, with what the measuring costs: a clock reading before and after each record, and a closure. The values are
-JSON-like text. The broker that discards runs in another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every
-single figure is in bench/results.json, and those of the runs before in its neighbours.
+Each measurement is a process of its own, so clients share no heap; they take turns in rounds through all workloads of a
+table, in changing orders. CPU is user and system time of the client's process, with the cost of measuring: a clock
+reading before and after each record, and a closure. The values are JSON-like text. The discarding broker runs in
+another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every single figure is
+in bench/results.json, and the figures of earlier runs in its neighbours.
 
-Measured on %s, except for the sections that name a separate run. Figures are medians of the rounds.
+Measured on %s, except for the sections with a note about a separate run. Figures are medians of the rounds.
 `
 
 // writePage writes the report as Markdown, and its plots.
@@ -37,8 +39,8 @@ func writePage(name, plots string, r *report) error {
 			fmt.Fprintf(&b, "| %s | %s |\n", c, v)
 		}
 	}
-	b.WriteString("\nThe floor is no client: it is one goroutine that encodes, checksums, writes, reads answers and calls back, without locks, timers, retries or " +
-		"care for errors. It tells how little a client could do at best.\n")
+	b.WriteString("\nThe floor is no client: it is one goroutine that encodes, checksums, writes, reads answers and calls back, " +
+		"without locks, timers, retries or care for errors. It shows the least work of a client.\n")
 	writeGoals(&b, r)
 	if err := os.MkdirAll(plots, 0o755); err != nil {
 		return err
@@ -61,7 +63,39 @@ func writePage(name, plots string, r *report) error {
 		}
 	}
 	writeSettings(&b, r)
-	return os.WriteFile(name, []byte(b.String()), 0o644)
+	return os.WriteFile(name, []byte(wrapped(b.String())), 0o644)
+}
+
+// wrapped breaks the prose of a page into lines of at most 120 columns. Tables, images and headings keep their lines.
+func wrapped(page string) string {
+	const columns = 120
+	var b strings.Builder
+	for line := range strings.Lines(page) {
+		if strings.ContainsAny(line[:1], "|!#") {
+			b.WriteString(line)
+			continue
+		}
+		used := 0
+		for i, word := range strings.Fields(line) {
+			width := utf8.RuneCountInString(word)
+			switch {
+			case i == 0:
+			case used+1+width <= columns:
+				b.WriteString(" ")
+				used++
+			case strings.HasPrefix(line, "- "):
+				b.WriteString("\n  ")
+				used = len("  ")
+			default:
+				b.WriteString("\n")
+				used = 0
+			}
+			b.WriteString(word)
+			used += width
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 func relative(page, folder string) string {
@@ -71,7 +105,7 @@ func relative(page, folder string) string {
 	return folder
 }
 
-// writeGoals says what was reached, and where we lose. The rounds of all runs count.
+// writeGoals lists the reached goals, and our losses. The rounds of all runs count.
 func writeGoals(b *strings.Builder, r *report) {
 	b.WriteString("\n## What we want to reach, and where we lose\n\n")
 	runs := r.runs()
@@ -156,7 +190,7 @@ func writeSettings(b *strings.Builder, r *report) {
 			}
 		}
 	}
-	b.WriteString("\n## Settings\n\nAll that is not named is each client's default.\n\n")
+	b.WriteString("\n## Settings\n\nEverything else is each client's default.\n\n")
 	for _, name := range slices.Sorted(maps.Keys(said)) {
 		slices.Sort(said[name])
 		fmt.Fprintf(b, "- %s: %s\n", name, strings.Join(said[name], "; "))
@@ -171,8 +205,8 @@ func thousands(v float64) string {
 	return text
 }
 
-// unlessZero is how a figure is written. A zero is one that was not measured: Java's producer tells of no allocations, and with a dead
-// broker there is no rate.
+// unlessZero writes a figure. A zero means unmeasured: Java's producer reports no allocations, and with a dead broker
+// there is no rate.
 func unlessZero(v float64, text string) string {
 	if v == 0 {
 		return "–"
@@ -184,8 +218,7 @@ func number(format string, v float64) string { return unlessZero(v, fmt.Sprintf(
 
 func latency(ns float64) string { return unlessZero(ns, nice(ns).String()) }
 
-// plot draws bars as SVG: a group for each workload, a bar for each client. Of what was not measured there is nothing to draw, and it
-// returns nothing.
+// plot draws bars as SVG: a group for each workload, a bar for each client. For unmeasured figures it returns nothing.
 func plot(s sectionReport, title string, pick func(load.Result) float64) string {
 	const bar, gap, left, width, right = 16, 14, 190, 460, 110
 	colours := map[string]string{

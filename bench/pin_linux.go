@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pin keeps this process on the last processor. It sets each thread; those that come later inherit it.
+// pin keeps this process on the last processor. It sets each thread; later ones inherit it.
 func pin() error {
 	var all, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {

@@ -6,7 +6,8 @@ import (
 	"github.com/gosamsa/samsa/bench/load"
 )
 
-// scaleSections measure steps with many topics, partitions, brokers and goroutines, beside franz-go where it can do the same in reasonable time.
+// scaleSections measure steps with many topics, partitions, brokers and goroutines, beside franz-go if it can do the
+// same in reasonable time.
 func scaleSections() []section {
 	both, us := []string{"samsa", "franz-go"}, []string{"samsa"}
 	row := func(mode load.Mode, size int, name string, n int, names []string, change func(*load.Spec)) workload {

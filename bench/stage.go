@@ -20,22 +20,22 @@ import (
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 )
 
-// place says what is sent to.
+// place describes the target of the records.
 type place struct {
 	bootstrap string
 	kafka     string
 	nodes     int
 	pinned    bool
 	deaf      bool    // the discarding broker reads no records
-	warm      float64 // seconds for which a real Kafka is sent to before the measurements
+	warm      float64 // seconds of warm-up of a real Kafka before the measurements
 }
 
-// stage is what is sent to, running.
+// stage is a running target.
 type stage struct {
 	servers []string
 	broker  *brokerProcess // nil with a real Kafka
 	cluster *realkafka.Cluster
-	logs    string // where the cluster's are
+	logs    string // the place of the cluster's logs: memory or disk
 	nodes   int
 	topics  int
 }
@@ -51,7 +51,8 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 		}
 		o := realkafka.Options{
 			Version: p.kafka, Nodes: p.nodes, MinInSync: min(2, p.nodes),
-			// As Kafka's own start script has it. What was measured is deleted at once: else the disk would be what is measured next.
+			// As Kafka's own start script has it. It deletes measured records at once: else the next measurement would
+			// be one of the disk.
 			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"}, Dir: folder,
 		}
 		c, err := realkafka.Launch(ctx, o)
@@ -71,10 +72,10 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 	return &stage{servers: []string{b.address}, broker: b}, nil
 }
 
-// warm sends to a new cluster for some seconds before anything is measured: a Java broker is several times as fast when what it does often was
-// compiled, and the first to be measured would be the slowest.
+// warm sends to a new cluster for some seconds before anything is measured: a Java broker is several times as fast
+// after the compilation of its hot code, and the first client would be the slowest.
 func (s *stage) warm(ctx context.Context, partitions int, seconds float64) error {
-	// In many short pieces, each with a topic of its own, so that the logs do not grow beyond what a measurement makes them.
+	// In many short pieces, each with a topic of its own, to keep the logs at the size of a measurement's.
 	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); time.Now().Before(end); {
 		for _, size := range []int{100, 1000} {
 			for _, name := range []string{"franz-go", "samsa"} {
@@ -98,7 +99,7 @@ func (s *stage) close() error {
 	return nil
 }
 
-// topic makes a new topic for each measurement in a real Kafka, so that none begins with what another has left.
+// topic makes a new topic for each measurement in a real Kafka, so none begins with the leftovers of another.
 func (s *stage) topic(ctx context.Context, spec load.Spec) (string, error) {
 	partitions := spec.Partitions
 	switch {
@@ -114,21 +115,22 @@ func (s *stage) topic(ctx context.Context, spec load.Spec) (string, error) {
 	return name, s.cluster.CreateTopics(ctx, realkafka.Topic{Name: name, Partitions: partitions, Replicas: min(3, s.nodes)})
 }
 
-// workload is a row of a table: what is measured with which clients.
+// workload is a row of a table: the measurement and its clients.
 type workload struct {
 	Name    string    `json:"name"`
 	Spec    load.Spec `json:"spec"`
 	Clients []string  `json:"clients"`
 }
 
-// measured is a workload with what came of it.
+// measured is a workload with its results.
 type measured struct {
 	workload
 	Results map[string][]load.Result `json:"results"`
 }
 
-// measure goes through the workloads again and again, so that a machine's bad minutes are shared by all. The clients of a workload follow
-// each other, in another order in each round: who comes behind one that leaves a broker much to clear away must not always do so.
+// measure goes through the workloads again and again, so all share a machine's bad minutes. The clients of a workload
+// follow each other, in another order in each round: a client may leave a broker much to clear away, and its successor
+// must not always be the same.
 func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, tell func(w workload, r load.Result)) ([]measured, error) {
 	all := make([]measured, len(workloads))
 	for i, w := range workloads {
@@ -150,7 +152,7 @@ func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, t
 	return all, nil
 }
 
-// order is that of n clients in a round: always the same one, and random.
+// order is the order of n clients in a round: always the same one, and random.
 func order(n, round int) []int { return rand.New(rand.NewPCG(uint64(n), uint64(round))).Perm(n) }
 
 // one makes one measurement, in a process of its own.
@@ -210,7 +212,7 @@ func measureInProcess(ctx context.Context, spec load.Spec) (r load.Result, err e
 	return r, json.Unmarshal(printed, &r)
 }
 
-// brokerProcess is a discarding broker in a process of its own, so that its work is not counted as the client's.
+// brokerProcess is a discarding broker in a process of its own, to keep its work out of the client's counts.
 type brokerProcess struct {
 	cmd     *exec.Cmd
 	ask     io.WriteCloser
@@ -256,7 +258,8 @@ func (b *brokerProcess) counts() (c discard.Counts, err error) {
 // close ends the broker: its input ends.
 func (b *brokerProcess) close() error { return errors.Join(b.ask.Close(), b.cmd.Wait()) }
 
-// serve is the broker's process: it prints its address, and its counts for each line that it reads, until there are no more.
+// serve is the broker's process: it prints its address, and its counts for each line of its input, until there are no
+// more.
 func serve(args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
 	pinned := flags.Bool("pinned", false, "stay on one processor")
@@ -314,7 +317,7 @@ func median(rs []load.Result) load.Result {
 	return m
 }
 
-// nice is a time in nanoseconds, rounded so that a person can read it.
+// nice is a time in nanoseconds, rounded for a human reader.
 func nice(ns float64) time.Duration {
 	d := time.Duration(ns)
 	switch {

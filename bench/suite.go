@@ -20,7 +20,7 @@ import (
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 )
 
-// section is a table of the report: workloads that are sent to the same place.
+// section is a table of the report: workloads with the same target.
 type section struct {
 	ID        string
 	Title     string
@@ -29,7 +29,7 @@ type section struct {
 	Workloads []workload
 }
 
-// spec is what most workloads have in common.
+// spec is the common part of most workloads.
 func spec(mode load.Mode, size int) load.Spec {
 	return load.Spec{Mode: mode, Size: size, Goroutines: 1, Partitions: 12, Codec: "none", Seconds: 1, Warm: 0.5}
 }
@@ -39,10 +39,10 @@ func with(s load.Spec, change func(*load.Spec)) load.Spec {
 	return s
 }
 
-// warmKafka is how many seconds a real Kafka is sent to before it is measured with: until then Java has compiled what it does often.
+// warmKafka is the seconds of warm-up of a real Kafka before its measurements: by then Java has compiled its hot code.
 const warmKafka = 45
 
-// sections are all measurements. peers are those that everybody is compared with; franz-go is the one that the goals name.
+// sections are all measurements. peers are the clients for comparison; the goals name franz-go.
 func sections() []section {
 	all, peers, both, us := client.Names(), client.Libraries(), []string{"samsa", "franz-go"}, []string{"samsa"}
 	async := spec(load.Async, 100)
@@ -57,7 +57,7 @@ func sections() []section {
 		return workload{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both}
 	}
 	tuned := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Tuned = true }) }
-	// Where tens of thousands of records wait for an answer at any time, a second would be much beginning and end.
+	// With tens of thousands of records waiting for an answer at any time, a second would be much beginning and end.
 	longer := func(s load.Spec) load.Spec { return with(s, func(s *load.Spec) { s.Seconds = 2 }) }
 	goroutines := func(s load.Spec, n int) load.Spec { return with(s, func(s *load.Spec) { s.Goroutines = n }) }
 	withJava := append(peers[:len(peers):len(peers)], javaClient)
@@ -103,7 +103,7 @@ func sections() []section {
 	})
 }
 
-// report is what a run of the suite found.
+// report is the result of a run of the suite.
 type report struct {
 	Date     string            `json:"date"`
 	Machine  string            `json:"machine"`
@@ -119,7 +119,7 @@ type sectionReport struct {
 	ID        string     `json:"id"`
 	Title     string     `json:"title"`
 	About     string     `json:"about"`
-	Logs      string     `json:"logs,omitempty"`  // where a real Kafka's were
+	Logs      string     `json:"logs,omitempty"`  // the place of a real Kafka's logs
 	Apart     string     `json:"apart,omitempty"` // the conditions of the section, if they differ from the report's
 	Workloads []measured `json:"workloads"`
 }
@@ -127,7 +127,7 @@ type sectionReport struct {
 // runs are this one and those before, the newest first.
 func (r *report) runs() []*report { return append([]*report{r}, r.earlier...) }
 
-// pooled is a report of this run's tables, with what all runs have measured.
+// pooled is a report of this run's tables, with the measurements of all runs.
 func (r *report) pooled() *report {
 	all := *r
 	all.Sections = nil
@@ -218,7 +218,7 @@ func (s section) run(ctx context.Context, runs int, clients string, out io.Write
 	return done, err
 }
 
-// among keeps the names that are in a list with commas between; all, if the list is empty.
+// among keeps the names in a list with commas between; all, if the list is empty.
 func among(names []string, list string) (kept []string) {
 	for _, name := range names {
 		if list == "" || strings.Contains(","+list+",", ","+name+",") {
@@ -263,7 +263,7 @@ func (r *report) put(s sectionReport) {
 // earlierRuns are how many runs of the suite are kept beside the last one.
 const earlierRuns = 2
 
-// earlierName is where the run that many runs ago is kept: results.json is followed by results.1.json.
+// earlierName is the file of the run so many runs ago: results.json is followed by results.1.json.
 func earlierName(data string, ago int) string {
 	extension := filepath.Ext(data)
 	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(data, extension), ago, extension)
@@ -346,7 +346,7 @@ func versions() map[string]string {
 	return v
 }
 
-// machine says what the figures were measured on.
+// machine describes the computer of the measurements.
 func machine() string {
 	text := fmt.Sprintf("%s/%s, %d processors", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	info, err := os.ReadFile("/proc/cpuinfo")

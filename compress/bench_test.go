@@ -14,7 +14,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// orders is JSON as services send it: the same names in each record, a few words, identifiers that never repeat.
+// orders is JSON as services send it: the same names in each record, a few words, identifiers without repetition.
 func orders(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 1))
 	words := []string{"order", "customer", "shipping", "address", "product", "warehouse", "invoice", "pending", "delivered", "returned"}
@@ -32,7 +32,7 @@ func orders(n int) []byte {
 	return b[:n]
 }
 
-// batches are as long as a batch is by default, and as one that is made for throughput.
+// batches are the default length of a batch, and a length chosen for throughput.
 var batches = []struct {
 	name string
 	size int
@@ -82,8 +82,9 @@ func BenchmarkDecompress(b *testing.B) {
 	}
 }
 
-// BenchmarkSnappyEncoders is why the one encoder was chosen, BenchmarkSnappyDecoders why the other decoder was. The input
-// changes from one round to the next: on one that stays, the processor's branch prediction learns it by heart.
+// BenchmarkSnappyEncoders is the reason for the one library's encoder, BenchmarkSnappyDecoders for the other library's
+// decoder. The input changes from one round to the next: the processor's branch prediction would learn a constant input
+// by heart.
 func BenchmarkSnappyEncoders(b *testing.B) {
 	for _, e := range []struct {
 		name   string
@@ -124,7 +125,7 @@ func BenchmarkSnappyDecoders(b *testing.B) {
 	}
 }
 
-// gzipWriter is what both libraries' encoders are.
+// gzipWriter is the common interface of both libraries' encoders.
 type gzipWriter interface {
 	io.WriteCloser
 	Reset(w io.Writer)
@@ -199,7 +200,8 @@ func BenchmarkLZ4Blocks(b *testing.B) {
 	}
 }
 
-// benchEncoder gives encode pieces of data of that size, another one in each round, and reports what its results have of theirs.
+// benchEncoder gives encode pieces of data of the given size, another one in each round, and reports the ratio of
+// compressed to uncompressed bytes.
 func benchEncoder(b *testing.B, data []byte, size int, encode func(src []byte) (int, error)) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()

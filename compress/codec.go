@@ -17,7 +17,8 @@ const (
 	Zstd   Codec = 4
 )
 
-// codecs holds what differs: the names of compression.type, and the levels of compression.<name>.level with their defaults.
+// codecs holds the differences: the names of compression.type, and the levels of compression.<name>.level with their
+// defaults.
 var codecs = [...]struct {
 	name           string
 	min, max, std  int
@@ -53,8 +54,8 @@ func ParseCodec(name string) (Codec, error) {
 	return None, fmt.Errorf("compress: no codec %q; there are %s", name, strings.Join(names, ", "))
 }
 
-// DefaultLevel returns the level that Kafka uses where none is set (KIP-390): gzip -1, lz4 9, zstd 3. None and snappy have no
-// levels; theirs is 0.
+// DefaultLevel returns Kafka's level for a producer without one (KIP-390): gzip -1, lz4 9, zstd 3. None and snappy have
+// no levels; theirs is 0.
 func (c Codec) DefaultLevel() int {
 	if !c.known() {
 		return 0

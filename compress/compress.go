@@ -6,11 +6,11 @@ import (
 	"io"
 )
 
-// The reasons for which Decompress fails, to be found with errors.Is.
+// The reasons for Decompress's failures, to be found with errors.Is.
 var (
 	// ErrTooLarge: there is more data than the caller allows.
 	ErrTooLarge = errors.New("decompressed data is larger than allowed")
-	// ErrCorrupt: the data is not what the codec says.
+	// ErrCorrupt: the data violates the codec's format.
 	ErrCorrupt = errors.New("compressed data is corrupt")
 	// ErrUnknownCodec: the number is no codec of Kafka's.
 	ErrUnknownCodec = errors.New("unknown codec")
@@ -21,15 +21,15 @@ type engine interface {
 	compress(dst, src []byte) ([]byte, error)
 }
 
-// Compressor is one codec at one level, with the codec states that it reuses. It may be used by many goroutines at once. It
-// needs no closing. Codec states belong to it alone, so one that is made inside a testing/synctest bubble stays there.
+// Compressor is one codec at one level, with codec states for reuse. It may be used by many goroutines at once. It
+// needs no closing. Codec states belong to it alone, so a state made inside a testing/synctest bubble stays there.
 type Compressor struct {
 	codec  Codec
 	engine engine
 }
 
-// NewCompressor returns a compressor. It gives an error for [None], for an unknown codec, and for a level that [Codec.CheckLevel]
-// refuses.
+// NewCompressor returns a compressor. It gives an error for [None], for an unknown codec, and for a level refused by
+// [Codec.CheckLevel].
 func NewCompressor(codec Codec, level int) (*Compressor, error) {
 	if err := codec.CheckLevel(level); err != nil {
 		return nil, err
@@ -63,10 +63,11 @@ func (c *Compressor) Compress(dst, src []byte) ([]byte, error) {
 	return out, nil
 }
 
-// Decompress appends the data that src holds to dst and returns the longer slice: at most limit bytes, or it fails with
-// [ErrTooLarge]. codec is the number in a batch's attributes; 0 copies, and a number that Kafka does not have gives
-// [ErrUnknownCodec]. src may come from anywhere: what is wrong in it gives [ErrCorrupt], never a panic, and memory is taken by
-// what src can hold, not by what it claims. dst and src must not overlap. On an error dst comes back with its old length.
+// Decompress appends the decompressed data of src to dst and returns the longer slice: at most limit bytes, or it fails
+// with [ErrTooLarge]. codec is the number in a batch's attributes; 0 copies, and a number unknown to Kafka gives
+// [ErrUnknownCodec]. src may come from anywhere: damage in it gives [ErrCorrupt], never a panic, and Decompress
+// allocates by the possible contents of src, not by its claims. dst and src must not overlap. On an error dst comes
+// back with its old length.
 func Decompress(dst []byte, codec int8, src []byte, limit int) ([]byte, error) {
 	limit = max(limit, 0)
 	var out []byte
@@ -97,7 +98,7 @@ func Decompress(dst []byte, codec int8, src []byte, limit int) ([]byte, error) {
 	return out, nil
 }
 
-// corrupt says that a library found src damaged. An end of data is never the right one there.
+// corrupt is the error for a src found damaged by a library. An end of data is never the right end there.
 func corrupt(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

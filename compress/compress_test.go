@@ -139,7 +139,7 @@ func TestABombTakesNoMoreMemoryThanAllowed(t *testing.T) {
 		const limit = 1 << 20
 		bytes := allocated(func() { _, err = Decompress(nil, int8(c.Codec()), packed, limit) })
 		require.ErrorIs(t, err, ErrTooLarge)
-		// What slices that grow leave behind counts too.
+		// The garbage of growing slices counts too.
 		require.Less(t, bytes, uint64(8*limit+2*len(packed)), "%d bytes of input", len(packed))
 	})
 }
@@ -161,7 +161,7 @@ func TestEveryCutIsAnError(t *testing.T) {
 	})
 }
 
-// xerialEnds reports whether b ends where a block does.
+// xerialEnds reports whether b ends with the end of a block.
 func xerialEnds(b []byte) bool {
 	if len(b) < len(xerialHeader) {
 		return false

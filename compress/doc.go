@@ -7,10 +7,10 @@
 //	packed, err := c.Compress(nil, data)
 //	data, err = compress.Decompress(nil, int8(compress.Zstd), packed, 1<<20)
 //
-// A [Compressor] owns the codec states that it reuses, as many as run at one time. [Decompress] takes bytes from anywhere: it
-// never returns more than it was allowed to, and allocates by what the bytes can hold, not by what they claim.
+// A [Compressor] owns its reusable codec states, as many as run at one time. [Decompress] takes bytes from anywhere: it
+// never exceeds its limit, and allocates by the possible contents of the bytes, not by their claims.
 //
-// What the levels mean here, and what one codec state holds in memory:
+// The meaning of the levels here, and the memory of one codec state:
 //
 //	codec   level          means                                             memory
 //	gzip    -1 (default)   as 5, which comes out near zlib's 6               1.1 MiB

@@ -30,7 +30,7 @@ func Example() {
 	// Output: true true <nil>
 }
 
-// Data from elsewhere may be much larger than it looks: the limit bounds what is made of it.
+// Data from elsewhere may be much larger than it looks: the limit bounds its decompressed form.
 func ExampleDecompress() {
 	c, err := compress.NewCompressor(compress.Gzip, 9)
 	if err != nil {

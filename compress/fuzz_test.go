@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fuzzLimit is small, so that small inputs pass it.
+// fuzzLimit is small, so small inputs exceed it.
 const fuzzLimit = 1 << 16
 
-// codecMemory is what a codec takes for itself, whatever it reads.
+// codecMemory is a codec's own memory, for any input.
 const codecMemory = 4 << 20
 
 // allocatedByAll returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
@@ -25,8 +25,8 @@ func allocatedByAll() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// fuzzDecompress feeds bytes from anywhere to one codec. What is read must be within the limit, the same again behind other
-// bytes, the same through the reference, and what is compressed of it must come back.
+// fuzzDecompress feeds bytes from anywhere to one codec. The output must be within the limit, the same again behind
+// other bytes, and the same through the reference; compressed, it must come back.
 func fuzzDecompress(f *testing.F, codec Codec, reference func(src []byte) ([]byte, error)) {
 	c := newCompressor(f, codec)
 	// Small ones only: on large seeds the fuzzer spends its time with making them smaller.

@@ -8,15 +8,16 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// The frame that Kafka writes: version 1, independent blocks of at most 64 KiB, no checksums, no content size. The frame is
-// written here and only the blocks by the library, whose own frame writer would copy more and keep buffers of its own. Blocks of 256 KiB
-// would make a batch of 1 MiB 3 % smaller and take a fifth more time (BenchmarkLZ4Blocks); a batch of 16 KiB is one block anyway.
+// Kafka's frame: version 1, independent blocks of at most 64 KiB, no checksums, no content size. This package writes
+// the frame, and the library only the blocks: the library's own frame writer would copy more and keep buffers of its
+// own. Blocks of 256 KiB would make a batch of 1 MiB 3 % smaller and take a fifth more time (BenchmarkLZ4Blocks); a
+// batch of 16 KiB is one block anyway.
 const (
 	lz4Magic = 0x184d2204
 	// Magic, flags, block size, and the checksum byte of those two.
 	lz4Header    = "\x04\x22\x4d\x18\x60\x40\x82"
 	lz4BlockSize = 64 << 10
-	lz4Plain     = 1 << 31 // the bit of a block's length that says that it is not compressed
+	lz4Plain     = 1 << 31 // the bit of a block's length for an uncompressed block
 	lz4Length    = 4       // the size of a block's length, and of the end mark
 )
 
@@ -54,7 +55,7 @@ func (z *lz4Engine) compress(dst, src []byte) ([]byte, error) {
 		room := dst[at+lz4Length : at+lz4Length+len(block)]
 		n, err := s.CompressBlock(block, room)
 		length := uint32(n)
-		// 0 and an error both say that the block does not fit into the room that it takes as it is.
+		// 0 and an error both mean: the compressed block would take more room than the uncompressed one.
 		if n == 0 || n >= len(block) || err != nil {
 			n = copy(room, block)
 			length = uint32(n) | lz4Plain

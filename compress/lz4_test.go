@@ -76,13 +76,14 @@ func lz4FrameOf(flags, bd byte, size []byte, rest ...byte) []byte {
 }
 
 func TestLinkedLZ4BlocksAreRead(t *testing.T) {
-	// "abcd" as it is, then a block that copies 8 bytes from 4 back and ends with the literals "wxyz!".
+	// "abcd" as it is, then a block with a copy of 8 bytes from 4 back, and the literals "wxyz!" at its end.
 	blocks := []byte{4, 0, 0, 0x80, 'a', 'b', 'c', 'd', 9, 0, 0, 0, 0x04, 4, 0, 0x50, 'w', 'x', 'y', 'z', '!', 0, 0, 0, 0}
 	got, err := Decompress(nil, 3, lz4FrameOf(0x40, 0x40, nil, blocks...), 100)
 	require.NoError(t, err)
 	require.Equal(t, "abcdabcdabcdwxyz!", string(got))
 
-	// In an independent block the same copy reaches before the beginning, and so it does behind bytes that are not the frame's.
+	// In an independent block the same copy reaches before the beginning, and so it does behind bytes from outside the
+	// frame.
 	_, err = Decompress(nil, 3, lz4FrameOf(0x60, 0x40, nil, blocks...), 100)
 	require.ErrorIs(t, err, ErrCorrupt)
 	_, err = Decompress([]byte("in front"), 3, lz4FrameOf(0x40, 0x40, nil, blocks[8:]...), 100)

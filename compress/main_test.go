@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// all are the codecs that compress.
+// all are the codecs without None.
 var all = []Codec{Gzip, Snappy, LZ4, Zstd}
 
 // forAll runs a test for each codec at its default level.
@@ -51,7 +51,7 @@ func text(n int) []byte {
 	return b
 }
 
-// javaRandom is what testdata/Payloads.java writes as random.
+// javaRandom is the random payload of testdata/Payloads.java.
 func javaRandom(n int) []byte {
 	b := make([]byte, n)
 	x := int32(7)
@@ -62,7 +62,7 @@ func javaRandom(n int) []byte {
 	return b
 }
 
-// mixed has blocks that compress and blocks that do not.
+// mixed has compressible blocks and incompressible ones.
 func mixed(n int) []byte {
 	b, noise := text(n), random(n)
 	for i := 0; i < n; i += 40000 {

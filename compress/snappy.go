@@ -8,10 +8,10 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// Java's clients write snappy through xerial's SnappyOutputStream: a header, and blocks, each with its compressed length as a big-endian
-// integer. Brokers and consumers expect that framing, with blocks of any size. Java's have 32 KiB; ours are larger, since no block can
-// refer to one before: of 1 MB of JSON's 32 KiB blocks are 1.04 times as large as one block, those of 256 KiB 1.015 times. Still
-// larger ones gain little and outgrow the processor's caches.
+// Java's clients write snappy through xerial's SnappyOutputStream: a header, and blocks, each with its compressed
+// length as a big-endian integer. Brokers and consumers expect this framing, with blocks of any size. Java's have 32
+// KiB; ours are larger, since no block can refer to one before: of 1 MB of JSON's 32 KiB blocks are 1.04 times as large
+// as one block, those of 256 KiB 1.015 times. Still larger ones gain little and outgrow the processor's caches.
 const (
 	xerialMagic     = "\x82SNAPPY\x00"
 	xerialHeader    = xerialMagic + "\x00\x00\x00\x01" + "\x00\x00\x00\x01" // version, oldest compatible version
@@ -21,9 +21,10 @@ const (
 
 // snappyEngine has no state.
 //
-// The encoder is klauspost's. Measured against golang/snappy on JSON, logs and source text, it takes 0.7 to 1.0 of the time, and
-// its output has 0.99 to 1.07 of the size (1.2 where a text repeats itself all over). The decoder is golang/snappy's: it is
-// not slower, and it refuses the elements that klauspost's format added, which no other reader would understand.
+// The encoder is klauspost's. Measured against golang/snappy on JSON, logs and source text, it takes 0.7 to 1.0 of the
+// time, and its output has 0.99 to 1.07 of the size (1.2 for a text with repetitions all over). The decoder is
+// golang/snappy's: it is as fast, and it refuses the elements added by klauspost's format, because no other reader
+// would understand them.
 type snappyEngine struct{}
 
 func (snappyEngine) compress(dst, src []byte) ([]byte, error) {
@@ -41,7 +42,7 @@ func (snappyEngine) compress(dst, src []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// unsnappy reads xerial's framing, and the bare block that some clients write.
+// unsnappy reads xerial's framing, and the bare block written by some clients.
 func unsnappy(dst, src []byte, limit int) ([]byte, error) {
 	if len(src) < len(xerialMagic) || string(src[:len(xerialMagic)]) != xerialMagic {
 		return unsnappyBlock(dst, src, limit)
@@ -72,8 +73,8 @@ func unsnappy(dst, src []byte, limit int) ([]byte, error) {
 	return dst, nil
 }
 
-// unsnappyBlock decodes one raw block. Its claimed size is held against what the format can express, 64 bytes for three,
-// before room is made for it.
+// unsnappyBlock decodes one raw block. It checks the claimed size against the format's limit, 64 bytes for three,
+// before it makes room.
 func unsnappyBlock(dst, block []byte, limit int) ([]byte, error) {
 	n, err := snappy.DecodedLen(block)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	lz4FlagIndependent     = 1 << 5
 )
 
-// lz4Frame is what a frame's header says.
+// lz4Frame holds the fields of a frame's header.
 type lz4Frame struct {
 	flags     byte
 	blockSize int
@@ -103,7 +103,7 @@ func readLZ4Header(src []byte) (lz4Frame, []byte, error) {
 	return f, src[n+1:], nil
 }
 
-// block decodes one block behind dst and returns what is behind it. The content begins at dst[start].
+// block decodes one block behind dst and returns the bytes after the block. The content begins at dst[start].
 func (f *lz4Frame) block(dst, src []byte, length uint32, start int) ([]byte, []byte, error) {
 	plain := length&lz4Plain != 0
 	length &^= lz4Plain

@@ -8,13 +8,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdBlockMax is the most that one block of a frame holds.
+// zstdBlockMax is the largest content of one block of a frame.
 const zstdBlockMax = 128 << 10
 
 // unzstd reads one frame, or several one behind the other.
 //
-// Its decoder is made anew each time: the library's holds a channel, which must not wander through a pool of the process from
-// one testing/synctest bubble into another. Producers read nothing compressed; tests and tools can bear it.
+// Each call makes a decoder: the library's decoder holds a channel, and a pool of the process would carry it from one
+// testing/synctest bubble into another. Producers read nothing compressed; tests and tools can bear the cost.
 func unzstd(dst, src []byte, limit int) ([]byte, error) {
 	most, err := zstdBound(src)
 	if err != nil {
@@ -39,11 +39,11 @@ func unzstd(dst, src []byte, limit int) ([]byte, error) {
 	case err != nil:
 		return nil, corrupt(err)
 	}
-	return append(dst, out...), nil // where they are already, unless the library moved them
+	return append(dst, out...), nil // already in place, unless the library moved them
 }
 
-// zstdBound walks over the frames' blocks and returns how much they can hold at most. The sizes that frames announce count
-// only as far as their blocks bear them out.
+// zstdBound walks over the frames' blocks and returns the maximum of their content. A frame's announced size counts
+// only as far as its blocks can hold it.
 func zstdBound(src []byte) (int64, error) {
 	if len(src) == 0 {
 		return 0, corruptf("no frame")
@@ -83,7 +83,7 @@ func zstdBound(src []byte) (int64, error) {
 	return total, nil
 }
 
-// zstdBlocks walks over one frame's blocks. It returns what they hold at most, and what is behind them.
+// zstdBlocks walks over one frame's blocks. It returns the maximum of their content, and the bytes after them.
 func zstdBlocks(src []byte) (int64, []byte, error) {
 	const (
 		raw = iota // as it is

@@ -6,8 +6,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdWindow is how far back a match may lie: 256 KiB. An encoder keeps that much of a batch that is larger than a block of
-// 128 KiB. A window of 1 MiB makes 1 MiB batches of text 1 % smaller for three times the memory; smaller batches are the same.
+// zstdWindow is a match's longest distance: 256 KiB. An encoder keeps a window of each batch larger than a block of 128
+// KiB. A window of 1 MiB makes 1 MiB batches of text 1 % smaller for three times the memory; smaller batches are the
+// same.
 const zstdWindow = 256 << 10
 
 // zstdEngine writes one frame a call, without a checksum: the batch has one.
@@ -18,9 +19,9 @@ type zstdEngine struct {
 
 func newZstd(level int) *zstdEngine { return &zstdEngine{level: zstdLevel(level)} }
 
-// zstdLevel maps zstd's levels onto the library's four speeds, each of which comes out near the size that zstd's own library
-// reaches at the named level: below 3 the fastest (1), 3 to 5 the default (3), 6 to 9 better (7), from 10 on the best (11).
-// Level 0 is zstd's own name for its default level, 3.
+// zstdLevel maps zstd's levels onto the library's four speeds. Each speed comes near the size of zstd's own library at
+// the named level: below 3 the fastest (1), 3 to 5 the default (3), 6 to 9 better (7), from 10 on the best (11). Level
+// 0 is zstd's own name for its default level, 3.
 func zstdLevel(level int) zstd.EncoderLevel {
 	switch {
 	case level == 0:

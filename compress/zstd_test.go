@@ -116,7 +116,7 @@ func TestDamagedZstdIsRefusedWithTheReason(t *testing.T) {
 }
 
 func TestZstdClaimsAllocateByWhatTheBlocksBear(t *testing.T) {
-	// 64 MiB in runs of one byte: the limit is what bounds it.
+	// 64 MiB in runs of one byte: only the limit bounds it.
 	run := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38}
 	for range 511 {
 		run = append(run, 0x02, 0x00, 0x10, 0)

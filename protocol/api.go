@@ -6,19 +6,19 @@ import (
 )
 
 var (
-	// ErrMalformed: the bytes are not the message that they should be. Every error of a decoder wraps it, except one for a
-	// version that is not spoken.
+	// ErrMalformed: the bytes are not the expected message. Every error of a decoder wraps it, except the error for an
+	// unsupported version.
 	ErrMalformed = errors.New("malformed message")
-	// ErrVersion: there is no version that both sides speak, or a codec was asked for one that it does not.
+	// ErrVersion: the two sides have no version in common, or a caller asked a codec for an unsupported version.
 	ErrVersion = errors.New("unsupported version")
-	// ErrUnencodable: a message holds what its version cannot say, such as a string of more than 32767 bytes.
+	// ErrUnencodable: a message holds values beyond its version, such as a string of more than 32767 bytes.
 	ErrUnencodable = errors.New("message cannot be encoded")
 )
 
-// APIKey is the number by which a request names its kind.
+// APIKey is the number of a request's kind.
 type APIKey int16
 
-// The APIs that this package speaks.
+// The APIs of this package.
 const (
 	Produce        APIKey = 0
 	Metadata       APIKey = 3
@@ -26,7 +26,7 @@ const (
 	InitProducerID APIKey = 22
 )
 
-// api says what is spoken of one API.
+// api holds the supported versions of one API.
 type api struct {
 	key      APIKey
 	name     string
@@ -38,8 +38,8 @@ type api struct {
 	throttles int16
 }
 
-// apis is the one place that knows versions. Produce starts at 3: it is the first with record batches of format 2, and the
-// oldest that brokers from 4.0 on take (KIP-896).
+// apis is the one place that knows versions. Produce starts at 3: it is the first with record batches of format 2, and
+// the oldest version accepted by brokers from 4.0 on (KIP-896).
 var apis = [...]api{
 	{Produce, "Produce", VersionRange{3, 13}, 9, 6},
 	{Metadata, "Metadata", VersionRange{0, 13}, 9, 6},
@@ -47,7 +47,7 @@ var apis = [...]api{
 	{InitProducerID, "InitProducerId", VersionRange{0, 5}, 2, 1},
 }
 
-// find returns what is known of an API, or nil.
+// find returns the table's row of an API, or nil.
 func (k APIKey) find() *api {
 	for i := range apis {
 		if apis[i].key == k {
@@ -57,7 +57,7 @@ func (k APIKey) find() *api {
 	return nil
 }
 
-// String returns Kafka's name of the API, or its number where this package does not speak it.
+// String returns Kafka's name of the API, or its number if this package does not speak it.
 func (k APIKey) String() string {
 	if a := k.find(); a != nil {
 		return a.name
@@ -78,7 +78,8 @@ func (k APIKey) clientThrottles(version int16) bool {
 }
 
 // ThrottleMs returns for how many milliseconds the broker has muted the connection after resp, a response in the given
-// version. Versions in which the broker waits before it responds, and nonsense such as negative times, give 0.
+// version. It returns 0 for older versions, because their broker waits before it responds, and for nonsense such as
+// negative times.
 func ThrottleMs(resp Response, version int16) int32 {
 	if !resp.Key().clientThrottles(version) {
 		return 0
@@ -109,28 +110,27 @@ func (k APIKey) check(version int16) error {
 	return nil
 }
 
-// Message is what requests and responses have in common.
+// Message is the common part of requests and responses.
 type Message interface {
-	// Key returns the API that the message belongs to.
+	// Key returns the message's API.
 	Key() APIKey
 	// Append appends the message's body, without a header, in the given version. On an error it returns dst as it was.
 	Append(dst []byte, version int16) ([]byte, error)
-	// Decode fills the message from a body, without its header. Fields that the version does not have get their defaults.
+	// Decode fills the message from a body, without its header. Fields of other versions get their defaults.
 	//
-	// The message's slices are reused, and strings too where they have not changed, so that a loop that decodes into one
-	// value seldom allocates. Slices that are to outlive the next Decode must be copied, or a new message be taken. After an
-	// error the contents are undefined.
+	// Decode reuses the message's slices, and unchanged strings, so a loop with one value seldom allocates. To keep a
+	// slice beyond the next Decode, copy it or take a new message. After an error the contents are undefined.
 	Decode(body []byte, version int16) error
 }
 
-// Request is a message that a client sends. Its Append is for the client, its Decode for brokers in tests.
+// Request is a message from a client. Its Append is for the client, its Decode for brokers in tests.
 type Request interface{ Message }
 
-// Response is a message that a broker sends. Its Decode is for the client, its Append for brokers in tests.
+// Response is a message from a broker. Its Decode is for the client, its Append for brokers in tests.
 type Response interface{ Message }
 
-// DecodeResponse fills resp from the body of the response to req. Where the request bounds its response, a response that passes the bound is
-// malformed: see [MetadataResponse.DecodeFor]. For Produce see [ProduceResponse.DecodeWithin].
+// DecodeResponse fills resp from the body of the response to req. If the request bounds its response, a response beyond
+// the bound is malformed: see [MetadataResponse.DecodeFor]. For Produce see [ProduceResponse.DecodeWithin].
 func DecodeResponse(resp Response, body []byte, version int16, req Request) error {
 	m, isMetadata := resp.(*MetadataResponse)
 	if q, ok := req.(*MetadataRequest); ok && isMetadata {
@@ -154,7 +154,7 @@ func (v VersionRange) String() string {
 	}
 }
 
-// SupportedVersions returns the versions that this package speaks. For an API that it does not speak the range is empty: its Max is
+// SupportedVersions returns this package's versions of an API. For an unsupported API the range is empty: its Max is
 // below its Min.
 func SupportedVersions(key APIKey) VersionRange {
 	if a := key.find(); a != nil {
@@ -163,8 +163,8 @@ func SupportedVersions(key APIKey) VersionRange {
 	return VersionRange{0, -1}
 }
 
-// NegotiateVersion returns the highest version that a broker with the given range and this package both speak. The error wraps
-// [ErrVersion] and names both ranges.
+// NegotiateVersion returns the highest version common to this package and a broker with the given range. The error
+// wraps [ErrVersion] and names both ranges.
 func NegotiateVersion(key APIKey, broker VersionRange) (int16, error) {
 	ours := SupportedVersions(key)
 	version := min(ours.Max, broker.Max)
@@ -174,7 +174,7 @@ func NegotiateVersion(key APIKey, broker VersionRange) (int16, error) {
 	return version, nil
 }
 
-// ProduceByTopicID is the first version of Produce whose requests and responses name topics by their ids (KIP-516).
+// ProduceByTopicID is the first version of Produce with topic ids in place of names (KIP-516).
 const ProduceByTopicID int16 = 13
 
 // ProduceNamesTopicsByID reports whether Produce requests and responses of a version name topics by their ids.

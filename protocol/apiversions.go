@@ -1,10 +1,11 @@
 package protocol
 
-// ApiVersionsRequest asks a broker which APIs it speaks in which versions. It is spoken in versions 0 to 4; 3 is flexible and
-// adds both fields (KIP-511).
+// ApiVersionsRequest asks a broker for its APIs and their versions. This package speaks it in versions 0 to 4; 3 is
+// flexible and adds both fields (KIP-511).
 type ApiVersionsRequest struct {
-	// SoftwareName and SoftwareVersion tell the broker what the client is. They consist of letters, digits, '-' and '.', and
-	// begin and end with a letter or digit, or the broker answers INVALID_REQUEST. Below version 3 they are not sent.
+	// SoftwareName and SoftwareVersion describe the client to the broker. They consist of letters, digits, '-' and '.',
+	// and begin and end with a letter or digit, or the broker answers INVALID_REQUEST. Versions below 3 do not carry
+	// them.
 	SoftwareName    string
 	SoftwareVersion string
 }
@@ -36,25 +37,25 @@ func (m *ApiVersionsRequest) Decode(body []byte, version int16) error {
 	return r.finish("request")
 }
 
-// ApiVersionsResponse says which APIs a broker speaks in which versions. It is spoken in versions 0 to 4:
+// ApiVersionsResponse lists a broker's APIs and their versions. This package speaks it in versions 0 to 4:
 //
 //   - 1 adds ThrottleMs
 //   - 3 is flexible and adds the features (KIP-584)
-//   - 4 can tell of features whose lowest version is 0
+//   - 4 can list features with 0 as their lowest version
 //
-// A broker that does not speak the version asked for answers UNSUPPORTED_VERSION in version 0, so that every client can read
-// it, with its range of ApiVersions in APIs (nothing there before Kafka 2.4). Decode and Append do likewise: with that code
-// the body is one of version 0, whatever version is given.
+// A broker answers an unsupported version with UNSUPPORTED_VERSION in version 0, so every client can read the answer;
+// APIs then holds its range of ApiVersions (nothing before Kafka 2.4). Decode and Append do likewise: with this code
+// the body has version 0, regardless of the version argument.
 type ApiVersionsResponse struct {
 	ErrorCode ErrorCode
 	APIs      []APIVersion
 	// ThrottleMs is how long the client shall send nothing, in milliseconds.
 	ThrottleMs int32
-	// SupportedFeatures are the features that the broker has.
+	// SupportedFeatures are the broker's features.
 	SupportedFeatures []SupportedFeature
-	// FinalizedFeaturesEpoch grows with FinalizedFeatures; -1 means that these are not known.
+	// FinalizedFeaturesEpoch grows with FinalizedFeatures; -1 means unknown.
 	FinalizedFeaturesEpoch int64
-	// FinalizedFeatures are the features that the cluster uses.
+	// FinalizedFeatures are the features in use in the cluster.
 	FinalizedFeatures []FinalizedFeature
 	// ZkMigrationReady is said by controllers only.
 	ZkMigrationReady bool
@@ -66,13 +67,13 @@ type APIVersion struct {
 	Min, Max int16
 }
 
-// SupportedFeature is a feature with the range of levels that a broker can work at.
+// SupportedFeature is a feature with the range of levels supported by a broker.
 type SupportedFeature struct {
 	Name     string
 	Min, Max int16
 }
 
-// FinalizedFeature is a feature with the range of levels that the cluster has agreed on.
+// FinalizedFeature is a feature with the range of levels agreed on in the cluster.
 type FinalizedFeature struct {
 	Name     string
 	Max, Min int16
@@ -114,7 +115,7 @@ func (m *ApiVersionsResponse) Append(dst []byte, version int16) ([]byte, error) 
 	return w.finish("response")
 }
 
-// appendTags writes the tagged fields that differ from their defaults.
+// appendTags writes the tagged fields with values other than their defaults.
 func (m *ApiVersionsResponse) appendTags(w *writer) {
 	supported, epoch := len(m.SupportedFeatures) > 0, m.FinalizedFeaturesEpoch != -1
 	finalized := len(m.FinalizedFeatures) > 0
@@ -159,8 +160,8 @@ func (m *ApiVersionsResponse) appendTags(w *writer) {
 	}
 }
 
-// mostAPIs and mostFeatures bound an ApiVersionsResponse, the first words of a server of which nothing is known. Kafka 4.3 has fewer than
-// 100 APIs and 10 features.
+// mostAPIs and mostFeatures bound an ApiVersionsResponse, the first message from an unknown server. Kafka 4.3 has fewer
+// than 100 APIs and 10 features.
 const (
 	mostAPIs     = 1000
 	mostFeatures = 1000

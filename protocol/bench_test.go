@@ -27,7 +27,7 @@ func usualResponse(partitions int) *ProduceResponse {
 	return m
 }
 
-// perRound returns how many allocations a round costs. AllocsPerRun rounds down, so that one run has many.
+// perRound returns how many allocations a round costs. AllocsPerRun rounds down, so one run has many rounds.
 func perRound(round func()) float64 {
 	const rounds = 1000
 	return testing.AllocsPerRun(1, func() {

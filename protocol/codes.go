@@ -1,6 +1,6 @@
 package protocol
 
-// The error codes of Kafka, up to version 4.4, by the names that Kafka gives them.
+// The error codes of Kafka, up to version 4.4, by Kafka's names.
 const (
 	UnknownServerError                     ErrorCode = -1
 	None                                   ErrorCode = 0

@@ -1,6 +1,6 @@
 package protocol
 
-// codeRow says everything that is known about one error code.
+// codeRow holds all facts about one error code.
 type codeRow struct {
 	code        ErrorCode
 	name        string
@@ -9,7 +9,7 @@ type codeRow struct {
 	description string
 }
 
-// cure says what can help after an error.
+// cure is the action to take after an error.
 type cure uint8
 
 const (
@@ -17,17 +17,18 @@ const (
 	final cure = 0
 	// retriable: the same request can succeed later.
 	retriable cure = 1
-	// refresh: new metadata is needed before that.
+	// refresh: the retry first needs new metadata.
 	refresh cure = 2
 )
 
-// when says at which point of a broker's work on a batch it answers with a code, and so what became of the batch.
+// when says at which point of its work on a batch a broker answers with a code, and so whether the batch may be in the
+// log.
 //
-// The leader first checks the request and the batch, then appends the batch to its log, and with acks=all then lets the
-// request wait until the replicas in sync have the batch too. Whether an answer can come from after the append was read off
-// the brokers' own code: 4.3.1 for the whole path, 0.11, 1.0, 2.1, 2.3, 2.8 and 3.9 for the wait, 0.11 and 1.0 for their
-// checks of sequences. Codes that no Produce path there raises are notProduce, unless they say by themselves that the request
-// was refused before any work: authentication, authorisation, policy, operation not attempted.
+// The leader first checks the request and the batch, then appends the batch to its log. With acks=all the request then
+// waits for the replicas in sync. The brokers' own code shows whether an answer can come after the append: 4.3.1 for
+// the whole path, 0.11, 1.0, 2.1, 2.3, 2.8 and 3.9 for the wait, 0.11 and 1.0 for their checks of sequences. A code
+// outside their Produce paths is notProduce, unless its meaning is a refusal before any work: authentication,
+// authorisation, policy, operation not attempted.
 type when uint8
 
 const (
@@ -35,22 +36,23 @@ const (
 	appended when = iota + 1
 	// beforeAppend: found before the append, so the batch is not in the log by this request.
 	beforeAppend
-	// whileWaiting: found before the append, or while an acks=all request waits for the replicas: then the batch was appended
-	// to the log of a broker that has lost its role, and the log that counts may have it or not.
+	// whileWaiting: found before the append, or while an acks=all request waits for the replicas: in the second case
+	// the batch is in the log of a former leader, and may be in the new leader's log.
 	whileWaiting
 	// eitherSide: found at any point.
 	eitherSide
-	// notProduce: no broker answers a batch so. An answer that should not exist proves nothing.
+	// notProduce: no broker answers a batch so. An impossible answer proves nothing.
 	notProduce
 )
 
 // codeTable has one row a code, in the order of the codes, from -1 on. Retriable and refresh are as in the Java client
-// (there: RetriableException and InvalidMetadataException). A comment says where a broker's answer to Produce comes from.
+// (there: RetriableException and InvalidMetadataException). A comment names the source of a broker's answer to Produce.
 var codeTable = [...]codeRow{
-	// Whatever a broker throws that has no code of its own, also after the append.
+	// Any exception in a broker without a code of its own, also after the append.
 	{UnknownServerError, "UNKNOWN_SERVER_ERROR", final, eitherSide,
 		"the broker failed in a way that it has no code for"},
-	// With acks=1 the leader has it, with acks=all every replica in sync. A duplicate that the broker recognises is answered so, too.
+	// With acks=1 the leader has it, with acks=all every replica in sync. The broker answers a recognised duplicate so,
+	// too.
 	{None, "NONE", final, appended,
 		"no error"},
 	{OffsetOutOfRange, "OFFSET_OUT_OF_RANGE", final, notProduce,
@@ -74,7 +76,7 @@ var codeTable = [...]codeRow{
 		"the request was not done in its time"},
 	{BrokerNotAvailable, "BROKER_NOT_AVAILABLE", final, notProduce,
 		"the broker is not there"},
-	// Said to those who read. To Produce brokers say NOT_LEADER_OR_FOLLOWER.
+	// An answer to consumers. Producers get NOT_LEADER_OR_FOLLOWER.
 	{ReplicaNotAvailable, "REPLICA_NOT_AVAILABLE", retriable | refresh, notProduce,
 		"the broker holds no replica of the partition"},
 	// Sizes are checked before the append, again after a recompression.
@@ -84,7 +86,7 @@ var codeTable = [...]codeRow{
 		"the controller has moved to another node"},
 	{OffsetMetadataTooLarge, "OFFSET_METADATA_TOO_LARGE", final, notProduce,
 		"the text that goes with a committed offset is too long"},
-	// A broker says it of its own connection to another one; clients use it for theirs. Nobody knows what was done.
+	// A broker reports its own connection to another broker; clients report theirs. The batch's outcome is unknown.
 	{NetworkException, "NETWORK_EXCEPTION", retriable | refresh, eitherSide,
 		"the connection broke before the answer came"},
 	// A transaction is verified before the append.
@@ -108,7 +110,7 @@ var codeTable = [...]codeRow{
 	// The log has it; whether it survives the next leader is not promised.
 	{NotEnoughReplicasAfterAppend, "NOT_ENOUGH_REPLICAS_AFTER_APPEND", retriable, eitherSide,
 		"the batch was appended, but fewer replicas are in sync than min.insync.replicas asks for"},
-	// The first thing that is checked.
+	// The broker's first check.
 	{InvalidRequiredAcks, "INVALID_REQUIRED_ACKS", final, beforeAppend,
 		"acks has a value other than -1, 0 and 1"},
 	{IllegalGeneration, "ILLEGAL_GENERATION", final, notProduce,
@@ -128,7 +130,7 @@ var codeTable = [...]codeRow{
 	// Authorisation is asked for before anything is done.
 	{TopicAuthorizationFailed, "TOPIC_AUTHORIZATION_FAILED", final, beforeAppend,
 		"the client may not do this to the topic"},
-	// As 29, whatever the request.
+	// As 29, for every request.
 	{GroupAuthorizationFailed, "GROUP_AUTHORIZATION_FAILED", final, beforeAppend,
 		"the client may not do this to the group"},
 	// As 29: brokers before 2.8 ask for IdempotentWrite.
@@ -170,8 +172,9 @@ var codeTable = [...]codeRow{
 	// Sequences are checked right before the append. It says nothing about earlier tries of the batch.
 	{OutOfOrderSequenceNumber, "OUT_OF_ORDER_SEQUENCE_NUMBER", final, beforeAppend,
 		"the batch's sequence is not the next one of its producer"},
-	// Said by brokers from 0.11 to 1.0.1 only; later ones answer NONE, or OUT_OF_ORDER_SEQUENCE_NUMBER where they have forgotten the
-	// batch. 1.0.0 and 1.0.1 compare sequences without wrapping: right after 2^31-1 they say it of a batch that is new.
+	// Said by brokers from 0.11 to 1.0.1 only; later ones answer NONE, or OUT_OF_ORDER_SEQUENCE_NUMBER if they have
+	// forgotten the batch. 1.0.0 and 1.0.1 compare sequences without wrapping: right after 2^31-1 they answer so for a
+	// new batch.
 	{DuplicateSequenceNumber, "DUPLICATE_SEQUENCE_NUMBER", final, appended,
 		"the batch's sequence was written before"},
 	// As 45.
@@ -206,7 +209,7 @@ var codeTable = [...]codeRow{
 	// As 33.
 	{SASLAuthenticationFailed, "SASL_AUTHENTICATION_FAILED", final, beforeAppend,
 		"the authentication failed"},
-	// As 45: brokers up to 2.4 want it known where the sequence is not 0.
+	// As 45: brokers up to 2.4 want it known if the sequence is not 0.
 	{UnknownProducerID, "UNKNOWN_PRODUCER_ID", final, beforeAppend,
 		"the broker has no state for this producer id"},
 	{ReassignmentInProgress, "REASSIGNMENT_IN_PROGRESS", final, notProduce,
@@ -295,7 +298,7 @@ var codeTable = [...]codeRow{
 		"there is no such snapshot"},
 	{PositionOutOfRange, "POSITION_OUT_OF_RANGE", final, notProduce,
 		"the position lies outside the snapshot"},
-	// Ids are looked up before the append; the wait that follows asks by name.
+	// Ids are looked up before the append; the following wait asks by name.
 	{UnknownTopicID, "UNKNOWN_TOPIC_ID", retriable | refresh, beforeAppend,
 		"the broker does not know a topic with this id"},
 	{DuplicateBrokerRegistration, "DUPLICATE_BROKER_REGISTRATION", final, notProduce,

@@ -12,12 +12,12 @@ const maxMessage = 512
 type Error struct {
 	// Code is never [None].
 	Code ErrorCode
-	// Message is what the broker says about it, as it came. It may be empty.
+	// Message is the broker's own message, unchanged. It may be empty.
 	Message string
 }
 
-// Error gives the code's name and number, what it means, what a user can do, and the broker's message: bounded, and without control characters,
-// so that no broker can write lines into a log.
+// Error gives the code's name and number, its meaning, a remedy, and the broker's message: bounded, and without control
+// characters, so no broker can write lines into a log.
 func (e *Error) Error() string {
 	text := e.Code.String() + ": " + e.Code.Description()
 	if remedy := e.Code.Remedy(); remedy != "" {
@@ -29,7 +29,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Is reports whether target is an Error with the same code, whatever their messages.
+// Is reports whether target is an Error with the same code. It ignores the messages.
 func (e *Error) Is(target error) bool {
 	other, ok := target.(*Error)
 	return ok && other.Code == e.Code

@@ -2,11 +2,11 @@ package protocol
 
 import "strconv"
 
-// ErrorCode is what a broker says went wrong; [None] is nothing. What is known of each code stands in one table.
+// ErrorCode is a broker's reason for a failure; [None] is success. One table holds all facts about the codes.
 type ErrorCode int16
 
-// WriteOutcome says what an answer to Produce tells of the batch that it answers. It speaks of that request alone: an earlier try
-// of the same batch, whose answer was lost, may have been written all the same.
+// WriteOutcome says whether the batch of a Produce request was written, as far as the answer tells. It concerns this
+// request alone: an earlier attempt of the same batch, with its answer lost, may have been written all the same.
 type WriteOutcome uint8
 
 const (
@@ -30,7 +30,7 @@ func (w WriteOutcome) String() string {
 	}
 }
 
-// row returns what is known of the code, or nil.
+// row returns the table's row of the code, or nil.
 func (c ErrorCode) row() *codeRow {
 	i := int(c) - int(codeTable[0].code)
 	if i < 0 || i >= len(codeTable) {
@@ -42,7 +42,7 @@ func (c ErrorCode) row() *codeRow {
 // Known reports whether this client knows the code.
 func (c ErrorCode) Known() bool { return c.row() != nil }
 
-// Name returns Kafka's name of the code, such as NOT_LEADER_OR_FOLLOWER, or UNKNOWN_ERROR_CODE for one that is not known.
+// Name returns Kafka's name of the code, such as NOT_LEADER_OR_FOLLOWER, or UNKNOWN_ERROR_CODE for an unknown code.
 func (c ErrorCode) Name() string {
 	if row := c.row(); row != nil {
 		return row.name
@@ -53,7 +53,7 @@ func (c ErrorCode) Name() string {
 // String returns name and number.
 func (c ErrorCode) String() string { return c.Name() + " (" + strconv.Itoa(int(c)) + ")" }
 
-// Description says in a few words what the code means.
+// Description gives the code's meaning in a few words.
 func (c ErrorCode) Description() string {
 	if row := c.row(); row != nil {
 		return row.description
@@ -61,7 +61,7 @@ func (c ErrorCode) Description() string {
 	return "the broker answered with a code that this client does not know"
 }
 
-// Retriable reports whether the same request can succeed later. A code that is not known is not retriable.
+// Retriable reports whether the same request can succeed later. An unknown code is not retriable.
 func (c ErrorCode) Retriable() bool {
 	row := c.row()
 	return row != nil && row.cure&retriable != 0
@@ -82,12 +82,12 @@ func (c ErrorCode) RefreshMetadata() bool {
 	return row != nil && row.cure&refresh != 0
 }
 
-// WriteOutcome says what an answer to a Produce request with acks=all tells of its batch. With other acks it is right, too, but
-// [ErrorCode.WriteOutcomeWith] may know more.
+// WriteOutcome says whether a Produce request with acks=all and this answer wrote its batch. With other acks it is
+// right, too, but [ErrorCode.WriteOutcomeWith] may know more.
 func (c ErrorCode) WriteOutcome() WriteOutcome { return c.WriteOutcomeWith(-1) }
 
-// WriteOutcomeWith says what an answer to a Produce request with the given acks tells of its batch. With acks=1 the answer comes as
-// soon as the leader has appended, so that codes such as NOT_LEADER_OR_FOLLOWER can only come from before.
+// WriteOutcomeWith says whether a Produce request with the given acks and this answer wrote its batch. With acks=1 the
+// leader answers right after its append, so codes such as NOT_LEADER_OR_FOLLOWER can only come from before.
 func (c ErrorCode) WriteOutcomeWith(acks int16) WriteOutcome {
 	row := c.row()
 	switch {

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// errorCodeRows are what must be so of each code, written out apart from the table that it tests. Names, "R" for retriable and
-// "M" for new metadata are as kafka-clients 4.4.0 has them; the last two columns are what an answer to Produce tells of its
+// errorCodeRows are the expected facts about each code, written out apart from the table under test. Names, "R" for
+// retriable and "M" for new metadata are as kafka-clients 4.4.0 has them; the last two columns are the outcome of a
 // batch with acks=all and with acks=1.
 var errorCodeRows = []struct {
 	code    ErrorCode

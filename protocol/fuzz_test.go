@@ -14,8 +14,8 @@ func FuzzDecodeRequest(f *testing.F) { fuzzDecode(f, requestKinds) }
 // FuzzDecodeResponse gives arbitrary bytes to every response decoder in every version.
 func FuzzDecodeResponse(f *testing.F) { fuzzDecode(f, responseKinds) }
 
-// fuzzDecode decodes: no panic, no allocation beyond a small multiple of the input, and what was decoded is stable: appended
-// and decoded again it is the same, into a fresh message and into the used one.
+// fuzzDecode decodes: no panic, no allocation beyond a small multiple of the input, and a stable message: appended and
+// decoded again it is the same, into a fresh message and into the used one.
 func fuzzDecode(f *testing.F, kinds []messageKind) {
 	for which, kind := range kinds {
 		for _, version := range kind.versions() {

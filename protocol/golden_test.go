@@ -46,8 +46,8 @@ func ptr[T any](v T) *T { return &v }
 
 var goldenID = UUID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 
-// goldenMessage returns the message that the Java client wrote. Versions below have their own where a request says what older
-// versions cannot.
+// goldenMessage returns the message written by the Java client. Lower versions have their own message if a request
+// needs a newer version.
 func goldenMessage(name string, version int16) Message {
 	switch name {
 	case "ApiVersionsRequest":

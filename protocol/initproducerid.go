@@ -12,12 +12,12 @@ const (
 //   - 3 adds ProducerID and ProducerEpoch (KIP-360)
 //   - 4 may be answered with PRODUCER_FENCED, 5 with TRANSACTION_ABORTABLE
 type InitProducerIDRequest struct {
-	// TransactionalID is nil for a producer that is idempotent only.
+	// TransactionalID is nil for a producer without transactions.
 	TransactionalID *string
 	// TransactionTimeoutMs is transaction.timeout.ms. It means nothing without a TransactionalID.
 	TransactionTimeoutMs int32
-	// ProducerID and ProducerEpoch name the identity whose epoch is to be raised; [NoProducerID] and [NoProducerEpoch] ask
-	// for a new one. Below version 3 nothing else can be said, and Append fails.
+	// ProducerID and ProducerEpoch name an identity for a higher epoch; [NoProducerID] and [NoProducerEpoch] ask for a
+	// new identity. Below version 3 a request can only ask for a new one, and Append fails for any other values.
 	ProducerID    int64
 	ProducerEpoch int16
 }

@@ -134,7 +134,7 @@ func TestAServerHasNoThousandsOfAPIs(t *testing.T) {
 	}
 }
 
-// TestMetadataTakesASmallMultipleOfItsBytes: brokers, topics and partitions that say as little as they can.
+// TestMetadataTakesASmallMultipleOfItsBytes: brokers, topics and partitions with the fewest bytes each.
 func TestMetadataTakesASmallMultipleOfItsBytes(t *testing.T) {
 	empty, n := "", 10_000
 	topics, partitions := make([]MetadataTopic, n), make([]MetadataPartition, n)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// smallBodies returns some bodies of a version that are short enough to take apart byte by byte.
+// smallBodies returns some bodies of a version, short enough to take apart byte by byte.
 func smallBodies(t *testing.T, kind messageKind, version int16) [][]byte {
 	t.Helper()
 	var bodies [][]byte
@@ -52,7 +52,7 @@ func TestErrorsNameMessageVersionAndPlace(t *testing.T) {
 	require.EqualError(t, err, "InitProducerId response version 4: malformed message: at byte 6: 8 bytes are expected, 1 remain")
 }
 
-// lies are lengths and counts that a broker may claim. They are written over each place of a message.
+// lies are lengths and counts from a hostile broker. The test writes them over each place of a message.
 func lies(flexible bool) map[string][]byte {
 	if flexible {
 		return map[string][]byte{
@@ -85,8 +85,9 @@ func TestFalseLengthsAllocateNoMoreThanAMultipleOfWhatCame(t *testing.T) {
 	}
 }
 
-// requireSmallDecode decodes, whatever comes of it, and measures. The runtime counts what the whole process allocates, its own
-// work included, which can only add to what the decoder takes, the same each time: so the smallest of several tries counts.
+// requireSmallDecode decodes, ignores the result, and measures. The runtime counts the allocations of the whole
+// process, its own included. These can only add to the decoder's, equal each time: so the smallest of several tries
+// counts.
 func requireSmallDecode(t *testing.T, kind messageKind, version int16, body []byte, what string) {
 	t.Helper()
 	limit := uint64(24*len(body) + 4096)

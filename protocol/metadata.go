@@ -2,7 +2,8 @@ package protocol
 
 import "math"
 
-// OperationsUnknown is the value of authorized operations that were not asked for or that the version cannot tell.
+// OperationsUnknown is the value of authorized operations if the request does not ask for them or the version lacks
+// them.
 const OperationsUnknown int32 = math.MinInt32
 
 // MetadataRequest asks for brokers, topics, partitions and their leaders. It is spoken in versions 0 to 13:
@@ -15,11 +16,11 @@ const OperationsUnknown int32 = math.MinInt32
 type MetadataRequest struct {
 	// Topics are the topics asked for: nil means all, empty means none. In version 0 none cannot be said, and Append fails.
 	Topics []MetadataRequestTopic
-	// AllowAutoTopicCreation is allow.auto.create.topics: the broker may create the topics named that do not exist. Below
-	// version 4 it always may; there Append fails when it is false and topics are named.
+	// AllowAutoTopicCreation is allow.auto.create.topics: the broker may create missing topics named in the request.
+	// Below version 4 it always may, so Append fails for a false value with named topics.
 	AllowAutoTopicCreation bool
-	// IncludeClusterAuthorizedOperations and IncludeTopicAuthorizedOperations ask which operations the client may carry out.
-	// Versions that do not have them answer [OperationsUnknown].
+	// IncludeClusterAuthorizedOperations and IncludeTopicAuthorizedOperations ask for the client's permitted
+	// operations. Versions without these fields answer [OperationsUnknown].
 	IncludeClusterAuthorizedOperations bool
 	IncludeTopicAuthorizedOperations   bool
 }
@@ -135,9 +136,9 @@ type MetadataResponse struct {
 	// ThrottleMs is how long the client shall send nothing, in milliseconds.
 	ThrottleMs int32
 	Brokers    []MetadataBroker
-	// ClusterID is nil where it is not known.
+	// ClusterID is nil if unknown.
 	ClusterID *string
-	// ControllerID is -1 where it is not known.
+	// ControllerID is -1 if unknown.
 	ControllerID int32
 	Topics       []MetadataTopic
 	// ClusterAuthorizedOperations is a bit field, or [OperationsUnknown].
@@ -146,21 +147,21 @@ type MetadataResponse struct {
 	ErrorCode ErrorCode
 }
 
-// MetadataBroker is a broker and where it listens.
+// MetadataBroker is a broker with its address.
 type MetadataBroker struct {
 	NodeID int32
 	Host   string
 	Port   int32
-	// Rack is nil where the broker has none.
+	// Rack is nil for a broker without a rack.
 	Rack *string
 }
 
 // MetadataTopic is a topic with its partitions.
 type MetadataTopic struct {
 	ErrorCode ErrorCode
-	// Name is nil for a topic that was asked for by id and does not exist.
+	// Name is nil for a missing topic requested by id.
 	Name *string
-	// ID is zero where the broker has no ids, and for a topic that was asked for by name and does not exist.
+	// ID is zero if the broker has no ids, and for a missing topic requested by name.
 	ID         UUID
 	IsInternal bool
 	// Partitions come in any order.
@@ -173,9 +174,9 @@ type MetadataTopic struct {
 type MetadataPartition struct {
 	ErrorCode ErrorCode
 	Index     int32
-	// LeaderID is -1 where there is no leader.
+	// LeaderID is -1 if the partition has no leader.
 	LeaderID int32
-	// LeaderEpoch grows with each new leader; -1 where it is not known.
+	// LeaderEpoch grows with each new leader; -1 if unknown.
 	LeaderEpoch int32
 	// Replicas, ISR and Offline are ids of brokers: all replicas, those in sync, those not to be reached.
 	Replicas, ISR, Offline []int32
@@ -255,8 +256,8 @@ func (t *MetadataTopic) append(w *writer, version int16) {
 	w.noTags()
 }
 
-// Decode fills the response from a body. The size of the body is the only bound of what Decode allocates: a small multiple of it. A
-// client uses [MetadataResponse.DecodeFor].
+// Decode fills the response from a body. The size of the body is the only bound of Decode's memory: a small multiple of
+// it. A client uses [MetadataResponse.DecodeFor].
 func (m *MetadataResponse) Decode(body []byte, version int16) error {
 	return m.decode(body, version, math.MaxInt)
 }

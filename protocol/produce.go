@@ -11,7 +11,7 @@ import "slices"
 //
 // Between these nothing changes but the response.
 type ProduceRequest struct {
-	// TransactionalID is nil for a producer that is not transactional.
+	// TransactionalID is nil for a producer without transactions.
 	TransactionalID *string
 	// Acks is 0 (no answer is sent), 1 (the leader's) or -1 (all replicas in sync).
 	Acks int16
@@ -20,7 +20,7 @@ type ProduceRequest struct {
 	Topics    []ProduceTopic
 }
 
-// ProduceTopic holds what goes to one topic. A topic must not be named twice.
+// ProduceTopic holds the batches of one topic. A request must not name a topic twice.
 type ProduceTopic struct {
 	// Name is sent up to version 12.
 	Name string
@@ -29,7 +29,7 @@ type ProduceTopic struct {
 	Partitions []ProducePartition
 }
 
-// ProducePartition holds what goes to one partition.
+// ProducePartition holds the batch of one partition.
 type ProducePartition struct {
 	Index int32
 	// Records is one record batch; nil is null. Decode does not copy it: it lies in the decoded body.
@@ -46,14 +46,14 @@ func (m *ProduceRequest) Append(dst []byte, version int16) ([]byte, error) {
 	return w.finish("request")
 }
 
-// AppendVectored writes the request for one vectored write. Everything but the records is appended to hdr; bufs gets, in the
-// order of the wire, the pieces of hdr and between them the Records, not copied. What hdr holds already (the frame's length
-// and the request's header) leads the first piece.
+// AppendVectored writes the request for one vectored write. Everything but the records is appended to hdr; bufs gets,
+// in the order of the wire, the pieces of hdr and between them the Records, not copied. The earlier contents of hdr
+// (the frame's length and the request's header) lead the first piece.
 //
-// hdr is grown at most once, before anything is written, so that its pieces stay what was put into bufs: whoever changes the
-// length or correlation id must do so in the returned hdr or the first piece, which share memory. With [ProduceRequest.EncodedSize]
-// bytes of room in hdr, and room in bufs for two slices a partition and one more, nothing is allocated. On an error hdr and
-// bufs are returned as they were.
+// AppendVectored grows hdr at most once, before it writes, so the pieces in bufs stay parts of hdr. A caller changes
+// the length or correlation id in the returned hdr or the first piece; the two share memory. With
+// [ProduceRequest.EncodedSize] bytes of room in hdr, and room in bufs for two slices a partition and one more, it
+// allocates nothing. On an error it returns hdr and bufs unchanged.
 func (m *ProduceRequest) AppendVectored(hdr []byte, bufs [][]byte, version int16) ([]byte, [][]byte, error) {
 	header, _ := m.EncodedSize(version)
 	w := newWriter(slices.Grow(hdr, header), Produce, version)
@@ -92,8 +92,8 @@ func (m *ProduceRequest) EncodedSize(version int16) (header, total int) {
 	return s.fixed, s.fixed + s.data
 }
 
-// A producer that fills a request asks how long the request gets before it chooses a batch. The three sizes below add up to exactly the
-// bytes of a request that is not transactional, as framed.
+// A producer needs a request's length before it chooses another batch. The three sizes below add up to exactly the
+// bytes of a framed request without a transaction.
 
 // ProduceFrameSize returns the size of a request without topics: the frame's length, the request's header, and the body.
 func ProduceFrameSize(version int16, clientID string) int {
@@ -118,7 +118,8 @@ func ProduceTopicSize(version int16, topics int, name string) int {
 	return size + UvarintSize(uint64(len(name))+1) + len(name)
 }
 
-// ProducePartitionSize returns by how much a partition with a batch makes a request longer whose topic has so many partitions.
+// ProducePartitionSize returns the bytes added to a request by a partition with a batch, in a topic with so many
+// partitions.
 func ProducePartitionSize(version int16, partitions, batch int) int {
 	if !Produce.flexible(version) {
 		return 4 + 4 + batch
@@ -181,13 +182,13 @@ func (m *ProduceRequest) Decode(body []byte, version int16) error {
 	return r.finish("request")
 }
 
-// sizer adds up what a writer would write: small fields and records apart.
+// sizer adds up the bytes of a writer: small fields and records apart.
 type sizer struct {
 	flexible    bool
 	fixed, data int
 }
 
-// length adds the length of n bytes or elements whose inflexible length takes size bytes.
+// length adds the length of n bytes or elements; an inflexible length takes size bytes.
 func (s *sizer) length(n, size int) {
 	if s.flexible {
 		size = UvarintSize(uint64(n) + 1)

@@ -2,7 +2,7 @@ package protocol
 
 import "math"
 
-// ProduceResponse says what became of each batch of a [ProduceRequest]. It is spoken in versions 3 to 13:
+// ProduceResponse gives the outcome of each batch of a [ProduceRequest]. This package speaks it in versions 3 to 13:
 //
 //   - 4 may say KAFKA_STORAGE_ERROR
 //   - 5 adds LogStartOffset
@@ -17,7 +17,7 @@ type ProduceResponse struct {
 	Topics []ProduceTopicResponse
 	// ThrottleMs is how long the client shall send nothing, in milliseconds (KIP-219).
 	ThrottleMs int32
-	// NodeEndpoints are the places of the brokers that the CurrentLeaders name.
+	// NodeEndpoints are the addresses of the brokers named in CurrentLeaders.
 	NodeEndpoints []NodeEndpoint
 }
 
@@ -30,25 +30,25 @@ type ProduceTopicResponse struct {
 	Partitions []ProducePartitionResponse
 }
 
-// ProducePartitionResponse says what became of one partition's batch.
+// ProducePartitionResponse gives the outcome of one partition's batch.
 type ProducePartitionResponse struct {
 	Index     int32
 	ErrorCode ErrorCode
-	// BaseOffset is the offset of the batch's first record, -1 where it was not written or is not known.
+	// BaseOffset is the offset of the batch's first record, -1 if the batch was not written or the offset is unknown.
 	BaseOffset int64
-	// LogAppendTimeMs is the time of the append in milliseconds since 1970 where the topic uses LogAppendTime, else -1.
+	// LogAppendTimeMs is the time of the append in milliseconds since 1970 if the topic uses LogAppendTime, else -1.
 	LogAppendTimeMs int64
-	// LogStartOffset is the first offset that the log still has, -1 where it is not known.
+	// LogStartOffset is the first offset still in the log, -1 if unknown.
 	LogStartOffset int64
-	// RecordErrors name the records because of which the batch was refused.
+	// RecordErrors name the records to blame for the batch's refusal.
 	RecordErrors []RecordError
-	// ErrorMessage is what the broker says about ErrorCode; nil is nothing.
+	// ErrorMessage is the broker's message about ErrorCode; nil is none.
 	ErrorMessage *string
-	// CurrentLeader is the leader that the broker knows, given with NOT_LEADER_OR_FOLLOWER; else nil.
+	// CurrentLeader is the leader known to the broker, given with NOT_LEADER_OR_FOLLOWER; else nil.
 	CurrentLeader *LeaderIDAndEpoch
 }
 
-// RecordError names a record that the broker refused.
+// RecordError names a record refused by the broker.
 type RecordError struct {
 	// BatchIndex is the record's place in its batch, from 0.
 	BatchIndex int32
@@ -58,18 +58,18 @@ type RecordError struct {
 
 // LeaderIDAndEpoch is a partition's leader.
 type LeaderIDAndEpoch struct {
-	// LeaderID is -1 where the leader is not known.
+	// LeaderID is -1 if the leader is unknown.
 	LeaderID int32
-	// LeaderEpoch is -1 where it is not known.
+	// LeaderEpoch is -1 if unknown.
 	LeaderEpoch int32
 }
 
-// NodeEndpoint is a broker and where it listens.
+// NodeEndpoint is a broker with its address.
 type NodeEndpoint struct {
 	NodeID int32
 	Host   string
 	Port   int32
-	// Rack is nil where the broker has none.
+	// Rack is nil for a broker without a rack.
 	Rack *string
 }
 
@@ -153,19 +153,19 @@ type ProduceLimits struct {
 	Topics, Partitions int
 	// RecordErrors limits the refused records of all partitions together.
 	RecordErrors int
-	// NodeEndpoints limits the brokers whose addresses come with the response.
+	// NodeEndpoints limits the brokers with addresses in the response.
 	NodeEndpoints int
 }
 
-// Decode fills the response from a body. It is on the path of every batch: decoding one usual answer after the other into the
-// same value allocates nothing, the names of topics apart where they change places. The size of the body is the only bound of what
-// Decode allocates; a client uses [ProduceResponse.DecodeWithin].
+// Decode fills the response from a body. It is on the path of every batch: decoding one usual answer after the other
+// into the same value allocates nothing, the names of topics apart if they change places. The size of the body is the
+// only bound of Decode's memory; a client uses [ProduceResponse.DecodeWithin].
 func (m *ProduceResponse) Decode(body []byte, version int16) error {
 	return m.DecodeWithin(body, version, ProduceLimits{math.MaxInt, math.MaxInt, math.MaxInt, math.MaxInt})
 }
 
-// DecodeWithin is Decode for a response to a request of known size. A response that passes a limit is malformed. DecodeWithin
-// reports that before it allocates memory for what is beyond the limit.
+// DecodeWithin is Decode for a response to a request of known size. A response beyond a limit is malformed.
+// DecodeWithin reports it before it allocates memory beyond the limit.
 func (m *ProduceResponse) DecodeWithin(body []byte, version int16, most ProduceLimits) error {
 	r := newReader(body, Produce, version)
 	m.Topics = resize(m.Topics, r.limitedLen(3, &most.Topics, "topics"))

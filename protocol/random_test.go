@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// messageKind is one message in one direction, for tests that go through all of them.
+// messageKind is one message in one direction, for tests of all messages.
 type messageKind struct {
 	name   string
 	key    APIKey
@@ -46,8 +46,8 @@ var responseKinds = []messageKind{
 
 var allKinds = append(append([]messageKind(nil), requestKinds...), responseKinds...)
 
-// generator makes random messages of one version: fields that the version has not hold what Decode gives them. The version
-// of each field is written out here once more, from Kafka's schemas, so that a field that the codecs forget is noticed.
+// generator makes random messages of one version: fields of other versions hold Decode's defaults. The version of each
+// field is written out here once more, from Kafka's schemas, to notice a field forgotten by the codecs.
 type generator struct {
 	*rand.Rand
 	version int16
@@ -57,7 +57,7 @@ func newGenerator(seed uint64, version int16) *generator {
 	return &generator{rand.New(rand.NewPCG(seed, uint64(version))), version}
 }
 
-// since reports whether the version has a field that came with v.
+// since reports whether the version has a field introduced with v.
 func (g *generator) since(v int16) bool { return g.version >= v }
 
 func (g *generator) bool() bool      { return g.IntN(2) == 0 }
@@ -81,7 +81,7 @@ func (g *generator) bytes(n int) []byte {
 	return b
 }
 
-// length is a count that is often 0 or 1 and sometimes needs two bytes as a varint.
+// length is a count, often 0 or 1, and sometimes of two bytes as a varint.
 func (g *generator) length() int {
 	switch g.IntN(8) {
 	case 0, 1:

@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// maxString is the longest string that Kafka takes, compact or not.
+// maxString is the length of Kafka's longest string, compact or not.
 const maxString = 1<<15 - 1
 
-// reader takes the fields of a message one after the other. The first failure sticks: from then on every field is zero and
-// every array empty, so that decoders need not ask after each field; finish tells.
+// reader takes the fields of a message one after the other. The first failure sticks: from then on every field is zero
+// and every array empty, so decoders need not check after each field; finish returns the failure.
 type reader struct {
 	b        []byte
 	off      int
@@ -20,7 +20,7 @@ type reader struct {
 	err      error
 }
 
-// newReader starts to read a body. A version that is not spoken is the first failure.
+// newReader starts to read a body. An unsupported version is the first failure.
 func newReader(body []byte, key APIKey, version int16) reader {
 	r := reader{b: body, flexible: key.flexible(version), key: key, version: version}
 	if err := key.check(version); err != nil {
@@ -29,7 +29,7 @@ func newReader(body []byte, key APIKey, version int16) reader {
 	return r
 }
 
-// finish returns the first failure. Bytes left over are one: they mean that the two sides read different schemas.
+// finish returns the first failure. Left-over bytes are a failure: the two sides read different schemas.
 func (r *reader) finish(kind string) error {
 	if r.err == nil && r.off != len(r.b) {
 		r.fail("%d bytes are left over", len(r.b)-r.off)
@@ -62,7 +62,7 @@ func (r *reader) take(n int) []byte {
 	return r.b[off:r.off]
 }
 
-// short is take's failure, apart so that take is small.
+// short is take's failure, apart to keep take small.
 //
 //go:noinline
 func (r *reader) short(n int) { r.fail("%d bytes are expected, %d remain", n, r.left()) }
@@ -132,7 +132,7 @@ func (r *reader) longUvarint() uint32 {
 	return 0
 }
 
-// compactLen reads a compact length: one more than the length, zero for null, which is -1 here.
+// compactLen reads a compact length: one more than the length, zero for null, here -1.
 func (r *reader) compactLen() int {
 	n := int64(r.uvarint()) - 1
 	if r.err == nil && n > int64(r.left()) {
@@ -159,7 +159,7 @@ func (r *reader) stringLen() int {
 	return n
 }
 
-// string reads a string that cannot be null. When it equals old, old is returned and nothing allocated.
+// string reads a string other than null. When it equals old, string returns old without allocating.
 func (r *reader) string(old string) string {
 	n := r.stringLen()
 	if n < 0 {
@@ -173,7 +173,7 @@ func (r *reader) string(old string) string {
 	return string(b)
 }
 
-// nullableString reads a string that can be null. When it equals old, old is returned.
+// nullableString reads a string or null. When it equals old, nullableString returns old.
 func (r *reader) nullableString(old *string) *string {
 	n := r.stringLen()
 	if n < 0 {
@@ -190,7 +190,7 @@ func (r *reader) nullableString(old *string) *string {
 	return &s
 }
 
-// nullableBytes reads bytes that can be null. They are not copied.
+// nullableBytes reads bytes or null, without copying them.
 func (r *reader) nullableBytes() []byte {
 	n := 0
 	if r.flexible {
@@ -208,8 +208,8 @@ func (r *reader) nullableBytes() []byte {
 	return slices.Clip(r.take(n))
 }
 
-// nullableArrayLen reads an array's length, -1 for null. A length that cannot fit, since every element takes at least size
-// bytes, is a failure: what is allocated for an array stays within a small multiple of what was received.
+// nullableArrayLen reads an array's length, -1 for null. Every element takes at least size bytes, and a length too
+// large for the remaining bytes is a failure: an array's memory stays within a small multiple of the received bytes.
 func (r *reader) nullableArrayLen(size int) int {
 	n := int64(0)
 	if r.flexible {
@@ -226,7 +226,7 @@ func (r *reader) nullableArrayLen(size int) int {
 	return int(n)
 }
 
-// arrayLen reads the length of an array that cannot be null.
+// arrayLen reads the length of an array other than null.
 func (r *reader) arrayLen(size int) int {
 	n := r.nullableArrayLen(size)
 	if n < 0 {
@@ -236,8 +236,8 @@ func (r *reader) arrayLen(size int) int {
 	return n
 }
 
-// limitedLen reads the length of an array that cannot be null, and takes it from what is left of a limit. A longer array is a failure, so
-// nothing is allocated for it.
+// limitedLen reads the length of an array other than null, and takes it from the rest of a limit. A longer array is a
+// failure and gets no memory.
 func (r *reader) limitedLen(size int, left *int, what string) int {
 	n := r.arrayLen(size)
 	if n > *left {
@@ -270,8 +270,8 @@ func (r *reader) tagCount() int {
 	return int(n)
 }
 
-// tag reads past one tagged field and returns its tag and a reader of its contents. For a field that is known, give that
-// reader to done; a field that is not is skipped already.
+// tag reads past one tagged field and returns its tag and a reader of its contents. For a known field, give this reader
+// to done; an unknown field is skipped already.
 func (r *reader) tag() (uint32, reader) {
 	tag := r.uvarint()
 	size := r.uvarint()
@@ -296,15 +296,15 @@ func (r *reader) done(field *reader) {
 	}
 }
 
-// skipTags reads past tagged fields none of which is known.
+// skipTags reads past unknown tagged fields.
 func (r *reader) skipTags() {
 	for n := r.tagCount(); n > 0; n-- {
 		r.tag()
 	}
 }
 
-// resize returns a slice of n elements in the memory of s where that is large enough. Elements keep what they held, so that
-// their own slices and strings can be reused.
+// resize returns a slice of n elements, in the memory of s if s is large enough. Elements keep their contents, for the
+// reuse of their own slices and strings.
 func resize[T any](s []T, n int) []T {
 	if n <= cap(s) {
 		return s[:n]

@@ -1,14 +1,14 @@
 package protocol
 
-// remedies say what a user can do about the codes that a producer can meet in answers to Produce, Metadata and InitProducerId. Codes that pass
-// without the user, and codes whose description says it all, have none.
+// remedies are instructions for the user about the codes in answers to Produce, Metadata and InitProducerId. Codes that
+// pass without the user, and codes with a sufficient description, have none.
 var remedies = map[ErrorCode]string{
 	UnknownServerError:      "the broker's log names the cause",
 	UnknownTopicOrPartition: "create the topic, or let the brokers create it (auto.create.topics.enable)",
 	LeaderNotAvailable:      "start the brokers that hold its replicas",
 	RequestTimedOut:         "see why the replicas are slow; request.timeout.ms bounds the broker's wait for them",
 	MessageTooLarge:         "raise that limit, or send smaller records",
-	// A broker without transactions' coordinator answers so where the controller gives it no block of producer ids.
+	// A broker without transactions' coordinator answers so if the controller gives it no block of producer ids.
 	CoordinatorLoadInProgress:    "for a producer id the broker must reach its controller",
 	CoordinatorNotAvailable:      "for a producer id the broker must reach its controller",
 	InvalidTopicException:        "choose another topic",
@@ -40,5 +40,5 @@ var remedies = map[ErrorCode]string{
 	UnsupportedEndpointType:     "use the address of a broker's listener, not of a controller's",
 }
 
-// Remedy says what a user can do about the error, or "".
+// Remedy returns an instruction for the user about the error, or "".
 func (c ErrorCode) Remedy() string { return remedies[c] }

@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// remedyRows are the words that the error of each code must have, and "" where it passes without the user or says it all by its meaning.
+// remedyRows are the words required in the error of each code, and "" if it passes without the user or its meaning says
+// enough.
 var remedyRows = map[ErrorCode]string{
 	UnknownServerError:           "the broker's log",
 	CorruptMessage:               "null key where it is compacted",
@@ -68,7 +69,8 @@ func TestErrorsThatAProducerMeetsNameTheCure(t *testing.T) {
 	}
 }
 
-// Every code that a broker gives to a batch before or after its append is one of those, but for what only transactions and groups meet.
+// Every code of a broker for a batch before or after its append is one of those, except the codes of transactions and
+// groups.
 func TestEveryCodeOfAnAnswerToProduceHasARow(t *testing.T) {
 	others := []ErrorCode{
 		None, DuplicateSequenceNumber, InvalidRequiredAcks, GroupAuthorizationFailed, InvalidTxnState, InvalidProducerIDMapping,

@@ -37,7 +37,7 @@ func TestDecodingIntoAUsedMessageLeavesNothingOfTheOldOne(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, kind messageKind, version int16) {
 		used := kind.fresh()
 		for seed := range uint64(25) {
-			// The message before may be of any version, so that fields which this version does not have hold something.
+			// The message before may be of any version, so fields of other versions hold values.
 			other := kind.versions()[int(seed)%len(kind.versions())]
 			before, err := kind.random(newGenerator(seed+1000, other)).Append(nil, other)
 			require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestDecodingIntoAUsedMessageLeavesNothingOfTheOldOne(t *testing.T) {
 			again, err := used.Append(nil, version)
 			require.NoError(t, err)
 			require.Equal(t, body, again)
-			// Compared as text, in which an emptied slice counts as none.
+			// Compared as text: there an emptied slice counts as none.
 			fresh := kind.fresh()
 			require.NoError(t, fresh.Decode(body, version))
 			require.Equal(t, dump(fresh), dump(used))
@@ -58,7 +58,7 @@ func TestDecodingIntoAUsedMessageLeavesNothingOfTheOldOne(t *testing.T) {
 	})
 }
 
-// dump returns a message as JSON without what is empty, so that nil and emptied slices look the same.
+// dump returns a message as JSON without empty fields, so nil and emptied slices look the same.
 func dump(m Message) string {
 	text, err := json.Marshal(m)
 	if err != nil {

@@ -2,10 +2,10 @@ package protocol
 
 import "strconv"
 
-// NoLeader is Kafka's number for a partition's leader that does not exist or is not known.
+// NoLeader is Kafka's number for a missing or unknown leader of a partition.
 const NoLeader int32 = -1
 
-// TopicNameProblem returns what is wrong with a topic's name, as brokers check it, or "".
+// TopicNameProblem returns the fault of a topic's name, as brokers check it, or "".
 func TopicNameProblem(name string) string {
 	const longest = 249
 	switch {

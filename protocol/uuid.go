@@ -2,7 +2,7 @@ package protocol
 
 import "encoding/base64"
 
-// UUID is a topic's id (KIP-516). The zero value means that there is none.
+// UUID is a topic's id (KIP-516). The zero value means none.
 type UUID [16]byte
 
 // IsZero reports whether there is no id.

@@ -17,21 +17,21 @@ type writer struct {
 	version  int16
 	err      error
 
-	// With vectored set, records go uncopied into bufs, and between them the pieces of b that lead up to them; sent is how
-	// much of b is in bufs already.
+	// With vectored set, records go uncopied into bufs, and between them the pieces of b before them; sent counts the
+	// bytes of b already in bufs.
 	vectored bool
 	sent     int
 	bufs     [][]byte
 }
 
-// newWriter starts to append a body to dst. A version that is not spoken is the first failure.
+// newWriter starts to append a body to dst. An unsupported version is the first failure.
 func newWriter(dst []byte, key APIKey, version int16) writer {
 	return writer{
 		b: dst, start: len(dst), flexible: key.flexible(version), key: key, version: version, err: key.check(version),
 	}
 }
 
-// finish returns what was written, or dst as it was and the first failure.
+// finish returns the written bytes, or dst unchanged and the first failure.
 func (w *writer) finish(kind string) ([]byte, error) {
 	if w.err == nil {
 		return w.b, nil
@@ -74,7 +74,7 @@ func UvarintSize(u uint64) int {
 	return uvarintSizeAny(u)
 }
 
-// uvarintSizeAny uses 9/64 for 1/7, which is exact for 1 to 64 bits. It stays a call so that UvarintSize can be inlined.
+// uvarintSizeAny uses 9/64 for 1/7, exact for 1 to 64 bits. It stays a call so that UvarintSize can be inlined.
 //
 //go:noinline
 func uvarintSizeAny(u uint64) int { return (bits.Len64(u|1)*9 + 64) >> 6 }
@@ -145,7 +145,7 @@ func (w *writer) records(b []byte) {
 	}
 }
 
-// cut puts what was written since the last cut into bufs.
+// cut puts the bytes written since the last cut into bufs.
 func (w *writer) cut() {
 	if len(w.b) > w.sent {
 		w.bufs = append(w.bufs, w.b[w.sent:len(w.b):len(w.b)])
@@ -153,14 +153,14 @@ func (w *writer) cut() {
 	}
 }
 
-// noTags ends a struct that has no tagged fields.
+// noTags ends a struct without tagged fields.
 func (w *writer) noTags() {
 	if w.flexible {
 		w.b = append(w.b, 0)
 	}
 }
 
-// tag begins a tagged field and returns where its contents begin, for endTag.
+// tag begins a tagged field and returns the start of its contents, for endTag.
 func (w *writer) tag(tag uint32) int {
 	w.uvarint(tag)
 	return len(w.b)

@@ -6,11 +6,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// RecordSize returns the exact number of bytes that [AppendRecord] appends for the same arguments.
+// RecordSize returns the exact number of bytes appended by [AppendRecord] for the same arguments.
 //
 //nolint:revive // its counterpart is AppendRecord: the two names belong together
 func RecordSize(offsetDelta int32, timestampDelta int64, key, value []byte, headers []Header) int {
-	// The same sum as bodySize. It stands here once more because a call would cost a fifth: whoever appends asks before.
+	// The same sum as bodySize. It stands here once more because a call would cost a fifth: every append asks for the
+	// size first.
 	n := 2 + protocol.UvarintSize(zigzag(timestampDelta)) + protocol.UvarintSize(zigzag(int64(offsetDelta)))
 	n += protocol.UvarintSize(uint64(len(key))<<1) + len(key)
 	n += protocol.UvarintSize(uint64(len(value))<<1) + len(value)
@@ -22,7 +23,7 @@ func RecordSize(offsetDelta int32, timestampDelta int64, key, value []byte, head
 
 // bodySize is the size of a record without the length in front of it.
 func bodySize(timestamp, offset uint64, key, value []byte, headers []Header) int {
-	// Attributes and header count take one byte each; the size of the latter, where it is more, is in headersSize.
+	// Attributes and header count take one byte each; a larger size of the count is in headersSize.
 	n := 2 + protocol.UvarintSize(timestamp) + protocol.UvarintSize(offset)
 	// The length -1 of null takes one byte, as the length 0 does.
 	n += protocol.UvarintSize(uint64(len(key))<<1) + len(key)
@@ -48,9 +49,9 @@ func headersSize(headers []Header) int {
 // counts, attributes, and the timestamp.
 const MaxRecordOverhead = 5*5 + 1 + 10
 
-// AppendRecord appends one record as Kafka's batches hold it and returns the longer slice. Nil key, value and header values are
-// null, which is different from empty. It keeps none of its arguments, and allocates only when dst has no room for
-// [RecordSize] more bytes.
+// AppendRecord appends one record as Kafka's batches hold it and returns the longer slice. Nil key, value and header
+// values are null, different from empty ones. It keeps none of its arguments, and allocates only when dst has no room
+// for [RecordSize] more bytes.
 //
 // timestampDelta is the record's distance to the batch's BaseTimestamp in milliseconds, offsetDelta its number in the batch,
 // from 0. A record of 2 GiB and more cannot be represented; the caller's limits keep far away from it.
@@ -108,7 +109,7 @@ func AppendRecord(dst []byte, offsetDelta int32, timestampDelta int64, key, valu
 	return dst[:at+i+1]
 }
 
-// appendAny appends a record of any size, and makes room where there is none.
+// appendAny appends a record of any size, and makes room if dst has too little.
 func appendAny(dst []byte, timestamp, offset uint64, key, value []byte, headers []Header) []byte {
 	n := bodySize(timestamp, offset, key, value, headers)
 	length := uint64(n) << 1
@@ -130,7 +131,7 @@ func appendAny(dst []byte, timestamp, offset uint64, key, value []byte, headers 
 // nullLength is the length -1 as a varint.
 const nullLength = 1
 
-// putBytes writes nullable bytes with their length at b[i] and returns where they end.
+// putBytes writes nullable bytes with their length at b[i] and returns their end.
 func putBytes(b []byte, i int, v []byte) int {
 	if v == nil {
 		b[i] = nullLength
@@ -140,7 +141,7 @@ func putBytes(b []byte, i int, v []byte) int {
 	return i + copy(b[i:], v)
 }
 
-// putHeaders writes the headers with their count at b[i] and returns where they end.
+// putHeaders writes the headers with their count at b[i] and returns their end.
 func putHeaders(b []byte, i int, headers []Header) int {
 	i = putUvarint(b, i, uint64(len(headers))<<1)
 	for j := range headers {

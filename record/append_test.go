@@ -65,7 +65,7 @@ func someHeaders(r *rand.Rand) []Header {
 	return headers
 }
 
-// someLength prefers the places where a varint grows.
+// someLength prefers the lengths at the edges of a varint's sizes.
 func someLength(r *rand.Rand) int {
 	borders := [...]int{0, 63, 8191 - 60, 8191}
 	n := r.IntN(300)
@@ -80,7 +80,7 @@ func someLength(r *rand.Rand) int {
 
 func someDelta(r *rand.Rand) int64 { return int64(r.Uint64()) >> r.IntN(64) }
 
-// behind is a mark that no append may touch.
+// behind is a mark beyond the reach of every append.
 const behind = 0xee
 
 func checkAppend(t *testing.T, dst []byte, offset int32, timestamp int64, key, value []byte, headers []Header) {

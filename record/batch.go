@@ -8,9 +8,9 @@ import (
 const (
 	// BatchHeaderSize is the number of bytes before the first record of a batch.
 	BatchHeaderSize = 61
-	// BatchLengthOverhead is the number of bytes that a batch's Length does not count: base offset and Length itself.
+	// BatchLengthOverhead is the number of bytes left out of a batch's Length: base offset and Length itself.
 	BatchLengthOverhead = 12
-	// Magic is the version of the batch format that this package writes and reads. Kafka has it since 0.11.
+	// Magic is this package's version of the batch format. Kafka has it since 0.11.
 	Magic = 2
 )
 
@@ -26,7 +26,7 @@ const (
 	maxCodec        = 4
 )
 
-// Where the header's fields lie.
+// The places of the header's fields.
 const (
 	atBaseOffset      = 0
 	atLength          = 8
@@ -64,7 +64,7 @@ type BatchHeader struct {
 	LastOffsetDelta int32
 	// BaseTimestamp and MaxTimestamp are in milliseconds since 1970. Records keep their distance to BaseTimestamp.
 	BaseTimestamp, MaxTimestamp int64
-	// ProducerID, ProducerEpoch and BaseSequence identify an idempotent producer's batch; -1 where there is none.
+	// ProducerID, ProducerEpoch and BaseSequence identify an idempotent producer's batch; -1 if there is none.
 	ProducerID    int64
 	ProducerEpoch int16
 	BaseSequence  int32
@@ -99,8 +99,8 @@ func SetProducer(batch []byte, id int64, epoch int16, sequence int32) {
 	binary.BigEndian.PutUint32(b[atBaseSequence:], uint32(sequence))
 }
 
-// Checksum returns the CRC-32C of an encoded batch: of everything from the attributes on. batch must end where the batch ends;
-// it panics when batch is shorter than the part before the attributes.
+// Checksum returns the CRC-32C of an encoded batch: of everything from the attributes on. The slice must end with the
+// batch; Checksum panics if it is shorter than the part before the attributes.
 func Checksum(batch []byte) uint32 {
 	return crc32.Checksum(batch[atAttributes:], castagnoli)
 }

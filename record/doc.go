@@ -1,5 +1,5 @@
-// Package record holds what a user sends, what is answered, and Kafka's record batch format v2 (KIP-98): writing it on the
-// way to a broker, and reading and checking it on the way back.
+// Package record holds a user's records, the metadata and errors in answer to them, and Kafka's record batch format v2
+// (KIP-98): writing it on the way to a broker, and reading and checking it on the way back.
 //
 // It knows nothing of partitions' queues, sockets, requests or codecs, and imports no other package of this module. A reader
 // of compressed batches is given the decompressor as a function.

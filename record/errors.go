@@ -8,8 +8,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The reasons for which a record is not acknowledged, where the reason is the client's own. They are found with errors.Is in
-// the error of a Future or callback; a broker's reason is a *protocol.Error there instead. Package producer re-exports them.
+// The client's own reasons for not acknowledging a record. errors.Is finds them in the error of a Future or callback; a
+// broker's reason is a *protocol.Error there instead. Package producer re-exports them.
 var (
 	// ErrClosed: the producer was closed before or while the record was handled.
 	ErrClosed error = &reason{"producer is closed", "closed", FateNotWritten}
@@ -43,26 +43,27 @@ var (
 	ErrDisconnected error = &reason{"disconnected before the answer", "disconnected", FateMaybeWritten}
 	// ErrUnsupportedVersion: the broker is too old for this client, or for the codec.
 	ErrUnsupportedVersion error = &reason{"the broker's version is not supported", "unsupported_version", FateNotWritten}
-	// ErrPartitioner: the partitioner panicked or chose a partition that does not exist.
+	// ErrPartitioner: the partitioner panicked or chose a partition beyond the topic's.
 	ErrPartitioner error = &reason{"partitioner failed", "partitioner", FateRejected}
 	// ErrBatchRejected: the broker rejected another record of the same batch and the rest could not be sent again.
 	ErrBatchRejected error = &reason{"another record of the batch was rejected", "neighbour_rejected", FateNotWritten}
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record.
 	ErrClusterReplaced error = &reason{"the servers belong to another cluster now", "cluster_replaced", FateMaybeWritten}
-	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same
-	// producer id, or the log is another one.
+	// ErrForeignAcknowledgement: the broker acknowledged the record at another record's offset. Another producer uses
+	// the same producer id, or the log is another one.
 	ErrForeignAcknowledgement error = &reason{"the acknowledgement is of another producer's records", "foreign_acknowledgement", FateMaybeWritten}
-	// ErrInCallback: Flush or Close was called from inside a callback, where waiting for callbacks could never end.
+	// ErrInCallback: Flush or Close was called from inside a callback, so its wait for callbacks could never end.
 	ErrInCallback error = &reason{"called from inside a callback", "in_callback", FateRejected}
 )
 
-// Error says what became of a record that was not acknowledged. Err is the reason: one of the Err… values, a *protocol.Error
-// from the broker, or a context's error.
+// Error gives the fate of a record without an acknowledgement. Err is the reason: one of the Err… values, a
+// *protocol.Error from the broker, or a context's error.
 type Error struct {
 	// Topic and Partition name the record's place; Partition is -1 when none was chosen yet.
 	Topic     string
 	Partition int32
-	// Fate is what became of the record, if more is known than Err tells; otherwise it is zero. [FateOf] returns the one or the other.
+	// Fate is the record's fate, if more is known than from Err; otherwise it is zero. [FateOf] returns Fate, or the
+	// fate known from Err.
 	Fate Fate
 	// Detail says more in words: sizes, limits, the reason of each server. It may be empty.
 	Detail string
@@ -92,7 +93,7 @@ func (e *Error) Error() string {
 	return text + " (" + FateOf(e).String() + ")"
 }
 
-// Is finds [ErrRecordTooLarge] also where a broker refused the record for its size.
+// Is also finds [ErrRecordTooLarge] if a broker refused the record for its size.
 func (e *Error) Is(target error) bool {
 	var broker *protocol.Error
 	return target == ErrRecordTooLarge && errors.As(e.Err, &broker) && (broker.Code == protocol.MessageTooLarge || broker.Code == protocol.RecordListTooLarge)

@@ -6,7 +6,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// A batch is written from the back to the front: first the records, then the header that counts them, then the checksum.
+// A batch is written from the back to the front: first the records, then the header with their count, then the
+// checksum.
 func Example() {
 	const base = 1700000000000 // milliseconds
 	b := make([]byte, record.BatchHeaderSize, 1024)
@@ -37,7 +38,7 @@ func Example() {
 // The records of a log file or a fetch answer lie one batch behind the other; the last one is often cut.
 func ExampleReadBatch() {
 	var log []byte
-	batch, rest, err := record.ReadBatch(log, nil, 0) // compress.Decompress, where batches are compressed
+	batch, rest, err := record.ReadBatch(log, nil, 0) // compress.Decompress, for compressed batches
 	fmt.Println(len(batch.Records), len(rest), err)
 	// Output: 0 0 incomplete record batch: 0 bytes of a header of 61
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Fate is what became of a record.
+// Fate is the outcome of a record.
 type Fate uint8
 
 const (
-	// FateAcknowledged: the record is in the log, with the acknowledgements that acks demands.
+	// FateAcknowledged: the record is in the log, with the acknowledgements required by acks.
 	FateAcknowledged Fate = iota
 	// FateNotWritten: the record is certainly not in the log, and can be sent again.
 	FateNotWritten
@@ -36,7 +36,8 @@ func (f Fate) String() string {
 	}
 }
 
-// FateOf returns what an error says of its record. An error from elsewhere says nothing of it, so the record may be written.
+// FateOf returns the record's fate according to an error. An error from elsewhere says nothing about the record, so it
+// may be written.
 func FateOf(err error) Fate {
 	if err == nil {
 		return FateAcknowledged
@@ -54,7 +55,7 @@ func FateOf(err error) Fate {
 	return fateOf(e.Err, FateRejected)
 }
 
-// fateOf returns the fate that belongs to a reason; unknown is that of a reason from elsewhere.
+// fateOf returns a reason's fate; for a reason from elsewhere it returns unknown.
 func fateOf(err error, unknown Fate) Fate {
 	var own *reason
 	var broker *protocol.Error
@@ -66,7 +67,7 @@ func fateOf(err error, unknown Fate) Fate {
 	case errors.As(err, &broker) && broker.Code != protocol.None:
 		return FateOfCode(broker.Code)
 	case broker != nil:
-		return FateMaybeWritten // there is an error, and it does not say which
+		return FateMaybeWritten // the broker reported an error without naming it
 	}
 	return unknown
 }
@@ -75,8 +76,8 @@ func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// FateOfCode returns the fate of a record that a broker refused with a code, unless more is known of its tries. The codes about producer ids
-// are of one id, which the next try does not use.
+// FateOfCode returns the fate of a record refused by a broker with a code, unless more is known of its attempts. A code
+// about a producer id concerns one id, and the next attempt uses another one.
 func FateOfCode(code protocol.ErrorCode) Fate {
 	switch {
 	case code == protocol.None:
@@ -87,8 +88,8 @@ func FateOfCode(code protocol.ErrorCode) Fate {
 	return certainOfCode(code)
 }
 
-// certainOfCode is FateOfCode for a record that is certainly not in the log. A broker that fails in a way of its own says nothing about
-// the record.
+// certainOfCode is FateOfCode for a record certainly outside the log. A broker's own failure says nothing about the
+// record.
 func certainOfCode(code protocol.ErrorCode) Fate {
 	if code.Retriable() || code.AboutProducerID() || code == protocol.UnknownServerError || code == protocol.UnsupportedVersion || !code.Known() {
 		return FateNotWritten
@@ -108,7 +109,7 @@ func CertainFate(err error) Fate {
 	return FateNotWritten
 }
 
-// reason is an error of the client's own. It has the fate of a record that failed with it, unless the record's Error knows more.
+// reason is an error of the client's own. It carries the fate of its records, unless the record's Error knows more.
 type reason struct {
 	text string
 	word string
@@ -117,8 +118,8 @@ type reason struct {
 
 func (r *reason) Error() string { return r.text }
 
-// Word returns a short stable name for the reason of an error, for metrics: "buffer_full", or Kafka's name of a broker's error code. It is
-// empty for nil, and "unknown" for a reason that is not known.
+// Word returns a short stable name for the reason of an error, for metrics: "buffer_full", or Kafka's name of a
+// broker's error code. It is empty for nil, and "unknown" for an unknown reason.
 func Word(err error) string {
 	var e *Error
 	if errors.As(err, &e) {

@@ -57,7 +57,7 @@ func TestEveryReasonHasAFateAndAWord(t *testing.T) {
 	require.Empty(t, Word(nil))
 }
 
-// An error from elsewhere says nothing about the record, and neither does the end of a context that came with no Error.
+// An error from elsewhere says nothing about the record, and neither does the end of a context without an Error.
 func TestForeignErrorsSayNothingOfTheRecord(t *testing.T) {
 	for err, word := range map[error]string{io.EOF: "unknown", context.Canceled: "context_canceled", context.DeadlineExceeded: "context_deadline_exceeded"} {
 		require.Equal(t, FateMaybeWritten, FateOf(err))

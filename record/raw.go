@@ -10,20 +10,20 @@ import (
 // minRecordSize is the size of the shortest record: length, attributes, two deltas, two nulls, no headers.
 const minRecordSize = 7
 
-// minBodySize is the part of it that is a RawRecord's body.
+// minBodySize is its part in a RawRecord's body.
 const minBodySize = 3
 
-// RawRecord is an encoded record whose place in the batch is taken off, so that it can be given another one without decoding
-// and encoding the rest.
+// RawRecord is an encoded record without its place in the batch. It can get another place without decoding and encoding
+// the rest.
 type RawRecord struct {
 	TimestampDelta int64
 	OffsetDelta    int32
-	// Body is everything from the key's length on. It points into the bytes that were read. What is in it is not checked.
+	// Body is everything from the key's length on. It points into the input of [NextRaw]. Its contents are unchecked.
 	Body []byte
 }
 
-// NextRaw reads the first of a batch's uncompressed records and returns it with the bytes behind it. Bytes that are no record
-// give an [ErrMalformed]; it never panics.
+// NextRaw reads the first of a batch's uncompressed records and returns it with the bytes behind it. Other bytes than a
+// record give an [ErrMalformed]; it never panics.
 func NextRaw(b []byte) (RawRecord, []byte, error) {
 	r, rest, err := nextRaw(b)
 	if err != nil {
@@ -65,8 +65,8 @@ func nextRaw(b []byte) (RawRecord, []byte, error) {
 	return RawRecord{TimestampDelta: timestamp, OffsetDelta: offset, Body: body}, rest, nil
 }
 
-// AppendRaw appends a record whose body [NextRaw] gave, at another place of a batch. It may overwrite the batch that it reads:
-// records that only move towards the front, with deltas that do not grow, can be rewritten in place.
+// AppendRaw appends a record with a body from [NextRaw], at another place of a batch. It may overwrite the batch under
+// its reader: a caller can rewrite records in place if they only move towards the front and their deltas do not grow.
 func AppendRaw(dst []byte, offsetDelta int32, timestampDelta int64, body []byte) []byte {
 	timestamp, offset := zigzag(timestampDelta), zigzag(int64(offsetDelta))
 	n := 1 + protocol.UvarintSize(timestamp) + protocol.UvarintSize(offset) + len(body)

@@ -7,20 +7,20 @@ import (
 	"math"
 )
 
-// The kinds of damage that reading finds; errors.Is tells them apart. The error itself says where and what.
+// The kinds of damage found by a reader; errors.Is tells them apart. The error itself gives the place and the details.
 var (
 	// ErrIncomplete: the bytes end before the batch does. A fetched log often ends so.
 	ErrIncomplete = errors.New("incomplete record batch")
-	// ErrMalformed: the bytes are not what Kafka's batch format v2 says.
+	// ErrMalformed: the bytes violate Kafka's batch format v2.
 	ErrMalformed = errors.New("malformed record batch")
-	// ErrChecksum: the batch's CRC-32C is not that of its bytes.
+	// ErrChecksum: the batch's CRC-32C differs from the checksum of its bytes.
 	ErrChecksum = errors.New("record batch with a wrong checksum")
 	// ErrTooManyRecords: the batch has more records than the reader was told to take.
 	ErrTooManyRecords = errors.New("record batch with too many records")
 )
 
-// MaxUncompressed is the most bytes that [ReadBatch] lets a batch's records decompress to: 128 MiB. A caller who wants less
-// wraps the DecompressFunc.
+// MaxUncompressed is [ReadBatch]'s limit for the decompressed records of a batch: 128 MiB. For a lower limit, wrap the
+// DecompressFunc.
 const MaxUncompressed = 128 << 20
 
 // DecompressFunc appends the data in src to dst, at most limit bytes, or fails. codec is the number in a batch's attributes.
@@ -37,12 +37,11 @@ type Batch struct {
 type ParsedRecord struct {
 	// Offset is the batch's base offset plus the record's own.
 	Offset int64
-	// Timestamp is in milliseconds since 1970: the producer's, or the broker's where the batch says LogAppendTime.
+	// Timestamp is in milliseconds since 1970: the producer's, or the broker's if the batch says LogAppendTime.
 	Timestamp int64
-	// Key and Value are nil for null, which is different from empty. They point into the bytes that were read, or into those
-	// that were decompressed.
+	// Key and Value are nil for null, different from empty. They point into the input, or into the decompressed bytes.
 	Key, Value []byte
-	// Headers are nil where there are none.
+	// Headers are nil if there are none.
 	Headers []Header
 }
 
@@ -62,7 +61,7 @@ func ReadBatchHeader(b []byte) (BatchHeader, error) {
 	return h, nil
 }
 
-// readFrame reads the header and checks what is needed to find the batch's end.
+// readFrame reads the header and checks the fields needed to find the batch's end.
 func readFrame(b []byte) (BatchHeader, error) {
 	// The older formats have their magic at the same place, and shorter headers.
 	if len(b) > atMagic && b[atMagic] != Magic {
@@ -92,7 +91,7 @@ func readFrame(b []byte) (BatchHeader, error) {
 	return h, nil
 }
 
-// check looks at the fields that the checksum covers.
+// check looks at the fields covered by the checksum.
 func (h *BatchHeader) check() error {
 	switch {
 	case h.Attributes&^attributesKnown != 0:
@@ -111,16 +110,18 @@ func (h *BatchHeader) check() error {
 	return nil
 }
 
-// ReadBatch reads and checks the batch at the beginning of b and returns it with the bytes behind it. Everything is checked:
-// magic, length, checksum, attributes, counts, every record's bounds and deltas, the greatest timestamp, and that nothing is
-// left over. Gaps between offsets are taken, as compaction leaves them; [Batch.ValidateProduced] asks for more.
+// ReadBatch reads and checks the batch at the beginning of b and returns it with the bytes behind it. Everything is
+// checked: magic, length, checksum, attributes, counts, every record's bounds and deltas, the greatest timestamp, and
+// the end of the bytes. It accepts gaps between offsets, as compaction leaves them; [Batch.ValidateProduced] asks for
+// more.
 //
-// maxRecords bounds the number of records; 0 and less leave it to the bytes. decompress is called for compressed batches with
-// a bound of [MaxUncompressed], its error is handed on, and it may be nil where there are none. The other errors are
-// [ErrIncomplete], [ErrChecksum], [ErrTooManyRecords] and [ErrMalformed]; they say which record and byte. b may come from
-// anywhere: ReadBatch never panics, and allocates by the bytes there are, not by what they claim.
+// maxRecords bounds the number of records; 0 and less leave it to the bytes. ReadBatch calls decompress for compressed
+// batches, with a bound of [MaxUncompressed], and passes its error on; for uncompressed batches decompress may be nil.
+// The other errors are [ErrIncomplete], [ErrChecksum], [ErrTooManyRecords] and [ErrMalformed]; they name the record and
+// the byte. b may come from anywhere: ReadBatch never panics, and its memory depends on the bytes present, not on their
+// claims.
 //
-// Keys and values point into b where the batch is not compressed.
+// Keys and values of an uncompressed batch point into b.
 func ReadBatch(b []byte, decompress DecompressFunc, maxRecords int) (Batch, []byte, error) {
 	h, err := readFrame(b)
 	if err != nil {
@@ -184,7 +185,7 @@ func readRecords(h *BatchHeader, data []byte) ([]ParsedRecord, error) {
 	return records, nil
 }
 
-// read reads one record, whose offset delta must be greater than last, and returns that delta.
+// read reads one record and returns its offset delta. The delta must be greater than last.
 func (r *ParsedRecord) read(h *BatchHeader, last int32, b []byte) (int32, []byte, error) {
 	raw, rest, err := nextRaw(b)
 	if err != nil {
@@ -204,7 +205,7 @@ func (r *ParsedRecord) read(h *BatchHeader, last int32, b []byte) (int32, []byte
 	return raw.OffsetDelta, rest, r.readBody(raw.Body)
 }
 
-// readBody reads key, value and headers, which must fill b.
+// readBody reads key, value and headers; together they must fill b.
 func (r *ParsedRecord) readBody(b []byte) error {
 	var err error
 	if r.Key, b, err = readBytes(b); err != nil {
@@ -270,9 +271,9 @@ func readHeaders(b []byte) ([]Header, []byte, error) {
 	return headers, b, nil
 }
 
-// ValidateProduced checks what a broker asks of a producer's batch beyond what [ReadBatch] checks: at least one record, offsets
-// from 0 on without gaps, the producer's own timestamps, no control records, no broker's bits, and an epoch and a sequence
-// wherever there is a producer id. The error is an [ErrMalformed].
+// ValidateProduced checks a broker's demands on a producer's batch beyond the checks of [ReadBatch]: at least one
+// record, offsets from 0 on without gaps, the producer's own timestamps, no control records, no broker's bits, and an
+// epoch and a sequence wherever there is a producer id. The error is an [ErrMalformed].
 func (b *Batch) ValidateProduced() error {
 	h := &b.Header
 	const brokers = AttributeLogAppendTime | AttributeControl | AttributeDeleteHorizon

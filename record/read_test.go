@@ -124,7 +124,7 @@ func TestBatchesOfTheJavaClientAreReadAndWrittenByteForByte(t *testing.T) {
 	}
 }
 
-// javaText is the text that testdata/Batches.java wrote.
+// javaText is the text written by testdata/Batches.java.
 func javaText(n int) []byte {
 	b := make([]byte, n)
 	x := int32(1)
@@ -180,7 +180,7 @@ func TestCompactedBatchesAreReadButNotTakenForAProducers(t *testing.T) {
 	require.Equal(t, int64(1070), got.Records[1].Offset)
 	require.ErrorIs(t, got.ValidateProduced(), ErrMalformed)
 
-	b = b[:BatchHeaderSize] // what compaction leaves of a producer's last batch
+	b = b[:BatchHeaderSize] // the rest of a producer's last batch after compaction
 	h.Length, h.Count = BatchHeaderSize-BatchLengthOverhead, 0
 	h.Put(b)
 	SetChecksum(b)

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Record is what a user sends: one key and value for one topic.
+// Record is a user's message: one key and value for one topic.
 type Record struct {
 	// Topic is the topic's name. It must be set and legal.
 	Topic string
-	// Partition is where the record goes. The zero value lets the partitioner choose; [InPartition] names one.
+	// Partition is the record's destination. The zero value lets the partitioner choose; [InPartition] names one.
 	Partition Partition
-	// Key is the record's key. Nil is no key, which is different from an empty one.
+	// Key is the record's key. Nil is no key, different from an empty one.
 	Key []byte
-	// Value is the record's value. Nil is a tombstone, which is different from an empty value.
+	// Value is the record's value. Nil is a tombstone, different from an empty value.
 	Value []byte
 	// Headers travel with the record, in this order. Keys may repeat.
 	Headers []Header
@@ -22,25 +22,26 @@ type Record struct {
 	Timestamp time.Time
 }
 
-// Header is one record header. The key must be UTF-8. A nil Value is null, which is different from an empty one.
+// Header is one record header. The key must be UTF-8. A nil Value is null, different from an empty one.
 type Header struct {
 	Key   string
 	Value []byte
 }
 
-// RecordMetadata tells where an acknowledged record lies.
+// RecordMetadata is the place of an acknowledged record.
 type RecordMetadata struct { //nolint:revive // Java's name, which users know
 	Topic     string
 	Partition int32
-	// Offset is the record's place in its partition, or -1 where the broker does not tell: with acks=0, and when
-	// it recognised a retry as a duplicate whose place it no longer knows.
+	// Offset is the record's place in its partition, or -1 if the broker does not tell: with acks=0, and when it
+	// recognised a retry as a duplicate but no longer knows the first one's place.
 	Offset int64
-	// Timestamp is the record's timestamp in milliseconds' precision: the broker's time where the topic uses LogAppendTime.
+	// Timestamp is the record's timestamp in milliseconds' precision: the broker's time if the topic uses
+	// LogAppendTime.
 	Timestamp time.Time
 }
 
-// Partition is a partition's number, or "the partitioner chooses" in its zero value. It is not a plain integer so that
-// partition 0 and no choice cannot be taken for each other.
+// Partition is a partition's number, or "the partitioner chooses" in its zero value. Its own type, in place of an
+// integer, keeps partition 0 and no choice apart.
 type Partition struct {
 	number int32
 	set    bool

@@ -6,14 +6,14 @@ import (
 	"math"
 )
 
-// zigzag puts the sign into the lowest bit, so that numbers near zero are short whatever their sign. The 64-bit form serves
+// zigzag puts the sign into the lowest bit, so numbers near zero are short with either sign. The 64-bit form serves
 // Kafka's 32-bit varint too: the bytes are the same.
 func zigzag(v int64) uint64 { return uint64(v)<<1 ^ uint64(v>>63) }
 
 // unzigzag is the way back.
 func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }
 
-// putUvarint writes u at b[i] and returns where it ends.
+// putUvarint writes u at b[i] and returns its end.
 func putUvarint(b []byte, i int, u uint64) int {
 	if u < 1<<7 {
 		b[i] = byte(u)

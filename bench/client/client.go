@@ -1,4 +1,4 @@
-// Package client has one small adapter for each Kafka client that is measured, so that all run the same workloads. Each is
+// Package client has one small adapter for each measured Kafka client, so all run the same workloads. Each is
 // configured as its own documentation advises; Settings says how.
 package client
 
@@ -9,42 +9,43 @@ import (
 	"time"
 )
 
-// Config is what a workload asks of a client.
+// Config holds a workload's demands on a client.
 type Config struct {
 	Servers     []string `json:"servers"`
 	Topic       string   `json:"topic"`
-	Partitions  int      `json:"partitions"`  // that the topic has
+	Partitions  int      `json:"partitions"`  // of the topic
 	Compression string   `json:"compression"` // none, gzip, snappy, lz4 or zstd
 	Tuned       bool     `json:"tuned"`       // for throughput, instead of the client's own defaults
 	Sync        bool     `json:"sync"`        // each record is waited for
-	Goroutines  int      `json:"goroutines"`  // that send
-	Keyed       bool     `json:"keyed"`       // records have keys, which choose the partition
-	Batch       int      `json:"batch"`       // batch.size, where the workload sets it for all; else 0
+	Goroutines  int      `json:"goroutines"`  // sending ones
+	Keyed       bool     `json:"keyed"`       // records have keys, and the keys choose the partition
+	Batch       int      `json:"batch"`       // batch.size, if the workload sets it for all; else 0
 	Placed      bool     `json:"placed"`      // messages name their partition
 }
 
-// Message is a record that is sent. Nobody changes its bytes.
+// Message is a record to send. Its bytes stay unchanged.
 type Message struct {
 	Key, Value []byte
 	Topic      string // if it is not Config.Topic
 	Partition  int32  // from 1 on; 0 leaves the choice to the client
 }
 
-// Client is a client under measurement. Done is called once for each record that Send was given, from any goroutine.
+// Client is a client under measurement. The client calls Done once for each record given to Send, from any goroutine.
 type Client interface {
-	// Sender returns what one goroutine sends with.
+	// Sender returns the sender of one goroutine.
 	Sender() Sender
-	// Flush waits until each record that was sent is done.
+	// Flush waits until each sent record is done.
 	Flush(ctx context.Context) error
 	// Close ends the client.
 	Close() error
-	// Settings are those that differ from the client's defaults, in its own words.
+	// Settings are the deviations from the client's defaults, in its own words.
 	Settings() []string
 }
 
 // Sender sends for one goroutine.
 type Sender interface {
-	// Send hands a record over, and lets outcomes know when it is acknowledged. It waits where the client's buffer is full.
+	// Send hands a record over, and lets outcomes know when it is acknowledged. It waits while the client's buffer is
+	// full.
 	Send(m Message, at int64, i int)
 	// Wait sends a record and returns when it is acknowledged.
 	Wait(ctx context.Context, m Message) error
@@ -55,9 +56,9 @@ type SliceSender interface {
 	SendSlice(ms []Message, at int64, first int)
 }
 
-// Outcomes is told what becomes of the records that were sent.
+// Outcomes receives the outcomes of the sent records.
 type Outcomes interface {
-	// Done is told that record i, which was handed over at a time of [Now], has its outcome. Of one with a negative time only err counts.
+	// Done receives the outcome of record i, handed over at a time of [Now]. With a negative time only err counts.
 	Done(i int, at int64, err error)
 }
 
@@ -81,7 +82,7 @@ type opener struct {
 	open         func(cfg Config, outcomes Outcomes) (Client, error)
 }
 
-// The order is that of the tables.
+// The order is the tables' order.
 var openers = []opener{
 	{"samsa", "github.com/gosamsa/samsa", openSamsa},
 	{"franz-go", "github.com/twmb/franz-go", openFranz},
@@ -91,7 +92,7 @@ var openers = []opener{
 	{"floor", "", openFloor},
 }
 
-// Names are the clients that there are.
+// Names are the names of all clients.
 func Names() (names []string) {
 	for _, o := range openers {
 		if o.open != nil {

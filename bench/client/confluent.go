@@ -19,7 +19,7 @@ type confluent struct {
 	outcomes Outcomes
 	settings []string
 	reading  sync.WaitGroup
-	open     sync.WaitGroup // records without an outcome: its own Flush does not wait for who reads the events
+	open     sync.WaitGroup // records without an outcome: its own Flush does not wait for the reader of the events
 }
 
 func openConfluent(cfg Config, outcomes Outcomes) (Client, error) {

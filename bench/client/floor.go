@@ -15,8 +15,9 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// floor is no client: it is the least that one must do. One goroutine encodes, checksums, writes, reads the answers and calls back; there is
-// no lock, no retry, no timer, and no care for errors beyond ending. It tells how far a client is from what the machine allows.
+// floor is no client: it is the least work of one. One goroutine encodes, checksums, writes, reads the answers and
+// calls back; there is no lock, no retry, no timer, and no care for errors beyond ending. It shows a client's distance
+// from the machine's limit.
 type floor struct {
 	conn       net.Conn
 	in         *bufio.Reader
@@ -24,7 +25,7 @@ type floor struct {
 	partitions int
 	limit      int // bytes of a batch
 	outcomes   Outcomes
-	shared     func(error) // for records that nobody measures
+	shared     func(error) // for unmeasured records
 
 	open     *cargo
 	flying   []*cargo // in the order of their requests
@@ -39,7 +40,7 @@ type floor struct {
 	response protocol.ProduceResponse
 }
 
-// cargo is a batch and who waits for it.
+// cargo is a batch and its waiting callers.
 type cargo struct {
 	buf       []byte
 	began     int64 // base timestamp in milliseconds
@@ -49,7 +50,7 @@ type cargo struct {
 const (
 	floorBatch    = 16384
 	floorInFlight = 5
-	floorVersion  = 12 // the last in which topics go by name, so that no metadata is needed
+	floorVersion  = 12 // the last with names of topics, and so without a need for metadata
 )
 
 func openFloor(cfg Config, outcomes Outcomes) (Client, error) {

@@ -50,7 +50,7 @@ func (k *kafkaGo) completed(ms []kafka.Message, err error) {
 	for i := range ms {
 		t, ok := ms[i].WriterData.(ticket)
 		if !ok {
-			return // who sent it waits for it
+			return // the sender waits for it
 		}
 		k.outcomes.Done(t.i, t.at, err)
 		k.open.Done()

@@ -20,7 +20,7 @@ type saramaClient struct {
 	reading sync.WaitGroup
 }
 
-// ticket is what a message carries to its outcome.
+// ticket is a message's companion on the way to its outcome.
 type ticket struct {
 	i  int
 	at int64

@@ -1,5 +1,5 @@
-// Package discard is a Kafka broker that takes every record and keeps none. It checks nothing but what it counts, so that as much of the
-// machine as possible is left to the client that is measured. It is for benchmarks only; the strict broker of the tests is
+// Package discard is a Kafka broker that takes every record and keeps none. It checks only its counts, to leave as much
+// of the machine as possible to the measured client. It is for benchmarks only; the strict broker of the tests is
 // another one.
 package discard
 
@@ -20,7 +20,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Counts is what a broker has taken so far.
+// Counts are the numbers of a broker's input so far.
 type Counts struct {
 	Requests int64 `json:"requests"`
 	Batches  int64 `json:"batches"`
@@ -28,12 +28,12 @@ type Counts struct {
 	Bytes    int64 `json:"bytes"` // of batches, as they were on the wire
 }
 
-// Minus returns what was taken since before.
+// Minus returns the counts since before.
 func (c Counts) Minus(before Counts) Counts {
 	return Counts{c.Requests - before.Requests, c.Batches - before.Batches, c.Records - before.Records, c.Bytes - before.Bytes}
 }
 
-// SpreadTopic is the name of a topic with so many partitions, which so many brokers lead. All of them are this one.
+// SpreadTopic is the name of a topic with so many partitions, led by so many brokers. All of them are this one.
 func SpreadTopic(brokers, partitions int) string {
 	return fmt.Sprintf("spread-%d-%d", brokers, partitions)
 }
@@ -50,8 +50,8 @@ func brokersOf(name string) (n int32) {
 	return n
 }
 
-// Topic is the name of a topic with so many partitions. The broker has any topic, as soon as somebody asks for it; one whose name says no such
-// number has one partition.
+// Topic is the name of a topic with so many partitions. The broker has any topic, as soon as a client asks for it; a
+// topic without such a number in its name has one partition.
 func Topic(partitions int) string { return fmt.Sprintf("bench-%d", partitions) }
 
 // partitionsOf returns how many partitions a topic has.
@@ -104,15 +104,15 @@ func Listen() (*Broker, error) {
 	return b, nil
 }
 
-// Address is where the broker listens.
+// Address is the address of the broker's listener.
 func (b *Broker) Address() string { return b.listener.Addr().String() }
 
-// Counts returns what the broker has taken so far.
+// Counts returns the broker's counts so far.
 func (b *Broker) Counts() Counts {
 	return Counts{b.requests.Load(), b.batches.Load(), b.records.Load(), b.bytes.Load()}
 }
 
-// GoDeaf makes the broker read nothing more from a connection that brings records.
+// GoDeaf makes the broker read nothing more from a connection with records.
 func (b *Broker) GoDeaf() { b.deaf.Store(true) }
 
 // Close ends the broker and its connections, and returns when its goroutines have ended.
@@ -163,8 +163,8 @@ func (b *Broker) serve(c net.Conn) {
 			_, err = c.Write(answer)
 		}
 		if err != nil {
-			// What a client does to its connection is its own affair: one that closes while an answer is on its way resets it. Whether
-			// records were lost by that, the counts tell.
+			// A client's treatment of its connection is its own affair: it resets the connection if it closes with an
+			// answer on its way. The counts show any loss of records.
 			var broken *net.OpError
 			if !errors.Is(err, io.EOF) && !errors.As(err, &broken) {
 				b.trouble(err)
@@ -174,7 +174,7 @@ func (b *Broker) serve(c net.Conn) {
 	}
 }
 
-// trouble keeps the first thing that a client has sent and the broker has not understood.
+// trouble keeps the client's first message beyond the broker's understanding.
 func (b *Broker) trouble(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -183,14 +183,14 @@ func (b *Broker) trouble(err error) {
 	}
 }
 
-// Trouble is the first thing that a client has sent and the broker has not understood, or only in part.
+// Trouble is the client's first message that the broker has not understood, or only in part.
 func (b *Broker) Trouble() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.wrong
 }
 
-// session is one connection, with what it uses again and again.
+// session is one connection, with its reusable memory.
 type session struct {
 	b       *Broker
 	in      *bufio.Reader
@@ -202,7 +202,7 @@ type session struct {
 
 const largestRequest = 100 << 20
 
-// next reads a request and returns its answer, or nil for one that wants none.
+// next reads a request and returns its answer, or nil for one without an answer.
 func (s *session) next() ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(s.in, length[:]); err != nil {
@@ -229,7 +229,7 @@ func (s *session) next() ([]byte, error) {
 	}
 	version := h.Version
 	if h.Key == protocol.ApiVersions && !contains(spoken[h.Key], version) {
-		version = 0 // what every client can read; the error in it says which to take
+		version = 0 // readable for every client; its error has the right version
 	}
 	s.out = protocol.AppendResponseHeader(append(s.out[:0], 0, 0, 0, 0), h.Key, version, h.CorrelationID)
 	if s.out, err = response.Append(s.out, version); err != nil {
@@ -239,14 +239,15 @@ func (s *session) next() ([]byte, error) {
 	return s.out, nil
 }
 
-// spoken are the requests that the broker understands. Produce claims to begin at 0, as it does in Kafka 4 (KIP-896): librdkafka compresses
-// nothing for a broker that does not.
+// spoken are the requests understood by the broker. Produce claims to begin at 0, as it does in Kafka 4 (KIP-896):
+// librdkafka compresses nothing for a broker with another range.
 var spoken = map[protocol.APIKey]protocol.VersionRange{
 	protocol.Produce: {Min: 0, Max: 13}, protocol.Metadata: {Min: 0, Max: 13}, protocol.ApiVersions: {Min: 0, Max: 4},
 	protocol.InitProducerID: {Min: 0, Max: 5},
 }
 
-// claimed are requests that no producer sends. librdkafka sees from them which batches and codecs a broker takes: Fetch, and FindCoordinator.
+// claimed are requests unused by producers. librdkafka sees from them the batches and codecs accepted by a broker:
+// Fetch, and FindCoordinator.
 var claimed = map[protocol.APIKey]protocol.VersionRange{1: {Min: 4, Max: 17}, 10: {Min: 0, Max: 6}}
 
 func contains(r protocol.VersionRange, version int16) bool {
@@ -287,7 +288,7 @@ func (s *session) handle(h *protocol.RequestHeader, body []byte) (protocol.Respo
 	return nil, fmt.Errorf("a request of kind %d", h.Key)
 }
 
-// metadata describes the topics that are asked for: this broker leads them all.
+// metadata describes the requested topics: this broker leads them all.
 func (b *Broker) metadata(m *protocol.MetadataRequest) *protocol.MetadataResponse {
 	cluster := "discard"
 	r := &protocol.MetadataResponse{
@@ -334,7 +335,7 @@ func idOf(name string) protocol.UUID {
 	return protocol.UUID(sum[:16])
 }
 
-// take counts what a request brings, and answers it.
+// take counts a request's records, and answers it.
 func (s *session) take() (protocol.Response, error) {
 	var batches, records, bytes int64
 	r := &s.answer

@@ -26,7 +26,7 @@ type partitionKey struct {
 	index int32
 }
 
-// moved is what the broker remembers of a partition whose leadership has moved: the number of moves, and the batch that was refused last.
+// moved is the broker's memory of a partition with a moved leadership: the number of moves, and the batch refused last.
 type moved struct {
 	epoch    int32
 	producer int64

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// processorTime is what this process has used so far, user and system.
+// processorTime is the time used by this process so far, user and system.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -19,7 +19,7 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// peakMemory is the most memory in bytes that this process has had resident, or 0 where the system does not tell.
+// peakMemory is the largest resident memory of this process in bytes, or 0 if the system does not tell.
 func peakMemory() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

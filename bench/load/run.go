@@ -14,8 +14,8 @@ import (
 	"github.com/gosamsa/samsa/bench/client"
 )
 
-// Run makes a measurement: it opens the client, sends for a while so that connections, pools and estimates are there, and then sends and
-// measures.
+// Run makes a measurement: it opens the client, sends for a while to set up connections, pools and estimates, and then
+// sends and measures.
 func Run(ctx context.Context, s Spec) (Result, error) {
 	r := &run{spec: s, messages: messages(s)}
 	if s.Goroutines <= 0 || s.Seconds <= 0 || s.Partitions <= 0 {
@@ -66,7 +66,7 @@ func (r *run) fill(ctx context.Context) (Result, error) {
 	return Result{Client: r.spec.Client, Records: n, Total: n, Seconds: r.spec.Seconds, RSS: peakMemory(), Failed: r.failed.Load(), Setting: r.client.Settings()}, nil
 }
 
-// minFull is what a full buffer of 32 MiB holds at the least.
+// minFull is the least content of a full buffer of 32 MiB.
 const minFull = 24 << 20
 
 // run is one measurement under way.
@@ -84,7 +84,7 @@ type run struct {
 // tick is the unit of latencies.
 const tick = 100 * time.Nanosecond
 
-// Done notes an outcome. Each record has its own place, so that those who call it do not wait for each other.
+// Done notes an outcome. Each record has its own place, so its callers do not wait for each other.
 func (r *run) Done(i int, at int64, err error) {
 	if at >= 0 {
 		r.latencies[i] = uint32(max(1, (client.Now()-at)/int64(tick)))
@@ -108,7 +108,7 @@ func (r *run) measure(ctx context.Context) (Result, error) {
 	n = max(n, 1000)
 	if r.spec.Mode != Plain {
 		r.latencies = make([]uint32, n)
-		// The system gives memory when it is written to, which takes its time: here, not in what is measured.
+		// The system gives memory at the first write, and this takes time: here, and not in the measurement.
 		clear(r.latencies)
 	}
 	result, err := r.count(n, func() error { return r.send(ctx, n) })
@@ -137,7 +137,7 @@ func startProfile(name string) (stop func() error, err error) {
 	}, nil
 }
 
-// percentiles fills in the latencies, and finds what was never told.
+// percentiles fills in the latencies, and finds records without an outcome.
 func (r *run) percentiles(result *Result) error {
 	if r.latencies == nil {
 		return nil
@@ -153,7 +153,8 @@ func (r *run) percentiles(result *Result) error {
 	return nil
 }
 
-// warm sends for a while, which tells how much is sent in the measurement. It returns how many records were acknowledged, and how long it took.
+// warm sends for a while, to find the number of records for the measurement. It returns the number of acknowledged
+// records, and the time.
 func (r *run) warm(ctx context.Context) (n int, took time.Duration, err error) {
 	var sent atomic.Int64
 	began := time.Now()
@@ -237,8 +238,8 @@ func (r *run) slices(s client.SliceSender, first, last int) {
 	}
 }
 
-// steady sends each record when it is due, and counts its time from then: a client that makes the sender wait does not make the
-// records that wait look quick (coordinated omission).
+// steady sends each record when it is due, and counts its time from then: a client that makes the sender wait cannot
+// make the waiting records look quick (coordinated omission).
 func (r *run) steady(s client.Sender, first, last int) {
 	every := float64(time.Second) * float64(len(r.senders)) / float64(r.spec.Rate)
 	began := client.Now()

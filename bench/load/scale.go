@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// This file has the modes that measure how the cost of a step grows with what the client knows already. Their figures count steps, not
-// records: a first send to a topic, a partition's first record, a leader that moves, a goroutine that gives up waiting for the full buffer.
+// This file has the modes for the growth of a step's cost with the size of the client's state. Their figures count
+// steps, not records: a first send to a topic, a partition's first record, a move of a leader, a goroutine's end of
+// waiting for the full buffer.
 
 // firstSends is how many topics the mode Topics measures.
 const firstSends = 1000
@@ -82,7 +83,8 @@ func (r *run) topics(ctx context.Context, first, n int) error {
 // waitOfBlocked is how long each goroutine of the mode Blocked waits for room in the buffer.
 const waitOfBlocked = 5 * time.Second
 
-// blocked lets goroutines wait for a buffer that stays full until each gives up. It measures from when all of them wait.
+// blocked lets goroutines wait for a constantly full buffer until each gives up. It measures from the moment all of
+// them wait.
 func (r *run) blocked(ctx context.Context) (Result, error) {
 	go func() {
 		for i := 0; ; i++ {
@@ -108,7 +110,7 @@ func (r *run) blocked(ctx context.Context) (Result, error) {
 	})
 }
 
-// count measures what n steps cost.
+// count measures the cost of n steps.
 func (r *run) count(n int, steps func() error) (Result, error) {
 	if n <= 0 {
 		return Result{}, fmt.Errorf("%d steps: there is nothing to measure", n)

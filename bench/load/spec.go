@@ -1,5 +1,5 @@
 // Package load runs one workload with one client and measures it: rate, processor time, allocations and latency of this
-// process. Each measurement is made in a process of its own, so that clients do not share a heap.
+// process. Each measurement is made in a process of its own, so clients do not share a heap.
 package load
 
 import (
@@ -16,16 +16,16 @@ type Mode string
 // The modes.
 const (
 	Async Mode = "async" // Send with a closure and a clock reading for each record
-	Plain Mode = "plain" // Send with one callback for all and no clock: what the client itself costs
+	Plain Mode = "plain" // Send with one callback for all and no clock: the client's own cost
 	Sync  Mode = "sync"  // each goroutine waits for each of its records
 	Slice Mode = "slice" // 100 records a call
 	Open  Mode = "open"  // records at a steady rate, timed from when they were due
-	Full  Mode = "full"  // more than the client's buffer holds, to a broker that reads nothing: only memory is measured
+	Full  Mode = "full"  // more than fits into the client's buffer, to a broker without reads: only memory is measured
 
 	Topics  Mode = "topics"  // a record to each of 1,000 new topics, when Known others are known
 	Each    Mode = "each"    // the first record to each partition
-	Moves   Mode = "moves"   // records to partitions whose leader moves before each, when all partitions are in use
-	Blocked Mode = "blocked" // Waiting goroutines that give up on a full buffer, with a broker that reads nothing
+	Moves   Mode = "moves"   // records to partitions, all in use, with a move of the leader before each
+	Blocked Mode = "blocked" // waiting goroutines that give up on a full buffer, with a broker without reads
 )
 
 // Spec is one measurement.
@@ -34,17 +34,17 @@ type Spec struct {
 	Mode       Mode    `json:"mode"`
 	Size       int     `json:"size"`       // bytes of a value
 	Keys       int     `json:"keys"`       // how many keys there are; 0 is none
-	Goroutines int     `json:"goroutines"` // that send
+	Goroutines int     `json:"goroutines"` // sending ones
 	Partitions int     `json:"partitions"`
 	Codec      string  `json:"codec"`
 	Tuned      bool    `json:"tuned"` // for throughput, instead of with each client's defaults
-	Batch      int     `json:"batch"` // batch.size for all who can, or 0
+	Batch      int     `json:"batch"` // batch.size for all clients with one, or 0
 	Rate       int     `json:"rate"`  // records a second of Open
 	Seconds    float64 `json:"seconds"`
 	Warm       float64 `json:"warm"`              // seconds of sending before the measurement
-	Known      int     `json:"known,omitempty"`   // topics that were sent to before, of Topics
+	Known      int     `json:"known,omitempty"`   // topics with records before, of Topics
 	Waiting    int     `json:"waiting,omitempty"` // goroutines of Blocked
-	Brokers    int     `json:"brokers,omitempty"` // that lead the partitions, for the discarding broker; 0 is one
+	Brokers    int     `json:"brokers,omitempty"` // leading the partitions, for the discarding broker; 0 is one
 
 	Profile string `json:"profile,omitempty"` // file for the processor's profile of the measurement
 
@@ -59,7 +59,7 @@ func (s Spec) config() client.Config {
 	}
 }
 
-// Result is what was measured.
+// Result is the result of a measurement.
 type Result struct {
 	Client  string   `json:"client"`
 	Records int64    `json:"records"`
@@ -72,17 +72,17 @@ type Result struct {
 	P50     float64  `json:"p50"`     // ns until the acknowledgement
 	P99     float64  `json:"p99"`
 	P999    float64  `json:"p999"`
-	RSS     int64    `json:"rss"` // the most memory that the process had, bytes
+	RSS     int64    `json:"rss"` // the process's peak memory in bytes
 	Failed  int64    `json:"failed"`
 	Failure string   `json:"failure,omitempty"`
 	Setting []string `json:"settings"`
 
-	// What the broker saw, filled in by who runs it.
+	// The broker's counts, filled in by the broker's caller.
 	Wire     float64 `json:"wire,omitempty"`     // bytes of batches a record
 	PerBatch float64 `json:"perBatch,omitempty"` // records a batch
 }
 
-// Rounded returns r with no more digits than a measurement is worth, so that what is kept of it is short.
+// Rounded returns r with no more digits than a measurement is worth, to keep the stored form short.
 func (r Result) Rounded() Result {
 	for _, v := range []*float64{&r.Seconds, &r.Rate, &r.CPU, &r.Allocs, &r.Alloced, &r.P50, &r.P99, &r.P999, &r.Wire, &r.PerBatch} {
 		*v, _ = strconv.ParseFloat(strconv.FormatFloat(*v, 'g', 5, 64), 64)
@@ -90,10 +90,11 @@ func (r Result) Rounded() Result {
 	return r
 }
 
-// The same values for everybody: JSON-like text, so that codecs find in it about what they find in events and orders.
+// The same values for all clients: JSON-like text, as compressible as usual events and orders.
 const seed = 20261125
 
-// messages makes the records of a workload. There are enough different values that no codec sees one twice in a batch of usual size.
+// messages makes the records of a workload. There are enough different values to keep every codec from seeing one twice
+// in a batch of usual size.
 func messages(s Spec) []client.Message {
 	rng := rand.New(rand.NewPCG(seed, uint64(s.Size)))
 	n := max(4096, s.Keys)
@@ -124,7 +125,7 @@ var (
 	words  = []string{"pending", "paid", "shipped", "EUR", "USD", "web", "ios", "android", "DE", "FR", "US", "gift", "express", "standard"}
 )
 
-// value makes a text of so many bytes that looks like JSON.
+// value makes a JSON-like text of so many bytes.
 func value(rng *rand.Rand, size int) []byte {
 	b := make([]byte, 0, size+64)
 	b = append(b, '{')

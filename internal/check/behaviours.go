@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// The page of behaviours names tests and stories. It must not name what is not there, nor say of anything that it is so without showing it.
+// The page of behaviours names tests and stories. It must name existing ones only, and each of its rows must name a
+// proof.
 const (
 	behavioursPage = "docs/behaviours.md"
 	storiesFolder  = "internal/delivery/testdata/stories"
@@ -36,7 +37,7 @@ func (c *checker) tests() (map[string]bool, error) {
 	return known, err
 }
 
-// unshown finds tests that a page names and that are not there, and rows of its tables that name neither test nor file.
+// unshown finds a page's names of missing tests, and rows of its tables with neither a test nor a file.
 func unshown(page, text string, known map[string]bool) []error {
 	var errs []error
 	number := 0
@@ -56,7 +57,7 @@ func unshown(page, text string, known map[string]bool) []error {
 	return errs
 }
 
-// behaviours checks the page of behaviours. That its links lead somewhere is checked as for every page.
+// behaviours checks the page of behaviours. The check of its links is the same as for every page.
 func (c *checker) behaviours() []error {
 	text, err := os.ReadFile(filepath.Join(c.root, filepath.FromSlash(behavioursPage)))
 	if err != nil {

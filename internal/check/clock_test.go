@@ -14,15 +14,15 @@ import (
 	"github.com/gosamsa/samsa/internal/repo"
 )
 
-// wallClock are the functions that may read a time without its monotonic part: they make or show the timestamps of records. Everything else
-// that decides by the clock must not notice a step of it.
+// wallClock are the functions that may read a time without its monotonic part: they make or show the timestamps of
+// records. Every other decision by the clock must not notice a step of it.
 var wallClock = map[string]bool{
-	"accumulator/result.go Settled":        true, // a timestamp that the caller gives
+	"accumulator/result.go Settled":        true, // a timestamp of the caller's
 	"accumulator/clock.go readClockLocked": true, "accumulator/clock.go timestampLocked": true, "accumulator/result.go read": true,
 	"accumulator/deliver.go runCallbacksUntilPanic": true, "producer/check.go timestampProblem": true,
 }
 
-// dropsMonotonic reports whether a call makes a time, or a number, that a step of the wall clock changes.
+// dropsMonotonic reports whether a call makes a time, or a number, exposed to steps of the wall clock.
 func dropsMonotonic(call *ast.CallExpr) bool {
 	f, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {
@@ -38,7 +38,7 @@ func dropsMonotonic(call *ast.CallExpr) bool {
 	return false
 }
 
-// wallClockIn returns the functions of a file that use the wall clock.
+// wallClockIn returns the functions of a file with a use of the wall clock.
 func wallClockIn(t *testing.T, root, path string) (functions []string) {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	require.NoError(t, err)

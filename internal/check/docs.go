@@ -13,16 +13,16 @@ import (
 	"strings"
 )
 
-// The two commands that a newcomer types. The README shows them, and .ci/run runs the second one and nothing hidden.
+// The two commands for a newcomer. The README shows them, and .ci/run runs the second one and nothing hidden.
 const (
 	quickstartCommand = "go -C examples run ./quickstart"
 	testCommand       = "go run ./internal/check"
 )
 
-// pages are the pages that the repository has.
+// pages are the repository's required pages.
 var pages = []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", behavioursPage}
 
-// docs looks at the pages. That the README's code runs is shown by the tests of examples/readme.
+// docs looks at the pages. The tests of examples/readme run the README's code.
 func (c *checker) docs() error {
 	errs := slices.Concat(c.checkPages(), c.behaviours(), c.pageExamples())
 	err := walk(c.root, func(name string) error {
@@ -61,7 +61,7 @@ func (c *checker) checkPages() []error {
 	return errs
 }
 
-// What must not stand in a file. The brackets keep this file from finding itself.
+// Texts forbidden in every file. The brackets keep this file from finding itself.
 var (
 	unfinished  = regexp.MustCompile(`\b(?:TOD[O]|FIXM[E])\b`)
 	machineName = regexp.MustCompile(`(?:^|[^\w.])/(?:[w]ork|[r]oot|[h]ome/\w+|[U]sers/\w+)/|bash_job[s]`)
@@ -84,7 +84,7 @@ func unwanted(name, text string) []error {
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// brokenLinks finds links to files of the repository that are not there, and to headings of the same page that it does not have.
+// brokenLinks finds links to missing files of the repository, and to missing headings of the same page.
 func (c *checker) brokenLinks(name, text string) []error {
 	var errs []error
 	for _, found := range link.FindAllStringSubmatch(text, -1) {

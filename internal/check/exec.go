@@ -39,12 +39,12 @@ func (c command) String() string {
 	return text
 }
 
-// run prints the command and runs it; its output goes where the checker's does.
+// run prints the command and runs it; its output goes to the checker's.
 func (c *checker) run(cmd command) error {
 	return c.runTo(c.out, cmd)
 }
 
-// output runs the command and returns what it printed; it is shown only when the command fails.
+// output runs the command and returns its output; a failure shows the output.
 func (c *checker) output(cmd command) (string, error) {
 	var out bytes.Buffer
 	err := c.runTo(&out, cmd)
@@ -73,8 +73,8 @@ func (c *checker) runTo(out io.Writer, cmd command) error {
 	return nil
 }
 
-// withParent returns a context that also ends when the process that started this one is gone: go run dies of SIGTERM without
-// telling the program that it runs.
+// withParent returns a context that also ends with the parent process: go run dies of SIGTERM without telling its
+// program.
 func withParent(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	parent := os.Getppid()

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// fuzzBudget is what all fuzz targets have together, builds included, when -fuzztime does not say otherwise.
+// fuzzBudget is the time of all fuzz targets together, builds included, when -fuzztime does not say otherwise.
 const fuzzBudget = 4 * time.Minute
 
 // fuzzTarget is one Fuzz function.
 type fuzzTarget struct{ pkg, name string }
 
-// fuzzAll runs every fuzz target of the library, one after the other. What a target finds, go test writes to its testdata/fuzz: it
-// fails from then on until it is mended.
+// fuzzAll runs every fuzz target of the library, one after the other. go test writes a target's find to its
+// testdata/fuzz: the target fails from then on until the fault is mended.
 func (c *checker) fuzzAll() error {
 	start := time.Now()
 	listed, err := c.output(goTool(".", "test", "-run=^$", "-list=^Fuzz", "./..."))
@@ -32,7 +32,7 @@ func (c *checker) fuzzAll() error {
 	}
 	var errs []error
 	for i, target := range targets {
-		// Each gets its share of what is left, so that a slow build makes the others shorter and not the stage longer.
+		// Each gets its share of the remaining time: a slow build makes the others shorter and not the stage longer.
 		share := max((fuzzBudget-time.Since(start))/time.Duration(len(targets)-i), time.Second)
 		if c.fuzztime > 0 {
 			share = c.fuzztime
@@ -60,13 +60,13 @@ func (c *checker) fuzzOne(target fuzzTarget, share time.Duration) error {
 	return err
 }
 
-// endedByTime recognises a failure that is none: when the time ends in an unlucky moment, go test fails the target with its own
-// deadline (golang.org/issue/75804). A real failure names the input.
+// endedByTime recognises a false failure: when the time ends in an unlucky moment, go test fails the target with its
+// own deadline (golang.org/issue/75804). A real failure names the input.
 func endedByTime(printed string) bool {
 	return strings.Contains(printed, "\n    context deadline exceeded\n") && !strings.Contains(printed, "Failing input written")
 }
 
-// parseFuzzList reads what go test -list prints: names, and behind them the package that they are of.
+// parseFuzzList reads the output of go test -list: names, and behind them their package.
 func parseFuzzList(listed string) []fuzzTarget {
 	var targets []fuzzTarget
 	var names []string
@@ -85,7 +85,7 @@ func parseFuzzList(listed string) []fuzzTarget {
 	return targets
 }
 
-// lastProgress returns the last of the lines with which fuzzing says how far it has come.
+// lastProgress returns the last progress line of the fuzzing.
 func lastProgress(printed string) string {
 	last := ""
 	for line := range strings.Lines(printed) {

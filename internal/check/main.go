@@ -35,6 +35,7 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	list := flags.Bool("list", false, "list the stages and run none")
 	only := flags.String("only", "", "run these `stages` only, with commas between")
 	flags.BoolVar(&c.quick, "quick", false, "run what needs nothing but Go, in some minutes: the tests without the race detector and without a real Kafka")
+	flags.BoolVar(&c.verbose, "v", false, "print the counts of the stage words also when it passes")
 	flags.DurationVar(&c.fuzztime, "fuzztime", 0, "how long each fuzz target runs; 0 shares four minutes between all")
 	fuzz := flags.String("fuzz", "", "run only the fuzz targets whose name this `expression` finds")
 	if err := flags.Parse(args); err != nil {
@@ -67,7 +68,8 @@ type checker struct {
 	temp     string        // the commands' temporary folder
 	modules  []string      // folders with a go.mod, relative to root; the first is root itself, "."
 	patience time.Duration // how long an interrupted command may take to end by itself
-	quick    bool          // run what needs nothing but Go
+	quick    bool          // run the stages without other needs than Go
+	verbose  bool          // print the figures of a stage that passes
 	fuzztime time.Duration
 	fuzz     *regexp.Regexp
 }
@@ -87,10 +89,10 @@ func (c *checker) prepare(only, fuzz string) ([]stage, error) {
 	return choose(c.stages(), only)
 }
 
-// choose picks stages by name, in their own order; an empty list is all of them.
+// choose picks stages by name, in their own order. An empty list is all of them without those on request.
 func choose(stages []stage, only string) ([]stage, error) {
 	if only == "" {
-		return stages, nil
+		return slices.DeleteFunc(stages, func(s stage) bool { return s.onRequest }), nil
 	}
 	var names []string
 	wanted := map[string]bool{}
@@ -111,7 +113,7 @@ func choose(stages []stage, only string) ([]stage, error) {
 	return chosen, nil
 }
 
-// outcome is what became of a stage.
+// outcome is the result of a stage.
 type outcome struct {
 	stage stage
 	took  time.Duration
@@ -120,7 +122,7 @@ type outcome struct {
 
 var errInterrupted = errors.New("interrupted")
 
-// runAll runs the stages one after the other, also after a failure: one run tells all that is wrong.
+// runAll runs the stages one after the other, also after a failure: one run reports all faults.
 func (c *checker) runAll(stages []stage) int {
 	start := time.Now()
 	var err error
@@ -144,7 +146,7 @@ func (c *checker) runAll(stages []stage) int {
 func (c *checker) tidyUp(outcomes []outcome) {
 	failed := slices.ContainsFunc(outcomes, func(o outcome) bool { return o.err != nil })
 	if !failed || c.ctx.Err() != nil {
-		_ = os.RemoveAll(c.temp) // a process that is just dying may still write there
+		_ = os.RemoveAll(c.temp) // a dying process may still write there
 	} else if os.Remove(c.temp) != nil {
 		c.say("what the failure left is in %s\n", c.temp)
 	}
@@ -178,7 +180,7 @@ func (o outcome) word() string {
 	return "FAILED"
 }
 
-// summarise prints the table and returns the exit code. A stage that was not run is not passed.
+// summarise prints the table and returns the exit code. A stage left out is not passed.
 func (c *checker) summarise(outcomes []outcome, took time.Duration) int {
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	passed := 0

@@ -136,7 +136,7 @@ func TestAMissingToolFailsItsStageAndSaysHowToGetIt(t *testing.T) {
 	}
 }
 
-// goOnly returns a folder that has go and nothing else.
+// goOnly returns a folder with go as its only program.
 func goOnly(t *testing.T) string {
 	t.Helper()
 	program, err := exec.LookPath("go")

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// findModules returns every folder with a go.mod, relative to root and with slashes; "." comes first. They are looked for, not
-// listed here, so that a new module cannot be forgotten.
+// findModules returns every folder with a go.mod, relative to root and with slashes; "." comes first. It searches for
+// them, without a list here, so a new module cannot be forgotten.
 func findModules(root string) ([]string, error) {
 	var modules []string
 	err := walk(root, func(name string) error {
@@ -21,7 +21,7 @@ func findModules(root string) ([]string, error) {
 	return modules, err
 }
 
-// walk calls fn for each file of the repository, relative to root and with slashes. What git does not keep is left out.
+// walk calls fn for each file of the repository, relative to root and with slashes. It leaves out files outside git.
 func walk(root string, fn func(name string) error) error {
 	return fs.WalkDir(os.DirFS(root), ".", func(name string, e fs.DirEntry, err error) error {
 		switch {
@@ -31,7 +31,7 @@ func walk(root string, fn func(name string) error) error {
 			return nil
 		case !e.IsDir():
 			return fn(name)
-		case name == ".git" || name == ".cache" || name == "bin": // git's own, and what .gitignore names
+		case name == ".git" || name == ".cache" || name == "bin": // git's own, and the folders of .gitignore
 			return fs.SkipDir
 		}
 		return nil

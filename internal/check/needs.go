@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// tool is something that Go cannot fetch. It returns what is missing and how it is got.
+// tool is a need beyond Go's own fetching. It returns the missing program and a way to get it.
 type tool func(ctx context.Context) error
 
 func missing(ctx context.Context, needs []tool) []error {
@@ -44,7 +44,7 @@ const javaCure = "(Debian: apt-get install openjdk-17-jdk-headless)"
 
 var javaVersion = regexp.MustCompile(`version "(?:1\.)?(\d+)`)
 
-// java runs the real Kafka. $JAVA_HOME comes before the PATH, as in the tests that use it.
+// java runs the real Kafka. $JAVA_HOME comes before the PATH, as in the tests with it.
 func java(ctx context.Context) error {
 	program := "java"
 	if home := os.Getenv("JAVA_HOME"); home != "" {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// pageExamples checks that every example on a package page of the library is a program of its own, without internal packages: a reader copies
-// it, or runs it on the page.
+// pageExamples requires every example on a package page of the library to be a program of its own, without internal
+// packages: a reader copies it, or runs it on the page.
 func (c *checker) pageExamples() []error {
 	files := map[string][]*ast.File{} // by folder
 	var errs []error
@@ -47,7 +47,7 @@ func (c *checker) moduleOf(name string) string {
 	return "."
 }
 
-// notOnItsOwn returns what keeps an example from being a program, or "".
+// notOnItsOwn returns the obstacle to an example as a program, or "".
 func notOnItsOwn(example *doc.Example) string {
 	if example.Play == nil {
 		return "needs declarations of another file"

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// ownGroup makes a canceled command take with it all that it started.
+// ownGroup makes a canceled command take its own processes with it.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error {
 		return exec.Command("taskkill", "/T", "/F", "/PID", strconv.Itoa(cmd.Process.Pid)).Run()

@@ -28,7 +28,7 @@ func TestAnInterruptEndsWhatWasStartedAndAllThatThatStarted(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-ended, errInterrupted)
 	require.NoError(t, writer.Close())
-	_, err = io.Copy(io.Discard, reader) // ends when the last process that could write has ended
+	_, err = io.Copy(io.Discard, reader) // ends when the last process able to write has ended
 	require.NoError(t, err)
 	require.NoError(t, reader.Close())
 }

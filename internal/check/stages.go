@@ -14,19 +14,22 @@ import (
 	"strings"
 )
 
-// stage is one thing that is checked.
+// stage is one check.
 type stage struct {
 	name  string
 	about string
 	needs []tool
 	run   func() error
+
+	onRequest bool // only -only runs it
 }
 
-// stages returns the stages in their order: what fails quickly comes first.
+// stages returns the stages in their order: quick failures come first.
 func (c *checker) stages() []stage {
 	quick := []stage{
 		{name: "format", about: "every Go file is as gofmt writes it", run: c.format},
 		{name: "docs", about: "the pages are true: options table, links, commands, examples; no names of machines, nothing unfinished", run: c.docs},
+		{name: "words", about: "comments and pages have few relative pronouns, and lines of at most 120 columns", run: c.words, onRequest: true},
 		{name: "vet", about: "go vet for every module", run: c.vet},
 		{name: "tidy", about: "every go.mod and go.sum names what is needed and nothing else", run: c.tidy},
 		{name: "lint", about: "golangci-lint for every module", run: c.lint},
@@ -48,10 +51,10 @@ func (c *checker) stages() []stage {
 	return all
 }
 
-// realKafka is the module whose tests start many real Kafka clusters; bench starts one.
+// realKafka is the module with many real Kafka clusters in its tests; bench starts one.
 const realKafka = "internal/itest"
 
-// nested returns the stage that tests a module beside the library's.
+// nested returns the stage with the tests of a module beside the library's.
 func (c *checker) nested(module string) stage {
 	s := stage{
 		name: path.Base(module), about: "the tests of " + module + " with the race detector", needs: []tool{cCompiler, java, maven},
@@ -100,14 +103,14 @@ func (c *checker) vet() error { return c.everywhere("vet", "./...") }
 
 func (c *checker) tidy() error { return c.everywhere("mod", "tidy", "-diff") }
 
-// linter is built from the Go proxy; the version is pinned, so that a new one changes nothing by itself.
+// linter is built from the Go proxy; the pinned version keeps a new release from changing the results.
 const linter = "github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"
 
 func (c *checker) lint() error {
 	return c.everywhere("run", linter, "run", "--config", filepath.Join(c.root, ".golangci.yml"), "./...")
 }
 
-// targets are the platforms that the library must build for.
+// targets are the required platforms of the library.
 var targets = []string{"linux/amd64", "linux/arm64", "linux/386", "darwin/arm64", "windows/amd64"}
 
 func (c *checker) build() error {
@@ -125,7 +128,7 @@ func (c *checker) build() error {
 func (c *checker) race(module string) error {
 	args := []string{"test", "-race", "-count=1", "-shuffle=on", "-timeout=20m"}
 	if module == realKafka {
-		args = append(args, "-p=1") // its packages start clusters, which want the machine for themselves
+		args = append(args, "-p=1") // its packages start clusters, and each wants the machine for itself
 	}
 	return c.run(goTool(module, append(args, "./...")...).with("CGO_ENABLED=1"))
 }
@@ -136,7 +139,7 @@ func (c *checker) unitQuick() error {
 	return c.run(goTool(".", "test", "-count=1", "-shuffle=on", "-timeout=10m", "./...").with("CGO_ENABLED=0"))
 }
 
-// simulate plays seeds that the unit stage does not, without the race detector.
+// simulate plays other seeds than the unit stage, without the race detector.
 func (c *checker) simulate() error {
 	simulation := func(of, name string, runs int) error {
 		args := []string{"test", "-count=1", "-timeout=20m", "-run=^" + name + "$", "./internal/simulation/" + of, "-args", "-seed=10000", "-count=" + strconv.Itoa(runs)}

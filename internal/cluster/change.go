@@ -6,21 +6,21 @@ import "github.com/gosamsa/samsa/protocol"
 type Change struct {
 	// Snapshot is the state after the change.
 	Snapshot *Snapshot
-	// Cluster reports that the cluster id is another one, or is known for the first time. This concerns every partition, also of topics
-	// that Topics does not have.
+	// Cluster reports a new cluster id, or the first one known. This concerns every partition, also of topics outside
+	// Topics.
 	Cluster bool
-	// Brokers reports that the brokers differ.
+	// Brokers reports a difference of the brokers.
 	Brokers bool
-	// Topics has the topics that differ.
+	// Topics has the changed topics.
 	Topics []TopicChange
 }
 
-// TopicChange is a topic that differs from the snapshot before.
+// TopicChange is a topic with a difference from the snapshot before.
 type TopicChange struct {
 	Name string
-	// All reports that every partition differs: the topic came, left, or has another id.
+	// All reports a difference of every partition: the topic came, left, or has another id.
 	All bool
-	// Partitions has the indexes of the partitions that differ if All is false.
+	// Partitions has the indexes of the changed partitions if All is false.
 	Partitions []int32
 }
 
@@ -35,7 +35,7 @@ func changeOf(name string, before, after *Topic) TopicChange {
 	return c
 }
 
-// put puts a new version of a topic into the change's snapshot, which nobody reads yet.
+// put puts a new version of a topic into the change's snapshot before its publication.
 func (c *Change) put(t *Topic, difference TopicChange) {
 	c.Snapshot.topics = c.Snapshot.topics.With(t.Name, t)
 	c.Topics = append(c.Topics, difference)
@@ -50,7 +50,8 @@ func (c *Change) remove(name string) {
 	c.Topics = append(c.Topics, TopicChange{Name: name, All: true})
 }
 
-// withoutLeaders returns the topic without the leaders that are no brokers, with the change; t itself where each leader is a broker.
+// withoutLeaders returns the topic without the leaders missing from the brokers, with the change; t itself if each
+// leader is a broker.
 func (t *Topic) withoutLeaders(isBroker func(int32) bool) (*Topic, TopicChange) {
 	gone := false
 	for _, leader := range t.leaders {

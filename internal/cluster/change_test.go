@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// change merges an answer that tells of topic a, and returns the difference.
+// change merges an answer about topic a, and returns the difference.
 func change(s *Snapshot, topic protocol.MetadataTopic) Change { return step(s, topic).Change }
 
 func TestAChangeHasTheTopicsAndPartitionsThatDiffer(t *testing.T) {
@@ -57,7 +57,7 @@ func TestABrokerThatLeftIsADifferenceOfThePartitionsThatItLed(t *testing.T) {
 	require.False(t, again.Topic("a").hasLeader(3), "there is no such partition")
 }
 
-// replay applies changes to a copy of what they speak of, which must then agree with the snapshot.
+// replay applies changes to a copy of the old state; the copy must then agree with the snapshot.
 func TestTheChangesInOrderMakeTheSnapshot(t *testing.T) {
 	w := newWorld()
 	run(t, w, nil, func(t *testing.T, c *Client) {

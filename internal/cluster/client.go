@@ -34,18 +34,18 @@ type Client struct {
 	delivering bool
 	// conn carries the requests; it may have ended.
 	conn *transport.Conn
-	// unproven: conn has followed another connection, and no topic id has shown yet that it leads to the same cluster.
+	// unproven: conn has followed another connection, and no topic id has proved yet that it leads to the same cluster.
 	unproven bool
 	// waiting is there while somebody needs a connection.
 	waiting *connection
-	// refresh is Refresh's wish, which is granted from notBefore on; that of RefreshTopic is in topics.stale. renewAt is when
-	// metadata.max.age.ms is over.
+	// refresh is a request of Refresh, granted from notBefore on; topics.stale has the requests of RefreshTopic.
+	// renewAt is the end of metadata.max.age.ms.
 	refresh   bool
 	notBefore time.Time
 	renewAt   time.Time
-	// knownNext: the last request was for wanted topics, so known topics that are due precede further wanted ones.
+	// knownNext: the last request was for wanted topics, so due known topics precede further wanted ones.
 	knownNext bool
-	// failures counts fetches in a row that no server answered, noProgress those in which the answer told nothing new.
+	// failures counts fetches in a row without an answer, noProgress fetches in a row with nothing new in the answer.
 	failures, noProgress int
 	// searching is since when there has been something to ask and no answer, zero after an answer.
 	searching time.Time
@@ -53,8 +53,8 @@ type Client struct {
 	avoidCurrent bool
 	// startOver: the next fetch asks the bootstrap servers first, over new connections. See Rebootstrap.
 	startOver bool
-	// replacements counts changes of the cluster that follow each other within Config.grace. replacedAt is the time of the last
-	// change, warnedAt the time of the last warning about one.
+	// replacements counts successive changes of the cluster, each within Config.grace of the last. replacedAt is the
+	// time of the last change, warnedAt the time of the last warning about one.
 	replacements         int
 	replacedAt, warnedAt time.Time
 	// alarm runs warnDue when the first of watches, or a search without an answer, has lasted for warnAfter. alarmAt is zero while it is not
@@ -65,7 +65,7 @@ type Client struct {
 	searchWarned bool
 }
 
-// connection is what waits for a connection get.
+// connection is the state shared by the waits for a connection.
 type connection struct {
 	done chan struct{}
 	conn *transport.Conn
@@ -79,7 +79,7 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// newClient returns a client whose goroutine does not run.
+// newClient returns a client without its goroutine.
 func newClient(cfg Config) *Client {
 	c := &Client{
 		cfg:     cfg.withDefaults(),
@@ -95,7 +95,8 @@ func newClient(cfg Config) *Client {
 	return c
 }
 
-// Close ends the client's goroutine and connection, and wakes everybody who waits, with ErrClosed. It waits for nothing.
+// Close ends the client's goroutine and connection, and wakes every waiting goroutine with ErrClosed. It returns at
+// once.
 func (c *Client) Close() {
 	c.cancel()
 	c.mu.Lock()
@@ -109,12 +110,12 @@ func (c *Client) Close() {
 	}
 }
 
-// Snapshot returns what is known now. It is never nil.
+// Snapshot returns the current snapshot. It is never nil.
 func (c *Client) Snapshot() *Snapshot { return c.snapshot.Load() }
 
-// OnChange calls fn with every later change, in order and one at a time. Changes without differences count: a waiting caller can then ask
-// again. fn runs on the client's goroutine or on that of a caller of Hint, under no lock, and must not block. Snapshot may be newer than
-// the change.
+// OnChange calls fn with every later change, in order and one at a time. Changes without differences count: a waiting
+// caller can then ask again. fn runs on the client's goroutine or on a caller's of ApplyLeaderHints, under no lock, and
+// must not block. Snapshot may be newer than the change.
 func (c *Client) OnChange(fn func(*Change)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,7 +123,7 @@ func (c *Client) OnChange(fn func(*Change)) {
 	c.watchers = append(c.watchers[:len(c.watchers):len(c.watchers)], fn)
 }
 
-// publish makes a change's snapshot the current one. It needs mu, and deliver when that is free.
+// publish makes a change's snapshot the current one. It needs mu; the caller runs deliver once mu is free.
 func (c *Client) publish(change *Change) {
 	c.snapshot.Store(change.Snapshot)
 	c.changes = append(c.changes, change)
@@ -148,8 +149,8 @@ func (c *Client) deliver() {
 	}
 }
 
-// Topic returns a topic, at once if it is known. Else it asks the brokers until they know it, it fails in a way that waiting
-// does not cure (TOPIC_AUTHORIZATION_FAILED, …), or ctx ends; the error is a *TopicError.
+// Topic returns a topic, at once if it is known. Else it asks the brokers until they know it, they answer with an error
+// beyond the cure of waiting (TOPIC_AUTHORIZATION_FAILED, …), or ctx ends; the error is a *TopicError.
 func (c *Client) Topic(ctx context.Context, name string) (*Topic, error) {
 	for {
 		t, e, ready, err := c.await(name)
@@ -167,7 +168,7 @@ func (c *Client) Topic(ctx context.Context, name string) (*Topic, error) {
 	}
 }
 
-// await returns the topic, or why it is not to be had, or what to wait on.
+// await returns the topic, or the reason for its absence, or a channel to wait on.
 func (c *Client) await(name string) (*Topic, *entry, <-chan struct{}, error) {
 	now := time.Now()
 	if t := c.Snapshot().Topic(name); t != nil {
@@ -209,7 +210,7 @@ func (c *Client) awaited(ctx context.Context, e *entry) error {
 	return c.unknownYet(e, over)
 }
 
-// unknownYet is the error of a call that ends with reason before the topic is known. It needs mu.
+// unknownYet is the error of a call ended by reason before the topic is known. It needs mu.
 func (c *Client) unknownYet(e *entry, reason error) *TopicError {
 	err := &TopicError{Topic: e.name, Err: reason, Why: c.whyNot(e)}
 	var answer *protocol.Error
@@ -260,7 +261,7 @@ func (c *Client) track(name string, now time.Time) *entry {
 	return c.topics.track(name, now)
 }
 
-// whyNot says what stands in the way of a topic: what the brokers say, or what the servers do. It needs mu.
+// whyNot returns the obstacle of a topic: the brokers' answer, or the servers' failures. It needs mu.
 func (c *Client) whyNot(e *entry) error {
 	if e.why != nil && c.failures == 0 {
 		return e.why
@@ -271,8 +272,8 @@ func (c *Client) whyNot(e *entry) error {
 	return c.servers.report(time.Now())
 }
 
-// Refresh asks for new metadata of all topics soon: at once, or as soon as retry.backoff.ms allows, which grows while
-// answers tell nothing new. It does not wait; OnChange tells when there is an answer.
+// Refresh asks for new metadata of all topics soon: at once, or as soon as retry.backoff.ms allows; the backoff grows
+// while answers contain nothing new. It does not wait; OnChange reports the answer.
 func (c *Client) Refresh() {
 	c.mu.Lock()
 	c.refresh = true

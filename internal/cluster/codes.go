@@ -2,9 +2,9 @@ package cluster
 
 import "github.com/gosamsa/samsa/protocol"
 
-// A Metadata response has error codes in three places: one for the whole response (from version 13 on), one for each topic, and one
-// for each partition. codeTable says for each place and code how the client reacts. A code that is not in the table, which may be
-// a code of a future Kafka, is treated as otherCodes.
+// A Metadata response has error codes in three places: one for the whole response (from version 13 on), one for each
+// topic, and one for each partition. codeTable says for each place and code how the client reacts. Codes outside the
+// table, such as those of a future Kafka, are treated as otherCodes.
 //
 // Only a code about the topic itself is final. Every other code can go away: the client retries the request with
 // retry.backoff.ms, up to retry.backoff.max.ms, and a waiting Send fails with the code as the reason after max.block.ms.
@@ -18,8 +18,9 @@ const (
 	retry topicReaction = iota
 	// use: the topic is as the response says.
 	use
-	// absent: the broker does not know the topic. The client retries. A known topic stays known, since a broker that has just
-	// started may not know it yet, until brokers have said so for Config.grace without a break: then it counts as deleted.
+	// absent: the broker does not know the topic. The client retries. A known topic stays known, since a newly started
+	// broker may not know it yet, until brokers have said so for Config.grace without a break: then it counts as
+	// deleted.
 	absent
 	// final: every wait for the topic fails at once with the code, and a known topic leaves the snapshot. The client
 	// requests the topic again when somebody needs it and the backoff is over, so the topic recovers with its cause.
@@ -30,12 +31,12 @@ const (
 type partitionReaction uint8
 
 const (
-	// keepKnown: the response says nothing about the partition, its other fields may be defaults. The client keeps the leader that
-	// it knows, if there is one, and requests metadata again.
+	// keepKnown: the response says nothing about the partition, its other fields may be defaults. The client keeps the
+	// known leader, if there is one, and requests metadata again.
 	keepKnown partitionReaction = iota
 	// takeTold: the partition is as the response says.
 	takeTold
-	// noLeader: the partition has no leader that the client can connect to. Package sender requests metadata while a batch
+	// noLeader: the partition has no leader within the client's reach. Package sender requests metadata while a batch
 	// needs the leader.
 	noLeader
 )
@@ -44,8 +45,8 @@ const (
 type responseReaction uint8
 
 const (
-	// nextServer: the response says nothing. The client closes the connection and asks the next server, and after the last one
-	// retries with retry.backoff.ms. What it knows stays known.
+	// nextServer: the response says nothing. The client closes the connection and asks the next server, and after the
+	// last one retries with retry.backoff.ms. Its snapshot stays.
 	nextServer responseReaction = iota
 	// useTold: the response is good.
 	useTold
@@ -61,7 +62,7 @@ type codeRow struct {
 	response  responseReaction
 }
 
-// otherCodes is the reaction to the codes that are not in codeTable.
+// otherCodes is the reaction to the codes outside codeTable.
 var otherCodes = codeRow{topic: retry, partition: keepKnown, response: nextServer}
 
 // reactionTo returns the reaction to a code.
@@ -72,10 +73,10 @@ func reactionTo(code protocol.ErrorCode) codeRow {
 	return otherCodes
 }
 
-// codeTable has one row for each code that Kafka has, in the order of the codes, from -1 on. A comment says what makes a broker
-// put the code into a Metadata response; no broker is known to put the codes without a comment there.
+// codeTable has one row for each of Kafka's codes, in the order of the codes, from -1 on. A comment gives a broker's
+// reason to put the code into a Metadata response; no broker is known to put the codes without a comment there.
 var codeTable = [...]codeRow{
-	// The broker failed with an exception that has no code.
+	// The broker failed with an exception without a code.
 	{protocol.UnknownServerError, retry, keepKnown, nextServer},
 	{protocol.None, use, takeTold, useTold},
 	{protocol.OffsetOutOfRange, retry, keepKnown, nextServer},
@@ -156,7 +157,7 @@ var codeTable = [...]codeRow{
 	{protocol.GroupIDNotFound, retry, keepKnown, nextServer},
 	{protocol.FetchSessionIDNotFound, retry, keepKnown, nextServer},
 	{protocol.InvalidFetchSessionEpoch, retry, keepKnown, nextServer},
-	// The leader has no listener of the name that the client connected to.
+	// The leader has no listener with the name of the client's connection.
 	{protocol.ListenerNotFound, retry, noLeader, nextServer},
 	{protocol.TopicDeletionDisabled, retry, keepKnown, nextServer},
 	{protocol.FencedLeaderEpoch, retry, keepKnown, nextServer},
@@ -185,7 +186,7 @@ var codeTable = [...]codeRow{
 	{protocol.PrincipalDeserializationFailure, retry, keepKnown, nextServer},
 	{protocol.SnapshotNotFound, retry, keepKnown, nextServer},
 	{protocol.PositionOutOfRange, retry, keepKnown, nextServer},
-	// As 3, where a request names the topic by its id.
+	// As 3, for a request with the topic's id.
 	{protocol.UnknownTopicID, absent, keepKnown, nextServer},
 	{protocol.DuplicateBrokerRegistration, retry, keepKnown, nextServer},
 	{protocol.BrokerIDNotRegistered, retry, keepKnown, nextServer},

@@ -12,14 +12,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// What must be so of each code, written out apart from the table that it tests. Codes that are in no list are retried.
+// The expected facts about each code, written out apart from the table under test. The client retries codes in no list.
 var (
 	mustBeFinal    = []protocol.ErrorCode{protocol.InvalidTopicException, protocol.TopicAuthorizationFailed, protocol.PolicyViolation}
 	mustBeAbsent   = []protocol.ErrorCode{protocol.UnknownTopicOrPartition, protocol.UnknownTopicID}
 	mustBeNoLeader = []protocol.ErrorCode{protocol.LeaderNotAvailable, protocol.ListenerNotFound}
 )
 
-// eachCode runs a subtest for each row of the table, and for codes that Kafka does not have.
+// eachCode runs a subtest for each row of the table, and for codes unknown to Kafka.
 func eachCode(t *testing.T, test func(t *testing.T, code protocol.ErrorCode)) {
 	t.Helper()
 	codes := []protocol.ErrorCode{math.MinInt16, -2, 9999, math.MaxInt16}
@@ -51,7 +51,7 @@ func TestTheTableOfCodesHasEveryCodeOfKafka(t *testing.T) {
 	}
 }
 
-// spaced requires that the requests keep retry.backoff.ms, which is 100 less 20 % of jitter.
+// spaced requires the requests to keep retry.backoff.ms: 100 less 20 % of jitter.
 func spaced(t *testing.T, requests []asked) {
 	t.Helper()
 	for i := 1; i < len(requests); i++ {
@@ -127,7 +127,7 @@ func TestEachCodeOfANewTopic(t *testing.T) {
 func TestEachCodeOfAPartition(t *testing.T) {
 	eachCode(t, func(t *testing.T, code protocol.ErrorCode) {
 		first := step(&Snapshot{}, topicOf("a", 1, 5, 1, 2)).Snapshot
-		// The fields beside an error may be defaults: 0, or a broker that does not lead.
+		// The fields beside an error may be defaults: 0, or another broker than the leader.
 		told := topicOf("a", 1, 5, 1, 2)
 		told.Partitions[1] = protocol.MetadataPartition{ErrorCode: code, Index: 1, LeaderID: 3, LeaderEpoch: 9}
 		m := step(first, told)
@@ -141,7 +141,7 @@ func TestEachCodeOfAPartition(t *testing.T) {
 		default:
 			require.Equal(t, Partition{Index: 1, Leader: 2, LeaderEpoch: 5, ErrorCode: code}, p)
 			require.True(t, m.unsure["a"])
-			// What is not known, or has left the cluster, cannot be kept.
+			// An unknown leader, or one gone from the cluster, cannot be kept.
 			fresh := *step(&Snapshot{}, told).Snapshot.Topic("a").Partition(1)
 			require.Equal(t, Partition{Index: 1, Leader: protocol.NoLeader, LeaderEpoch: -1, ErrorCode: code}, fresh)
 			resp := answerOf(told)
@@ -209,7 +209,7 @@ func TestEachCodeOfAWholeResponse(t *testing.T) {
 	})
 }
 
-// TestAnotherCodeEndsTheSuspicionThatATopicIsDeleted: only what brokers say without a break counts.
+// TestAnotherCodeEndsTheSuspicionThatATopicIsDeleted: only answers without a break count.
 func TestAnotherCodeEndsTheSuspicionThatATopicIsDeleted(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))

@@ -7,9 +7,9 @@ import (
 	"github.com/gosamsa/samsa/internal/transport"
 )
 
-// Bounds that are not worth an option.
+// Bounds without an option.
 const (
-	// shortestBackoff keeps a broker that answers at once from being asked in a tight loop, whatever the config says.
+	// shortestBackoff keeps the client from asking a fast broker in a tight loop, with any config.
 	shortestBackoff = time.Millisecond
 	// headStarts is how many servers in a row can be tried within one setup timeout, though none of them answers.
 	headStarts = 10
@@ -17,8 +17,8 @@ const (
 	noProgressBefore = 3
 )
 
-// Config says where the cluster is and how often it is asked. The names in brackets are Kafka's properties. The caller sets
-// every field but Logger: zero is a value of these properties and stands for itself.
+// Config says how to reach the cluster and how often to ask it. The names in brackets are Kafka's properties. The
+// caller sets every field but Logger: zero is a value of these properties and stands for itself.
 type Config struct {
 	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. They are tried in random order.
 	Bootstrap []string
@@ -27,24 +27,25 @@ type Config struct {
 	// MaxAge (metadata.max.age.ms) is the age at which the client refreshes its metadata. With zero the client
 	// refreshes it as often as RetryBackoff allows.
 	MaxAge time.Duration
-	// MaxIdle (metadata.max.idle.ms) is how long a topic stays known that nobody uses.
+	// MaxIdle (metadata.max.idle.ms) is how long an unused topic stays known.
 	MaxIdle time.Duration
 	// RetryBackoff and RetryBackoffMax (retry.backoff.ms, retry.backoff.max.ms) are the pause after a failure, and the least
 	// time between two requests for the same metadata. Below a millisecond they count as one.
 	RetryBackoff, RetryBackoffMax time.Duration
-	// ReconnectBackoff and ReconnectBackoffMax (reconnect.backoff.ms, reconnect.backoff.max.ms) are the pause before a server
-	// that failed is tried again. Below a millisecond they count as one.
+	// ReconnectBackoff and ReconnectBackoffMax (reconnect.backoff.ms, reconnect.backoff.max.ms) are the pause before
+	// the next attempt at a failed server. Below a millisecond they count as one.
 	ReconnectBackoff, ReconnectBackoffMax time.Duration
-	// SetupTimeoutMax (socket.connection.setup.timeout.max.ms) is up to where the setup timeout of a server, which begins as
-	// Transport's, doubles with each failure.
+	// SetupTimeoutMax (socket.connection.setup.timeout.max.ms) is the largest setup timeout of a server. The timeout
+	// begins as Transport's and doubles with each failure.
 	SetupTimeoutMax time.Duration
 	// RequestTimeout (request.timeout.ms) bounds each request, instead of Transport's. Zero ends each at once.
 	RequestTimeout time.Duration
-	// PropagationMax (topic.metadata.propagation.max.ms) bounds the wait for a topic that every response calls unknown; a negative value
-	// is no bound. MaxBlock (max.block.ms) bounds every wait of the caller; the client names it in warnings.
+	// PropagationMax (topic.metadata.propagation.max.ms) bounds the wait for a topic while every response calls it
+	// unknown; a negative value is no bound. MaxBlock (max.block.ms) bounds every wait of the caller; the client names
+	// it in warnings.
 	PropagationMax, MaxBlock time.Duration
-	// AllowAutoTopicCreation (allow.auto.create.topics): asking for a topic that does not exist creates it, if the
-	// brokers allow that too. Only topics that somebody wants are created, never by a refresh.
+	// AllowAutoTopicCreation (allow.auto.create.topics): a request for a missing topic creates it, if the brokers allow
+	// it too. Only a caller's wait for a topic creates it, never a refresh.
 	AllowAutoTopicCreation bool
 	// Rebootstrap (metadata.recovery.strategy=rebootstrap, KIP-899): when no known broker can be used, the bootstrap servers
 	// are asked again.
@@ -52,14 +53,15 @@ type Config struct {
 	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after so long without an answer the bootstrap
 	// servers come first. Zero means at once.
 	RebootstrapTrigger time.Duration
-	// The client calls LetGo before it forgets a topic that was idle for MaxIdle. LetGo returns false while records of the topic are
-	// undelivered: then the client asks again at the next refresh. It runs on the client's goroutine under no lock, and must not block. Nil agrees.
+	// The client calls LetGo before it forgets a topic after MaxIdle without use. LetGo returns false while records of
+	// the topic are undelivered: then the client asks again at the next refresh. It runs on the client's goroutine
+	// under no lock, and must not block. Nil agrees.
 	LetGo func(topic string) bool
 	// Logger gets failures as warnings and the rest at debug level. Nil is silent.
 	Logger *slog.Logger
 }
 
-// withDefaults returns a copy in which every field can be used as it is.
+// withDefaults returns a copy with every field ready for use.
 func (c Config) withDefaults() Config {
 	c.Bootstrap = append([]string(nil), c.Bootstrap...)
 	c.RetryBackoff = max(c.RetryBackoff, shortestBackoff)
@@ -87,7 +89,7 @@ func (c *Config) reconnect() transport.Backoff {
 	return transport.Backoff{Initial: c.ReconnectBackoff, Max: c.ReconnectBackoffMax}
 }
 
-// dial returns the options for an attempt at a server that has failed so often.
+// dial returns the options for an attempt at a server after so many failures.
 func (c *Config) dial(failures int) *transport.Options {
 	if failures == 0 || c.SetupTimeoutMax <= c.Transport.SetupTimeout {
 		return c.Transport
@@ -100,8 +102,8 @@ func (c *Config) dial(failures int) *transport.Options {
 // headStart is how long a server is left alone with a request before another one is asked beside it.
 func (c *Config) headStart() time.Duration { return c.Transport.SetupTimeout / headStarts }
 
-// longestThrottle bounds a throttle time that a broker names: it must not stop the client for good.
+// longestThrottle bounds a broker's throttle time: it must not stop the client for good.
 func (c *Config) longestThrottle() time.Duration { return max(c.MaxAge, time.Minute) }
 
-// grace is how long a known topic that a broker calls unknown is kept: a broker that just started may not know it yet.
+// grace is how long the client keeps a known topic against brokers' word: a newly started broker may not know it yet.
 func (c *Config) grace() time.Duration { return 5 * max(c.RetryBackoffMax, c.RetryBackoff) }

@@ -10,10 +10,11 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Do sends a request that any broker can answer, InitProducerId for one, over the client's connection, and makes one first if
-// there is none. It tries once: whether to try again is for the caller to say. The request has its own time, of which the connection
-// knows more than ctx: a throttle extends it. It gets a connection in twice RequestTimeout, or fails. It returns the id of the cluster that the
-// answering server belongs to, as in Snapshot.ClusterID; a caller that keeps a part of the answer keeps the id with it.
+// Do sends a request for any broker, such as InitProducerId, over the client's connection, and makes a connection first
+// if there is none. It tries once: the caller decides about another attempt. Besides ctx, the connection bounds the
+// request's time, and a throttle extends this bound. It gets a connection in twice RequestTimeout, or fails. It returns
+// the cluster id of the answering server, as in Snapshot.ClusterID; a caller keeps the id with any part of the answer
+// it keeps.
 func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Response) (clusterID string, err error) {
 	first, cancel := context.WithTimeout(ctx, 2*c.cfg.RequestTimeout)
 	conn, err := c.connection(first)
@@ -75,7 +76,7 @@ func (c *Client) connection(ctx context.Context) (*transport.Conn, error) {
 	return c.answered(ctx)
 }
 
-// answered returns the connection over which the next response to a Metadata request comes.
+// answered returns the connection of the next response to a Metadata request.
 func (c *Client) answered(ctx context.Context) (*transport.Conn, error) {
 	c.mu.Lock()
 	if c.waiting == nil {

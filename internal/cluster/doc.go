@@ -1,8 +1,8 @@
-// Package cluster knows which brokers there are and which of them leads each partition, from metadata that it asks for when
-// it is needed, when it grows old, and when somebody says that it is wrong. Everybody reads it from immutable snapshots.
+// Package cluster knows the brokers and the leader of each partition. It requests metadata on demand, when the metadata
+// grows old, and when a caller reports it as wrong. Its callers read immutable snapshots.
 //
-// It sends no records and opens no connection to leaders: package sender does. Its own connection carries metadata, and the few
-// requests that any broker can answer.
+// It sends no records and opens no connection to leaders: package sender does. Its own connection carries metadata, and
+// the few requests for any broker.
 //
 //	client := cluster.New(cluster.Config{Bootstrap: []string{"a:9092", "b:9092"}, Transport: &transport.Options{}, …})
 //	defer client.Close()
@@ -12,12 +12,12 @@
 //	}
 //	leader, ok := client.Snapshot().Leader("orders", 0)
 //
-// A Client has one goroutine, and one more for each server that it is just asking. It does nothing before it is asked for a
+// A Client has one goroutine, and one more for each server it is asking. It does nothing before the first request for a
 // topic, and an idle one wakes only for metadata.max.age.ms.
 //
-// The client requests a new topic at once, together with other new topics, and without regard to the backoff of the known topics. However
-// many new topics there are, at most one request for them precedes known topics that are due: for Refresh, RefreshTopic, AwaitLeader,
-// metadata.max.age.ms, or to forget idle topics.
+// The client requests a new topic at once, together with other new topics, and without regard to the backoff of the
+// known topics. However many new topics there are, at most one request for them precedes due known topics: for Refresh,
+// RefreshTopic, AwaitLeader, metadata.max.age.ms, or to forget idle topics.
 //
 // # Another cluster behind the same addresses
 //
@@ -26,19 +26,23 @@
 // cluster are discarded, and topics in use are requested at once. A response without a cluster id proves nothing, so the
 // snapshot keeps its id and its contents.
 //
-// Only a bootstrap server can change the cluster: the address of a broker may belong to another cluster by now, as where addresses are
-// assigned again, and its response counts as no answer. (With metadata.recovery.strategy=none every server can.)
+// Only a bootstrap server can change the cluster: the address of a broker may belong to another cluster by now, for
+// example after a reassignment of addresses, and its response counts as no answer. (With
+// metadata.recovery.strategy=none every server can.)
 //
-// During a failover, bootstrap servers of both clusters may answer in alternation. The client cannot know the right cluster, so the
-// snapshot belongs to the cluster of the last accepted response. A snapshot never mixes two clusters, and Client.Do returns the
-// id of the cluster with each response, so callers can tell to which cluster a producer id belongs. Three rules keep changes rare:
+// During a failover, bootstrap servers of both clusters may answer in alternation. The client cannot know the right
+// cluster, so the snapshot belongs to the cluster of the last accepted response. A snapshot never mixes two clusters,
+// and Client.Do returns the id of the cluster with each response, so callers can tell the cluster of a producer id.
+// Three rules keep changes rare:
 //
-//   - The client keeps its connection while the connection works, and a server belongs to one cluster. Thus a change needs a new
-//     connection: after the end of the present one, for Rebootstrap, or to leave a server that has had no news for several requests.
-//   - After a change, the next refresh waits for retry.backoff.ms. Each further change within five times retry.backoff.max.ms
-//     doubles the wait, up to retry.backoff.max.ms, and topics in use wait for it too. Only a topic that is needed for the first
-//     time is requested without a wait.
-//   - Leaders that a produce response names (Client.Hint) count only if the response is of the snapshot's cluster.
+//   - The client keeps its connection while the connection works, and a server belongs to one cluster. Thus a change
+//     needs a new connection: after the end of the present one, for Rebootstrap, or to leave a server without news for
+//     several requests.
+//   - After a change, the next refresh waits for retry.backoff.ms. Each further change within five times
+//     retry.backoff.max.ms doubles the wait, up to retry.backoff.max.ms, and topics in use wait for it too. Only the
+//     first request for a topic has no wait.
+//   - Leaders named by a produce response (Client.ApplyLeaderHints) count only if the response is of the snapshot's
+//     cluster.
 //
 // Each change is a warning in the log, at most once in retry.backoff.max.ms.
 package cluster

@@ -22,21 +22,21 @@ var (
 	ErrNotTried = errors.New("not tried yet")
 	// ErrNoAnswer: the server has been asked and has not answered yet.
 	ErrNoAnswer = errors.New("no answer yet")
-	// ErrNoBrokers: the server answered, but named no broker that can be connected to.
+	// ErrNoBrokers: the server answered, but named no broker with a usable address.
 	ErrNoBrokers = errors.New("its answer names no usable broker")
 	// errReplaced: another server is asked now, or answered first.
 	errReplaced = errors.New("connection given up for another server")
-	// errRebootstrap: the broker says that it is not the one to ask any more.
+	// errRebootstrap: the broker asks the client to bootstrap again.
 	errRebootstrap = errors.New("the broker asks to start again from the bootstrap servers")
 )
 
 // TopicError says why a topic's metadata is not to be had. errors.Is and errors.As find both Err and Why.
 type TopicError struct {
 	Topic string
-	// Err is the reason for the end of the wait: a context's error, ErrPending, ErrClosed, a *MissingError, or a *protocol.Error that
-	// waiting cannot cure.
+	// Err is the reason for the end of the wait: a context's error, ErrPending, ErrClosed, a *MissingError, or a
+	// *protocol.Error beyond the cure of waiting.
 	Err error
-	// Why says what stood in the way until then: a *protocol.Error of the brokers, or an *UnreachableError. It may be nil.
+	// Why is the obstacle until then: a *protocol.Error of the brokers, or an *UnreachableError. It may be nil.
 	Why error
 	// Missing is not nil if every response so far has called the topic unknown.
 	Missing *MissingError
@@ -58,7 +58,7 @@ func (e *TopicError) Unwrap() []error {
 	return []error{e.Err, e.Why}
 }
 
-// MissingError reports that a topic does not exist: every response has said so for some time.
+// MissingError reports a missing topic: every response has said so for some time.
 type MissingError struct {
 	// Code is the code of the last response.
 	Code protocol.ErrorCode
@@ -66,7 +66,7 @@ type MissingError struct {
 	After time.Duration
 }
 
-// Error completes a sentence whose subject is the topic.
+// Error completes a sentence about the topic.
 func (e *MissingError) Error() string {
 	after := ""
 	if d := roughly(e.After); d > 0 {
@@ -86,18 +86,18 @@ func roughly(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// ServerFailure is what one server did instead of answering.
+// ServerFailure is the failure of one server to answer.
 type ServerFailure struct {
 	Address string
 	Err     error
 }
 
-// UnreachableError says that no server answered, and what each of them did instead.
+// UnreachableError reports that no server answered, with the failure of each.
 type UnreachableError struct {
 	Servers []ServerFailure
 }
 
-// namedServers is how many servers the text of an error names: a cluster may say that it has any number.
+// namedServers is how many servers the text of an error names: a cluster may claim any number.
 const namedServers = 20
 
 // Error gives every server with its reason; of very many it gives the first ones.
@@ -131,7 +131,7 @@ func (e *UnreachableError) Unwrap() []error {
 	return errs
 }
 
-// stripAddress takes the address off an error that is listed under it anyway.
+// stripAddress takes the address off an error in a list with the address anyway.
 func stripAddress(err error) error {
 	var e *transport.Error
 	if errors.As(err, &e) {

@@ -173,7 +173,7 @@ func TestABrokerThatHangsIsLeftForAnother(t *testing.T) {
 	})
 }
 
-// moved makes a world in which the brokers that the client knew are gone, and the bootstrap server leads to new ones.
+// moved makes a world without the client's known brokers; the bootstrap server leads to new ones.
 func moved(t *testing.T, w *world, old behaviour) {
 	t.Helper()
 	id := "the cluster"
@@ -291,8 +291,8 @@ func TestABrokerThatTellsOldThingsIsLeftForAnother(t *testing.T) {
 	}
 }
 
-// TestWhatLooksOldForLongIsBelieved: before topics had ids, one that is made again begins with epoch 0 and cannot be told from an
-// answer of a broker that is behind.
+// TestWhatLooksOldForLongIsBelieved: before topics had ids, a recreated topic begins with epoch 0 and looks like an
+// answer of a broker behind the others.
 func TestWhatLooksOldForLongIsBelieved(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 0, 5, 1), topicOf("b", 0, 5, 1))
@@ -308,7 +308,7 @@ func TestWhatLooksOldForLongIsBelieved(t *testing.T) {
 		}
 		w.topics(topicOf("a", 0, 5, 1), topicOf("b", 0, 5, 1))
 		c.Refresh()
-		time.Sleep(time.Second) // one that is not ends the suspicion
+		time.Sleep(time.Second) // an up-to-date answer ends the suspicion
 		w.topics(topicOf("a", 0, 0, 2), topicOf("b", 0, 5, 3))
 		for range 4 {
 			c.Refresh()

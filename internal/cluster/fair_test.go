@@ -27,7 +27,7 @@ func (c slowConn) Write(b []byte) (int, error) {
 // roundTrip is how long a broker of busyWorld takes for a response.
 const roundTrip = 20 * time.Millisecond
 
-// busyWorld has slow brokers that know every topic. orders is their answer for the topic of that name.
+// busyWorld has slow brokers with every topic. orders is their answer for the topic of that name.
 func busyWorld(orders *protocol.MetadataTopic) *world {
 	w := newWorld()
 	slow := func(w *world, address string, nc net.Conn) { kafka(w, address, slowConn{nc, roundTrip}) }
@@ -46,7 +46,7 @@ func busyWorld(orders *protocol.MetadataTopic) *world {
 	return w
 }
 
-// runBusy is run for a world whose brokers end their last response after the client.
+// runBusy is run for a world with brokers still sending a last response after the client's end.
 func runBusy(t *testing.T, w *world, adjust func(*Config), test func(t *testing.T, c *Client)) {
 	t.Helper()
 	run(t, w, adjust, func(t *testing.T, c *Client) {
@@ -73,8 +73,8 @@ func useNewTopics(t *testing.T, c *Client) {
 // namesOrders reports whether a request is for the known topic.
 func (a asked) namesOrders() bool { return slices.Contains(a.topics, "orders") }
 
-// A service can use new topics without a pause. Each test has a moment at which known topics are to be requested; the client may send one more
-// request for new topics then.
+// A service can use new topics without a pause. Each test has a moment for a request of known topics; the client may
+// send one more request for new topics then.
 func TestAStreamOfFirstUsesDoesNotDelayOtherRequests(t *testing.T) {
 	for name, wish := range map[string]func(c *Client){
 		"Refresh":      func(c *Client) { c.Refresh() },

@@ -10,16 +10,17 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// metadataQuery is what one fetch asks.
+// metadataQuery is the question of one fetch.
 type metadataQuery struct {
 	topics []string
-	// create: topics that do not exist may be created.
+	// create: the brokers may create missing topics.
 	create bool
-	// all: these are all topics that are not wanted separately; wish: because somebody called Refresh or RefreshTopic.
+	// all: these are all topics without the separately wanted ones; refreshRequested: a caller called Refresh or
+	// RefreshTopic.
 	all, refreshRequested bool
 }
 
-// reply is what one server said to a question, or why it said nothing.
+// reply is one server's answer to a question, or its failure.
 type reply struct {
 	candidate
 	resp    *protocol.MetadataResponse
@@ -27,9 +28,9 @@ type reply struct {
 	err     error
 }
 
-// fetch asks one server after another until one answers. A server that takes long gets company: after its head start the
-// next one is asked too, and the first answer counts. So what a dead or hanging server costs is bounded, and it is paid
-// once. The error means that everybody was asked in vain, or that the client was closed.
+// fetch asks one server after another until one answers. If a server has not answered after its head start, fetch asks
+// the next one in parallel (hedged), and the first answer counts. So a dead or hanging server costs a bounded time,
+// once. The error means: every server was asked in vain, or the client was closed.
 func (c *Client) fetch(q metadataQuery) (reply, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
@@ -65,7 +66,7 @@ type fetching struct {
 	running    int
 	// nextStart is when the next server is asked although others have not answered.
 	nextStart time.Time
-	// started counts the servers that were asked, and tried has those of them to which a new connection was to be made.
+	// started counts the asked servers, and tried has the ones asked over a new connection.
 	started int
 	tried   map[string]bool
 	// rebootstrapped: the search has begun anew with the bootstrap servers.
@@ -92,7 +93,7 @@ func (f *fetching) begin(now time.Time) {
 	f.candidates = c.candidates(f.rebootstrapped)
 }
 
-// overdue reports whether nobody has answered for so long that the bootstrap servers come first. It needs mu.
+// overdue reports whether the time without an answer is long enough to ask the bootstrap servers first. It needs mu.
 func (c *Client) overdue(now time.Time) bool {
 	return c.cfg.Rebootstrap && now.Sub(c.searching) >= c.cfg.RebootstrapTrigger
 }
@@ -109,8 +110,8 @@ func (f *fetching) rebootstrap(now time.Time) {
 	f.candidates = slices.DeleteFunc(c.candidates(true), func(v candidate) bool { return f.tried[v.address] })
 }
 
-// advance asks the next server if its time has come, and returns how long to wait for what is to come. It returns false when
-// nothing is to come.
+// advance asks the next server if its time has come, and returns how long to wait for the next step. It returns false
+// when no server and no reply is left.
 func (f *fetching) advance() (wait time.Duration, more bool) {
 	for len(f.candidates) > 0 {
 		now := time.Now()
@@ -138,7 +139,7 @@ func (f *fetching) advance() (wait time.Duration, more bool) {
 	return forever, f.running > 0
 }
 
-// soonest returns which candidate is next: the first of those that may be tried now, else the one that may be tried first.
+// soonest returns the next candidate: the first candidate free to be tried now, else the one with the earliest time.
 func (f *fetching) soonest(now time.Time) (next int, due time.Time) {
 	f.client.mu.Lock()
 	defer f.client.mu.Unlock()
@@ -204,7 +205,7 @@ func (c *Client) attempt(ctx context.Context, v candidate, q metadataQuery, repl
 	}
 }
 
-// abandon lets go of a server whose reply nobody waits for any more.
+// abandon lets go of a server after the wait for its reply has ended.
 func (c *Client) abandon(r reply) {
 	c.mu.Lock()
 	c.servers.get(r.address).since = time.Time{}
@@ -221,7 +222,7 @@ func ask(ctx context.Context, conn *transport.Conn, q metadataQuery) (*protocol.
 		return nil, 0, err
 	}
 	if version == 0 && len(q.topics) == 0 {
-		// Version 0 cannot ask for no topics: none are all. That there is a connection must do.
+		// Version 0 cannot ask for no topics: none are all. The connection alone must do.
 		return nil, 0, nil
 	}
 	// Before version 4 there is no way to forbid the creation.
@@ -245,7 +246,7 @@ func ask(ctx context.Context, conn *transport.Conn, q metadataQuery) (*protocol.
 	return resp, version, nil
 }
 
-// unreachable says what each server did.
+// unreachable returns the failures of all servers.
 func (c *Client) unreachable() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

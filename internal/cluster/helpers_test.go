@@ -22,10 +22,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a cluster in memory: what listens at which address, and what metadata says. Tests change it under its lock.
+// world is a cluster in memory: a server at each address, and the metadata. Tests change it under its lock.
 type world struct {
 	mu sync.Mutex
-	// at says what happens at an address; where nothing is, connections are refused.
+	// at has the behaviour of each address; other addresses refuse connections.
 	at map[string]behaviour
 	// answer makes the answer to a metadata request; nil closes the connection.
 	answer   func(address string, req *protocol.MetadataRequest) *protocol.MetadataResponse
@@ -35,7 +35,7 @@ type world struct {
 	open     map[net.Conn]string
 }
 
-// behaviour is what a server does with a new connection.
+// behaviour is a server's reaction to a new connection.
 type behaviour func(w *world, address string, nc net.Conn)
 
 // asked is one metadata request as a broker saw it.
@@ -47,7 +47,7 @@ type asked struct {
 	at      time.Time
 }
 
-// newWorld has brokers at a:1, b:2 and c:3 with ids 1 to 3. Topics says what they answer.
+// newWorld has brokers at a:1, b:2 and c:3 with ids 1 to 3. Topics sets their answers.
 func newWorld() *world {
 	w := &world{
 		at: map[string]behaviour{"a:1": kafka, "b:2": kafka, "c:3": kafka}, metadata: protocol.VersionRange{Min: 0, Max: 13},
@@ -68,7 +68,7 @@ func (w *world) topics(topics ...protocol.MetadataTopic) {
 	})
 }
 
-// reply3 is what a cluster of three brokers says of the topics asked for.
+// reply3 is the answer of a cluster of three brokers about the requested topics.
 func reply3(req *protocol.MetadataRequest, topics []protocol.MetadataTopic) *protocol.MetadataResponse {
 	id := "the cluster"
 	resp := &protocol.MetadataResponse{Brokers: brokers(), ClusterID: &id, ControllerID: 1}
@@ -84,7 +84,7 @@ func reply3(req *protocol.MetadataRequest, topics []protocol.MetadataTopic) *pro
 	return resp
 }
 
-// topicOf is a topic whose partitions have these leaders, all in epoch.
+// topicOf is a topic with these leaders of its partitions, all in epoch.
 func topicOf(name string, id byte, epoch int32, leaders ...int32) protocol.MetadataTopic {
 	t := protocol.MetadataTopic{Name: &name, ID: protocol.UUID{id}}
 	for i, leader := range leaders {
@@ -93,7 +93,7 @@ func topicOf(name string, id byte, epoch int32, leaders ...int32) protocol.Metad
 	return t
 }
 
-// refusedTopic is a topic of which brokers only tell an error.
+// refusedTopic is a topic with an error as the brokers' only answer.
 func refusedTopic(name string, code protocol.ErrorCode) protocol.MetadataTopic {
 	return protocol.MetadataTopic{Name: &name, ErrorCode: code}
 }
@@ -273,14 +273,14 @@ func run(t *testing.T, w *world, adjust func(*Config), test func(t *testing.T, c
 	})
 }
 
-// within returns a context that ends after d.
+// within returns a context with the timeout d.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// known waits for a topic that must become known.
+// known waits for a topic and requires it to become known.
 func known(t *testing.T, c *Client, name string) *Topic {
 	t.Helper()
 	topic, err := c.Topic(within(t, time.Minute), name)

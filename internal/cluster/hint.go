@@ -8,18 +8,18 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// LeaderHint is what a produce answer says of a partition that is led by another broker now (KIP-951).
+// LeaderHint is a produce answer's news about a partition with another leader (KIP-951).
 type LeaderHint struct {
 	Topic                          string
 	Partition, Leader, LeaderEpoch int32
-	// TopicID is the topic's id as the answer has it, zero where it has none.
+	// TopicID is the topic's id in the answer, zero if the answer has none.
 	TopicID protocol.UUID
 }
 
-// ApplyLeaderHints patches the snapshot with the leaders that a produce response named, where they are newer than the snapshot's. It ignores
-// partitions that the snapshot does not have, leaders that are neither brokers nor among the endpoints, and topics that were deleted and
-// created again since. clusterID is the cluster id of the broker that responded, empty where the broker did not report one. Hint
-// ignores responses from another cluster than the snapshot's.
+// ApplyLeaderHints patches the snapshot with a produce response's leaders if they are newer than the snapshot's. It
+// ignores unknown partitions, leaders outside both the brokers and the endpoints, and topics recreated since. clusterID
+// is the responding broker's cluster id, empty if the broker did not report one. ApplyLeaderHints ignores responses
+// from another cluster than the snapshot's.
 func (c *Client) ApplyLeaderHints(clusterID string, hints []LeaderHint, endpoints []Broker) {
 	c.mu.Lock()
 	if change := c.Snapshot().hinted(clusterID, hints, endpoints); change != nil {
@@ -29,7 +29,7 @@ func (c *Client) ApplyLeaderHints(clusterID string, hints []LeaderHint, endpoint
 	c.deliver()
 }
 
-// hinted returns the change that the hints make, or nil if none is news. Of the endpoints it takes those that lead.
+// hinted returns the change made by the hints, or nil if none is news. It takes only the leaders among the endpoints.
 func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Broker) *Change {
 	if !protocol.SameCluster(clusterID, s.ClusterID) {
 		return nil
@@ -67,7 +67,8 @@ func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Brok
 	return s.patched(fresh, brokers)
 }
 
-// patched returns the change to a snapshot with other partitions of some topics, and with brokers that are new or have another address.
+// patched returns the change to a snapshot with other partitions of some topics, and with brokers new or at another
+// address.
 func (s *Snapshot) patched(partitions map[string][]Partition, brokers map[int32]Broker) *Change {
 	c := &Change{Snapshot: s.next(), Brokers: len(brokers) > 0}
 	if c.Brokers {
@@ -85,7 +86,7 @@ func (s *Snapshot) patched(partitions map[string][]Partition, brokers map[int32]
 	return c
 }
 
-// newest leaves the partition with the newest leader where several hints are about the same one.
+// newest keeps the newest leader if several hints are about the same partition.
 func newest(hinted []Partition) []Partition {
 	slices.SortStableFunc(hinted, func(a, b Partition) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(b.LeaderEpoch, a.LeaderEpoch))

@@ -8,30 +8,30 @@ import (
 )
 
 const (
-	// epochsTrusted is the first version of Metadata whose leader epochs can be relied on; older brokers may tell stale ones.
+	// epochsTrusted is the first version of Metadata with reliable leader epochs; older brokers may tell stale ones.
 	epochsTrusted = 9
-	// Partition numbers are dense, so a table of them is made. A broker that names a partition far beyond the number of
-	// partitions that it lists does not get to decide how large that table is.
+	// Partition numbers are dense, so the client makes a table of them. A broker cannot enlarge the table by naming a
+	// partition far beyond the number of listed partitions.
 	sparseFactor, sparseSlack = 4, 16
 )
 
-// merged is what an answer makes of a snapshot.
+// merged is the result of merging an answer into a snapshot.
 type merged struct {
 	Change
-	// codes has every topic that was asked for: None for those that are known now, else what the broker said.
+	// codes has every requested topic: None for a known one, else the broker's code.
 	codes map[string]protocol.ErrorCode
 	// changed: the answer told something new.
 	changed bool
-	// stale has the topics of which the broker told leaders older than those that are known.
+	// stale has the topics with leaders in the answer older than the known ones.
 	stale map[string]bool
-	// unsure has the topics with a partition of which the response gives an error only, so that the known leader was kept.
+	// unsure has the topics with an error in place of a partition's leader; the known leader was kept.
 	unsure map[string]bool
 	// replaced: the response is of another cluster than the snapshot before. The snapshot has nothing of the former one.
 	replaced bool
 }
 
-// merger turns one answer and the snapshot before it into the next one. Nothing that a broker says makes it panic, or
-// allocate more than a small multiple of the answer.
+// merger turns one answer and the snapshot before it into the next one. No answer makes it panic, or allocate more than
+// a small multiple of the answer.
 type merger struct {
 	merged
 	old     *Snapshot
@@ -39,13 +39,14 @@ type merger struct {
 	believe map[string]bool
 }
 
-// merge builds the snapshot that follows old from an answer to a request for the topics asked. Topics that were not
-// asked for stay as they are, or nearly: the list of brokers is always complete, so a leader that it lacks is none. Of the
-// topics in believe the answer is taken as it is, however old it looks.
+// merge builds the successor of old from an answer to a request for the topics asked. Other topics stay as they are, or
+// nearly: the list of brokers is always complete, so a leader outside it is none. For the topics in believe the answer
+// counts, however old it looks.
 //
-// A response of another cluster discards the whole snapshot: brokers, topics, topic ids and leader epochs of the former cluster
-// mean nothing in the new one, not even where the names are the same. A response without a cluster id proves nothing, since
-// Metadata has the id from version 2 on only and one cluster may have brokers of several versions: the snapshot keeps its id.
+// A response of another cluster discards the whole snapshot: brokers, topics, topic ids and leader epochs of the former
+// cluster mean nothing in the new one, not even under the same names. A response without a cluster id proves nothing,
+// since Metadata has the id from version 2 on only and one cluster may have brokers of several versions: the snapshot
+// keeps its id.
 func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string, believe map[string]bool) merged {
 	m := merger{old: old, version: version, believe: believe}
 	if resp.ClusterID != nil && *resp.ClusterID != "" && *resp.ClusterID != old.ClusterID {
@@ -87,7 +88,7 @@ func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked 
 	return m.merged
 }
 
-// topicsOf adds the topics of the former cluster that the new one does not have to the change.
+// topicsOf adds the topics of the former cluster to the change, without those of the new one.
 func (m *merger) topicsOf(former *Snapshot) {
 	for name := range former.Topics() {
 		if m.Snapshot.Topic(name) == nil {
@@ -96,7 +97,7 @@ func (m *merger) topicsOf(former *Snapshot) {
 	}
 }
 
-// brokerOf makes a broker of what an answer says of it.
+// brokerOf makes a broker from an answer's.
 func brokerOf(b *protocol.MetadataBroker) Broker {
 	broker := Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
 	if b.Rack != nil {
@@ -105,7 +106,7 @@ func brokerOf(b *protocol.MetadataBroker) Broker {
 	return broker.withoutBrackets()
 }
 
-// namesBroker reports whether an answer names a broker that can be connected to.
+// namesBroker reports whether an answer names a broker with a usable address.
 func namesBroker(resp *protocol.MetadataResponse) bool {
 	return slices.ContainsFunc(resp.Brokers, func(b protocol.MetadataBroker) bool { return brokerOf(&b).valid() })
 }
@@ -124,7 +125,8 @@ func (m *merger) brokers(resp *protocol.MetadataResponse) {
 	m.changed, m.Brokers = true, true
 }
 
-// departed takes the leaders that have left the cluster out of the topics. It looks at each topic once, and only when a broker has left.
+// departed takes leaders out of the topics once they have left the cluster. It looks at each topic once, and only when
+// a broker has left.
 func (m *merger) departed() {
 	left := false
 	for id := range m.old.Brokers {
@@ -145,8 +147,8 @@ func (m *merger) departed() {
 	}
 }
 
-// topic returns what an answer says of one topic: the topic, which is the old one if nothing is new, or a code that says why
-// there is none. A changed topic shares the partitions that did not change with the old one.
+// topic returns an answer's version of one topic, the old one if nothing is new, or the code in place of a topic. A
+// changed topic shares unchanged partitions with the old one.
 func (m *merger) topic(t *protocol.MetadataTopic, old *Topic) (*Topic, protocol.ErrorCode) {
 	if reactionTo(t.ErrorCode).topic != use {
 		return nil, t.ErrorCode
@@ -190,8 +192,8 @@ func (t *Topic) following(table []Partition) *Topic {
 	return t.with(changed...)
 }
 
-// partitions makes the dense table of partitions. Those that the answer lacks are what they were before if the topic is certain
-// to be the same, and else leaderless.
+// partitions makes the dense table of partitions. Partitions missing from the answer stay as before if the topic is
+// certain to be the same, and else become leaderless.
 func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partition {
 	limit := int64(len(t.Partitions))*sparseFactor + sparseSlack
 	count := int64(0)
@@ -228,8 +230,8 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 	return table
 }
 
-// partition returns what is true of one partition after the answer: what it says, or what is known already if that is newer or
-// the answer gives an error only.
+// partition returns one partition after the answer: the answer's version, or the known one if that is newer or the
+// answer gives an error only.
 func (m *merger) partition(topic string, told *protocol.MetadataPartition, before *Topic) Partition {
 	reaction := reactionTo(told.ErrorCode).partition
 	if reaction == keepKnown {

@@ -23,12 +23,12 @@ func answerOf(topics ...protocol.MetadataTopic) *protocol.MetadataResponse {
 	return reply3(req, topics)
 }
 
-// step merges an answer that tells of topic a.
+// step merges an answer about topic a.
 func step(s *Snapshot, topic protocol.MetadataTopic) merged {
 	return merge(s, answerOf(topic), 13, []string{"a"}, nil)
 }
 
-// hinted returns the snapshot that hints make of s, or nil if none is news.
+// hinted returns s with the hints applied, or nil if none is news.
 func hinted(s *Snapshot, clusterID string, hints []LeaderHint, endpoints []Broker) *Snapshot {
 	if change := s.hinted(clusterID, hints, endpoints); change != nil {
 		return change.Snapshot
@@ -59,8 +59,8 @@ func TestAnAnswerThatTellsNothingNewKeepsTheTopicAndSaysSo(t *testing.T) {
 	require.Same(t, first.Snapshot.Topic("a"), second.Snapshot.Topic("a"))
 }
 
-// TestAnotherOrderTellsNothingNew: brokers list partitions and replicas as they like. Taken for news, that would bring the next request
-// forward.
+// TestAnotherOrderTellsNothingNew: brokers list partitions and replicas as they like. Another order, taken for news,
+// would bring the next request forward.
 func TestAnotherOrderTellsNothingNew(t *testing.T) {
 	answer := func(reverse bool) *protocol.MetadataResponse {
 		topic := topicOf("a", 1, 1, 1, 2)
@@ -189,7 +189,7 @@ func TestStrangePartitionsAreSortedOut(t *testing.T) {
 			}
 		})
 	}
-	// Nothing usable is a topic that is being created.
+	// A topic without anything usable is one in creation.
 	m := step(&Snapshot{}, odd(-1, 1<<30))
 	require.Equal(t, protocol.LeaderNotAvailable, m.codes["a"])
 	require.Nil(t, m.Snapshot.Topic("a"))
@@ -241,7 +241,7 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 			{ID: 9, Host: "x", Port: 1}, {ID: 2, Host: "moved", Port: 2}, {ID: 50, Host: "leads nothing", Port: 1},
 		}).Brokers, "endpoints that lead nothing are left out")
 
-	// An answer from before the hint does not undo it; but a broker that it does not list cannot be connected to.
+	// An answer from before the hint does not undo it; but the client cannot connect to a broker outside its list.
 	require.Equal(t, []int32{2, protocol.NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot))
 }
 
@@ -275,8 +275,8 @@ func TestAHintIsToldAtOnce(t *testing.T) {
 
 func TestATopicMadeElsewhereCanBeTouched(*testing.T) { new(Topic).Touch(time.Now()) }
 
-// spent is how many bytes f allocates. The runtime counts what the whole process allocates, its own work included, which can only
-// add to that: so the smallest of several tries counts.
+// spent is how many bytes f allocates. The runtime counts the allocations of the whole process, its own included. These
+// can only add to f's: so the smallest of several tries counts.
 func spent(f func()) uint64 {
 	least := ^uint64(0)
 	for range 3 {
@@ -289,7 +289,7 @@ func spent(f func()) uint64 {
 	return least
 }
 
-// A server may name any number of brokers, partitions and endpoints. What that costs grows with the number and no faster.
+// A server may name any number of brokers, partitions and endpoints. The cost grows with the number and no faster.
 func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
 	const many = 100_000
 	resp := answerOf(topicOf("a", 1, 0, make([]int32, many)...))
@@ -324,7 +324,8 @@ func TestAnErrorNamesTheFirstOfVeryManyServers(t *testing.T) {
 	require.NotContains(t, e.Error(), "more")
 }
 
-// FuzzMerge merges any two answers one after another. Nothing may panic, what comes out must hold together, and stay small.
+// FuzzMerge merges any two answers one after another. Nothing may panic, and the result must hold together and stay
+// small.
 func FuzzMerge(f *testing.F) {
 	add := func(version int16, topics ...protocol.MetadataTopic) {
 		first, err := answerOf(topics...).Append(nil, version)
@@ -375,7 +376,7 @@ func allocated() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// holdsTogether checks what users of a snapshot rely on.
+// holdsTogether checks the guarantees for users of a snapshot.
 func holdsTogether(t *testing.T, s *Snapshot, limit int) {
 	for name, topic := range s.Topics() {
 		if topic.Name != name || topic.Len() == 0 || topic.Len() > limit {

@@ -11,7 +11,7 @@ import (
 
 // This file is about the change from one cluster to another. doc.go gives the reasons.
 
-// discardCluster forgets the state that belongs to the former cluster. The snapshot and the addresses of brokers are replaced by
+// discardCluster forgets the state of the former cluster. The snapshot and the addresses of brokers are replaced by
 // merge and prune. It needs mu.
 func (c *Client) discardCluster(now time.Time) {
 	if now.Sub(c.replacedAt) >= c.cfg.grace() {
@@ -27,9 +27,9 @@ func (c *Client) discardCluster(now time.Time) {
 	c.notBefore = now.Add(c.cfg.retry().Delay(c.replacements))
 }
 
-// misrouted returns an error for a response of another cluster, unless a bootstrap server sent it. The address of a broker may belong to
-// another cluster by now, whose topics have nothing to do with the user's; bootstrap.servers is the user's word. With
-// metadata.recovery.strategy=none the bootstrap servers are not asked again, so every server counts.
+// misrouted returns an error for a response of another cluster, unless a bootstrap server sent it. The address of a
+// broker may belong to another cluster by now, with topics unrelated to the user's; bootstrap.servers is the user's
+// word. With metadata.recovery.strategy=none the bootstrap servers are not asked again, so every server counts.
 func (c *Client) misrouted(r *reply) error {
 	known := c.Snapshot().ClusterID
 	if r.resp == nil || r.resp.ClusterID == nil || protocol.SameCluster(*r.resp.ClusterID, known) {
@@ -41,8 +41,8 @@ func (c *Client) misrouted(r *reply) error {
 	return fmt.Errorf("the server belongs to cluster %q, and the known brokers to cluster %q", brief(*r.resp.ClusterID), brief(known))
 }
 
-// requestAgain wants the topics that the former cluster had and the response does not have. Topics that the request did not name
-// are requested at once. Where one change of the cluster follows another, all of them wait for the backoff: otherwise the
+// requestAgain wants the former cluster's topics missing from the response. It requests topics at once if the request
+// did not name them. After one change of the cluster upon another, all of them wait for the backoff: otherwise the
 // changes could follow each other as fast as servers answer. It needs mu.
 func (c *Client) requestAgain(former *Snapshot, m merged, now time.Time) {
 	at := now
@@ -77,5 +77,5 @@ func (c *Client) replacementNotice(before, after, server string, now time.Time) 
 	}
 }
 
-// brief bounds a name that goes into the log.
+// brief bounds a name for the log.
 func brief(name string) string { return name[:min(len(name), longestHost)] }

@@ -42,7 +42,7 @@ func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
 		return resp
 	}
 	t.Run("topics, topic ids, epochs and brokers", func(t *testing.T) {
-		for _, id := range []byte{0, 1, 9} { // also where the ids are equal, or there are none
+		for _, id := range []byte{0, 1, 9} { // also with equal ids, or without ids
 			m := merge(former, other(topicOf("a", id, 0, 2, 1)), 13, []string{"a"}, nil)
 			require.True(t, m.replaced && m.changed)
 			require.Equal(t, "another cluster", m.Snapshot.ClusterID)
@@ -241,8 +241,8 @@ func (l *lines) warnings() int {
 
 func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// alternating is a world in which each new connection reaches the other one of two clusters, as behind a DNS name that moves back
-// and forth. Each connection ends a millisecond after its first response if brief.
+// alternating is a world of two clusters: each new connection reaches the other one, as behind a DNS name with
+// alternating addresses. Each connection ends a millisecond after its first response if brief.
 func alternating(brief bool) *world {
 	w := newWorld()
 	connections := 0
@@ -446,7 +446,7 @@ func TestRebootstrapLeavesTheConnectionForTheBootstrapServers(t *testing.T) {
 				known(t, c, "a")
 				w.cut("boot:9")
 				synctest.Wait()
-				known(t, c, "b") // over a broker's connection, which lives
+				known(t, c, "b") // over a broker's connection, still alive
 				time.Sleep(time.Second)
 				rs := w.requests()
 				broker := rs[len(rs)-1].address

@@ -9,12 +9,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// run is the client's goroutine: it finds out what is to be asked, asks it, and sleeps until there is more. There is never more
-// than one question at a time; what comes up meanwhile goes into the next one.
+// run is the client's goroutine: it finds the next question, asks it, and sleeps until there is more. It asks one
+// question at a time; new requests go into the next one.
 func (c *Client) run() {
 	timer := time.NewTimer(forever)
 	defer timer.Stop()
-	defer c.Close() // for a connection that came while Close was called
+	defer c.Close() // for a connection made during Close
 	for c.ctx.Err() == nil {
 		q, due, ask := c.plan(time.Now())
 		if ask {
@@ -35,8 +35,8 @@ func (c *Client) run() {
 	}
 }
 
-// plan returns what to ask now, or when there will be something to ask; zero is never. While topics are wanted all the time, every other
-// request is for the known topics, if these are due.
+// plan returns the question to ask now, or the time of the next one; zero is never. While topics are wanted all the
+// time, every other request is for the known topics, if these are due.
 func (c *Client) plan(now time.Time) (q metadataQuery, due time.Time, ask bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,7 +44,7 @@ func (c *Client) plan(now time.Time) (q metadataQuery, due time.Time, ask bool) 
 	if c.knownNext && !again.IsZero() && !again.After(now) {
 		return c.refreshKnown(now), now, true
 	}
-	// Topics that are not known yet come first, and without regard to the backoff of the others.
+	// Unknown topics come first, and without regard to the backoff of the others.
 	if len(c.topics.due) > 0 && !c.topics.due[0].next.After(now) && c.firstKnown() {
 		return c.refreshAll(), now, true
 	}
@@ -85,7 +85,7 @@ func (c *Client) knownDue(now time.Time) time.Time {
 	return at
 }
 
-// refreshKnown returns the question for the known topics that are due. It needs mu.
+// refreshKnown returns the question for the due known topics. It needs mu.
 func (c *Client) refreshKnown(now time.Time) metadataQuery {
 	if c.refresh || !c.renewAt.After(now) {
 		return c.refreshAll()
@@ -101,7 +101,7 @@ func (c *Client) refreshAll() metadataQuery {
 	return q
 }
 
-// others returns the topics that are not wanted separately. It needs mu.
+// others returns all topics without the separately wanted ones. It needs mu.
 func (c *Client) others() []string {
 	names := make([]string, 0, len(c.topics.all)-c.topics.wanted)
 	for name, e := range c.topics.all {
@@ -112,8 +112,9 @@ func (c *Client) others() []string {
 	return names
 }
 
-// firstKnown reports whether the known topics are requested before the wanted ones. A new connection may lead to a cluster that was recreated
-// under its former id, which only the ids of known topics show. The sender must know that before it uses the new topic. It needs mu.
+// firstKnown reports whether the known topics are requested before the wanted ones. A new connection may lead to a
+// cluster recreated under its former id; only the ids of known topics show it. The sender must know it before it uses
+// the new topic. It needs mu.
 func (c *Client) firstKnown() bool {
 	return (c.conn == nil || c.conn.Err() != nil) && len(c.topics.all) > c.topics.wanted
 }
@@ -121,7 +122,7 @@ func (c *Client) firstKnown() bool {
 // fetchMetadata asks a question and takes the answer in.
 func (c *Client) fetchMetadata(q metadataQuery) {
 	if q.all {
-		// Now is the time to forget, for a topic that is not used is not asked for.
+		// Now is the time to forget: the client does not ask for an unused topic.
 		c.expire()
 		c.mu.Lock()
 		q.topics = c.others()
@@ -151,7 +152,7 @@ func (c *Client) fetchMetadata(q metadataQuery) {
 	c.complete(done)
 }
 
-// expire forgets the topics that nobody has used for metadata.max.idle.ms, if Config.LetGo agrees.
+// expire forgets the topics unused for metadata.max.idle.ms, if Config.LetGo agrees.
 func (c *Client) expire() {
 	now := time.Now()
 	c.mu.Lock()
@@ -175,7 +176,7 @@ func (c *Client) expire() {
 	c.deliver()
 }
 
-// failed takes in that nobody answered.
+// failed notes that no server answered.
 func (c *Client) failed(q metadataQuery, err error) {
 	now := time.Now()
 	done := &completion{err: err}
@@ -191,9 +192,9 @@ func (c *Client) failed(q metadataQuery, err error) {
 	c.complete(done)
 }
 
-// askAgain puts a question that nobody answered back. It needs mu.
+// askAgain puts an unanswered question back. It needs mu.
 func (c *Client) askAgain(q metadataQuery, now time.Time) {
-	// A wish that was not granted is still there.
+	// An ungranted request of Refresh is still there.
 	c.refresh = c.refresh || q.all && q.refreshRequested
 	wanted := q.topics
 	if q.all {
@@ -211,7 +212,7 @@ func (c *Client) askAgain(q metadataQuery, now time.Time) {
 	}
 }
 
-// completion collects what is to be done when the lock is free again.
+// completion collects the steps to be done when the lock is free again.
 type completion struct {
 	now      time.Time
 	ready    []chan struct{}
@@ -239,7 +240,7 @@ func (c *Client) complete(done *completion) {
 	c.deliver()
 }
 
-// adopt makes the connection over which the answer came the client's. It needs mu.
+// adopt makes the answer's connection the client's. It needs mu.
 func (c *Client) adopt(r reply, done *completion) {
 	c.servers.succeeded(r.address)
 	c.noteThrottle(r.conn)
@@ -255,7 +256,7 @@ func (c *Client) adopt(r reply, done *completion) {
 	}
 }
 
-// take makes the next snapshot from an answer, and settles what it says of each topic. It needs mu.
+// take makes the next snapshot from an answer, and settles each of its topics. It needs mu.
 func (c *Client) take(q metadataQuery, r reply, done *completion) {
 	before := c.Snapshot()
 	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
@@ -282,9 +283,9 @@ func (c *Client) take(q metadataQuery, r reply, done *completion) {
 	c.pace(q, m, min(throttle, c.cfg.longestThrottle()), done.now)
 }
 
-// prove looks for a topic whose id shows that a new connection leads to the same cluster as the one before. A cluster that was recreated
-// under its former id may lack the known topics, or report errors for them. If the first topic that is new comes without a proof, the
-// snapshot says so: the producer id may be another producer's in this cluster. It needs mu.
+// prove looks for a topic id as the proof that a new connection leads to the same cluster as the one before. A cluster
+// recreated under its former id may lack the known topics, or report errors for them. If the first new topic comes
+// without a proof, the snapshot says so: the producer id may be another producer's in this cluster. It needs mu.
 func (c *Client) prove(before *Snapshot, m *merged) {
 	if !c.unproven {
 		return
@@ -306,7 +307,7 @@ func (c *Client) prove(before *Snapshot, m *merged) {
 	}
 }
 
-// takeTopic settles what an answer says of one topic. It needs mu.
+// takeTopic settles one topic of an answer. It needs mu.
 func (c *Client) takeTopic(e *entry, code protocol.ErrorCode, m *merged, done *completion) {
 	t := m.Snapshot.Topic(e.name)
 	if t != nil && t.used == nil {
@@ -325,8 +326,8 @@ func (c *Client) takeTopic(e *entry, code protocol.ErrorCode, m *merged, done *c
 	}
 }
 
-// judge settles what an answer says of one topic. ready is to be closed if it is not nil; keep is false when a topic that was
-// known is not to be any more. It needs mu.
+// judge decides about one topic of an answer. The caller closes ready if it is not nil; keep is false when a known
+// topic is to be forgotten. It needs mu.
 func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.Time) (ready chan struct{}, keep bool) {
 	pause := c.cfg.retry().Delay
 	reaction := reactionTo(code).topic
@@ -360,7 +361,8 @@ func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.T
 	return nil, true
 }
 
-// failFast is how long every wait for a topic that does not exist fails at once with the last response. Then the client requests it again.
+// failFast is how long every wait for a missing topic fails at once with the last response. Then the client requests it
+// again.
 const failFast = time.Second
 
 // refused ends every wait for a topic with an error. It needs mu.
@@ -385,6 +387,6 @@ func (c *Client) pace(q metadataQuery, m merged, throttle time.Duration, now tim
 		c.noProgress++
 	}
 	c.notBefore = now.Add(max(c.cfg.retry().Delay(max(c.noProgress+1, c.replacements)), throttle))
-	// Somebody is sure that there is news, and this broker has none, or tells old things: another one may know more.
+	// A caller is sure of news, and this broker has none, or only old answers: another one may know more.
 	c.avoidCurrent = len(m.stale) > 0 || c.noProgress > 0 && c.noProgress%noProgressBefore == 0
 }

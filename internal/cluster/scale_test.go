@@ -12,8 +12,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// scaled is a client that knows topics of ten partitions. The test makes the responses, and hands them to the client, whose
-// goroutine does not run.
+// scaled is a client with topics of ten partitions. The test makes the responses, and hands them to the client; the
+// client's goroutine does not run.
 type scaled struct {
 	*Client
 	epoch, first int
@@ -50,20 +50,20 @@ func (c *scaled) respond(q metadataQuery, resp *protocol.MetadataResponse) {
 	c.plan(done.now)
 }
 
-// change takes in that each partition of a topic has another leader epoch.
+// change gives each partition of a topic another leader epoch.
 func (c *scaled) change() {
 	c.epoch++
 	name, id := "topic-7", byte(8)
 	c.respond(metadataQuery{topics: []string{name}, refreshRequested: true}, answerOf(topicOf(name, id, int32(c.epoch), 1, 2, 3, 1, 2, 3, 1, 2, 3, 1)))
 }
 
-// hint takes in that one partition has another leader.
+// hint gives one partition another leader.
 func (c *scaled) hint() {
 	c.epoch++
 	c.ApplyLeaderHints("", []LeaderHint{hintOf("topic-7", 3, int32(c.epoch%3+1), int32(c.epoch))}, nil)
 }
 
-// use wants a new topic, and takes in that it exists.
+// use wants a new topic, and merges the answer with it.
 func (c *scaled) use() {
 	c.first++
 	name := fmt.Sprint("new-", c.first)
@@ -87,7 +87,7 @@ func repeat(c *scaled, step func(*scaled)) {
 	}
 }
 
-// Metadata travels as differences: the client's own work for a response or a hint follows what it is about.
+// Metadata travels as differences: the client's own work for a response or a hint depends on the size of the change.
 func TestAResponseCostsTheSameWithManyKnownTopics(t *testing.T) {
 	few, many := newScaled(t, 100), newScaled(t, 10_000)
 	for name, step := range map[string]func(c *scaled){

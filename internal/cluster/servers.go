@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/internal/transport"
 )
 
-// server is what is remembered of one address. Client.mu guards it.
+// server is the state of one address. Client.mu guards it.
 type server struct {
 	order     int
 	bootstrap bool
@@ -18,12 +18,12 @@ type server struct {
 	failures int
 	until    time.Time
 	err      error
-	// since is when it was asked what it has not answered yet, zero for nothing.
+	// since is the time of its unanswered question, zero without one.
 	since    time.Time
 	answered bool
 }
 
-// servers are all addresses that may be asked: the bootstrap servers and the brokers.
+// servers are all addresses to ask: the bootstrap servers and the brokers.
 type servers map[string]*server
 
 // get returns the server at an address.
@@ -46,8 +46,8 @@ func (s servers) succeeded(address string) {
 	v.failures, v.err, v.since, v.until, v.answered = 0, nil, time.Time{}, time.Time{}, true
 }
 
-// noteThrottle keeps new connections from the server that has throttled conn until a head start after the end of the throttle: they
-// would bypass the quota, or get ahead of the response that comes then. It needs mu.
+// noteThrottle keeps new connections from a server after it has throttled conn, until a head start after the end of the
+// throttle: they would bypass the quota, or get ahead of the response due then. It needs mu.
 func (c *Client) noteThrottle(conn *transport.Conn) {
 	end := conn.ThrottledUntil()
 	if end.IsZero() {
@@ -59,7 +59,7 @@ func (c *Client) noteThrottle(conn *transport.Conn) {
 	}
 }
 
-// prune forgets the addresses that are neither bootstrap servers nor brokers.
+// prune forgets the addresses outside both the bootstrap servers and the brokers.
 func (s servers) prune(brokers map[int32]Broker) {
 	keep := make(map[string]bool, len(brokers))
 	for _, b := range brokers {
@@ -72,7 +72,7 @@ func (s servers) prune(brokers map[int32]Broker) {
 	}
 }
 
-// report says what the servers do instead of answering, or nil when there is nothing to say.
+// report returns the servers' failures to answer, or nil if there are none.
 func (s servers) report(now time.Time) error {
 	type line struct {
 		ServerFailure
@@ -105,13 +105,13 @@ func (s servers) report(now time.Time) error {
 	return e
 }
 
-// candidate is a server to ask, over the connection that there is, or over a new one.
+// candidate is a server to ask, over the present connection or a new one.
 type candidate struct {
 	address string
 	conn    *transport.Conn
 }
 
-// candidates returns whom to ask, the best first: the connection that there is, the brokers, the bootstrap servers. It
+// candidates returns the servers to ask, the best first: the present connection, the brokers, the bootstrap servers. It
 // needs mu.
 func (c *Client) candidates(rebootstrap bool) []candidate {
 	known := c.Snapshot().Brokers
@@ -144,7 +144,7 @@ func (c *Client) candidates(rebootstrap bool) []candidate {
 	return unique(first, brokers, bootstrap)
 }
 
-// shuffle brings servers into a random order, but those that failed last behind the others, the latest failure last of all.
+// shuffle brings servers into a random order, but failed servers behind the others, the latest failure last of all.
 func (c *Client) shuffle(list []candidate) {
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	until := func(v candidate) time.Time {
@@ -156,7 +156,7 @@ func (c *Client) shuffle(list []candidate) {
 	slices.SortStableFunc(list, func(a, b candidate) int { return until(a).Compare(until(b)) })
 }
 
-// wait returns when a server may be tried: a time that has passed is now.
+// wait returns the earliest time to try a server: a time in the past means now.
 func (s servers) wait(address string, now time.Time) time.Time {
 	if v := s[address]; v != nil && v.until.After(now) {
 		return v.until
@@ -164,7 +164,7 @@ func (s servers) wait(address string, now time.Time) time.Time {
 	return now
 }
 
-// unique joins lists and leaves out what comes twice. There may be as many brokers as it pleases a server to name.
+// unique joins lists and leaves out duplicates. A server may name any number of brokers.
 func unique(lists ...[]candidate) []candidate {
 	n := 0
 	for _, list := range lists {

@@ -21,15 +21,15 @@ type Broker struct {
 	ID   int32
 	Host string
 	Port int32
-	// Rack is empty where the broker has none.
+	// Rack is empty if the broker has none.
 	Rack string
 }
 
 // Address returns "host:port".
 func (b Broker) Address() string { return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))) }
 
-// withoutBrackets returns the broker with a host as net.JoinHostPort needs it: some servers advertise an IPv6 address with
-// the brackets that belong to host:port.
+// withoutBrackets returns the broker with a host as net.JoinHostPort needs it: some servers advertise an IPv6 address
+// with the brackets of host:port.
 func (b Broker) withoutBrackets() Broker {
 	bare, found := strings.CutPrefix(b.Host, "[")
 	if !found {
@@ -43,7 +43,7 @@ func (b Broker) withoutBrackets() Broker {
 	return b
 }
 
-// longestHost is what a host name has at most in bytes; an address is shorter.
+// longestHost is the largest number of bytes in a host name; an address is shorter.
 const longestHost = 255
 
 // valid reports whether the broker can be connected to. Its host stands in errors and logs, so it must be such a name.
@@ -52,16 +52,16 @@ func (b Broker) valid() bool {
 		!strings.ContainsFunc(b.Host, func(c rune) bool { return c == ' ' || c == utf8.RuneError || !unicode.IsPrint(c) })
 }
 
-// Partition is one partition of a topic, and who leads it.
+// Partition is one partition of a topic, with its leader.
 type Partition struct {
 	Index int32
 	// Leader is a broker's id, or protocol.NoLeader.
 	Leader int32
-	// LeaderEpoch grows with each leader; -1 where brokers do not tell it.
+	// LeaderEpoch grows with each leader; -1 if brokers do not tell it.
 	LeaderEpoch int32
 	// Replicas, ISR and Offline are brokers' ids.
 	Replicas, ISR, Offline []int32
-	// ErrorCode is what the broker said of this partition alone.
+	// ErrorCode is the broker's code for this partition alone.
 	ErrorCode protocol.ErrorCode
 }
 
@@ -70,17 +70,17 @@ func (p *Partition) equal(o *Partition) bool {
 		slices.Equal(p.Replicas, o.Replicas) && slices.Equal(p.ISR, o.ISR) && slices.Equal(p.Offline, o.Offline)
 }
 
-// Topic is a topic as the brokers told of it. It does not change; a snapshot in which nothing about the topic is new has the
-// same *Topic.
+// Topic is a topic as the brokers reported it. It does not change; a snapshot without news about the topic has the same
+// *Topic.
 type Topic struct {
 	Name string
-	// ID is zero where brokers have no topic ids (before 2.8). A topic that was deleted and made again has another one.
+	// ID is zero if brokers have no topic ids (before 2.8). A recreated topic has another one.
 	ID protocol.UUID
 	// Internal: the topic is the cluster's own.
 	Internal bool
 
 	partitions immutable.Vector[Partition]
-	// leaders has each broker that leads a partition, ascending. It may have former leaders too.
+	// leaders has each leader of a partition, ascending. It may have former leaders too.
 	leaders []int32
 	// leaderless counts the partitions without a leader.
 	leaderless int
@@ -88,14 +88,14 @@ type Topic struct {
 	used *usage
 }
 
-// newTopic returns a topic with a table of partitions, which it keeps.
+// newTopic returns a topic with a table of partitions. The topic keeps the table.
 func newTopic(name string, id protocol.UUID, table []Partition) *Topic {
 	t := &Topic{Name: name, ID: id, partitions: immutable.VectorOf(table)}
 	t.count(table)
 	return t
 }
 
-// count notes the leaders of partitions that are new in the topic.
+// count notes the leaders of new partitions of the topic.
 func (t *Topic) count(partitions []Partition) {
 	leaders := slices.Clone(t.leaders)
 	for i := range partitions {
@@ -115,7 +115,7 @@ func (t *Topic) count(partitions []Partition) {
 // Len returns the number of partitions.
 func (t *Topic) Len() int { return t.partitions.Len() }
 
-// Partition returns partition i, which must not be changed.
+// Partition returns partition i. The caller must not change it.
 func (t *Topic) Partition(i int) *Partition { return t.partitions.At(i) }
 
 // Partitions iterates over the partitions, in order.
@@ -179,15 +179,15 @@ func (u *usage) idleFor(now time.Time) time.Duration {
 	return now.Sub(u.began) - time.Duration(u.at.Load())
 }
 
-// Touch says that the topic is in use, which keeps it from being forgotten for another metadata.max.idle.ms. It is cheap.
+// Touch marks the topic as used: the client keeps it for another metadata.max.idle.ms. It is cheap.
 func (t *Topic) Touch(now time.Time) {
 	if t.used != nil {
 		t.used.touch(now)
 	}
 }
 
-// differences returns the indexes of the partitions that differ between two versions of a topic, where partitions are compared by
-// index. Where one has more partitions, these differ too.
+// differences compares the partitions of two versions of a topic by index and returns the indexes of the differing
+// ones. If one has more partitions, these differ too.
 func (t *Topic) differences(o *Topic) (indexes []int32) {
 	for i := range max(t.Len(), o.Len()) {
 		if i >= t.Len() || i >= o.Len() || !t.Partition(i).equal(o.Partition(i)) {
@@ -197,17 +197,17 @@ func (t *Topic) differences(o *Topic) (indexes []int32) {
 	return indexes
 }
 
-// Snapshot is what was known at one moment. Nothing in it ever changes.
+// Snapshot is the client's knowledge at one moment. Nothing in it ever changes.
 type Snapshot struct {
-	// ClusterID is empty where brokers do not tell it.
+	// ClusterID is empty if brokers do not tell it.
 	ClusterID string
 	Brokers   map[int32]Broker
-	// Server is the address of the server whose response the snapshot is from.
+	// Server is the address of the server behind the snapshot's response.
 	Server string
 	// Generation grows with every snapshot of one client. Zero is the empty one from before the first answer.
 	Generation uint64
-	// Recreated is the newest generation with which the cluster may have become another one under its former id; zero if there is none. A producer
-	// id from before may be another producer's now.
+	// Recreated is the newest generation that may stem from another cluster under the former id; zero if there is none.
+	// A producer id from before may be another producer's now.
 	Recreated uint64
 
 	topics immutable.Map[*Topic]
@@ -225,7 +225,7 @@ func (s *Snapshot) Len() int { return s.topics.Len() }
 // Topics iterates over the topics, in no particular order.
 func (s *Snapshot) Topics() iter.Seq2[string, *Topic] { return s.topics.All() }
 
-// Leader returns the broker that leads a partition; ok is false when the partition or its leader is not known.
+// Leader returns the leader of a partition; ok is false when the partition or its leader is unknown.
 func (s *Snapshot) Leader(topic string, partition int32) (leader Broker, ok bool) {
 	t := s.Topic(topic)
 	if t == nil || partition < 0 || int(partition) >= t.Len() {
@@ -235,7 +235,7 @@ func (s *Snapshot) Leader(topic string, partition int32) (leader Broker, ok bool
 	return leader, ok
 }
 
-// next returns a copy of the next generation that shares the brokers and topics.
+// next returns a copy of the next generation with the same brokers and topics.
 func (s *Snapshot) next() *Snapshot {
 	n := *s
 	n.Generation++

@@ -7,7 +7,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// entry is what is remembered of one topic that somebody asked for, whether it exists or not. Client.mu guards it.
+// entry is the state of one topic requested by a caller, whether it exists or not. Client.mu guards it.
 type entry struct {
 	name string
 	// used is shared with the snapshots' Topics.
@@ -21,9 +21,9 @@ type entry struct {
 	attempts int
 	next     time.Time
 	at       int
-	// why is what the last answer said instead.
+	// why is the last answer's error in its place.
 	why error
-	// failure is an answer that waiting cannot cure. Until failedUntil everybody gets it without asking again.
+	// failure is an answer beyond the cure of waiting. Until failedUntil every caller gets it without another request.
 	failure     error
 	failedUntil time.Time
 	// unknownSince is the time of the first response without the topic since the topic is wanted, if every response since then has
@@ -31,16 +31,17 @@ type entry struct {
 	unknownSince time.Time
 	// watched: the topic is in Client.watches. leaderWatched: so it is, for its partitions without a leader.
 	watched, leaderWatched bool
-	// lostSince is since when brokers say in every response that the topic, which is known, does not exist.
+	// lostSince is since when every response has called the known topic missing.
 	lostSince time.Time
-	// oldSince is since when brokers tell of nothing but leaders that look older than the known ones.
+	// oldSince is since when every response has named leaders older than the known ones.
 	oldSince time.Time
-	// awaited are the partitions that wait for a leader. Until awaitedUntil, the client requests the topic as long as there are any.
+	// awaited are the partitions waiting for a leader. Until awaitedUntil, the client requests the topic as long as
+	// there are any.
 	awaited      map[int32]struct{}
 	awaitedUntil time.Time
 }
 
-// notDue is the index of an entry that is not in topics.due.
+// notDue is the index of an entry outside topics.due.
 const notDue = -1
 
 // topics are the entries of a client.
@@ -48,10 +49,11 @@ type topics struct {
 	// began is the start of the clock for usage.
 	began time.Time
 	all   map[string]*entry
-	// wanted counts the requested topics that are not known yet. due holds the wanted topics outside the present request, earliest first.
+	// wanted counts the requested topics still unknown. due holds the wanted topics outside the present request,
+	// earliest first.
 	wanted int
 	due    dueEntries
-	// stale are known topics that are to be requested soon.
+	// stale are known topics to be requested soon.
 	stale map[string]*entry
 }
 
@@ -109,8 +111,8 @@ func (t *topics) unwant(e *entry) {
 	}
 }
 
-// takeDue takes the topics whose time has come out of due, in order to request them. It drops the topics that nobody has used for so
-// long. next is when the next of the others is due, zero for never.
+// takeDue takes the topics due by now out of due, to request them. It drops the topics unused for so long. next is when
+// the next of the others is due, zero for never.
 func (t *topics) takeDue(now time.Time, bound time.Duration) (names []string, next time.Time) {
 	for len(t.due) > 0 {
 		e := t.due[0]
@@ -157,7 +159,7 @@ func (e *entry) idle(now time.Time, bound time.Duration) bool {
 	return e.waiters == 0 && e.used.idleFor(now) >= bound
 }
 
-// settle ends the wait of everybody who waits for the entry. The channel that it returns, if any, is to be closed.
+// settle ends all waits for the entry. The caller closes the returned channel, if any.
 func (t *topics) settle(e *entry) chan struct{} {
 	t.unwant(e)
 	ready := e.ready
@@ -165,21 +167,21 @@ func (t *topics) settle(e *entry) chan struct{} {
 	return ready
 }
 
-// known notes that the topic is in the snapshot.
+// known notes the topic's presence in the snapshot.
 func (t *topics) known(e *entry) chan struct{} {
 	e.attempts, e.why, e.failure, e.lostSince, e.unknownSince = 0, nil, nil, time.Time{}, time.Time{}
 	return t.settle(e)
 }
 
-// failed notes an answer that waiting cannot cure.
+// failed notes an answer beyond the cure of waiting.
 func (t *topics) failed(e *entry, err error, now time.Time, pause func(int) time.Duration) chan struct{} {
 	e.attempts++
 	e.why, e.failure, e.failedUntil = err, err, now.Add(pause(e.attempts))
 	return t.settle(e)
 }
 
-// unknown notes a response whose code says that the topic does not exist. It returns true if every response has said so for bound, which ends
-// the wait. Else the client requests the topic for the last time when bound is over.
+// unknown notes a response with the code of a missing topic. It returns true if every response has said so for bound;
+// then the wait ends. Else the client requests the topic for the last time when bound is over.
 func (t *topics) unknown(e *entry, code error, now time.Time, bound time.Duration, pause func(int) time.Duration) bool {
 	if e.unknownSince.IsZero() {
 		e.unknownSince = now
@@ -195,7 +197,7 @@ func (t *topics) unknown(e *entry, code error, now time.Time, bound time.Duratio
 	return false
 }
 
-// missing notes an answer without the topic, or with a nil why that there was none. It is worth to ask again.
+// missing notes an answer without the topic, or, with a nil why, the absence of an answer. Another request may help.
 func (t *topics) missing(e *entry, why error, now time.Time, pause func(int) time.Duration) {
 	e.attempts++
 	e.next = now.Add(pause(e.attempts))
@@ -207,8 +209,8 @@ func (t *topics) missing(e *entry, why error, now time.Time, pause func(int) tim
 	}
 }
 
-// absent notes whether a response says that the topic, which is known, does not exist. It returns true when all responses have
-// said so for long enough: the broker of the first one may just not have known the topic yet.
+// absent notes whether a response calls the known topic missing. It returns true when all responses have said so for
+// long enough: the broker of the first one may just not have known the topic yet.
 func (e *entry) absent(says bool, now time.Time, bound time.Duration) bool {
 	switch {
 	case !says:
@@ -232,8 +234,8 @@ func (e *entry) told(old bool, now time.Time) {
 	}
 }
 
-// oldForLong returns the topics of which brokers have told nothing but old things for so long that these must be true: before
-// topics had ids, one that is made again begins with epoch 0 and cannot be told from the old one.
+// oldForLong returns the topics whose answers have looked old for too long to be wrong: before topics had ids, a
+// recreated topic begins with epoch 0 and looks like the old one.
 func (t *topics) oldForLong(names []string, now time.Time, bound time.Duration) (believe map[string]bool) {
 	for _, name := range names {
 		if e := t.all[name]; e != nil && !e.oldSince.IsZero() && now.Sub(e.oldSince) >= bound {
@@ -246,7 +248,7 @@ func (t *topics) oldForLong(names []string, now time.Time, bound time.Duration) 
 	return believe
 }
 
-// idleFor returns the topics whose last use is at least bound ago.
+// idleFor returns the topics unused for at least bound.
 func (t *topics) idleFor(now time.Time, bound time.Duration) (names []string) {
 	for name, e := range t.all {
 		if !e.wanted && e.idle(now, bound) {
@@ -267,5 +269,5 @@ func (t *topics) forget(name string, now time.Time, bound time.Duration) bool {
 	return true
 }
 
-// errIllegalName is what brokers say of such names; asking them would fail the other topics of the request too.
+// errIllegalName is the brokers' error for such names; a request with one would fail its other topics too.
 var errIllegalName = &protocol.Error{Code: protocol.InvalidTopicException}

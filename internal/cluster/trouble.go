@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// quietSearch is how long a search for a server that answers is no trouble.
+// quietSearch is how long a search for a working server is no trouble.
 const quietSearch = time.Second
 
-// Trouble returns why there is no newer metadata of a topic, or nil: what the servers do instead of answering, an *UnreachableError, or
-// the error code of the last answer. It does not wait and requests nothing.
+// Trouble returns the reason for the lack of newer metadata of a topic, or nil: the servers' failures to answer, an
+// *UnreachableError, or the error code of the last answer. It does not wait and requests nothing.
 func (c *Client) Trouble(topic string) error {
 	now := time.Now()
 	c.mu.Lock()
@@ -35,15 +35,15 @@ func (c *Client) Trouble(topic string) error {
 // isBootstrap reports whether an address is one of the bootstrap servers.
 func (c *Client) isBootstrap(address string) bool { return slices.Contains(c.cfg.Bootstrap, address) }
 
-// AdvertisedError is the failure to connect to an address that only the metadata names, and that has never answered.
+// AdvertisedError is the failure to connect to an address named only by the metadata, without any answer so far.
 type AdvertisedError struct {
-	// Address is the broker's address, and Server the server whose response had it.
+	// Address is the broker's address, and Server the server with this address in its response.
 	Address, Server string
 	// Err is the failure.
 	Err error
 }
 
-// Error gives the failure and what to check.
+// Error gives the failure and advice for a check.
 func (e *AdvertisedError) Error() string {
 	return fmt.Sprintf("%v; check advertised.listeners: the address is according to %s", e.Err, e.Server)
 }
@@ -51,7 +51,7 @@ func (e *AdvertisedError) Error() string {
 // Unwrap returns the failure.
 func (e *AdvertisedError) Unwrap() error { return e.Err }
 
-// Of completes a sentence that begins with the name of the broker.
+// Of completes a sentence after the name of the broker.
 func (e *AdvertisedError) Of(broker string) string {
 	return fmt.Sprintf("%s is at %s according to %s: %v; check advertised.listeners", broker, e.Address, e.Server, e.Err)
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/gosamsa/samsa/internal/weakly"
 )
 
-// This file logs warnings about waits that have lasted for warnAfter: for an answer of any server, for a topic, and for the leader of a
-// partition. The logger of the producer limits repeated lines.
+// This file logs warnings about waits of warnAfter and longer: for an answer of any server, for a topic, and for the
+// leader of a partition. The logger of the producer limits repeated lines.
 
-// warnAfter is how long a wait is nothing to warn of: a new connection, the creation of a topic, or an election takes that long.
+// warnAfter is how long a wait is normal: a new connection, the creation of a topic, or an election may take as long.
 const warnAfter = 750 * time.Millisecond
 
-// watch is a topic whose wait is looked at later.
+// watch is a topic with a wait to look at later.
 type watch struct {
 	at      time.Time
 	entry   *entry
@@ -70,7 +70,7 @@ func (c *Client) searchAnswered() {
 	}
 }
 
-// warnDue logs a warning for each wait that has lasted for warnAfter.
+// warnDue logs a warning for each wait longer than warnAfter.
 func (c *Client) warnDue() {
 	now := time.Now()
 	var notices []func()
@@ -94,7 +94,8 @@ func (c *Client) warnDue() {
 	}
 }
 
-// noticeOf returns a function that logs the warning about a wait, or nil if the wait is over. It needs mu; the function does not.
+// noticeOf returns a function to log the warning about a wait, or nil if the wait is over. It needs mu; the function
+// does not.
 func (c *Client) noticeOf(w watch, now time.Time) func() {
 	e, log := w.entry, c.cfg.Logger
 	if w.leaders {
@@ -134,5 +135,5 @@ func (c *Client) boundOf(missing bool) string {
 	return fmt.Sprintf("%v (max.block.ms)", c.cfg.MaxBlock)
 }
 
-// warnUnanswered logs that no server answers.
+// warnUnanswered logs the lack of an answering server.
 func (c *Client) warnUnanswered(err error) { c.cfg.Logger.Warn("no broker answers", "error", err) }

@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Queue is first in, first out. It uses its memory again, so that a steady flow through it allocates nothing. The zero Queue
-// is empty. It has no lock.
+// Queue is first in, first out. It reuses its memory: a steady flow through it allocates nothing. The zero Queue is
+// empty. It has no lock.
 type Queue[T any] struct {
-	items []T // from head on; what lies before was popped
+	items []T // from head on; the items before head are popped
 	head  int
 }
 
@@ -22,7 +22,7 @@ func (q *Queue[T]) Len() int { return len(q.items) - q.head }
 // At returns item i, counted from the oldest on.
 func (q *Queue[T]) At(i int) T { return q.items[q.head+i] }
 
-// All yields the items from the oldest on. The loop must not change the queue, unless it ends with that.
+// All yields the items from the oldest on. The loop must not change the queue, except as its last step.
 func (q *Queue[T]) All() iter.Seq2[int, T] { return slices.All(q.items[q.head:]) }
 
 // Replace puts items into the place of item i, counted from the oldest on.
@@ -32,7 +32,7 @@ func (q *Queue[T]) Replace(i int, items ...T) {
 
 // Push puts an item at the end.
 func (q *Queue[T]) Push(v T) {
-	// Moving costs no more than the pops that made the room.
+	// Moving costs no more than the pops before it.
 	if len(q.items) == cap(q.items) && q.head > len(q.items)/2 {
 		n := copy(q.items, q.items[q.head:])
 		clear(q.items[n:])

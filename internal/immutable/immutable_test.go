@@ -57,7 +57,7 @@ func TestAMapThatWasEmptiedIsTheZeroMap(t *testing.T) {
 	require.Equal(t, Map[int]{}, m.Without("x"))
 }
 
-// Keys of one hash are found one by one, whatever the hash function does.
+// Keys of one hash are found one by one, with any hash function.
 func TestKeysOfOneHashShareALeaf(t *testing.T) {
 	var n *node[int]
 	const hash = 7

@@ -6,14 +6,14 @@ import (
 	"math/bits"
 )
 
-// Map is a map from strings. The zero Map is empty. It is a hash array mapped trie: each node has up to 64 children, which six bits of the
-// key's hash choose.
+// Map is a map from strings. The zero Map is empty. It is a hash array mapped trie: each node has up to 64 children,
+// and six bits of the key's hash choose one.
 type Map[V any] struct {
 	root *node[V]
 	size int
 }
 
-// seed is one for the process, so that maps can share nodes.
+// The whole process has one seed, so maps can share nodes.
 var seed = maphash.MakeSeed()
 
 const mapBits = 6
@@ -50,7 +50,7 @@ func (m Map[V]) Get(key string) (value V, ok bool) {
 	return value, false
 }
 
-// With returns a map in which the key has the value.
+// With returns a map with the value for the key.
 func (m Map[V]) With(key string, value V) Map[V] {
 	root, added := m.root.with(0, &node[V]{hash: maphash.String(seed, key), key: key, value: value})
 	if added {
@@ -60,7 +60,7 @@ func (m Map[V]) With(key string, value V) Map[V] {
 	return m
 }
 
-// Without returns a map that does not have the key.
+// Without returns a map without the key.
 func (m Map[V]) Without(key string) Map[V] {
 	root, removed := m.root.without(0, maphash.String(seed, key), key)
 	if removed {
@@ -75,7 +75,7 @@ func (m Map[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) { m.root.all(yield) }
 }
 
-// bit returns the bit of the child that a part of a hash chooses.
+// bit returns the bit of the child chosen by a part of a hash.
 func bit(part uint64) uint64 { return 1 << (part & (1<<mapBits - 1)) }
 
 // at returns the index of a bit's child.
@@ -83,7 +83,7 @@ func (n *node[V]) at(bit uint64) int { return bits.OnesCount64(n.used & (bit - 1
 
 func (n *node[V]) isLeaf() bool { return n.used == 0 }
 
-// with returns a node that has the leaf as well; added is false when the leaf replaces one.
+// with returns a node with the leaf added; added is false when the leaf replaces one.
 func (n *node[V]) with(shift int, leaf *node[V]) (next *node[V], added bool) {
 	switch {
 	case n == nil:
@@ -97,7 +97,7 @@ func (n *node[V]) with(shift int, leaf *node[V]) (next *node[V], added bool) {
 		child, added := n.children[i].with(shift+mapBits, leaf)
 		return &node[V]{used: n.used, children: replaced(n.children, i, child)}, added
 	case n.hash != leaf.hash:
-		// The leaf becomes a branch with that leaf, which then takes the other one.
+		// The leaf becomes a branch with itself as the child; the branch then takes the other leaf.
 		branch := &node[V]{used: bit(n.hash >> shift), children: []*node[V]{n}}
 		return branch.with(shift, leaf)
 	}
@@ -106,7 +106,7 @@ func (n *node[V]) with(shift int, leaf *node[V]) (next *node[V], added bool) {
 	return leaf, !removed
 }
 
-// without returns a node that does not have the key, or nil for an empty one.
+// without returns a node without the key, or nil for an empty one.
 func (n *node[V]) without(shift int, hash uint64, key string) (rest *node[V], removed bool) {
 	switch {
 	case n == nil:
@@ -125,7 +125,7 @@ func (n *node[V]) without(shift int, hash uint64, key string) (rest *node[V], re
 	return &node[V]{hash: hash, key: n.key, value: n.value, next: next}, true
 }
 
-// withoutBelow is without for a branch. A leaf takes the place of a branch that has no other child.
+// withoutBelow is without for a branch. A leaf takes the place of a branch without another child.
 func (n *node[V]) withoutBelow(shift int, hash uint64, key string) (rest *node[V], removed bool) {
 	b := bit(hash >> shift)
 	if n.used&b == 0 {

@@ -2,12 +2,12 @@ package immutable
 
 import "iter"
 
-// Vector is a list of a fixed length. The zero Vector is empty. It is a trie: each block has up to 32 children or elements, which five bits
-// of the index choose.
+// Vector is a list of a fixed length. The zero Vector is empty. It is a trie: each block has up to 32 children or
+// elements, and five bits of the index choose one.
 type Vector[E any] struct {
 	root  *block[E]
 	size  int
-	shift int // of the index, for the root's children; 0 where the root has the elements
+	shift int // of the index, for the root's children; 0 if the root has the elements
 }
 
 const (
@@ -48,7 +48,7 @@ func VectorOf[E any](elements []E) Vector[E] {
 // Len returns the number of elements.
 func (v Vector[E]) Len() int { return v.size }
 
-// At returns element i, which must not be changed.
+// At returns element i. The caller must not change it.
 func (v Vector[E]) At(i int) *E {
 	if i < 0 || i >= v.size {
 		panic("immutable: the vector has no such element")

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// levels are the levels that each codec is tested at: the lowest, the default, the highest, and some between.
+// levels are the tested levels of each codec: the lowest, the default, the highest, and some between.
 var levels = map[compress.Codec][]int{
 	compress.None:   {0},
 	compress.Gzip:   {-1, 1, 9},
@@ -173,7 +173,7 @@ func TestFranzGosBatchesAreRead(t *testing.T) {
 	}
 }
 
-// produceWithKgo sends records to a fake broker with franz-go and returns the batches that it was sent, in order.
+// produceWithKgo sends records to a fake broker with franz-go and returns the received batches, in order.
 func produceWithKgo(t *testing.T, records []record.ParsedRecord, opts ...kgo.Opt) [][]byte {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
@@ -203,7 +203,8 @@ func produceWithKgo(t *testing.T, records []record.ParsedRecord, opts ...kgo.Opt
 
 func TestCodecsAndFranzGosReadEachOther(t *testing.T) {
 	f := newFiller(8, 0)
-	// Nothing at all does not occur, since batches have records. The rest is around the blocks of the codecs: 64 KiB and more for lz4, 128 KiB for zstd, 256 KiB for xerial snappy, of which others write 32.
+	// Nothing at all does not occur, since batches have records. The rest is around the blocks of the codecs: 64 KiB
+	// and more for lz4, 128 KiB for zstd, 256 KiB for xerial snappy, with 32 from other writers.
 	sizes := []int{1, 2, 100, 1 << 10, 1<<15 - 1, 1 << 15, 1<<15 + 1, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<17 + 1, 1<<18 - 1, 1 << 18, 1<<18 + 1, 300_000}
 	decompressor := kgo.DefaultDecompressor()
 	eachLevel(t, func(t *testing.T, codec compress.Codec, c *compress.Compressor) {

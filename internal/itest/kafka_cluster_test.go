@@ -13,11 +13,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-// kafkaVersion is a version of Kafka that the suite runs for real.
+// kafkaVersion is a version of real Kafka in the suite.
 type kafkaVersion struct {
 	name string
 	zstd bool
-	// levels adds each codec's other levels. The brokers never see a level, so that two versions are enough.
+	// levels adds each codec's other levels. The brokers never see a level, so two versions are enough.
 	levels bool
 }
 
@@ -31,9 +31,9 @@ var kafkaVersions = []kafkaVersion{
 	{name: "0.11.0.3"},
 }
 
-// node returns a node of the version. Tests share the node of the default version; a node of another version stops with its test, so that
-// few run at once.
-// It takes what the default max.request.size allows; brokers before 2.5 take less by default.
+// node returns a node of the version. Tests share the node of the default version; a node of another version stops with
+// its test, to keep few running at once. It takes requests up to the default max.request.size; brokers before 2.5 take
+// less by default.
 func (v kafkaVersion) node(t *testing.T) *realkafka.Cluster {
 	t.Helper()
 	if v.name == realkafka.DefaultVersion {
@@ -45,13 +45,13 @@ func (v kafkaVersion) node(t *testing.T) *realkafka.Cluster {
 	return c
 }
 
-// clusters are the brokers that the tests share: a start costs seconds. They end with the test binary.
+// clusters are the tests' shared brokers: a start costs seconds. They end with the test binary.
 var clusters struct {
 	sync.Mutex
 	byVersion map[string]*realkafka.Cluster
 }
 
-// realCluster returns the one node of a version that all tests share, started at the first call.
+// realCluster returns the tests' shared node of a version, started at the first call.
 func realCluster(t *testing.T, version string) *realkafka.Cluster {
 	t.Helper()
 	clusters.Lock()

@@ -22,13 +22,13 @@ type cell struct {
 	// config is the topic's.
 	config map[string]string
 
-	sent  []record.ParsedRecord     // what was accepted, in order
-	acked []producer.RecordMetadata // what became of it
+	sent  []record.ParsedRecord     // the accepted records, in order
+	acked []producer.RecordMetadata // its outcome
 }
 
 const matrixPartitions = 2
 
-// matrix is every codec with every acks, and where the version asks for it, every codec at its other levels with acks=all.
+// matrix is every codec with every acks, and if the version asks for it, every codec at its other levels with acks=all.
 func matrix(version kafkaVersion) []*cell {
 	var cells []*cell
 	for codec := producer.CompressionNone; codec <= producer.CompressionZstd; codec++ {
@@ -124,7 +124,7 @@ func topicNames(cells []*cell) []string {
 	return each(cells, func(c *cell) string { return c.topic })
 }
 
-// shapes are the records that each cell sends: all keys with all values and all headers, then the sizes at the limits of cfg.
+// shapes are the records of each cell: all keys with all values and all headers, then the sizes at the limits of cfg.
 func (c *cell) shapes(cfg producer.Config) []record.ParsedRecord {
 	f := newFiller(11, uint64(len(c.topic)))
 	text := func(n int) []byte { return bytes.Repeat([]byte("line one\nline two\r\n\x00\ttext "), n/25+1)[:n] }
@@ -152,13 +152,13 @@ func (c *cell) shapes(cfg producer.Config) []record.ParsedRecord {
 		add(record.ParsedRecord{Key: []byte("size"), Value: text(valueSize(size, len("size")))})
 		add(record.ParsedRecord{Key: []byte("size"), Value: f.bytes(valueSize(size, len("size")))})
 	}
-	for range 200 { // some more, so that batches of many records come about
+	for range 200 { // some more, for batches of many records
 		add(record.ParsedRecord{Value: text(100 + f.IntN(100))})
 	}
 	return records
 }
 
-// valueSize returns the length of the value that makes a batch of one record take total bytes.
+// valueSize returns the length of the value for a batch of one record with total bytes.
 func valueSize(total, key int) int {
 	k := make([]byte, key)
 	for n := total - record.BatchHeaderSize; ; n-- {
@@ -205,7 +205,7 @@ func (c *cell) send(ctx context.Context, t *testing.T, servers []string) {
 	require.NoError(t, p.Close(ctx))
 }
 
-// requireTooLarge shows that one byte more than max.request.size is refused locally.
+// requireTooLarge requires the local refusal of one byte more than max.request.size.
 func (c *cell) requireTooLarge(ctx context.Context, t *testing.T, p *producer.Producer, cfg producer.Config) {
 	t.Helper()
 	value := make([]byte, valueSize(cfg.MaxRequestSize, 0)+1)
@@ -214,7 +214,7 @@ func (c *cell) requireTooLarge(ctx context.Context, t *testing.T, p *producer.Pr
 	require.False(t, producer.MaybeWritten(err))
 }
 
-// awaitRecords waits until the brokers hold all that was sent: with acks=0 nobody else tells.
+// awaitRecords waits until the brokers hold all sent records: with acks=0 no answer tells.
 func awaitRecords(ctx context.Context, t *testing.T, cluster *realkafka.Cluster, cells []*cell) {
 	t.Helper()
 	missing := func() string {
@@ -244,7 +244,7 @@ func awaitRecords(ctx context.Context, t *testing.T, cluster *realkafka.Cluster,
 	}
 }
 
-// checkRecords compares what Kafka's consumer read with what was sent, byte for byte and in order.
+// checkRecords compares the records from Kafka's consumer with the sent ones, byte for byte and in order.
 func (c *cell) checkRecords(t *testing.T, got []realkafka.Record) {
 	t.Helper()
 	require.Len(t, got, len(c.sent))
@@ -274,7 +274,7 @@ func (c *cell) checkRecords(t *testing.T, got []realkafka.Record) {
 	}
 }
 
-// checkPartition looks whether a record went where it had to: where it was told to, or where its key belongs.
+// checkPartition checks a record's partition: the one given to Send, or the key's.
 func (c *cell) checkPartition(t *testing.T, i int, md producer.RecordMetadata) {
 	t.Helper()
 	switch key := c.sent[i].Key; {
@@ -306,7 +306,7 @@ func requireSame(t *testing.T, want, got []byte, i int) {
 	requireSameBytes(t, want, got)
 }
 
-// checkBatches looks at what lies on the broker's disk.
+// checkBatches looks at the batches on the broker's disk.
 func (c *cell) checkBatches(t *testing.T, batches []realkafka.Batch) {
 	t.Helper()
 	records := c.recordsByPlace()
@@ -354,8 +354,8 @@ func (c *cell) recordsByPlace() map[[2]int64]record.ParsedRecord {
 	return records
 }
 
-// checkCodec looks whether a batch has the codec that was asked for. A batch that compression would only make longer goes without;
-// one that is text for the greater part, and more than a few words, cannot be such.
+// checkCodec checks a batch's codec. A batch stays uncompressed if compression would only make it longer; a batch of
+// more than a few words, with text for the greater part, must be compressed.
 func (c *cell) checkCodec(t *testing.T, b realkafka.Batch, records map[[2]int64]record.ParsedRecord) {
 	t.Helper()
 	asked := c.codec.String()

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// theirs is what kmsg's requests and responses have in common.
+// theirs is the common part of kmsg's requests and responses.
 type theirs interface {
 	Key() int16
 	MaxVersion() int16
@@ -16,15 +16,15 @@ type theirs interface {
 	ReadFrom([]byte) error
 }
 
-// ours is what this module's requests and responses have in common.
+// ours is the common part of this module's requests and responses.
 type ours interface {
 	Key() protocol.APIKey
 	Append([]byte, int16) ([]byte, error)
 	Decode([]byte, int16) error
 }
 
-// toKmsg writes one of our messages as kmsg's, field by field: here stands which field is which, so that two fields exchanged
-// in both of our directions are noticed.
+// toKmsg writes one of our messages as kmsg's, field by field: its pairs of fields reveal two fields exchanged in both
+// of our directions.
 func toKmsg(m ours) theirs {
 	switch m := m.(type) {
 	case *protocol.ProduceRequest:

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestErrorsNameARealBrokersLimits is about limits that a broker enforces by closing connections, without a word.
+// TestErrorsNameARealBrokersLimits is about limits enforced by a broker through closing connections, without a word.
 func TestErrorsNameARealBrokersLimits(t *testing.T) {
 	cluster := realkafka.Start(t, realkafka.Options{Config: map[string]string{
 		"socket.request.max.bytes": "300000", "max.connections.per.ip": "16",
@@ -87,13 +87,13 @@ func (d *gatedDialer) shut() (open func()) {
 	return func() { close(gate) }
 }
 
-// occupy makes a connection that lasts as long as the test, and reports whether the broker closed it instead.
+// occupy makes a connection for the time of the test, and reports whether the broker closed it instead.
 func occupy(t *testing.T, address string) (closed bool) {
 	t.Helper()
 	nc, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = nc.Close() })
-	// ApiVersions version 0, correlation id 0, no client id: a broker that keeps the connection answers.
+	// ApiVersions version 0, correlation id 0, no client id: a broker answers if it keeps the connection.
 	_, err = nc.Write([]byte{0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 0, 255, 255})
 	if err == nil {
 		_, err = io.ReadFull(nc, make([]byte, 4))

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// countedConn counts what its client reads.
+// countedConn counts the reads of its client.
 type countedConn struct {
 	net.Conn
 	reads *atomic.Int64
@@ -25,8 +25,8 @@ func (c countedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestTheFirstRecordOfATopicWaitsForBrokersThatAreMissing sends to new topics of one broker that would create them with three replicas: it
-// answers INVALID_REPLICATION_FACTOR until enough brokers are up.
+// TestTheFirstRecordOfATopicWaitsForBrokersThatAreMissing sends to new topics of one broker, configured to create them
+// with three replicas: it answers INVALID_REPLICATION_FACTOR until enough brokers are up.
 func TestTheFirstRecordOfATopicWaitsForBrokersThatAreMissing(t *testing.T) {
 	for _, version := range []string{"2.8.2", "1.1.1"} {
 		t.Run(version, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// oldBrokers are the versions that kfake is capped at, and whether they have zstd.
+// oldBrokers are the versions to cap kfake at, and whether they have zstd.
 var oldBrokers = []struct {
 	name     string
 	versions *kversion.Versions
@@ -47,8 +47,8 @@ func newProducer(t *testing.T, cfg producer.Config) *producer.Producer {
 	return p
 }
 
-// sendAll sends the records one after the other, waits for all, and returns what was acknowledged. With offsets it demands
-// that each has one.
+// sendAll sends the records one after the other, waits for all, and returns the acknowledgements. With offsets it
+// demands one for each.
 func sendAll(t *testing.T, p *producer.Producer, topic string, records []record.ParsedRecord, offsets bool) []producer.RecordMetadata {
 	t.Helper()
 	futures := make([]producer.Future, 0, len(records))
@@ -72,7 +72,7 @@ func sendAll(t *testing.T, p *producer.Producer, topic string, records []record.
 	return acked
 }
 
-// byPartition puts records where their acknowledgements say that they are, in the order of sending.
+// byPartition sorts records into their acknowledged partitions, in the order of sending.
 func byPartition(records []record.ParsedRecord, acked []producer.RecordMetadata) map[int32][]record.ParsedRecord {
 	placed := map[int32][]record.ParsedRecord{}
 	for i, md := range acked {

@@ -19,7 +19,8 @@ type pair struct {
 	name   string
 	ours   func() ours
 	theirs func() theirs
-	// settle takes from a random message of ours what the version cannot say, and makes of two ways to say the same the one that kmsg uses.
+	// settle takes the values beyond the version from a random message of ours, and turns two ways to say the same into
+	// kmsg's way.
 	settle func(m ours, version int16)
 }
 
@@ -45,7 +46,7 @@ func settleProduceResponse(m ours, version int16) {
 	for _, t := range resp.Topics {
 		for i := range t.Partitions {
 			p := &t.Partitions[i]
-			// To kmsg a leader that is not known and none are the same.
+			// To kmsg an unknown leader and none are the same.
 			if version == 9 || p.CurrentLeader != nil && *p.CurrentLeader == (protocol.LeaderIDAndEpoch{LeaderID: -1, LeaderEpoch: -1}) {
 				p.CurrentLeader = nil
 			}
@@ -91,7 +92,7 @@ func settleInitProducerID(m ours, version int16) {
 	}
 }
 
-// eachVersion runs a test for every message in every version that we speak.
+// eachVersion runs a test for every message in every version of ours.
 func eachVersion(t *testing.T, test func(t *testing.T, p pair, version int16, seed uint64)) {
 	t.Helper()
 	for i, p := range pairs() {
@@ -125,7 +126,7 @@ func TestOurMessagesAreEncodedAsKmsgEncodesThem(t *testing.T) {
 	})
 }
 
-// requireFrames checks that the vectored form has the same bytes, and the sizes that were foretold.
+// requireFrames requires the same bytes from the vectored form, and the foretold sizes.
 func requireFrames(t *testing.T, req *protocol.ProduceRequest, version int16, want []byte) {
 	t.Helper()
 	header, total := req.EncodedSize(version)
@@ -178,7 +179,7 @@ func TestTagsThatNobodyKnowsAreSkipped(t *testing.T) {
 	})
 }
 
-// settleKmsg does for a random message of kmsg's what a pair's settle does for ours.
+// settleKmsg is a pair's settle for a random message of kmsg's.
 func settleKmsg(k theirs, version int16) {
 	switch k := k.(type) {
 	case *kmsg.ApiVersionsResponse:
@@ -186,7 +187,7 @@ func settleKmsg(k theirs, version int16) {
 			k.ErrorCode = 0
 		}
 	case *kmsg.ProduceResponse:
-		// Kafka has the tagged fields of KIP-951 from version 10 on; kmsg writes them in every version that has tags.
+		// Kafka has the tagged fields of KIP-951 from version 10 on; kmsg writes them in every version with tags.
 		if version != 9 {
 			return
 		}
@@ -236,7 +237,7 @@ func TestRequestHeadersAreThoseOfKmsg(t *testing.T) {
 	}
 }
 
-// requireSameBytes compares, and shows of a difference only the place where it begins: messages are long.
+// requireSameBytes compares, and shows only the beginning of a difference: messages are long.
 func requireSameBytes(t *testing.T, want, got []byte) {
 	t.Helper()
 	if bytes.Equal(want, got) {

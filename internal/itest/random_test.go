@@ -12,14 +12,14 @@ import (
 // filler fills messages of either library with random contents. Boundary values are frequent.
 type filler struct {
 	*rand.Rand
-	tags *rand.Rand // where not nil, tags that nobody knows are put into kmsg's messages; the rest of the message stays the same
+	tags *rand.Rand // if not nil, unknown tags are put into kmsg's messages; the rest of the message stays the same
 }
 
 func newFiller(seed1, seed2 uint64) *filler {
 	return &filler{Rand: rand.New(rand.NewPCG(seed1, seed2))}
 }
 
-// fill sets every field that v points at, however deep.
+// fill sets every field behind v, however deep.
 func (f *filler) fill(v any) { f.value(reflect.ValueOf(v).Elem(), 0) }
 
 func (f *filler) value(v reflect.Value, depth int) {
@@ -69,7 +69,7 @@ func (f *filler) fields(v reflect.Value, depth int) {
 	}
 }
 
-// unknownTags sets tags with numbers that no version uses.
+// unknownTags sets tags with unused numbers.
 func (f *filler) unknownTags(t *kmsg.Tags) {
 	for range f.tags.IntN(3) {
 		t.Set(100+uint32(f.tags.IntN(100_000)), make([]byte, f.tags.IntN(200)))
@@ -87,7 +87,7 @@ func (f *filler) slice(v reflect.Value, depth int) {
 	}
 	n := f.IntN(4)
 	if depth == 0 && f.IntN(20) == 0 {
-		n = 126 + f.IntN(4) // where the length becomes two bytes
+		n = 126 + f.IntN(4) // the edge to a length of two bytes
 	}
 	v.Set(reflect.MakeSlice(v.Type(), n, n))
 	for i := range n {

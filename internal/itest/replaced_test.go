@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNoAcknowledgedRecordIsMissingWhenARealClusterIsReplaced discards a cluster and starts another one at the same addresses. The new cluster
-// gives the first producer id to another producer, and would answer "duplicate" to a producer that kept the id of the former cluster.
+// TestNoAcknowledgedRecordIsMissingWhenARealClusterIsReplaced discards a cluster and starts another one at the same
+// addresses. The new cluster gives the first producer id to another producer, and would answer "duplicate" to a
+// producer with an id of the former cluster.
 func TestNoAcknowledgedRecordIsMissingWhenARealClusterIsReplaced(t *testing.T) {
 	for _, test := range []struct {
 		version string
@@ -52,7 +53,7 @@ func TestNoAcknowledgedRecordIsMissingWhenARealClusterIsReplaced(t *testing.T) {
 	}
 }
 
-// outcomes are the values of records by what was reported of them.
+// outcomes are the values of records by their reported outcome.
 type outcomes struct{ acked, notWritten, maybe []string }
 
 func (o *outcomes) add(more outcomes) {

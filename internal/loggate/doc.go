@@ -6,9 +6,10 @@
 //
 // The gate does three things beside queueing:
 //
-//   - It limits repeated lines. Lines from level Info on with the same message and subject pass once in Window. The next line of the
-//     kind that passes has the number of suppressed ones. If none follows, the first suppressed line is written at the window's end.
-//   - It counts lines that the queue has no room for, and lines in which the handler panicked or called runtime.Goexit. As soon as the
+//   - It limits repeated lines. Lines from level Info on with the same message and subject pass once in Window. The
+//     next line of the kind to pass has the number of suppressed ones. If none follows, the first suppressed line is
+//     written at the window's end.
+//   - It counts the lines lost to a full queue, or to a handler's panic or call of runtime.Goexit. As soon as the
 //     handler works again it gets a line with the message Dropped and their number, in their place.
 //   - It freezes attributes: errors and other values get their text when they are logged.
 //

@@ -17,8 +17,8 @@ const (
 	MostLines = 1000
 	// MostTraceLines is the same for lines below slog.LevelDebug. A trace is useful only if it is complete.
 	MostTraceLines = 1 << 16
-	// Dropped is the message of the line that counts lost lines: the attribute "lines" has their number, "trace" that of lost trace
-	// lines.
+	// Dropped is the message of the line with the counts of lost lines: the attribute "lines" has their number, "trace"
+	// the number of lost trace lines.
 	Dropped = "log lines were dropped"
 )
 
@@ -46,11 +46,12 @@ type counts struct{ lines, traces int }
 type line struct {
 	record slog.Record
 	trace  bool
-	notice counts // of lost lines, where this line is a notice of them
+	notice counts // of lost lines, if this line is a notice of them
 }
 
-// New returns a gate before a logger's handler; nil for a nil logger and for one that discards all lines. It asks the handler once
-// whether the handler wants trace lines, on the caller's goroutine. The gate's goroutine runs inside around, which may be nil.
+// New returns a gate before a logger's handler; nil for a nil logger and for slog.DiscardHandler. It asks the handler
+// once whether the handler wants trace lines, on the caller's goroutine. The gate's goroutine runs inside around;
+// around may be nil.
 func New(l *slog.Logger, around func(work func())) *Gate {
 	if l == nil || l.Handler() == slog.DiscardHandler {
 		return nil
@@ -64,13 +65,13 @@ func New(l *slog.Logger, around func(work func())) *Gate {
 	return g
 }
 
-// wantsTrace asks the handler. A handler that panics wants none.
+// wantsTrace asks the handler. A panic counts as no.
 func (g *Gate) wantsTrace() bool {
 	defer func() { _ = recover() }()
 	return g.handler.Enabled(context.Background(), LevelTrace)
 }
 
-// Logger returns the logger whose lines go through the gate.
+// Logger returns the logger in front of the gate.
 func (g *Gate) Logger() *slog.Logger {
 	if g == nil {
 		return slog.New(slog.DiscardHandler)
@@ -78,7 +79,7 @@ func (g *Gate) Logger() *slog.Logger {
 	return slog.New(&handler{gate: g, wrap: func(attrs []slog.Attr) []slog.Attr { return attrs }})
 }
 
-// Close queues the lines that the limit still holds back, and stops its timer. Lines may follow.
+// Close queues the lines still held back by the limit, and stops its timer. Lines may follow.
 func (g *Gate) Close() {
 	if g == nil {
 		return
@@ -140,7 +141,7 @@ func (g *Gate) pushLocked(l line) {
 	g.queue.Push(l)
 }
 
-// noticeLocked returns the line that tells of lost ones.
+// noticeLocked returns the line about lost ones.
 func (g *Gate) noticeLocked() line {
 	r := slog.NewRecord(time.Now(), slog.LevelWarn, Dropped, 0)
 	r.AddAttrs(slog.Int("lines", g.lost.lines), slog.Int("trace", g.lost.traces))
@@ -183,7 +184,7 @@ func (g *Gate) handleAll() {
 	returned = true
 }
 
-// next takes the oldest line off the queue. Where there is none, the goroutine ends.
+// next takes the oldest line off the queue. Without a line the goroutine ends.
 func (g *Gate) next() (l line, ok bool) {
 	g.mu.Lock()
 	if g.queue.Len() == 0 && g.lost != (counts{}) && !g.failed {
@@ -221,7 +222,7 @@ func (g *Gate) handle(l line) {
 	returned = true
 }
 
-// handled notes whether the handler returned. A line in which it did not counts as lost.
+// handled notes whether the handler returned. If it did not, the line counts as lost.
 func (g *Gate) handled(l line, returned bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

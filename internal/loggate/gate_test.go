@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// user is a handler that keeps the text of its lines. before, which may be nil, runs before each of them.
+// user is a handler with a memory of its lines' texts. before runs before each of them; it may be nil.
 type user struct {
 	slog.Handler
 	before func(r slog.Record)
@@ -81,12 +81,12 @@ func TestLinesKeepTheirOrderTimeAndAttributes(t *testing.T) {
 	})
 }
 
-// changing is an error whose text changes.
+// changing is an error with a changing text.
 type changing struct{ text string }
 
 func (c *changing) Error() string { return c.text }
 
-// resolving is a value that decides on what is logged of it, and a text.
+// resolving is a value with its own log form, and a text.
 type resolving struct{ calls *int }
 
 func (r resolving) LogValue() slog.Value { *r.calls++; return slog.IntValue(1) }
@@ -192,7 +192,7 @@ func TestAHandlerThatPanicsOrEndsItsGoroutineGetsTheLinesThatFollow(t *testing.T
 	}
 }
 
-// choosy is a handler whose Enabled does what a test says.
+// choosy is a handler with a test's function as its Enabled.
 type choosy struct {
 	slog.Handler
 	enabled func(slog.Level) bool
@@ -276,7 +276,7 @@ func TestCloseWritesWhatTheLimitHeldBack(t *testing.T) {
 	})
 }
 
-// After Close nothing would write a line that the limit holds back.
+// After Close nothing would write a line held back by the limit.
 func TestLinesAfterCloseAreNotHeldBack(t *testing.T) {
 	u := newUser(slog.LevelInfo, nil)
 	gated(t, u, func(t *testing.T, g *Gate, log *slog.Logger) {

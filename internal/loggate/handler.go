@@ -11,12 +11,12 @@ import (
 // handler is the slog.Handler of the library's loggers. Its methods never call the user's handler.
 type handler struct {
 	gate *Gate
-	// wrap adds what With and WithGroup were given.
+	// wrap adds the arguments of With and WithGroup.
 	wrap func(attrs []slog.Attr) []slog.Attr
 }
 
-// Enabled admits every line from Debug on: whether the user's handler wants it is asked when its turn comes. Few lines are made in
-// vain, for the library logs nothing in the course of a delivery that works.
+// Enabled admits every line from Debug on: the gate asks the user's handler when the line's turn comes. Few lines are
+// made in vain, for the library logs nothing in the course of a successful delivery.
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelDebug || h.gate.trace
 }
@@ -48,21 +48,21 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithAttrs returns a handler that adds attributes.
+// WithAttrs returns a handler with more attributes.
 func (h *handler) WithAttrs(more []slog.Attr) slog.Handler {
 	return &handler{gate: h.gate, wrap: func(attrs []slog.Attr) []slog.Attr {
 		return h.wrap(append(more[:len(more):len(more)], attrs...))
 	}}
 }
 
-// WithGroup returns a handler that puts attributes into a group.
+// WithGroup returns a handler with a group for later attributes.
 func (h *handler) WithGroup(name string) slog.Handler {
 	return &handler{gate: h.gate, wrap: func(attrs []slog.Attr) []slog.Attr {
 		return h.wrap([]slog.Attr{{Key: name, Value: slog.GroupValue(attrs...)}})
 	}}
 }
 
-// frozen returns a copy of a record whose attributes do not change any more.
+// frozen returns a copy of a record, with attributes that no longer change.
 func (h *handler) frozen(r slog.Record) slog.Record {
 	attrs := make([]slog.Attr, 0, r.NumAttrs())
 	r.Attrs(func(a slog.Attr) bool {
@@ -74,7 +74,7 @@ func (h *handler) frozen(r slog.Record) slog.Record {
 	return copied
 }
 
-// freeze gives values that are not plain their text now. An error stays an error, for handlers that look into it.
+// freeze turns all values except plain ones into text now. An error stays an error, for handlers that look into it.
 func freeze(v slog.Value) slog.Value {
 	switch v.Kind() {
 	case slog.KindAny, slog.KindLogValuer:
@@ -96,7 +96,7 @@ func freeze(v slog.Value) slog.Value {
 	}
 }
 
-// bounded returns a text without what goes beyond mostText.
+// bounded cuts a text to mostText.
 func bounded(text string) slog.Value {
 	if len(text) > mostText {
 		text = strings.Clone(text[:mostText]) + "…"

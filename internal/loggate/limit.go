@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// Window is the time in which one line of a kind passes.
+	// Window is the time for one line of a kind.
 	Window = 30 * time.Second
-	// mostKinds bounds the kinds that are remembered. Beyond it all subjects of a message are one kind.
+	// mostKinds bounds the remembered kinds. Beyond it all subjects of a message are one kind.
 	mostKinds = 1000
 	// mostText is how many bytes of a text are kept: a queue bounds the number of lines, and this bounds each.
 	mostText = 16 << 10
@@ -17,7 +17,7 @@ const (
 	suppressedKey = "suppressed"
 )
 
-// kind is what repeated lines have in common: the message, and the attributes that say what the line is about.
+// kind is the common part of repeated lines: the message, and the attributes of the line's subject.
 type kind struct {
 	message string
 	subject string // a topic, an address, or an interceptor
@@ -43,7 +43,7 @@ func kindOf(r slog.Record) kind {
 	return k
 }
 
-// limiter decides which lines pass. The gate's mu guards it.
+// limiter passes or suppresses lines. The gate's mu guards it.
 type limiter struct {
 	kinds  map[kind]*repeated
 	timer  *time.Timer // runs while there are kinds
@@ -51,28 +51,28 @@ type limiter struct {
 	closed bool
 }
 
-// repeated is what is known of a kind.
+// repeated is the state of a kind.
 type repeated struct {
 	until      time.Time // before this, lines are suppressed
 	suppressed int
 	first      slog.Record // of the suppressed ones; the zero value until its text is made
 }
 
-// verdict is what becomes of a line.
+// verdict is the decision about a line.
 type verdict int
 
 const (
 	pass verdict = iota
 	drop
-	keep // the first suppressed one, which is written if no other line of its kind follows
+	keep // the first suppressed one, to be written if no other line of its kind follows
 )
 
 func (l *limiter) init(over func()) { l.kinds, l.over = make(map[kind]*repeated), over }
 
-// admit counts a line. Where it passes, suppressed is the number of those before it that did not.
+// admit counts a line. If the line passes, suppressed is the number of suppressed lines before it.
 func (l *limiter) admit(k kind, now time.Time) (v verdict, suppressed int) {
 	if l.closed {
-		return pass, 0 // nothing would write a line that is held back now
+		return pass, 0 // nothing would write a line held back now
 	}
 	one := l.kinds[k]
 	if one == nil && len(l.kinds) >= mostKinds {
@@ -116,8 +116,7 @@ func (l *limiter) arm() {
 	}
 }
 
-// windowOver returns the lines that are due since no other line of their kind has followed, and forgets kinds that nothing is known of
-// any more.
+// windowOver returns the lines due without a follower of their kind, and forgets kinds without state.
 func (l *limiter) windowOver(now time.Time) []slog.Record {
 	if l.closed {
 		return nil
@@ -129,7 +128,7 @@ func (l *limiter) windowOver(now time.Time) []slog.Record {
 	return due
 }
 
-// close returns all lines that are held back. After it no timer runs.
+// close returns all lines held back. After it no timer runs.
 func (l *limiter) close() []slog.Record {
 	if l.timer != nil {
 		l.timer.Stop()
@@ -138,7 +137,7 @@ func (l *limiter) close() []slog.Record {
 	return l.held(func(*repeated) bool { return true }, time.Now())
 }
 
-// held returns the lines held back of the kinds that match, in the order of their times. A kind without one is forgotten.
+// held returns the lines held back of the matching kinds, in the order of their times. A kind without one is forgotten.
 func (l *limiter) held(match func(*repeated) bool, now time.Time) (due []slog.Record) {
 	for k, one := range l.kinds {
 		switch {

@@ -119,7 +119,7 @@ func (m mutation) try(ctx context.Context, root string, seed int64) (said string
 	return said, true, nil
 }
 
-// overlay writes the mutated file and what tells the compiler of it.
+// overlay writes the mutated file and the compiler's overlay file for it.
 func (m mutation) overlay(root, dir string) (path string, err error) {
 	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(m.file)))
 	if err != nil {
@@ -142,7 +142,7 @@ func (m mutation) overlay(root, dir string) (path string, err error) {
 	return path, os.WriteFile(path, list, 0o644)
 }
 
-// apply puts the wrong text in the place of the right one, which must be there exactly once.
+// apply puts the wrong text in the place of the right one. The right text must be there exactly once.
 func (m mutation) apply(text string) (string, error) {
 	if n := strings.Count(text, m.right); n != 1 {
 		return "", fmt.Errorf("%s has this text %d times: %q", m.file, n, m.right)
@@ -150,7 +150,7 @@ func (m mutation) apply(text string) (string, error) {
 	return strings.Replace(text, m.right, m.wrong, 1), nil
 }
 
-// complaint finds what a simulation says of its first run that went wrong; failure is what the test says of itself before that.
+// complaint finds a simulation's message about its first failed run; failure is the test's own line before it.
 var (
 	complaint = regexp.MustCompile(`seed \d+:\s[^\n]*|panic: [^\n]*|WARNING: DATA RACE`)
 	failure   = regexp.MustCompile(`--- FAIL: [^\n]*`)

@@ -1,15 +1,15 @@
 package main
 
-// mutation is one slip of the hand: right is what the file says, once, and wrong what it says instead.
+// mutation is one slip of the hand: right is the file's text, found once, and wrong its replacement.
 type mutation struct {
 	name         string
 	file         string
 	right, wrong string
-	by           string // the simulation that must notice
+	by           string // the simulation to notice it
 	daily        bool   // is one of the five of the test command
 }
 
-// simulation is a test that plays seeded runs.
+// simulation is a test with seeded runs.
 type simulation struct {
 	folder, test string
 	runs         int // far more than it takes

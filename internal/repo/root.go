@@ -1,4 +1,4 @@
-// Package repo finds the repository that a program of ours runs in.
+// Package repo finds the repository around a program of ours.
 package repo
 
 import (

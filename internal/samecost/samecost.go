@@ -1,5 +1,5 @@
-// Package samecost helps tests to show that the time of a step does not grow with what the program holds already: neither a copy nor a visit of
-// everything, be it a visit that allocates nothing. It is for tests only.
+// Package samecost lets tests show that a step's time stays the same however much the program holds already. It detects
+// a copy and a visit of everything, even a visit without allocations. It is for tests only.
 package samecost
 
 import (
@@ -9,17 +9,19 @@ import (
 )
 
 const (
-	// rounds is how often each side is measured. The fastest round counts, so that a busy machine or a garbage collection does not matter.
+	// rounds is the number of measurements of each side. The fastest round counts, so a busy machine or a garbage
+	// collection does not matter.
 	rounds = 20
-	// enough is the time after which a few rounds decide: a visit of everything takes long.
+	// enough is a measuring time; after it a few rounds decide: a visit of everything takes long.
 	enough    = time.Second
 	fewRounds = 3
-	// limit is the largest factor by which Check lets the time grow. Work for everything grows by nearly the ratio of the sizes.
+	// limit is the largest growth of the time allowed by Check, as a factor. Work for everything grows by nearly the
+	// ratio of the sizes.
 	limit = 10
 )
 
-// Check fails the test if a round of steps takes much longer where there is much than where there is little. There should be at least 100 times
-// as much, and a round should take at least 10 µs.
+// Check fails the test if a round of steps takes much longer beside much than beside little. There should be at least
+// 100 times as much, and a round should take at least 10 µs.
 func Check(t testing.TB, little, much func()) {
 	t.Helper()
 	runtime.GC()

@@ -19,7 +19,7 @@ type locked struct {
 	n int
 }
 
-// visit returns steps that each take so many locks.
+// visit returns steps; each takes so many locks.
 func visit(locks int) func() {
 	all := make([]locked, locks)
 	return func() {

@@ -8,8 +8,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Action is what happens to a request instead of the ordinary. The zero Action is the ordinary. Actions are made by the
-// functions below and put together with And.
+// Action replaces the ordinary handling of a request. The zero Action is the ordinary handling. The functions below
+// make actions, and And combines them.
 type Action struct {
 	set bool
 
@@ -17,7 +17,7 @@ type Action struct {
 	hold        <-chan struct{}
 	dropRequest bool
 
-	// fails: the answer has code, for the partition that the action is about, or for all.
+	// fails: the answer has code, for the action's partition, or for all.
 	fails        bool
 	appends      bool
 	code         protocol.ErrorCode
@@ -86,8 +86,8 @@ func DropAnswer() Action { return Action{set: true, dropAnswer: true} }
 // WithReset makes DropRequest, DropAnswer and CutAnswer reset the connection instead of closing it in good order.
 func WithReset() Action { return Action{set: true, reset: true} }
 
-// SwallowAnswer handles the request, and from then on says nothing on this connection, which stays open. Requests that follow
-// on it are handled too.
+// SwallowAnswer handles the request, and from then on the connection stays open and silent. The broker still handles
+// its later requests.
 func SwallowAnswer() Action { return Action{set: true, silence: true, cut: true} }
 
 // CutAnswer writes the first n bytes of the answer, its length among them, and closes the connection; together with
@@ -131,13 +131,13 @@ func Edit[R protocol.Response](change func(R)) Action {
 	}}
 }
 
-// At limits what fails to one partition; the others of the request are handled in the ordinary way.
+// At limits the failure to one partition; the broker handles the others of the request in the ordinary way.
 func (a Action) At(topic string, partition int32) Action {
 	a.topic, a.partition = topic, partition
 	return a
 }
 
-// And returns an action that does both. Where they contradict each other, b's word counts.
+// And combines two actions. If they contradict each other, b's word counts.
 func (a Action) And(b Action) Action {
 	if !a.set {
 		return b
@@ -185,7 +185,7 @@ func replace[T comparable](to *T, from T) {
 // losesAnswer says whether the client does not get the answer.
 func (a *Action) losesAnswer() bool { return a.dropAnswer || a.cut || a.silence || a.garbage != nil }
 
-// concerns says whether what fails fails for this part.
+// concerns reports whether the failure concerns this part.
 func (a *Action) concerns(p *Part) bool {
 	return a.topic == "" || a.topic == p.Topic && (a.partition < 0 || a.partition == p.Partition)
 }

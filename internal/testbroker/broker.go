@@ -19,15 +19,15 @@ type broker struct {
 	host     string
 	port     int32
 	rack     *string
-	features bool // it has some, where its version of ApiVersions can tell
+	features bool // it has some, if its version of ApiVersions can list them
 	versions map[protocol.APIKey]protocol.VersionRange
-	// clusterID is the cluster id that the broker gives instead of its cluster's, empty for none.
+	// clusterID is the broker's own cluster id in place of its cluster's, empty for none.
 	clusterID string
 	// stopped: nothing listens. isolated: Dial hangs.
 	stopped, isolated bool
 	// hung and mute are not nil while the broker hangs or is mute, and closed at the end of that.
 	hung, mute chan struct{}
-	// frozen is what the broker says to Metadata requests while it has old news.
+	// frozen is the broker's answer to Metadata requests while it has old news.
 	frozen   *view
 	listener net.Listener
 	conns    map[*conn]struct{}
@@ -53,7 +53,7 @@ func (c *Cluster) AddBroker() int32 {
 
 func (b *broker) address() string { return net.JoinHostPort(b.host, strconv.Itoa(int(b.port))) }
 
-// SetVersions changes what a broker speaks, as an upgrade does; ranges that are not named stay. Stop the broker first:
+// SetVersions changes a broker's versions, as an upgrade does; ranges of other APIs stay. Stop the broker first:
 // clients ask only when they connect.
 func (c *Cluster) SetVersions(broker int32, versions map[protocol.APIKey]protocol.VersionRange) {
 	c.mu.Lock()
@@ -64,9 +64,9 @@ func (c *Cluster) SetVersions(broker int32, versions map[protocol.APIKey]protoco
 	}
 }
 
-// StartBroker starts a broker that is stopped, at the same address; on TCP at another one if the port was taken meanwhile.
-// It gets back the partitions that have no leader and whose last in-sync replica it was, and joins the in-sync replicas of
-// the others.
+// StartBroker starts a stopped broker at the same address; on TCP at another one if the port was taken meanwhile. The
+// broker gets back the leaderless partitions of which it was the last in-sync replica, and joins the in-sync replicas
+// of the others.
 func (c *Cluster) StartBroker(id int32) {
 	b := c.find(id)
 	var listener net.Listener
@@ -92,7 +92,7 @@ func (c *Cluster) StartBroker(id int32) {
 	c.wake()
 }
 
-// listen opens a listener for a broker that has none.
+// listen opens a listener for a broker without one.
 func (b *broker) listen() net.Listener {
 	c := b.c
 	c.mu.Lock()
@@ -132,9 +132,9 @@ func (b *broker) accept(listener net.Listener) {
 	}
 }
 
-// StopBroker ends a broker as kill -9 does: its port is closed, its connections are reset. The partitions that it led get
-// another leader from their in-sync replicas; where there is none they have no leader (LEADER_NOT_AVAILABLE). Of what it knows of
-// producers only each one's last batch comes back with it, as Kafka's snapshots have it: an older one is no duplicate for it.
+// StopBroker ends a broker as kill -9 does: its port is closed, its connections are reset. Its partitions get another
+// leader from their in-sync replicas, or none (LEADER_NOT_AVAILABLE). When it comes back, it knows only the last batch
+// of each producer, as Kafka's snapshots do: an older batch is no duplicate for it.
 func (c *Cluster) StopBroker(id int32) {
 	c.find(id).stop()
 }
@@ -166,7 +166,7 @@ func (b *broker) stop() {
 	c.wake()
 }
 
-// Disconnect resets all connections of a broker, which goes on.
+// Disconnect resets all connections of a broker. The broker goes on.
 func (c *Cluster) Disconnect(id int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,8 +180,8 @@ func (b *broker) disconnect() {
 	}
 }
 
-// Hang makes a broker stand still as kill -STOP does: connections are accepted and stay open, nothing is read, handled or
-// answered. It stays the leader of its partitions. Afterwards it goes on with what lies in its sockets.
+// Hang makes a broker stand still as kill -STOP does: connections are accepted and stay open, nothing is read, handled
+// or answered. It stays the leader of its partitions. Afterwards it goes on with the contents of its sockets.
 func (c *Cluster) Hang(id int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,7 +208,7 @@ func (c *Cluster) Mute(id int32) {
 	}
 }
 
-// Unhang ends Hang, Isolate and Mute. Connections that were being made to an isolated broker stay lost.
+// Unhang ends Hang, Isolate and Mute. Connections begun to an isolated broker stay lost.
 func (c *Cluster) Unhang(id int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -21,8 +21,8 @@ type Cluster struct {
 	t   testing.TB
 	cfg Config
 
-	// mu guards everything below, and what hangs on it: brokers, connections, topics, logs, what was seen. It is held for
-	// short computations only, never while waiting, reading, writing or dialling.
+	// mu guards everything below and reachable from there: brokers, connections, topics, logs, seen requests. It is
+	// held for short computations only, never while waiting, reading, writing or dialling.
 	mu      sync.Mutex
 	closed  bool
 	brokers []*broker
@@ -31,7 +31,7 @@ type Cluster struct {
 	byID    map[protocol.UUID]*topic // deleted ones too
 	denied  map[string]bool
 	conns   int // connections made so far
-	// strangers are servers that are no brokers, and guests the connections to them.
+	// strangers are servers other than brokers, and guests the connections to them.
 	strangers map[string]func(net.Conn)
 	guests    []*pipe
 
@@ -43,7 +43,7 @@ type Cluster struct {
 	counts         map[protocol.APIKey]int // of seen
 	violations     []string
 	hooks          []hook
-	// changed is closed and replaced whenever something happened that a Wait may be waiting for.
+	// changed is closed and replaced at every event of possible interest to a Wait.
 	changed chan struct{}
 
 	running sync.WaitGroup
@@ -51,8 +51,8 @@ type Cluster struct {
 
 const firstProducerID = 1000
 
-// New starts a cluster, which lives until the test ends. It fails the test then if a client did what no correct client does;
-// see Violations.
+// New starts a cluster for the rest of the test. It fails the test at its end after any act impossible for a correct
+// client; see Violations.
 func New(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
 	cfg = cfg.withDefaults()
@@ -82,8 +82,8 @@ func (c *Cluster) finish() {
 	}
 }
 
-// Close stops all brokers and waits until nothing of the cluster runs any more. The test's end calls it; it may be called
-// twice, but not from a hook. What was seen and the logs stay readable.
+// Close stops all brokers and waits until nothing of the cluster runs any more. The test's end calls it; it may be
+// called twice, but not from a hook. The seen requests and the logs stay readable.
 func (c *Cluster) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -98,7 +98,7 @@ func (c *Cluster) Close() {
 	c.running.Wait()
 }
 
-// Bootstrap returns the addresses of all brokers, also of those that are stopped.
+// Bootstrap returns the addresses of all brokers, also of stopped ones.
 func (c *Cluster) Bootstrap() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,8 +124,8 @@ func (c *Cluster) Alias(address string, broker int32) {
 	c.aliases[address] = broker
 }
 
-// Dial opens a connection to a broker. It is for the client's dialer, in the place of net.Dialer; with TCP it is needed for
-// aliases and Isolate only. An address that nobody listens on refuses the connection.
+// Dial opens a connection to a broker. It is for the client's dialer, in the place of net.Dialer; with TCP it is needed
+// for aliases and Isolate only. An address without a listener refuses the connection.
 func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, dialError(addr, err)
@@ -159,8 +159,8 @@ func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, err
 	return client, nil
 }
 
-// Serve makes Dial reach a server that is no broker ("proxy.test:80"), on the in-memory network whatever the cluster uses. f
-// gets each connection on a goroutine of its own, and the connection is closed when f returns. At the end of the test the
+// Serve makes Dial reach a server other than a broker ("proxy.test:80"), always on the in-memory network. f gets each
+// connection on a goroutine of its own, and the connection is closed when f returns. At the end of the test the
 // connections are reset, and f must return.
 func (c *Cluster) Serve(address string, f func(net.Conn)) {
 	c.mu.Lock()
@@ -203,7 +203,7 @@ func (c *Cluster) lookup(addr string) *broker {
 	return nil
 }
 
-// broker returns the broker with an id. To name one that does not exist is a mistake of the test.
+// broker returns the broker with an id. Naming an unknown one is a mistake of the test.
 func (c *Cluster) broker(id int32) *broker {
 	if id < 1 || int(id) > len(c.brokers) {
 		panic(fmt.Sprintf("testbroker: there is no broker %d", id))

@@ -7,21 +7,21 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Network says what the brokers listen on.
+// Network is the network of the brokers' listeners.
 type Network int
 
 const (
 	// Memory is a network inside the process: connections behave as TCP does, Dial is the only way in, and all waiting is
 	// seen by testing/synctest.
 	Memory Network = iota
-	// TCP is loopback TCP on ports that the kernel gave. It cannot be used inside a synctest bubble.
+	// TCP is loopback TCP on ports given by the kernel. It cannot be used inside a synctest bubble.
 	TCP
 )
 
-// Config says what cluster New starts. The zero value is one recent broker without topics on the in-memory network.
+// Config describes a cluster for New. The zero value is one recent broker without topics on the in-memory network.
 type Config struct {
-	// Seed fixes what the protocol leaves to the broker; see the package's comment. A test that fails logs it. Default: another one for
-	// each cluster.
+	// Seed fixes the choices left to the broker by the protocol; see the package's comment. A failing test logs it.
+	// Default: another one for each cluster.
 	Seed uint64
 	// ClusterID is the cluster's id. Default ClusterID.
 	ClusterID string
@@ -29,39 +29,39 @@ type Config struct {
 	Network Network
 	// Brokers is how many brokers start, with ids from 1 on. Default 1.
 	Brokers int
-	// Topics are the topics that exist, with their partitions. Partition p is led by broker 1 + p modulo Brokers.
+	// Topics are the existing topics, with their partitions. Partition p is led by broker 1 + p modulo Brokers.
 	Topics map[string]int32
-	// Settings are topics' own settings, also for topics that are created later.
+	// Settings are topics' own settings, also for topics created later.
 	Settings map[string]TopicSettings
 	// ReplicationFactor is how many replicas a partition has (default.replication.factor). Default: 3, or Brokers if there
 	// are fewer.
 	ReplicationFactor int
-	// MinInSyncReplicas is min.insync.replicas where the topic does not say. Default 1.
+	// MinInSyncReplicas is min.insync.replicas if the topic does not say. Default 1.
 	MinInSyncReplicas int
-	// ReplicationLag is how long the followers take to copy a batch that no answer vouches for: one that was written with
-	// acks 0 or 1, or whose acks=all was not answered with success. A leader that is replaced within that time takes it along:
-	// it is cut off the log, with all behind it. Zero is at once.
+	// ReplicationLag is how long the followers take to copy a batch not vouched for by an answer: one with acks 0 or 1,
+	// or one with acks=all and without an answer of success. A leader replaced within this time takes the batch along:
+	// the log loses it, with all behind it. Zero is at once.
 	ReplicationLag time.Duration
-	// MessageMaxBytes is the largest batch in bytes (message.max.bytes) where the topic does not say. Default 1048588.
+	// MessageMaxBytes is the largest batch in bytes (message.max.bytes) if the topic does not say. Default 1048588.
 	MessageMaxBytes int
 	// RequestMaxBytes is the largest request (socket.request.max.bytes); a larger one closes the connection.
 	// Default 104857600.
 	RequestMaxBytes int
-	// AutoCreate is auto.create.topics.enable: a Metadata request that allows it creates the topics that it names. The
-	// answer to that very request still says UNKNOWN_TOPIC_OR_PARTITION, as Kafka's does.
+	// AutoCreate is auto.create.topics.enable: a Metadata request with permission for it creates its topics. The answer
+	// to that very request still says UNKNOWN_TOPIC_OR_PARTITION, as Kafka's does.
 	AutoCreate bool
 	// DefaultPartitions is how many partitions such a topic has (num.partitions). Default 1.
 	DefaultPartitions int32
-	// FirstEpoch is the epoch of the first producer id that is given. Kafka begins with 0; a later one brings the end of the
-	// epochs, 32767, near.
+	// FirstEpoch is the epoch of the first producer id. Kafka begins with 0; a later one brings the end of the epochs,
+	// 32767, near.
 	FirstEpoch int16
-	// Versions are the ranges that the brokers speak, instead of what Kafka 4.3 speaks; see KafkaVersions. A range whose
-	// Max is below its Min means that the API is not there. Without ApiVersions the broker closes the connection upon it,
-	// as those before 0.10 did.
+	// Versions are the brokers' ranges of versions, in place of Kafka 4.3's; see KafkaVersions. A range with its Max
+	// below its Min means an absent API. Without ApiVersions the broker closes the connection upon it, as brokers
+	// before 0.10 did.
 	Versions map[protocol.APIKey]protocol.VersionRange
 }
 
-// TopicSettings are a topic's settings. Zero fields mean what Config says.
+// TopicSettings are a topic's settings. Zero fields mean Config's values.
 type TopicSettings struct {
 	// LogAppendTime is message.timestamp.type=LogAppendTime: records get the broker's time.
 	LogAppendTime bool

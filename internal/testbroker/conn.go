@@ -22,7 +22,7 @@ type conn struct {
 	nc     net.Conn
 	number int
 	queue  chan *seen
-	// done is closed when the connection is over for the broker: what it still had to handle is lost.
+	// done is closed when the connection is over for the broker: its unhandled requests are lost.
 	done   chan struct{}
 	ending sync.Once
 	// silent: the handler writes nothing any more. It is the handler's own.
@@ -44,7 +44,8 @@ func (b *broker) serve(nc net.Conn) {
 	c.wake()
 }
 
-// kill ends the connection: what was read and not handled is lost. With reset the client gets an error instead of an end.
+// kill ends the connection: requests read but not handled are lost. With reset the client gets an error instead of an
+// end.
 func (k *conn) kill(reset bool) {
 	k.ending.Do(func() {
 		close(k.done)
@@ -158,8 +159,8 @@ func (k *conn) handle(s *seen) error {
 	return k.throttled(s, &a, response)
 }
 
-// throttled answers and throttles the connection, as Kafka does: where the version says that the broker responds first, the
-// connection is muted after the answer, so that nothing is read from it either; else the answer comes late.
+// throttled answers and throttles the connection, as Kafka does: in versions with the response first it mutes the
+// connection after the answer, and reads nothing from it either; else the answer comes late.
 func (k *conn) throttled(s *seen, a *Action, response protocol.Response) error {
 	if a.throttle > 0 && !respondsFirst(s.Header.Key, s.Header.Version) {
 		if err := k.pause(a.throttle, nil); err != nil {
@@ -193,7 +194,7 @@ func (k *conn) setMuted(muted chan struct{}) {
 	k.muted = muted
 }
 
-// answer writes the answer, or what the action makes of it. response is nil when there is none.
+// answer writes the answer, or the action's version of it. response is nil when there is none.
 func (k *conn) answer(s *seen, a *Action, response protocol.Response) error {
 	c := k.b.c
 	frame := a.garbage
@@ -306,5 +307,5 @@ func (k *conn) pause(d time.Duration, until <-chan struct{}) error {
 	}
 }
 
-// String says which connection this is.
+// String names the connection.
 func (k *conn) String() string { return fmt.Sprintf("broker %d, connection %d", k.b.id, k.number) }

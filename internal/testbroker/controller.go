@@ -2,7 +2,8 @@ package testbroker
 
 import "github.com/gosamsa/samsa/protocol"
 
-// controllerRanges are what the controller listener of a Kafka 4.3.1 node advertises, in the order of the API keys.
+// controllerRanges are the versions advertised by the controller listener of a Kafka 4.3.1 node, in the order of the
+// API keys.
 var controllerRanges = []protocol.APIVersion{
 	{Key: 1, Min: 4, Max: 18}, {Key: 17, Min: 0, Max: 1}, {Key: 18, Min: 0, Max: 4}, {Key: 19, Min: 2, Max: 7}, {Key: 20, Min: 1, Max: 6},
 	{Key: 29, Min: 1, Max: 3}, {Key: 30, Min: 1, Max: 3}, {Key: 31, Min: 1, Max: 3}, {Key: 32, Min: 1, Max: 4}, {Key: 33, Min: 0, Max: 2},
@@ -15,8 +16,8 @@ var controllerRanges = []protocol.APIVersion{
 	{Key: 82, Min: 0, Max: 0},
 }
 
-// ControllerVersions returns what the controller listener of a Kafka 4.3.1 node speaks, for Config.Versions: among much that no producer
-// needs neither Produce nor Metadata nor InitProducerId.
+// ControllerVersions returns the versions of the controller listener of a Kafka 4.3.1 node, for Config.Versions: many
+// APIs useless to a producer, without Produce, Metadata and InitProducerId.
 func ControllerVersions() map[protocol.APIKey]protocol.VersionRange {
 	absent := protocol.VersionRange{Min: 0, Max: -1}
 	v := map[protocol.APIKey]protocol.VersionRange{protocol.Produce: absent, protocol.Metadata: absent, protocol.InitProducerID: absent}

@@ -9,7 +9,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// handle does what a request asks for and returns the answer, nil where there is none. An error ends the connection.
+// handle carries out a request and returns the answer, nil if there is none. An error ends the connection.
 func (c *Cluster) handle(k *conn, s *seen, a *Action) (protocol.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +39,7 @@ func (c *Cluster) handle(k *conn, s *seen, a *Action) (protocol.Response, error)
 	}
 }
 
-// apiVersions answers what the broker speaks. The message is nil when its version is too new.
+// apiVersions answers with the broker's versions. The message is nil when its version is too new.
 func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse {
 	k := s.conn
 	own := k.b.versions[protocol.ApiVersions]
@@ -66,7 +66,7 @@ func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse 
 		r.ErrorCode = protocol.InvalidRequest
 		return r
 	}
-	// Fetch, which no producer needs: clients must pass over what they do not know.
+	// Fetch, useless to a producer: clients must pass over unknown APIs.
 	const fetch protocol.APIKey = 1
 	if _, own := k.b.versions[fetch]; !own {
 		r.APIs = append(r.APIs, protocol.APIVersion{Key: fetch, Min: 4, Max: 11})
@@ -98,7 +98,7 @@ func (c *Cluster) initProducerID(m *protocol.InitProducerIDRequest, a *Action) *
 	return r
 }
 
-// view is what a broker says to Metadata requests.
+// view is a broker's answer to Metadata requests.
 type view struct {
 	clusterID  string
 	brokers    []protocol.MetadataBroker
@@ -106,8 +106,8 @@ type view struct {
 	topics     map[string]protocol.MetadataTopic
 }
 
-// FreezeMetadata makes brokers answer Metadata requests with what is true now, whatever happens later. They still know which
-// partitions they lead.
+// FreezeMetadata makes brokers answer Metadata requests with the present state, whatever happens later. They still know
+// their own partitions.
 func (c *Cluster) FreezeMetadata(brokers ...int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,7 +125,7 @@ func (c *Cluster) ThawMetadata(brokers ...int32) {
 	}
 }
 
-// view returns what is true now, sharing nothing with it. c.mu is held.
+// view returns a copy of the present state. c.mu is held.
 func (c *Cluster) view() *view {
 	v := &view{clusterID: c.id, controller: -1, topics: make(map[string]protocol.MetadataTopic)}
 	for _, b := range c.brokers {
@@ -201,7 +201,7 @@ func (c *Cluster) metadata(k *conn, version int16, m *protocol.MetadataRequest, 
 	return r
 }
 
-// metadataTopic answers for one topic that was asked for.
+// metadataTopic answers for one requested topic.
 func (c *Cluster) metadataTopic(k *conn, v *view, version int16, asked protocol.MetadataRequestTopic, create bool) protocol.MetadataTopic {
 	r := protocol.MetadataTopic{Name: asked.Name, AuthorizedOperations: protocol.OperationsUnknown}
 	if asked.Name == nil {

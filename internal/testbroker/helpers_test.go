@@ -47,7 +47,7 @@ func (k *client) send(version int16, m protocol.Request) {
 	k.write(frame)
 }
 
-// write writes a frame, whose length it fills in.
+// write writes a frame. It fills in the frame's length.
 func (k *client) write(frame []byte) {
 	k.t.Helper()
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
@@ -73,7 +73,7 @@ func (k *client) receive(id int32, version int16, m protocol.Response) {
 	order(m)
 }
 
-// order sorts the lists of an answer, which come in any order.
+// order sorts the lists of an answer, for they come in any order.
 func order(m protocol.Response) {
 	switch m := m.(type) {
 	case *protocol.ProduceResponse:
@@ -121,7 +121,7 @@ func (k *client) do(version int16, q protocol.Request, r protocol.Response) {
 	k.receive(k.id, version, r)
 }
 
-// gone requires that the broker closes or resets the connection.
+// gone requires the broker to close or reset the connection.
 func (k *client) gone() error {
 	k.t.Helper()
 	_, err := k.frame()
@@ -153,7 +153,7 @@ type identity struct {
 	sequence int32
 }
 
-// plain is the mark of a producer that is not idempotent.
+// plain is the mark of a producer without idempotence.
 var plain = identity{-1, -1, -1}
 
 // batch makes a batch of records with these values, and their values as keys.
@@ -165,7 +165,7 @@ func batch(who identity, values ...string) []byte {
 	return sealed(b, who, values)
 }
 
-// keyless is a batch in which records with an empty value have no key.
+// keyless is a batch with no key in the records with an empty value.
 func keyless(values ...string) []byte {
 	b := make([]byte, record.BatchHeaderSize)
 	for i, v := range values {
@@ -178,7 +178,7 @@ func keyless(values ...string) []byte {
 	return sealed(b, plain, values)
 }
 
-// sealed gives the records in b[61:] the header that fits.
+// sealed gives the records in b[61:] a fitting header.
 func sealed(b []byte, who identity, values []string) []byte {
 	const now = 1_700_000_000_000
 	return seal(b, record.BatchHeader{
@@ -205,7 +205,7 @@ func values(c *Cluster, topic string, partition int32) []string {
 	return list
 }
 
-// withTimeout bounds a wait that should need none.
+// withTimeout bounds a wait expected to end at once.
 func withTimeout(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)

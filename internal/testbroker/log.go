@@ -13,37 +13,37 @@ import (
 // producerWindow is how many batches of a producer a partition remembers.
 const producerWindow = 5
 
-// log is a partition's log with what it knows of its producers.
+// log is a partition's log with the state of its producers.
 type log struct {
 	batches   []Batch
 	records   int // in batches
 	start     int64
 	next      int64
-	copied    int64 // all in-sync replicas have what lies before this offset; what is old enough is copied, too
+	copied    int64 // all in-sync replicas have the batches before this offset, and copies of all batches old enough
 	producers map[int64]*producerState
 }
 
 // Batch is a batch as it lies in a log.
 type Batch struct {
-	// Header has the base offset, the leader epoch and, where the topic uses LogAppendTime, the time that the broker gave it.
+	// Header has the base offset, the leader epoch and, if the topic uses LogAppendTime, the broker's time.
 	Header record.BatchHeader
 	// Records have their offsets in the log.
 	Records []record.ParsedRecord
 	// Raw is the batch as it would lie in Kafka's log.
 	Raw []byte
-	// Request is the number of the request that brought it.
+	// Request is the number of its request.
 	Request int
 
 	appended time.Time
 }
 
-// producerState is what a partition knows of a producer id.
+// producerState is a partition's state of a producer id.
 type producerState struct {
 	epoch   int16
 	batches []producerBatch // the last producerWindow ones
 }
 
-// producerBatch is a batch that a partition remembers.
+// producerBatch is a batch remembered by a partition.
 type producerBatch struct {
 	first, last int32
 	offset      int64
@@ -52,7 +52,7 @@ type producerBatch struct {
 
 func newLog() log { return log{producers: make(map[int64]*producerState)} }
 
-// verdict is what a log says to a batch.
+// verdict is a log's decision about a batch.
 type verdict struct {
 	code         protocol.ErrorCode
 	message      string
@@ -74,7 +74,7 @@ func (p *partition) append(part *Part, s *TopicSettings, request int, now time.T
 	if h.ProducerID >= 0 {
 		state := l.producers[h.ProducerID]
 		if d := state.duplicate(h, p.stopped[p.leader]); d != nil {
-			// Kafka tells the duplicate's greatest timestamp as LogAppendTimeMs, whatever timestamps the topic uses.
+			// Kafka tells the duplicate's greatest timestamp as LogAppendTimeMs, with any type of timestamps.
 			return verdict{offset: d.offset, appendTime: d.timestamp}
 		}
 		if code, message := state.check(h); code != protocol.None {
@@ -93,7 +93,7 @@ func (p *partition) append(part *Part, s *TopicSettings, request int, now time.T
 	return v
 }
 
-// store makes of a batch what a broker writes.
+// store turns a batch into the form written by a broker.
 func store(p *Part, offset int64, epoch int32, appendTime bool, now time.Time) Batch {
 	b := Batch{Header: p.Batch.Header, Records: slices.Clone(p.Batch.Records), Raw: slices.Clone(p.Raw)}
 	b.Header.BaseOffset, b.Header.PartitionLeaderEpoch = offset, epoch
@@ -115,8 +115,8 @@ func store(p *Part, offset int64, epoch int32, appendTime bool, now time.Time) B
 	return b
 }
 
-// duplicate finds a batch with the same epoch and sequences among those that the leader remembers. Its broker was stopped when
-// the log ended at an offset: of what lies before, its snapshot had only the last batch.
+// duplicate finds a batch with the same epoch and sequences in the leader's memory. The broker was stopped when the log
+// ended at an offset: of the batches before it, the broker's snapshot had only the last.
 func (s *producerState) duplicate(h *record.BatchHeader, stopped int64) *producerBatch {
 	if s == nil || s.epoch != h.ProducerEpoch {
 		return nil
@@ -132,7 +132,7 @@ func (s *producerState) duplicate(h *record.BatchHeader, stopped int64) *produce
 	return nil
 }
 
-// check says whether the batch is the next one. A partition that knows nothing of a producer takes any sequence.
+// check says whether the batch is the next one. A partition without state of a producer takes any sequence.
 func (s *producerState) check(h *record.BatchHeader) (protocol.ErrorCode, string) {
 	switch {
 	case s == nil:
@@ -176,7 +176,7 @@ func addSequence(sequence, n int32) int32 {
 	return int32((int64(sequence) + int64(n)) & math.MaxInt32)
 }
 
-// copiedUpTo is the offset before which all in-sync replicas have everything.
+// copiedUpTo is the end of the log common to all in-sync replicas.
 func (l *log) copiedUpTo(now time.Time, lag time.Duration) int64 {
 	for i := len(l.batches) - 1; i >= 0; i-- {
 		b := &l.batches[i]
@@ -188,7 +188,7 @@ func (l *log) copiedUpTo(now time.Time, lag time.Duration) int64 {
 	return max(l.copied, l.start)
 }
 
-// truncate drops the batches from an offset on, and what is known of producers only through them.
+// truncate drops the batches from an offset on, and the state of producers known only through them.
 func (l *log) truncate(offset int64) {
 	for len(l.batches) > 0 && l.batches[len(l.batches)-1].Header.BaseOffset >= offset {
 		last := len(l.batches) - 1
@@ -223,7 +223,7 @@ func (c *Cluster) Batches(topic string, partition int32) []Batch {
 	return slices.Clone(c.partition(topic, partition).log.batches)
 }
 
-// BatchesOf returns the batches of a partition of the topic with an id, which may have been deleted.
+// BatchesOf returns the batches of a partition of the topic with an id. The topic may have been deleted.
 func (c *Cluster) BatchesOf(id protocol.UUID, partition int32) []Batch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,8 +245,8 @@ func (c *Cluster) Records(topic string) int {
 	return n
 }
 
-// TruncateLog drops the batches of a partition from an offset on, as happens when a leader is lost with what it had not
-// replicated.
+// TruncateLog drops the batches of a partition from an offset on, as happens when a leader is lost with its
+// unreplicated batches.
 func (c *Cluster) TruncateLog(topic string, partition int32, offset int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,8 +254,8 @@ func (c *Cluster) TruncateLog(topic string, partition int32, offset int64) {
 	c.wake()
 }
 
-// DeleteRecords drops the batches of a partition that lie before an offset altogether, as retention does. What is known of
-// their producers stays; see ForgetProducers.
+// DeleteRecords drops a partition's batches with their end before an offset, as retention does. The state of their
+// producers stays; see ForgetProducers.
 func (c *Cluster) DeleteRecords(topic string, partition int32, before int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -268,8 +268,8 @@ func (c *Cluster) DeleteRecords(topic string, partition int32, before int64) {
 	c.wake()
 }
 
-// ForgetProducers makes all partitions forget what they know of producers, as happens after producer.id.expiration.ms. They
-// take any sequence then.
+// ForgetProducers makes all partitions forget their producers, as happens after producer.id.expiration.ms. They take
+// any sequence then.
 func (c *Cluster) ForgetProducers() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -136,7 +136,7 @@ func TestDeadlinesEndWaits(t *testing.T) {
 		require.Equal(t, socketBuffer, n)
 		require.Equal(t, 3*time.Second, time.Since(start))
 
-		// A deadline that moves takes those along that wait already.
+		// A moved deadline applies to waiting calls too.
 		done := make(chan time.Duration)
 		require.NoError(t, b.SetDeadline(time.Time{}))
 		require.NoError(t, a.SetReadDeadline(time.Now().Add(time.Second)))

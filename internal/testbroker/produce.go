@@ -46,7 +46,7 @@ func (c *Cluster) produce(s *seen, a *Action) (protocol.Response, error) {
 		return answer, nil
 	}
 	if failed {
-		// Nobody waits for an answer; Kafka closes the connection, so that the client asks for new metadata.
+		// The client waits for no answer; Kafka closes the connection, to make the client request new metadata.
 		k.kill(false)
 		return nil, errClose
 	}
@@ -69,7 +69,7 @@ type partName struct {
 	index int32
 }
 
-// addPart adds a partition's answer to its topic's, of which at has the index.
+// addPart adds a partition's answer to its topic's; at has the topic's index.
 func addPart(answer *protocol.ProduceResponse, at map[partName]int, p *Part, r protocol.ProducePartitionResponse) {
 	name := partName{topic: p.Topic, id: p.TopicID}
 	i, there := at[name]
@@ -93,7 +93,7 @@ func (c *Cluster) addEndpoint(answer *protocol.ProduceResponse, id int32) {
 	answer.NodeEndpoints = append(answer.NodeEndpoints, protocol.NodeEndpoint{NodeID: id, Host: b.host, Port: b.port, Rack: b.rack})
 }
 
-// produceOne handles what a request holds for one partition, in Kafka's order of checks.
+// produceOne handles a request's part for one partition, in Kafka's order of checks.
 func (c *Cluster) produceOne(s *seen, i int, a *Action) verdict {
 	p := &s.Parts[i]
 	if a.concerns(p) && a.fails {
@@ -115,7 +115,7 @@ func (c *Cluster) produceOne(s *seen, i int, a *Action) verdict {
 	return v
 }
 
-// appendOne does what a broker without faults does.
+// appendOne is the work of a broker without faults.
 func (c *Cluster) appendOne(s *seen, i int) verdict {
 	p, t := &s.Parts[i], s.topic[i]
 	switch {

@@ -5,15 +5,16 @@ import (
 	"slices"
 )
 
-// ClusterID is the cluster's id where neither Config.ClusterID nor Replace says another one.
+// ClusterID is the cluster's id if neither Config.ClusterID nor Replace says another one.
 const ClusterID = "testbroker-cluster-id_"
 
 // Replace discards the cluster and starts another one with the id behind the same addresses, as "docker compose down -v && up"
 // does. In one step:
 //
-//   - It resets all connections. Requests that the brokers have not handled are lost.
+//   - It resets all connections. Unhandled requests are lost.
 //   - It discards all topics. Those of Config exist again as new topics, with new ids, empty logs and leader epoch 0.
-//     Topics that CreateTopic or AddPartitions made do not come back; the log of a discarded topic stays readable with BatchesOf.
+//     Topics made by CreateTopic or AddPartitions do not come back; the log of a discarded topic stays readable with
+//     BatchesOf.
 //   - It restarts producer ids at the first value.
 //   - It ends SetClusterID, FreezeMetadata, Deny and SetSettings.
 //

@@ -34,7 +34,7 @@ func TestABrokerThatWasStoppedKnowsOnlyTheLastBatchOfEachProducer(t *testing.T) 
 	})
 }
 
-// lagging is a topic with two replicas, of which the follower takes its time.
+// lagging is a topic with two replicas and a slow follower.
 var lagging = Config{Brokers: 2, Topics: map[string]int32{"events": 1}, ReplicationLag: time.Second}
 
 func TestANewLeaderLacksWhatItHadNotCopied(t *testing.T) {

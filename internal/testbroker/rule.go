@@ -7,12 +7,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// hook decides what happens to a request.
+// hook decides about a request.
 type hook func(r *Request) Action
 
-// Hook has f asked about every request, just before it is handled. The first hook or rule, in the order of their making, that
-// wants something other than Pass decides. f is called from the connections' goroutines, several at a time, with no lock
-// held: it may call the cluster's methods, and must guard what it keeps.
+// Hook has f asked about every request, just before it is handled. In the order of their making, the first hook or rule
+// with another action than Pass decides. The connections' goroutines call f, several at a time, with no lock held: f
+// may call the cluster's methods, and must guard its own state.
 func (c *Cluster) Hook(f func(r *Request) Action) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -33,12 +33,12 @@ func (c *Cluster) ask(s *seen) Action {
 	return Pass()
 }
 
-// Rule is a scripted fault that reads as a sentence:
+// Rule is a scripted fault in the form of a sentence:
 //
 //	c.On(protocol.Produce).Broker(2).Skip(1).Times(3).Do(testbroker.Fail(protocol.NotEnoughReplicas))
 //	c.On(protocol.Produce).Partition("events", 0).InTurn(testbroker.DropAnswer(), testbroker.Pass(), testbroker.DropRequest())
 //
-// A rule counts the requests that it matches and that no earlier rule or hook has acted on.
+// A rule counts its matching requests, without the ones that an earlier rule or hook has acted on.
 type Rule struct {
 	c         *Cluster
 	key       protocol.APIKey
@@ -62,31 +62,31 @@ func (c *Cluster) On(key protocol.APIKey) *Rule {
 	return &Rule{c: c, key: key, partition: -1, times: -1}
 }
 
-// Broker limits the rule to the requests that one broker gets.
+// Broker limits the rule to the requests of one broker.
 func (r *Rule) Broker(id int32) *Rule {
 	r.broker = id
 	return r
 }
 
-// Topic limits the rule to Produce and Metadata requests that name a topic. What fails fails for that topic.
+// Topic limits the rule to Produce and Metadata requests with a topic. A failure concerns this topic.
 func (r *Rule) Topic(topic string) *Rule {
 	r.topic = topic
 	return r
 }
 
-// Partition limits the rule to Produce requests that hold something for a partition. What fails fails for that one only.
+// Partition limits the rule to Produce requests with a batch for a partition. A failure concerns this partition only.
 func (r *Rule) Partition(topic string, partition int32) *Rule {
 	r.topic, r.partition = topic, partition
 	return r
 }
 
-// When limits the rule to requests for which f says so. It is called from the connections' goroutines.
+// When limits the rule to requests with f's consent. The connections' goroutines call f.
 func (r *Rule) When(f func(r *Request) bool) *Rule {
 	r.when = f
 	return r
 }
 
-// Skip lets the first n requests that match pass.
+// Skip lets the first n matching requests pass.
 func (r *Rule) Skip(n int) *Rule {
 	r.skip = n
 	return r
@@ -98,10 +98,10 @@ func (r *Rule) Times(n int) *Rule {
 	return r
 }
 
-// Nth limits the rule to the n-th request that matches, counted from 1.
+// Nth limits the rule to the n-th matching request, counted from 1.
 func (r *Rule) Nth(n int) *Rule { return r.Skip(n - 1).Times(1) }
 
-// Do puts the rule into force: every request that it is about gets the action.
+// Do puts the rule into force: every request of the rule gets the action.
 func (r *Rule) Do(a Action) *Rule {
 	r.actions = []Action{a}
 	return r.start()

@@ -13,35 +13,35 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Request is a request as a broker got it. What hooks and Requests give are copies; their bytes must not be changed.
+// Request is a request as a broker got it. Hooks and Requests give copies; their bytes must not be changed.
 type Request struct {
 	// Number counts the cluster's requests in order of arrival, from 1.
 	Number int
 	// Time is when the last byte had arrived.
 	Time time.Time
-	// Broker and Connection are where it arrived. Connections are numbered through the whole cluster, from 1.
+	// Broker and Connection are its receivers. Connections are numbered through the whole cluster, from 1.
 	Broker     int32
 	Connection int
 	// Header is the request's header.
 	Header protocol.RequestHeader
-	// Message is the decoded request; nil for an ApiVersions request in a version that is too new for the broker.
+	// Message is the decoded request; nil for an ApiVersions request in a version too new for the broker.
 	Message protocol.Request
 	// Size is the request's size in bytes, header included.
 	Size int
 	// InFlight is how many Produce requests of this connection were not answered at its arrival, itself included.
 	InFlight int
-	// Acks is that of a Produce request.
+	// Acks is the acks of a Produce request.
 	Acks int16
-	// Parts are what a Produce request holds, in its order.
+	// Parts are the parts of a Produce request, in its order.
 	Parts []Part
-	// Handled: the broker has done what it does with it; a request that was dropped or lost with its connection never gets
-	// there. Answered: the whole answer was, or is being, written too, if there is one.
+	// Handled: the broker has finished its work on the request; a request dropped or lost with its connection never
+	// gets there. Answered: the whole answer was, or is being, written too, if there is one.
 	Handled, Answered bool
 }
 
-// Part is what a Produce request holds for one partition, and what became of it.
+// Part is a Produce request's batch for one partition, with its outcome.
 type Part struct {
-	// Topic is empty where the request named an id that never was a topic's.
+	// Topic is empty if the request named an id without a topic, past or present.
 	Topic     string
 	TopicID   protocol.UUID
 	Partition int32
@@ -56,13 +56,13 @@ type Part struct {
 	// Appended: the batch was written to the log by this request, so it was no duplicate.
 	Appended bool
 
-	// refusal is the code for a batch that is no batch, and why.
+	// refusal is the code for an invalid batch, with the reason.
 	refusal protocol.ErrorCode
 	reason  string
 	claim   *claimed
 }
 
-// seen is a request while the broker has it. The cluster's mutex guards the fields that change.
+// seen is a request while the broker has it. The cluster's mutex guards the changing fields.
 type seen struct {
 	Request
 	conn  *conn
@@ -80,16 +80,16 @@ type claim struct {
 	sequence int32
 }
 
-// claimed is what a client sent under a sequence. As long as the client must take it for possibly written it can send
-// nothing else there.
+// claimed is the batch sent by a client under a sequence. As long as the client must take it for possibly written, it
+// can send no other batch there.
 type claimed struct {
 	crc    uint32
 	length int32
-	// open are the tries that were not answered with the certainty that nothing was written.
+	// open are the attempts without an answer that proves nothing was written.
 	open int
 }
 
-// Requests returns all requests that arrived, in order of arrival.
+// Requests returns all requests, in order of arrival.
 func (c *Cluster) Requests() []Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,10 +134,10 @@ func (s *seen) copy() Request {
 	return r
 }
 
-// errClose makes a connection close: Kafka's answer to requests that it cannot take.
+// errClose makes a connection close: Kafka's answer to unacceptable requests.
 var errClose = errors.New("the broker closes the connection")
 
-// arrived records a request. An error means that the connection is to be closed.
+// arrived records a request. After an error the caller closes the connection.
 func (c *Cluster) arrived(k *conn, frame []byte) (*seen, error) {
 	h, body, err := protocol.DecodeRequestHeader(frame)
 	if err != nil {
@@ -245,7 +245,8 @@ func (p *Part) read(version int16) {
 	}
 }
 
-// inspect looks for what no correct client sends, finds the parts' topics, and notes which sequences were used. c.mu is held.
+// inspect looks for requests impossible for a correct client, finds the parts' topics, and notes the used sequences.
+// c.mu is held.
 func (c *Cluster) inspect(s *seen, m *protocol.ProduceRequest) {
 	if m.Acks < -1 || m.Acks > 1 {
 		c.violationLocked("%s: acks=%d", s.conn, m.Acks)
@@ -293,7 +294,7 @@ func (c *Cluster) resolve(p *Part, version int16) *topic {
 	return t
 }
 
-// claim notes that a batch has come under its sequence. c.mu is held.
+// claim notes the arrival of a batch under its sequence. c.mu is held.
 func (c *Cluster) claim(client string, p *Part, t *topic, place string) {
 	h := &p.Batch.Header
 	key := claim{client, t.id, p.Partition, h.ProducerID, h.ProducerEpoch, h.BaseSequence}
@@ -310,8 +311,8 @@ func (c *Cluster) claim(client string, p *Part, t *topic, place string) {
 	p.claim = old
 }
 
-// answered notes that a request is about to be answered, and what the client learns from that. response is nil where there
-// is none.
+// answered notes a request just before its answer, with the client's knowledge after it. response is nil if there is
+// none.
 func (c *Cluster) answered(s *seen, response protocol.Response) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -325,7 +326,7 @@ func (c *Cluster) answered(s *seen, response protocol.Response) {
 	c.wake()
 }
 
-// settle frees the sequences of the parts for which a code says for certain that the batch was not written.
+// settle frees the sequences of the parts with a code that proves the batch was not written.
 func (s *seen) settle(answer *protocol.ProduceResponse) {
 	parts := make(map[partName][]*Part, len(s.Parts))
 	for i := range s.Parts {
@@ -353,8 +354,8 @@ func (s *seen) settle(answer *protocol.ProduceResponse) {
 	}
 }
 
-// Violations returns what clients did that no correct client does, and forgets it: whoever asks has expected it. What is left
-// at the test's end fails the test.
+// Violations returns the clients' acts impossible for a correct client, and forgets them: the asking test has expected
+// them. The violations left at the test's end fail the test.
 func (c *Cluster) Violations() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -375,7 +376,7 @@ func (c *Cluster) violationLocked(format string, args ...any) {
 	c.wake()
 }
 
-// softwareName is what Kafka takes as a client's software name and version.
+// softwareName matches the software names and versions of clients accepted by Kafka.
 var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
 
 // trace returns the last n requests, a line each.

@@ -11,20 +11,20 @@ import (
 // loopback socket do.
 const socketBuffer = 128 << 10
 
-// stream is one direction of an in-memory connection: a bounded buffer between a writer and a reader. All waiting is on a
-// sync.Cond, which counts as durably blocked inside a testing/synctest bubble.
+// stream is one direction of an in-memory connection: a bounded buffer between a writer and a reader. All waiting is on
+// a sync.Cond: it counts as durably blocked inside a testing/synctest bubble.
 type stream struct {
 	mu   sync.Mutex
 	cond sync.Cond
 
-	// held[off:] are the bytes that were written and not read.
+	// held[off:] are the bytes written and not yet read.
 	held []byte
 	off  int
 
-	// readErr is what Read gives once held is empty, after the writer's close. writeErr is what Write gives after the
-	// reader's. lost is for both, at once, and drops what is held.
+	// readErr is Read's error once held is empty, after the writer's close. writeErr is Write's error after the
+	// reader's close. lost is for both, at once, and drops the held bytes.
 	readErr, writeErr, lost error
-	// readClosed and writeClosed are for an end that closed itself.
+	// readClosed and writeClosed are for an end's own close.
 	readClosed, writeClosed error
 
 	readLimit, writeLimit limit
@@ -36,7 +36,7 @@ type stream struct {
 type limit struct {
 	timer  *time.Timer
 	passed bool
-	// change tells a timer of an earlier deadline that it is no longer wanted.
+	// change counts the deadlines; it disarms the timer of an earlier one.
 	change uint64
 }
 
@@ -155,7 +155,7 @@ func (s *stream) write(b []byte) (int, error) {
 	}
 }
 
-// closeWrite is the writer's close: the reader gets what is held and then toReader.
+// closeWrite is the writer's close: the reader gets the held bytes and then toReader.
 func (s *stream) closeWrite(err, toReader error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +164,8 @@ func (s *stream) closeWrite(err, toReader error) {
 	s.cond.Broadcast()
 }
 
-// closeRead is the reader's close: what is held is lost and the writer gets an error. It reports whether anything was lost.
+// closeRead is the reader's close: the held bytes are lost and the writer gets an error. It reports whether anything
+// was lost.
 func (s *stream) closeRead(err, toWriter error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +177,7 @@ func (s *stream) closeRead(err, toWriter error) bool {
 	return unread
 }
 
-// reset loses what is held; both ends get err.
+// reset loses the held bytes; both ends get err.
 func (s *stream) reset(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

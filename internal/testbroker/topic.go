@@ -19,21 +19,21 @@ type topic struct {
 	partitions []*partition
 }
 
-// partition is a partition with its leader and its log. There is one log, not one a replica: what is appended is replicated, at
-// once or after Config.ReplicationLag.
+// partition is a partition with its leader and its log. There is one log, not one a replica: an appended batch is
+// replicated, at once or after Config.ReplicationLag.
 type partition struct {
 	index         int32
 	leader        int32 // -1: none
-	former        int32 // the last leader that there was
+	former        int32 // the last leader so far
 	epoch         int32
 	replicas, isr []int32
 	log           log
-	// stopped is where the log ended when a replica's broker stopped last. Of each producer's batches before, its snapshot has
-	// only the last.
+	// stopped is the end of the log when a replica's broker stopped last. Of each producer's batches before, its
+	// snapshot has only the last.
 	stopped map[int32]int64
 }
 
-// CreateTopic creates a topic, with a new id. It panics when there is one of that name.
+// CreateTopic creates a topic, with a new id. It panics when the name is taken.
 func (c *Cluster) CreateTopic(name string, partitions int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +155,8 @@ func (c *Cluster) MoveLeader(topic string, partition, broker int32) {
 	c.wake()
 }
 
-// lead gives a partition a leader under a new epoch. What a new one has not copied from the former is lost.
+// lead gives a partition a leader under a new epoch. The log loses the batches of the former leader without a copy at
+// the new one.
 func (c *Cluster) lead(p *partition, broker int32) {
 	p.leader = broker
 	p.epoch++
@@ -176,7 +177,7 @@ func (p *partition) truncate(offset int64) {
 	}
 }
 
-// SetISR sets which replicas of a partition are in sync. With fewer than min.insync.replicas a produce with acks=all is
+// SetISR sets the in-sync replicas of a partition. With fewer than min.insync.replicas a produce with acks=all is
 // refused with NOT_ENOUGH_REPLICAS.
 func (c *Cluster) SetISR(topic string, partition int32, brokers ...int32) {
 	c.mu.Lock()
@@ -185,7 +186,7 @@ func (c *Cluster) SetISR(topic string, partition int32, brokers ...int32) {
 	c.wake()
 }
 
-// brokerDown takes a broker out of what it led and followed. A partition's last in-sync replica stays that.
+// brokerDown takes a broker out of the partitions it led and followed. A partition's last in-sync replica stays so.
 func (c *Cluster) brokerDown(id int32) {
 	for p := range c.allPartitions {
 		if slices.Contains(p.isr, id) && len(p.isr) > 1 {
@@ -208,7 +209,7 @@ func (c *Cluster) brokerDown(id int32) {
 	}
 }
 
-// brokerUp gives a broker back what waits for it.
+// brokerUp gives a broker back the partitions waiting for it.
 func (c *Cluster) brokerUp(id int32) {
 	for p := range c.allPartitions {
 		if !slices.Contains(p.replicas, id) {
@@ -223,7 +224,7 @@ func (c *Cluster) brokerUp(id int32) {
 	}
 }
 
-// allPartitions yields every partition that there is.
+// allPartitions yields every partition.
 func (c *Cluster) allPartitions(yield func(*partition) bool) {
 	for _, t := range c.topics {
 		for _, p := range t.partitions {
@@ -234,7 +235,7 @@ func (c *Cluster) allPartitions(yield func(*partition) bool) {
 	}
 }
 
-// topic returns a topic. To name one that does not exist is a mistake of the test.
+// topic returns a topic. Naming an unknown one is a mistake of the test.
 func (c *Cluster) topic(name string) *topic {
 	t := c.topics[name]
 	if t == nil {

@@ -8,10 +8,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file decides what the protocol leaves to the broker. Config.Seed, the connection's number and the request's correlation id fix every
-// choice, whatever the schedule of the goroutines is.
+// This file makes the choices left to the broker by the protocol. Config.Seed, the connection's number and the
+// request's correlation id fix every choice, under any schedule of the goroutines.
 
-// What the choices are about. Each gets its own stream of random numbers, so that none depends on how many another one draws.
+// The subjects of the choices. Each gets its own stream of random numbers, so none depends on the draws of another one.
 const (
 	aboutOrder = iota
 	aboutOmissions
@@ -24,7 +24,7 @@ func (c *Cluster) choices(s *seen, about uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(c.cfg.Seed+about, uint64(s.Connection)<<32|uint64(uint32(s.Header.CorrelationID))))
 }
 
-// draw gives a broker what some brokers have: half of them a rack, and half of them features.
+// draw gives a broker the optional properties of brokers: half of them a rack, and half of them features.
 func (b *broker) draw() {
 	rng := rand.New(rand.NewPCG(b.c.cfg.Seed+aboutBrokers, uint64(b.id)))
 	if rng.IntN(2) == 0 {
@@ -41,7 +41,7 @@ func shuffled[T any](rng *rand.Rand, list []T) []T {
 	return list
 }
 
-// shuffle puts every list of a response whose order means nothing into a random order.
+// shuffle puts every list of a response into a random order, unless the order has a meaning.
 func (c *Cluster) shuffle(s *seen, response protocol.Response) {
 	rng := c.choices(s, aboutOrder)
 	switch r := response.(type) {
@@ -70,7 +70,7 @@ func (c *Cluster) shuffle(s *seen, response protocol.Response) {
 	}
 }
 
-// omit leaves out some of what a broker may leave out. What the test has ordered stays.
+// omit leaves out some optional parts of a broker's response. The results of the test's orders stay.
 func (c *Cluster) omit(s *seen, a *Action, response protocol.Response) {
 	rng := c.choices(s, aboutOmissions)
 	omits := func() bool { return rng.IntN(2) == 0 }
@@ -90,7 +90,7 @@ func (c *Cluster) omit(s *seen, a *Action, response protocol.Response) {
 				}
 			}
 		}
-		// What is left names the leaders that are left.
+		// The endpoints of leaders still named stay.
 		r.NodeEndpoints = slices.DeleteFunc(r.NodeEndpoints, func(e protocol.NodeEndpoint) bool { return !namesLeader(r, e.NodeID) })
 	case *protocol.MetadataResponse:
 		if omits() {

@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// places lists what a response says, in its order.
+// places lists the contents of a response, in its order.
 func places(m protocol.Response) (list []string) {
 	switch m := m.(type) {
 	case *protocol.ProduceResponse:
@@ -36,7 +36,7 @@ func places(m protocol.Response) (list []string) {
 	return list
 }
 
-// unordered are requests with responses that have much to put in order.
+// unordered are requests with long lists in their responses.
 var unordered = map[string]struct {
 	version  int16
 	request  func() protocol.Request

@@ -16,7 +16,7 @@ func ranges(produce, metadata, apiVersions, initProducerID int16) map[protocol.A
 	}
 }
 
-// kafkas are the ranges that releases of Kafka advertise. All say that they speak Produce from 0 on; since 4.0 it is not true
+// kafkas are the ranges advertised by releases of Kafka. All advertise Produce from 0 on; since 4.0 it is not true
 // (KAFKA-18659).
 var kafkas = map[string]map[protocol.APIKey]protocol.VersionRange{
 	"0.9":  ranges(1, 0, -1, -1),
@@ -33,8 +33,8 @@ var kafkas = map[string]map[protocol.APIKey]protocol.VersionRange{
 	"4.3":  ranges(13, 13, 4, 5),
 }
 
-// KafkaVersions returns what a release of Kafka speaks, for Config.Versions: "0.9", "0.10", "0.11", "1.0", "2.1", "2.4",
-// "2.8", "3.3", "3.7", "3.9", "4.0" or "4.3". It panics for another.
+// KafkaVersions returns the versions of a release of Kafka, for Config.Versions: "0.9", "0.10", "0.11", "1.0", "2.1",
+// "2.4", "2.8", "3.3", "3.7", "3.9", "4.0" or "4.3". It panics for another.
 func KafkaVersions(release string) map[protocol.APIKey]protocol.VersionRange {
 	v, ok := kafkas[release]
 	if !ok {

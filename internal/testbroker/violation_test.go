@@ -12,7 +12,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// expect requires one violation that says so.
+// expect requires one violation with this text.
 func expect(t *testing.T, c *Cluster, what string) {
 	t.Helper()
 	v := c.Violations()
@@ -158,7 +158,7 @@ func TestASequenceUsedAgainForAnotherBatchIsAViolation(t *testing.T) {
 	})
 }
 
-// recorder is a testing.TB that keeps what it is told.
+// recorder is a testing.TB with a record of its calls.
 type recorder struct {
 	testing.TB
 	cleanup []func()

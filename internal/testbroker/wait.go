@@ -10,8 +10,8 @@ import (
 // The Wait methods wait for something to happen without looking at the clock, so they work inside a synctest bubble. When
 // ctx ends first they fail the test, so they belong on the test's own goroutine.
 
-// WaitUntil waits until cond is true. It is asked after everything that happens in the cluster, without a lock. what names it
-// in the failure.
+// WaitUntil waits until cond is true. It calls cond after every event in the cluster, without a lock. The failure names
+// cond as what.
 func (c *Cluster) WaitUntil(ctx context.Context, what string, cond func() bool) {
 	c.t.Helper()
 	for {

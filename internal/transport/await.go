@@ -81,7 +81,7 @@ func (w *parkedReader) stopLocked() {
 	}
 }
 
-// UnblockedWriteLimit tells up to how many bytes a request may have so that writing it cannot block while nothing is in
+// UnblockedWriteLimit returns the largest size in bytes of a request whose write cannot block while nothing is in
 // flight.
 func (c *Conn) UnblockedWriteLimit() int { return int(c.roomy) }
 
@@ -168,7 +168,7 @@ func (c *Conn) tooLong() {
 	c.mu.Lock()
 	w, now := &c.parkedReader, time.Now()
 	if now.Sub(w.not) > restlessForLong {
-		w.pause = 0 // that was another time
+		w.pause = 0 // the last late response was long ago
 	}
 	w.pause = min(max(restlessFor, 2*w.pause), restlessForLong)
 	w.not = now.Add(w.pause)

@@ -21,7 +21,7 @@ import (
 	"github.com/gosamsa/samsa/internal/statechart"
 )
 
-// awaitedCall is a call whose sender waits: ended is closed when it is done.
+// awaitedCall is a call with a waiting sender: ended is closed when it is done.
 func awaitedCall(body string) (one *Call, ended chan struct{}, result *outcome) {
 	one, _ = call(body)
 	ended, result = make(chan struct{}), new(outcome)
@@ -43,14 +43,14 @@ func ask(c *Conn, body string) outcome {
 	return *result
 }
 
-// settled is ask. When it returns, whoever has read the answer has gone on. It is for one goroutine of a bubble.
+// settled is ask. When it returns, the reader of the answer has gone on. It is for one goroutine of a bubble.
 func settled(c *Conn, body string) outcome {
 	result := ask(c, body)
 	synctest.Wait()
 	return result
 }
 
-// readers counts the goroutines of the caller's bubble that read connections. Those of an earlier test may still be ending.
+// readers counts the reading goroutines of the caller's bubble. Those of an earlier test may still be ending.
 func readers() (n int) {
 	buf := make([]byte, 1<<20)
 	mine := bubbleOf(string(buf[:runtime.Stack(buf, false)]))
@@ -62,7 +62,7 @@ func readers() (n int) {
 	return n
 }
 
-// bubbleOf returns the part of a stack's first line that names its goroutine's bubble.
+// bubbleOf returns the name of a goroutine's bubble from a stack's first line.
 func bubbleOf(stack string) string {
 	first, _, _ := strings.Cut(stack, "]:")
 	_, bubble, _ := strings.Cut(first, "synctest bubble ")
@@ -148,7 +148,7 @@ func TestAConnectionThatHasRestedEndsWhenItIsIdle(t *testing.T) {
 	})
 }
 
-// slowEcho answers each request after a while, which the test may change.
+// slowEcho answers each request after a while. The test may change the while.
 func slowEcho(after *atomic.Int64) func(p *peer) {
 	return func(p *peer) {
 		for {
@@ -196,7 +196,8 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 	})
 }
 
-// lateAgain asks until an answer was read by one who awaited it in vain, and returns for how long the connection does not rest then.
+// lateAgain asks until an answer has come too late for its ReadUntil, and returns for how long the connection does not
+// rest then.
 func lateAgain(t *testing.T, c *Conn) time.Duration {
 	for before := c.restless(); c.restless().Equal(before); {
 		require.NoError(t, settled(c, "x").err)
@@ -334,7 +335,7 @@ func TestDeadlinesAreSetRarelyWhereAnswersAreAwaited(t *testing.T) {
 	})
 }
 
-// TestEveryAwaitedCallHasOneOutcome: over sockets, with calls that nobody awaits between them, and connections that end at any time.
+// TestEveryAwaitedCallHasOneOutcome: over sockets, with other calls between them, and connections cut at any time.
 func TestEveryAwaitedCallHasOneOutcome(t *testing.T) {
 	for seed := range 20 {
 		address := listen(t, func(p *peer) {

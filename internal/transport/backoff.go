@@ -6,7 +6,7 @@ import (
 )
 
 // Backoff is Kafka's way to wait between attempts (KIP-580): from Initial on doubled with every failure, at most Max,
-// and every delay scattered by 20 % so that many clients do not come back at the same moment.
+// and every delay scattered by 20 %, to keep many clients from coming back at the same moment.
 type Backoff struct {
 	Initial, Max time.Duration
 }

@@ -72,7 +72,7 @@ func TestACallCostsNoAllocation(t *testing.T) {
 	defer c.Close(nil)
 	body := make([]byte, 1000)
 	const calls = 10_000
-	// Both ends are counted; what remains belongs to starting the goroutines.
+	// The counts have both ends; the rest belongs to starting the goroutines.
 	allocs := testing.AllocsPerRun(3, func() { require.NoError(t, window(c, 1, calls, body, body)) })
 	require.Less(t, allocs/calls, 0.01)
 }
@@ -137,7 +137,7 @@ func BenchmarkSendInsideDone(b *testing.B) {
 			b.SetBytes(int64(bench.body))
 			b.ReportAllocs()
 			for range inFlight {
-				// Two calls that take turns, for one is not free before its Send has returned.
+				// Two calls in turn, for one is not free before its Send has returned.
 				pair := [2]*Call{benchCall(body), benchCall(body)}
 				for i, call := range pair {
 					call.Done = func(_ []byte, err error) {

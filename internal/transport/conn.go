@@ -13,9 +13,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Call is one request on its way. The connection owns it from Send on until both have happened: Send has returned, and Done
-// was called. They come in either order, for an answer can overtake the return of the write that it answers; whoever reuses
-// a Call or its buffers waits for both.
+// Call is one request on its way. The connection owns it from Send on until both have happened: Send has returned, and
+// Done was called. They come in either order, for an answer can overtake the return of its write; to reuse a Call or
+// its buffers, wait for both.
 type Call struct {
 	// Key and Version tell how the answer's header looks.
 	Key     protocol.APIKey
@@ -24,18 +24,18 @@ type Call struct {
 	// protocol.AppendRequestHeader wrote it after a hole of four bytes; Send fills in length and correlation id. The
 	// connection reads the buffers until Send returns and changes nothing else in them.
 	Buffers [][]byte
-	// Timeout is how long the connection waits for the answer, from the start of the write. Zero means Options.RequestTimeout. The time for
-	// which the broker throttles the connection does not count: see Conn.Throttle.
+	// Timeout is how long the connection waits for the answer, from the start of the write. Zero means
+	// Options.RequestTimeout. The broker's throttle time does not count: see Conn.Throttle.
 	Timeout time.Duration
 	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.
 	NoResponse bool
-	// ReadInline: whoever sends the call waits for its answer, and calls Conn.Await as soon as Send has returned.
+	// ReadInline: the sender of the call waits for its answer, and calls Conn.ReadUntil as soon as Send has returned.
 	ReadInline bool
-	// Done gets the outcome, exactly once: the answer's body (what follows the response header), or an error that is an
-	// *Error. The body is valid only during the call. Done runs on the connection's reading goroutine, inside Await, or inside Send
-	// when the write failed or no answer is due. It never runs under a lock of this package. It must not block, apart from
-	// calling Send. The Dones of one connection start in the order of the requests, but while one of them waits inside
-	// Send, the next may start.
+	// Done gets the outcome, exactly once: the answer's body (without the response header), or an *Error. The body is
+	// valid only during the call. Done runs on the connection's reading goroutine, inside ReadUntil, or inside Send
+	// when the write failed or no answer is due. It never runs under a lock of this package. It must not block, apart
+	// from calling Send. The Dones of one connection start in the order of the requests, but while one of them waits
+	// inside Send, the next may start.
 	Done func(body []byte, err error)
 
 	next     *Call
@@ -44,12 +44,12 @@ type Call struct {
 	deadline time.Time
 }
 
-// frameHead is what Send writes or reads of a frame: length, API key, version, correlation id.
+// frameHead is the part of a frame read or written by Send: length, API key, version, correlation id.
 const frameHead = 12
 
-// Conn is one connection to a broker. Requests are written by the goroutines that call Send, one at a time; answers are
-// read by one goroutine of the connection's own, or in its stead by one that waits for an answer (see Await), and belong to the
-// requests in their order. It is safe for many goroutines.
+// Conn is one connection to a broker. The callers of Send write the requests, one at a time. One goroutine of the
+// connection's own reads the answers, or in its stead a goroutine waiting for an answer (see ReadUntil). Answers belong
+// to the requests in their order. It is safe for many goroutines.
 type Conn struct {
 	nc      byteStream
 	address string
@@ -59,7 +59,7 @@ type Conn struct {
 
 	// writeSem holds one element while somebody writes. It is a channel, not a mutex, because it is held over the write.
 	writeSem chan struct{}
-	// out belongs to whoever has the turn.
+	// out belongs to the holder of writeSem.
 	out writer
 	// roomy is up to how many unanswered bytes a write cannot block: they all fit into the socket's buffer.
 	roomy int64
@@ -70,22 +70,22 @@ type Conn struct {
 	// head to tail are the calls that await an answer, in the order of writing.
 	head, tail *Call
 	inFlight   int
-	// unanswered counts the bytes of those calls: what may still lie in the socket's buffers.
+	// unanswered counts the bytes of those calls: the bytes possibly still in the socket's buffers.
 	unanswered int64
 	nextID     int32
-	// writing is the call whose write has not returned and which nobody has completed yet.
+	// writing is the call in a write, until the write returns or the call is completed.
 	writing *Call
 	// armed is the read deadline in force, zero for none. It may be earlier than needed: then the reader sets a new one.
 	armed time.Time
-	// bound is the write deadline in force. It is only the second guard, behind the read deadline that watches every call, for the
-	// time in which nobody reads; so it may be loose, and is set rarely.
+	// bound is the write deadline in force. It is only the second guard, for the time without a reader: the read
+	// deadline watches every call. So it may be loose, and is set rarely.
 	bound time.Time
 	// throttled is until when the broker reads nothing from this connection, by its own account.
 	throttled time.Time
 	// quietSince is when the last answer came or the last write began.
 	quietSince time.Time
-	// delivering is the reader's state while its goroutine runs a Done and so does not read. Whoever takes it away
-	// makes somebody else the reader.
+	// delivering is the reader's state while its goroutine runs a Done and so does not read. A goroutine that takes it
+	// away makes another one the reader.
 	delivering   *frameReader
 	spare        *frameReader
 	parkedReader parkedReader
@@ -93,7 +93,7 @@ type Conn struct {
 	err error
 }
 
-// Address returns the address that was given to Dial.
+// Address returns the address given to Dial.
 func (c *Conn) Address() string { return c.address }
 
 // Closed is closed when the connection has ended.
@@ -106,15 +106,14 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// InFlight returns the number of calls that await an answer.
+// InFlight returns the number of calls without an answer so far.
 func (c *Conn) InFlight() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.inFlight
 }
 
-// Version returns the newest version of a request that both sides speak. The error is ErrUnsupported, and says what each
-// side speaks.
+// Version returns the newest common version of a request. The error is ErrUnsupported, with the versions of each side.
 func (c *Conn) Version(key protocol.APIKey) (int16, error) {
 	broker, ok := c.apis[key]
 	if !ok {
@@ -127,8 +126,8 @@ func (c *Conn) Version(key protocol.APIKey) (int16, error) {
 	return version, nil
 }
 
-// Close ends the connection and fails everything in flight with cause, or with ErrClosed if that is nil. It waits for nothing:
-// the Dones run on the reader's goroutine. Only the first Close counts.
+// Close ends the connection and fails everything in flight with cause, or with ErrClosed if that is nil. It returns at
+// once: the Dones run on the reader's goroutine. Only the first Close counts.
 func (c *Conn) Close(cause error) {
 	if cause == nil {
 		cause = ErrClosed
@@ -136,8 +135,8 @@ func (c *Conn) Close(cause error) {
 	c.end(cause)
 }
 
-// end makes cause the reason of the connection's end, unless it has one. The reader wakes up and fails the calls; where the connection
-// rests, nothing is in flight but calls whose Await is to come, and that fails them.
+// end makes cause the reason of the connection's end, unless it has one. The reader wakes up and fails the calls; if
+// the connection rests, only calls before their ReadUntil are in flight, and ReadUntil fails them.
 func (c *Conn) end(cause error) {
 	c.mu.Lock()
 	first := c.err == nil
@@ -154,9 +153,9 @@ func (c *Conn) end(cause error) {
 	c.log.Debug("connection ended", "address", c.address, "reason", cause)
 }
 
-// Send registers the call and writes it in one vectored write. It returns when the connection has let go of the buffers. An
-// error that it returns was given to Done too: Done is the one channel of outcome. An answer that does not come in time ends
-// the connection, for the answers behind it cannot come either.
+// Send registers the call and writes it in one vectored write. It returns when the connection has let go of the
+// buffers. Done gets every returned error too: it is the one channel of outcome. A late answer ends the connection, for
+// the answers behind it cannot come either.
 func (c *Conn) Send(call *Call) error { return c.send(call, nil) }
 
 // send is Send, but fails the call when over is closed before its turn to write has come.
@@ -202,10 +201,10 @@ func (c *Conn) takeTurn(over <-chan struct{}) error {
 	}
 }
 
-// errWaitOver is the failure of a call whose caller does not wait any more.
+// errWaitOver is the failure of a call after its caller has stopped waiting.
 var errWaitOver = errors.New("the wait for the answer ended before the request was written")
 
-// register appends the call to those that await an answer, numbers it, and sees to it that its time is watched.
+// register appends the call to the calls without an answer, numbers it, and has its time watched.
 func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Duration) error {
 	c.mu.Lock()
 	if err := c.err; err != nil {
@@ -244,7 +243,7 @@ func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Dura
 	return nil
 }
 
-// written ends the turn of a call of which n bytes were written, and completes it unless its answer will.
+// written ends the turn of a call after n written bytes, and completes it unless its answer will.
 func (c *Conn) written(call *Call, n int64) error {
 	c.mu.Lock()
 	// When the answer overtook us, the call is not ours to touch any more.
@@ -254,7 +253,7 @@ func (c *Conn) written(call *Call, n int64) error {
 	if mine && cause != nil {
 		c.remove(call)
 	}
-	// What needs no answer is done when its last byte is handed over, whatever happens to the connection then.
+	// A call without an answer is done when its last byte is handed over, even if the connection ends then.
 	finished := mine && call.NoResponse && (cause == nil || n == call.size)
 	c.mu.Unlock()
 	<-c.writeSem
@@ -335,7 +334,7 @@ func (c *Conn) remove(call *Call) {
 	}
 }
 
-// readError tells a broken connection from an answer that makes no sense.
+// readError tells a broken connection from a senseless answer.
 func readError(err error) error {
 	if errors.Is(err, ErrMalformed) || errors.Is(err, ErrNotKafka) {
 		return err
@@ -343,7 +342,7 @@ func readError(err error) error {
 	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }
 
-// writeError tells a broken connection from a broker that does not read.
+// writeError tells a broken connection from a broker without reads.
 func writeError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%w: the broker takes no bytes", ErrRequestTimeout)

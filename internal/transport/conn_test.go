@@ -246,7 +246,7 @@ func TestACallWithoutResponseIsDoneWhenItIsWritten(t *testing.T) {
 	})
 }
 
-// cutConn takes so many bytes of what is written and then fails.
+// cutConn takes so many written bytes and then fails.
 type cutConn struct {
 	net.Conn
 	left atomic.Int64
@@ -330,8 +330,8 @@ func TestDoneMaySendAgain(t *testing.T) {
 	})
 }
 
-// The broker reads nothing while it has answers to write, and the pipe holds no byte. So each answer must be read before the
-// write can end that its predecessor's Done has begun.
+// The broker reads nothing while it has answers to write, and the pipe holds no byte. So each answer must be read
+// first; only then can the write of its predecessor's Done end.
 func TestDoneMaySendToABrokerThatReadsNothingBeforeItsAnswersAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const window, rounds = 4, 50

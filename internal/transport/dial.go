@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// shortestShare is the least time that one address of a name gets while others wait.
+// shortestShare is the least time for one address of a name while others wait.
 const shortestShare = time.Second
 
-// Dial connects to a broker ("host:port") and learns which requests it speaks. Where a name has several addresses, each is
-// tried in turn, with its share of the time, until one of them is a broker. It takes at most Options.SetupTimeout, and ends
-// when ctx does; ctx has no meaning for the connection afterwards. The error is an *Error that tells what was found instead
-// of a broker.
+// Dial connects to a broker ("host:port") and learns its versions of the requests. If a name has several addresses,
+// Dial tries each in turn, with its share of the time, until one of them is a broker. It takes at most
+// Options.SetupTimeout, and ends when ctx does; ctx has no meaning for the connection afterwards. The error is an
+// *Error that describes the address's server in place of a broker.
 func Dial(ctx context.Context, o *Options, address string) (*Conn, error) {
 	opts := o.withDefaults()
 	bounded, cancel := context.WithTimeoutCause(ctx, opts.SetupTimeout, fmt.Errorf("%w after %v", ErrSetupTimeout, opts.SetupTimeout.Round(time.Millisecond)))
@@ -48,7 +48,7 @@ func Dial(ctx context.Context, o *Options, address string) (*Conn, error) {
 	return nil, &Error{Address: address, Timeout: isTimeout(err), Err: err}
 }
 
-// resolve returns the addresses that stand behind one address. A dialer of the user's resolves names itself.
+// resolve returns the addresses behind one address. A dialer of the user's resolves names itself.
 func (o *Options) resolve(ctx context.Context, address string) ([]string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -73,7 +73,7 @@ func (o *Options) resolve(ctx context.Context, address string) ([]string, error)
 	return targets, nil
 }
 
-// dialOne makes a connection to one target. While others wait behind it, it gets an equal share of the time that is left.
+// dialOne makes a connection to one target. While others wait behind it, it gets an equal share of the remaining time.
 func dialOne(ctx context.Context, opts *Options, address, target string, waiting int) (*Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok && waiting > 1 {
 		share := max(time.Until(deadline)/time.Duration(waiting), shortestShare)
@@ -171,7 +171,7 @@ func (o *Options) dial(ctx context.Context, target string) (byteStream, error) {
 	return guard(nc, o.Logger), nil
 }
 
-// setBuffers sets the socket's buffers, where the stream has any.
+// setBuffers sets the socket's buffers, if the stream has any.
 func (o *Options) setBuffers(stream byteStream) error {
 	switch stream := stream.(type) {
 	case *net.TCPConn:
@@ -184,7 +184,7 @@ func (o *Options) setBuffers(stream byteStream) error {
 	return nil
 }
 
-// bufferedSocket is a connection that has buffers.
+// bufferedSocket is a connection with buffers.
 type bufferedSocket interface {
 	SetWriteBuffer(bytes int) error
 	SetReadBuffer(bytes int) error
@@ -202,7 +202,7 @@ func (o *Options) setBuffersOf(socket bufferedSocket) error {
 	return nil
 }
 
-// longAgo is a deadline that ends reads and writes at once.
+// longAgo is a deadline in the past: it ends reads and writes at once.
 var longAgo = time.Unix(1, 0)
 
 // start has the first exchange on a new stream, and makes a Conn of it.
@@ -268,7 +268,7 @@ func (c *Conn) prepare() (remote string, err error) {
 	return remote, err
 }
 
-// explainTimeout replaces an error that only means "time over" by one that says which time, and what was going on.
+// explainTimeout replaces a bare "time over" by an error with the name of the time and the step in progress.
 func explainTimeout(ctx context.Context, doing string, err error) error {
 	if ctx.Err() == nil {
 		return err

@@ -116,7 +116,7 @@ func TestABrokerThatRefusesEveryVersionIsGivenUp(t *testing.T) {
 	require.Equal(t, 2, requests)
 }
 
-// Every case is a server at which the first exchange goes wrong; want is in the error.
+// Every case is a server with a fault in the first exchange; want is in the error.
 var wrongServers = map[string]struct {
 	serve func(p *peer)
 	want  string
@@ -254,7 +254,7 @@ func TestADialerThatIgnoresItsContextIsLeftBehindAndItsConnectionClosed(t *testi
 	})
 }
 
-// A Kafka broker takes a TLS handshake for a request that is too large, and closes the connection.
+// A Kafka broker takes a TLS handshake for a too large request, and closes the connection.
 func TestATLSDialerAtAPlaintextListenerSaysSo(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -7,15 +7,15 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// answer is what a Call of Do came to.
+// answer is the outcome of a Call of Do.
 type answer struct {
 	body []byte
 	err  error
 }
 
-// Do sends one request in the newest version that both sides speak, waits for its answer, and decodes it into resp. When ctx
-// ends, only the wait ends, for the write as well as for the answer: the connection discards a later answer. Do is for the rare
-// requests; the frequent ones use Send.
+// Do sends one request in the newest common version, waits for its answer, and decodes it into resp. When ctx ends,
+// only the wait ends, for the write as well as for the answer: the connection discards a later answer. Do is for the
+// rare requests; the frequent ones use Send.
 func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Response) error {
 	version, err := c.Version(req.Key())
 	if err != nil {
@@ -33,7 +33,7 @@ func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Respo
 		// A copy: when the wait has ended, nobody may write into resp any more.
 		came <- answer{append([]byte(nil), body...), err}
 	}}
-	// The write may wait for a broker that reads nothing. It ends with the request's time, or with the connection.
+	// The write may wait for a broker without reads. It ends with the request's time, or with the connection.
 	go func() { _ = c.send(call, ctx.Done()) }() // came is told
 	select {
 	case a := <-came:
@@ -58,7 +58,7 @@ func (c *Conn) frame(req protocol.Request, version int16) ([]byte, error) {
 	return b, nil
 }
 
-// decode reads an answer. One that cannot be read ends the connection: what else comes from there is not to be trusted.
+// decode reads an answer. An unreadable answer ends the connection: the bytes behind it cannot be trusted.
 func (c *Conn) decode(body []byte, resp protocol.Response, version int16, req protocol.Request) error {
 	if err := protocol.DecodeResponse(resp, body, version, req); err != nil {
 		err = fmt.Errorf("%w: %w", ErrMalformed, err)

@@ -1,8 +1,8 @@
-// Package transport carries requests to one broker and answers back: dialling, the first exchange, framing, pipelining, and
-// the bounds in time and size that keep a dead, hanging or hostile broker from doing harm.
+// Package transport carries requests to one broker and answers back: dialling, the first exchange, framing, pipelining,
+// and bounds in time and size against the harm of a dead, hanging or hostile broker.
 //
-// It knows nothing of which broker to talk to, of retries, or of what a request means; those are the business of packages
-// cluster and sender. An authenticator would sit between the open stream and the first exchange.
+// The choice of the broker, retries, and the meaning of a request are the business of packages cluster and sender. An
+// authenticator would sit between the open stream and the first exchange.
 //
 //	conn, err := transport.Dial(ctx, &transport.Options{ClientID: "orders", RequestTimeout: 30 * time.Second}, "broker-1:9092")
 //	if err != nil {
@@ -12,7 +12,7 @@
 //	var resp protocol.MetadataResponse
 //	err = conn.Do(ctx, &protocol.MetadataRequest{AllowAutoTopicCreation: true}, &resp)
 //
-// A connection has one goroutine, which reads. There is none that writes: Send writes on its caller's goroutine, and while
-// answers are awaited the next Send may go. Do, for the rare requests, writes on a goroutine of its own. Nor is there a timer:
-// the read deadline watches over every call and over idleness.
+// A connection has one goroutine, for reads. Send writes on its caller's goroutine, and while answers are awaited the
+// next Send may go. Do, for the rare requests, writes on a goroutine of its own. Nor is there a timer: the read
+// deadline watches over every call and over idleness.
 package transport

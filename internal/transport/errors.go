@@ -2,7 +2,7 @@ package transport
 
 import "errors"
 
-// The reasons for which a connection ends or a request fails here, found with errors.Is.
+// The reasons for the end of a connection or the failure of a request here, found with errors.Is.
 var (
 	// ErrClosed: Close was called without a reason of its own.
 	ErrClosed = errors.New("connection closed")
@@ -14,12 +14,12 @@ var (
 	ErrSetupTimeout = errors.New("connection setup timed out")
 	// ErrDisconnected: the other side closed or reset the connection.
 	ErrDisconnected = errors.New("disconnected by the broker")
-	// ErrMalformed: what came is no valid answer: its length, its correlation id, or its contents are wrong, or
-	// nothing was asked.
+	// ErrMalformed: the received bytes are no valid answer: their length, correlation id, or contents are wrong, or no
+	// request asked for them.
 	ErrMalformed = errors.New("malformed answer")
 	// ErrNotKafka: the server speaks something else.
 	ErrNotKafka = errors.New("not a Kafka broker")
-	// ErrUnsupported: the broker has no version of the request that this client speaks.
+	// ErrUnsupported: broker and client have no version of the request in common.
 	ErrUnsupported = errors.New("not supported by the broker")
 	// ErrUserCode: the user's dialer or resolver panicked, called runtime.Goexit, or does not return; or a method of the dialer's connection
 	// panicked, called runtime.Goexit, or returned an impossible count.
@@ -30,13 +30,13 @@ var (
 	ErrRequestTooLarge = errors.New("request is larger than a frame can be")
 )
 
-// Error is what Dial, Do, Send and Done report when a request got no answer.
+// Error is the error of Dial, Do, Send and Done for a request without an answer.
 type Error struct {
 	// Address is the broker's.
 	Address string
 	// Sent: some byte of the request may have left. False means for certain that none did.
 	Sent bool
-	// Timeout: the reason is that time ran out.
+	// Timeout: time ran out.
 	Timeout bool
 	// Err is the reason.
 	Err error

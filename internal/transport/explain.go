@@ -23,7 +23,7 @@ func (h *handshake) explain(err error) error {
 	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }
 
-// whyClosed names what closes a connection before any answer.
+// whyClosed names the likely reasons to close a connection before any answer.
 func (h *handshake) whyClosed() string {
 	if h.opts.History.of(h.address) >= answeredHello {
 		return ", though this address has answered before: perhaps max.connections.per.ip or max.connections of the broker is reached, " +
@@ -32,7 +32,7 @@ func (h *handshake) whyClosed() string {
 	return ": a broker older than 0.10, a listener that wants TLS or SASL, or no Kafka broker; use a plaintext listener, or a dialer for TLS"
 }
 
-// whySilent says what a server does that accepts a connection and sends nothing.
+// whySilent names the likely nature of a server silent after it accepted a connection.
 func (o *Options) whySilent(address string) string {
 	const silent = "connected, but the server does not answer ApiVersions"
 	if o.History.of(address) >= answeredHello {
@@ -41,7 +41,8 @@ func (o *Options) whySilent(address string) string {
 	return silent + ": it hangs, or is no Kafka broker"
 }
 
-// explainDo names the likely cause where a server answers ApiVersions and then ends the connection without ever answering a request.
+// explainDo names the likely cause if a server answers ApiVersions and then ends the connection without ever answering
+// a request.
 func (c *Conn) explainDo(key protocol.APIKey, err error) error {
 	var e *Error
 	if c.opts.History == nil || !errors.As(err, &e) || !errors.Is(err, ErrDisconnected) || c.opts.History.of(c.address) >= answeredRequest {
@@ -76,13 +77,13 @@ func plain(err error) error {
 	return err
 }
 
-// What only controllers take, of all servers that speak Kafka's protocol.
+// Kinds of requests that only controllers accept, among all servers of Kafka's protocol.
 const (
 	vote               protocol.APIKey = 52
 	brokerRegistration protocol.APIKey = 62
 )
 
-// lacks says that the server does not take a kind of request.
+// lacks is the error for a kind of request unknown to the server.
 func (c *Conn) lacks(key protocol.APIKey) error {
 	err := fmt.Errorf("%w: it does not know %v requests", ErrUnsupported, key)
 	_, votes := c.apis[vote]
@@ -93,5 +94,5 @@ func (c *Conn) lacks(key protocol.APIKey) error {
 	return err
 }
 
-// Size returns the frame's size in bytes. It is for Done, after a Send that wrote some of the frame.
+// Size returns the frame's size in bytes. It is for Done, after a Send of some of the frame.
 func (call *Call) Size() int64 { return call.size }

@@ -10,7 +10,7 @@ import (
 const (
 	// initialBuffer holds the usual produce answer of some dozens of partitions.
 	initialBuffer = 4 << 10
-	// keptBuffer is the largest read buffer that a connection keeps for the next answer.
+	// keptBuffer is the largest read buffer kept by a connection for the next answer.
 	keptBuffer = 1 << 20
 	// shortestFrame is a correlation id and nothing else.
 	shortestFrame = 4
@@ -18,9 +18,9 @@ const (
 	emptyReads = 100
 )
 
-// frameReader cuts a byte stream into Kafka's frames: four bytes of length, then so many bytes. A read that ends with an
-// error, a deadline for example, loses nothing: the next call goes on where it stopped. The buffer grows with the bytes that
-// come, never by what a length claims.
+// frameReader cuts a byte stream into Kafka's frames: four bytes of length, then so many bytes. A failed read, by a
+// deadline for example, loses nothing: the next call goes on at the same place. The buffer grows with the received
+// bytes, never by a claimed length.
 type frameReader struct {
 	buf      []byte
 	pos, end int  // buf[pos:end] is read and not yet returned
@@ -60,7 +60,7 @@ func (r *frameReader) next(src io.Reader, limit int) ([]byte, error) {
 	}
 }
 
-// length checks and returns the length of the frame that starts at pos.
+// length checks and returns the length of the frame at pos.
 func (r *frameReader) length(limit int) (int, error) {
 	head := r.buf[r.pos : r.pos+4]
 	if !r.known {
@@ -78,7 +78,7 @@ func (r *frameReader) length(limit int) (int, error) {
 	return int(n), nil
 }
 
-// makeRoom makes the buffer able to take at least one more byte of a frame that needs need bytes from pos on.
+// makeRoom makes room in the buffer for at least one more byte of a frame of need bytes from pos on.
 func (r *frameReader) makeRoom(need int) {
 	if r.pos == r.end {
 		r.pos, r.end = 0, 0
@@ -100,7 +100,7 @@ func (r *frameReader) makeRoom(need int) {
 	}
 }
 
-// interrupted names what an end of the stream in the middle of a frame means.
+// interrupted names the meaning of a stream's end in the middle of a frame.
 func (r *frameReader) interrupted(err error, need int) error {
 	have := r.end - r.pos
 	if !errors.Is(err, io.EOF) || have == 0 {
@@ -112,7 +112,7 @@ func (r *frameReader) interrupted(err error, need int) error {
 	return fmt.Errorf("%w: the stream ended after %d of an answer's %d bytes", io.ErrUnexpectedEOF, have, need)
 }
 
-// takeRest gives r the bytes that o has read beyond its current frame.
+// takeRest gives r the bytes read by o beyond its current frame.
 func (r *frameReader) takeRest(o *frameReader) {
 	rest := o.buf[o.pos:o.end]
 	if len(r.buf) < len(rest) || r.buf == nil {

@@ -100,8 +100,8 @@ func TestTextIsTakenForAnotherProtocolOnlyAtTheBeginning(t *testing.T) {
 	require.NotErrorIs(t, err, ErrNotKafka)
 }
 
-// FuzzFrameReader cuts any stream at any places: the frames must be those that a reader of the whole stream finds, and memory
-// must stay a small multiple of what came.
+// FuzzFrameReader cuts any stream at any places: the frames must equal the frames of the whole stream's reader, and
+// memory must stay a small multiple of the input.
 func FuzzFrameReader(f *testing.F) {
 	f.Add(frames([]byte("\x00\x00\x00\x01body"), []byte("\x00\x00\x00\x02")), uint8(3))
 	f.Add([]byte("\xff\xff\xff\xff"), uint8(1))

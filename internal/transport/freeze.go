@@ -19,7 +19,7 @@ import (
 const (
 	// maxErrorText is the longest text of a frozen error, in bytes.
 	maxErrorText = 4 << 10
-	// maxErrorNodes is the largest number of errors in a tree that freeze visits. A tree may have cycles.
+	// maxErrorNodes is the largest number of errors visited by freeze in a tree. A tree may have cycles.
 	maxErrorNodes = 64
 )
 
@@ -27,7 +27,7 @@ const (
 type frozenError struct {
 	text    string
 	timeout bool
-	known   []error // errors of the standard library that the original was or wrapped
+	known   []error // the original and its wrapped errors, if they are the standard library's
 }
 
 // Error returns the original's text.
@@ -45,15 +45,16 @@ var sentinels = []error{
 	errors.ErrUnsupported, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE,
 }
 
-// standardPackages are the packages whose error types run no code of the user's, if the errors that they wrap do not either.
+// standardPackages are the packages with error types that run no code of the user's, if their wrapped errors do not
+// either.
 var standardPackages = map[string]bool{
 	"bufio": true, "context": true, "crypto/tls": true, "crypto/x509": true, "encoding/asn1": true, "encoding/pem": true, "errors": true,
 	"fmt": true, "internal/poll": true, "io": true, "io/fs": true, "net": true, "net/http": true, "net/netip": true, "net/textproto": true,
 	"net/url": true, "os": true, "os/exec": true, "strconv": true, "syscall": true,
 }
 
-// freeze returns err if its tree has types of the standard library only, and a frozen copy otherwise. It calls methods of err, so that it
-// may panic, block, or end its goroutine.
+// freeze returns err if its tree has types of the standard library only, and a frozen copy otherwise. It calls methods
+// of err, so it may panic, block, or end its goroutine.
 func freeze(err error) error {
 	text := err.Error() // of a standard type as well: it fails here, if its fields make it fail
 	f := freezer{left: maxErrorNodes}
@@ -75,7 +76,7 @@ func shorten(text string, most int) string {
 
 // freezer walks through the tree of an error.
 type freezer struct {
-	left       int // the number of errors that it may still visit
+	left       int // the number of errors left to visit
 	frozen     *frozenError
 	hasTimeout bool // an error has told whether it is a timeout
 }
@@ -138,7 +139,7 @@ func (f *freezer) visit(err error) {
 	}
 }
 
-// addOpError adds a copy of op without its addresses, which are the user's, if its reason is standard.
+// addOpError adds a copy of op without its addresses, because they are the user's, if its reason is standard.
 func (f *freezer) addOpError(op *net.OpError) {
 	if op.Err == nil || !(&freezer{left: maxErrorNodes}).isStandard(op.Err) {
 		return
@@ -160,7 +161,7 @@ func (f *freezer) add(err error) {
 	}
 }
 
-// unwrap returns the errors that err wraps.
+// unwrap returns the errors wrapped by err.
 func unwrap(err error) []error {
 	var inner []error
 	switch x := err.(type) { //nolint:errorlint // the walk is by hand

@@ -125,7 +125,7 @@ func TestAFrozenErrorIsATimeoutIfTheUsersIs(t *testing.T) {
 	require.Equal(t, "read: stubborn\nby: i/o timeout", err.Error())
 }
 
-// stubbornError is an error of the user's without further methods, which panics after it was frozen.
+// stubbornError is an error of the user's without further methods. It panics after it was frozen.
 type stubbornError struct{ frozen *bool }
 
 func (e *stubbornError) Error() string {

@@ -9,8 +9,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// greeting is the correlation id of the first request: two line ends. To a broker it is a number like any other; but a server
-// that expects text, such as HTTP, takes them for the end of a bad request and answers at once, where it would wait for more.
+// greeting is the correlation id of the first request: two line ends. To a broker it is a number like any other; but a
+// server of a text protocol, such as HTTP, takes them for the end of a bad request and answers at once, without waiting
+// for more.
 const greeting = 0x0d0a0d0a
 
 // handshake is the first exchange on a new connection, before its reader starts: one request, one answer.
@@ -18,9 +19,9 @@ type handshake struct {
 	stream io.ReadWriter
 	reader *frameReader
 	opts   *Options
-	// address is the address that Dial got.
+	// address is the address given to Dial.
 	address string
-	// version is that of the first request.
+	// version is the version of the first request.
 	version int16
 	asked   int32
 	// ended: the server ended the connection upon the first request, without a byte of an answer.
@@ -29,9 +30,9 @@ type handshake struct {
 	throttle time.Duration
 }
 
-// apiVersions asks the broker what it speaks. Brokers that do not know our newest ApiVersions request say which they know, or
-// at least that (error 35); then it is asked again so. Servers that end the connection instead are asked in a lower version next
-// time: see VersionMemory.
+// apiVersions asks the broker for its versions. A broker without our newest version of ApiVersions answers with its own
+// versions of it, or at least with error 35; then the client asks again in a lower version. If a server ends the
+// connection in place of an answer, the client asks it in a lower version next time: see VersionMemory.
 func (h *handshake) apiVersions() (map[protocol.APIKey]protocol.VersionRange, error) {
 	req := &protocol.ApiVersionsRequest{SoftwareName: h.opts.SoftwareName, SoftwareVersion: h.opts.SoftwareVersion}
 	version := h.version
@@ -56,7 +57,7 @@ func (h *handshake) apiVersions() (map[protocol.APIKey]protocol.VersionRange, er
 	}
 }
 
-// fallback returns the version to ask in after one that was refused. It is always lower, so that asking ends.
+// fallback returns the next version after a refused one. It is always lower, so the requests end.
 func fallback(resp *protocol.ApiVersionsResponse, refused int16) int16 {
 	broker, ok := resp.Range(protocol.ApiVersions)
 	if !ok {

@@ -64,7 +64,7 @@ func (p *peer) reply(r request, version int16, m protocol.Response) {
 	_, _ = p.Write(frameOf(r, body))
 }
 
-// versions is what a recent broker says.
+// versions are the versions of a recent broker.
 func versions() *protocol.ApiVersionsResponse {
 	return &protocol.ApiVersionsResponse{FinalizedFeaturesEpoch: -1, APIs: []protocol.APIVersion{
 		{Key: protocol.Produce, Min: 0, Max: 13}, {Key: protocol.Metadata, Min: 0, Max: 13},
@@ -91,7 +91,7 @@ func dialer(serve func(p *peer)) func(context.Context, string, string) (net.Conn
 	}
 }
 
-// connect makes a connection to a broker that has greeted and then does what serve says.
+// connect makes a connection to a broker run by serve after its greeting.
 func connect(t *testing.T, o Options, serve func(p *peer)) *Conn {
 	t.Helper()
 	if o.RequestTimeout == 0 {
@@ -111,7 +111,7 @@ func connect(t *testing.T, o Options, serve func(p *peer)) *Conn {
 	return c
 }
 
-// directConn is a pipe that is used as a socket is, without goroutines of its own.
+// directConn is a pipe in use as a socket, without goroutines of its own.
 type directConn struct{ net.Conn }
 
 // WriteBuffer says that any Write may block.
@@ -128,14 +128,14 @@ func echo(p *peer) {
 	}
 }
 
-// outcome is what a Done got.
+// outcome is the arguments of a Done.
 type outcome struct {
 	body string
 	err  error
 	at   time.Time
 }
 
-// call makes a call with a body of several buffers, and the channel that gets its outcomes: room for two, to see a second.
+// call makes a call with a body of several buffers, and the channel of its outcomes: room for two, to see a second.
 func call(parts ...string) (*Call, chan outcome) {
 	done := make(chan outcome, 2)
 	c := &Call{Key: protocol.Produce, Version: 9, Done: func(body []byte, err error) {
@@ -148,7 +148,7 @@ func call(parts ...string) (*Call, chan outcome) {
 	return c, done
 }
 
-// failure returns the *Error that err must be.
+// failure returns err as the required *Error.
 func failure(t *testing.T, err error) *Error {
 	t.Helper()
 	var e *Error

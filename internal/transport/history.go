@@ -11,8 +11,9 @@ const (
 	answeredRequest         // it has answered a request of Do
 )
 
-// History remembers which addresses have answered. Errors name other causes for a server that worked before. The zero value is empty; a
-// nil History remembers nothing. It holds mostRemembered addresses at the most. It is safe for many goroutines.
+// History remembers the addresses with an answer so far. Errors name other causes for a server known to work. The zero
+// value is empty; a nil History remembers nothing. It holds mostRemembered addresses at the most. It is safe for many
+// goroutines.
 type History struct {
 	mu       lockrank.Mutex[lockrank.TransportHistory]
 	contacts map[string]contact

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What Options mean where a field is zero that no property can set to zero.
+// The values in place of zero fields of Options; no property can set these fields to zero.
 const (
 	// DefaultSetupTimeout is Kafka's socket.connection.setup.timeout.ms.
 	DefaultSetupTimeout = 10 * time.Second
@@ -18,9 +18,9 @@ const (
 	DefaultMaxThrottle = 2 * time.Minute
 	// LargestFrame is the largest request, in bytes: a frame's length is an int32.
 	LargestFrame = math.MaxInt32
-	// DefaultMaxResponse is the largest answer that is read, in bytes.
+	// DefaultMaxResponse is the largest accepted answer, in bytes.
 	DefaultMaxResponse = 100 << 20
-	// maxSetupResponse bounds the answers to the first requests, from a server of which nothing is known yet.
+	// maxSetupResponse bounds the answers to the first requests, from a still unknown server.
 	maxSetupResponse = 1 << 20
 )
 
@@ -31,13 +31,13 @@ type Options struct {
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 	// ClientID (client.id) travels in every request, for the broker's logs and quotas.
 	ClientID string
-	// SoftwareName and SoftwareVersion tell the broker who speaks (KIP-511): letters, digits, dots and dashes.
+	// SoftwareName and SoftwareVersion name the client to the broker (KIP-511): letters, digits, dots and dashes.
 	SoftwareName, SoftwareVersion string
 	// RequestTimeout (request.timeout.ms) is how long a Call without a Timeout waits for its answer. Zero is such a time,
 	// and ends each request at once: the caller sets it.
 	RequestTimeout time.Duration
-	// MaxThrottle is the longest throttle that the client believes, usually delivery.timeout.ms: after that time the records that
-	// wait for the broker have failed. Zero means DefaultMaxThrottle.
+	// MaxThrottle is the longest throttle accepted by the client, usually delivery.timeout.ms: after this time the
+	// records waiting for the broker have failed. Zero means DefaultMaxThrottle.
 	MaxThrottle time.Duration
 	// SetupTimeout (socket.connection.setup.timeout.ms) bounds Dial: name lookup, connection and first exchange
 	// together. Zero means DefaultSetupTimeout.
@@ -54,18 +54,18 @@ type Options struct {
 	MaxRequest int
 	// MaxResponse is the largest answer in bytes; a longer one closes the connection. Zero means DefaultMaxResponse.
 	MaxResponse int
-	// History is shared by the connections whose errors may say that a server has answered before. Nil remembers nothing.
+	// The connections share History; their errors may say that a server has answered before. Nil remembers nothing.
 	History *History
-	// UserCalls is shared by the connections whose dialer may not return. Nil neither counts nor limits its calls.
+	// Connections share UserCalls if their dialer may not return. Nil neither counts nor limits its calls.
 	UserCalls *UserCalls
-	// Logger gets what happens to connections, at debug level. Nil is silent.
+	// Logger gets the events of connections, at debug level. Nil is silent.
 	Logger *slog.Logger
 
 	// lookup replaces the resolver in tests.
 	lookup func(ctx context.Context, host string) ([]string, error)
 }
 
-// withDefaults returns a copy in which no field means "default" any more.
+// withDefaults returns a copy with the defaults in place of zero fields.
 func (o *Options) withDefaults() *Options {
 	d := *o
 	if d.MaxThrottle <= 0 {

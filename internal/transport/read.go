@@ -9,8 +9,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// read takes answers from the stream and gives them to their calls, until the connection ends or another goroutine has taken over.
-// It is the reader's goroutine, and Await with what it waits for. Whoever is the reader at the end fails the calls that are left.
+// read takes answers from the stream and gives them to their calls, until the connection ends or another goroutine has
+// taken over. It runs on the reader's goroutine, and inside ReadUntil with the awaited channel. The reader at the end
+// fails the remaining calls.
 func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 	for {
 		frame, err := r.next(c.nc, c.opts.MaxResponse)
@@ -48,7 +49,7 @@ func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 	c.drain()
 }
 
-// match finds the call that a frame answers, and takes it off the queue. From here on until resume the goroutine delivers.
+// match finds the call of an answer, and takes it off the queue. From here on until resume the goroutine delivers.
 func (c *Conn) match(frame []byte, r *frameReader) (*Call, []byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,8 +79,8 @@ func (c *Conn) match(frame []byte, r *frameReader) (*Call, []byte, error) {
 	return call, body, nil
 }
 
-// resume makes the goroutine read again after a Done. It returns false when another one has become the reader meanwhile, or nobody, which
-// may be so after a call that was awaited.
+// resume makes the goroutine read again after a Done. It returns false when another goroutine has become the reader
+// meanwhile, or none: after an awaited call the connection may rest.
 func (c *Conn) resume(r *frameReader, mayRest bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,10 +92,10 @@ func (c *Conn) resume(r *frameReader, mayRest bool) bool {
 	return false
 }
 
-// keepReading is called before anything that may block until the broker takes bytes. A broker may take none before its own
-// answers are read. So if the reader's goroutine is inside a Done, which may be the very one that is about to block, a new
-// goroutine goes on reading; the old one ends when its Done returns. While all that is under way fits into the socket's
-// buffer, no write can block, and the cost of the other goroutine is saved.
+// A step that may block until the broker takes bytes calls keepReading first. A broker may take none before its own
+// answers are read. So if the reader's goroutine is inside a Done, possibly the one about to block, a new goroutine
+// goes on reading; the old one ends when its Done returns. While all unanswered bytes fit into the socket's buffer, no
+// write can block, and keepReading saves the cost of the other goroutine.
 func (c *Conn) keepReading() {
 	c.mu.Lock()
 	r := c.delivering
@@ -109,14 +110,14 @@ func (c *Conn) keepReading() {
 	if other == nil {
 		other = new(frameReader)
 	}
-	// The body that Done is looking at lies in r's buffer, so only the bytes behind it move.
+	// Done still looks at its body in r's buffer, so only the bytes behind it move.
 	other.takeRest(r)
 	c.mu.Unlock()
 	go c.read(other, nil)
 }
 
-// overdue is called when the read deadline has passed. It sets the next one if nothing is late, and else says what is.
-// Deadlines are mostly set here and not per request: one that is too early costs one wake-up.
+// overdue is called when the read deadline has passed. It sets the next one if nothing is late, and else returns the
+// reason. Most deadlines are set here and not per request: an early deadline costs one wake-up.
 func (c *Conn) overdue() error {
 	now := time.Now()
 	c.mu.Lock()
@@ -154,10 +155,10 @@ func (c *Conn) due() (due time.Time, busy bool) {
 	return due, busy
 }
 
-// arm sets the read deadline. It needs mu, so that the last one set is the one in force; setting does not block.
+// arm sets the read deadline. It needs mu to keep the last one set in force; setting does not block.
 func (c *Conn) arm(t time.Time) {
 	c.armed = t
-	// An error means that the connection is closed; the reader sees that itself.
+	// An error means a closed connection; the reader sees it itself.
 	_ = c.nc.SetReadDeadline(t)
 }
 
@@ -167,8 +168,8 @@ func (c *Conn) armWrite(t time.Time) {
 	_ = c.nc.SetWriteDeadline(t)
 }
 
-// drain fails what is in flight, in its order. A call whose write has not returned is left to its Send, which knows how much
-// of it was written.
+// drain fails the calls in flight, in their order. It leaves a call in a write to its Send, for Send knows the number
+// of written bytes.
 func (c *Conn) drain() {
 	c.mu.Lock()
 	cause := c.err

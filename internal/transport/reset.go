@@ -24,7 +24,8 @@ func posixReset(errno syscall.Errno) bool {
 	return false
 }
 
-// The numbers of Windows for the same. Package syscall has other numbers under the POSIX names there, which no system call returns.
+// The numbers of Windows for the same. Package syscall has other numbers under the POSIX names there; no system call
+// returns them.
 const (
 	errorNetnameDeleted = 64
 	wsaeNetReset        = 10052

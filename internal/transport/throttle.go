@@ -6,13 +6,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// A broker over quota responds first and then reads nothing from the connection for the throttle time (KIP-219). Requests that wait
-// there are late through no fault of the broker. If the client cut the connection, it would bypass the quota, and without
-// idempotence repeat records that the broker is about to write. So a throttle moves the deadlines of all calls on its connection.
+// A broker over quota responds first and then reads nothing from the connection for the throttle time (KIP-219). The
+// waiting requests are late through no fault of the broker. If the client cut the connection, it would bypass the
+// quota, and without idempotence repeat records on their way into the log. So a throttle moves the deadlines of all
+// calls on its connection.
 
-// Throttle notes that the broker reads nothing from the connection for d from now on, as a response said. All calls in flight get d
-// more time, and calls that follow count their timeout from the end of the throttle. A d below or equal to 0 changes nothing, and
-// one above Options.MaxThrottle counts as that.
+// Throttle notes a response's throttle: from now on the broker reads nothing from the connection for d. All calls in
+// flight get d more time, and later calls count their timeout from the end of the throttle. A d below or equal to 0
+// changes nothing, and one above Options.MaxThrottle counts as MaxThrottle.
 func (c *Conn) Throttle(d time.Duration) {
 	d = min(d, c.opts.MaxThrottle)
 	if d <= 0 {

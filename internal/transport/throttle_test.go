@@ -26,7 +26,7 @@ func throttling(mute time.Duration) func(p *peer) {
 	}
 }
 
-// throttled makes a call whose response throttles the connection for d.
+// throttled makes a call with a response that throttles the connection for d.
 func throttled(c *Conn, d time.Duration) (*Call, chan outcome) {
 	first, done := call("first")
 	tell := first.Done
@@ -93,7 +93,7 @@ func TestAThrottledBrokerThatStaysSilentTimesOut(t *testing.T) {
 	}
 }
 
-// Await reads the response that throttles; the call that follows is awaited too, and its answer comes after the throttle.
+// ReadUntil reads the throttling response; the following call is awaited too, and its answer comes after the throttle.
 func TestAThrottleIsReadInAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{RequestTimeout: 10 * time.Second}, throttling(30*time.Second))
@@ -147,7 +147,7 @@ func TestANonsensicalThrottleIsBounded(t *testing.T) {
 	}
 }
 
-// Do and the first exchange throttle the connection in the versions in which the broker responds before it throttles.
+// Do and the first exchange throttle the connection in the versions with the response before the throttle.
 func TestDoThrottlesInItsVersions(t *testing.T) {
 	for version := int16(3); version <= 13; version++ {
 		synctest.Test(t, func(t *testing.T) {

@@ -177,7 +177,7 @@ func (c *countingConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// counted makes a connection to a broker that answers with what it is asked, and counts its deadlines.
+// counted makes a connection to an echoing broker, and counts its deadlines.
 func counted(t *testing.T) (*Conn, *countingConn) {
 	counting := new(countingConn)
 	pipe := dialer(func(p *peer) { p.greet(); echo(p) })

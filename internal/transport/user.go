@@ -8,29 +8,30 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// This file is the gate of the user's code that opens connections: Options.Dialer, and the resolver, which the user can replace by
-// net.DefaultResolver. Such code may ignore its context, panic, or call runtime.Goexit. The gate runs it on a goroutine of its own:
+// This file is the gate of the user's code for opening connections: Options.Dialer, and the resolver, replaceable
+// through net.DefaultResolver. Such code may ignore its context, panic, or call runtime.Goexit. The gate runs it on a
+// goroutine of its own:
 //
-//   - A hang costs the caller no more than its context allows. The goroutine ends when the user's code returns, and closes the
-//     connection that comes too late.
+//   - A hang costs the caller no more than its context allows. The goroutine ends when the user's code returns, and
+//     closes the late connection.
 //   - A panic and runtime.Goexit fail the dial.
 //   - The error is frozen: see freeze.
 //
 // The setup of a dialer's connection, until the first exchange is over, runs on the dialer's goroutine: its methods are the user's code too.
 
-// UserCalls counts the calls of a Dialer, or of the resolver, that have not returned. At most mostUserCalls of them run for an address:
-// code that never returns would otherwise keep one more goroutine with every attempt. The zero value is ready; a nil UserCalls
-// neither counts nor limits. It is safe for many goroutines.
+// UserCalls counts the running calls of a Dialer, or of the resolver. At most mostUserCalls of them run for an address:
+// code that never returns would otherwise keep one more goroutine with every attempt. The zero value is ready; a nil
+// UserCalls neither counts nor limits. It is safe for many goroutines.
 type UserCalls struct {
 	mu      lockrank.Mutex[lockrank.TransportUserCalls]
 	running map[string]int
 }
 
-// mostUserCalls is the limit for one address. The metadata client and a broker may dial the same address at a time, each with
-// several attempts behind it to which the user's code has not returned yet.
+// mostUserCalls is the limit for one address. The metadata client and a broker may dial the same address at a time,
+// each with several attempts still inside the user's code.
 const mostUserCalls = 8
 
-// begin counts a call. It reports false where too many run for the address.
+// begin counts a call. It reports false if too many run for the address.
 func (c *UserCalls) begin(address string) bool {
 	if c == nil {
 		return true
@@ -58,17 +59,17 @@ func (c *UserCalls) end(address string) {
 	}
 }
 
-// userCall is a call of the user's code that opens connections, or of code that uses a connection of the user's.
+// userCall is a call of the user's code for opening connections, or of code on a connection of the user's.
 type userCall[T any] struct {
 	name    string // of the code, in errors
 	address string
 	run     func(ctx context.Context) (T, error)
-	discard func(T) // gets a result that came too late
-	// exited returns why run called runtime.Goexit, nil if that is not known.
+	discard func(T) // gets a late result
+	// exited returns the reason of run's call of runtime.Goexit, nil if unknown.
 	exited func() error
 }
 
-// result is what a userCall returned.
+// result is the result of a userCall.
 type result[T any] struct {
 	value T
 	err   error
@@ -112,7 +113,7 @@ func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]
 	returned = true
 }
 
-// goexit is the failure of a call that called runtime.Goexit.
+// goexit is the failure of a call ended by runtime.Goexit.
 func (u userCall[T]) goexit() error {
 	if u.exited != nil {
 		if err := u.exited(); err != nil {

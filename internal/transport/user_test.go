@@ -74,7 +74,7 @@ func TestADialerThatPanicsOrEndsItsGoroutineFailsTheDial(t *testing.T) {
 	}
 }
 
-// hangingError is an error of the user's whose text can be asked for once.
+// hangingError is an error of the user's: the second call of its Error hangs.
 type hangingError struct{ asked *atomic.Int32 }
 
 func (e hangingError) Error() string {
@@ -173,7 +173,7 @@ func TestNothingWaitsForTheCloseOfAConnection(t *testing.T) {
 	})
 }
 
-// deaf is a connection that accepts deadlines without obeying them.
+// deaf is a connection that ignores its deadlines.
 type deaf struct{ net.Conn }
 
 func (deaf) SetDeadline(time.Time) error      { return nil }
@@ -194,7 +194,7 @@ func TestDialEndsWithItsContextThoughTheConnectionObeysNoDeadline(t *testing.T) 
 	})
 }
 
-// panicking is a connection of which a method panics, once its time has come.
+// panicking is a connection that panics in one method once its time has come.
 type panicking struct {
 	net.Conn
 	method string

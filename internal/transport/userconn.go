@@ -13,8 +13,8 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// byteStream is what a Conn uses of its connection: a *net.TCPConn or a *userConn. It has no other method, so that none of the user's is
-// called past the gate.
+// byteStream holds the methods a Conn needs of its connection: a *net.TCPConn or a *userConn. It has no other method,
+// so no call reaches the user's code past the gate.
 type byteStream interface {
 	io.ReadWriter
 	SetDeadline(t time.Time) error
@@ -22,11 +22,12 @@ type byteStream interface {
 	SetWriteDeadline(t time.Time) error
 }
 
-// userConn is the gate of a dialer's connection that is no plain socket. During the setup its methods run on the goroutine of the dialer, where
-// they may block, panic, or call runtime.Goexit. From start on they run on goroutines of their own:
+// userConn is the gate of a dialer's connection other than a plain socket. During the setup its methods run on the
+// goroutine of the dialer: there they may block, panic, or call runtime.Goexit. From start on they run on goroutines of
+// their own:
 //
-//   - One goroutine reads and one writes. A Read ends at once when the connection is cut, though the user's Read may go on. A Write
-//     ends with the user's, which has the library's buffers until then.
+//   - One goroutine reads and one writes. A Read ends at once when the connection is cut, though the user's Read may go
+//     on. A Write ends with the user's, for the user's Write has the library's buffers until then.
 //   - Another goroutine sets deadlines while there are new ones. Callers of SetReadDeadline and SetWriteDeadline do not wait for it.
 //     The next Read waits until the read deadline is set.
 //   - A further one closes the connection. Nothing waits for it.
@@ -38,7 +39,7 @@ type userConn struct {
 	nc  net.Conn
 	log *slog.Logger
 
-	// reads and writes are nil during the setup, and where the caller's goroutine runs the methods.
+	// reads and writes are nil during the setup, and if the caller's goroutine runs the methods.
 	reads, writes *userIO
 	// broken ends the Conn. It is nil during the setup.
 	broken func(error)
@@ -54,7 +55,7 @@ type userConn struct {
 	deadlines sync.Cond // setting became false, or isCut true
 }
 
-// deadline is a deadline that is to be set.
+// deadline is a deadline to set.
 type deadline struct {
 	at      time.Time
 	pending bool
@@ -70,7 +71,7 @@ func guard(nc net.Conn, log *slog.Logger) byteStream {
 	return c
 }
 
-// socketLike is a connection of a test, whose methods are used as those of a socket: they neither block without a deadline nor call
+// socketLike is a connection of a test with methods as a socket's: they neither block without a deadline nor call
 // runtime.Goexit.
 type socketLike interface {
 	// WriteBuffer returns up to how many bytes under way a Write cannot block.
@@ -174,7 +175,7 @@ func (c *userConn) readOnce(b []byte) (n int, err error) {
 	return n, err
 }
 
-// writeOnce counts a byte as written if the user's code fails: nobody knows what has left.
+// writeOnce counts a byte as written if the user's code fails: the number of sent bytes is unknown.
 func (c *userConn) writeOnce(b []byte) (n int, err error) {
 	if !c.awaitDeadlines() {
 		return 0, c.closedError()
@@ -226,7 +227,7 @@ func (c *userConn) apply(d *deadline, t time.Time) error {
 	return c.protect("SetWriteDeadline", func() error { return c.nc.SetWriteDeadline(t) })
 }
 
-// setDeadlines sets the deadlines that are to be set. An error of the user's means that the connection is closed; its reader sees that itself.
+// setDeadlines sets the pending deadlines. An error of the user's means a closed connection; its reader sees it itself.
 func (c *userConn) setDeadlines() {
 	failed := true
 	defer func() {
@@ -250,7 +251,7 @@ func (c *userConn) setDeadlines() {
 	failed = false
 }
 
-// nextDeadline returns a deadline that is to be set, or nil for none; then the goroutine ends.
+// nextDeadline returns a pending deadline, or nil for none; then the goroutine ends.
 func (c *userConn) nextDeadline() (*deadline, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -276,8 +277,8 @@ func (c *userConn) awaitDeadlines() bool {
 	return !c.isCut
 }
 
-// cut ends the connection. Its Close may wait, as that of a TLS connection does whose peer reads nothing; the deadline ends reads and writes
-// until then.
+// cut ends the connection. Its Close may wait, as a TLS connection's does while its peer reads nothing; the deadline
+// ends reads and writes until then.
 func (c *userConn) cut() {
 	c.mu.Lock()
 	first := !c.isCut
@@ -314,7 +315,7 @@ type userIO struct {
 	call  func(b []byte) (int, error)
 	lost  int // the count of bytes after runtime.Goexit
 	in    chan []byte
-	out   chan ioResult // has room for a result that nobody takes
+	out   chan ioResult // has room for an abandoned result
 	ended chan struct{}
 }
 

@@ -102,7 +102,7 @@ func (c hostileConn) RemoteAddr() net.Addr {
 	}}
 }
 
-// hostile returns the options of a dialer of hostile connections to a broker that greets and then does what serve says.
+// hostile returns the options of a dialer of hostile connections to a broker run by serve after its greeting.
 func hostile(h *trap, serve func(p *peer)) *Options {
 	pipes := dialer(func(p *peer) {
 		p.greet()
@@ -298,7 +298,7 @@ func TestAWriteOfLessThanAllIsAnError(t *testing.T) {
 	})
 }
 
-// rudeError is an error of the user's whose methods do what act says, from when it is armed on.
+// rudeError is an error of the user's with methods that call act.
 type rudeError struct{ act func() }
 
 func (e *rudeError) Error() string   { e.act(); return "rude" }
@@ -307,7 +307,7 @@ func (e *rudeError) As(any) bool     { e.act(); return false }
 func (e *rudeError) Timeout() bool   { e.act(); return false }
 func (e *rudeError) Unwrap() []error { e.act(); return nil }
 
-// failingConn is a connection whose Read or Write fails.
+// failingConn is a connection with a failing Read or Write.
 type failingConn struct {
 	net.Conn
 	read, written error

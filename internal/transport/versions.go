@@ -8,14 +8,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Some servers that are almost Kafka end the connection upon an ApiVersions version that they do not know, instead of answering
-// UNSUPPORTED_VERSION. The first request is the newest version, so such a server could never be used. A connection that ends so says
-// nothing about its reason: the server may also be shutting down, want TLS, or be a proxy without a broker behind it. So the client asks
-// in a lower version only next time, and begins with the newest version again after the lowest one.
+// Some almost-Kafka servers end the connection upon an unknown ApiVersions version, in place of answering
+// UNSUPPORTED_VERSION. The first request is the newest version, so such a server could never be used. Such an end says
+// nothing about its reason: the server may also be shutting down, want TLS, or be a proxy without a broker behind it.
+// So the client asks in a lower version only next time, and begins with the newest version again after the lowest one.
 
-// VersionMemory remembers in which version of ApiVersions to ask the servers that end a connection upon a newer one, by the address
-// given to Dial. One memory serves all connections of a client. It is safe for many goroutines. The zero value is ready to use, and a nil
-// one remembers nothing.
+// VersionMemory remembers in which version of ApiVersions to ask a server after it has ended a connection upon a newer
+// one, by the address given to Dial. One memory serves all connections of a client. It is safe for many goroutines. The
+// zero value is ready to use, and a nil one remembers nothing.
 type VersionMemory struct {
 	mu lockrank.Mutex[lockrank.TransportVersions]
 	at map[string]lowered
@@ -28,14 +28,14 @@ type lowered struct {
 }
 
 const (
-	// rememberFor is how long a lower version is kept: a server that has been upgraded since is asked in the newest one again.
+	// rememberFor is how long a lower version is kept: an upgraded server is asked in the newest one again.
 	rememberFor = 24 * time.Hour
-	// mostRemembered bounds the addresses, which metadata names as many of as it likes.
+	// mostRemembered bounds the addresses: metadata may name any number.
 	mostRemembered = 1000
 )
 
-// lowerVersion returns the version of ApiVersions to try after one upon which a connection ended; the newest after the lowest.
-// Version 3 is the first that names the client's software, and version 0 is what every server speaks.
+// lowerVersion returns the version of ApiVersions to try after a connection ended upon the given one; the newest after
+// the lowest. Version 3 is the first with the name of the client's software, and every server speaks version 0.
 func lowerVersion(version int16) int16 {
 	switch {
 	case version > 3:
@@ -66,7 +66,7 @@ func (m *VersionMemory) ofLocked(address string, now time.Time) int16 {
 	return v.version
 }
 
-// ended notes that the server at an address ended a connection upon a version.
+// ended notes the end of a connection upon a version by the server at an address.
 func (m *VersionMemory) ended(address string, version int16, now time.Time) {
 	if m == nil {
 		return
@@ -90,7 +90,7 @@ func (m *VersionMemory) ended(address string, version int16, now time.Time) {
 	m.at[address] = lowered{lower, now}
 }
 
-// answered notes that the server at an address answers a version.
+// answered notes an answer to a version by the server at an address.
 func (m *VersionMemory) answered(address string, version int16) {
 	if m == nil || version != newestVersion() {
 		return
@@ -100,7 +100,7 @@ func (m *VersionMemory) answered(address string, version int16) {
 	delete(m.at, address)
 }
 
-// makeRoomLocked forgets what is too old, or else any address.
+// makeRoomLocked forgets outdated addresses, or else any address.
 func (m *VersionMemory) makeRoomLocked(now time.Time) {
 	maps.DeleteFunc(m.at, func(_ string, v lowered) bool { return now.Sub(v.since) >= rememberFor })
 	for address := range m.at {

@@ -14,8 +14,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// endsUpon is a dialer of servers that end the connection without an answer when the first request has one of these versions. It notes
-// the versions.
+// endsUpon is a dialer of servers that end the connection without an answer when the first request has one of these
+// versions. It notes the versions.
 func endsUpon(asked *[]int16, refused ...int16) *Options {
 	return &Options{Versions: new(VersionMemory), Dialer: dialer(func(p *peer) {
 		r, err := p.next()
@@ -92,7 +92,7 @@ func TestANilMemoryRemembersNothing(t *testing.T) {
 	})
 }
 
-// What ends otherwise says nothing about the version.
+// Another end of the connection says nothing about the version.
 func TestOnlyAnEndWithoutAByteLowersTheVersion(t *testing.T) {
 	for name, serve := range map[string]func(p *peer){
 		"a byte":         func(p *peer) { _, _ = p.next(); _, _ = p.Write([]byte{0}) },
@@ -134,11 +134,11 @@ func TestAnEndBeforeTheRequestIsReadLowersTheVersion(t *testing.T) {
 	})
 }
 
-// Over real sockets a server that closes with the request unread resets the connection.
+// Over real sockets a server resets the connection when it closes with the request unread.
 func TestARealResetLowersTheVersion(t *testing.T) {
 	asked := make(chan int16, 10)
 	address := listen(t, func(p *peer) {
-		// The first bytes say which version it is; the rest stays unread.
+		// The first bytes have the version; the rest stays unread.
 		head := make([]byte, 8)
 		if _, err := p.Read(head); err != nil {
 			return
@@ -180,7 +180,7 @@ func TestTheMemoryOfVersionsHasAnEnd(t *testing.T) {
 		require.LessOrEqual(t, len(m.at), mostRemembered)
 	}
 	require.EqualValues(t, 3, m.of(fmt.Sprintf("broker-%d:9092", 5*mostRemembered-1), now.Add(time.Minute)), "the newest is kept")
-	// What is over its time makes room first.
+	// Outdated entries make room first.
 	later := now.Add(time.Minute + rememberFor)
 	m.ended("new:9092", 4, later)
 	require.Len(t, m.at, 1)

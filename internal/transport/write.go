@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	// packed is how many bytes of small buffers go out in one piece where they are not written from several places.
+	// packed is how many bytes of small buffers go out in one piece if the stream does not write from several places.
 	packed = 16 << 10
 	// copied is up to how many bytes it is cheaper to copy them together than to write them from several places.
 	copied = 2 << 10
-	// smallestSendBuffer is what every system gives a socket, at the least, before a write blocks.
+	// smallestSendBuffer is the least number of bytes taken by a socket of every system before a write blocks.
 	smallestSendBuffer = 16 << 10
 )
 
-// writer puts frames on the wire. It belongs to the goroutine that has the turn.
+// writer puts frames on the wire. It belongs to the goroutine that holds writeSem.
 type writer struct {
 	// vectored: the system writes many buffers in one call.
 	vectored bool
@@ -27,7 +27,7 @@ type writer struct {
 // or less than 1.
 func roomFor(nc net.Conn, sendBuffer int) int64 {
 	if tls, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		// Its records are a little longer than what is written, and its socket's buffer was not set.
+		// Its records are a little longer than the written bytes, and its socket's buffer was not set.
 		nc, sendBuffer = tls.NetConn(), 0
 	}
 	switch nc := nc.(type) {
@@ -42,7 +42,7 @@ func roomFor(nc net.Conn, sendBuffer int) int64 {
 	return 0
 }
 
-// write writes the buffers, which have size bytes, and returns how many bytes the connection took.
+// write writes the buffers, size bytes in all, and returns how many bytes the connection took.
 func (w *writer) write(nc io.Writer, buffers [][]byte, size int64) (int64, error) {
 	if len(buffers) == 1 {
 		n, err := nc.Write(buffers[0])
@@ -51,7 +51,7 @@ func (w *writer) write(nc io.Writer, buffers [][]byte, size int64) (int64, error
 	if !w.vectored || size <= copied {
 		return w.pack(nc, buffers)
 	}
-	// WriteTo empties the slice that it is given, so it gets a copy, kept here to cost no allocation.
+	// WriteTo empties its slice, so it gets a copy, kept here to cost no allocation.
 	w.vector = append(w.vector[:0], buffers...)
 	w.rest = w.vector
 	n, err := w.rest.WriteTo(nc)
@@ -60,7 +60,7 @@ func (w *writer) write(nc io.Writer, buffers [][]byte, size int64) (int64, error
 	return n, err
 }
 
-// pack writes small buffers together, so that a header does not become a packet or a TLS record of its own.
+// pack writes small buffers together, to keep a header from becoming a packet or a TLS record of its own.
 func (w *writer) pack(nc io.Writer, buffers [][]byte) (written int64, err error) {
 	if w.scratch == nil {
 		w.scratch = make([]byte, 0, packed)

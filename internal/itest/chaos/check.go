@@ -7,52 +7,52 @@ import (
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 )
 
-// Counts are the ways in which a producer can break its word, and how often it did.
+// Counts are the counts of a producer's broken promises, by kind.
 type Counts struct {
-	// Lost are records that were acknowledged and do not lie where they were said to be.
+	// Lost are acknowledged records missing at their place in the log.
 	Lost int `json:"lost"`
-	// Duplicate are records of the log that were there already.
+	// Duplicate are second copies of records in the log.
 	Duplicate int `json:"duplicate"`
-	// Reordered are records that lie behind one that the same goroutine sent later to the same partition.
+	// Reordered are records behind a later record of the same goroutine and partition.
 	Reordered int `json:"reordered"`
-	// Lied are records that were told "not written" and are there.
+	// Lied are records in the log despite the outcome "not written".
 	Lied int `json:"lied"`
-	// ToldTwice are callbacks that ran again.
+	// ToldTwice are callbacks with a second run.
 	ToldTwice int `json:"told_twice"`
-	// NeverTold are records whose callback or future never told anything.
+	// NeverTold are records without an outcome from the callback or the future.
 	NeverTold int `json:"never_told"`
-	// Disagree are records whose future says another thing than the callback.
+	// Disagree are records with different outcomes from the future and the callback.
 	Disagree int `json:"disagree"`
-	// Foreign are records of the log that nobody sent, or whose bytes are not those that were sent.
+	// Foreign are unsent records in the log, and records with other bytes than the sent ones.
 	Foreign int `json:"foreign"`
 }
 
 // Clean reports whether the producer kept its word.
 func (c Counts) Clean() bool { return c == Counts{} }
 
-// Verdict is what Check found.
+// Verdict is the result of Check.
 type Verdict struct {
 	Counts
-	// Findings describe the first of what was counted.
+	// Findings describe the first counted faults.
 	Findings []string
-	// Fates counts what was told.
+	// Fates counts the reported fates.
 	Fates map[Fate]int
 	// Written is how many records the log holds, and MaybeThere how many of those told "maybe written" are among them.
 	Written, MaybeThere int
 }
 
-// maxFindings bounds what is described; everything is counted.
+// maxFindings bounds the descriptions; the counts have everything.
 const maxFindings = 20
 
-// Checker compares what was told with what is there.
+// Checker compares the reports with the log.
 type Checker struct {
-	// Futures says that the client has futures, so that each must have told.
+	// Futures says that the client has futures; then each must have an outcome.
 	Futures bool
-	// MayBeGone tells of a record that the log need not hold even though it was acknowledged: its topic was deleted. Nil is none.
+	// MayBeGone reports whether the log may lack an acknowledged record: its topic was deleted. Nil is never.
 	MayBeGone func(*Sent) bool
 }
 
-// place is where a record lies.
+// place is a record's place.
 type place struct {
 	partition int32
 	offset    int64
@@ -65,8 +65,8 @@ type checking struct {
 	where map[*Sent][]place
 }
 
-// Check counts in what the journal, each sender's records in the order of sending, and the log disagree. The log's records are those of one
-// topic, each partition's in the order of their offsets.
+// Check counts the differences between the journal, each sender's records in the order of sending, and the log. The
+// log's records are the records of one topic, each partition's in the order of their offsets.
 func (c Checker) Check(journal [][]*Sent, log []realkafka.Record) Verdict {
 	k := &checking{Checker: c, sent: journal, where: make(map[*Sent][]place, len(log))}
 	k.v.Fates = map[Fate]int{}
@@ -87,7 +87,7 @@ func (k *checking) find(count *int, format string, args ...any) {
 	}
 }
 
-// readLog finds whose each record is, and looks for duplicates and for what is out of order.
+// readLog finds the sender of each record, and looks for duplicates and for records out of order.
 func (k *checking) readLog(log []realkafka.Record) {
 	type stream struct {
 		sender    int
@@ -116,7 +116,7 @@ func (k *checking) readLog(log []realkafka.Record) {
 	}
 }
 
-// owner returns what was sent as r, or nil.
+// owner returns the sent record behind r, or nil.
 func (k *checking) owner(r realkafka.Record) *Sent {
 	sender, n, ok := parseValue(r.Value)
 	if !ok || sender < 0 || sender >= len(k.sent) || n < 0 || n >= len(k.sent[sender]) {
@@ -149,7 +149,7 @@ func (k *checking) checkTold(s *Sent) {
 	}
 }
 
-// checkPlace looks whether a record is where it was said to be.
+// checkPlace looks for a record at its acknowledged place.
 func (k *checking) checkPlace(s *Sent) {
 	o, _, ok := s.Told()
 	if !ok {

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// story is a journal and a log that agree: two senders, two partitions, and one record each that failed in both ways.
+// story is a journal and a log in agreement: two senders, two partitions, and one record each with both kinds of
+// failure.
 type story struct {
 	journal [][]*Sent
 	log     []realkafka.Record
@@ -121,7 +122,7 @@ func TestCheckerFindsEachKindOfBrokenWord(t *testing.T) {
 	}
 }
 
-// lateMaybe takes a record that was told "maybe written" out of the log and appends it at the end.
+// lateMaybe takes a record with the outcome "maybe written" out of the log and appends it at the end.
 func lateMaybe(s *story) {
 	r := s.journal[1][5]
 	var log []realkafka.Record
@@ -131,7 +132,7 @@ func lateMaybe(s *story) {
 		}
 	}
 	s.log = log
-	for _, r := range s.journal[1][6:] { // what lay behind it moves up
+	for _, r := range s.journal[1][6:] { // the records behind it move up
 		if r.told[0].Partition == 1 {
 			r.told[0].Offset--
 			r.future.Offset--
@@ -146,7 +147,8 @@ func lateMaybe(s *story) {
 	s.write(r, 1)
 }
 
-// lateNotWritten writes a record that was told "not written", in its order: as the only one of its sender's partition that follows.
+// lateNotWritten writes a record with the outcome "not written", in its order: no other record of its sender and
+// partition follows.
 func lateNotWritten(s *story) {
 	s.journal[1] = s.journal[1][:5]
 	s.log = s.log[:len(s.log)-5]

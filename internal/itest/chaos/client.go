@@ -14,20 +14,20 @@ import (
 
 // Client is a producer under test.
 type Client interface {
-	// Send hands a record over. told is called with each outcome of it, which should be one. It returns a function that waits for what the
-	// client's future says, or nil where the client has no futures.
+	// Send hands a record over. The client calls told with each outcome of it; there should be one. Send returns a
+	// function to wait for the outcome of the client's future, or nil if the client has no futures.
 	Send(ctx context.Context, topic string, key, value []byte, told func(Outcome)) (future func(context.Context) Outcome)
-	// Close delivers what is left.
+	// Close delivers the buffered records.
 	Close(ctx context.Context) error
 }
 
-// ClientOptions are what both clients are given. The zero value of each is the client's own default.
+// ClientOptions are the options of both clients. The zero value of each is the client's own default.
 type ClientOptions struct {
 	// Compression is a codec's name: none, gzip, snappy, lz4 or zstd. Empty is none, for both clients.
 	Compression string
 	// DeliveryTimeout bounds a record's delivery, and RequestTimeout one request.
 	DeliveryTimeout, RequestTimeout time.Duration
-	// Logger gets what Samsa says.
+	// Logger gets Samsa's log.
 	Logger *slog.Logger
 }
 
@@ -37,7 +37,7 @@ const (
 	Franz = "franz"
 )
 
-// NewClient makes a client by name, which reaches the brokers through net.
+// NewClient makes a client by name. The client reaches the brokers through net.
 func NewClient(name string, brokers []string, network *Net, o ClientOptions) (Client, error) {
 	switch name {
 	case Samsa:
@@ -118,7 +118,7 @@ func newFranz(brokers []string, network *Net, o ClientOptions) (Client, error) {
 		opts = append(opts, kgo.RecordDeliveryTimeout(o.DeliveryTimeout))
 	}
 	if o.RequestTimeout > 0 {
-		// A request's bound is what the broker may take and what is put on top of that.
+		// A request's bound is the broker's time and the client's addition to it.
 		opts = append(opts, kgo.ProduceRequestTimeout(o.RequestTimeout/2), kgo.RequestTimeoutOverhead(o.RequestTimeout/2))
 	}
 	c, err := kgo.NewClient(opts...)

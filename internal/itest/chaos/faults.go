@@ -18,7 +18,7 @@ type Kind string
 const (
 	// Kill ends a node as kill -9 does and starts it again.
 	Kill Kind = "kill"
-	// Hang stops a node's process, whose sockets stay open, and lets it go on.
+	// Hang stops a node's process, with its sockets open, and lets it go on.
 	Hang Kind = "hang"
 	// Restart restarts all nodes cleanly, one after the other.
 	Restart Kind = "restart"
@@ -64,13 +64,13 @@ func ParseKinds(text string) ([]Kind, error) {
 	return kinds, nil
 }
 
-// Fault is one fault as it was drawn. What of it is random is drawn before it begins, so that a seed gives the same faults to
+// Fault is one fault as it was drawn. Its random parts are drawn before it begins, so a seed gives the same faults to
 // every client.
 type Fault struct {
 	Kind  Kind          `json:"kind"`
 	Node  int32         `json:"node"`     // 0 is every node, for the proxy's faults
 	Pause time.Duration `json:"pause_ns"` // before it
-	Hold  time.Duration `json:"hold_ns"`  // how long it lasts, where that is ours to choose
+	Hold  time.Duration `json:"hold_ns"`  // how long it lasts, if the length is ours to choose
 	Seed  uint64        `json:"seed"`     // of its details
 }
 
@@ -129,8 +129,8 @@ type injector struct {
 	topic   string
 }
 
-// inject breaks what the fault says and returns when all is whole again: every replica in sync, and each leader the preferred one. An
-// error is the cluster's fault, not the producer's.
+// inject carries out a fault and returns when all is whole again: every replica in sync, and each leader the preferred
+// one. An error is the cluster's fault, not the producer's.
 func (in injector) inject(ctx context.Context, f Fault) error {
 	random := rand.New(rand.NewPCG(f.Seed, 1))
 	var err error
@@ -222,7 +222,8 @@ func (in injector) reassign(ctx context.Context, random *rand.Rand) error {
 	return in.cluster.Reassign(ctx, p.Topic, p.Partition, append(without, p.Leader))
 }
 
-// strike breaks connections to one node or to all. What hits only the connections that are open comes again until the time is over.
+// strike breaks connections to one node or to all. A strike on open connections only is repeated until the time is
+// over.
 func (in injector) strike(ctx context.Context, f Fault, random *rand.Rand) {
 	var proxies []*Proxy
 	for id := int32(1); int(id) <= in.nodes; id++ {
@@ -255,7 +256,7 @@ func (in injector) strike(ctx context.Context, f Fault, random *rand.Rand) {
 	for _, p := range proxies {
 		p.Heal()
 		if f.Kind == Silence && random.IntN(2) == 0 {
-			p.Reset() // the other half of the silent connections goes on with what was held
+			p.Reset() // the other half of the silent connections goes on with the held bytes
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Topics of one replica keep what the brokers couple out of these tests: what one hanging broker does to the partitions of others is
-// then the client's doing.
+// Topics of one replica keep the coupling of brokers out of these tests: any effect of one hanging broker on the
+// partitions of others is then the client's doing.
 
 // oneReplica is a topic with one partition on each of these nodes.
 func oneReplica(name string, on ...int32) realkafka.Topic {
@@ -26,7 +26,7 @@ func oneReplica(name string, on ...int32) realkafka.Topic {
 	return topic
 }
 
-// keyFor returns a key that lands in a partition.
+// keyFor returns a key of a partition.
 func keyFor(partition int32, partitions int) []byte {
 	for i := 0; ; i++ {
 		if key := fmt.Appendf(nil, "key-%d", i); producer.PartitionForKey(key, int32(partitions)) == partition {
@@ -35,7 +35,7 @@ func keyFor(partition int32, partitions int) []byte {
 	}
 }
 
-// lane is one goroutine that sends to one partition at a pace.
+// lane is one goroutine with a pace of sends to one partition.
 type lane struct {
 	w         *workload
 	partition int32
@@ -68,7 +68,8 @@ func (l *lane) send() <-chan struct{} {
 	return told
 }
 
-// latencies returns how long acknowledged records took, of those that a sender sent from a time on, and whether any failed.
+// latencies returns how long a sender's acknowledged records took, of the records from a time on, and whether any
+// failed.
 func (w *workload) latencies(sender int, from time.Duration) (took []time.Duration, failed error) {
 	w.mu.Lock()
 	records := slices.Clone(w.journal[sender])
@@ -86,8 +87,8 @@ func (w *workload) latencies(sender int, from time.Duration) (took []time.Durati
 	return took, failed
 }
 
-// p99 waits until each of the senders has so many records acknowledged that were sent from a time on, and returns the 99th
-// percentile of their latencies. ctx only ends a test that hangs.
+// p99 waits until each of the senders has so many acknowledged records from a time on, and returns the 99th percentile
+// of their latencies. ctx only ends a hanging test.
 func p99(ctx context.Context, t *testing.T, w *workload, senders []int, from time.Duration) time.Duration {
 	t.Helper()
 	const enough = 200
@@ -108,7 +109,8 @@ func p99(ctx context.Context, t *testing.T, w *workload, senders []int, from tim
 	return quantile(all, 0.99)
 }
 
-// isolation is a producer that sends to all three nodes, one of which will hang, and one for comparison that sends to the two others only.
+// isolation is a producer with records for all three nodes, one of them about to hang, and one for comparison with
+// records for the two others only.
 type isolation struct {
 	t             *testing.T
 	ctx           context.Context
@@ -132,7 +134,7 @@ func newIsolation(t *testing.T) *isolation {
 	i := &isolation{t: t, ctx: ctx, cluster: c}
 	cfg := producer.DefaultConfig(c.Bootstrap()...)
 	cfg.BufferMemory = bufferMemory
-	cfg.DeliveryTimeout = time.Hour // what fills the hanging broker's share stays, however long the test takes
+	cfg.DeliveryTimeout = time.Hour // the records in the hanging broker's share stay, however long the test takes
 	var err error
 	i.p, err = producer.New(cfg)
 	require.NoError(t, err)
@@ -190,9 +192,10 @@ func (i *isolation) burst() {
 	}
 }
 
-// TestAHungBrokerLeavesTheOthersTheirLatencyAndHalfOfTheMemory compares latencies with twice those of the time before, or of a producer
-// that has nothing to do with the hanging broker and measures at the same time whatever else the machine does: a quarter second at least, since a
-// few milliseconds doubled are noise. A partition that waited for the hanging broker would wait for many seconds.
+// TestAHungBrokerLeavesTheOthersTheirLatencyAndHalfOfTheMemory compares latencies with twice the latencies of the time
+// before, or of a producer without the hanging broker. That producer measures the machine's other load at the same
+// time. The bound is a quarter second at least, since a few milliseconds doubled are noise. A partition waiting for the
+// hanging broker would wait for many seconds.
 func TestAHungBrokerLeavesTheOthersTheirLatencyAndHalfOfTheMemory(t *testing.T) {
 	i := newIsolation(t)
 	healthy, everybody := []int{0, 2, 3, 5}, []int{0, 1, 2, 3, 4, 5}

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Fate is what a producer told about a record.
+// Fate is a producer's report about a record.
 type Fate string
 
-// The fates. A client that cannot tell the two kinds of failure apart tells Maybe.
+// The fates. A client without a distinction between the two kinds of failure tells Maybe.
 const (
 	Acked      Fate = "acknowledged"
 	NotWritten Fate = "not written"
 	Maybe      Fate = "maybe written"
 )
 
-// Outcome is a record's fate, its place where it was acknowledged, and the error where it was not.
+// Outcome is a record's fate, its place if it was acknowledged, and the error if it was not.
 type Outcome struct {
 	Fate      Fate
 	Partition int32
@@ -26,7 +26,7 @@ type Outcome struct {
 	Err       string
 }
 
-// Sent is one record that a sender handed to a producer, and what became of it.
+// Sent is one record handed by a sender to a producer, and its outcome.
 type Sent struct {
 	Sender, N int
 	Key       []byte
@@ -49,7 +49,7 @@ func (s *Sent) Tell(o Outcome, at time.Duration) {
 	s.told = append(s.told, o)
 }
 
-// TellFuture notes what the client's future said, for clients that have futures.
+// TellFuture notes the outcome from the client's future, for clients with futures.
 func (s *Sent) TellFuture(o Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,8 +67,8 @@ func (s *Sent) Told() (Outcome, time.Duration, bool) {
 	return s.told[0], s.toldAt, true
 }
 
-// value is the record's value: who sent it, its number, and bytes that follow from both, so that a record whose bytes are not its own is
-// noticed. Sizes differ, so that batches do.
+// value is the record's value: its sender, its number, and bytes computed from both, to reveal a record with foreign
+// bytes. Sizes differ, to make batches differ.
 func (s *Sent) value() []byte {
 	size := 40 + (s.N*37+s.Sender*11)%160
 	if s.N%50 == 49 {

@@ -25,7 +25,7 @@ type link struct {
 
 var errCut = errors.New("the connection was cut")
 
-// pump copies from src to dst. What passes is filter's choice; where that fails, the link ends.
+// pump copies from src to dst. filter chooses the passing bytes; if it fails, the link ends.
 func (l *link) pump(dst, src net.Conn, filter func([]byte) ([]byte, error)) {
 	buf := make([]byte, 64<<10)
 	for {

@@ -19,7 +19,7 @@ var shared struct {
 	cluster *realkafka.Cluster
 }
 
-// wholeCluster returns the shared cluster. A test that breaks it leaves it whole, also when it fails.
+// wholeCluster returns the shared cluster. A test may break it, and leaves it whole, also when it fails.
 func wholeCluster(t *testing.T) *realkafka.Cluster {
 	t.Helper()
 	shared.Lock()

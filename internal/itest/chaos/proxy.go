@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Net is the network between a producer and a cluster: one proxy in front of each broker. A producer that dials with [Net.Dial] gets the
-// proxy wherever it asks for a broker's own address, so that the addresses that brokers advertise work.
+// Net is the network between a producer and a cluster: one proxy in front of each broker. A producer with [Net.Dial] as
+// its dialer gets the proxy for each broker's own address, so the advertised addresses work.
 type Net struct {
 	proxies map[string]*Proxy
 	list    []*Proxy
@@ -35,7 +35,7 @@ func (n *Net) Dial(ctx context.Context, network, address string) (net.Conn, erro
 	if p == nil {
 		return d.DialContext(ctx, network, address)
 	}
-	// The broker comes first: one that is down refuses the connection, and a proxy that accepted it would hide that.
+	// The broker comes first: a stopped broker refuses the connection, and an accepting proxy would hide it.
 	broker, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	links   map[*link]bool
-	brokers []net.Conn // connections to the broker that no client's is linked to yet
+	brokers []net.Conn // connections to the broker without a client's yet
 	pace    pace
 	changed chan struct{} // closed when pace changes
 	closed  bool
@@ -75,7 +75,7 @@ type Proxy struct {
 // pace says how bytes pass. The zero pace lets them.
 type pace struct {
 	silent bool // nothing passes, in either direction
-	chunk  int  // so many bytes at a time, after a delay each; only where delay is above 0
+	chunk  int  // so many bytes at a time, after a delay each; only if delay is above 0
 	delay  time.Duration
 }
 
@@ -89,13 +89,13 @@ func newProxy(broker string) (*Proxy, error) {
 	return p, nil
 }
 
-// Address is where the proxy listens.
+// Address is the address of the proxy's listener.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
 func (p *Proxy) close() error {
 	err := p.listener.Close()
 	p.mu.Lock()
-	p.closed = true // what is held stays held: each link's end lets go of its bytes
+	p.closed = true // held bytes stay held: each link's end lets go of its bytes
 	links, unused := p.linksLocked(), p.brokers
 	p.brokers = nil
 	p.mu.Unlock()
@@ -121,7 +121,7 @@ func (p *Proxy) offer(broker net.Conn) bool {
 	return true
 }
 
-// takeBroker returns a connection to the broker, or nil for a client that did not come through [Net.Dial].
+// takeBroker returns a connection to the broker, or nil for a client from outside [Net.Dial].
 func (p *Proxy) takeBroker() net.Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,8 +143,8 @@ func (p *Proxy) accept() {
 	}
 }
 
-// serve passes bytes in both directions until one side ends. While the proxy is silent, a new connection stands and nothing
-// answers, as with a host that hangs.
+// serve passes bytes in both directions until one side ends. While the proxy is silent, a new connection stands and
+// nothing answers, as with a hanging host.
 func (p *Proxy) serve(client net.Conn) {
 	broker := p.takeBroker()
 	if broker == nil {
@@ -190,8 +190,8 @@ func (p *Proxy) each(fn func(*link)) int {
 // Reset breaks every open connection with a TCP reset. It returns how many there were, as the other strikes do.
 func (p *Proxy) Reset() int { return p.each((*link).abort) }
 
-// LoseAnswers lets every open connection pass requests on but drops the broker's answers. A connection that has lost an answer is closed
-// a while later.
+// LoseAnswers lets every open connection pass requests on but drops the broker's answers. After a lost answer the
+// connection is closed a while later.
 func (p *Proxy) LoseAnswers(closeAfter time.Duration) int {
 	return p.each(func(l *link) { l.loseFrom(closeAfter) })
 }
@@ -205,7 +205,7 @@ func (p *Proxy) Silence() { p.setPace(pace{silent: true}) }
 // Slow passes at most chunk bytes at a time, each after a delay, until Heal.
 func (p *Proxy) Slow(chunk int, delay time.Duration) { p.setPace(pace{chunk: chunk, delay: delay}) }
 
-// Heal lets bytes pass again. Connections that were struck stay so.
+// Heal lets bytes pass again. Struck connections stay so.
 func (p *Proxy) Heal() { p.setPace(pace{}) }
 
 func (p *Proxy) setPace(to pace) {

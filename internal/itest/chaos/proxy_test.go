@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long a test waits for what must come.
+// patience is how long a test waits for a certain event.
 const patience = time.Minute
 
-// server is a broker that tells what it got, connection by connection, and answers each byte with the same byte if it may.
+// server is a broker with a record of its input, connection by connection; it answers each byte with the same byte if
+// it may.
 type server struct {
 	address string
-	got     chan []byte // what one connection had sent when it ended
+	got     chan []byte // the bytes of one connection at its end
 	ended   chan error  // and how it ended
 }
 
@@ -62,7 +63,7 @@ func (s *server) serve(c net.Conn, echo bool) {
 	}
 }
 
-// dialThrough returns a connection through a proxy that is known to be linked: one byte went there and back.
+// dialThrough returns a linked connection through a proxy: one byte went there and back.
 func dialThrough(t *testing.T, n *Net, s *server) net.Conn {
 	t.Helper()
 	c, err := n.Dial(t.Context(), "tcp", s.address)
@@ -151,7 +152,7 @@ func TestProxyCutsARequestInItsMiddle(t *testing.T) {
 	require.NoError(t, err)
 	_, err = io.Copy(io.Discard, c)
 	require.ErrorIs(t, err, syscall.ECONNRESET)
-	// A reset may overtake what was sent before it, but never lets more through.
+	// A reset may overtake the bytes sent before it, but never lets more through.
 	require.Contains(t, []string{"+", "+r", "+re", "+req"}, string(<-s.got))
 }
 

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Report is what several runs gave, and how the clients compare.
+// Report is the results of several runs, with a comparison of the clients.
 type Report struct {
 	Runs []*Result `json:"runs"`
 	// Clients sums up each client's runs.
 	Clients map[string]*Summary `json:"clients"`
-	// GapRatio is Samsa's median of the longest gap divided by franz-go's, and PartitionGapRatio the same of the longest gap of one partition. 0 where
-	// one client has no run.
+	// GapRatio is Samsa's median of the longest gap divided by franz-go's, and PartitionGapRatio the same of the
+	// longest gap of one partition. 0 if one client has no run.
 	GapRatio          float64 `json:"gap_ratio"`
 	PartitionGapRatio float64 `json:"partition_gap_ratio"`
 }
@@ -82,7 +82,7 @@ func (r *Report) Print(out io.Writer) error {
 	return r.printGaps(out)
 }
 
-// table returns a writer of rows, and what ends the table.
+// table returns a writer of rows, and the function to end the table.
 func table(out io.Writer) (row func(columns ...any), flush func() error) {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	return func(columns ...any) {
@@ -93,7 +93,7 @@ func table(out io.Writer) (row func(columns ...any), flush func() error) {
 	}, t.Flush
 }
 
-// printRuns writes a row for each run: what was told, how the word was broken, and times.
+// printRuns writes a row for each run: the reports, the broken promises, and times.
 func (r *Report) printRuns(out io.Writer) error {
 	row, flush := table(out)
 	row("client", "seed", "codec", "delivery", "faults", "sent", "acked", "not written", "maybe", "there",
@@ -110,7 +110,7 @@ func (r *Report) printRuns(out io.Writer) error {
 	return flush()
 }
 
-// printGaps writes the medians of the longest gaps, in all and by the fault that brought them about.
+// printGaps writes the medians of the longest gaps, in all and by the causing fault.
 func (r *Report) printGaps(out io.Writer) error {
 	row, flush := table(out)
 	ours, theirs := r.Clients[Samsa], r.Clients[Franz]

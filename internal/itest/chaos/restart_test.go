@@ -17,13 +17,13 @@ import (
 
 const alonePartitions = 3
 
-// startBenchAlone starts a node of the version and a Samsa that sends to it.
+// startBenchAlone starts a node of the version and a Samsa with it as its cluster.
 func startBenchAlone(t *testing.T, version string, change func(*producer.Config)) *bench {
 	t.Helper()
 	c := realkafka.Start(t, realkafka.Options{Version: version, Config: map[string]string{
-		// A flush for each append makes the node slow, so that several batches are in flight when it ends.
+		// A flush for each append makes the node slow, to have several batches in flight when it ends.
 		"log.flush.interval.messages": "1",
-		// A KRaft node that was killed registers again after this time. Versions with ZooKeeper do not know the name.
+		// A killed KRaft node registers again after this time. Versions with ZooKeeper do not know the name.
 		"broker.session.timeout.ms": "6000", "broker.heartbeat.interval.ms": "1000",
 	}})
 	log, err := os.Create(filepath.Join(c.Dir(), "samsa.log"))
@@ -55,9 +55,9 @@ func TestNothingIsLostDoubledOrReorderedWhileANodeOfAnyVersionRestarts(t *testin
 	}
 }
 
-// TestPartitionsGoOnUnderTheNextEpochOnAnyVersion lets records expire while their requests are on the way to a node that hangs. It goes on
-// the first time, and is killed the second time. The records' sequences stay unresolved, so that the partitions need the next epoch. Old
-// brokers check its first sequence.
+// TestPartitionsGoOnUnderTheNextEpochOnAnyVersion lets records expire while their requests are on the way to a hanging
+// node. It goes on the first time, and is killed the second time. The records' sequences stay unresolved, so the
+// partitions need the next epoch. Old brokers check its first sequence.
 func TestPartitionsGoOnUnderTheNextEpochOnAnyVersion(t *testing.T) {
 	for _, version := range []string{"4.4.0", "3.5.1", "2.8.2", "1.1.1", "0.11.0.3"} {
 		t.Run(version, func(t *testing.T) {

@@ -12,21 +12,21 @@ import (
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 )
 
-// Result is what one run gave.
+// Result is the result of one run.
 type Result struct {
 	Topic           string        `json:"topic"`
 	Client          string        `json:"client"`
 	Seed            uint64        `json:"seed"`
 	Compression     string        `json:"compression"`
 	DeliveryTimeout time.Duration `json:"delivery_timeout_ns"` // 0 is the client's default
-	// Begin and End are the times between which faults happened and were got over, since the run's beginning.
+	// Begin and End bound the time of faults and recovery, since the run's beginning.
 	Begin  time.Duration `json:"begin_ns"`
 	End    time.Duration `json:"end_ns"`
 	Events []Event       `json:"events"`
 
 	Counts
 	Findings []string `json:"findings,omitempty"`
-	// Sent is how many records were sent, and the next three how many of them were told what.
+	// Sent is the number of sent records, and the next three count them by their outcome.
 	Sent       int `json:"sent"`
 	Acked      int `json:"acked"`
 	NotWritten int `json:"not_written"`
@@ -34,15 +34,16 @@ type Result struct {
 	// MaybeThere is how many of Maybe were in the log.
 	MaybeThere int `json:"maybe_there"`
 	Written    int `json:"written"`
-	// Stalled are partitions that took nothing any more after the faults were over.
+	// Stalled are partitions without any progress after the end of the faults.
 	Stalled []int32 `json:"stalled,omitempty"`
-	// CloseError is what Close said: nothing, if all is well.
+	// CloseError is the error of Close: nothing, if all is well.
 	CloseError string `json:"close_error,omitempty"`
 
-	// Gap is the longest time without an acknowledgement while faults happened, PartitionGap the same for the partition that had the longest.
+	// Gap is the longest time without an acknowledgement while faults happened, PartitionGap the same for the partition
+	// with the longest.
 	Gap          time.Duration `json:"gap_ns"`
 	PartitionGap time.Duration `json:"partition_gap_ns"`
-	// GapByFault is the longest time without an acknowledgement that each kind of fault brought about.
+	// GapByFault is the longest time without an acknowledgement for each kind of fault.
 	GapByFault map[Kind]time.Duration `json:"gap_by_fault_ns"`
 	// P50 and P99 are latencies of acknowledged records, from before Send to the callback.
 	P50 time.Duration `json:"p50_ns"`
@@ -54,7 +55,7 @@ type Result struct {
 // OK reports whether the producer kept its word, and went on when the faults were over.
 func (r *Result) OK() bool { return r.Clean() && len(r.Stalled) == 0 && r.CloseError == "" }
 
-// String is the result on one line, and what was found on further ones.
+// String is the result on one line, and the findings on further ones.
 func (r *Result) String() string {
 	delivery := "default delivery timeout"
 	if r.DeliveryTimeout > 0 {
@@ -163,8 +164,8 @@ func longest(gaps []gap) time.Duration {
 	return most
 }
 
-// blame returns the fault that a gap belongs to: of those whose time, up to the next fault's beginning, it touches, the one that it shares the
-// most of its time with.
+// blame returns a gap's fault. A fault's time lasts up to the next fault's beginning; the gap belongs to the fault with
+// the largest common time.
 func (r *Result) blame(g gap) *Event {
 	var most *Event
 	var shared time.Duration
@@ -180,7 +181,7 @@ func (r *Result) blame(g gap) *Event {
 	return most
 }
 
-// quantile returns the value below which the part q of sorted values lies.
+// quantile returns the value above the part q of sorted values.
 func quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -201,7 +202,7 @@ func median(values []time.Duration) time.Duration {
 	}
 }
 
-// WriteJournal writes what was told about each record to a file, sender by sender, for whoever looks for the reason of a finding.
+// WriteJournal writes the report about each record to a file, sender by sender, for the search for a finding's reason.
 func (r *Result) WriteJournal(name string) (err error) {
 	f, err := os.Create(name)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 )
 
-// Options say what one run does.
+// Options describe one run.
 type Options struct {
 	// Topic is made for the run; its name must be new.
 	Topic string
@@ -32,7 +32,7 @@ type Options struct {
 	Overlap bool
 	// Partitions of the topic. Default 6.
 	Partitions int
-	// Load is who sends how much.
+	// Load is the senders' load.
 	Load Load
 	ClientOptions
 	// Say gets a line for each step. Nil is silence.
@@ -41,20 +41,20 @@ type Options struct {
 
 const nodes = 3
 
-// LaunchCluster starts the cluster that runs need: three nodes, three replicas, min.insync.replicas 2.
+// LaunchCluster starts the cluster for runs: three nodes, three replicas, min.insync.replicas 2.
 func LaunchCluster(ctx context.Context) (*realkafka.Cluster, error) {
 	return realkafka.Launch(ctx, realkafka.Options{Nodes: nodes, StartTimeout: healLimit})
 }
 
-// limits of waiting for what must come. They are long: they end a run that hangs, and judge nothing else.
+// limits of waits for certain events. They are long: they end a hanging run, and judge nothing else.
 const (
 	progressLimit = 5 * time.Minute
 	finishLimit   = 5 * time.Minute
 	healLimit     = 10 * time.Minute
 )
 
-// Run does one run on a cluster that is whole, and leaves it so. An error means that the run could not be done: the cluster did not do as
-// it was told. What the producer did wrong is in the result.
+// Run does one run on a whole cluster, and leaves it whole. An error means an impossible run: the cluster did not obey.
+// The producer's faults are in the result.
 func Run(ctx context.Context, cluster *realkafka.Cluster, o Options) (*Result, error) {
 	o = o.withDefaults()
 	if err := cluster.CreateTopics(ctx, realkafka.Topic{Name: o.Topic, Assignment: assignment(o.Partitions)}); err != nil {
@@ -148,7 +148,8 @@ type Event struct {
 	Until time.Duration `json:"until_ns"`
 }
 
-// injectAll injects faults one after the other, or, where they overlap, those of nodes and of connections in two rows.
+// injectAll injects faults one after the other, or, if they overlap, the faults of nodes and of connections in two
+// rows.
 func injectAll(ctx context.Context, in injector, o Options, now func() time.Duration) ([]Event, error) {
 	rows := [][]Kind{o.Faults}
 	if o.Overlap {
@@ -193,8 +194,8 @@ func injectRow(ctx context.Context, in injector, o Options, p *plan, now func() 
 	}
 }
 
-// readSettled reads a topic with Kafka's own consumer, once its end does not move any more: requests that a node got before it hung
-// may still be on their way through it.
+// readSettled reads a topic with Kafka's own consumer, once its end does not move any more: requests to a node from
+// before its hang may still be on their way through it.
 func readSettled(ctx context.Context, cluster *realkafka.Cluster, topic string) ([]realkafka.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, healLimit)
 	defer cancel()
@@ -203,7 +204,7 @@ func readSettled(ctx context.Context, cluster *realkafka.Cluster, topic string) 
 	}
 	var before map[int32]int64
 	for settled := false; !settled; pause(ctx, time.Second) {
-		// A node that was hung may not know yet that it leads again what the others say it leads.
+		// A node may not know yet after its hang that it leads a partition again, as the others say.
 		ends, err := cluster.EndOffsets(ctx, topic)
 		if ctx.Err() != nil {
 			return nil, errors.Join(ctx.Err(), err)

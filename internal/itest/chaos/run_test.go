@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chaos does one run with Samsa and checks that it kept its word. The faults are others each time; the log names their seed.
+// chaos does one run with Samsa and checks Samsa's promises. The faults are others each time; the log names their seed.
 func chaos(t *testing.T, o Options) {
 	t.Helper()
 	c := wholeCluster(t)

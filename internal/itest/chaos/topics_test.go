@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bench is a Samsa that sends to a topic of its own.
+// bench is a Samsa with a topic of its own.
 type bench struct {
 	*workload
 	t       *testing.T
@@ -45,13 +45,13 @@ func startBenchOn(t *testing.T, c *realkafka.Cluster, topic realkafka.Topic, loa
 	return &bench{workload: w, t: t, ctx: ctx, cluster: c, topic: topic}
 }
 
-// progress waits until each partition acknowledges a record that is sent from now on.
+// progress waits until each partition acknowledges a record sent from now on.
 func (b *bench) progress(partitions int) {
 	b.t.Helper()
 	require.Empty(b.t, b.awaitProgress(b.ctx, partitions), "partitions that take nothing")
 }
 
-// finishAndCheck ends the sending and compares what was told with the log.
+// finishAndCheck ends the sending and compares the reports with the log.
 func (b *bench) finishAndCheck(mayBeGone func(*Sent) bool) Verdict {
 	b.t.Helper()
 	require.NoError(b.t, b.finish(b.ctx))
@@ -86,7 +86,7 @@ func TestRecordsWaitWhileThereAreNotEnoughReplicas(t *testing.T) {
 	require.NotZero(t, v.Fates[Acked])
 }
 
-// probe is a producer that never tries again, so that its errors are what the brokers answer.
+// probe is a producer without retries, so its errors are the brokers' answers.
 type probe struct {
 	*bench
 	p     *producer.Producer

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Load says who sends how much. The zero value of each number is its default.
+// Load describes the senders' load. The zero value of each number is its default.
 type Load struct {
 	// Async goroutines send Rate records a second each without waiting for outcomes. Default 4 and 200.
 	Async, Rate int
@@ -36,25 +36,25 @@ const keysPerSender = 32
 // tick is how often an asynchronous sender sends its share.
 const tick = 10 * time.Millisecond
 
-// workload sends numbered, keyed records through one client, from several goroutines, and keeps the journal. What one goroutine
-// sends to one partition has an order.
+// workload sends numbered, keyed records through one client, from several goroutines, and keeps the journal. The
+// records of one goroutine to one partition have an order.
 type workload struct {
 	client Client
 	topic  string
 	begin  time.Time
-	stop   context.CancelFunc // ends the sending; records that were sent get their outcomes
+	stop   context.CancelFunc // ends the sending; sent records get their outcomes
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
 	journal [][]*Sent
 
-	// proving is the time after which acknowledged records count as progress: those that were sent later. proven holds their partitions.
+	// proving is a time: acknowledged records sent later count as progress. proven holds their partitions.
 	proving atomic.Int64
 	proven  sync.Map
 	futures sync.Map // *Sent to its future, of those not yet asked
 }
 
-// newWorkload makes a workload whose senders are somebody else's.
+// newWorkload makes a workload without senders; the caller has them.
 func newWorkload(client Client, topic string, senders int) *workload {
 	w := &workload{client: client, topic: topic, begin: time.Now(), stop: func() {}, journal: make([][]*Sent, senders)}
 	w.proving.Store(math.MaxInt64)
@@ -129,8 +129,8 @@ func (w *workload) sendSync(ctx context.Context, sender int) {
 	}
 }
 
-// awaitProgress waits until each partition has acknowledged a record that was sent after this call. It returns the partitions that have not
-// when ctx ends.
+// awaitProgress waits until each partition has acknowledged a record sent after this call. At the end of ctx it returns
+// the partitions without one.
 func (w *workload) awaitProgress(ctx context.Context, partitions int) []int32 {
 	w.proving.Store(int64(w.now()))
 	w.proven.Clear()
@@ -166,7 +166,8 @@ func (w *workload) finish(ctx context.Context) error {
 	}
 	err := w.client.Close(ctx)
 	w.futures.Range(func(s, future any) bool {
-		// After Close each future has its outcome: it needs no patience, and one without tells the end of ctx, which the checker notices.
+		// After Close each future has its outcome: it needs no patience, and a future without one tells the end of ctx;
+		// the checker notices it.
 		s.(*Sent).TellFuture(future.(func(context.Context) Outcome)(ctx))
 		return true
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// setting is a topic that is written to with acks=all while a broker is down.
+// setting is a topic for writes with acks=all while a broker is down.
 type setting struct {
 	topic     string
 	min       string // min.insync.replicas
@@ -19,7 +19,7 @@ type setting struct {
 	verdict   string
 }
 
-// down is the broker that is down. It leads none of the partitions.
+// down is the stopped broker. It leads none of the partitions.
 const down = 3
 
 // The last of the settings waits for the broker; the one before it gives up after some tries.
@@ -35,7 +35,8 @@ func safe(*producer.Config) {} // the default
 
 func hasty(c *producer.Config) { c.Retries = 3 }
 
-// patient is the default with a longer delivery.timeout.ms: a broker may need more than two minutes to start on a machine that is busy.
+// patient is the default with a longer delivery.timeout.ms: a broker may need more than two minutes to start on a busy
+// machine.
 func patient(c *producer.Config) { c.DeliveryTimeout = 10 * time.Minute }
 
 // inSync is part 4: acks=all with different min.insync.replicas while one broker is down.
@@ -126,7 +127,7 @@ func (d *demo) impatient(ctx context.Context, clock clock, ledgers []ledger, cou
 	return nil
 }
 
-// comeBack starts the broker and waits for the records that waited for it.
+// comeBack starts the broker and waits for the records behind it.
 func (d *demo) comeBack(ctx context.Context, clock clock, topics []string, waiting *ledger) error {
 	clock.say("min.insync.replicas=3, records that may wait for 10 minutes: %d acknowledged, %d failed, %d wait", waiting.number(acknowledged),
 		waiting.number(notWritten)+waiting.number(maybeWritten), waiting.number(untold))

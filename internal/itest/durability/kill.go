@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/internal/itest/realkafka"
 )
 
-// round is one way in which the leader dies.
+// round is one way of the leader's death.
 type round struct {
 	name   string
 	leader int32
@@ -37,7 +37,7 @@ func rounds(pause time.Duration) []round {
 // warm is how many acknowledged records each stream has before something breaks, and once more after it has been mended.
 const warm = 2000
 
-// kill is part 2 and 3: a stream for each profile, and the death of the broker that leads them all.
+// kill is part 2 and 3: a stream for each profile, and the death of the leader of them all.
 func (d *demo) kill(ctx context.Context, r round) (accounts []account, err error) {
 	fmt.Fprintf(d.out, "%s\n\n", r.text)
 	topics, err := d.topics(ctx, r.name, r.leader)

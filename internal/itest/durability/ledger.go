@@ -6,7 +6,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// fate is what a caller was told of one record.
+// fate is the report to a caller about one record.
 type fate uint8
 
 const (
@@ -16,16 +16,16 @@ const (
 	maybeWritten
 )
 
-// ledger holds what was told of each record of one stream. The records are numbered from 0.
+// ledger holds the report about each record of one stream. The records are numbered from 0.
 type ledger struct {
 	mu     sync.Mutex
 	fates  []fate
 	count  [maybeWritten + 1]int
-	again  int   // outcomes for records that had one
-	reason error // of the first record that failed
+	again  int   // outcomes for records with one already
+	reason error // of the first failed record
 }
 
-// add notes a record that is about to be sent, and returns its number.
+// add notes a record before its Send, and returns its number.
 func (l *ledger) add() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +64,7 @@ func (l *ledger) number(f fate) int {
 	return l.count[f]
 }
 
-// account compares what was told with what the log holds.
+// account compares the reports with the log.
 type account struct {
 	sent, acknowledged, notWritten, maybeWritten int
 
@@ -77,7 +77,7 @@ type account struct {
 	reason        error
 }
 
-// close makes the account of a stream whose log holds the records with these numbers.
+// close makes the account of a stream with the numbers of the records in its log.
 func (l *ledger) close(log []int) account {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,12 +1,13 @@
-// Durability shows what each of the three ways to deliver loses when brokers die. It starts three real Kafka brokers, sends numbered
-// records through each profile, kills (-9) the broker that leads the partition in the middle, and then compares what the producer
-// was told with what Kafka's own consumer reads. Last, it sends with one broker down and min.insync.replicas 1, 2 and 3.
+// Durability shows the losses of each of the three ways to deliver when brokers die. It starts three real Kafka
+// brokers, sends numbered records through each profile, kills (-9) the partition's leader in the middle, and then
+// compares the producer's outcomes with the records from Kafka's own consumer. Last, it sends with one broker down and
+// min.insync.replicas 1, 2 and 3.
 //
 //	go -C internal/itest run ./durability
 //
-// It is a demonstration and no example to copy: it starts and kills brokers with the packages of the tests.
-// It needs Java 17 and Maven, which fetches Kafka once, and runs for about two minutes. The profiles are in profiles.go, the sending in
-// ledger.go and stream.go; kill.go and insync.go break things.
+// It is a demonstration and no example to copy: it starts and kills brokers with the packages of the tests. It needs
+// Java 17 and Maven (to fetch Kafka once), and runs for about two minutes. The profiles are in profiles.go, the sending
+// in ledger.go and stream.go; kill.go and insync.go break things.
 package main
 
 import (
@@ -106,7 +107,8 @@ nothing that was told acknowledged is lost, and nothing is there twice.`)
 	return nil
 }
 
-// broken says which promises were broken. promises are those of acks=all and idempotence: nothing lost, nothing twice. The others hold always.
+// broken lists the broken promises. promises are the promises of acks=all and idempotence: nothing lost, nothing twice.
+// The others hold always.
 func (a account) broken(name string, promises bool) error {
 	var errs []error
 	must := func(n int, what string) {
@@ -134,7 +136,7 @@ func (d *demo) table(head string, rows ...string) error {
 	return table.Flush()
 }
 
-// clock prints what happens, with the time since it was made.
+// clock prints the events, with the time since its start.
 type clock struct {
 	out   io.Writer
 	begin time.Time

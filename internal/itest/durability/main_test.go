@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// rows returns the figures of the table rows that an expression finds; each of its groups is a figure.
+// rows returns the figures of the table rows found by an expression; each of its groups is a figure.
 func rows(t *testing.T, out, expression string) [][]int {
 	t.Helper()
 	var rows [][]int

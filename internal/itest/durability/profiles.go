@@ -37,7 +37,7 @@ var profiles = []profile{
 	},
 }
 
-// leads gives a partition three replicas, the first of which leads it.
+// leads gives a partition three replicas; the first of them leads it.
 func leads(leader int32) [][]int32 { return [][]int32{{leader, leader%3 + 1, (leader+1)%3 + 1}} }
 
 // topics creates one topic for each profile, all of them led by one broker.
@@ -51,7 +51,7 @@ func (d *demo) topics(ctx context.Context, suffix string, leader int32) ([]strin
 	return names, d.create(ctx, topics...)
 }
 
-// open makes a producer that sends to topic.
+// open makes a producer for topic.
 func (d *demo) open(ctx context.Context, topic string, configure func(*producer.Config)) (*producer.Producer, error) {
 	cfg := producer.DefaultConfig(d.cluster.Bootstrap()...)
 	configure(&cfg)
@@ -59,13 +59,13 @@ func (d *demo) open(ctx context.Context, topic string, configure func(*producer.
 	if err != nil {
 		return nil, err
 	}
-	if _, err := kafka.PartitionsFor(ctx, topic); err != nil { // so that the first Send need not wait
+	if _, err := kafka.PartitionsFor(ctx, topic); err != nil { // to spare the first Send a wait
 		return nil, errors.Join(err, end(ctx, kafka))
 	}
 	return kafka, nil
 }
 
-// end delivers what is buffered and closes the producer.
+// end delivers the buffered records and closes the producer.
 func end(ctx context.Context, kafka *producer.Producer) error {
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -79,7 +79,7 @@ func (d *demo) speed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i, p := range profiles { // a first round, not shown, so that no profile pays for brokers that are not warm yet
+	for i, p := range profiles { // a first round, not shown, to warm up the brokers for all profiles
 		if _, _, err := d.measure(ctx, p, topics[i], d.records/2); err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ func (d *demo) measure(ctx context.Context, p profile, topic string, count int) 
 	return rate, latencies, nil
 }
 
-// percentile returns the smallest duration that at least percent of the durations do not exceed.
+// percentile returns the smallest duration not exceeded by at least percent of the durations.
 func percentile(durations []time.Duration, percent int) time.Duration {
 	slices.Sort(durations)
 	at := (len(durations)*percent + 99) / 100

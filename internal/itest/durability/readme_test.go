@@ -10,13 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// words leaves of a line what is the same in every run: no figures, which differ, and no room between columns, which depends on them.
+// words leaves the constant part of a line: it removes the figures, and the room between columns, because the figures
+// decide about it.
 func words(line string) string {
 	line = regexp.MustCompile(`[\d.]+ ?(µs|ms|s)?\b`).ReplaceAllString(line, "#")
 	return strings.Join(strings.Fields(line), " ")
 }
 
-// requireReadmeShows checks that each line of the README's block about this program is one that the program has just printed.
+// requireReadmeShows requires each line of the README's block about this program to be in the program's present output.
 func requireReadmeShows(t *testing.T, out string) {
 	t.Helper()
 	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))

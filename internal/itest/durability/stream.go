@@ -59,7 +59,7 @@ func (l *ledger) send(ctx context.Context, kafka *producer.Producer, topic strin
 	kafka.Send(ctx, &producer.Record{Topic: topic, Value: []byte(value)}, func(_ producer.RecordMetadata, err error) { l.tell(number, err) })
 }
 
-// numbers returns the numbers of the records that were read, or -1 where there is none.
+// numbers returns the numbers of the read records, or -1 for a record without one.
 func numbers(records []realkafka.Record) []int {
 	read := make([]int, 0, len(records))
 	for _, r := range records {

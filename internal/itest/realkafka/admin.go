@@ -17,14 +17,15 @@ type Topic struct {
 	Partitions int
 	// Replicas is the number of replicas of each partition. Default min(3, nodes).
 	Replicas int
-	// Assignment, where set, gives each partition's replicas by node id, the preferred leader first. Partitions and Replicas are ignored then.
+	// Assignment, if set, gives each partition's replicas by node id, the preferred leader first. Partitions and
+	// Replicas are ignored then.
 	Assignment [][]int32
 	// Config are the topic's own settings, such as compression.type.
 	Config map[string]string
 }
 
-// CreateTopics creates topics and returns when every node that runs knows them, with all replicas in sync, and
-// their leaders take records.
+// CreateTopics creates topics and returns when every running node knows them, with all replicas in sync, and their
+// leaders take records.
 func (c *Cluster) CreateTopics(ctx context.Context, topics ...Topic) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	for _, t := range topics {
@@ -50,7 +51,7 @@ func (c *Cluster) CreateTopics(ctx context.Context, topics ...Topic) error {
 	if err := c.WaitInSync(ctx, names...); err != nil {
 		return err
 	}
-	// A broker tells of new partitions a moment before it has them. What is sent in between with acks=0 is lost.
+	// A broker tells of new partitions a moment before it has them. A record sent in between with acks=0 is lost.
 	return pollError(ctx, func(ctx context.Context) error {
 		_, err := c.EndOffsets(ctx, names...)
 		return err
@@ -100,11 +101,11 @@ func (n *node) leads(ctx context.Context, topics []string) error {
 	return nil
 }
 
-// Partition is where one partition lives, as the cluster says.
+// Partition is the cluster's description of one partition.
 type Partition struct {
 	Topic         string
 	Partition     int32
-	Leader        int32 // -1 where there is none
+	Leader        int32 // -1 if there is none
 	LeaderEpoch   int32
 	Replicas, ISR []int32
 }
@@ -129,7 +130,7 @@ func (c *Cluster) Partitions(ctx context.Context, topics ...string) ([]Partition
 	return partitions, nil
 }
 
-// EndOffsets returns, for each partition of topics, the offset that the next record will get.
+// EndOffsets returns, for each partition of topics, the offset of the next record.
 func (c *Cluster) EndOffsets(ctx context.Context, topics ...string) (map[string]map[int32]int64, error) {
 	partitions, err := c.Partitions(ctx, topics...)
 	if err != nil {
@@ -176,7 +177,7 @@ func (c *Cluster) EndOffsets(ctx context.Context, topics ...string) (map[string]
 	return ends, nil
 }
 
-// request asks the first node that runs and does not hang.
+// request asks the first running node without a hang.
 func (c *Cluster) request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	for _, n := range c.nodes {
 		if n.running() != nil && !n.paused.Load() {

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DeleteTopics deletes topics and returns when no node that runs knows them any more.
+// DeleteTopics deletes topics and returns when no running node knows them any more.
 func (c *Cluster) DeleteTopics(ctx context.Context, topics ...string) error {
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.TimeoutMillis = 15000
@@ -45,7 +45,8 @@ func (c *Cluster) DeleteTopics(ctx context.Context, topics ...string) error {
 	})
 }
 
-// AddPartitions gives a topic so many partitions in all, and returns when every node that runs knows them, with all replicas in sync.
+// AddPartitions gives a topic so many partitions in all, and returns when every running node knows them, with all
+// replicas in sync.
 func (c *Cluster) AddPartitions(ctx context.Context, topic string, count int) error {
 	req := kmsg.NewPtrCreatePartitionsRequest()
 	req.TimeoutMillis = 15000
@@ -75,14 +76,15 @@ func (c *Cluster) AddPartitions(ctx context.Context, topic string, count int) er
 	})
 }
 
-// WaitInSync returns when every node that runs and does not hang knows a leader for each partition of the topics, with all replicas in sync.
+// WaitInSync returns when every running node without a hang knows a leader for each partition of the topics, with all
+// replicas in sync.
 func (c *Cluster) WaitInSync(ctx context.Context, topics ...string) error {
 	return c.eachRunning(func(n *node) error {
 		return pollError(ctx, func(ctx context.Context) error { return n.leads(ctx, topics) })
 	})
 }
 
-// ElectPreferred makes the first replica of each partition of a topic its leader again, and returns when that is so.
+// ElectPreferred makes the first replica of each partition of a topic its leader again, and returns when it leads.
 func (c *Cluster) ElectPreferred(ctx context.Context, topic string) error {
 	return pollError(ctx, func(ctx context.Context) error {
 		partitions, err := c.Partitions(ctx, topic)
@@ -105,13 +107,14 @@ func (c *Cluster) ElectPreferred(ctx context.Context, topic string) error {
 		if _, err := c.request(ctx, req); err != nil {
 			return err
 		}
-		// The answer counts for nothing: the next look shows what has become of it.
+		// The answer counts for nothing: the next look shows the result.
 		return fmt.Errorf("partitions %v of %s are not led by their first replica yet", rt.Partitions, topic)
 	})
 }
 
-// Reassign gives a partition these replicas, the preferred leader first, and returns when they are in place: those that were added are in
-// sync, those that were removed are gone. The leader stays where it is if it remains a replica; see ElectPreferred.
+// Reassign gives a partition these replicas, the preferred leader first, and returns when they are in place: the added
+// ones are in sync, the removed ones are gone. The leader stays where it is if it remains a replica; see
+// ElectPreferred.
 func (c *Cluster) Reassign(ctx context.Context, topic string, partition int32, replicas []int32) error {
 	req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
 	req.TimeoutMillis = 15000
@@ -150,7 +153,7 @@ func (c *Cluster) Reassign(ctx context.Context, topic string, partition int32, r
 	})
 }
 
-// eachRunning runs fn at once for all nodes that run and do not hang, and joins their errors.
+// eachRunning runs fn at once for all running nodes without a hang, and joins their errors.
 func (c *Cluster) eachRunning(fn func(*node) error) error {
 	return c.each(func(n *node) error {
 		if n.running() == nil || n.paused.Load() {

@@ -114,8 +114,9 @@ func (c *Cluster) startAll(ctx context.Context) error {
 	return c.each(func(n *node) error { return n.waitReady(ctx, c.ids()) })
 }
 
-// Replace discards the cluster and starts another one at the same addresses: without topics, records, and producer ids. Where sameID is set,
-// the new cluster has the former cluster id, as containers with a fixed id have; with ZooKeeper it always has another one.
+// Replace discards the cluster and starts another one at the same addresses: without topics, records, and producer ids.
+// If sameID is set, the new cluster has the former cluster id, as containers with a fixed id have; with ZooKeeper it
+// always has another one.
 func (c *Cluster) Replace(ctx context.Context, sameID bool) error {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.StartTimeout)
 	defer cancel()
@@ -262,7 +263,8 @@ func (c *Cluster) signal(id int32, sig syscall.Signal) error {
 	return n.signal(sig)
 }
 
-// Restart starts a node that was killed or stopped, on its old ports and data, and returns when it answers and is part of the cluster again.
+// Restart starts a killed or stopped node, on its old ports and data, and returns when it answers and is part of the
+// cluster again.
 func (c *Cluster) Restart(ctx context.Context, id int32) error {
 	n, err := c.node(id)
 	if err != nil {
@@ -301,7 +303,7 @@ func (c *Cluster) PrintLogs(w io.Writer, lines int) {
 	}
 }
 
-// Close kills what still runs and removes the folder.
+// Close kills the running processes and removes the folder.
 func (c *Cluster) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

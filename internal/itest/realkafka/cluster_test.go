@@ -12,13 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// codecs are the names that DumpLogSegments prints and what franz-go calls them.
+// codecs are the names printed by DumpLogSegments and franz-go's names of the same codecs.
 var codecs = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
-// samples are records of every shape. They compress well, so that no codec is dropped as useless.
+// samples are records of every shape. They compress well, to keep every codec useful.
 func samples() []Record {
 	text := bytes.Repeat([]byte("line one\nline two\r\n\x00\t"), 40)
 	now := time.Now().UnixMilli()

@@ -24,7 +24,7 @@ var zookeeperPom []byte
 //go:embed java/Reader.java
 var readerSource []byte
 
-// CacheDir returns the folder that keeps the jars between runs: $SAMSA_CACHE, or samsa-itest in the user's cache folder.
+// CacheDir returns the folder of the jars between runs: $SAMSA_CACHE, or samsa-itest in the user's cache folder.
 func CacheDir() (string, error) {
 	if dir := os.Getenv("SAMSA_CACHE"); dir != "" {
 		return filepath.Abs(dir)
@@ -36,14 +36,14 @@ func CacheDir() (string, error) {
 	return filepath.Join(dir, "samsa-itest"), nil
 }
 
-// Jars returns the folder with the jars of Kafka's version, and the Reader program beside them. The first call for a version
-// fetches them with Maven; runs that do so at the same time do not disturb each other.
+// Jars returns the folder with the jars of Kafka's version, and the Reader program beside them. The first call for a
+// version fetches them with Maven; simultaneous runs do not disturb each other.
 func Jars(ctx context.Context, version string) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	// A changed pom or reader gets a folder of its own, so that an old cache is never wrong.
+	// A changed pom or reader gets a folder of its own, so an old cache is never wrong.
 	sum := sha256.Sum256(append(bytes.Clone(pomFor(version)), readerSource...))
 	dir := filepath.Join(cache, "kafka-"+version+"-"+hex.EncodeToString(sum[:4]))
 	if _, err := os.Stat(dir); err == nil {
@@ -61,7 +61,7 @@ func Jars(ctx context.Context, version string) (string, error) {
 	if err := fetchJars(ctx, version, work, ready); err != nil {
 		return "", err
 	}
-	// The rename is what makes the folder appear, whole. Losing the race against another run is as good as winning it.
+	// The rename makes the folder appear, whole. Losing the race against another run is as good as winning it.
 	if err := os.Rename(ready, dir); err != nil {
 		if _, statErr := os.Stat(dir); statErr != nil {
 			return "", err
@@ -70,7 +70,7 @@ func Jars(ctx context.Context, version string) (string, error) {
 	return dir, nil
 }
 
-// pomFor returns the project whose dependencies are a version's jars.
+// pomFor returns the project with a version's jars as its dependencies.
 func pomFor(version string) []byte {
 	if needsZooKeeper(version) {
 		return zookeeperPom
@@ -114,21 +114,21 @@ func findJava() (string, error) {
 // toolJVM makes a short-lived JVM quick to start and small.
 var toolJVM = []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx768m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"}
 
-// runTool runs a class or a source file with the cluster's jars. It returns what it printed; a failure's error holds stderr.
+// runTool runs a class or a source file with the cluster's jars. It returns the output; a failure's error holds stderr.
 func (c *Cluster) runTool(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
 	printed, _, err := c.runJava(ctx, toolJVM, stdin, args...)
 	return printed, err
 }
 
-// ProducerPerformance runs Kafka's own measuring program with the Java producer against the cluster, in a virtual machine as it comes. It
-// returns what the program printed, and the processor time that it took with its start.
+// ProducerPerformance runs Kafka's own measuring program with the Java producer against the cluster, in a virtual
+// machine as it comes. It returns the program's output, and its processor time with its start.
 func (c *Cluster) ProducerPerformance(ctx context.Context, args ...string) (printed string, cpu time.Duration, err error) {
 	line := append([]string{"org.apache.kafka.tools.ProducerPerformance"}, args...)
 	out, cpu, err := c.runJava(ctx, []string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=error"}, nil, line...)
 	return string(out), cpu, err
 }
 
-// runJava is runTool with a choice of the virtual machine's options. It also returns the processor time that the program took.
+// runJava is runTool with a choice of the virtual machine's options. It also returns the program's processor time.
 func (c *Cluster) runJava(ctx context.Context, jvm []string, stdin []byte, args ...string) (printed []byte, cpu time.Duration, err error) {
 	line := append(append([]string{}, jvm...), "-cp", filepath.Join(c.jars, "*"))
 	cmd := exec.CommandContext(ctx, c.java, append(line, args...)...)

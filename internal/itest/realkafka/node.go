@@ -38,7 +38,7 @@ func (n *node) configPath() string { return filepath.Join(n.dir, "server.propert
 func (n *node) dataPath() string   { return filepath.Join(n.dir, "data") }
 func (n *node) logPath() string    { return filepath.Join(n.dir, "node.log") }
 
-// running returns the process, or nil where there is none.
+// running returns the process, or nil if there is none.
 func (n *node) running() *process {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -91,7 +91,7 @@ func (n *node) end(ctx context.Context, sig syscall.Signal) error {
 	return nil
 }
 
-// request asks this very node, whatever the cluster thinks.
+// request asks this very node, regardless of the cluster's state.
 func (n *node) request(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(n.address()), kgo.RequestRetries(0), kgo.DialTimeout(2*time.Second))
 	if err != nil {
@@ -101,7 +101,7 @@ func (n *node) request(ctx context.Context, req kmsg.Request) (kmsg.Response, er
 	return client.SeedBrokers()[0].Request(ctx, req)
 }
 
-// waitReady waits until the node answers and sees the brokers that must be there.
+// waitReady waits until the node answers and sees the expected brokers.
 func (n *node) waitReady(ctx context.Context, brokers []int32) error {
 	err := pollError(ctx, func(ctx context.Context) error {
 		if n.running() == nil {

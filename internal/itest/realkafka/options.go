@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// DefaultVersion is the Kafka that is started where Options name none.
+// DefaultVersion is the version of Kafka if Options name none.
 const DefaultVersion = "4.3.1"
 
-// Options say which cluster is started. The zero value is one node of [DefaultVersion].
+// Options describe the cluster to start. The zero value is one node of [DefaultVersion].
 type Options struct {
 	// Version is Kafka's, 0.11 or newer. Versions before 3.9 run with a ZooKeeper of their own. Default [DefaultVersion].
 	Version string
@@ -23,12 +23,12 @@ type Options struct {
 	Nodes int
 	// MinInSync is min.insync.replicas of the whole cluster. Default 1, from three nodes on 2.
 	MinInSync int
-	// Config is added to every node's server.properties and wins over what this package sets.
+	// Config is added to every node's server.properties and wins over this package's settings.
 	Config map[string]string
-	// JVM are the Java options of each node. The default makes it small and quick to start: -Xmx512m, the serial collector, and
-	// the first of the two compilers only. Where a broker's speed matters, give at least the heap.
+	// JVM are the Java options of each node. The default makes it small and quick to start: -Xmx512m, the serial
+	// collector, and the first of the two compilers only. If a broker's speed matters, give at least the heap.
 	JVM []string
-	// Dir is the folder in which the cluster makes its own. Default: the system's temporary folder.
+	// Dir is the parent of the cluster's folder. Default: the system's temporary folder.
 	Dir string
 	// StartTimeout bounds the start and each restart. Default two minutes.
 	StartTimeout time.Duration
@@ -56,7 +56,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// kraftProperties returns the server.properties of a node that is broker and controller.
+// kraftProperties returns the server.properties of a node as broker and controller.
 func (o Options) kraftProperties(n *node, controllers []string) string {
 	p := map[string]string{
 		"process.roles":                       "broker,controller",
@@ -69,8 +69,8 @@ func (o Options) kraftProperties(n *node, controllers []string) string {
 		"controller.quorum.bootstrap.servers": strings.Join(controllers, ","),
 	}
 	if o.Nodes > 1 {
-		// A dead or hanging broker is noticed after 3 s instead of 9 s. A node that is alone has nobody to hand over to: there
-		// this would only make it stumble when the machine stalls.
+		// A dead or hanging broker is noticed after 3 s instead of 9 s. A single node has no other one to hand over to:
+		// there this would only make it stumble when the machine stalls.
 		p["broker.session.timeout.ms"], p["broker.heartbeat.interval.ms"] = "3000", "500"
 	} else {
 		p["broker.session.timeout.ms"] = "60000"
@@ -93,7 +93,7 @@ func (o Options) zookeeperProperties(n *node, z *zookeeper) string {
 	})
 }
 
-// properties completes a server.properties. What Config holds overrides all else.
+// properties completes a server.properties. Config overrides all other values.
 func (o Options) properties(n *node, p map[string]string) string {
 	replicas := strconv.Itoa(min(3, o.Nodes))
 	maps.Copy(p, map[string]string{
@@ -121,7 +121,7 @@ func (o Options) properties(n *node, p map[string]string) string {
 	return b.String()
 }
 
-// freePorts returns ports that the kernel gave. All are held until the last is known, so that they differ.
+// freePorts returns ports given by the kernel. It holds all until the last is known, to make them differ.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for range n {
@@ -135,7 +135,7 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// newUUID returns a random id as Kafka writes it. Kafka avoids a leading dash, which its tools take for an option.
+// newUUID returns a random id as Kafka writes it. Kafka avoids a leading dash, because its tools take it for an option.
 func newUUID() string {
 	for {
 		var b [16]byte

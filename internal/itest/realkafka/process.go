@@ -29,7 +29,8 @@ func startProcess(dir, logPath, program string, args ...string) (*process, error
 	proc := &process{exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// Linux kills the child when the thread that started it ends, so that thread is kept until the child is gone.
+		// Linux kills the child when its parent thread ends, so this goroutine keeps the thread until the child is
+		// gone.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()

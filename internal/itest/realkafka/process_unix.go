@@ -14,7 +14,7 @@ const (
 	signalResume = syscall.SIGCONT
 )
 
-// signalGroup sends sig to the whole process group that the process leads.
+// signalGroup sends sig to the whole process group of the process.
 func signalGroup(process *os.Process, sig syscall.Signal) error {
 	return syscall.Kill(-process.Pid, sig)
 }

@@ -31,8 +31,9 @@ type Header struct {
 	Value []byte
 }
 
-// ReadAll reads all that the topics hold at the time of the call with Kafka's own consumer (java/Reader.java). A topic's records are
-// ordered by partition, and in one partition as the consumer gave them. A Java process costs about two seconds: ask for many topics at once.
+// ReadAll reads all records in the topics at the time of the call with Kafka's own consumer (java/Reader.java). A
+// topic's records are ordered by partition, and in one partition as the consumer gave them. A Java process costs about
+// two seconds: ask for many topics at once.
 func (c *Cluster) ReadAll(ctx context.Context, topics ...string) (map[string][]Record, error) {
 	ends, err := c.EndOffsets(ctx, topics...)
 	if err != nil {
@@ -66,7 +67,7 @@ func comparePlace(topicA string, partitionA int32, topicB string, partitionB int
 	return cmp.Or(cmp.Compare(topicA, topicB), cmp.Compare(partitionA, partitionB))
 }
 
-// parseRecords reads what Reader.java prints: one line a record, and a last line that says that nothing was cut off.
+// parseRecords reads the output of Reader.java: one line a record, and a last line as the proof of a whole output.
 func parseRecords(out []byte) ([]Record, error) {
 	var records []Record
 	lines := bufio.NewScanner(bytes.NewReader(out))

@@ -37,14 +37,14 @@ type Batch struct {
 	Records       []BatchRecord
 }
 
-// BatchRecord is what the segment tells of one record. Sizes are -1 for null.
+// BatchRecord is the segment's description of one record. Sizes are -1 for null.
 type BatchRecord struct {
 	Offset, Timestamp, Sequence, KeySize, ValueSize int64
 }
 
-// DumpSegments reads the topics' segment files at each partition's leader with Kafka's DumpLogSegments. A topic's batches are ordered by
-// partition and offset. Keys and values are not dumped: the tool prints them raw, so that a line break in one would forge lines. ReadAll
-// gives them.
+// DumpSegments reads the topics' segment files at each partition's leader with Kafka's DumpLogSegments. A topic's
+// batches are ordered by partition and offset. Keys and values are not dumped: the tool prints them raw, so a line
+// break in one would forge lines. ReadAll gives them.
 func (c *Cluster) DumpSegments(ctx context.Context, topics ...string) (map[string][]Batch, error) {
 	partitions, err := c.Partitions(ctx, topics...)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *Cluster) DumpSegments(ctx context.Context, topics ...string) (map[strin
 	return byTopic, nil
 }
 
-// dump runs DumpLogSegments on segment files. Old versions print either batches or records, so that it runs twice.
+// dump runs DumpLogSegments on segment files. Old versions print either batches or records, so it runs twice.
 func (c *Cluster) dump(ctx context.Context, files []string) ([]Batch, error) {
 	class := "org.apache.kafka.tools.DumpLogSegments"
 	if !atLeast(c.opts.Version, 4, 0) {
@@ -94,15 +94,16 @@ func (c *Cluster) dump(ctx context.Context, files []string) ([]Batch, error) {
 	return parseSeparateSegments(batches, records)
 }
 
-// segmentParser reads the lines of DumpLogSegments. It accepts no line that it does not know, and checks that batches follow
-// each other without a hole, so that a batch cannot be overlooked.
+// segmentParser reads the lines of DumpLogSegments. It refuses unknown lines, and checks that batches follow each other
+// without a hole, so a batch cannot be overlooked.
 type segmentParser struct {
 	batches   []Batch
 	topic     string
 	partition int32
 	next      int64 // position of the next batch in the file
 
-	// separate is nil where each batch is followed by its records. Otherwise it holds the batches' indexes by file and position.
+	// separate is nil if each batch is followed by its records. Otherwise it holds the batches' indexes by file and
+	// position.
 	separate map[filePosition]int
 	path     string
 }
@@ -120,7 +121,7 @@ func parseSegments(out []byte) ([]Batch, error) {
 	return p.batches, p.endOfBatch()
 }
 
-// parseSeparateSegments joins the output of a tool run that printed the batches with that of a run that printed the records.
+// parseSeparateSegments joins the output of a tool run for the batches with the output of a run for the records.
 func parseSeparateSegments(batches, records []byte) ([]Batch, error) {
 	p := segmentParser{separate: map[filePosition]int{}}
 	if err := errors.Join(p.lines(batches), p.lines(records)); err != nil {
@@ -224,7 +225,7 @@ func (p *segmentParser) record(line string) error {
 	return nil
 }
 
-// separateRecord adds a record to the batch that lies at the record's position.
+// separateRecord adds a record to the batch at the record's position.
 func (p *segmentParser) separateRecord(line string) error {
 	r, f, err := parseBatchRecord(line, "keysize", "valuesize")
 	if err != nil {
@@ -257,7 +258,7 @@ func parseBatchRecord(line, keySize, valueSize string) (BatchRecord, *fields, er
 	return r, f, f.err
 }
 
-// endOfBatch checks the last batch where its records follow it.
+// endOfBatch checks the last batch if its records follow it.
 func (p *segmentParser) endOfBatch() error {
 	if len(p.batches) == 0 || p.separate != nil {
 		return nil
@@ -265,7 +266,7 @@ func (p *segmentParser) endOfBatch() error {
 	return p.batches[len(p.batches)-1].checkCount()
 }
 
-// checkCount checks that a batch holds as many records as its header claims.
+// checkCount compares a batch's number of records with its header's claim.
 func (b Batch) checkCount() error {
 	if int64(len(b.Records)) != b.Count {
 		return fmt.Errorf("batch at offset %d claims %d records and has %d", b.BaseOffset, b.Count, len(b.Records))
@@ -273,7 +274,7 @@ func (b Batch) checkCount() error {
 	return nil
 }
 
-// fields are the "name: value" pairs of a line; err is the first one that was missing or wrong.
+// fields are the "name: value" pairs of a line; err is the first missing or wrong one.
 type fields struct {
 	values map[string]string
 	err    error
@@ -299,7 +300,7 @@ func (f *fields) number(name string) int64 {
 	return n
 }
 
-// timestamp returns the type, which is the field's name, and the milliseconds.
+// timestamp returns the type (the field's name) and the milliseconds.
 func (f *fields) timestamp() (string, int64) {
 	for _, name := range []string{"CreateTime", "LogAppendTime"} {
 		if _, ok := f.values[name]; ok {

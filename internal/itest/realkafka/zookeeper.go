@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// zookeeper is the one ZooKeeper of a cluster whose version needs it. It runs from the cluster's start to its end.
+// zookeeper is the one ZooKeeper of a cluster of a version in need of it. It runs from the cluster's start to its end.
 type zookeeper struct {
 	dir  string
 	port int
@@ -29,7 +29,7 @@ func (z *zookeeper) start(java, jars string) error {
 		return err
 	}
 	config := filepath.Join(z.dir, "zoo.cfg")
-	// dump, the command that lists registered brokers, needs permission since ZooKeeper 3.5.
+	// dump, the list of registered brokers, needs permission since ZooKeeper 3.5.
 	text := fmt.Sprintf("tickTime=500\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n"+
 		"admin.enableServer=false\n4lw.commands.whitelist=srvr,dump\n", filepath.ToSlash(filepath.Join(z.dir, "data")), z.port)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
@@ -115,7 +115,7 @@ func (z *zookeeper) close() error {
 	return z.proc.end(ctx, signalKill)
 }
 
-// writeLog4j writes a configuration of log4j 1 that logs to stdout, and returns the Java option that names it.
+// writeLog4j writes a configuration of log4j 1 for logs on stdout, and returns the Java option with its name.
 func writeLog4j(dir string) (option string, err error) {
 	path := filepath.Join(dir, "log4j.properties")
 	const text = `log4j.rootLogger=INFO, stdout

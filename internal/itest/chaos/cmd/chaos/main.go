@@ -1,5 +1,6 @@
-// Command chaos breaks a real Kafka cluster while producers send to it, counts what they lost, doubled, reordered or told wrongly, and compares how
-// soon they were back. It starts three nodes by itself, and needs Java and Maven. From the repository's root:
+// Command chaos breaks a real Kafka cluster while producers send to it, counts the records lost, doubled, reordered or
+// reported wrongly, and compares how soon the producers were back. It starts three nodes itself, and needs Java and
+// Maven. From the repository's root:
 //
 //	go -C internal/itest run ./chaos/cmd/chaos -runs 5 -duration 90s
 package main
@@ -125,7 +126,7 @@ func run(ctx context.Context, args []string) error {
 	return errors.Join(err, report.Print(os.Stdout), cluster.Close())
 }
 
-// runs does the runs, the clients in turn, and which one begins in turn as well.
+// runs does the runs, the clients in turn, each beginning in turn as well.
 func runs(ctx context.Context, cluster *realkafka.Cluster, f flags) (*chaos.Report, error) {
 	var results []*chaos.Result
 	for i := range f.runs {
