@@ -11,14 +11,15 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// Outcomes that wait for interceptors count in buffer.memory, callback or not. So do those behind a callback that does not return.
+// Outcomes behind an interceptor count in buffer.memory, callback or not. So do outcomes behind a callback that does
+// not return.
 func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 	const memory = 64 << 10
 	release := make(chan struct{})
 	for name, change := range map[string]func(*producer.Config){
 		"interceptor": func(cfg *producer.Config) {
 			onAck := func(_ producer.RecordMetadata, err error) {
-				if err == nil { // a record that fails before it is buffered, fails on the goroutine of its Send
+				if err == nil { // a record that fails before it is buffered; the goroutine of its Send fails it
 					<-release
 				}
 			}

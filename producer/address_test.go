@@ -45,7 +45,7 @@ func TestBrokersHostsWithUselessBracketsAreNamedAsTheyAre(t *testing.T) {
 	})
 }
 
-// A leader that a produce response names (KIP-951) may have brackets, too.
+// The leader in a produce response (KIP-951) may have brackets, too.
 func TestALeaderHintMayHaveABracketedIPv6Address(t *testing.T) {
 	bubble(t, topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
@@ -59,7 +59,7 @@ func TestALeaderHintMayHaveABracketedIPv6Address(t *testing.T) {
 			}
 		}))
 		ofTopics := func(r *testbroker.Request) bool { return len(r.Message.(*protocol.MetadataRequest).Topics) > 0 }
-		c.On(protocol.Metadata).When(ofTopics).Do(testbroker.Delay(20 * time.Second)) // the hint alone says where the leader is
+		c.On(protocol.Metadata).When(ofTopics).Do(testbroker.Delay(20 * time.Second)) // only the hint has the leader's address
 		began := time.Now()
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)
@@ -77,7 +77,7 @@ func TestOneServerMayBeNamedTwice(t *testing.T) {
 	})
 }
 
-// withoutDeadlines is a connection that refuses deadlines.
+// withoutDeadlines is a connection without support for deadlines.
 type withoutDeadlines struct{ net.Conn }
 
 func (withoutDeadlines) SetDeadline(time.Time) error      { return errors.ErrUnsupported }

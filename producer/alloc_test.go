@@ -17,8 +17,8 @@ import (
 // The budgets of the whole way of a record, from Send to its outcome, whichever goroutine allocates. The race detector makes pools
 // forget at random, so they are built without it.
 
-// cheapest runs f, which handles so many records, some times, and returns what the whole process allocated for a record in the cheapest
-// run: a collection empties the pools, which the others may have had to fill.
+// cheapest runs f several times; each run handles n records. It returns the allocations of the whole process for a
+// record in the cheapest run: a collection empties the pools, and the other runs may have had to fill them.
 func cheapest(records int, f func()) (allocations, bytes float64) {
 	f()
 	for i := range 5 {
@@ -36,7 +36,7 @@ func cheapest(records int, f func()) (allocations, bytes float64) {
 	return allocations, bytes
 }
 
-// onSink is a producer on a sink that is reached over TCP.
+// onSink is a producer on a sink over TCP.
 func onSink(t *testing.T, linger time.Duration) *producer.Producer {
 	t.Helper()
 	cfg := producer.DefaultConfig(startSink(t).listener.Addr().String())
@@ -47,7 +47,7 @@ func onSink(t *testing.T, linger time.Duration) *producer.Producer {
 	return p
 }
 
-// Of a record nothing stays on the heap, and of a batch little: 2 to 4 allocations, which 120 records share.
+// A record leaves nothing on the heap, and a batch little: 120 records share 2 to 4 allocations.
 func TestARecordCostsAtMostATwentiethOfAnAllocation(t *testing.T) {
 	const records = 10_000
 	var delivered atomic.Int64
@@ -80,7 +80,7 @@ func TestARecordCostsAtMostATwentiethOfAnAllocation(t *testing.T) {
 	require.EqualValues(t, 6*records, delivered.Load())
 }
 
-// A record that is waited for is a batch of its own, and pays for all of it.
+// A record with a waiting goroutine is a batch of its own, and pays for all of it.
 func TestASynchronousSendCostsAtMostFourAllocations(t *testing.T) {
 	const records = 1000
 	p := onSink(t, 5*time.Millisecond)

@@ -14,7 +14,7 @@ import (
 // Azure Event Hubs once did this. The metadata connection learns the version for its address, and the connections to the brokers theirs.
 func TestAServerThatResetsTheConnectionUponANewApiVersionsIsUsable(t *testing.T) {
 	for _, test := range []struct {
-		newest int16         // that the server answers
+		newest int16         // the versions of the server's answers
 		wait   time.Duration // at most, for each of two addresses
 	}{{3, 60 * time.Millisecond}, {0, 180 * time.Millisecond}} {
 		scene(t, fmt.Sprintf("answers up to %d", test.newest), topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
@@ -28,7 +28,7 @@ func TestAServerThatResetsTheConnectionUponANewApiVersionsIsUsable(t *testing.T)
 			}
 			require.LessOrEqual(t, time.Since(began), 2*test.wait, "more than the reconnect backoffs")
 
-			// The next connections ask at once in the version that worked.
+			// The next connections ask at once in the working version.
 			asked := len(c.RequestsOf(protocol.ApiVersions))
 			c.Disconnect(1)
 			c.Disconnect(2)
@@ -46,8 +46,8 @@ func TestAServerThatResetsTheConnectionUponANewApiVersionsIsUsable(t *testing.T)
 	}
 }
 
-// A proxy without a broker behind it ends every connection at once. Whatever version its turn is at when the broker comes back, it works;
-// and the newest version has its turn again and again.
+// A proxy without a broker behind it ends every connection at once. When the broker comes back, the version at hand
+// works, and the newest version is tried again and again.
 func TestAServerThatEndedEveryConnectionWorksWhenItIsBack(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		down := c.On(protocol.ApiVersions).Do(testbroker.DropRequest())

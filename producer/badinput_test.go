@@ -17,8 +17,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// badInput runs f in virtual time with a producer on a cluster of one broker, whose topic t has three partitions. It requires that
-// the broker has taken no request but those that f caused itself, and that everything ends.
+// badInput runs f in virtual time with a producer on a cluster of one broker. Its topic t has three partitions. It
+// requires that the broker got only the requests of f itself, and that everything ends.
 func badInput(t *testing.T, change func(*Config), f func(t *testing.T, c *testbroker.Cluster, p *Producer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -43,14 +43,14 @@ func badInput(t *testing.T, change func(*Config), f func(t *testing.T, c *testbr
 	})
 }
 
-// calledWith is what a callback was called with.
+// calledWith has the arguments of a callback.
 type calledWith struct {
 	md  RecordMetadata
 	err error
 }
 
-// refused requires that every way to send r fails with the reason, for certain not written, and says each of the words. The
-// callbacks must have run when the calls return.
+// refused requires that every way to send r fails with the reason, certainly not written, and that the error has each
+// of the words. The callbacks must have run when the calls return.
 func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool, words ...string) {
 	t.Helper()
 	ctx := context.Background()
@@ -88,7 +88,7 @@ func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool,
 	})
 }
 
-// taken requires that r is delivered.
+// taken requires the delivery of r.
 func taken(t *testing.T, p *Producer, r *Record) RecordMetadata {
 	t.Helper()
 	m, err := p.Send(context.Background(), r, nil).Get(context.Background())
@@ -96,7 +96,7 @@ func taken(t *testing.T, p *Producer, r *Record) RecordMetadata {
 	return m
 }
 
-// sized is a record that takes so many bytes as a batch of its own.
+// sized is a record with this size as a batch of its own.
 func sized(t *testing.T, n int) *Record {
 	t.Helper()
 	for size := n; size > 0; size-- {
@@ -125,7 +125,7 @@ func TestARecordLargerThanTheBufferIsRefused(t *testing.T) {
 	})
 }
 
-// The lengths of headers that share their bytes add up to more than 32 bits hold.
+// Headers share their bytes; the sum of their lengths needs more than 32 bits.
 func TestHeadersThatShareOneHugeValueAreTooLarge(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		huge := make([]byte, 32<<20)
@@ -217,7 +217,7 @@ func TestTheWaitForAPartitionIsBounded(t *testing.T) {
 		c.Hang(1)
 		began := time.Now()
 		_, err := p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(9)}, nil).Get(context.Background())
-		// Nobody has said that the topic lacks it: it may have been added.
+		// No response denies it: it may have been added.
 		require.ErrorIs(t, err, ErrMetadataTimeout)
 		require.True(t, Retriable(err))
 		require.ErrorContains(t, err, "partition 9")
@@ -280,7 +280,8 @@ func TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue(t *testing.T) {
 	})
 }
 
-// TestAHeaderKeyThatIsNotUTF8IsRefused: a broker that recompresses the batch acknowledges such a key and stores another one.
+// TestAHeaderKeyThatIsNotUTF8IsRefused: a broker would acknowledge such a key and store another one when it
+// recompresses the batch.
 func TestAHeaderKeyThatIsNotUTF8IsRefused(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		for key, quoted := range map[string]string{
@@ -306,7 +307,7 @@ func TestAHeaderKeyThatIsNotUTF8IsRefused(t *testing.T) {
 	})
 }
 
-// TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused: one that comes through an interceptor, too.
+// TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused: also a record from an interceptor.
 func TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		rs := make([]Record, 300)

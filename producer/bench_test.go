@@ -9,7 +9,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// toSink is a producer on a sink that answers at once.
+// toSink is a producer on a sink with immediate answers.
 func toSink(b *testing.B, change func(*producer.Config)) *producer.Producer {
 	b.Helper()
 	cfg := producer.DefaultConfig("sink:9092")
@@ -25,8 +25,8 @@ func toSink(b *testing.B, change func(*producer.Config)) *producer.Producer {
 	return p
 }
 
-// BenchmarkSend is one goroutine that sends without waiting for outcomes, with all that the library does for a record until it has been
-// acknowledged: a Send that is faster than that waits for room.
+// BenchmarkSend is one goroutine that sends without waiting for outcomes. It includes the library's work for a record
+// until its acknowledgement: a faster Send waits for room.
 func BenchmarkSend(b *testing.B) {
 	callback := func(producer.RecordMetadata, error) {}
 	headers := []producer.Header{{Key: "trace", Value: make([]byte, 16)}, {Key: "tenant", Value: []byte("blue")}}
@@ -56,7 +56,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// BenchmarkSendParallel is a goroutine a processor that sends to the same partition.
+// BenchmarkSendParallel has a goroutine for each processor; all send to the same partition.
 func BenchmarkSendParallel(b *testing.B) {
 	p := toSink(b, nil)
 	b.SetBytes(100)
@@ -83,7 +83,7 @@ func BenchmarkSendAll(b *testing.B) {
 	}
 }
 
-// BenchmarkSendAndGet waits for each record's outcome: what a synchronous send costs beside the network.
+// BenchmarkSendAndGet waits for each record's outcome: it measures a synchronous send without the network.
 func BenchmarkSendAndGet(b *testing.B) {
 	p := toSink(b, nil)
 	r := &producer.Record{Topic: "t", Key: make([]byte, 10), Value: make([]byte, 100)}

@@ -99,7 +99,7 @@ func TestSendInsideACallbackWithAFullBufferEndsByMaxBlock(t *testing.T) {
 	})
 }
 
-// What waits for a slow callback counts in buffer.memory, so that it becomes backpressure, not growth.
+// Outcomes behind a slow callback count in buffer.memory, so they become backpressure, not growth.
 func TestSlowCallbacksBecomeBackpressure(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { small(cfg); cfg.Linger = 0 })
@@ -150,7 +150,7 @@ func TestACallbackThatPanicsIsLoggedAndTheRestGoesOn(t *testing.T) {
 	})
 }
 
-// A callback that ends its goroutine, as FailNow does in a test, costs the others nothing.
+// A callback may end its goroutine, as FailNow does in a test: other callbacks lose nothing.
 func TestACallbackThatEndsItsGoroutine(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)

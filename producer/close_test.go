@@ -101,11 +101,11 @@ func TestCloseWakesSendsThatWait(t *testing.T) {
 func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
 	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.Linger = 0 })
-		c.Mute(1) // leads partition 0: what is sent there has gone
+		c.Mute(1) // leads partition 0: its requests have left
 		var told outcomes
 		sent := []producer.Future{p.Send(t.Context(), to(0, "a"), told.add), p.Send(t.Context(), to(0, "b"), told.add)}
 		time.Sleep(time.Millisecond)
-		c.StopBroker(2) // led partition 1, which waits
+		c.StopBroker(2) // led partition 1: it waits
 		c.MoveLeader("t", 1, -1)
 		time.Sleep(time.Second)
 		waiting := []producer.Future{p.Send(t.Context(), to(1, "c"), told.add), p.Send(t.Context(), to(1, "d"), told.add), p.Send(t.Context(), to(1, "e"), nil)}
@@ -285,7 +285,7 @@ func TestCloseFromManyGoroutines(t *testing.T) {
 	})
 }
 
-// Every record of those that race with Close has one outcome, and what is told delivered is delivered.
+// Every record that races with Close has one outcome, and a record reported as delivered is delivered.
 func TestCloseRacesSends(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)

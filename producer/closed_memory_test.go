@@ -17,7 +17,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// belongings are the user's objects that a producer refers to. As long as one is reachable, some part of the producer is.
+// belongings are the user's objects in a producer. As long as one is reachable, some part of the producer is.
 type belongings struct {
 	interceptor *watcher
 	logs        *logs
@@ -32,7 +32,7 @@ func (d *testDialer) dial(ctx context.Context, network, address string) (net.Con
 	return d.c.Dial(ctx, network, address)
 }
 
-// watchEnd returns functions that tell whether the objects are no longer reachable.
+// watchEnd returns functions that report whether the objects are unreachable.
 func watchEnd(p *producer.Producer, b *belongings) map[string]func() bool {
 	whole, interceptor, logs := weak.Make(p), weak.Make(b.interceptor), weak.Make(b.logs)
 	dialer, callback := weak.Make(b.dialer), weak.Make(b.callback)
@@ -107,7 +107,7 @@ func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 			c := testbroker.New(t, topics(2, 4))
 			for what, gone := range closedProducer(t, c, use) {
 				end := time.Now().Add(10 * time.Second)
-				for !gone() && time.Now().Before(end) { // a wait would change timers, at which the runtime forgets stopped ones
+				for !gone() && time.Now().Before(end) { // a wait would change timers, and then the runtime forgets stopped ones
 					runtime.GC()
 				}
 				require.True(t, gone(), "the %s is reachable", what)
@@ -116,7 +116,7 @@ func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 	}
 }
 
-// closedProducer uses a producer, which closes it, and forgets it.
+// closedProducer uses a producer, closes it, and forgets it.
 //
 //go:noinline
 func closedProducer(t *testing.T, c *testbroker.Cluster, use func(*testing.T, *testbroker.Cluster, *producer.Producer, *belongings)) map[string]func() bool {

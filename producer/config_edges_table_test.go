@@ -45,7 +45,7 @@ func rowsOf(parts ...[]edgeRow) (rows []edgeRow) {
 	return rows
 }
 
-// edgeWords are the properties whose values are words.
+// edgeWords are the properties with words as values.
 func edgeWords() []edgeRow {
 	acks := func(want int16) func(e *edge) {
 		return func(e *edge) {
@@ -330,7 +330,7 @@ func edgeSizes() []edgeRow {
 				err := e.get(e.send(value))
 				require.ErrorIs(e, err, ErrRecordTooLarge)
 				require.ErrorContains(e, err, says)
-				// The usual record, which names no partition, takes another way through Send.
+				// The usual record, without a partition, takes another way through Send.
 				require.ErrorIs(e, e.get(e.p.Send(context.Background(), &Record{Topic: "t"}, nil)), ErrRecordTooLarge)
 			}
 			require.Empty(e, e.c.Produces())
@@ -402,7 +402,7 @@ func edgeLevels() []edgeRow {
 	)
 }
 
-// edgeLoad is a topic whose partition 0 has not been served for a second.
+// edgeLoad is a topic with an unserved partition 0, for a second.
 func edgeLoad(partition int32, _ time.Time) stickyLoad {
 	if partition == 0 {
 		return stickyLoad{stalled: time.Second}
@@ -447,7 +447,7 @@ func edgeBackoffs() []edgeRow {
 			e.gaps(e.attempts(), want...)
 		}
 	}
-	// redialed requires the first waits between connections to a server that refuses them.
+	// redialed requires the first waits between connections to a refusing server.
 	redialed := func(want ...time.Duration) func(e *edge) {
 		return func(e *edge) {
 			e.cfg.MaxBlock, e.cfg.RetryBackoff, e.cfg.RetryBackoffMax = 8*time.Second, ms, ms
@@ -490,7 +490,7 @@ func edgeBackoffs() []edgeRow {
 // edgeConnections are the options of connections.
 func edgeConnections() []edgeRow {
 	const ms = time.Millisecond
-	// setup requires the first waits between connections to a server that says nothing: the setup timeouts.
+	// setup requires the first waits between connections to a silent server: the setup timeouts.
 	setup := func(most time.Duration, want ...time.Duration) func(e *edge) {
 		return func(e *edge) {
 			e.cfg.MaxBlock, e.cfg.ReconnectBackoff, e.cfg.ReconnectBackoffMax, e.cfg.RetryBackoff, e.cfg.RetryBackoffMax = most, ms, ms, ms, ms
@@ -555,8 +555,8 @@ func edgeConnections() []edgeRow {
 	)
 }
 
-// startElsewhere starts a producer on three brokers, of which the third leads no partition; the bootstrap server is that one
-// under a name that the metadata does not have.
+// startElsewhere starts a producer on three brokers; the third leads no partition. The bootstrap server is the third
+// broker under a name outside the metadata.
 func (e *edge) startElsewhere() {
 	e.brokers = testbroker.Config{Brokers: 3, Topics: map[string]int32{"t": 2}}
 	e.prepare()
@@ -606,7 +606,7 @@ func edgeMetadata() []edgeRow {
 			require.Equal(e, time.Duration(known)*e.cfg.SocketConnectionSetupTimeout/10, boot.Sub(before))
 		}
 	}
-	// missing requires that a topic that does not exist fails after so long.
+	// missing requires that a missing topic fails after this time.
 	missing := func(after time.Duration) func(e *edge) {
 		return func(e *edge) {
 			e.brokers.Topics = map[string]int32{"other": 1}

@@ -20,12 +20,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// edgeRow is what one property does with one value at an end of its range. config_edges_table_test.go has all rows.
+// edgeRow is the behaviour of one property with one value at an end of its range. config_edges_table_test.go has all
+// rows.
 type edgeRow struct {
 	property, value string
-	with            propertyMap // what the value needs beside it
-	refused         string      // why the value is refused, empty for one that is accepted
-	does            string      // what an accepted value does
+	with            propertyMap // other settings for the value
+	refused         string      // the reason of the refusal, empty for an accepted value
+	does            string      // the check of an accepted value
 	test            func(e *edge)
 }
 
@@ -38,17 +39,17 @@ type edge struct {
 	p        *Producer
 	mu       sync.Mutex
 	dials    []dialAttempt
-	gone     []string // addresses that say nothing
+	gone     []string // silent addresses
 	prepared bool
 }
 
-// dialAttempt is one connection that the producer has tried to make.
+// dialAttempt is one attempt of the producer to connect.
 type dialAttempt struct {
 	address string
 	at      time.Time
 }
 
-// prepare starts the cluster, once. Tests that need another one than a broker with topic t set e.brokers before.
+// prepare starts the cluster, once. Tests with another cluster than a broker with topic t set e.brokers before.
 func (e *edge) prepare() {
 	if e.prepared {
 		return
@@ -72,7 +73,7 @@ func (e *edge) prepare() {
 	}
 }
 
-// start makes the producer, which ends with the test.
+// start makes the producer; the test's end closes it.
 func (e *edge) start() {
 	e.prepare()
 	p, err := New(e.cfg)
@@ -101,7 +102,7 @@ func (e *edge) get(f Future) error {
 	return err
 }
 
-// delivers requires that records arrive.
+// delivers requires the arrival of records.
 func (e *edge) delivers() {
 	e.warm()
 	for _, value := range []string{"", "x", strings.Repeat("y", 5000)} {
@@ -110,7 +111,7 @@ func (e *edge) delivers() {
 	require.Equal(e, 4, e.c.Records("t"))
 }
 
-// fails requires that a record fails for a reason, and returns how long that took and the error.
+// fails requires that a record fails for a reason, and returns the time and the error.
 func (e *edge) fails(reason error, maybe bool) (time.Duration, error) {
 	e.Helper()
 	began := time.Now()
@@ -132,7 +133,7 @@ func (e *edge) dialsTo(address string, since time.Time) (at []time.Time) {
 	return at
 }
 
-// gaps requires that times lie apart as a backoff with 20 % of jitter says, as far as there are times.
+// gaps requires the pauses of a backoff with 20 % of jitter between the times, as far as there are times.
 func (e *edge) gaps(at []time.Time, want ...time.Duration) {
 	e.Helper()
 	require.Greater(e, len(at), len(want), "%v", at)
@@ -149,18 +150,18 @@ func (e *edge) attempts() (at []time.Time) {
 	return at
 }
 
-// later lets a second pass, and returns a time before which all is over that was under way.
+// later lets a second pass. It returns a time after the end of everything under way.
 func (e *edge) later() time.Time {
 	time.Sleep(time.Second)
 	return time.Now()
 }
 
-// tooFewReplicas lets every Produce request fail in a way that a retry may mend.
+// tooFewReplicas fails every Produce request with an error that a retry may mend.
 func (e *edge) tooFewReplicas() {
 	e.c.On(protocol.Produce).Do(testbroker.Fail(protocol.NotEnoughReplicas))
 }
 
-// metadataOf counts the Metadata requests since some time that name topic t.
+// metadataOf counts the Metadata requests with topic t since a time.
 func (e *edge) metadataOf(since time.Time) (count int) {
 	for _, r := range e.c.RequestsOf(protocol.Metadata) {
 		if m := r.Message.(*protocol.MetadataRequest); !r.Time.Before(since) && len(m.Topics) > 0 {
@@ -235,7 +236,7 @@ func TestTheTableHasEachEndOfEachRange(t *testing.T) {
 	}
 }
 
-// TestFieldsAreRefusedAsTheirPropertiesAre: a number that a property refuses is refused as a field, too.
+// TestFieldsAreRefusedAsTheirPropertiesAre: a field refuses the same numbers as its property.
 func TestFieldsAreRefusedAsTheirPropertiesAre(t *testing.T) {
 	for _, row := range edgeRows() {
 		o := configOptionOf(row.property)

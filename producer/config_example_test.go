@@ -23,7 +23,7 @@ func ExampleClassicConfig() {
 	// Output: 1 0 0s false
 }
 
-// Fields that contradict each other are found before anything is sent; every problem is reported.
+// New finds contradictory fields before anything is sent, and reports every problem.
 func ExampleConfig_Validate() {
 	cfg := producer.DefaultConfig("kafka-1")
 	cfg.Acks = producer.AcksLeader

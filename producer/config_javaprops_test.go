@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFilesReadAsInJava compares with what java.util.Properties read; testdata/properties/Vectors.java tells how it was made.
+// TestFilesReadAsInJava compares with java.util.Properties; testdata/properties/Vectors.java describes the origin of
+// the vectors.
 func TestFilesReadAsInJava(t *testing.T) {
 	text, err := os.ReadFile("testdata/properties/vectors.txt")
 	require.NoError(t, err)
@@ -26,7 +27,8 @@ func TestFilesReadAsInJava(t *testing.T) {
 		contents := propertiesUnhex(t, file)
 		got := propertiesRead(contents)
 		if strings.HasSuffix(strings.TrimRight(contents, "\n"), `\`) && !strings.HasPrefix(got, "-=-") {
-			// Of a line that only continues into the end of the file Java makes an empty name; here it is nothing.
+			// A last line may end with a continuation and have nothing more. Java makes an empty name of it; here it is
+			// nothing.
 			want = strings.TrimPrefix(strings.TrimPrefix(want, "-=-"), " ")
 		}
 		require.Equal(t, want, got, "file %q", contents)
@@ -93,7 +95,7 @@ func TestHalfASurrogatePairIsReplaced(t *testing.T) {
 	require.Equal(t, map[string]string{"a": "\ufffd b\ufffd"}, configParseJavaProperties(`a=\uD83D b\uDD11`).values)
 }
 
-// propertiesFile writes properties so that they read back.
+// propertiesFile writes properties in a form that reads back.
 func propertiesFile(m map[string]string) string {
 	escape := strings.NewReplacer("\\", "\\\\", " ", "\\ ", "\t", "\\t", "\n", "\\n", "\r", "\\r", "\f", "\\f", "=", "\\=", ":", "\\:", "#", "\\#", "!", "\\!",
 		"\ufeff", "\\ufeff")

@@ -35,7 +35,7 @@ func TestPropertiesOfKafkasOtherClientsAreIgnoredWithAWarning(t *testing.T) {
 	require.Greater(t, ignored, 100)
 }
 
-// requireIgnored requires that a property changes nothing, and that the notice and the log name it without its value.
+// requireIgnored requires that a property changes nothing, and that the warning and the log name it without its value.
 func requireIgnored(t *testing.T, client, name string) {
 	t.Helper()
 	c, err := ParseProperties(propertyMap{name: "S3cret", "linger.ms": "7"})
@@ -78,7 +78,7 @@ func TestPropertiesOfWellKnownCompanionsAreIgnoredWithAWarning(t *testing.T) {
 	}
 }
 
-// TestAFileFromConfluentCloudFailsForItsSecurityAlone: what it has for consumers and schema registries is no error.
+// TestAFileFromConfluentCloudFailsForItsSecurityAlone: its settings for consumers and schema registries are no error.
 func TestAFileFromConfluentCloudFailsForItsSecurityAlone(t *testing.T) {
 	file := propertyMap{
 		"bootstrap.servers": "pkc-1.eu-central-1.aws.confluent.cloud:9092", "client.dns.lookup": "use_all_dns_ips",

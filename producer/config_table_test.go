@@ -32,7 +32,7 @@ func javaOptions(t testing.TB) map[string]javaOption {
 
 func TestDefaultsAndRangesAreTheJavaProducers(t *testing.T) {
 	java := javaOptions(t)
-	own := map[string]string{ // what differs, and why
+	own := map[string]string{ // the difference, and its reason
 		"client.id":                              "Java makes a name for each producer",
 		"bootstrap.servers":                      "required there and here; its range is judged server by server",
 		"connections.max.idle.ms":                "Java names no range",
@@ -120,7 +120,7 @@ func TestReadmeShowsTheTable(t *testing.T) {
 	const path = "../README.md"
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		return // nothing that could be wrong
+		return // nothing can be wrong
 	}
 	require.NoError(t, err)
 	section, err := readmeSection(string(text))
@@ -133,7 +133,7 @@ func TestReadmeShowsTheTable(t *testing.T) {
 	require.Equal(t, configMarkdown(), section, "README.md differs from the table; go test ./producer -run TestReadmeShowsTheTable -update-readme writes it")
 }
 
-// readmeSection is what stands between the markers.
+// readmeSection is the text between the markers.
 func readmeSection(readme string) (string, error) {
 	_, rest, found := strings.Cut(strings.ReplaceAll(readme, "\r\n", "\n"), readmeBegin)
 	section, _, ended := strings.Cut(rest, readmeEnd)

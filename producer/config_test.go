@@ -175,7 +175,7 @@ func TestNoticesAreLoggedOnceEach(t *testing.T) {
 	require.Empty(t, DefaultConfig().Warnings())
 }
 
-// configErrors lists the problems that an error joins.
+// configErrors lists the problems in a joined error.
 func configErrors(t testing.TB, err error) []*ConfigError {
 	t.Helper()
 	require.Error(t, err)

@@ -15,17 +15,17 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// crowd is a cluster in which every topic exists. Unlike the brokers of package testbroker it keeps nothing, and its work follows the
-// request, so that what is counted beside it is the client's. It checks nothing.
+// crowd is a cluster with every topic. Unlike the brokers of package testbroker it keeps nothing, and its work follows
+// the request: so a count of the process is a count of the client. It checks nothing.
 type crowd struct {
 	partitions int32
 	leaderless int32 // the last so many partitions of each topic have no leader
 
 	mu      sync.Mutex
-	brokers []int32 // that are there; partition p of each topic is led by the one at p modulo their number
+	brokers []int32 // in the cluster; the broker at p modulo their number leads partition p of each topic
 	epoch   int32
 	conns   map[net.Conn]int32
-	refuses int // batches for a broker that does not lead
+	refuses int // batches at a broker that does not lead
 	asked   int // topics in Metadata requests
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// hostileError is an error of the user's whose methods misbehave. Error does so only if all is set.
+// hostileError is an error of the user's with misbehaving methods. Error misbehaves only if all is set.
 type hostileError struct {
 	act func()
 	all bool
@@ -32,7 +32,7 @@ func (e *hostileError) As(any) bool   { e.act(); return false }
 func (e *hostileError) Timeout() bool { e.act(); return false }
 func (e *hostileError) Unwrap() error { e.act(); return nil }
 
-// hostileEnd is a connection that fails with an error of the user's while failing is set.
+// hostileEnd is a connection; while failing is set, it fails with an error of the user's.
 type hostileEnd struct {
 	net.Conn
 	failing *atomic.Bool
@@ -155,7 +155,7 @@ func TestAConnectionsErrorWhoseMethodsBlockHoldsUpNoClose(t *testing.T) {
 	})
 }
 
-// stuckDeadline is a connection whose deadlines misbehave while armed is set.
+// stuckDeadline is a connection; while armed is set, its deadlines misbehave.
 type stuckDeadline struct {
 	net.Conn
 	armed *atomic.Bool
@@ -221,7 +221,7 @@ func TestADialersConnectionWhoseMethodsEndTheirGoroutineCostsTheConnectionOnly(t
 	}
 }
 
-// endingConn is a connection whose Write misbehaves while armed is set.
+// endingConn is a connection; while armed is set, its Write misbehaves.
 type endingConn struct {
 	net.Conn
 	armed *atomic.Bool
@@ -258,7 +258,7 @@ func TestADialersConnectionWhoseAddressHangsCostsTheSetupTimeout(t *testing.T) {
 	})
 }
 
-// nowhere is a connection whose RemoteAddr never returns.
+// nowhere is a connection with a RemoteAddr that never returns.
 type nowhere struct {
 	net.Conn
 	hang <-chan struct{}

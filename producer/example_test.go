@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// One producer serves a whole program. Close delivers what is buffered.
+// One producer serves a whole program. Close delivers the buffered records.
 func ExampleNew() {
 	cfg := producer.DefaultConfig("localhost:9092") // acks=all and idempotence
 	cfg.ClientID = "shop"
@@ -63,7 +63,8 @@ func ExampleProducer_Send() {
 	}
 }
 
-// TrySend never waits. A record that has no room in the buffer, or whose topic is not known yet, fails at once and can be sent again later.
+// TrySend never waits. A record without room in the buffer, or of a topic that is not known yet, fails at once and can
+// be sent again later.
 func ExampleProducer_TrySend() {
 	cfg := producer.DefaultConfig("localhost:9092")
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -192,7 +193,7 @@ func ExampleProducer_Close() {
 	}
 }
 
-// PartitionsFor at the start of a program shows early that a topic or its brokers are missing.
+// PartitionsFor at the start of a program reports a missing topic or missing brokers early.
 func ExampleProducer_PartitionsFor() {
 	p, err := producer.New(producer.DefaultConfig("localhost:9092"))
 	if err != nil {
@@ -212,7 +213,7 @@ func ExampleProducer_PartitionsFor() {
 	}
 }
 
-// The fate of an error decides what to do with its record.
+// The fate of an error decides about its record.
 func ExampleFateOf() {
 	for _, err := range []error{nil, producer.ErrBufferFull, producer.ErrRecordTooLarge, producer.ErrDisconnected} {
 		switch producer.FateOf(err) {
@@ -252,7 +253,7 @@ func ExampleLoadProperties() {
 	// Output: all 20ms lz4 <nil>
 }
 
-// Fast: the producer expects no response. A broker that dies loses records, and no error reports them.
+// Fast: the producer expects no response. A dying broker loses records without an error.
 func Example_fastMayLose() {
 	cfg := producer.DefaultConfig("localhost:9092")
 	cfg.Acks = producer.AcksNone
@@ -261,7 +262,7 @@ func Example_fastMayLose() {
 	// Output: <nil>
 }
 
-// Balanced: the leader acknowledges alone. If it dies, the records that its followers have not copied are lost.
+// Balanced: the leader acknowledges alone. If it dies, records without a copy on its followers are lost.
 func Example_balanced() {
 	cfg := producer.DefaultConfig("localhost:9092")
 	cfg.Acks = producer.AcksLeader

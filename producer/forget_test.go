@@ -17,7 +17,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// forgetful makes a producer forget a topic that is not used for a minute.
+// forgetful makes a producer forget a topic after an unused minute.
 func forgetful(cfg *producer.Config) {
 	cfg.MetadataMaxIdle, cfg.MetadataMaxAge = time.Minute, 30*time.Second
 }
@@ -29,7 +29,7 @@ const forgotten = 3 * time.Minute
 func liveHeap() float64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // the first one only moves pools' contents to where the second one frees them
+	runtime.GC() // the first one only moves the contents of pools to the second one, which frees them
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc)
 }
@@ -54,12 +54,12 @@ func TestForgottenTopicsLeaveNoMemoryBehind(t *testing.T) {
 		use("t")
 		held := liveHeap() - before
 		time.Sleep(forgotten)
-		// Lists that are used again may be longer than before.
+		// Reused lists may be longer than before.
 		require.Less(t, liveHeap()-before, held/4)
 	})
 }
 
-// identitiesOf returns the producer id, epoch and first sequence of each batch that the brokers appended to a partition.
+// identitiesOf returns the producer id, epoch and first sequence of each batch in a partition's logs.
 func identitiesOf(c *testbroker.Cluster, topic string, partition int32) (all []string) {
 	for _, b := range c.Batches(topic, partition) {
 		all = append(all, fmt.Sprintf("%d/%d from %d", b.Header.ProducerID, b.Header.ProducerEpoch, b.Header.BaseSequence))
@@ -91,7 +91,7 @@ func TestATopicThatComesBackNeverReusesASequence(t *testing.T) {
 	})
 }
 
-// Without a known topic nothing would show that the cluster was recreated under its former id.
+// Without a known topic no response would show that the cluster was recreated under its former id.
 func TestAfterTheLastTopicIsForgottenTheProducerIDIsNew(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := start(t, c, forgetful)
@@ -154,7 +154,7 @@ func TestATopicWithUndeliveredRecordsIsNotForgotten(t *testing.T) {
 	}
 }
 
-// The pauses are about as long as topics are kept, so that Sends meet the moment in which their topic is forgotten.
+// The pauses have about the lifetime of an unused topic, so Sends meet the moment of its end.
 func TestSendsWhileTheirTopicIsForgottenLoseNothing(t *testing.T) {
 	const senders, records = 4, 100
 	for name, send := range map[string]func(*producer.Producer, context.Context, *producer.Record) producer.Future{

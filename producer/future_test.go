@@ -99,7 +99,7 @@ func TestGetFromManyGoroutines(t *testing.T) {
 	})
 }
 
-// Ready is not sealed: while the broker has its fill of requests, those who wait in Get share batches.
+// Ready is not sealed: while the broker has its fill of requests, the goroutines in Get share batches.
 func TestGoroutinesThatSendSynchronouslyShareBatches(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.MaxInFlight = 1 })
@@ -205,7 +205,7 @@ func TestABatchThatWasCanceledWhollyTakesNoSequence(t *testing.T) {
 	})
 }
 
-// Outcomes are decided once, whoever is first: the seal or Cancel.
+// The first call decides an outcome, once: the seal or Cancel.
 func TestCancelRacesTheSeal(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = 0 })

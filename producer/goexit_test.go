@@ -29,7 +29,7 @@ func onGoroutine(f func()) (returned bool) {
 	return returned
 }
 
-// countedContext counts what waits for its end.
+// countedContext counts the goroutines that wait for its end.
 type countedContext struct {
 	context.Context
 	done    chan struct{}
@@ -43,7 +43,7 @@ func (c *countedContext) AfterFunc(func()) (stop func() bool) {
 	return func() bool { c.waiting.Add(-1); return true }
 }
 
-// quitter is a partitioner that ends the goroutine for the records with the value "quit".
+// quitter is a partitioner that ends the goroutine at records with the value "quit".
 type quitter struct{}
 
 func (quitter) Partition(r *producer.Record, _ producer.TopicView) int32 {
@@ -206,7 +206,7 @@ func TestADialerThatPanicsOrEndsItsGoroutineIsNamedInTheError(t *testing.T) {
 	}
 }
 
-// rude is an error whose text may be asked for once.
+// rude is an error with a text for one call only.
 type rude struct{ asked *atomic.Int32 }
 
 func (r rude) Error() string {
@@ -238,7 +238,7 @@ func TestTheTextOfAConnectionsErrorIsAskedForOnce(t *testing.T) {
 	})
 }
 
-// breaking is a connection whose end is told by an error of its own, once.
+// breaking is a connection that ends with an error of its own, once.
 type breaking struct {
 	net.Conn
 	breaks *atomic.Bool

@@ -17,19 +17,20 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// module is what the names of all our functions begin with.
+// module is the prefix of the names of all our functions.
 const module = "github.com/gosamsa/samsa/"
 
-// goroutines are the library's that live at one time, by what they are for.
+// goroutines are the library's goroutines at one time, by purpose.
 type goroutines struct {
 	readers   int // of connections
 	callbacks int // run the callbacks of a partition
 	others    int
-	all       string // what each of them began with, for the failure
+	all       string // their first functions, for the failure's text
 }
 
-// goroutinesNow counts those of the caller's bubble by the function that each began with: the outermost one of the module. The test's own and
-// the fake brokers' are left out. Those of an earlier test, which is in another bubble, may still be ending.
+// goroutinesNow counts the goroutines of the caller's bubble by their first function, the outermost one of the module.
+// It leaves out the test's own goroutines and those of the fake brokers. Goroutines of an earlier test are in another
+// bubble, and may still be ending.
 func goroutinesNow() (g goroutines) {
 	buf := make([]byte, 64<<10)
 	mine := bubbleOf(string(buf[:runtime.Stack(buf, false)]))
@@ -64,17 +65,19 @@ func goroutinesNow() (g goroutines) {
 	return g
 }
 
-// bubbleOf returns the part of a stack's first line that names its goroutine's bubble.
+// bubbleOf returns the name of a goroutine's bubble from a stack's first line.
 func bubbleOf(stack string) string {
 	first, _, _ := strings.Cut(stack, "]:")
 	_, bubble, _ := strings.Cut(first, "synctest bubble ")
 	return bubble
 }
 
-// handful is what a producer may have beside two goroutines a connection: two workers that compress, and one that asks for a producer id.
+// handful is the bound beside two goroutines a connection: two workers for compression, and one that requests a
+// producer id.
 const handful = 3
 
-// requireTwoAConnection checks that the library's goroutines are no more than its connections need, whatever the number of partitions.
+// requireTwoAConnection checks that the connections bound the number of the library's goroutines, whatever the number
+// of partitions.
 func requireTwoAConnection(t *testing.T, c *testbroker.Cluster, brokers int) {
 	t.Helper()
 	connections := 0
@@ -88,14 +91,14 @@ func requireTwoAConnection(t *testing.T, c *testbroker.Cluster, brokers int) {
 	require.Zero(t, g.callbacks, g.all)
 }
 
-// peak has the most goroutines that were seen at one time.
+// peak has the largest numbers of goroutines at one time.
 type peak struct {
 	requests atomic.Int64
 	mu       sync.Mutex
 	seen     goroutines
 }
 
-// look is a callback of the cluster, which runs while the library works. To look at every request would take long.
+// look is a callback of the cluster; it runs while the library works. A look at every request would take long.
 func (p *peak) look(*testbroker.Request) testbroker.Action {
 	if p.requests.Add(1)%20 != 1 {
 		return testbroker.Pass()
@@ -144,7 +147,7 @@ func TestAProducerHasTwoGoroutinesAConnection(t *testing.T) {
 			synctest.Wait()
 			requireTwoAConnection(t, c, brokers)
 
-			// On its way, a connection may have another reader for the time that an answer is dealt with.
+			// A connection may have another reader for the time of an answer's processing.
 			t.Logf("at most %d readers, %d others", most.seen.readers, most.seen.others)
 			require.LessOrEqual(t, most.seen.others, brokers+1+handful, most.seen.all)
 			require.Zero(t, most.seen.callbacks, "nobody wants to be called")

@@ -36,7 +36,8 @@ func topics(brokers int, partitions int32) testbroker.Config {
 	return testbroker.Config{Brokers: brokers, Topics: map[string]int32{"t": partitions}}
 }
 
-// start returns a producer on the cluster, with the modern defaults and what change makes of them. The test's end closes it.
+// start returns a producer on the cluster, with the modern defaults and the changes of change. The test's end closes
+// it.
 func start(t *testing.T, c *testbroker.Cluster, change func(*producer.Config)) *producer.Producer {
 	t.Helper()
 	cfg := producer.DefaultConfig(c.Bootstrap()...)
@@ -54,8 +55,8 @@ func start(t *testing.T, c *testbroker.Cluster, change func(*producer.Config)) *
 	return p
 }
 
-// warm is start with a connection, metadata, and where it is wanted a producer id and a first acknowledgement in each of the
-// first n partitions of topic t, so that what the test sends goes without ado.
+// warm is start with a connection, metadata and, if wanted, a producer id and a first acknowledgement in each of the
+// first n partitions of topic t: so the test's own records need no preparation.
 func warm(t *testing.T, c *testbroker.Cluster, n int32, change func(*producer.Config)) *producer.Producer {
 	t.Helper()
 	p := start(t, c, change)
@@ -75,7 +76,7 @@ func to(partition int32, value string) *producer.Record {
 // sized is a record for partition 0 of topic t, with n bytes of value.
 func sized(n int) *producer.Record { return to(0, strings.Repeat("x", n)) }
 
-// filling is a record for partition 0 of topic t that takes so many bytes as number index of a batch.
+// filling is a record for partition 0 of topic t; it takes this many bytes as number index of a batch.
 func filling(t *testing.T, size int, index int32) *producer.Record {
 	t.Helper()
 	for n := max(0, size-16); n <= size; n++ {
@@ -87,7 +88,7 @@ func filling(t *testing.T, size int, index int32) *producer.Record {
 	return nil
 }
 
-// values are the values of all records that Produce requests from number first on carried for topic t, in order of arrival.
+// values are the values of all records for topic t in Produce requests from number first on, in order of arrival.
 func values(c *testbroker.Cluster, first int) (all []string) {
 	for _, r := range c.Produces()[first:] {
 		for _, p := range r.Parts {
@@ -99,7 +100,7 @@ func values(c *testbroker.Cluster, first int) (all []string) {
 	return all
 }
 
-// written are the values that the brokers appended to a partition of topic t, in order.
+// written are the values in the log of a partition of topic t, in order.
 func written(c *testbroker.Cluster, partition int32) (all []string) {
 	for _, r := range c.Produces() {
 		for _, p := range r.Parts {
@@ -116,13 +117,13 @@ func written(c *testbroker.Cluster, partition int32) (all []string) {
 	return all
 }
 
-// outcome is what a callback was told.
+// outcome has the arguments of a callback.
 type outcome struct {
 	md  producer.RecordMetadata
 	err error
 }
 
-// outcomes collects what callbacks were told.
+// outcomes collects the arguments of callbacks.
 type outcomes struct {
 	mu   sync.Mutex
 	list []outcome
@@ -140,7 +141,7 @@ func (o *outcomes) all() []outcome {
 	return append([]outcome(nil), o.list...)
 }
 
-// logs is a logger that keeps what it is told.
+// logs is a logger that keeps its lines.
 type logs struct{ logtext.Text }
 
 func (l *logs) logger() *slog.Logger {
@@ -165,7 +166,7 @@ func isOver(f producer.Future) bool {
 	}
 }
 
-// brokerCode checks that err is a broker's reason of that name.
+// brokerCode checks that err is a broker's error with that name.
 func brokerCode(t *testing.T, err error, name string) {
 	t.Helper()
 	var broker *producer.BrokerError
@@ -173,7 +174,7 @@ func brokerCode(t *testing.T, err error, name string) {
 	require.Equal(t, name, broker.Code.Name(), fmt.Sprint(err))
 }
 
-// stalling is a logger that hangs between stall and resume.
+// stalling is a logger; it hangs between stall and resume.
 type stalling struct {
 	mu      sync.Mutex
 	stalled chan struct{} // nil while it does not hang

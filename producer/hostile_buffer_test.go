@@ -15,10 +15,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about brokers that read slowly: a batch whose time is over while a connection still writes it keeps its bytes, whatever
-// is sent meanwhile. Under the race detector a buffer that is given back is poison at once (accumulator/poison.go).
+// This file is about brokers that read slowly: if a batch expires while a connection still writes it, its bytes stay,
+// whatever is sent meanwhile. Under the race detector a freed buffer is poison at once (accumulator/poison.go).
 
-// large is the value of the batch that is written slowly.
+// large is the value of the slow batch.
 var large = bytes.Repeat([]byte{'A'}, 900_000)
 
 // reuse fills buffers of the same size with something else.
@@ -82,10 +82,10 @@ type gatedServer struct {
 	broker string
 	gate   chan struct{}
 
-	got     []byte        // of the large request that began first
+	got     []byte        // of the first large request
 	done    chan struct{} // closed when got is there
 	began   sync.Once
-	arrives chan struct{} // closed when the first bytes of that request are there
+	arrives chan struct{} // closed at the first bytes of that request
 }
 
 func (g *gatedServer) serve(client net.Conn) {
@@ -129,8 +129,9 @@ func (g *gatedServer) serve(client net.Conn) {
 	}
 }
 
-// The same over a real socket, where the system reads the buffers. On a slow machine the connection may end before the gate opens;
-// then what came until there must be right. The batch may also expire before the socket takes it, and then the test begins again.
+// The same over a real socket: the system reads the buffers. On a slow machine the connection may end before the gate
+// opens; then the bytes until there must be right. The batch may also expire before the socket takes it, and then the
+// test begins again.
 func TestABatchThatExpiresWhileASocketTakesItKeepsItsBytes(t *testing.T) {
 	for range 20 {
 		if expiresInASocket(t) {
@@ -160,7 +161,7 @@ func expiresInASocket(t *testing.T) bool {
 	require.ErrorIs(t, err, ErrDeliveryTimeout)
 	arrived := false
 	select {
-	case <-g.arrives: // before any other record was sent, so it is that one
+	case <-g.arrives: // before any other record was sent, so it is this record
 		arrived = true
 	default:
 	}

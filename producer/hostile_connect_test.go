@@ -17,13 +17,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about the first contact: servers that are no Kafka, and answers to ApiVersions.
+// This file is about the first contact: servers other than Kafka, and answers to ApiVersions.
 
 func TestServersThatAreNoKafka(t *testing.T) {
 	noise := make([]byte, 1<<20)
 	r := rand.NewChaCha8([32]byte{7})
 	_, _ = r.Read(noise)
-	noise[0] = 0x7f // else it may be a length that is waited for
+	noise[0] = 0x7f // else it may be a length, and the client waits for the bytes
 	survive(t, []*hostileCase{
 		{name: "HTTP", servers: webServer, check: unreached("not a Kafka broker", "an HTTP server answered", "use the port of a Kafka listener")},
 		{name: "a TLS alert", servers: answering([]byte{0x15, 3, 3, 0, 2, 2, 10}), check: unreached("not a Kafka broker", "the answer is TLS", "use a plaintext listener")},
@@ -91,7 +91,7 @@ func TestBrokenAnswersToApiVersions(t *testing.T) {
 	})...))
 }
 
-// spoken edits the answers to ApiVersions. A broker that is healed has been restarted: that is when versions change.
+// spoken edits the answers to ApiVersions. A healed broker has been restarted: versions change at a restart.
 func spoken(edit func(r *protocol.ApiVersionsResponse)) func(*testing.T) ([]string, func()) {
 	return func(t *testing.T) ([]string, func()) {
 		c := testbroker.New(t, testbroker.Config{Network: testbroker.TCP, Topics: map[string]int32{"t": 2}})
@@ -103,7 +103,7 @@ func spoken(edit func(r *protocol.ApiVersionsResponse)) func(*testing.T) ([]stri
 	}
 }
 
-// ranged says that an API is spoken from version low to high.
+// ranged gives an API the versions from low to high.
 func ranged(key protocol.APIKey, low, high int16) func(*testing.T) ([]string, func()) {
 	return spoken(func(r *protocol.ApiVersionsResponse) {
 		for i := range r.APIs {
@@ -121,7 +121,7 @@ func lacking(key protocol.APIKey) func(*testing.T) ([]string, func()) {
 	})
 }
 
-// notTaken: certainly not written, for a reason that has these words.
+// notTaken: certainly not written, with a reason that has these words.
 func notTaken(words ...string) func(require.TestingT, error) {
 	return func(t require.TestingT, err error) {
 		require.Error(t, err)
@@ -166,7 +166,8 @@ func TestVersionsThatMakeNoSense(t *testing.T) {
 	survive(t, cases)
 }
 
-// changing is a broker that speaks other versions on each connection, and breaks the first ones after a batch was written.
+// changing is a broker with other versions on each connection. It breaks the first connections after a batch was
+// written.
 func changing(t *testing.T) ([]string, func()) {
 	c := testbroker.New(t, testbroker.Config{Network: testbroker.TCP, Topics: map[string]int32{"t": 2}})
 	newest := map[protocol.APIKey][]int16{protocol.Produce: {13, 3, 8, 12}, protocol.Metadata: {13, 0, 8, 9}, protocol.InitProducerID: {5, 0, 1, 2}}

@@ -14,8 +14,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// meddler stands between a producer and a good broker, on real sockets, and does what it likes with the broker's answers, byte by
-// byte. What the producer dials goes to it.
+// meddler stands between a producer and a good broker, on real sockets, and changes the broker's answers byte by byte.
+// The producer dials the meddler.
 type meddler struct {
 	c       *testbroker.Cluster
 	address string
@@ -63,7 +63,7 @@ func newMeddler(t *testing.T, tamper func(x *exchange) error) *meddler {
 	return m
 }
 
-// dial is for Config.Dialer. What it returns is a *net.TCPConn, as without a dialer.
+// dial is for Config.Dialer. It returns a *net.TCPConn, as without a dialer.
 func (m *meddler) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, m.address)
 }
@@ -123,7 +123,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	return frame, err
 }
 
-// meddled is a case in which a meddler stands before the broker.
+// meddled is a case with a meddler before the broker.
 func meddled(name string, check func(require.TestingT, error), tamper func(x *exchange) error) *hostileCase {
 	var m *meddler
 	return &hostileCase{
@@ -136,7 +136,7 @@ func meddled(name string, check func(require.TestingT, error), tamper func(x *ex
 	}
 }
 
-// bodies are cases in which every answer of one API has a body of that sort.
+// bodies are cases with a bad body of one sort in every answer of one API.
 func bodies(key protocol.APIKey, check func(require.TestingT, error), list map[string][]byte) (cases []*hostileCase) {
 	for name, body := range list {
 		cases = append(cases, meddled(name, check, func(x *exchange) error {
@@ -149,7 +149,7 @@ func bodies(key protocol.APIKey, check func(require.TestingT, error), list map[s
 	return cases
 }
 
-// through returns a producer that goes through a meddler, without a pause after failures, and tries for long.
+// through returns a producer on a meddler, without a pause after failures and with a long time for retries.
 func through(t *testing.T, tamper func(x *exchange) error) (*Producer, *meddler) {
 	t.Helper()
 	m := newMeddler(t, tamper)

@@ -15,13 +15,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about how much a server can make a producer allocate. The decoders' own bounds are tested where they are.
+// This file is about the memory that a server can make a producer allocate. The decoders' own bounds are tested beside
+// them.
 
-// factor and slack bound what is allocated end to end: so many times the bytes that came, and what a producer and its connections
-// take anyway.
+// factor and slack bound the allocations end to end: a multiple of the received bytes, and the needs of a producer and
+// its connections.
 const factor, slack = 30, 4 << 20
 
-// flood is a server that answers ApiVersions as it should and everything else with one prepared frame.
+// flood is a server with a right answer to ApiVersions and one prepared frame for everything else.
 type flood struct {
 	answer []byte // the frame
 	sent   atomic.Int64

@@ -73,7 +73,7 @@ func TestMetadataThatMakesNoSense(t *testing.T) {
 			check: undelivered(false, "localhost:1")},
 		{name: "every broker twice", servers: described(func(r *protocol.MetadataResponse) { r.Brokers = append(r.Brokers, r.Brokers...) }), check: acknowledged},
 		{name: "one id for two brokers", servers: described(func(r *protocol.MetadataResponse) {
-			// The order of the list decides which of the two the client believes, so both are reachable.
+			// The order of the list decides the client's choice between the two, so both are reachable.
 			r.Brokers = append(r.Brokers, protocol.MetadataBroker{NodeID: r.Brokers[0].NodeID, Host: "localhost", Port: r.Brokers[0].Port})
 		}), check: acknowledged},
 		{name: "100,000 brokers", servers: described(func(r *protocol.MetadataResponse) {

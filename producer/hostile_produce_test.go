@@ -83,11 +83,12 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 		require.Equal(t, protocol.InvalidRecord, broker.Code)
 		require.False(t, MaybeWritten(err))
 	}
-	// The broker has appended what it says it refused, so its log and the client's numbers do not agree: it is not healed.
+	// The broker has appended a batch with an error as its answer, so its log and the client's numbers do not agree: it
+	// is not healed.
 	lies := func(edit func(r *protocol.ProduceResponse)) func(*testing.T) ([]string, func()) {
 		return unhealed(broken(protocol.Produce, testbroker.Fail(protocol.InvalidRecord).And(testbroker.Edit(edit))))
 	}
-	// A response that says more than the request can have caused is none: the connection ends.
+	// A response with more than the request can have caused is none: the connection ends.
 	tooLong := undelivered(true, "127.0.0.1:", "malformed")
 	long := strings.Repeat("forged\nline ", 30_000/12)
 	survive(t, []*hostileCase{
@@ -156,7 +157,7 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 				r.NodeEndpoints = append(r.NodeEndpoints, protocol.NodeEndpoint{NodeID: 10 + i, Host: "127.0.0.1", Port: 1 + i%1000})
 			}
 		}), check: acknowledged},
-		// No leader can follow that of the last epoch. What brokers tell for long is believed all the same.
+		// No leader can follow that of the last epoch. The client accepts a long-lasting report all the same.
 		{name: "a leader of the last epoch, where nobody listens", servers: produced(func(r *protocol.ProduceResponse) {
 			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: math.MaxInt32}
 			r.NodeEndpoints = []protocol.NodeEndpoint{{NodeID: 7, Host: "127.0.0.1", Port: 1}}

@@ -12,8 +12,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// A whole frame whose contents end too early is told from a good answer wherever it ends, for each API, and neither kept nor
-// believed: the same producer goes on to the good answer, and the record is written once.
+// A whole frame may have contents that end too early, at any byte, for each API. The client recognizes it, and keeps
+// and believes nothing of it: the same producer accepts the good answer, and the record is written once.
 func TestAnAnswerThatEndsAfterAnyByteIsNotBelieved(t *testing.T) {
 	for _, key := range []protocol.APIKey{protocol.ApiVersions, protocol.Metadata, protocol.InitProducerID, protocol.Produce} {
 		t.Run(key.String(), func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestAnAnswerThatEndsAfterAnyByteIsNotBelieved(t *testing.T) {
 	}
 }
 
-// requireInOrder sends n records, checks that each is acknowledged, and that the log has each once and in order.
+// requireInOrder sends n records. It checks that each is acknowledged, and is in the log once and in order.
 func requireInOrder(t *testing.T, p *Producer, m *meddler, n int, asynchronously bool) {
 	t.Helper()
 	ctx := context.Background()
@@ -79,7 +79,7 @@ func TestAnAnswerThatComesTwiceIsNobodysAnswer(t *testing.T) {
 	}
 }
 
-// Whatever was asked first: bytes that come without a question end the connection and nothing else.
+// Whatever the first question is: bytes without a question end the connection and nothing else.
 func TestBytesThatNobodyAskedForCostNoRecord(t *testing.T) {
 	for name, bytes := range map[string][]byte{
 		"a frame": frame(8, "\x00\x00\x00\x05abcd"), "zeros": make([]byte, 100), "half a frame": frame(20, "half"), "text": []byte("HTTP/1.1 408 Request Timeout\r\n\r\n"),

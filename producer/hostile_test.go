@@ -23,15 +23,15 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The hostile tests are ordered by what the producer asks: hostile_connect_test.go (ApiVersions), hostile_metadata_test.go,
-// hostile_producerid_test.go, hostile_produce_test.go; hostile_stream_test.go has what concerns all answers, hostile_time_test.go what
-// takes time, and hostile_memory_test.go what takes memory.
+// The hostile tests are ordered by the producer's questions: hostile_connect_test.go (ApiVersions),
+// hostile_metadata_test.go, hostile_producerid_test.go, hostile_produce_test.go. hostile_stream_test.go is about all
+// answers, hostile_time_test.go about time, and hostile_memory_test.go about memory.
 
-// hostileCase is a server, over real sockets, that a producer must survive: nothing panics, nothing hangs beyond what the
-// configuration allows, no claim of the server's decides how much is allocated, and the error says what happened.
+// hostileCase is a server, over real sockets, for a producer to survive: nothing panics, nothing hangs beyond the
+// configured limits, no claim of the server's decides about allocations, and the error describes the fault.
 type hostileCase struct {
 	name string
-	// servers starts the other side. heal, which may be nil, ends what is wrong with it: the same producer must work then.
+	// servers starts the other side. heal, which may be nil, ends its fault: the same producer must work then.
 	servers func(t *testing.T) (addresses []string, heal func())
 	change  func(*Config)
 	check   func(t require.TestingT, err error)
@@ -42,7 +42,7 @@ type hostileCase struct {
 	logged   longestLine
 }
 
-// patientConfig is for what ends well, however slow the machine.
+// patientConfig is for cases with a good end, however slow the machine.
 func patientConfig(servers ...string) Config {
 	cfg := hostileConfig(servers...)
 	cfg.MaxBlock, cfg.RequestTimeout, cfg.DeliveryTimeout = patience, patience, patience
@@ -50,10 +50,10 @@ func patientConfig(servers ...string) Config {
 	return cfg
 }
 
-// longestLog and longestError bound, in bytes, what a server can have said of itself.
+// longestLog and longestError bound the texts about a server, in bytes.
 const longestLog, longestError = 4096, 4096
 
-// longestLine keeps the longest line that was logged.
+// longestLine keeps the longest line of the log.
 type longestLine struct {
 	mu      sync.Mutex
 	longest string
@@ -80,7 +80,7 @@ func hostileConfig(servers ...string) Config {
 	return cfg
 }
 
-// survive sends one record in each case, in all of them at the same time, and checks what comes of it.
+// survive sends one record in each case, in all of them at the same time, and checks the result.
 func survive(t *testing.T, cases []*hostileCase) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -133,14 +133,14 @@ func survive(t *testing.T, cases []*hostileCase) {
 		})
 	}
 	runtime.ReadMemStats(&after)
-	// Servers claim gigabytes. Retries allocate too, and a slow machine takes longer, which is time for more of them.
+	// Servers claim gigabytes. Retries allocate too, and a slow machine takes longer and retries more often.
 	const forCase, forSecond = 16 << 20, 64 << 20
 	most := uint64(forCase*len(cases)) + uint64(forSecond*time.Since(began).Seconds())
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, most, "what a server claims must not be allocated")
 }
 
-// requireReason checks that sending fails, and that the reason is told. On a slow machine time can be over before the server's fault
-// was met; then the next record tells.
+// requireReason checks that sending fails, and that the error has the reason. On a slow machine the time can be over
+// before the producer meets the server's fault; then the next record shows it.
 func (h *hostileCase) requireReason(ctx context.Context, t *testing.T, err error) {
 	t.Helper()
 	for {
@@ -156,7 +156,7 @@ func (h *hostileCase) requireReason(ctx context.Context, t *testing.T, err error
 	}
 }
 
-// checked returns what a check finds wrong with an error, or "".
+// checked returns the problem that a check finds in an error, or "".
 func checked(check func(require.TestingT, error), err error) string {
 	var v verdict
 	done := make(chan struct{})
@@ -300,7 +300,7 @@ func broken(key protocol.APIKey, fault testbroker.Action) func(*testing.T) ([]st
 	}
 }
 
-// faults are answers that are none, with what is to be said of them: after the first contact, and at it.
+// faults are bad answers, with the words of their errors: after the first contact, and at it.
 var faults = []struct {
 	name        string
 	fault       testbroker.Action
@@ -329,5 +329,5 @@ var faults = []struct {
 	{"reset", testbroker.DropAnswer().And(testbroker.WithReset()), "broker", "broker"},
 }
 
-// timeOver is said of an answer that does not come in time.
+// timeOver is the text for an answer that does not come in time.
 const timeOver = "no answer within the request timeout"

@@ -16,12 +16,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about servers that waste time, in virtual time: what bounds the wait, and how often such a server is tried.
+// This file is about servers that waste time, in virtual time: the bounds of the wait, and the number of attempts at
+// such a server.
 
-// anHour is the limit of what is watched here: no wait comes near it.
+// anHour is the limit of these tests: no wait comes near it.
 const anHour = time.Hour
 
-// outcomeOf sends a record and returns what became of it, and after how long.
+// outcomeOf sends a record and returns its outcome and the time until it.
 func outcomeOf(p *Producer, r *Record) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), anHour)
 	defer cancel()
@@ -55,7 +56,7 @@ func TestAnswersThatDripEndWithTheirRequestsTime(t *testing.T) {
 	}
 }
 
-// A server that drips while the answer is in time is only slow.
+// A server that drips an answer in time is only slow.
 func TestAnswersThatDripInTimeAreTaken(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		for _, key := range []protocol.APIKey{protocol.Metadata, protocol.InitProducerID, protocol.Produce} {
@@ -67,7 +68,8 @@ func TestAnswersThatDripInTimeAreTaken(t *testing.T) {
 	})
 }
 
-// strangers runs a producer against a server that is none, and returns how often it was connected to until the record failed.
+// strangers runs a producer against a server that is no broker, and returns the number of connections until the record
+// failed.
 func strangers(t *testing.T, serve func(net.Conn)) (connections int, took time.Duration, err error) {
 	t.Helper()
 	var made atomic.Int64
@@ -106,7 +108,7 @@ func TestServersThatAreNoneAreDialledWithABackoff(t *testing.T) {
 	})
 }
 
-// A broker whose connections end at each Produce request is not connected to without end.
+// The client does not dial without end a broker whose connections end at each Produce request.
 func TestABrokerThatClosesUponEachRequestIsTriedWithABackoff(t *testing.T) {
 	for name, fault := range map[string]testbroker.Action{
 		"before it":     testbroker.DropRequest(),
@@ -132,7 +134,7 @@ func TestABrokerThatClosesUponEachRequestIsTriedWithABackoff(t *testing.T) {
 	}
 }
 
-// circling answers each Produce request with a newer leader: always the one that leader gives.
+// circling answers each Produce request with a newer leader: the result of leader.
 func circling(c *testbroker.Cluster, leader func(asked int32) int32) *testbroker.Rule {
 	var epoch atomic.Int32
 	byBroker := func(id int32) testbroker.Action {
@@ -150,8 +152,8 @@ func circling(c *testbroker.Cluster, leader func(asked int32) int32) *testbroker
 	return c.On(protocol.Produce).Broker(1).Do(byBroker(1))
 }
 
-// Leaders that point at themselves or at each other, in ever newer epochs, are not followed in a circle: the retries keep their
-// backoff, and a small number of retries lasts for as long as it would with any other error.
+// Leaders point at themselves or at each other, in ever newer epochs. The client does not follow them in a circle: the
+// retries keep their backoff, and a small number of retries lasts as long as with any other error.
 func TestLeadersThatAreNamedInACircleAreFollowedWithABackoff(t *testing.T) {
 	for name, leader := range map[string]func(int32) int32{
 		"itself": func(asked int32) int32 { return asked }, "each other": func(asked int32) int32 { return 3 - asked },
@@ -214,7 +216,7 @@ func TestABrokerThatRefusesEveryApiVersionsIsAskedTwiceAConnection(t *testing.T)
 	})
 }
 
-// No throttle that a broker asks for is longer than a record's life, whatever the answer it stands in.
+// No broker's throttle is longer than a record's life, in any answer.
 func TestThrottlesWithoutEndHaveAnEnd(t *testing.T) {
 	for _, ms := range []int32{1<<31 - 1, -1 << 31, -1} {
 		t.Run(fmt.Sprint(ms), func(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// What a producer costs that has nothing to do. It cannot be asked for its timers, but the runtime can be asked what ran: every
+// This file measures the cost of an idle producer. A test cannot ask for its timers, but it can ask the runtime: every
 // timer with a function of its own starts a goroutine when it fires, and everything else that wakes is scheduled.
 
-// sentToAll is a producer that has sent to each of the partitions of topic t, which all have acknowledged.
+// sentToAll is a producer with an acknowledged record in each of the partitions of topic t.
 func sentToAll(t *testing.T, c *testbroker.Cluster, partitions int32, change func(*producer.Config)) *producer.Producer {
 	t.Helper()
 	p := start(t, c, change)
@@ -31,7 +31,7 @@ func sentToAll(t *testing.T, c *testbroker.Cluster, partitions int32, change fun
 	return p
 }
 
-// withoutCollector keeps the garbage collector, whose goroutines would be counted too, from running until the test ends.
+// withoutCollector stops the garbage collector until the test ends: its goroutines would be counted too.
 func withoutCollector(t *testing.T) {
 	t.Helper()
 	percent := debug.SetGCPercent(-1)
@@ -56,8 +56,8 @@ func scheduled() (n uint64) {
 	return 8 * n
 }
 
-// whenStarted lets time pass until d after began, and tells in which seconds after it goroutines were started. It looks half a second
-// before and after each.
+// whenStarted lets time pass until d after began, and returns the seconds in which goroutines were started. It looks
+// half a second before and after each.
 func whenStarted(began time.Time, d time.Duration) (seconds []int) {
 	before := started()
 	for s := time.Since(began).Round(time.Second); s <= d; s += time.Second {
@@ -70,7 +70,7 @@ func whenStarted(began time.Time, d time.Duration) (seconds []int) {
 	return seconds
 }
 
-// TestAnIdleProducerWakesOnlyForMetadataAndIdleConnections: nothing that is kept of 1,000 partitions has a timer.
+// TestAnIdleProducerWakesOnlyForMetadataAndIdleConnections: the state of 1,000 partitions has no timer.
 func TestAnIdleProducerWakesOnlyForMetadataAndIdleConnections(t *testing.T) {
 	withoutCollector(t)
 	bubble(t, topics(3, 1000), func(t *testing.T, c *testbroker.Cluster) {
@@ -81,13 +81,14 @@ func TestAnIdleProducerWakesOnlyForMetadataAndIdleConnections(t *testing.T) {
 		before := len(c.Requests())
 		ran := whenStarted(began, time.Hour)
 
-		// A connection looks once more when its last request would be late, and then sleeps until it has been idle for too long. The
-		// timer of a write deadline, after twice that time, wakes nobody; it is the fake network's.
+		// A connection looks once more at the latest time for its last answer, and then sleeps until it has been idle
+		// for too long. The timer of a write deadline, after twice that time, wakes no goroutine; it is the fake
+		// network's.
 		want := []int{30, 60}
 		for refresh := 300; refresh < 3600; refresh += 300 {
 			want = append(want, refresh, refresh+30, refresh+60)
 		}
-		want = append(want, 540, 3600) // at 540 the connections that carried records are closed
+		want = append(want, 540, 3600) // at 540 the connections of the records are closed
 		slices.Sort(want)
 		require.Equal(t, want, ran)
 
@@ -101,8 +102,8 @@ func TestAnIdleProducerWakesOnlyForMetadataAndIdleConnections(t *testing.T) {
 	})
 }
 
-// TestAnIdleProducerSleepsForYears: whatever woke somebody more than twice a week would be seen, a loop in a goroutine that lives for long
-// too.
+// TestAnIdleProducerSleepsForYears: the test would notice everything that wakes a goroutine more than twice a week,
+// also a loop in a long-lived goroutine.
 func TestAnIdleProducerSleepsForYears(t *testing.T) {
 	const year, mostScheduled = 365 * 24 * time.Hour, 1000
 	withoutCollector(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spyInterceptor does what a test says and remembers outcomes.
+// spyInterceptor does the test's bidding and remembers outcomes.
 type spyInterceptor struct {
 	send    func(*Record) *Record
 	ack     func(RecordMetadata, error)
@@ -46,7 +46,7 @@ func (c *closingInterceptor) Close() error {
 	return c.err
 }
 
-// chainOf makes a chain and the log that it writes.
+// chainOf makes a chain and its log.
 func chainOf(list ...Interceptor) (interceptorChain, *strings.Builder) {
 	var log strings.Builder
 	c := DefaultConfig()

@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// watcher is an interceptor that keeps what it sees. Its names are in seen in the order of the calls.
+// watcher is an interceptor that keeps its arguments. Its names are in seen in the order of the calls.
 type watcher struct {
 	name   string
 	seen   *sights
@@ -175,7 +175,7 @@ func TestFlushAndCloseInsideAnAcknowledgementInterceptorFailAtOnce(t *testing.T)
 	})
 }
 
-// failing is an interceptor that cannot be closed.
+// failing is an interceptor with a failing Close.
 type failing struct{ watcher }
 
 func (*failing) Close() error { return errors.New("it will not end") }

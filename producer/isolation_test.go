@@ -14,7 +14,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// None of this depends on the machine: time is virtual, and what a hanging broker costs others would be seen to the nanosecond.
+// None of this depends on the machine: time is virtual, and the cost of a hanging broker for others would show to the
+// nanosecond.
 
 // latencies sends to partitions 1 and 2 for some seconds, a goroutine each, while another sends to partition 0, and returns how long
 // each record of these two took.
@@ -30,7 +31,7 @@ func latencies(t *testing.T, c *testbroker.Cluster, p *producer.Producer) [2][]t
 	})
 	for i := range took {
 		senders.Go(func() {
-			time.Sleep(time.Second) // by then partition 0 holds all that it may
+			time.Sleep(time.Second) // by then partition 0 holds its full share
 			for n := range 300 {
 				began := time.Now()
 				_, err := p.Send(t.Context(), to(int32(i+1), strings.Repeat("y", n)), nil).Get(t.Context())
@@ -81,7 +82,7 @@ func TestAHangingBrokerLeavesOthersHalfOfTheBuffer(t *testing.T) {
 		c.On(protocol.Produce).Broker(2).Do(testbroker.HoldAnswer(release))
 		began := time.Now()
 		var others []producer.Future
-		for range memory / 2 / (4096 + 1024) { // a batch and what describes it
+		for range memory / 2 / (4096 + 1024) { // a batch and its description
 			others = append(others, p.Send(t.Context(), to(1, strings.Repeat("y", 3000)), nil))
 		}
 		require.Zero(t, time.Since(began), "half of the buffer is free for them")
@@ -94,8 +95,8 @@ func TestAHangingBrokerLeavesOthersHalfOfTheBuffer(t *testing.T) {
 	})
 }
 
-// The sends come without end, and each of three brokers hangs in its own way. Two of them hold the whole buffer between them, so Send
-// waits for the fourth broker's partitions as well; what it has taken of theirs goes at once.
+// The sends come without end, and each of three brokers hangs in its own way. Two of them hold the whole buffer between
+// them, so Send waits for the fourth broker's partitions as well; its accepted records leave at once.
 func TestRecordsOfSeveralHangingBrokersLeaveByTheDeliveryTimeout(t *testing.T) {
 	bubble(t, topics(4, 8), func(t *testing.T, c *testbroker.Cluster) {
 		const timeout = 10 * time.Second
@@ -148,7 +149,7 @@ func TestRecordsOfSeveralHangingBrokersLeaveByTheDeliveryTimeout(t *testing.T) {
 	})
 }
 
-// The broker has its own idle timeout, and a record may be sent in the very moment in which it closes the connection.
+// The broker has its own idle timeout, and a record may be sent in the very moment of the close.
 func TestAConnectionThatTheBrokerClosesFailsNoSendWhileThereAreRetries(t *testing.T) {
 	once := func(cfg *producer.Config) { cfg.Retries = 1 }
 	scene(t, "while idle", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {

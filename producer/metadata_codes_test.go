@@ -14,9 +14,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about error codes in Metadata responses. The table that it tests is internal/cluster/codes.go.
+// This file is about error codes in Metadata responses. It tests the table in internal/cluster/codes.go.
 
-// metadataCodes are all error codes that Kafka has, and some that it does not have.
+// metadataCodes are all of Kafka's error codes, and some unknown ones.
 func metadataCodes() []protocol.ErrorCode {
 	codes := []protocol.ErrorCode{-32768, -2, 9999, 32767}
 	for c := protocol.ErrorCode(-1); c.Name() != "UNKNOWN_ERROR_CODE"; c++ {
@@ -65,8 +65,8 @@ func sends(t *testing.T, p *producer.Producer, n int, pause time.Duration) (errs
 	return errs, longest
 }
 
-// unhurried requires that the client backs off between the Metadata requests that do not succeed. A request without topics checks the
-// cluster of a new connection.
+// unhurried requires a backoff between failing Metadata requests. A request without topics checks the cluster of a new
+// connection.
 func unhurried(t *testing.T, requests []testbroker.Request) {
 	t.Helper()
 	requests = slices.DeleteFunc(requests, func(r testbroker.Request) bool { return len(r.Message.(*protocol.MetadataRequest).Topics) == 0 })
@@ -196,7 +196,7 @@ func finalForTheTopic(t *testing.T, c *testbroker.Cluster, p *producer.Producer,
 	}
 }
 
-// ofAPartition: the partition keeps its leader, unless the code says that there is none.
+// ofAPartition: the partition keeps its leader, unless the code denies one.
 func ofAPartition(t *testing.T, c *testbroker.Cluster, p *producer.Producer, code protocol.ErrorCode) {
 	t.Helper()
 	end := saying(c, func(r *protocol.MetadataResponse) {
@@ -204,7 +204,7 @@ func ofAPartition(t *testing.T, c *testbroker.Cluster, p *producer.Producer, cod
 			for k := range r.Topics[i].Partitions {
 				part := &r.Topics[i].Partitions[k]
 				part.ErrorCode = code
-				if code != protocol.ReplicaNotAvailable { // which concerns other replicas than the leader
+				if code != protocol.ReplicaNotAvailable { // it concerns other replicas than the leader
 					part.LeaderID, part.LeaderEpoch = -1, -1
 				}
 			}

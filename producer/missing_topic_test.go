@@ -76,7 +76,7 @@ func TestATopicThatIsCreatedMeanwhileIsUsed(t *testing.T) {
 	})
 }
 
-// Only responses that all call the topic unknown end the wait.
+// The wait ends only if all responses call the topic unknown.
 func TestATopicThatIsBeingCreatedIsAwaitedUntilMaxBlock(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		c.CreateTopic("slow", 1)
@@ -95,7 +95,7 @@ func sendsLater(p *Producer, r *Record) {
 	go func() { _, _ = outcomeOf(p, r) }()
 }
 
-// lines is a log's text, which its handler writes on another goroutine.
+// lines is a log's text; its handler writes on another goroutine.
 type lines struct{ logtext.Text }
 
 func (l *lines) String() string {
@@ -103,7 +103,7 @@ func (l *lines) String() string {
 	return l.Text.String()
 }
 
-// warned returns the number of lines that have the text.
+// warned returns the number of lines with the text.
 func (l *lines) warned(text string) int {
 	n := 0
 	for line := range strings.Lines(l.String()) {

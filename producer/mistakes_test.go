@@ -28,16 +28,16 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// mistake is a typical mistake of a newcomer, with the words that the producer answers it with.
+// mistake is a typical mistake of a newcomer, with the words of the producer's error.
 type mistake struct {
 	name    string
 	cluster func(*testbroker.Config)
 	// run makes the mistake and returns its error.
 	run func(s *mistakeScene) error
-	// text is the whole text of the error: the cause, then the cure. A "#" stands for a number or a duration that varies,
-	// and "…" for any text. An empty text: there is no error.
+	// text is the whole text of the error: the cause, then the cure. A "#" stands for a varying number or duration, and
+	// "…" for any text. An empty text: there is no error.
 	text string
-	// fate and reason are what the error means for the record. An empty reason: the error is about no record.
+	// fate and reason are the meaning of the error for the record. An empty reason: the error is about no record.
 	fate   producer.Fate
 	reason string
 	// is is an error that errors.Is finds, or nil.
@@ -57,7 +57,7 @@ type mistakeScene struct {
 	began time.Time // of the mistake
 }
 
-// start returns a producer on the cluster that logs to the scene.
+// start returns a producer on the cluster; it logs to the scene.
 func (s *mistakeScene) start(change func(*producer.Config)) *producer.Producer {
 	return start(s.T, s.c, func(cfg *producer.Config) {
 		cfg.Logger = slog.New(s.log)
@@ -67,7 +67,7 @@ func (s *mistakeScene) start(change func(*producer.Config)) *producer.Producer {
 	})
 }
 
-// started returns a producer that has delivered a record to each partition. The mistake begins afterwards.
+// started returns a producer after a delivered record in each partition. The mistake begins afterwards.
 func (s *mistakeScene) started(change func(*producer.Config)) *producer.Producer {
 	p := s.start(change)
 	for i := range int32(2) {
@@ -179,7 +179,7 @@ func (m *mistake) checkWords(s *mistakeScene, text string) {
 	}
 }
 
-// checkFate checks that all that a program can ask about an error agrees.
+// checkFate checks that all views of an error agree.
 func (m *mistake) checkFate(s *mistakeScene, err error) {
 	require.Equal(s, m.fate.String(), producer.FateOf(err).String())
 	require.Equal(s, m.fate == producer.FateNotWritten, producer.Retriable(err))
@@ -955,14 +955,14 @@ func (s *mistakeScene) stopBroker() {
 	synctest.Wait()
 }
 
-// serve returns a producer whose only server is no broker.
+// serve returns a producer; its only server is no broker.
 func (s *mistakeScene) serve(f func(net.Conn)) *producer.Producer {
 	const address = "server:8080"
 	s.c.Serve(address, f)
 	return s.start(func(cfg *producer.Config) { cfg.BootstrapServers = []string{address} })
 }
 
-// advertised returns a producer that reaches the cluster at localhost:9092; dial is for the address that the cluster advertises.
+// advertised returns a producer on the cluster at localhost:9092; dial is for the cluster's advertised address.
 func (s *mistakeScene) advertised(dial func(ctx context.Context, network, address string) (net.Conn, error)) *producer.Producer {
 	const bootstrap = "localhost:9092"
 	s.c.Alias(bootstrap, 1)
@@ -977,7 +977,7 @@ func (s *mistakeScene) advertised(dial func(ctx context.Context, network, addres
 	})
 }
 
-// full returns a producer whose broker is dead and whose buffer is full.
+// full returns a producer with a dead broker and a full buffer.
 func (s *mistakeScene) full() *producer.Producer {
 	p := s.started(func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 4096, 1024 })
 	s.stopBroker()
@@ -990,7 +990,7 @@ func (s *mistakeScene) full() *producer.Producer {
 	return nil
 }
 
-// partitionerFunc is a Partitioner that looks at the record only.
+// partitionerFunc is a Partitioner without use for the topic.
 type partitionerFunc func(*producer.Record) int32
 
 func (f partitionerFunc) Partition(r *producer.Record, _ producer.TopicView) int32 { return f(r) }

@@ -16,7 +16,7 @@ type murmur2Vector struct {
 	partitions map[int32]int32 // number of partitions → the key's
 }
 
-// murmur2Vectors reads what the Java client computed; testdata/murmur2/Vectors.java tells how it was made.
+// murmur2Vectors reads the Java client's results; testdata/murmur2/Vectors.java describes their origin.
 func murmur2Vectors(t testing.TB) []murmur2Vector {
 	text, err := os.ReadFile("testdata/murmur2/vectors.txt")
 	require.NoError(t, err)

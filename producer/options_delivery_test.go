@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The rows of the table of options that are about delivery.
+// The rows about delivery in the table of options.
 
 func TestAcks(t *testing.T) {
 	acks := func(a producer.Acks) func(*producer.Config) {
@@ -76,7 +76,7 @@ func TestAcks(t *testing.T) {
 	})
 }
 
-// With acks=0 nothing is tried twice: what may have left is told maybe written.
+// With acks=0 nothing is tried twice: a record of a request that may have left is reported as maybe written.
 func TestAcksNoneBroken(t *testing.T) {
 	none := func(cfg *producer.Config) {
 		cfg.Acks, cfg.EnableIdempotence = producer.AcksNone, false

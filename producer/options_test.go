@@ -21,7 +21,7 @@ import (
 // Each test here is one row of the table of options, on both sides of its boundary.
 
 func TestBootstrapServers(t *testing.T) {
-	// bounded is how long a server that does not answer may hold up the first contact: the setup timeout with its jitter.
+	// bounded is the longest delay of the first contact by a silent server: the setup timeout with its jitter.
 	const bounded = 13 * time.Second
 	deliver := func(t *testing.T, p *producer.Producer, bound time.Duration) {
 		t.Helper()
@@ -281,7 +281,7 @@ func TestCompressionType(t *testing.T) {
 	})
 }
 
-// sometimes is a value that compresses to about a third.
+// sometimes is a value with a compressed size of about a third.
 func sometimes(random *rand.Rand) string {
 	return noise(random, 60) + strings.Repeat("the same words again and again ", 6)
 }
@@ -294,7 +294,7 @@ func noise(random *rand.Rand, n int) string {
 	return string(b)
 }
 
-// wireSizes are the sizes of all batches that arrived.
+// wireSizes are the sizes of all batches at the broker.
 func wireSizes(c *testbroker.Cluster) (sizes []int) {
 	for _, r := range c.Produces() {
 		for _, p := range r.Parts {

@@ -19,7 +19,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// allOf is a topic whose partitions all have a leader.
+// allOf is a topic with a leader for each partition.
 func allOf(partitions int32) TopicView {
 	available := make([]int32, partitions)
 	for i := range available {
@@ -94,7 +94,7 @@ func TestNoKeyOrIgnoredKeysAreLeftToTheStickyChoice(t *testing.T) {
 	}
 }
 
-// TestThereIsOnePartitionChoice: a partitioner that is added to builtIn decides about every record, on every path.
+// TestThereIsOnePartitionChoice: a partitioner inside builtIn decides about every record, on every path.
 func TestThereIsOnePartitionChoice(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
@@ -197,7 +197,7 @@ func stickyOf(batchSize int, view TopicView, load func(int32, time.Time) stickyL
 	return newStickySlot(&c, view, load, 42)
 }
 
-// switches counts what a run of choices gives each partition: it fills batches and moves on.
+// switches counts the records of each partition in a run of choices: it fills batches and moves on.
 func switches(s *stickySlot, n int) map[int32]int {
 	counts := map[int32]int{}
 	for range n {

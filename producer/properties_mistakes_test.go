@@ -143,7 +143,8 @@ func TestANameThatIsNearAKnownOneGetsAHint(t *testing.T) {
 	require.EqualError(t, err, `samsa: "acks\u00a0": unknown property; the nearest known name is acks`, "odd letters are visible")
 }
 
-// TestAValueWithAUsualSlipIsAnErrorWithTheCure: the value stays refused as in Java; the error says what was most likely meant.
+// TestAValueWithAUsualSlipIsAnErrorWithTheCure: the value stays refused as in Java; the error has the most likely
+// meaning.
 func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 	const (
 		quotes  = "write it without quotes"
@@ -191,7 +192,7 @@ func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 		{"compression.type", "GZIP", "did you mean gzip?"},
 		{"compression.type", "zst", "did you mean zstd?"},
 		{"metadata.recovery.strategy", "re-bootstrap", "did you mean rebootstrap?"},
-		// what belongs to another syntax
+		// from another syntax
 		{"acks", `"all"`, quotes + ": did you mean all?"},
 		{"linger.ms", "'5'", quotes + ": did you mean 5?"},
 		{"linger.ms", "5 # for throughput", comment + ": did you mean 5?"},
@@ -219,7 +220,7 @@ func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 	}
 }
 
-// TestASlipWithoutAClearMeaningGetsNoGuess: the guess is a value that the property accepts, or there is none.
+// TestASlipWithoutAClearMeaningGetsNoGuess: the guess is a value of the property, or there is none.
 func TestASlipWithoutAClearMeaningGetsNoGuess(t *testing.T) {
 	for property, values := range map[string][]string{
 		"linger.ms":               {"-1", "1.5", "soon", "5x", "5KB", "99999999999999999999", "1e300", "inf", "NaN", "5us", "1.0005s", "s", "-5s", "1,5"},

@@ -138,7 +138,7 @@ func TestAPartitionerMayLeaveARecordToTheBuiltInOne(t *testing.T) {
 	})
 }
 
-// A shutdown withdraws what it can: the first call must not send the batch of the others.
+// A shutdown withdraws as many records as it can: the first call must not send the batch of the others.
 func TestGetOrCancelWithAnEndedContextWithdrawsEveryRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, lingering(time.Hour))

@@ -16,7 +16,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about the texts of errors: each names its cause, and the cure where there is one.
+// This file is about the texts of errors: each names its cause, and the cure if there is one.
 
 // within returns a context that ends after d, with the test at the latest.
 func within(t *testing.T, d time.Duration) context.Context {
@@ -77,8 +77,8 @@ func TestAListenerThatWantsSASLIsNamedInTheError(t *testing.T) {
 	})
 }
 
-// unresolvable makes the cluster advertise a name for broker 1 that does not resolve, and returns a producer whose bootstrap server is
-// another name of that broker.
+// unresolvable makes the cluster advertise an unknown host for broker 1. It returns a producer with another name of
+// that broker as bootstrap server.
 func unresolvable(t *testing.T, c *testbroker.Cluster, change func(*producer.Config)) *producer.Producer {
 	t.Helper()
 	const bootstrap = "localhost:9092"
@@ -296,7 +296,7 @@ func TestAMessageFormatThatIsTooOldIsNamedWithItsCure(t *testing.T) {
 	})
 }
 
-// Each case breaks something and sends a record; words are in the error of a Get and of a Flush that end a second later.
+// Each case breaks something and sends a record; a Get and a Flush end a second later, with words in their errors.
 func TestAnEndedWaitSaysWhatTheRecordWaitsFor(t *testing.T) {
 	for name, test := range map[string]struct {
 		brokers int

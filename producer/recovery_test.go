@@ -16,9 +16,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// What a user sees when things go wrong and come right again.
+// The user's view of faults and recoveries.
 
-// TestSendInsideTheCallbackOfAnExpiredRecord: a callback may send again what failed. It neither deadlocks nor gets lost.
+// TestSendInsideTheCallbackOfAnExpiredRecord: a callback may send its failed record again. The record neither deadlocks
+// nor gets lost.
 func TestSendInsideTheCallbackOfAnExpiredRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.RequestTimeout, cfg.DeliveryTimeout = 2*time.Second, 5*time.Second })
@@ -42,7 +43,8 @@ func TestSendInsideTheCallbackOfAnExpiredRecord(t *testing.T) {
 	})
 }
 
-// TestFlushWaitsForThePartsOfASplit: the batch that Flush found is replaced by smaller ones, and those by smaller ones still.
+// TestFlushWaitsForThePartsOfASplit: smaller batches replace the batch of the Flush, and still smaller ones replace
+// these.
 func TestFlushWaitsForThePartsOfASplit(t *testing.T) {
 	cfg := topics(1, 1)
 	cfg.Settings = map[string]testbroker.TopicSettings{"t": {MessageMaxBytes: 1000}}
@@ -101,13 +103,13 @@ func TestCloseDoesNotHangWhileTheProducerIDIsReplaced(t *testing.T) {
 	})
 }
 
-// TestRecordsWithoutAKeyAvoidABrokerThatHangs: with partitioner.availability.timeout.ms its partitions are left out after that time, and
-// chosen again when it is back.
+// TestRecordsWithoutAKeyAvoidABrokerThatHangs: with partitioner.availability.timeout.ms the producer leaves its
+// partitions out after that time, and chooses them again when it is back.
 func TestRecordsWithoutAKeyAvoidABrokerThatHangs(t *testing.T) {
 	bubble(t, topics(2, 4), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 4, func(cfg *producer.Config) { cfg.BatchSize, cfg.PartitionerAvailabilityTimeout = 0, time.Second })
 		c.Hang(2)
-		for i := range int32(20) { // more than may be in flight, so that some wait for it
+		for i := range int32(20) { // more than the limit in flight, so that some wait for it
 			p.Send(t.Context(), to(1+2*(i%2), "stuck"), nil)
 			synctest.Wait()
 		}
@@ -131,7 +133,8 @@ func TestRecordsWithoutAKeyAvoidABrokerThatHangs(t *testing.T) {
 	})
 }
 
-// TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata: neither for a backoff, nor for a refresh of the topics that are known.
+// TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata: neither for a backoff, nor for a refresh of the known
+// topics.
 func TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata(t *testing.T) {
 	cfg := testbroker.Config{Brokers: 3, Topics: map[string]int32{}}
 	for i := range 50 {

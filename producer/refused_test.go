@@ -54,11 +54,11 @@ var refusals = map[string]func(t *testing.T, p *producer.Producer, cb producer.C
 
 func illegal() *producer.Record { return &producer.Record{Topic: "not legal"} }
 
-// A program that holds a lock around Send, and takes it in the callback, must work for every record.
+// A program may hold a lock around Send and take it in the callback: that must work for every record.
 func TestALockThatTheCallbackTakesMayBeHeldAroundSend(t *testing.T) {
 	for name, refuse := range refusals {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-			lock := make(chan struct{}, 1) // a mutex that synctest knows
+			lock := make(chan struct{}, 1) // a mutex for synctest
 			acknowledged := 0
 			p := warm(t, c, 1, func(cfg *producer.Config) {
 				cfg.Linger = time.Second
@@ -142,7 +142,8 @@ func TestARefusedRecordWithoutACallbackStartsNoGoroutine(t *testing.T) {
 	})
 }
 
-// The callback of a refused record hangs. Refused Sends that want a callback wait, whatever their context says, and everything else goes on.
+// The callback of a refused record hangs. Refused Sends with a callback wait, whatever their context does, and
+// everything else goes on.
 func TestHangingCallbacksOfRefusedRecordsBecomeBackpressureAndNotGrowth(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		const memory, senders = 64 << 10, 4

@@ -16,10 +16,11 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// named sets the client id, by which the test broker tells two producers with the same producer id apart.
+// named sets the client id: it tells the test broker the difference between two producers with the same producer id.
 func named(id string) func(*producer.Config) { return func(c *producer.Config) { c.ClientID = id } }
 
-// sendNumbered sends n records one after the other, each to the next of the partitions, and returns those that were acknowledged.
+// sendNumbered sends n records one after the other, each to the next of the partitions, and returns the acknowledged
+// ones.
 func sendNumbered(t *testing.T, p *producer.Producer, who string, n int, partitions int32) (acked []string) {
 	t.Helper()
 	for i := range n {
@@ -43,8 +44,8 @@ func valuesOf(c *testbroker.Cluster, partitions int32) (values []string) {
 	return values
 }
 
-// A cluster is discarded and recreated behind the same addresses. Both clusters assign producer ids from the same start value, so the
-// first producer that comes has the id that another one kept from the former cluster.
+// A cluster is discarded and recreated behind the same addresses. Both clusters assign producer ids from the same start
+// value, so the first new producer gets the id of another producer from the former cluster.
 func TestNoAcknowledgedRecordIsMissingWhenTheClusterIsReplaced(t *testing.T) {
 	for name, firstCome := range map[string]string{"the old producer sends first": "P", "the new producer sends first": "Q"} {
 		for what, id := range map[string]string{"another cluster id": "cluster-B", "the same cluster id": testbroker.ClusterID} {
@@ -70,8 +71,8 @@ func TestNoAcknowledgedRecordIsMissingWhenTheClusterIsReplaced(t *testing.T) {
 	}
 }
 
-// The new cluster has the former one's id, so only the ids of its topics tell the two apart. A partition that the producer had not
-// used yet has no identity to give up, and must not get the producer's former one.
+// The new cluster has the former one's id, so only the ids of its topics distinguish the two. An unused partition of
+// the producer has no identity to give up, and must not get the producer's former one.
 func TestAnUnusedPartitionGetsNoIdentityOfTheFormerCluster(t *testing.T) {
 	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := start(t, c, named("P"))
@@ -106,7 +107,7 @@ func requireOneProducerEach(t *testing.T, c *testbroker.Cluster, partition int32
 	}
 }
 
-// What the former cluster may have written is reported so, and is not sent to the new one.
+// A record that the former cluster may have written is reported so, and is not sent to the new one.
 func TestADoubtfulRecordOfTheFormerClusterIsReportedAsMaybeWritten(t *testing.T) {
 	scene(t, "answer lost", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
@@ -140,7 +141,7 @@ func TestADoubtfulRecordOfTheFormerClusterIsReportedAsMaybeWritten(t *testing.T)
 	})
 }
 
-// The address of a broker leads to a server of another cluster, and the metadata does not know that yet.
+// The address of a broker leads to a server of another cluster, and the metadata does not report that yet.
 func TestAServerOfAnotherClusterGetsNoRecord(t *testing.T) {
 	scene(t, "metadata of the former cluster", topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		leader := c.Leader("t", 0)
@@ -161,8 +162,8 @@ func TestAServerOfAnotherClusterGetsNoRecord(t *testing.T) {
 	})
 }
 
-// During a failover, connections to the same address lead to both clusters in alternation. Each record that was acknowledged is in the log of
-// the cluster that acknowledged it, and none is in one log twice.
+// During a failover, connections to the same address lead to both clusters in alternation. Each acknowledged record is
+// in the log of its cluster, and none is in one log twice.
 func TestClustersThatAnswerInAlternationLoseNoAcknowledgedRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfgB := topics(1, 2)
@@ -221,7 +222,7 @@ func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
 				_, err := p.Send(t.Context(), to(0, "before"), nil).Get(t.Context())
 				require.NoError(t, err)
 				failedOver.Store(true)
-				a.On(protocol.Metadata).Nth(1).Do(testbroker.DropRequest()) // this connection ends, and that to the leader does not
+				a.On(protocol.Metadata).Nth(1).Do(testbroker.DropRequest()) // this connection ends; the leader's does not
 				time.Sleep(2 * time.Minute)
 				began := time.Now()
 				_, err = p.Send(t.Context(), to(0, "after"), nil).Get(t.Context())
@@ -233,7 +234,7 @@ func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
 	}
 }
 
-// As above, and the producer learns of a new topic before it learns that those it knows are recreated.
+// As above, and the producer learns of a new topic before it learns of the recreated known ones.
 func TestANewTopicGetsNoIdentityOfTheFormerClusterWithTheSameID(t *testing.T) {
 	cfg := topics(1, 1)
 	cfg.Topics["u"] = 1
@@ -261,7 +262,8 @@ func TestANewTopicGetsNoIdentityOfTheFormerClusterWithTheSameID(t *testing.T) {
 	})
 }
 
-// As above, and the new cluster does not have the known topic, or not yet: no topic id tells that it is another cluster.
+// As above, and the new cluster does not have the known topic, or not yet: no topic id shows that it is another
+// cluster.
 func TestANewTopicGetsNoIdentityOfTheFormerClusterThoughNoKnownTopicIsThere(t *testing.T) {
 	for _, code := range []protocol.ErrorCode{protocol.UnknownTopicOrPartition, protocol.LeaderNotAvailable, protocol.TopicAuthorizationFailed} {
 		t.Run(code.Name(), func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// longTopics is a cluster with so many topics of one partition, whose names are as long as Kafka allows.
+// longTopics is a cluster with n topics of one partition, with the longest names in Kafka.
 func longTopics(release string, n int) (cfg testbroker.Config, names []string) {
 	cfg = testbroker.Config{Topics: make(map[string]int32), Versions: testbroker.KafkaVersions(release)}
 	for i := range n {
@@ -42,7 +42,7 @@ func requireFramesWithin(t *testing.T, c *testbroker.Cluster, most int) (batches
 }
 
 func TestARequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
-	// The batches fill more than two requests, so the second request is full whatever the first one carries.
+	// The batches fill more than two requests, so the second request is full whatever the first one has.
 	const most, n = 80_000, 2000
 	for _, release := range []string{"4.3", "4.3 without topic ids", "3.9", "2.1"} {
 		cfg, names := longTopics(strings.TrimSuffix(release, " without topic ids"), n)
@@ -80,7 +80,7 @@ func TestARequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
 	}
 }
 
-// The requests that are made of awaited batches have a bound of their own, which may be the larger one.
+// Requests of awaited batches have a bound of their own; it may be the larger one.
 func TestAnAwaitedRequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
 	const most, n = 2000, 40
 	for _, release := range []string{"4.3", "3.9", "2.1"} {

@@ -58,8 +58,8 @@ func allocatedBy(f func()) float64 {
 	return float64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// These two tests count work as the bytes that it allocates, which do not depend on the machine. Both kinds of work copied all topics or all
-// partitions.
+// These two tests count work by its allocated bytes, a measure independent of the machine. Both kinds of work copied
+// all topics or all partitions.
 func TestAFirstSendCostsTheSameWithManyKnownTopics(t *testing.T) {
 	const sends = 100
 	p := startOnCrowd(t, newCrowd(1, 1))
@@ -113,8 +113,8 @@ func TestALeaderHintCostsTheSameInATopicOfManyPartitions(t *testing.T) {
 	require.Less(t, many, 3*few, "bytes for a leader hint")
 }
 
-// hints returns a round of samecost.Check: a producer takes in that a partition has another leader, again and again. The metadata client, the sender
-// and the producer do their part on this goroutine.
+// hints returns a round of samecost.Check: the producer learns of another leader of a partition, again and again. The
+// metadata client, the sender and the producer do their part on this goroutine.
 func hints(p *producer.Producer, topic string) func() {
 	client := producer.ClusterOf(p)
 	return func() {
@@ -125,7 +125,7 @@ func hints(p *producer.Producer, topic string) func() {
 	}
 }
 
-// A visit that allocates nothing, such as one that takes the lock of each partition, costs time.
+// A visit without an allocation, such as taking the lock of each partition, costs time.
 func TestHintsAndFirstUsesTakeTheSameTimeWithMuchInUse(t *testing.T) {
 	inUse := func(topics int, partitions int32) *producer.Producer {
 		p := startOnCrowd(t, newCrowd(2, partitions))

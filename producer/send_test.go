@@ -148,7 +148,7 @@ func TestContextBoundsTheWaitOfSendAndNothingElse(t *testing.T) {
 	})
 }
 
-// crammed is a producer with a full buffer, on a broker that hangs.
+// crammed is a producer with a full buffer, on a hanging broker.
 func crammed(t *testing.T, c *testbroker.Cluster) *producer.Producer {
 	t.Helper()
 	p := warm(t, c, 1, func(cfg *producer.Config) {
@@ -426,7 +426,8 @@ func TestAPartitionerThatPanicsFailsTheRecord(t *testing.T) {
 	})
 }
 
-// A Send waits for room for a large batch, but when its time is over it takes what there is: then there is no room for a TrySend either.
+// A Send waits for room for a large batch, but after its time it takes the free room: then there is no room for a
+// TrySend either.
 func TestABufferIsFullWhenThereIsNoRoomForTheRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) {

@@ -38,7 +38,7 @@ func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
 	})
 }
 
-// The topics exist, but the producer does not know them yet. MaxBlock ends with the topic that does not exist.
+// The topics exist, but the producer does not know them yet. MaxBlock ends at the missing topic.
 func TestSendAllLetsNoNewTopicWaitForAnUnknownOne(t *testing.T) {
 	many := testbroker.Config{Topics: map[string]int32{"a": 1, "b": 1, "c": 1}}
 	bubble(t, many, func(t *testing.T, c *testbroker.Cluster) {
@@ -79,7 +79,7 @@ func TestSendAllRequestsAllTopicsBeforeItWaits(t *testing.T) {
 			_, err := f.Get(t.Context())
 			require.NoError(t, err)
 		}
-		// A request names whatever is due when it is written, so how many there are depends on the scheduler.
+		// A request names all topics that are due at its write, so the number of requests depends on the scheduler.
 		require.Less(t, len(c.RequestsOf(protocol.Metadata)), len(records)/10, "topics travel together")
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/gosamsa/samsa/internal/testbroker"
 )
 
-// The topic of a slice's records was gone for a moment while they were placed: the second one is placed later than the first, which did not
-// fit. It fits, and must not pass the first.
+// The topic of a slice's records was gone for a moment while their partitions were chosen: the second record gets its
+// partition later than the first, which did not fit. The second fits, and must not pass the first.
 func TestARecordOfASliceThatIsPlacedLaterPassesNoneThatDidNotFit(t *testing.T) {
 	badInput(t, func(c *Config) { c.BufferMemory = 32768 }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		to := func(part int32, size int) Record {

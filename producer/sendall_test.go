@@ -49,7 +49,7 @@ func TestSendAllKeepsTheSlicesOrder(t *testing.T) {
 		for part := range want {
 			require.Equal(t, want[part], written(c, int32(part)))
 		}
-		offsets := [3]int64{1, 1, 1} // 0 is the one that warmed
+		offsets := [3]int64{1, 1, 1} // 0 is the warming record
 		for i, f := range out[1:] {
 			md, err := f.Get(t.Context())
 			require.NoError(t, err)
@@ -92,7 +92,7 @@ func TestSendAllOfNothing(t *testing.T) {
 	})
 }
 
-// small makes a producer's buffer hold only a small part of what is sent.
+// small makes a producer's buffer hold only a small part of the sent records.
 func small(cfg *producer.Config) {
 	cfg.BufferMemory, cfg.BatchSize, cfg.MaxRequestSize = 64<<10, 8<<10, 32<<10
 }
@@ -163,7 +163,7 @@ func TestSendAllAdmitsWhatFitsAtOnceAndFailsTheRestNotWritten(t *testing.T) {
 	}
 }
 
-// A slice that waits for room holds none for those behind it: a small Send elsewhere gets what is free.
+// A slice that waits for room holds none for its later records: a small Send elsewhere gets the free room.
 func TestSendAllHoldsNoRoomWhileItWaits(t *testing.T) {
 	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 2, small)
@@ -212,7 +212,7 @@ func TestSendAllWithoutMetadataWaitsOnce(t *testing.T) {
 	})
 }
 
-// unnamed are n records of topic t that name no partition.
+// unnamed are n records of topic t without a partition.
 func unnamed(n int) []producer.Record {
 	rs := make([]producer.Record, n)
 	for i := range rs {
@@ -221,7 +221,8 @@ func unnamed(n int) []producer.Record {
 	return rs
 }
 
-// Records that name no partition go in runs. They have the order of the slice also where many do not fit into the buffer at once.
+// Records without a partition are appended in runs. They have the order of the slice also if many do not fit into the
+// buffer at once.
 func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		for name, change := range map[string]func(*producer.Config){
@@ -272,7 +273,7 @@ func TestSendAllCanceledInTheMiddleOfARun(t *testing.T) {
 	})
 }
 
-// max.block.ms is for the whole call: when it has passed, what would fit is not sent either.
+// max.block.ms is for the whole call: after it, the remaining records fail even if they would fit.
 func TestSendAllSendsNothingMoreWhenItsTimeHasPassed(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.MaxBlock = time.Second })

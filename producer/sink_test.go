@@ -14,13 +14,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// sink is a broker with one topic of one partition that takes everything and, unlike the test broker, allocates nothing for
-// it: what is counted beside it is the client's.
+// sink is a broker with one topic of one partition. It accepts everything and, unlike the test broker, allocates
+// nothing for it: so a count of the process is a count of the client.
 type sink struct {
-	listener net.Listener // nil where it is reached by shortcut only
+	listener net.Listener // nil if only shortcut reaches it
 }
 
-// sinkVersions are versions in which a Produce answer is always the same: topics go by their name.
+// sinkVersions are versions with always the same Produce answer: requests name topics by their name.
 var sinkVersions = []protocol.APIVersion{
 	{Key: protocol.Produce, Min: 3, Max: 12}, {Key: protocol.Metadata, Min: 0, Max: 12},
 	{Key: protocol.ApiVersions, Min: 0, Max: 4}, {Key: protocol.InitProducerID, Min: 0, Max: 5},
@@ -82,7 +82,8 @@ type answers struct {
 	produced []byte // the answer to every Produce request
 }
 
-// to is the answer to a request, which begins with API key, version and correlation id. It is good until the next one.
+// to is the answer to a request. A request begins with API key, version and correlation id. The answer is good until
+// the next one.
 func (a *answers) to(request []byte) ([]byte, error) {
 	key, version := protocol.APIKey(binary.BigEndian.Uint16(request)), int16(binary.BigEndian.Uint16(request[2:]))
 	answer := a.produced
@@ -133,15 +134,16 @@ func (s *sink) answer(key protocol.APIKey, version int16) ([]byte, error) {
 	return answer, nil
 }
 
-// shortcut is a connection to a sink without anything between: a Write looks at what a request asks, drops the rest, and puts the answer
-// where Read finds it. There is no system call and no copy of the records, so that what is measured is the library.
+// shortcut is a connection to a sink without anything between: a Write reads the head of a request, drops the rest, and
+// leaves the answer for Read. There is no system call and no copy of the records, so a measurement is one of the
+// library.
 type shortcut struct {
-	net.Conn // nil; the methods that the library uses are below
+	net.Conn // nil; the library's methods are below
 	answer   answers
 
 	mu       sync.Mutex
 	readable sync.Cond
-	head     [12]byte // length, API key, version and correlation id of the request that comes
+	head     [12]byte // length, API key, version and correlation id of the coming request
 	have     int      // bytes of head
 	rest     int      // bytes of the request behind it
 	answers  []byte

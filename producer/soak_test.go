@@ -64,11 +64,11 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
-// footprint is what must not grow.
+// footprint has the values that must not grow.
 type footprint struct {
 	heap, sending float64
 	goroutines    int
-	woken         int // goroutines that an hour without records starts
+	woken         int // goroutines started in an hour without records
 	buffered      int64
 }
 
@@ -87,7 +87,7 @@ func (s *soak) measure() footprint {
 	return f
 }
 
-// order sends records to the one topic that is always in use.
+// order sends records to the one topic in constant use.
 func (s *soak) order(n int) {
 	for range n {
 		_, err := s.p.Send(s.t.Context(), &producer.Record{Topic: "orders", Value: []byte("an order")}, nil).Get(s.t.Context())
@@ -142,7 +142,7 @@ func (s *soak) minute(minute int) {
 	s.order(1)
 }
 
-// close ends the service. What is left of it shows in the bubble, which does not end then.
+// close ends the service. A leftover shows in the bubble, which does not end then.
 func (s *soak) close() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	err := s.p.Close(ctx)
@@ -167,7 +167,7 @@ func goroutinesMade() int {
 	return int(sample[0].Value.Uint64())
 }
 
-// failed returns the outcomes that are errors.
+// failed returns the outcomes with an error.
 func (o *outcomes) failed() (errs []error) {
 	for _, one := range o.all() {
 		if one.err != nil {

@@ -19,10 +19,11 @@ func (p *inTurn) Partition(_ *producer.Record, topic producer.TopicView) int32 {
 	return p.next.Add(1) % topic.Partitions()
 }
 
-// TestASlowProducerStaysInOnePartitionUntilBatchSize is what the README says of records without a key, and how to spread them.
+// TestASlowProducerStaysInOnePartitionUntilBatchSize shows the README's statement about records without a key, and how
+// to spread them.
 func TestASlowProducerStaysInOnePartitionUntilBatchSize(t *testing.T) {
 	const records = 300
-	// partitions sends records of 100 bytes, one a second, and returns where they went.
+	// partitions sends records of 100 bytes, one a second, and returns their partitions.
 	partitions := func(t *testing.T, p *producer.Producer, edit func(i int, r *producer.Record)) (all []int32) {
 		t.Helper()
 		for i := range records {

@@ -22,7 +22,7 @@ func topicOf(view TopicView) *stickyTopic {
 	return newStickyTopic(&c, view, nil, 42)
 }
 
-// slotsOf are the slots that as many processors get which have none yet.
+// slotsOf are the slots of processors without one yet.
 func slotsOf(s *stickyTopic, n int) map[*stickySlot]int {
 	slots := make(map[*stickySlot]int)
 	for range n {

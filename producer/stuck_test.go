@@ -19,10 +19,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The tests in this file have something that never returns: a broker that reads nothing, or code of the user's. Each shows that partitions
-// that have nothing to do with it go on, that Close returns when its context ends, and that nothing is left once it returns.
+// The tests in this file have something that never returns: a broker without reads, or code of the user's. Each shows
+// that other partitions go on, that Close returns when its context ends, and that nothing is left once it returns.
 
-// closeWithin calls Close, which cannot end, with a context of d. It returns what Close returned.
+// closeWithin calls Close, which cannot end, with a context of d. It returns the result of Close.
 func closeWithin(t *testing.T, p *producer.Producer, d time.Duration) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -41,14 +41,14 @@ func requireNothingLeft(t *testing.T) {
 	require.Zero(t, g.readers+g.callbacks+g.others, g.all)
 }
 
-// works checks that a record to a partition of topic t is acknowledged.
+// works checks the acknowledgement of a record to a partition of topic t.
 func works(t *testing.T, p *producer.Producer, partition int32) {
 	t.Helper()
 	_, err := p.Send(t.Context(), to(partition, "x"), nil).Get(within(t, time.Second))
 	require.NoError(t, err)
 }
 
-// valve is a dialer of connections that can stop taking bytes, as when their broker reads nothing.
+// valve is a dialer of connections that can stop taking bytes, as with a broker that reads nothing.
 type valve struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	shut sync.Map // of addresses
@@ -98,7 +98,7 @@ func TestCloseReturnsInTimeThoughABrokerReadsNothing(t *testing.T) {
 		require.True(t, notOver)
 		requireNothingLeft(t)
 	})
-	// The request for a producer id waits for its turn to write, behind one that never ends.
+	// The request for a producer id waits for its write, behind one that never ends.
 	scene(t, "before it has a producer id", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		v := &valve{dial: c.Dial}
 		p := start(t, c, func(cfg *producer.Config) { cfg.Dialer = v.Dial })
@@ -202,7 +202,7 @@ func (c hangingClose) Close() error {
 	return c.Conn.Close()
 }
 
-// hangingHandler is a log handler that waits for hang.
+// hangingHandler is a log handler; it waits for hang.
 type hangingHandler struct {
 	slog.Handler
 	hang <-chan struct{}
@@ -266,7 +266,7 @@ func (f handlerFunc) Handle(_ context.Context, r slog.Record) error { f(r); retu
 func (f handlerFunc) WithAttrs([]slog.Attr) slog.Handler            { return f }
 func (f handlerFunc) WithGroup(string) slog.Handler                 { return f }
 
-// closingWatcher is a watcher whose Close does what a test says.
+// closingWatcher is a watcher with the test's own Close.
 type closingWatcher struct {
 	watcher
 	close func() error

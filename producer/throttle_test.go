@@ -42,7 +42,7 @@ func (c *loggedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// dial is a dialer of the cluster that notes.
+// dial is a dialer of the cluster that notes its calls.
 func (l *dialLog) dial(c *testbroker.Cluster) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		nc, err := c.Dial(ctx, network, address)
@@ -72,7 +72,7 @@ func (l *dialLog) closedAfter(began time.Time) (after []time.Duration) {
 	return after
 }
 
-// ackedByTheLeader is acks=1 without idempotence, where every needless retry is a duplicate.
+// ackedByTheLeader is acks=1 without idempotence: there every needless retry is a duplicate.
 func ackedByTheLeader(cfg *producer.Config) {
 	cfg.Acks, cfg.EnableIdempotence = producer.AcksLeader, false
 }
@@ -115,7 +115,7 @@ func TestAThrottleLongerThanTheRequestTimeout(t *testing.T) {
 	}
 }
 
-// The goroutine that waits in Get reads the response that throttles, and others have requests in flight behind it.
+// The goroutine in Get reads the throttling response, and others have requests in flight behind it.
 func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 	bubble(t, topics(1, 4), func(t *testing.T, c *testbroker.Cluster) {
 		var dials dialLog
@@ -124,7 +124,7 @@ func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 			cfg.Dialer = dials.dial(c)
 		})
 		before, _ := dials.counts()
-		// A broker that answers slowly gets requests as they come.
+		// A slow broker gets requests as they come.
 		slow := testbroker.DelayAnswer(10 * time.Millisecond)
 		mute := testbroker.Throttle(35 * time.Second).And(slow)
 		c.On(protocol.Produce).InTurn(slow, mute, mute, mute)
@@ -230,7 +230,8 @@ func TestAThrottledMetadataConnectionIsKept(t *testing.T) {
 	})
 }
 
-// A topic that is new while the connection for metadata is throttled is asked for over the same connection, and no other one is opened.
+// While the connection for metadata is throttled, the client asks for a new topic over the same connection, and opens
+// no other one.
 func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 	for key, change := range map[protocol.APIKey]func(*producer.Config){
 		protocol.InitProducerID: func(*producer.Config) {}, protocol.Metadata: ackedByTheLeader,
@@ -257,7 +258,8 @@ func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 	}
 }
 
-// A throttled ApiVersions response mutes the new connection, whose first request waits for longer than request.timeout.ms.
+// A throttled ApiVersions response mutes the new connection; its first request waits for longer than
+// request.timeout.ms.
 func TestAThrottledApiVersionsResponseKeepsTheConnection(t *testing.T) {
 	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {

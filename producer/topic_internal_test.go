@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Metadata that a goroutine got before the topic left the snapshot must not make the topic known again.
+// A goroutine may hold Metadata from before the topic left the snapshot: it must not make the topic known again.
 func TestATopicThatIsNotInTheSnapshotIsNotAdded(t *testing.T) {
 	p, err := New(DefaultConfig("nowhere:9092"))
 	require.NoError(t, err)

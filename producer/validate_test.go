@@ -207,7 +207,7 @@ func TestAConfigThatDidNotStartFromADefaultIsOneError(t *testing.T) {
 		"start from DefaultConfig(servers...) and change its fields")
 }
 
-// TestAFewZeroFieldsAreReportedOneByOne: a Config that started from a default keeps the errors of its fields.
+// TestAFewZeroFieldsAreReportedOneByOne: a Config from a default keeps the errors of its fields.
 func TestAFewZeroFieldsAreReportedOneByOne(t *testing.T) {
 	c := validConfig()
 	c.SendBuffer, c.ReceiveBuffer, c.MaxInFlight = 0, 0, 0
@@ -316,7 +316,7 @@ func TestServersAreHostAndPort(t *testing.T) {
 	}
 }
 
-// TestServersInAPropertiesFile has the usual slips: each is accepted, or an error that names the server and the cure.
+// TestServersInAPropertiesFile has the usual slips: each is accepted, or the error names the server and the cure.
 func TestServersInAPropertiesFile(t *testing.T) {
 	for text, want := range map[string][]string{
 		"a:9092":                             {"a:9092"},

@@ -84,7 +84,7 @@ func TestPartitionsForOfAClosedProducerFails(t *testing.T) {
 	})
 }
 
-// What a record waited for is the same for all records of a slice.
+// All records of a slice have waited for the same thing.
 func TestSendAllNamesTheCauseForEveryRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 4096, 1024 })
