@@ -15,7 +15,7 @@ type Answer struct {
 	Offset  int64
 	Time    int64            // the log-append time in milliseconds, or -1
 	ByID    bool             // the request named the topic by its id, so the response is of this very topic
-	Blamed  map[int32]string // the records that the broker refuses, with its messages
+	Blamed  map[int32]string // the refused records, with the broker's messages
 }
 
 // maxCorrupt is the number of times a broker may refuse a batch with CORRUPT_MESSAGE. Bytes that were damaged on the way
@@ -92,8 +92,8 @@ func (p *Partition) checkGap(b *Batch) {
 		p.hasGap = false
 	case comesBefore(p.gapAt, b.sequence):
 		// A log accepted the batch with a hole before it, so the log did not know the earlier batches: it belongs to a
-		// recreated topic, of which the metadata has not reported yet. Batches that are renumbered from the hole on would
-		// meet this batch there and pass for it.
+		// recreated topic, not yet reported by the metadata. Batches renumbered from the hole on would meet this batch
+		// there and pass for it.
 		p.needBump = true
 	}
 }
@@ -125,7 +125,7 @@ func (p *Partition) noteOffset(b *Batch, offset int64) {
 	p.hasOffset, p.lastOffset, p.lastEpoch = b.epochSeen >= 0, offset+int64(b.count)-1, b.epochSeen
 }
 
-// forgetOffset is for a log that may be another one.
+// forgetOffset is for a possible change of the log.
 func (p *Partition) forgetOffset() { p.hasOffset, p.isGrowing = false, false }
 
 // disbelieve takes an acknowledgement at an offset that went back. It proves nothing about b, and another producer shares
@@ -167,7 +167,7 @@ func (p *Partition) resolveBefore(acked *Batch) {
 	p.window = stay
 }
 
-// lateFailure takes a failure of a batch whose records failed as maybe written before.
+// lateFailure takes a failure of a batch with an outcome: its records failed as maybe written before.
 func (p *Partition) lateFailure(b *Batch, a *Answer) {
 	if a.Code.WriteOutcomeWith(p.cfg.Acks) == protocol.NotWritten && !b.isDoubtful() {
 		// The batch is certainly not written, which comes too late for its records. Later batches have a hole before them.
@@ -177,7 +177,7 @@ func (p *Partition) lateFailure(b *Batch, a *Answer) {
 	}
 }
 
-// rejected takes a response that refuses single records: they fail, and the others are retried.
+// rejected takes a refusal of single records: they fail, and the others are retried.
 func (p *Partition) rejected(b *Batch, a *Answer, now time.Time) {
 	blamed := make(map[int32]*record.Error, len(a.Blamed))
 	for i, message := range a.Blamed {
@@ -233,7 +233,8 @@ func (p *Partition) sequenceError(b *Batch, code protocol.ErrorCode, cause error
 		return
 	}
 	forgot := code == protocol.OutOfOrderSequenceNumber || code == protocol.UnknownProducerID
-	// A broker that does not know the producer has deleted its records, maybe b's too: so UNKNOWN_PRODUCER_ID proves nothing.
+	// A broker without the producer's state has deleted its records, maybe b's too: so UNKNOWN_PRODUCER_ID proves
+	// nothing.
 	if code == protocol.OutOfOrderSequenceNumber && p.provesNotWritten(b) {
 		if b.isDoubtful() && b.incarnation != p.incarnation {
 			b.formerIncarnations = append(b.formerIncarnations, b.incarnation)
@@ -259,7 +260,7 @@ func (p *Partition) sequenceError(b *Batch, code protocol.ErrorCode, cause error
 	p.retry(b, cause, now)
 }
 
-// hasOpenBefore reports whether a batch stands before b whose outcome is open: then an error about b's sequence proves
+// hasOpenBefore reports whether a batch with an open outcome stands before b: then an error about b's sequence proves
 // nothing.
 func (p *Partition) hasOpenBefore(b *Batch) bool {
 	for _, q := range p.window {

@@ -29,7 +29,7 @@ type step uint8
 const (
 	stepPrepared step = iota // its bytes are final
 	stepReplaced             // other batches have taken its place
-	stepJoined               // it has taken the place of a batch that was in a request
+	stepJoined               // it has taken the place of a batch of an earlier request
 	stepSent                 // put into a request
 	stepUnsent               // no byte of the request was written to the connection
 	stepRetry                // the attempt failed, and another one may succeed
@@ -116,7 +116,7 @@ type Batch struct {
 	// hasOutcome: its records have their outcome, or are in other batches.
 	hasOutcome bool
 
-	formerIncarnations []int // the topic's former lives whose logs may have the batch
+	formerIncarnations []int // the topic's former lives with the batch perhaps in their logs
 
 	id          Identity
 	number      uint64 // counts the sequenced batches of the partition
@@ -126,8 +126,8 @@ type Batch struct {
 	epochSeen   int32  // the leader epoch of its last attempt
 	attempt     uint32 // the number of its last attempt; the response to an earlier one means nothing
 
-	tries       int       // requests with the batch of which a byte may have left
-	corrupt     int       // attempts that the broker refused with CORRUPT_MESSAGE
+	tries       int       // requests with the batch; a byte of each may have left
+	corrupt     int       // its refusals with CORRUPT_MESSAGE
 	notBefore   time.Time // the time of its next attempt at the earliest
 	fastRetries int       // attempts in a row without a backoff, because of a newer leader
 	lastErr     error     // the failure of its last attempt
@@ -163,7 +163,7 @@ func (b *Batch) Fate() Fate { return b.fate }
 // Request returns the core's knowledge about the network.
 func (b *Batch) Request() Request { return b.request }
 
-// Identity returns the identity under which the batch was sent last.
+// Identity returns the batch's last identity.
 func (b *Batch) Identity() Identity { return b.id }
 
 // Sequence returns the sequence of the batch's first record, or NoSequence.
@@ -175,7 +175,7 @@ func (b *Batch) Attempt() uint32 { return b.attempt }
 // Numbering changes with every new identity or sequence; it is 0 before the first one.
 func (b *Batch) Numbering() uint64 { return b.number }
 
-// Tries returns the number of requests with the batch of which a byte may have left.
+// Tries returns the number of requests with the batch, without those of which no byte left.
 func (b *Batch) Tries() int { return b.tries }
 
 // EpochSeen returns the leader epoch of the last attempt.

@@ -13,7 +13,7 @@ import (
 // written, the caller logs the outcome Bug, and the partition goes on under a new identity. Any other panic of the core
 // does the same for the event's batch, or for the whole window.
 
-// impossible is the panic of a step that is not in the table of transitions.
+// impossible is the panic of a step outside the table of transitions.
 type impossible struct {
 	batch *Batch
 	step  step
@@ -32,7 +32,7 @@ func (p *Partition) step(b *Batch, s step) {
 	b.state = next
 }
 
-// leave ends every method that changes the state. It must be deferred. b is the batch of the event, or nil.
+// leave ends every method with an event. It must be deferred. b is the batch of the event, or nil.
 func (p *Partition) leave(b *Batch) {
 	cause := recover()
 	switch {
@@ -48,7 +48,7 @@ func (p *Partition) leave(b *Batch) {
 	}
 }
 
-// lawful has the fates and requests that a state permits, as sets of bits.
+// lawful has the permitted fates and requests of a state, as sets of bits.
 type lawful struct{ fates, requests uint8 }
 
 const (
@@ -70,7 +70,7 @@ var laws = [Settled + 1]lawful{
 // thousands of parts.
 const longCheck = 64
 
-// problem describes what is impossible in the state, or returns "".
+// problem describes the impossible part of the state, or returns "".
 func (p *Partition) problem() string {
 	flying := 0
 	var last *Batch
@@ -130,7 +130,7 @@ func (p *Partition) problemOf(b *Batch) string {
 	return ""
 }
 
-// problemOfWaiting is problem for the parts that wait outside the window.
+// problemOfWaiting is problem for the parts outside the window.
 func (p *Partition) problemOfWaiting() string {
 	if p.waiting > longCheck {
 		return ""
@@ -152,7 +152,7 @@ func (p *Partition) problemOfWaiting() string {
 	return ""
 }
 
-// errBug is the error of records whose batch met an impossible step.
+// errBug is the error of the records in a batch with an impossible step.
 var errBug = errors.New("internal error of the client")
 
 // mend is the exit from an impossible step in a user's process. b is the batch of the event, or nil.
@@ -241,7 +241,7 @@ func (p *Partition) doomAll(cause any) {
 	}
 }
 
-// safeString is String for a state that may be impossible.
+// safeString is String for a perhaps impossible state.
 func (p *Partition) safeString() (text string) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -109,7 +109,7 @@ func TestAnImpossibleStepFailsItsBatchAsMaybeWritten(t *testing.T) {
 	goesOn(t, p, batches[3], now)
 }
 
-// TestAnImpossibleStateFailsTheWindow: a state that cannot be mended ends the batches that were in requests.
+// TestAnImpossibleStateFailsTheWindow: beyond repair, all batches of the window end.
 func TestAnImpossibleStateFailsTheWindow(t *testing.T) {
 	maybe := record.FateMaybeWritten.String()
 	alone, all := map[string]string{"a": maybe}, map[string]string{"a": maybe, "b": maybe, "c": maybe}

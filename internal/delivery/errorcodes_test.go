@@ -12,7 +12,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// verdict is what a first try that was answered with a code leads to.
+// verdict is the result of a first try with a code as its answer.
 type verdict string
 
 const (
@@ -48,7 +48,7 @@ var codeVerdicts = []struct {
 	{verdictAgain, verdictAgain, verdictAgain,
 		`CORRUPT_MESSAGE NOT_ENOUGH_REPLICAS COORDINATOR_LOAD_IN_PROGRESS COORDINATOR_NOT_AVAILABLE NOT_COORDINATOR
 		CONCURRENT_TRANSACTIONS UNKNOWN_TOPIC_ID`},
-	// Before the append, or while the request waits for the other replicas, which it does with acks=all only.
+	// Before the append, or with acks=all while the request waits for the other replicas.
 	{verdictAgainMaybe, verdictAgainMaybe, verdictAgain,
 		`UNKNOWN_TOPIC_OR_PARTITION NOT_LEADER_OR_FOLLOWER`},
 	// After the append too, or never said to a producer.
@@ -100,7 +100,7 @@ func firstTry(cfg Config, count int32) (*Partition, *Batch, time.Time) {
 	return p, &b, now
 }
 
-// sendAll sends all batches that may be sent, and returns them.
+// sendAll sends all possible batches, and returns them.
 func sendAll(p *Partition, now time.Time) (sent []*Batch) {
 	for {
 		switch d := p.Next(now, Room{Bytes: 1 << 30, ByName: true}); d.Kind {
@@ -121,7 +121,7 @@ func answer(p *Partition, b *Batch, a Answer, now time.Time) []Outcome {
 	return p.Drain(nil)
 }
 
-// verdictOf says what outcomes, and the state after them, mean.
+// verdictOf puts outcomes, and the state after them, into words.
 func verdictOf(t *testing.T, p *Partition, b *Batch, outcomes []Outcome) verdict {
 	t.Helper()
 	if len(outcomes) == 0 {
@@ -196,7 +196,7 @@ func requireBrokersError(t *testing.T, err *record.Error, code protocol.ErrorCod
 	require.Contains(t, err.Error(), code.Name())
 }
 
-// TestCodesThatKafkaDoesNotHaveYetProveNothing: a newer broker may say what this client cannot know.
+// TestCodesThatKafkaDoesNotHaveYetProveNothing: a newer broker may use codes unknown to this client.
 func TestCodesThatKafkaDoesNotHaveYetProveNothing(t *testing.T) {
 	for _, code := range []protocol.ErrorCode{-2, -32768, 1000, 32767} {
 		for _, idempotent := range []bool{true, false} {
@@ -216,8 +216,8 @@ func TestASingleRecordThatIsTooLargeFails(t *testing.T) {
 	}
 }
 
-// TestTheLastTrysCodeFailsTheBatch: without retries what could be mended fails too, is worth another send only when nothing can be
-// there, and names the code.
+// TestTheLastTrysCodeFailsTheBatch: without retries a retriable error fails the batch too, is worth another send only
+// if nothing can be in the log, and names the code.
 func TestTheLastTrysCodeFailsTheBatch(t *testing.T) {
 	for _, row := range codeVerdicts {
 		if row.plain != verdictAgain && row.plain != verdictAgainMaybe {
@@ -237,8 +237,8 @@ func TestTheLastTrysCodeFailsTheBatch(t *testing.T) {
 	}
 }
 
-// TestNoCodeTakesBackADoubt: after a try whose answer was lost, whatever the broker says next, the batch is not called "not
-// written", unless the answer is about that very sequence.
+// TestNoCodeTakesBackADoubt: after a try with a lost answer, whatever the broker says next, the batch is not called
+// "not written", unless the answer is about that very sequence.
 func TestNoCodeTakesBackADoubt(t *testing.T) {
 	for _, row := range codeVerdicts {
 		for name := range strings.FieldsSeq(row.names) {

@@ -76,8 +76,8 @@ func (p *Partition) Unsendable(b *Batch, attempt uint32, cause error) {
 	p.afterEvent()
 }
 
-// WriteFinished notes that no connection reads the bytes of b any more. The caller may call it late: Next asks for it if
-// it needs to know.
+// WriteFinished notes that no connection reads the bytes of b any more. The caller may call it late: Next asks for it
+// if needed.
 func (p *Partition) WriteFinished(b *Batch) {
 	defer p.leave(b)
 	b.isWriting = false

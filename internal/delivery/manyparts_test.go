@@ -15,7 +15,7 @@ import (
 // A batch may be cut into thousands of parts. Every event of the core visits the whole window, so these tests look at the
 // window's length.
 
-// manyParts is a delivery core whose batch was too large and was replaced by n parts of one record.
+// manyParts is a delivery core after a split: n parts of one record replace the batch.
 func manyParts(cfg *Config, n int, now time.Time) (p *Partition, parts []*Batch) {
 	cfg.Acks, cfg.MaxInFlight, cfg.Retries, cfg.DeliveryTimeout = -1, 5, 10, time.Minute
 	cfg.Backoff = func(int) time.Duration { return time.Millisecond }

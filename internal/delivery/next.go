@@ -53,7 +53,7 @@ const brokerDedupWindow = 5
 // the broker may delete records sooner, and the state with them.
 const producerStateTTL = time.Minute
 
-// Next decides what the partition does now. The caller calls it again after the event that the decision names.
+// Next decides the partition's next step. The caller calls it again after the event named in the decision.
 func (p *Partition) Next(now time.Time, room Room) (d Decision) {
 	defer p.leave(nil)
 	if !p.hasRetrying() && !p.hasFresh() {

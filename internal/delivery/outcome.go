@@ -14,12 +14,12 @@ const (
 	Acknowledged OutcomeKind = iota
 	// Failed: the records fail with Err.
 	Failed
-	// Rejected: the records that Blamed names fail; the caller puts the others in the batch's place, see Replaced.
+	// Rejected: the records in Blamed fail; the caller puts the others in the batch's place, see Replaced.
 	Rejected
 	// TooLarge: the caller puts smaller batches in the batch's place, see Replaced. If it cannot, the records fail with
 	// Err.
 	TooLarge
-	// Bug: an impossible step happened, which Err describes. The caller logs it. Other outcomes end the batches.
+	// Bug: an impossible step happened; Err describes it. The caller logs it. Other outcomes end the batches.
 	Bug
 )
 

@@ -18,7 +18,7 @@ type Identity struct {
 	Grant   uint32 // counts the ids that servers gave to this producer; the client's own epochs keep it
 }
 
-// Config has the options that decide.
+// Config has the options of the decisions.
 type Config struct {
 	Topic           string
 	Partition       int32
@@ -29,7 +29,7 @@ type Config struct {
 	DeliveryTimeout time.Duration // delivery.timeout.ms
 	// Backoff returns the pause after attempt number try, with its jitter.
 	Backoff func(try int) time.Duration
-	// Source has the records that are not sealed yet. Nil is an empty one.
+	// Source has the unsealed records. Nil is an empty one.
 	Source Source
 	// Strict panics on an impossible state. Tests set it; the race build always does. See check.go.
 	Strict bool
@@ -91,7 +91,7 @@ type Partition struct {
 	cluster      string // the id of the cluster that leads the partition; empty while it is unknown
 
 	hasOffset  bool  // the next three fields are known of this log
-	isGrowing  bool  // acknowledged offsets have grown; a server that discards records may answer with a constant
+	isGrowing  bool  // acknowledged offsets have grown; a server without a log may answer with a constant
 	lastOffset int64 // the offset of the last acknowledged record
 	lastEpoch  int32 // the leader epoch under which its batch was sent
 
@@ -112,7 +112,7 @@ func New(cfg *Config) *Partition {
 	return p
 }
 
-// Init is New for a Partition that is part of another struct.
+// Init is New for a Partition inside another struct.
 func (p *Partition) Init(cfg *Config) {
 	*p = Partition{cfg: cfg, source: cfg.Source, leader: protocol.NoLeader, leaderEpoch: -1, strict: cfg.Strict || raceBuild}
 	if p.source == nil {
@@ -169,7 +169,7 @@ func (p *Partition) OldestSent() *Batch {
 	return nil
 }
 
-// RecordsAtWorkers returns the number of records in batches that workers prepare.
+// RecordsAtWorkers returns the number of records in batches at workers.
 func (p *Partition) RecordsAtWorkers() (records int) {
 	for _, list := range [][]*Batch{p.window, p.Unsent()} {
 		for _, b := range list {

@@ -27,14 +27,14 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
-// story is one partition, its batches, and a clock that only ticks move.
+// story is one partition, its batches, and a clock; only ticks move the clock.
 type story struct {
 	delivery *Partition
 	cfg      Config
 	now      time.Time
 	batches  map[string]*Batch
 	current  Identity // the producer's newest
-	open     []string // names of the batches that the accumulator has not sealed yet
+	open     []string // names of the unsealed batches in the accumulator
 }
 
 // named is the owner of a story's batch.
@@ -60,7 +60,7 @@ func newStory() *story {
 // topicOf is the id of the topic in its life n.
 func topicOf(n int) protocol.UUID { return protocol.UUID{1, byte(n)} }
 
-// Ready and Seal make the story the source of the core: it has the batches that were opened.
+// Ready and Seal make the story the source of the core: it has the opened batches.
 func (s *story) Ready() bool { return len(s.open) > 0 }
 
 func (s *story) Seal() *Batch {
@@ -240,7 +240,7 @@ func (s *story) send(t *testing.T, d *datadriven.TestData) string {
 	return strings.Join(texts, "\n") + "\n" + s.done()
 }
 
-// identityAfter does what the producer's identities do: the next epoch, or a new producer id.
+// identityAfter plays the producer's identities: the next epoch, or a new producer id.
 func (s *story) identityAfter(d Decision) Identity {
 	switch {
 	case !protocol.SameCluster(s.current.Cluster, s.delivery.cluster):

@@ -55,7 +55,7 @@ func Run(log io.Reader) (events int, err error) {
 // fields are the attributes of a log line.
 type fields map[string]string
 
-// readLine reads what slog's text or JSON handler wrote; what neither wrote has no attributes.
+// readLine reads a line of slog's text or JSON handler; other lines have no attributes.
 func readLine(text string) (fields, error) {
 	f := fields{}
 	if strings.HasPrefix(text, "{") {
@@ -91,7 +91,7 @@ func readLine(text string) (fields, error) {
 	return f, nil
 }
 
-// number is an attribute as an integer. A trace has it where it is asked for.
+// number is an attribute as an integer. The trace has it in the lines in question.
 func (f fields) number(key string) int64 {
 	n, err := strconv.ParseInt(f[key], 10, 64)
 	if err != nil {
@@ -249,7 +249,7 @@ func (r *replayed) identity(id delivery.Identity) error {
 	return nil
 }
 
-// sent asks the core what it sends.
+// sent asks the core for its decision.
 func (r *replayed) sent(f fields, b *delivery.Batch) error {
 	d := r.delivery.Next(f.time("at"), delivery.Room{Bytes: math.MaxInt, ByName: f.yes("byName")})
 	if d.Kind != delivery.Send || d.Batch != b {

@@ -30,7 +30,7 @@ func TestSimulatedClusterAgreesWithOutcomes(t *testing.T) {
 	}
 }
 
-// TestSimulationIsDeterministic shows that a seed says it all, and that tracing changes nothing.
+// TestSimulationIsDeterministic shows that a seed decides everything, and that tracing changes nothing.
 func TestSimulationIsDeterministic(t *testing.T) {
 	for seed := int64(1); seed <= 20; seed++ {
 		a, b, untraced := newSim(seed, simLimits{}, true), newSim(seed, simLimits{}, true), newSim(seed, simLimits{}, false)
@@ -41,7 +41,7 @@ func TestSimulationIsDeterministic(t *testing.T) {
 	}
 }
 
-// fate is what was told of a record.
+// fate is the reported fate of a record.
 type fate uint8
 
 const (
@@ -55,12 +55,12 @@ func (f fate) String() string {
 	return [...]string{"nothing", "acked", "not written", "maybe written"}[f]
 }
 
-// simOutcome is what became of a record, as its sender was told.
+// simOutcome is the outcome of a record, as its sender knows it.
 type simOutcome struct {
 	slot   int
 	fate   fate
 	offset int64    // -1: not told
-	life   *simLife // whose log the acknowledgement spoke of; nil with acks=0
+	life   *simLife // the log of the acknowledgement; nil with acks=0
 }
 
 func (s *sim) tell(r int, f fate) *simOutcome {
@@ -99,7 +99,7 @@ func (s *sim) fails(records []int, err *record.Error) {
 	}
 }
 
-// check compares what was told with what the logs hold.
+// check compares the outcomes with the logs.
 func (s *sim) check() string {
 	for r, o := range s.outcomes {
 		if o.fate == fateUntold {
@@ -146,9 +146,9 @@ func (s *sim) checkLog(life *simLife, log []*simEntry, lasting bool) string {
 			}
 		}
 	}
-	// By its name alone a request can reach a topic that was made again while others before it were refused by the former one.
+	// A request with the topic's name can reach a recreated topic while the former one refused others before it.
 	again := life != life.slot.first() && !s.cluster.kind.topicIDs
-	// With acks=0 the client does not know which requests still lie before a former leader, which may lead again.
+	// With acks=0 the client does not know of requests before a former leader, which may lead again.
 	inOrder := s.cfg.Idempotent || s.cfg.MaxInFlight == 1 && s.cfg.Acks != 0
 	if inOrder && !again && !slices.IsSorted(order) {
 		return fmt.Sprintf("the log is out of order: %v", order)

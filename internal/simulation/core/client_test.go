@@ -12,8 +12,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// This file plays the glue around the core: it does with delivery states, connections and identities what partition.go, broker.go,
-// request.go and identity.go do, in the same order.
+// This file plays the glue around the core: it treats delivery cores, connections and identities like partition.go,
+// broker.go, request.go and identity.go, in the same order.
 
 // simClient is the producer.
 type simClient struct {
@@ -55,7 +55,7 @@ func (l *simLane) Seal() *delivery.Batch {
 	return &b.batch
 }
 
-// simBatch is a sealed batch; parts of it that were sent share its records.
+// simBatch is a sealed batch; sent parts of it share its records.
 type simBatch struct {
 	batch     delivery.Batch
 	delivery  *simLane
@@ -64,9 +64,9 @@ type simBatch struct {
 	had       int32 // its sequence before the last decision
 	fresh     bool  // in no request yet; parts of others are not
 	isWriting bool  // a connection still writes it
-	number    int   // counts the sequences that its partition gave
+	number    int   // counts the sequences of its partition
 	sends     int   // requests it was in
-	failed    int   // those that count as tries, and failed
+	failed    int   // the failed ones that count as tries
 
 	sentAt    time.Time // when it was in the last request
 	refusedAt time.Time // when the last attempt failed
@@ -102,7 +102,7 @@ func (c *simClient) reset(l *simLane) {
 	l.delivery.Init(&l.cfg)
 }
 
-// fillBatch puts the next records of a partition into a batch that is ready. Some of them are sealed ahead of their turn.
+// fillBatch puts the next records of a partition into a ready batch. It seals some of them ahead of their turn.
 func (c *simClient) fillBatch(l *simLane) {
 	if len(l.records) == 0 || c.stopped {
 		return
@@ -133,7 +133,7 @@ func (c *simClient) begin(b *simBatch) {
 // sizeOf is the size of a batch in bytes.
 func sizeOf(records []int) int { return 10 * len(records) }
 
-// part makes a batch that takes a place of another one.
+// part makes a batch for a place of another one.
 func (c *simClient) part(l *simLane, records []int, created time.Time) *simBatch {
 	b := &simBatch{delivery: l, records: records, created: created}
 	b.batch = delivery.NewBatch(int32(len(records)), sizeOf(records), created, b)
@@ -212,8 +212,8 @@ func (c *simClient) work(e *simEndpoint) {
 	}
 }
 
-// connect dials a broker. One that hangs lets nobody in; the attempt is given up at once here. One that turns out to be too old is refused
-// what waits for it.
+// connect dials a broker. A hanging broker accepts nothing; the attempt ends at once here. A broker that turns out to
+// be too old fails its waiting batches.
 func (c *simClient) connect(e *simEndpoint) bool {
 	if e.conn != nil && !protocol.SameCluster(e.conn.cluster, c.cluster) {
 		c.close(e)
@@ -247,7 +247,7 @@ func (c *simClient) connect(e *simEndpoint) bool {
 	return true
 }
 
-// fill makes a request of one batch of each partition that is ready, as far as they fit.
+// fill makes a request of one batch of each ready partition, as far as they fit.
 func (c *simClient) fill(e *simEndpoint) *simRequest {
 	r := &simRequest{conn: e.conn, sentAt: c.s.now}
 	ids := map[int]int{} // topic -> its id in this request
@@ -259,7 +259,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 			continue // it has not followed to the connection's cluster yet
 		}
 		if id, there := ids[topic]; l.leader != e.id || there && id != l.topicID {
-			continue // a topic that is being made again has two ids for a moment: not in one request
+			continue // a topic has two ids for a moment while it is recreated: not in one request
 		}
 		b, attempt, full := c.next(l)
 		if full {
@@ -289,7 +289,7 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 	return r
 }
 
-// next takes the batch that is sent now; nil if there is none. full reports that it is larger than the room.
+// next takes the batch to send now; nil if there is none. full reports that it is larger than the room.
 func (c *simClient) next(l *simLane) (b *simBatch, attempt uint32, full bool) {
 	for _, q := range l.delivery.Window() {
 		q.Owner().(*simBatch).had = q.Sequence()
@@ -308,7 +308,7 @@ func (c *simClient) next(l *simLane) (b *simBatch, attempt uint32, full bool) {
 	return b, d.Attempt, false
 }
 
-// write puts a request on its connection, which may break before or in the middle of it.
+// write puts a request on its connection. The connection may break before or in the middle of it.
 func (c *simClient) write(e *simEndpoint, r *simRequest) {
 	conn := e.conn
 	e.inFlight++
@@ -343,7 +343,7 @@ func (c *simClient) write(e *simEndpoint, r *simRequest) {
 	}
 }
 
-// close gives a connection up. What the broker's end holds by then it may still find.
+// close gives a connection up. The broker may still find the requests at its end.
 func (c *simClient) close(e *simEndpoint) {
 	conn := e.conn
 	if conn == nil {
@@ -398,7 +398,7 @@ func (c *simClient) unsendable(r *simRequest) {
 	}
 }
 
-// receive takes the next answer of a connection, or notices that the broker has ended it.
+// receive takes the next answer of a connection, or notices its end by the broker.
 func (c *simClient) receive(e *simEndpoint) {
 	if e.conn == nil {
 		return
@@ -458,7 +458,7 @@ func (c *simClient) answered(part *simPart, a delivery.Answer) {
 	c.s.checkResolved(l, part, &a)
 }
 
-// hear is what the metadata client and partition.follow make of news about a leader.
+// hear plays the metadata client and partition.follow at news about a leader.
 func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool) {
 	same := l.topicID == topicID
 	if l.cluster != c.cluster && !hint {
@@ -496,7 +496,7 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 	c.finish(l)
 }
 
-// refresh asks a broker for metadata: what it believes, which may be old.
+// refresh asks a broker for metadata: its belief, which may be old.
 func (c *simClient) refresh(l *simLane) {
 	var can []*simBroker
 	for _, b := range c.s.cluster.brokers {
@@ -555,7 +555,7 @@ func (c *simClient) finish(l *simLane) {
 	}
 }
 
-// rebuildOne is partition.rebuild, which a worker runs.
+// rebuildOne is partition.rebuild, a worker's job.
 func (c *simClient) rebuildOne(l *simLane) {
 	if len(l.rebuild) == 0 {
 		return
@@ -575,7 +575,7 @@ func (c *simClient) rebuildOne(l *simLane) {
 	c.finish(l)
 }
 
-// regroup returns the records of the batches that take a batch's place. All others have their outcome then.
+// regroup returns the records of the batches in a batch's place. All others have their outcome then.
 func (c *simClient) regroup(b *simBatch, o delivery.Outcome) (groups [][]int) {
 	switch {
 	case c.stopped:
@@ -662,7 +662,7 @@ func (c *simClient) stop() {
 	}
 	for _, e := range c.brokers {
 		if c.s.rng.IntN(3) == 0 {
-			c.receive(e) // an answer that was on its way
+			c.receive(e) // an answer on its way
 		}
 		c.close(e)
 	}
@@ -674,7 +674,7 @@ type simIdentities struct {
 	asking  bool
 	waiting []*simLane
 	epoch   int16 // of the next id, to be near the end now and then
-	retired int32 // the newest epoch of current that a forgotten partition has used, or -1
+	retired int32 // the newest epoch of current in a forgotten partition, or -1
 }
 
 func (d *simIdentities) after(s *sim, used delivery.Identity, newID bool, l *simLane) (delivery.Identity, bool) {

@@ -8,18 +8,18 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is the simulated cluster: a controller that knows who leads what, and brokers that learn it later, or never while
-// they hang. As in Kafka, a leader that was replaced and does not know it yet still takes what it is sent.
+// This file is the simulated cluster: a controller that knows all leaders, and brokers that learn of them later, or
+// never while they hang. As in Kafka, a replaced leader accepts batches until it knows of its end.
 
-// simKafka is what differs between the versions of Kafka that a run may meet.
+// simKafka has the differences between the versions of Kafka in a run.
 type simKafka struct {
-	unknownProducers bool // UNKNOWN_PRODUCER_ID where there is no state (before 2.5), else any first sequence
+	unknownProducers bool // UNKNOWN_PRODUCER_ID without a state (before 2.5), else any first sequence
 	namesDuplicates  bool // DUPLICATE_SEQUENCE_NUMBER before the window (1.0), else OUT_OF_ORDER_SEQUENCE_NUMBER
 	remembers        int  // batches of a producer in the window: 5, or 1 (0.11)
-	topicIDs         bool // requests name topics by id (from 4.0 on), so that none reaches a topic that was made again
+	topicIDs         bool // requests name topics by id (from 4.0 on), so that none reaches a recreated topic
 	hints            bool // NOT_LEADER_OR_FOLLOWER names the leader (KIP-951)
 	stallsBelowMin   bool // the high watermark stands while too few replicas are in sync (KIP-966)
-	staleMetadata    bool // metadata has no leader epochs that can be relied on (before 2.4)
+	staleMetadata    bool // metadata has no reliable leader epochs (before 2.4)
 }
 
 const noLeader = -1
@@ -44,17 +44,17 @@ func (b brokerSet) members() (ids []int) {
 type simCluster struct {
 	s       *sim
 	kind    simKafka
-	minISR  int // of partitions that have as many replicas
+	minISR  int // of partitions with as many replicas
 	brokers []*simBroker
 	slots   []*simSlot
 	topicID int // the newest
 	id      string
 	given   int64 // the newest producer id; each cluster starts at 0
 	former  int   // how many clusters were discarded
-	limit   int   // records that a batch may have: max.message.bytes
+	limit   int   // the records in a batch at most: max.message.bytes
 }
 
-// simSlot is one partition of one topic name. The topic may be deleted and made again, which begins a new life.
+// simSlot is one partition of one topic name. Recreating the topic begins a new life.
 type simSlot struct {
 	topic, index int
 	life         *simLife
@@ -76,14 +76,14 @@ type simLife struct {
 	epoch    int32
 	isr      brokerSet
 	replicas brokerSet
-	wanted   int // replicas that it had at first
+	wanted   int // replicas at the start
 	minISR   int
-	logs     []*simReplica // by broker; nil where there is none
-	deleted  []*simEntry   // what the log was when the topic was deleted
-	appended map[int]int64 // record -> where a leader appended it last
+	logs     []*simReplica // by broker; nil without one
+	deleted  []*simEntry   // the log at the deletion of the topic
+	appended map[int]int64 // record -> its last offset at a leader
 }
 
-// simBroker is one broker and what it believes.
+// simBroker is one broker with its beliefs.
 type simBroker struct {
 	id          int
 	alive, hung bool
@@ -93,16 +93,16 @@ type simBroker struct {
 	views       []*simView // by slot
 }
 
-// simView is what a broker believes of one partition.
+// simView is a broker's belief about one partition.
 type simView struct {
 	life   *simLife // nil: it has heard of none
 	leader int
 	epoch  int32
 	isr    brokerSet
-	synced bool // as follower: its log has been cut to what this leader has
+	synced bool // as follower: its log has been cut to this leader's
 
 	// As leader:
-	start int64   // where its log ended when it became one
+	start int64   // the end of its log when it became one
 	high  int64   // high watermark
 	ends  []int64 // how far each follower has said to be; -1 while it has not
 }
@@ -162,7 +162,7 @@ func (c *simCluster) createTopic(topic int) {
 	}
 }
 
-// members are the brokers that have not left for good.
+// members are the brokers still in the cluster.
 func (c *simCluster) members() (there []*simBroker) {
 	for _, b := range c.brokers {
 		if !b.gone {
@@ -172,7 +172,7 @@ func (c *simCluster) members() (there []*simBroker) {
 	return there
 }
 
-// remakeTopic ends the topic's partitions and makes them again, as a client sees it who was looking elsewhere meanwhile.
+// remakeTopic ends the topic's partitions and creates them again, without a pause for a client to notice.
 func (c *simCluster) remakeTopic(topic int) {
 	c.s.note("topic %d is deleted and made again", topic)
 	for _, slot := range c.slots {
@@ -186,7 +186,8 @@ func (c *simCluster) remakeTopic(topic int) {
 	c.createTopic(topic)
 }
 
-// truth is the log that counts: the leader's, or that of any replica in sync. Who never heard of the partition has nothing.
+// truth is the log that counts: the leader's, or that of any replica in sync. A broker without news of the partition
+// has nothing.
 func (c *simCluster) truth(life *simLife) []*simEntry {
 	id := life.leader
 	if id == noLeader {
@@ -203,7 +204,7 @@ func (c *simCluster) pick(set brokerSet) int {
 	return ids[c.s.rng.IntN(len(ids))]
 }
 
-// electable are the brokers that may lead the partition: those in sync that the controller counts as there.
+// electable are the possible leaders of the partition: brokers in sync that the controller counts as alive.
 func (c *simCluster) electable(life *simLife) (set brokerSet) {
 	for _, id := range life.isr.members() {
 		if !c.brokers[id].fenced {
@@ -213,7 +214,7 @@ func (c *simCluster) electable(life *simLife) (set brokerSet) {
 	return set
 }
 
-// elect gives the partition a new leader, but not the one that it has, if another can lead.
+// elect gives the partition a new leader, and the same one only if no other can lead.
 func (c *simCluster) elect(life *simLife) {
 	can := c.electable(life)
 	if life.leader != noLeader {
@@ -248,7 +249,7 @@ func (c *simCluster) fence(b *simBroker) {
 	}
 }
 
-// unfence takes a broker back. Partitions whose last replica in sync it was are led by it again.
+// unfence takes a broker back. It leads the partitions again of which it was the last replica in sync.
 func (c *simCluster) unfence(b *simBroker) {
 	b.fenced = false
 	c.s.note("controller takes broker %d back", b.id)
@@ -259,7 +260,7 @@ func (c *simCluster) unfence(b *simBroker) {
 	}
 }
 
-// learn tells a broker what the controller has decided for one partition.
+// learn tells a broker the controller's decision for one partition.
 func (c *simCluster) learn(b *simBroker, slot int) {
 	life, v := c.slots[slot].life, b.views[slot]
 	if v.life != life {
@@ -305,7 +306,8 @@ func (c *simCluster) learn(b *simBroker, slot int) {
 	c.advance(b, slot)
 }
 
-// fetch lets a follower copy from its leader. What it has is said first, and counts for the leader from then on.
+// fetch lets a follower copy from its leader. The follower first names its end, which counts for the leader from then
+// on.
 func (c *simCluster) fetch(b *simBroker, slot int) {
 	v := b.views[slot]
 	if v.life == nil || v.leader == noLeader || v.leader == b.id || !v.life.replicas.has(b.id) {
@@ -335,7 +337,8 @@ func (c *simCluster) fetch(b *simBroker, slot int) {
 	}
 }
 
-// advance moves a leader's high watermark to what every replica in sync has, and completes what has waited for that.
+// advance moves a leader's high watermark to the common end of all replicas in sync, and completes the waiting batches
+// up to there.
 func (c *simCluster) advance(b *simBroker, slot int) {
 	v := b.views[slot]
 	if v.life == nil || v.leader != b.id {
@@ -354,13 +357,14 @@ func (c *simCluster) advance(b *simBroker, slot int) {
 	c.complete(b)
 }
 
-// rules reports whether a broker leads the partition as the controller sees it: only then may it change who is in sync.
+// rules reports whether a broker leads the partition in the controller's view: only then may it change the replicas in
+// sync.
 func (c *simCluster) rules(b *simBroker, slot int) bool {
 	v := b.views[slot]
 	return v.life != nil && v.life == c.slots[slot].life && v.leader == b.id && v.life.leader == b.id && v.epoch == v.life.epoch
 }
 
-// shrink drops a follower that lags from those in sync.
+// shrink drops a lagging follower from the replicas in sync.
 func (c *simCluster) shrink(b *simBroker, slot int) {
 	v := b.views[slot]
 	if !c.rules(b, slot) || v.life.isr.size() < 2 {
@@ -373,7 +377,7 @@ func (c *simCluster) shrink(b *simBroker, slot int) {
 	c.advance(b, slot)
 }
 
-// expand takes followers that have caught up in again.
+// expand takes followers without a lag in again.
 func (c *simCluster) expand(b *simBroker, slot int) {
 	if !c.rules(b, slot) {
 		return
@@ -389,7 +393,7 @@ func (c *simCluster) expand(b *simBroker, slot int) {
 	c.advance(b, slot)
 }
 
-// reassign lets another broker hold the partition, or takes it from one where more hold it than at first.
+// reassign lets another broker hold the partition, or takes it from one if more hold it than at first.
 func (c *simCluster) reassign(slot int) {
 	life := c.slots[slot].life
 	if life.replicas.size() <= life.wanted {
@@ -418,7 +422,7 @@ func (c *simCluster) reassign(slot int) {
 	}
 }
 
-// kill ends a broker at once: its connections break, and what it had not read is gone.
+// kill ends a broker at once: its connections break, and its unread requests are gone.
 func (c *simCluster) kill(b *simBroker) {
 	c.s.note("broker %d dies", b.id)
 	c.end(b)
@@ -436,7 +440,7 @@ func (c *simCluster) end(b *simBroker) {
 	b.conns = nil
 }
 
-// stop ends a broker after its partitions have gone to others, where others can lead them.
+// stop ends a broker after its partitions have gone to others, as far as others can lead them.
 func (c *simCluster) stop(b *simBroker) {
 	c.s.note("broker %d stops", b.id)
 	c.fence(b)
@@ -469,7 +473,7 @@ func (c *simCluster) start(b *simBroker) {
 	c.unfence(b)
 }
 
-// forget: the broker's state of producers that were idle for long, or whose records are all deleted, is gone.
+// forget: a broker drops its state of producers that were idle for long, or without any record left.
 func (c *simCluster) forget() {
 	c.s.note("brokers forget producers")
 	for _, slot := range c.slots {
@@ -494,7 +498,7 @@ func (c *simCluster) settle() {
 	}
 }
 
-// expireWaiting answers requests whose time to wait for replicas is over.
+// expireWaiting answers requests after their wait for replicas.
 func (c *simCluster) expireWaiting(now time.Time) {
 	for _, b := range c.brokers {
 		if !b.alive || b.hung {

@@ -2,9 +2,10 @@ package core
 
 import "github.com/gosamsa/samsa/internal/delivery"
 
-// This file is what leaves for good: topics that nobody uses, as partition.Forget and identities.retire treat them, and brokers.
+// This file is about leaving for good: unused topics, as partition.Forget and identities.retire treat them, and
+// brokers.
 
-// forget drops a partition that has nothing undelivered. More records are sent to it then, so it comes back as a new one.
+// forget drops a partition without undelivered batches. It gets more records then, so it comes back as a new one.
 func (c *simClient) forget(l *simLane) {
 	if c.stopped || !l.delivery.IsQuiet() || len(l.records)+len(l.open)+len(l.preparing)+len(l.rebuild) > 0 {
 		return
@@ -29,7 +30,8 @@ func (d *simIdentities) retire(used delivery.Identity, last bool) {
 	}
 }
 
-// decommission moves all partitions off a broker, which then never comes back. It does nothing where a partition would lose its log.
+// decommission moves all partitions off a broker, which then never comes back. It does nothing if a partition would
+// lose its log.
 func (c *simCluster) decommission(b *simBroker) {
 	staying := 0
 	for _, other := range c.brokers {

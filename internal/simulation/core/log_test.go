@@ -5,16 +5,16 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is one replica's log in the simulation, and what Kafka remembers of the producers beside it.
+// This file is one replica's log in the simulation, and Kafka's memory of the producers beside it.
 
-// simEntry is a batch in the log. Replicas that hold the same batch share it.
+// simEntry is a batch in the log. Replicas with the same batch share it.
 type simEntry struct {
 	records  []int
 	id       delivery.Identity
 	sequence int32
 	base     int64
 	stray    bool // the client had given its connection up when the broker found it
-	lapsed   bool // and has another producer id since, which fences nothing of the former
+	lapsed   bool // and has another producer id since, without a fence for the former
 
 	strangers bool // another producer wrote it; its records are not ours
 }
@@ -29,7 +29,7 @@ type simReplica struct {
 	remembers int // batches of each producer
 }
 
-// simProducer is what the log's broker knows of one producer id: its epoch and its last batches, the newest at the end.
+// simProducer is the broker's knowledge of one producer id: its epoch and its last batches, the newest at the end.
 type simProducer struct {
 	epoch  int16
 	recent []*simEntry
@@ -46,7 +46,7 @@ func (r *simReplica) end() int64 {
 	return r.entries[len(r.entries)-1].end()
 }
 
-// add puts a batch at the end. What comes from a client was judged before; what a follower copies is taken as it is.
+// add puts a batch at the end. Batches of a client were judged before; a follower copies without judging.
 func (r *simReplica) add(e *simEntry) {
 	r.entries = append(r.entries, e)
 	r.remember(e)
@@ -70,7 +70,7 @@ func (r *simReplica) remember(e *simEntry) {
 	}
 }
 
-// judge applies Kafka's rules to a batch: it is a duplicate of one that the broker remembers, or refused, or neither.
+// judge applies Kafka's rules to a batch: it is a duplicate of a remembered one, or refused, or neither.
 func (r *simReplica) judge(part *simPart, kind *simKafka) (duplicate *simEntry, refused protocol.ErrorCode) {
 	if !part.id.Valid {
 		return nil, protocol.None
@@ -98,7 +98,7 @@ func (r *simReplica) judge(part *simPart, kind *simKafka) (duplicate *simEntry, 
 		}
 	}
 	if kind.namesDuplicates && last < p.recent[0].sequence {
-		return nil, protocol.DuplicateSequenceNumber // Kafka 1.0, which thinks nothing of the wrap
+		return nil, protocol.DuplicateSequenceNumber // Kafka 1.0 ignores the wrap
 	}
 	if part.sequence != seqAdd(p.recent[len(p.recent)-1].last(), 1) {
 		return nil, protocol.OutOfOrderSequenceNumber
@@ -115,8 +115,8 @@ func (r *simReplica) common(o *simReplica) int {
 	return n
 }
 
-// reload cuts the log to n entries and rebuilds what it knows of producers as Kafka does: from a snapshot that was taken after
-// the entry at snapshot, which has one batch of each producer, and the batches behind it.
+// reload cuts the log to n entries and rebuilds the state of producers as Kafka does: from a snapshot after the entry
+// at snapshot, with one batch of each producer, and the batches behind it.
 func (r *simReplica) reload(n, snapshot int) {
 	r.entries = r.entries[:n:n]
 	r.producers = map[int64]*simProducer{}

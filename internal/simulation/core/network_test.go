@@ -9,15 +9,15 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is what lies between client and brokers, and how a broker handles what it reads: one request of a connection at a
-// time, answered when all partitions of it are done.
+// This file is the network between client and brokers, and a broker's handling of requests: one request of a connection
+// at a time, answered when all partitions of it are done.
 
 // simConn is a connection, seen from both ends. Either end may have given it up without the other knowing.
 type simConn struct {
 	broker  int
-	cluster string        // that the broker belonged to when the connection was made
+	cluster string        // the broker's cluster when the connection was made
 	open    bool          // for the client
-	broken  bool          // the broker's end is gone: what is written leads nowhere
+	broken  bool          // the broker's end is gone: written requests lead nowhere
 	pending []*simRequest // the client waits for their answers
 	inbox   []*simRequest // sent, not read by the broker
 	busy    *simRequest   // the broker works on it, and reads no other meanwhile
@@ -45,13 +45,13 @@ type simPart struct {
 
 	answer   *delivery.Answer // nil: not done
 	hint     *simHint
-	appended *simLife // where the broker put it, or has it as a duplicate
-	required int64    // the high watermark that it waits for
+	appended *simLife // the log with it, or with its duplicate
+	required int64    // the high watermark it waits for
 	silent   bool     // the answer does not speak of it
-	foreign  bool     // what it takes for a duplicate is another producer's batch
+	foreign  bool     // its duplicate is another producer's batch
 }
 
-// simHint is a leader that an answer names.
+// simHint is the leader in an answer.
 type simHint struct {
 	leader int
 	epoch  int32
@@ -70,8 +70,8 @@ func (p *simPart) String() string {
 	return fmt.Sprintf("%v id=%d epoch=%d sequence=%d", p.records, p.id.ID, p.id.Epoch, p.sequence)
 }
 
-// read lets a broker take the next request of one of its connections, those that the client has given up among them. There it
-// finds what had reached it.
+// read lets a broker take the next request of one of its connections, those given up by the client among them. There it
+// finds the requests that had reached it.
 func (c *simCluster) read(b *simBroker) {
 	if !b.alive || b.hung {
 		return
@@ -95,7 +95,7 @@ func (c *simCluster) read(b *simBroker) {
 	c.handle(b, r)
 }
 
-// handle appends every batch of a request and then waits for what must be waited for.
+// handle appends every batch of a request and then waits for replicas if it must.
 func (c *simCluster) handle(b *simBroker, r *simRequest) {
 	r.waitUntil = c.s.now.Add(c.s.requestTimeout)
 	failed := false
@@ -168,7 +168,7 @@ func (c *simCluster) append(b *simBroker, part *simPart, stray bool) {
 	}
 }
 
-// invalid is what a broker has against a batch itself, and errors that come before the append for no reason that we see.
+// invalid is a broker's objection to a batch itself, or an error before the append without a visible reason.
 func (c *simCluster) invalid(part *simPart) *delivery.Answer {
 	if len(part.records) > c.limit {
 		return refusal(protocol.MessageTooLarge)
@@ -182,7 +182,7 @@ func (c *simCluster) invalid(part *simPart) *delivery.Answer {
 	if len(blamed) > 0 {
 		a := refusal(protocol.InvalidRecord)
 		if a.Blamed = blamed; c.s.rng.IntN(3) == 0 {
-			a.Blamed = nil // older brokers do not say which
+			a.Blamed = nil // older brokers name no records
 		}
 		return a
 	}
@@ -199,7 +199,7 @@ func (c *simCluster) invalid(part *simPart) *delivery.Answer {
 	return nil
 }
 
-// forsake ends the waiting of batches of a partition that the broker does not lead any more.
+// forsake ends the waiting of batches of a partition with another leader now.
 func (c *simCluster) forsake(b *simBroker, slot int, code protocol.ErrorCode) {
 	for _, conn := range b.conns {
 		if conn.busy == nil {
@@ -214,7 +214,7 @@ func (c *simCluster) forsake(b *simBroker, slot int, code protocol.ErrorCode) {
 	c.complete(b)
 }
 
-// complete answers the requests of a broker whose batches are all done.
+// complete answers the requests of a broker with all their batches done.
 func (c *simCluster) complete(b *simBroker) {
 	for _, conn := range b.conns {
 		r := conn.busy
@@ -253,7 +253,7 @@ func (c *simCluster) judgeWaiting(b *simBroker, part *simPart) {
 	}
 }
 
-// busy reports whether some broker has a request, of whatever connection, that it has not answered.
+// busy reports whether some broker has an unanswered request, of whatever connection.
 func (c *simCluster) busy() bool {
 	for _, b := range c.brokers {
 		for _, conn := range b.conns {

@@ -10,10 +10,10 @@ import (
 // This file is the end of the whole cluster: it is discarded, and another one answers at the same addresses. The new cluster has the same
 // topics without their records, and assigns producer ids from the same start value. Another producer was faster and has the first id.
 
-// strangersID is the producer id that the other producer got from the new cluster.
+// strangersID is the producer id of the other producer in the new cluster.
 const strangersID = 1
 
-// replace discards the cluster. Nothing of it is left but the answers that lie in the client's sockets.
+// replace discards the cluster. Only the answers in the client's sockets are left.
 func (c *simCluster) replace() {
 	c.former++
 	c.id, c.given = fmt.Sprint("cluster-", c.former), strangersID

@@ -9,16 +9,16 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// This file checks the core's rules when they matter. A broker forgives much: it refuses a sequence with a hole before it and the core mends
-// it under another identity. So what the log holds at the end does not show every rule that was broken; these checks do. They count for
-// themselves and use none of the core's own arithmetic.
+// This file checks the core's rules when they matter. A broker forgives much: it refuses a sequence with a hole before
+// it, and the core mends it under another identity. So the log at the end does not show every broken rule; these checks
+// do. They count for themselves and use none of the core's own arithmetic.
 
-// simLedger is what the simulation knows of a delivery state's sequences.
+// simLedger is the simulation's knowledge of a delivery core's sequences.
 type simLedger struct {
 	id      delivery.Identity
 	adopted bool
-	end     int32 // the sequence after the last that was acknowledged under id
-	acked   bool  // the log that counts has acknowledged something under id
+	end     int32 // the sequence after the last acknowledged one under id
+	acked   bool  // the present log has acknowledged something under id
 	given   int   // sequences given so far
 	reasons int   // why the identity may have to change: doubts, refusals, forgetful brokers
 }
@@ -35,7 +35,7 @@ func overlap(a int32, n int, b int32, m int) bool {
 	return !seqBefore(seqAdd(a, n-1), b) && !seqBefore(seqAdd(b, m-1), a)
 }
 
-// adopts notes a new identity, for which there must be a reason.
+// adopts notes a new identity; there must be a reason for it.
 func (g *simLedger) adopts(id delivery.Identity) {
 	if g.adopted && g.reasons == 0 {
 		panic(fmt.Sprintf("the identity id=%d epoch=%d is given up without a reason", g.id.ID, g.id.Epoch))
@@ -64,7 +64,8 @@ func (l *simLane) hears(part *simPart, a *delivery.Answer, acks int16) {
 	}
 }
 
-// checkTries: a batch goes once, and again as often as retries says. What was split, not sent, or out of its turn costs none.
+// checkTries: a batch is sent once, and again as often as retries permits. A split, an unsent request and a failure out
+// of turn cost none.
 func (s *sim) checkTries(b *simBatch) {
 	if b.failed > s.cfg.Retries {
 		panic(fmt.Sprintf("%v goes again after %d failed tries, and retries is %d", b.records, b.failed, s.cfg.Retries))
@@ -81,14 +82,14 @@ func (s *sim) checkPause(b *simBatch) {
 	b.sentAt = s.now
 }
 
-// checkExhausted: who is told that the retries are used up has had them.
+// checkExhausted: a batch whose retries count as used up has had them.
 func (s *sim) checkExhausted(b *simBatch, err *record.Error) {
 	if errors.Is(err, record.ErrRetriesExhausted) && b.sends <= s.cfg.Retries {
 		panic(fmt.Sprintf("%v was sent %d times, retries is %d, and they are said to be used up", b.records, b.sends, s.cfg.Retries))
 	}
 }
 
-// checkSend looks at a batch that has just been put into a request; had is the sequence that it had before.
+// checkSend looks at a batch just after its place in a request; had is its sequence before.
 func (s *sim) checkSend(l *simLane, b *simBatch, had int32) {
 	if b.isWriting && had != b.batch.Sequence() {
 		panic(fmt.Sprintf("%v gets another sequence while a connection still writes it", b.records))
@@ -122,7 +123,7 @@ func (s *sim) checkSend(l *simLane, b *simBatch, had int32) {
 	}
 }
 
-// checkTurn: with idempotence a retry waits for everything before it that is in flight.
+// checkTurn: with idempotence a retry waits for every batch in flight before it.
 func (s *sim) checkTurn(l *simLane, b *simBatch) {
 	for _, q := range l.delivery.Window() {
 		if q == &b.batch {
@@ -134,7 +135,7 @@ func (s *sim) checkTurn(l *simLane, b *simBatch) {
 	}
 }
 
-// checkHole: a new sequence follows those that were acknowledged, or stand before it with a chance to be written.
+// checkHole: a new sequence follows the acknowledged ones, or those before it with a chance to be written.
 func (s *sim) checkHole(l *simLane, b *simBatch) {
 	expect := l.ledger.end
 	for _, q := range l.delivery.Window() {
@@ -158,7 +159,7 @@ func (s *sim) checkHole(l *simLane, b *simBatch) {
 	}
 }
 
-// checkUnused: nothing else that is in a log or on its way has these sequences, and the batch itself is not in the log yet.
+// checkUnused: nothing else in a log or on its way has these sequences, and the batch itself is not in the log yet.
 func (s *sim) checkUnused(l *simLane, b *simBatch) {
 	p := &b.batch
 	clash := func(id delivery.Identity, sequence int32, records []int) bool {
@@ -189,13 +190,14 @@ func (s *sim) checkUnused(l *simLane, b *simBatch) {
 	}
 }
 
-// checkResolved: an acknowledgement proves what was sent before under the same identity, so that nothing there is in the way any more.
+// checkResolved: an acknowledgement proves the earlier batches under the same identity, so that none of them blocks
+// later ones any more.
 func (s *sim) checkResolved(l *simLane, part *simPart, a *delivery.Answer) {
 	if a.Code != protocol.None && a.Code != protocol.DuplicateSequenceNumber || !s.cfg.Idempotent {
 		return
 	}
 	if l.delivery.IsShared() {
-		return // another producer may have written what the answer speaks of
+		return // the answer may be about another producer's batch
 	}
 	for _, p := range l.delivery.Window() {
 		isOpen := p.State() == delivery.Unresolved && !p.Request().IsOutstanding() && p.Sequence() != delivery.NoSequence
@@ -226,7 +228,7 @@ func (s *sim) inspect() {
 			}
 			last = p
 		}
-		// Without idempotence a batch that has expired in flight is forgotten, and keeps its place there.
+		// Without idempotence the core forgets a batch that expires in flight; its request keeps its place.
 		counted := l.delivery.InFlight()
 		if flying > counted || s.cfg.Idempotent && flying < counted || counted > s.cfg.MaxInFlight {
 			panic(fmt.Sprintf("%d in flight, counted %d, at most %d", flying, counted, s.cfg.MaxInFlight))

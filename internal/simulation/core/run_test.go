@@ -9,7 +9,7 @@ import (
 	"github.com/gosamsa/samsa/internal/delivery"
 )
 
-// This file is one run of the simulation: what it draws from its seed, and how it plays.
+// This file is one run of the simulation: its draws from the seed, and its play.
 
 // fault is a kind of trouble. Each run has some of them, and the shrinker takes them away one by one.
 type fault uint8
@@ -54,9 +54,9 @@ var faultNames = [...]string{
 	"forget topic", "decommission", "unsendable", "slow write", "slow worker",
 }
 
-// simLimits are what the shrinker takes from a run to make its story shorter. The zero value takes nothing.
+// simLimits are the shrinker's cuts of a run, for a shorter story. The zero value cuts nothing.
 type simLimits struct {
-	without uint32 // faults that do not happen
+	without uint32 // excluded faults
 	steps   int    // so many steps before everything is made well; 0 is as many as the seed says
 	records int    // so many records of each partition at most; 0 is as many as the seed says
 }
@@ -75,13 +75,13 @@ type sim struct {
 	requestTimeout time.Duration
 	batchSize      int
 	faults         [faultKinds]bool
-	bad            map[int]bool // records that brokers refuse
+	bad            map[int]bool // records refused by brokers
 
 	cluster *simCluster
 	client  *simClient
 
 	outcomes  []simOutcome // by record
-	answering *simPart     // whose answer the core has
+	answering *simPart     // the part of the answer at the core
 }
 
 var simStart = time.Unix(1000, 0)
@@ -89,7 +89,7 @@ var simStart = time.Unix(1000, 0)
 func newSim(seed int64, limits simLimits, tracing bool) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(uint64(seed), 0)), limits: limits, now: simStart, tracing: tracing, bad: map[int]bool{}}
 	s.configure()
-	often := 1 + s.rng.IntN(3) // some runs have little trouble, so that what little does is seen
+	often := 1 + s.rng.IntN(3) // some runs have little trouble, so that its effect is seen
 	for i := range s.faults {
 		s.faults[i] = s.rng.IntN(6) < often && limits.without&(1<<i) == 0
 	}
@@ -120,7 +120,7 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 	return s
 }
 
-// acquaint lets everybody know at the start what the controller has decided.
+// acquaint tells everybody the controller's decisions at the start.
 func (s *sim) acquaint() {
 	for slot, l := range s.client.deliveries {
 		for _, b := range s.cluster.brokers {
@@ -130,7 +130,7 @@ func (s *sim) acquaint() {
 	}
 }
 
-// configure draws the producer's configuration. Idempotence, which promises most, is on in most runs.
+// configure draws the producer's configuration. Most runs have idempotence, with its many promises.
 func (s *sim) configure() {
 	s.cfg = delivery.Config{
 		Topic: "t", Acks: -1, Idempotent: s.rng.IntN(4) != 0, MaxInFlight: 1 + s.rng.IntN(5),
@@ -186,8 +186,8 @@ func (s *sim) faultList() string {
 	return strings.Join(names, ", ")
 }
 
-// hits reports whether a fault strikes now, once in so many times. It draws in any case, so that the run stays much the same
-// without it.
+// hits reports whether a fault strikes now, once in oneIn times. It draws in any case, so that the run stays much the
+// same without it.
 func (s *sim) hits(f fault, oneIn int) bool {
 	return s.rng.IntN(oneIn) == 0 && s.faults[f] && !s.calm
 }
@@ -198,7 +198,7 @@ func (s *sim) note(format string, args ...any) {
 	}
 }
 
-// run plays and returns what went wrong.
+// run plays and returns the problem, or "".
 func (s *sim) run() (problem string) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -253,7 +253,7 @@ func (s *sim) step() {
 	}
 }
 
-// follow lets a replica copy, and its leader look at who is in sync.
+// follow lets a replica copy, and its leader look at the replicas in sync.
 func (s *sim) follow(b *simBroker, slot int) {
 	if b.alive && !b.hung {
 		s.cluster.fetch(b, slot)
@@ -289,7 +289,7 @@ func (s *sim) pass(d time.Duration) {
 	}
 }
 
-// trouble is what goes wrong.
+// trouble strikes with one fault.
 func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 	c := s.cluster
 	f := fault(s.rng.IntN(int(faultKinds)))
@@ -345,7 +345,7 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 	}
 }
 
-// moveOrFence is the controller's part: a broker that is gone loses what it leads; else the leader changes without a reason.
+// moveOrFence is the controller's part: a dead broker loses its leaderships; else the leader changes without a reason.
 func (s *sim) moveOrFence(b *simBroker, slot int) {
 	if !b.alive || b.hung {
 		if !b.fenced {
@@ -366,7 +366,7 @@ func (s *sim) quiet() bool {
 	return !s.cluster.busy()
 }
 
-// round lets everything that can go on go on.
+// round lets everything go on that can.
 func (s *sim) round() {
 	c := s.cluster
 	for slot := range c.slots {
@@ -423,7 +423,7 @@ func (s *sim) over() bool {
 	return !s.cluster.busy()
 }
 
-// probe sends more records now that all is well: they must be acknowledged.
+// probe sends more records after all trouble: they must be acknowledged.
 func (s *sim) probe() string {
 	// A broker answers a request in two rounds: the last of eight in flight waits longer than the shortest timeout.
 	s.requestTimeout = max(s.requestTimeout, time.Second)

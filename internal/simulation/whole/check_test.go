@@ -15,7 +15,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// log names a partition's log: a topic that is made again has others.
+// log names a partition's log: a recreated topic has others.
 type log struct {
 	topic     protocol.UUID
 	name      string
@@ -31,7 +31,7 @@ type found struct {
 	stamp  int64
 }
 
-// entry is a record in its log, with the producer id that it was written under.
+// entry is a record in its log, with its producer id.
 type entry struct {
 	*item
 	producer int64
@@ -46,9 +46,9 @@ type verdict struct {
 	ever    map[*item]int     // how often it was appended, also if it was lost with a leader
 	latest  map[*item]int64   // the greatest of its batch's own timestamps
 	logs    map[log][]entry   // in order
-	// final is what each record's Future says at the end.
+	// final is the result of each record's Future at the end.
 	final map[*item]outcome
-	maybe int // records that were told ErrClosed and maybe written
+	maybe int // records with ErrClosed and maybe written as their outcome
 }
 
 func (w *world) check() {
@@ -76,8 +76,8 @@ func (w *world) check() {
 	}
 }
 
-// memory checks that all memory was given back, and that no more than buffer.memory was used, but for what callbacks, compressing and
-// building batches anew take without waiting.
+// memory checks that all memory was given back, and that no more than buffer.memory was used, apart from the needs of
+// callbacks, compression and rebuilding, which do not wait.
 func (v *verdict) memory() {
 	if records, used := v.p.Buffered(); records != 0 || used != 0 {
 		v.fail("%d records with %d bytes are still buffered", records, used)
@@ -102,7 +102,7 @@ func (w *world) accumulator() *accumulator.Accumulator {
 	return (*accumulator.Accumulator)(reflect.ValueOf(w.p).Elem().FieldByName("acc").UnsafePointer())
 }
 
-// readLogs finds out where every record is.
+// readLogs finds the places of all records.
 func (v *verdict) readLogs() {
 	seen := map[log]bool{}
 	for _, r := range v.c.Produces() {
@@ -131,7 +131,7 @@ func (v *verdict) readLogs() {
 	}
 }
 
-// item finds out which record a broker got, and whether it is what was sent.
+// item finds a broker's record among those sent, and compares their bytes.
 func (v *verdict) item(r *record.ParsedRecord, topic string) *item {
 	name, _, _ := strings.Cut(string(r.Value), "|")
 	it := v.items[name]
@@ -146,7 +146,7 @@ func (v *verdict) item(r *record.ParsedRecord, topic string) *item {
 	return it
 }
 
-// told checks that the caller was told once, everywhere the same.
+// told checks that the caller got one outcome, everywhere the same.
 func (v *verdict) told(it *item) bool {
 	select {
 	case <-it.future.Done():
@@ -183,7 +183,7 @@ func (v *verdict) told(it *item) bool {
 	return true
 }
 
-// compare compares what was told of a record with the logs.
+// compare compares the outcome of a record with the logs.
 func (v *verdict) compare(it *item) {
 	last, where := v.final[it], v.present[it]
 	if v.cfg.EnableIdempotence {
@@ -209,7 +209,7 @@ func (v *verdict) compare(it *item) {
 	}
 }
 
-// acknowledged checks an acknowledgement: that the record is there, and in that place.
+// acknowledged checks an acknowledgement: the record is there, and in that place.
 func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []found) {
 	named, is := it.record.Partition.Number()
 	if m.Topic != it.record.Topic || is && m.Partition != named {
@@ -226,7 +226,7 @@ func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []foun
 		v.fail("%v was acknowledged in %s/%d at %d, and is in no log", it, m.Topic, m.Partition, m.Offset)
 		return
 	}
-	// A topic that was made again may have it where the one before had it.
+	// A recreated topic may have it at the offset of the one before.
 	there := slices.DeleteFunc(slices.Clone(where), func(f found) bool { return f.partition != m.Partition || f.offset != m.Offset })
 	if len(there) > 0 {
 		if !slices.ContainsFunc(there, func(f found) bool { return v.mayBeTold(it, m.Timestamp.UnixMilli(), f.stamp) }) {
@@ -239,19 +239,20 @@ func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []foun
 	}
 }
 
-// mayBeTold reports whether a record with that timestamp in a log may be acknowledged with another one. To a duplicate a broker answers with the
-// batch's greatest own timestamp, whatever timestamps the topic has. Where its own clock says the same, nobody can tell which of the two a
-// retry was told.
+// mayBeTold reports whether a record with that timestamp in a log may be acknowledged with another one. A broker
+// answers a duplicate with the batch's greatest own timestamp, whatever timestamps the topic has. If its own clock says
+// the same, no test can tell the two answers to a retry apart.
 func (v *verdict) mayBeTold(it *item, told, logged int64) bool {
 	return told == logged || logged == v.latest[it] && told <= logged
 }
 
-// order checks that each sender's records are in the logs, and were told, in the order of sending. Without idempotence, and with one
-// request in flight, that is promised of those that a broker acknowledged, whose retries may be there twice. With acks=0 a broker may
-// find the requests of a connection that broke after those of the next one. With idempotence all keep their order, but for those of unknown
-// fate when the epochs of their producer id were used up: a broker lets nothing of an older epoch in, but knows nothing of older ids.
-// A client that requests topics by name does not notice a quick recreation. The new log accepts any first sequence, so the broker can refuse one
-// batch and append the next. The partition then gets a new identity, but the order is lost.
+// order checks that each sender's records are in the logs, and had their outcomes, in the order of sending. Without
+// idempotence, and with one request in flight, the promise is for acknowledged records, and their retries may be there
+// twice. With acks=0 a broker may find the requests of a broken connection after those of the next one. With
+// idempotence all keep their order, except for records of unknown fate after the end of their producer id's epochs: a
+// broker fences older epochs, but not older ids. A client that requests topics by name does not notice a quick
+// recreation. The new log accepts any first sequence, so the broker can refuse one batch and append the next. The
+// partition then gets a new identity, but the order is lost.
 func (v *verdict) order() {
 	for l, entries := range v.logs {
 		last := map[int]entry{}
@@ -292,11 +293,11 @@ func (v *verdict) order() {
 	}
 }
 
-// cluster checks what the brokers saw.
+// cluster checks the brokers' observations.
 func (v *verdict) cluster() {
 	for _, violation := range v.c.Violations() {
-		// The test broker takes a batch for possibly written for as long as no answer for that very batch says otherwise. The
-		// client may know from another: see reuse.
+		// The test broker takes a batch for possibly written until an answer for that very batch denies it. The client
+		// may know from another: see reuse.
 		if !strings.Contains(violation, "is used again for another batch") {
 			v.fail("violation: %s", violation)
 		}
@@ -329,7 +330,7 @@ func (v *verdict) identities() {
 	}
 }
 
-// reuse checks that no sequence was given to another batch while the first one was written.
+// reuse checks that no other batch got a sequence while the first one was written.
 func (v *verdict) reuse() {
 	type claim struct {
 		log
@@ -365,7 +366,7 @@ func (v *verdict) reuse() {
 	}
 }
 
-// checkClose checks what Close says about what it left.
+// checkClose checks Close's report of undelivered records.
 func (w *world) checkClose(err error) {
 	var left *producer.CloseError
 	switch {

@@ -1,3 +1,3 @@
-// Package whole simulates a cluster, its faults and a program around the whole producer in virtual time, and checks what
-// the program observes. It has tests only. Package core simulates the delivery core alone.
+// Package whole simulates a cluster, its faults and a program around the whole producer in virtual time, and checks the
+// program's observations. It has tests only. Package core simulates the delivery core alone.
 package whole

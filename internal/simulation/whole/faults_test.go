@@ -14,14 +14,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// requestFault is what can happen to one request. act may say Pass: it does not fit.
+// requestFault is a possible fault of one request. act may say Pass: it does not fit.
 type requestFault struct {
 	name string
 	of   protocol.APIKey
 	act  func(w *world, d draws, r *testbroker.Request) testbroker.Action
 }
 
-// anyAPI are faults of whatever request.
+// anyAPI are faults of all requests.
 const anyAPI protocol.APIKey = -1
 
 var requestFaults = []requestFault{
@@ -122,7 +122,7 @@ func breaking(d draws, a testbroker.Action) testbroker.Action {
 	return a
 }
 
-// at limits what fails to one partition of the request, or not.
+// at limits a failure to one partition of the request, or not.
 func at(d draws, r *testbroker.Request, a testbroker.Action) testbroker.Action {
 	if d.oneIn(4) {
 		return a
@@ -140,7 +140,7 @@ func (w *world) notWritten(d draws, r *testbroker.Request) testbroker.Action {
 	return at(d, r, testbroker.Fail(code))
 }
 
-// maybeWritten answers with an error that leaves open whether the batch was written, and writes it or not.
+// maybeWritten answers with an error that leaves the write of the batch open, and writes it or not.
 func (w *world) maybeWritten(d draws, r *testbroker.Request) testbroker.Action {
 	code := choose(d, protocol.NotEnoughReplicasAfterAppend, protocol.RequestTimedOut, protocol.NotLeaderOrFollower, protocol.UnknownServerError,
 		protocol.KafkaStorageError, protocol.ErrorCode(3000))
@@ -153,7 +153,7 @@ func (w *world) maybeWritten(d draws, r *testbroker.Request) testbroker.Action {
 	return at(d, r, testbroker.AppendAndFail(code))
 }
 
-// fate draws what happens to a request.
+// fate draws the fault of a request.
 func (w *world) fate(r *testbroker.Request) testbroker.Action {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -169,7 +169,7 @@ func (w *world) fate(r *testbroker.Request) testbroker.Action {
 	return f.act(w, d, r)
 }
 
-// strike is what can happen to a broker or topic. It returns what ends it, if it lasts.
+// strike is a possible fault of a broker or topic. It returns its end, if it lasts.
 type strike struct {
 	name string
 	act  func(w *world, d draws) (what string, end func())
@@ -306,19 +306,19 @@ var strikes = []strike{
 	}},
 }
 
-// strangersClient is the client id of the producer that comes with a new cluster.
+// strangersClient is the client id of the producer in a new cluster.
 const strangersClient = "stranger"
 
 // replaceCluster discards the cluster and starts another one at the same addresses, mostly with another cluster id. The new cluster assigns
 // producer ids from the same start value. Another producer is fast and gets the first one, and sends for a while.
 func (w *world) replaceCluster(d draws) (string, func()) {
 	if w.plan.creates {
-		return "", nil // the verdict does not know which topics there are
+		return "", nil // the verdict does not know the topics
 	}
 	w.replaced++
 	id := fmt.Sprint("cluster-", w.replaced)
 	if w.byID && d.oneIn(3) {
-		id = w.c.ID() // where requests name topics by id, they tell the new ones from the former
+		id = w.c.ID() // if requests name topics by id, the ids distinguish the new topics from the former
 	}
 	other := id != w.c.ID()
 	w.c.Replace(id)
@@ -354,7 +354,7 @@ func (w *world) replaceCluster(d draws) (string, func()) {
 		}
 	}
 	w.pending.Go(func() {
-		defer stranger.Close(ctx) //nolint:errcheck // whether the stranger's records arrive is not what the run is about
+		defer stranger.Close(ctx) //nolint:errcheck // the arrival of the stranger's records is no question of the run
 		for i := range records {
 			_, _ = stranger.Send(ctx, &records[i], nil).Get(ctx)
 		}
@@ -372,7 +372,7 @@ func (w *world) someBroker(d draws) int32 {
 	}
 }
 
-// somePartition draws a partition that exists.
+// somePartition draws an existing partition.
 func (w *world) somePartition(d draws) (topic string, partition int32) {
 	topic = choose(d, slices.Sorted(maps.Keys(w.topics))...)
 	return topic, d.Int32N(w.topics[topic])
@@ -436,7 +436,7 @@ func (w *world) endAfter(last time.Duration, what string, end func()) {
 	w.note("no more: %s", what)
 }
 
-// heal ends everything that is broken.
+// heal ends all faults.
 func (w *world) heal() {
 	w.mu.Lock()
 	w.calm = true

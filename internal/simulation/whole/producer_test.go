@@ -43,7 +43,7 @@ func TestTheWholeProducerKeepsItsWord(t *testing.T) {
 	}
 }
 
-// world is one run: a cluster, a producer, who sends, what breaks, and what was told.
+// world is one run: a cluster, a producer, senders, faults, and outcomes.
 type world struct {
 	t          *testing.T
 	seed       uint64
@@ -58,22 +58,22 @@ type world struct {
 	items  []*item
 	notes  []note
 	nested int
-	chance *rand.Rand // what happens to requests
+	chance *rand.Rand // the faults of requests
 	calm   bool
 
-	left    *producer.CloseError // what Close said
-	most    int64                // bytes that were buffered
+	left    *producer.CloseError // the result of Close
+	most    int64                // buffered bytes
 	wrong   []string
 	healed  chan struct{}
-	pending sync.WaitGroup // what ends by itself when healed
+	pending sync.WaitGroup // faults that end when healed
 
-	// acting guards what faults do to topics.
+	// acting guards the faults of topics.
 	acting   sync.Mutex
-	topics   map[string]int32 // partitions of those that exist now
-	gone     map[int32]bool   // brokers that have left for good
+	topics   map[string]int32 // the numbers of partitions of the present topics
+	gone     map[int32]bool   // brokers gone for good
 	replaced int              // how often the cluster was replaced
 	byID     bool             // requests name topics by id
-	// recreated has the topics that were created under the name of a deleted topic.
+	// recreated has the topics under the name of a deleted topic.
 	recreated map[protocol.UUID]bool
 	// replacedAt are the numbers of the last requests before each cluster with another id.
 	replacedAt []int
@@ -85,24 +85,24 @@ type note struct {
 	text string
 }
 
-// givesUp bounds the waits that end with a record's outcome: a record without one would hold them for ever, and virtual time would go on. In a run
-// where no record is lost they take some minutes.
+// givesUp bounds the waits for a record's outcome: a record without one would hold them for ever, and virtual time
+// would go on. In a run without lost records they take some minutes.
 const givesUp = 2 * time.Hour
 
-// plan is what a run draws before it begins, beside the producer's configuration.
+// plan is the run's choice before it begins, beside the producer's configuration.
 type plan struct {
 	brokers, replicas int
 	topics            map[string]int32
 	lag               time.Duration
 	goroutines, sends int
-	length            time.Duration // over which the sends are spread
+	length            time.Duration // the time of the sends
 	rate              float64       // how many requests meet a fault
 	faults            map[string]bool
 	strikes           int  // faults of brokers and topics
-	rests             bool // topics have times in which nobody uses them, longer than they are kept
+	rests             bool // topics are unused at times, for longer than they are kept
 	slow              bool // callbacks take their time, and wait in Send
 	stalls            bool // interceptors stop for a while
-	creates           bool // brokers create topics that they are asked for
+	creates           bool // brokers create requested topics
 	closing           closing
 	patience          time.Duration // of Close
 }
@@ -270,7 +270,7 @@ func (w *world) run() {
 		w.probe()
 		w.close()
 	}
-	// What still lies in sockets and hands of brokers comes to light, and all callbacks have run.
+	// Requests in sockets and hands of brokers come to light, and all callbacks have run.
 	time.Sleep(10 * time.Minute)
 	synctest.Wait()
 	w.c.Close()
@@ -280,7 +280,7 @@ func (w *world) run() {
 	}
 }
 
-// close closes the producer, and checks what Close promises about itself.
+// close closes the producer, and checks the promises of Close about itself.
 func (w *world) close() {
 	limit, bound := givesUp, w.cfg.DeliveryTimeout
 	if w.plan.closing == closeHastily || w.plan.closing == closeAmidst {
@@ -312,7 +312,7 @@ func (w *world) noteLocked(format string, args ...any) {
 	w.notes = append(w.notes, note{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// fail notes what is wrong with the run. The first few tell enough.
+// fail notes a problem of the run. The first few are enough.
 func (w *world) fail(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -321,7 +321,7 @@ func (w *world) fail(format string, args ...any) {
 	}
 }
 
-// story is all that happened, in order: what the brokers saw and suffered, what callers were told, what the core decided.
+// story is the whole run, in order: the brokers' observations and faults, the callers' outcomes, the core's decisions.
 func (w *world) story() string {
 	all := slices.Clone(w.notes)
 	for _, r := range w.c.Requests() {

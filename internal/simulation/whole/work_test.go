@@ -12,15 +12,15 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// item is a record of a run, and what was told of it.
+// item is a record of a run, with its outcome.
 type item struct {
 	sender, number int // of sender's records, in the order of sending
 	record         producer.Record
-	key, value     string // of record, whose bytes are used again after the send
+	key, value     string // of record, with bytes that are reused after the send
 	future         producer.Future
 	accepted       time.Time // when the send had returned
 	listens        bool      // it has a callback
-	canceled       bool      // Cancel said that it took it back
+	canceled       bool      // Cancel reported that it withdrew it
 
 	told []outcome // by its callback; world.mu guards it
 	got  []outcome // by Get, before the end
@@ -28,7 +28,7 @@ type item struct {
 
 func (it *item) String() string { return fmt.Sprintf("%d/%d", it.sender, it.number) }
 
-// outcome is what a caller was told.
+// outcome is a caller's view.
 type outcome struct {
 	at    time.Time
 	place producer.RecordMetadata
@@ -45,7 +45,7 @@ func (o outcome) String() string {
 	}
 }
 
-// worker is one goroutine that sends.
+// worker is one sending goroutine.
 type worker struct {
 	*world
 	draws
@@ -54,7 +54,7 @@ type worker struct {
 	mine   []*item
 }
 
-// send is what one goroutine does.
+// send is the work of one goroutine.
 func (w *world) send(id int) {
 	k := &worker{world: w, draws: w.draws(100 + uint64(id)), id: id}
 	for range w.plan.sends {
@@ -108,7 +108,7 @@ func (k *worker) act() {
 		it := k.item(false)
 		k.sent(it, k.p.Send(k.t.Context(), &it.record, nil))
 	case 1:
-		for range 1 + k.IntN(6) { // one after the other, as who reads answers by itself does
+		for range 1 + k.IntN(6) { // one after the other, like a program that reads answers directly
 			k.get()
 		}
 	case 2:
@@ -208,7 +208,7 @@ func (k *worker) callback(it *item) producer.Callback {
 	return func(m producer.RecordMetadata, err error) { k.tell(it, outcome{place: m, err: err}) }
 }
 
-// tell notes what a callback was told, and does sometimes what callbacks do.
+// tell notes the arguments of a callback, and sometimes behaves like a user's callback.
 func (w *world) tell(it *item, o outcome) {
 	w.counts()
 	w.mu.Lock()
@@ -284,7 +284,7 @@ func (k *worker) sendAll() {
 	}
 }
 
-// cancel sends a record and takes one back: that one or another.
+// cancel sends a record and withdraws one: this or another.
 func (k *worker) cancel() {
 	it := k.item(true)
 	k.sent(it, k.p.Send(k.t.Context(), &it.record, k.callback(it)))
@@ -325,7 +325,7 @@ func (k *worker) takeBack(it *item) {
 	}
 }
 
-// stalling is an interceptor that stops for a while now and then.
+// stalling is an interceptor with long pauses now and then.
 type stalling struct{ w *world }
 
 func (s *stalling) OnSend(r *producer.Record) *producer.Record { return r }
@@ -351,7 +351,7 @@ func (w *world) counts() {
 	}
 }
 
-// flush waits for what this goroutine has sent.
+// flush waits for this goroutine's records.
 func (k *worker) flush() {
 	ctx, cancel := context.WithTimeout(k.t.Context(), k.upTo(5*time.Second))
 	defer cancel()
