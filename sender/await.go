@@ -60,7 +60,7 @@ func (b *broker) sendOne(conn *transport.Conn, room int, awaited bool) bool {
 	}
 	b.mu.Lock()
 	woken := b.handover.release()
-	// Small batches wait for the response; a batch that did not fit is worth a request of its own.
+	// Small batches wait for the response; a larger batch than the room is worth a request of its own.
 	more := b.ready.Len() > 0 && (full || b.inFlight == 0)
 	b.mu.Unlock()
 	if woken || more {
@@ -69,9 +69,9 @@ func (b *broker) sendOne(conn *transport.Conn, room int, awaited bool) bool {
 	return r != nil
 }
 
-// tryAcquire makes the caller's goroutine the one that makes the next request, if a small one can be written at once.
-// It returns the connection and the size that can be written, or nil. later reports that no goroutine needs to be
-// woken, because a response is due soon.
+// tryAcquire makes the caller's goroutine the maker of the next request, if a small one can be written at once. It
+// returns the connection and the size of that write, or nil. later reports that no goroutine needs to be woken, because
+// a response is due soon.
 func (b *broker) tryAcquire() (conn *transport.Conn, room int, later bool) {
 	snapshot := b.s.cfg.Cluster.Snapshot()
 	info, known := snapshot.Brokers[b.id]

@@ -17,10 +17,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// lingering makes batches wait, so that who waits for a record readies it.
+// lingering makes batches wait, so a waiting goroutine readies its record's batch.
 func lingering(c *Config) { c.Accumulator.Linger = time.Second }
 
-// writes tells on whose goroutine requests are written.
+// writes notes the goroutines of the requests' writes.
 type writes struct {
 	mu    sync.Mutex
 	stack []string
@@ -54,7 +54,7 @@ func (w *writes) watch(c *Config) {
 	}
 }
 
-// byWaiter reports whether the last write was on the goroutine of who waits, and not on the broker's.
+// byWaiter reports whether the last write was on the waiting goroutine, and not on the broker's.
 func (w *writes) byWaiter() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -126,7 +126,8 @@ func TestWhoeverHandlesAnAnswerSendsWhatOthersWaitFor(t *testing.T) {
 				synctest.Wait()
 				n := len(r.c.Produces()) - before
 				if c.takes < fastReply {
-					// One record; all that came while that was under way, one batch a partition; what is left of those.
+					// One record; all records of the time while that was under way, one batch a partition; the rest of
+					// those.
 					require.LessOrEqual(t, n, c.requests)
 				} else {
 					require.Greater(t, n, 4, "requests do not wait for a slow broker's answers")
@@ -294,7 +295,7 @@ func (s sent) await() {
 	go func() { _, _ = s.get() }()
 }
 
-// acquired lets the test stand for a goroutine that makes a request, until release.
+// acquired lets the test stand for a goroutine with a request at hand, until release.
 func (b *broker) acquired() (release func() (woken bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

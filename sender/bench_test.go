@@ -15,7 +15,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// loaded is a sender that reaches nobody, its broker, and a sealed batch of each of so many partitions of topic t.
+// loaded is a sender without a reachable broker, its broker, and a sealed batch of each of the given number of
+// partitions of topic t.
 func loaded(tb testing.TB, partitions int) (*broker, []attempt) {
 	tb.Helper()
 	client := cluster.New(cluster.Config{
@@ -68,7 +69,7 @@ func build(b *broker, attempts []attempt) *request {
 	return r
 }
 
-// read decodes an answer and finds the batch that each part of it is for, and returns how many those were.
+// read decodes an answer and finds the batch of each part. It returns the number of these batches.
 func read(r *request, body []byte) (found int) {
 	if err := r.decode(body); err != nil {
 		panic(err)
@@ -123,9 +124,8 @@ func BenchmarkReadAnswer(b *testing.B) {
 	}
 }
 
-// perRound returns how many allocations a round costs. AllocsPerRun rounds down, so that one run has many; and it counts those of the
-// whole process, where something of another test may still be ending, so that the cheapest of some runs counts, and less than one in two
-// rounds is none.
+// perRound returns the allocations of a round. AllocsPerRun rounds down, so one run has many rounds. It also counts the
+// end of other tests in the process: so the cheapest run counts, and less than one allocation in two rounds is none.
 func perRound(round func()) float64 {
 	const rounds = 200
 	cheapest := math.Inf(1)

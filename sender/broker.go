@@ -15,36 +15,36 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// broker sends to one broker: partitions that have something to send stand in its ready queue, and its goroutine makes
-// requests of them while fewer than max.in.flight are unanswered. mu guards all below it.
+// broker sends to one broker. Partitions with something to send stand in its ready queue. Its goroutine makes requests
+// of them while fewer than max.in.flight are unanswered. mu guards all below it.
 type broker struct {
 	s    *Sender
 	id   int32
 	wake chan struct{} // holds one token: there may be something to do
 
-	leads    int  // partitions that were sent to, of which it is the leader; guarded by Sender.mu
+	leads    int  // partitions in use under its leadership; guarded by Sender.mu
 	departed bool // the metadata does not name it; guarded by Sender.mu
 
 	mu        lockrank.Mutex[lockrank.SenderBroker]
 	ready     fifo.Queue[queueEntry]
-	movedAway int      // partitions in ready that have moved away since dropMoved
-	handover  handover // which goroutine makes the next request
+	movedAway int      // partitions in ready with another leader since dropMoved
+	handover  handover // the goroutine that makes the next request
 	inFlight  int
 	leaves    bool // its goroutine ends when no response is owed: see leave
 	ended     bool // its goroutine has ended
 	conn      *transport.Conn
 	version   int16          // of Produce requests to conn
-	cluster   string         // the cluster id of the server behind conn, see clusterOf; empty where it is not known
-	at        cluster.Broker // what conn was dialled as
-	failures  int            // dials in a row that failed
+	cluster   string         // the cluster id of the server behind conn, see clusterOf; empty while it is unknown
+	at        cluster.Broker // the broker's address at the dial of conn
+	failures  int            // failed dials in a row
 	connected time.Time      // when conn was made
-	breaks    int            // connections in a row that broke without an answer
+	breaks    int            // broken connections in a row without an answer
 	notUntil  time.Time      // no dial, or while throttled no request, before this
 	lastErr   error          // why the last dial failed
-	brokeWith error          // why the last connection ended that was not idle
-	largest   int64          // bytes of the largest request that it has answered
-	strangers int            // dials in a row that reached another cluster
-	// checksByTopic is for clusterOf, on the goroutine that dials.
+	brokeWith error          // the end of the last connection, unless it was idle
+	largest   int64          // bytes of the largest answered request
+	strangers int            // dials in a row to another cluster
+	// checksByTopic is for clusterOf, on the dialling goroutine.
 	checksByTopic bool
 	backoffTimer  *time.Timer
 	alarmAt       time.Time // when backoffTimer fires; zero when it is not set
@@ -52,11 +52,11 @@ type broker struct {
 	silenceTimer  *time.Timer
 	silenceAt     time.Time // when silenceTimer fires; zero when it is not set
 	free          []*request
-	freeRoom      int // the sum of what they have room for
+	freeRoom      int // the sum of their room
 }
 
-// queueEntry is a partition's place in a ready queue. It counts while it is the partition's last one: a partition whose leader moves away
-// and back has left another behind.
+// queueEntry is a partition's place in a ready queue. Only the partition's last place counts: if its leader moves away
+// and back, an earlier place stays behind.
 type queueEntry struct {
 	part     *partition
 	queueGen uint64
@@ -73,7 +73,7 @@ func (b *broker) push(p queueEntry) {
 	b.mu.Unlock()
 }
 
-// pushFront puts a partition whose batch did not fit where it is served first.
+// pushFront puts a partition at the head of the queue: its batch did not fit.
 func (b *broker) pushFront(p queueEntry) {
 	b.mu.Lock()
 	b.ready.Unpop(p)
@@ -119,9 +119,9 @@ func (b *broker) run() {
 
 var errLeft = errors.New("the broker has left the cluster")
 
-// forget drops a connection that has ended. If it was not idle for too long, the broker may have gone, or with acks=0 have
-// refused what it got, which it says in no other way: so the metadata is asked for. A broker whose connections break soon
-// after they were made is not dialled without end; one whose connection lasted for longer is dialled again at once.
+// forget drops a connection after its end. Unless it was idle for too long, the broker may have gone, or with acks=0
+// have refused a batch, without any other sign: so the client requests metadata. The client does not dial without end a
+// broker whose connections break soon; after a longer connection it dials at once.
 func (b *broker) forget(conn *transport.Conn) {
 	idle := errors.Is(conn.Err(), transport.ErrIdle)
 	b.mu.Lock()
@@ -146,12 +146,12 @@ func (b *broker) work() {
 	mine := b.handover.startWork()
 	b.mu.Unlock()
 	if !mine {
-		return // the goroutine that makes a request wakes the broker's goroutine again
+		return // the requesting goroutine wakes the broker's goroutine again
 	}
 	for b.mayWork() {
 		conn := b.connect()
 		if conn == nil {
-			continue // mayWork sees to it that there is a pause
+			continue // mayWork makes a pause
 		}
 		if r := b.fill(conn, 0); r != nil {
 			b.write(conn, r, false)
@@ -159,8 +159,8 @@ func (b *broker) work() {
 	}
 }
 
-// mayWork reports whether a request could be made now. If not, the broker's goroutine stops making requests. Where time
-// alone is missing, a timer wakes it.
+// mayWork reports whether a request could be made now. If not, the broker's goroutine stops making requests. If only
+// time is missing, a timer wakes it.
 func (b *broker) mayWork() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -195,7 +195,8 @@ func (b *broker) wakeAtLocked(t time.Time) {
 	b.backoffTimer.Reset(time.Until(t))
 }
 
-// connect returns the connection, dialling if there is none. It returns nil if that failed, and if nothing is ready any more.
+// connect returns the connection, dialling if there is none. It returns nil after a failed dial, and if nothing is
+// ready any more.
 func (b *broker) connect() *transport.Conn {
 	snapshot := b.s.cfg.Cluster.Snapshot()
 	info, known := snapshot.Brokers[b.id]
@@ -254,7 +255,7 @@ func (b *broker) connect() *transport.Conn {
 	return conn
 }
 
-// dial makes a connection within the setup timeout. It logs a warning if that takes long.
+// dial makes a connection within the setup timeout. It logs a warning if the dial takes long.
 func (b *broker) dial(address string, setup time.Duration) (*transport.Conn, error) {
 	options := *b.s.cfg.Transport
 	options.SetupTimeout = setup
@@ -265,7 +266,7 @@ func (b *broker) dial(address string, setup time.Duration) (*transport.Conn, err
 	return transport.Dial(b.s.ctx, &options, address)
 }
 
-// isElsewhere reports whether the broker's address is another one than that which conn was dialled at.
+// isElsewhere reports whether the broker's address has changed since the dial of conn.
 func (b *broker) isElsewhere(now *cluster.Broker) bool {
 	return b.at.Host != now.Host || b.at.Port != now.Port
 }
@@ -283,15 +284,15 @@ func (b *broker) produceVersion(conn *transport.Conn) (int16, error) {
 	return version, nil
 }
 
-// unsupported is the error of a broker that is too old. Its text names the version that is needed.
+// unsupported is the error of a broker without support for this client. Its text names the needed version.
 type unsupported struct{ error }
 
 func (e unsupported) Unwrap() []error { return []error{record.ErrUnsupportedVersion, e.error} }
 
-// slowConnection is the time after which the log names a connection that is neither established nor failed.
+// slowConnection is the age at which the log names a connection during its setup.
 const slowConnection = 750 * time.Millisecond
 
-// dialFailed keeps the broker from being dialled again for reconnect.backoff.ms, and asks where the partitions are now.
+// dialFailed prevents another dial to the broker for reconnect.backoff.ms, and requests metadata.
 func (b *broker) dialFailed(err error) {
 	if b.s.ctx.Err() != nil {
 		return
@@ -306,8 +307,9 @@ func (b *broker) dialFailed(err error) {
 	b.dropMoved()
 }
 
-// isWanted reports whether a partition in the ready queue has something to send. It takes those at its head that have not: they have moved
-// away, or their records have expired or were canceled. Else the client would dial the broker, and request metadata, without end.
+// isWanted reports whether a partition in the ready queue has something to send. It removes others from the head of the
+// queue: they have moved away, or their records have expired or were canceled. Otherwise the client would dial the
+// broker, and request metadata, without end.
 func (b *broker) isWanted() bool {
 	for {
 		at, ok := b.pop()
@@ -321,15 +323,15 @@ func (b *broker) isWanted() bool {
 	}
 }
 
-// moved notes that a partition in the ready queue has another leader.
+// moved notes another leader of a partition in the ready queue.
 func (b *broker) moved() {
 	b.mu.Lock()
 	b.movedAway++
 	b.mu.Unlock()
 }
 
-// dropMoved takes the places of partitions that have moved away out of the ready queue: a partition may move again and again while the
-// queue stands still. It walks through the queue only when half of it may have moved.
+// dropMoved removes the places of moved partitions from the ready queue: a partition may move again and again while the
+// queue stands still. It walks through the queue only if half of it may have moved.
 func (b *broker) dropMoved() {
 	b.mu.Lock()
 	if b.movedAway == 0 || 2*b.movedAway < b.ready.Len() {
@@ -358,7 +360,7 @@ func (b *broker) dropMoved() {
 	b.mu.Unlock()
 }
 
-// refuseAll fails what waits for a broker that cannot be produced to at all.
+// refuseAll fails the records for a broker without support for this client.
 func (b *broker) refuseAll(err error) {
 	b.mu.Lock()
 	waiting := b.ready
@@ -379,8 +381,8 @@ func (b *broker) refuseAll(err error) {
 	}
 }
 
-// suspectAfter is how long a broker may answer nothing before the metadata is asked who leads its partitions: when it hangs,
-// they have new leaders long before its requests time out.
+// suspectAfter is the time of silence after which the client requests metadata: if the broker hangs, its partitions
+// have new leaders long before its requests time out.
 const suspectAfter = time.Second
 
 // watchLocked lets checkSilence run at t, unless its timer is set. It runs once in suspectAfter while the broker
@@ -418,7 +420,7 @@ func (b *broker) checkSilence() {
 		b.s.cfg.Cluster.Refresh()
 	}
 	if overdue {
-		b.signal() // the response that a goroutine in Get has left its batch to has not come
+		b.signal() // the awaited response of a goroutine in Get has not come
 	}
 }
 

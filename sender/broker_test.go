@@ -90,7 +90,7 @@ func TestARequestIsNeverLargerThanMaxRequestSize(t *testing.T) {
 		for i := range 200 {
 			all = append(all, r.send(int32(i%20), strings.Repeat("x", 10+(i*997)%8000)))
 		}
-		// One record that fills a request, and one that is just below.
+		// A record as large as a request, and one just below.
 		for i := range int32(2) {
 			all = append(all, r.append(3+i, &record.Record{Topic: "t", Value: make([]byte, most-200-100*i)}))
 		}
@@ -114,8 +114,7 @@ func TestARequestIsNeverLargerThanMaxRequestSize(t *testing.T) {
 	})
 }
 
-// TestAnIdleProducerHasNoTimers: once everything is settled nothing is left that would wake it but the age of metadata and idle
-// connections.
+// TestAnIdleProducerHasNoTimers: after all outcomes, only the age of metadata and idle connections can wake it.
 func TestAnIdleProducerHasNoTimers(t *testing.T) {
 	onRig(t, topicT(2, 2), nil, func(r *rig) {
 		faults := []testbroker.Action{testbroker.DropAnswer(), testbroker.Fail(protocol.NotEnoughReplicas), testbroker.Throttle(time.Second)}
@@ -233,7 +232,7 @@ func TestAnExpiredBatchsBufferIsNotReusedWhileItIsWritten(t *testing.T) {
 	})
 }
 
-// TestExpiryInOnePartitionLeavesTheOthersAlone: they are on the same broker, which is there again in time for them.
+// TestExpiryInOnePartitionLeavesTheOthersAlone: they are on the same broker, and it returns in time for them.
 func TestExpiryInOnePartitionLeavesTheOthersAlone(t *testing.T) {
 	onRig(t, topicT(1, 3), func(c *Config) { c.DeliveryTimeout, c.RequestTimeout = 10*time.Second, 3*time.Second }, func(r *rig) {
 		for p := range int32(3) {

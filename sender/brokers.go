@@ -4,11 +4,13 @@ import (
 	"github.com/gosamsa/samsa/internal/cluster"
 )
 
-// A broker begins when a partition first gets it as its leader. It ends when it has left the cluster, leads no partition that was sent to,
-// and owes no response. Sender.mu guards what decides that: Sender.brokers, broker.leads and broker.departed.
+// A broker begins when a partition first gets it as its leader. It ends when it has left the cluster, leads no
+// partition in use, and owes no response. Sender.mu guards this decision: Sender.brokers, broker.leads and
+// broker.departed.
 
-// acquireBroker returns the broker with that id and counts one more partition that it leads; releaseBroker counts it off. It returns nil once the
-// sender has stopped. A broker that is leaving comes back: a second connection could overtake the requests on its first one.
+// acquireBroker returns the broker with that id and counts one more partition under its leadership; releaseBroker
+// counts it off. It returns nil once the sender has stopped. A leaving broker comes back: a second connection could
+// overtake the requests on its first one.
 func (s *Sender) acquireBroker(id int32) *broker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -23,7 +25,7 @@ func (s *Sender) acquireBroker(id int32) *broker {
 			go b.run()
 		}
 		s.brokers[id] = b
-		// The caller's snapshot may be older than the one that the broker has left.
+		// The caller's snapshot may be from before the broker left.
 		_, there := s.cfg.Cluster.Snapshot().Brokers[id]
 		b.departed = !there
 	}
@@ -31,7 +33,7 @@ func (s *Sender) acquireBroker(id int32) *broker {
 	return b
 }
 
-// comeBackLocked returns the broker with that id that is leaving and has not left yet, or nil.
+// comeBackLocked returns the leaving broker with that id if it has not left yet, or nil.
 func (s *Sender) comeBackLocked(id int32) *broker {
 	for b := range s.leaving {
 		if b.id == id && b.stay() {
@@ -42,7 +44,7 @@ func (s *Sender) comeBackLocked(id int32) *broker {
 	return nil
 }
 
-// releaseBroker notes that a broker leads a partition no more; b may be nil.
+// releaseBroker notes that a broker leads one partition less; b may be nil.
 func (s *Sender) releaseBroker(b *broker) {
 	if b == nil {
 		return
@@ -53,7 +55,7 @@ func (s *Sender) releaseBroker(b *broker) {
 	s.dismissLocked(b)
 }
 
-// brokersChanged ends the brokers that have left the cluster and lead no partition.
+// brokersChanged ends the brokers outside the cluster without a partition.
 func (s *Sender) brokersChanged(snapshot *cluster.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,14 +77,14 @@ func (s *Sender) dismissLocked(b *broker) {
 	b.leave()
 }
 
-// left notes that a broker's goroutine has ended.
+// left notes the end of a broker's goroutine.
 func (s *Sender) left(b *broker) {
 	s.mu.Lock()
 	delete(s.leaving, b)
 	s.mu.Unlock()
 }
 
-// allBrokers returns the brokers, also those that are leaving.
+// allBrokers returns the brokers, also the leaving ones.
 func (s *Sender) allBrokers() (all []*broker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/gosamsa/samsa/accumulator"
 )
 
-// The account of a batch counts what the sender knows of it.
+// The account of a batch counts the sender's part of it.
 func TestTheAccountCountsWhatTheSenderKnowsOfABatch(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(outBatch{}), uintptr(accumulator.DrainerBytes))
 }

@@ -10,14 +10,15 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// A producer identity means nothing outside the cluster that gave it: another cluster may have given the same producer id to another
-// producer, and would answer "duplicate" for batches that it never got. The metadata reports a replaced cluster too late, for the
-// sender may have reached a server of the new one before. So each connection that carries identities is checked once, when it is
-// made: its server names its cluster, and a request takes only batches of that cluster (see partition.next). Kafka 4.4 has the
-// same check in ApiVersions (KIP-1242); a Metadata request for no topics does it with all versions.
+// A producer identity means nothing outside its cluster: another cluster may have assigned the same producer id to
+// another producer, and would answer "duplicate" for unknown batches. The metadata reports a replaced cluster too late,
+// for the sender may have reached a server of the new one before. So the client checks each connection for identities
+// once, when it is made: its server names its cluster, and a request takes only batches of that cluster (see
+// partition.next). Kafka 4.4 has the same check in ApiVersions (KIP-1242); a Metadata request for no topics does it
+// with all versions.
 
-// clusterOf returns the id of the cluster that the server of a new connection belongs to, or an error if that is not the cluster of the
-// metadata. Without idempotence there is no check. There, and where the server does not report an id, the server counts as one of
+// clusterOf returns the cluster id of a new connection's server, or an error if the metadata has another cluster.
+// Without idempotence there is no check. Then, and if the server does not report an id, the server counts as one of
 // assumed, the cluster of the metadata before the dial. So the connection ends when the metadata's cluster changes.
 func (b *broker) clusterOf(conn *transport.Conn, assumed string, timeout time.Duration) (string, error) {
 	if !b.s.cfg.Idempotent {
@@ -49,8 +50,8 @@ func (b *broker) clusterOf(conn *transport.Conn, assumed string, timeout time.Du
 	return *resp.ClusterID, nil
 }
 
-// clusterQuestion returns the request for the cluster id. It names no topic, or after a failure the topic at the head of the ready
-// queue: a server that is almost Kafka may not answer a request for no topics.
+// clusterQuestion returns the request for the cluster id. It names no topic, or after a failure the topic at the head
+// of the ready queue: some servers that are almost Kafka do not answer a request for no topics.
 func (b *broker) clusterQuestion(version int16) *protocol.MetadataRequest {
 	req := &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{}, AllowAutoTopicCreation: version < 4}
 	b.mu.Lock()
@@ -62,10 +63,10 @@ func (b *broker) clusterQuestion(version int16) *protocol.MetadataRequest {
 	return req
 }
 
-// stranger takes in that the broker's address leads to another cluster. The error says so. After the second time in a row, the fourth, the
-// eighth and so on, the client starts again from the bootstrap servers. After the others it only requests metadata from the servers that
-// it knows: the broker may have another address, or its address may lead to both clusters in turn, where the next attempt can
-// meet the right one.
+// stranger notes that the broker's address leads to another cluster, and returns an error with that. After the second
+// time in a row, the fourth, the eighth and so on, the client starts again from the bootstrap servers. After the others
+// it only requests metadata from the known servers: the broker may have another address, or its address may lead to
+// both clusters in turn, so the next attempt can meet the right one.
 func (b *broker) stranger(conn *transport.Conn, found, expected string) error {
 	b.mu.Lock()
 	b.strangers++

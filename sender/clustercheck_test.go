@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// A server that is almost Kafka takes no Metadata request for no topics, or has no cluster id for it.
+// Some servers that are almost Kafka take no Metadata request for no topics, or have no cluster id for it.
 func TestAServerThatCannotAnswerTheClusterCheckGetsRecords(t *testing.T) {
 	refused := testbroker.Edit(func(m *protocol.MetadataResponse) { *m = protocol.MetadataResponse{ErrorCode: protocol.InvalidRequest} })
 	withoutID := testbroker.Edit(func(m *protocol.MetadataResponse) { m.ClusterID = nil })

@@ -16,7 +16,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// brokerIDs returns the brokers that have a goroutine.
+// brokerIDs returns the brokers with a goroutine.
 func (r *rig) brokerIDs() (ids []int32) {
 	for _, b := range r.s.allBrokers() {
 		ids = append(ids, b.id)
@@ -24,7 +24,7 @@ func (r *rig) brokerIDs() (ids []int32) {
 	return ids
 }
 
-// leaving returns the brokers that are about to leave.
+// leaving returns the leaving brokers.
 func (r *rig) leaving() []*broker {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
@@ -179,15 +179,16 @@ func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
 	})
 }
 
-// TestABrokerThatWasAcquiredDoesNotLeave lets a partition acquire a broker while another one releases it. Before, a broker could be taken back
-// between its dismissal and its leave: it ended, and the partition waited for it for ever. In real time, so that the goroutines run at once.
+// TestABrokerThatWasAcquiredDoesNotLeave lets a partition acquire a broker while another one releases it. A former
+// version could take a broker back between its dismissal and its leave: it ended, and the partition waited for it for
+// ever. In real time, so that the goroutines run at once.
 func TestABrokerThatWasAcquiredDoesNotLeave(t *testing.T) {
 	_, attempts := loaded(t, 1)
 	s := attempts[0].part.s
 	var hammered atomic.Pointer[broker]
 	stop := make(chan struct{})
 	var others sync.WaitGroup
-	others.Go(func() { // holds up who wants the broker's lock
+	others.Go(func() { // holds up every goroutine at the broker's lock
 		for b := hammered.Load(); ; b = hammered.Load() {
 			select {
 			case <-stop:
@@ -219,7 +220,8 @@ func TestABrokerThatWasAcquiredDoesNotLeave(t *testing.T) {
 	}
 }
 
-// TestPlacesOfPartitionsThatMovedAreTakenOutInOneWalk counts allocations: a copy of the queue for each place that stays would be as many.
+// TestPlacesOfPartitionsThatMovedAreTakenOutInOneWalk counts allocations: a copy of the queue for each remaining place
+// would be as many.
 func TestPlacesOfPartitionsThatMovedAreTakenOutInOneWalk(t *testing.T) {
 	b, other := newBroker(nil, 1), newBroker(nil, 2)
 	const stay = 1000

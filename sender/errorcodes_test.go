@@ -11,8 +11,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// TestWhichCodesRefreshTheMetadata: those that say that the client's picture of topics and leaders is out of date. The list is Kafka's own,
-// its InvalidMetadataExceptions.
+// TestWhichCodesRefreshTheMetadata: the codes of an outdated view of topics and leaders. The list is Kafka's own, its
+// InvalidMetadataExceptions.
 func TestWhichCodesRefreshTheMetadata(t *testing.T) {
 	outdated := map[string]bool{}
 	for name := range strings.FieldsSeq(`UNKNOWN_TOPIC_OR_PARTITION LEADER_NOT_AVAILABLE NOT_LEADER_OR_FOLLOWER REPLICA_NOT_AVAILABLE

@@ -14,7 +14,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// What one partition may cost the others of its broker: nothing.
+// The permitted cost of one partition for the others of its broker: none.
 
 // TestNoPartitionStarves: many partitions have more to send than fits into a request. All are served in turn.
 func TestNoPartitionStarves(t *testing.T) {
@@ -28,7 +28,7 @@ func TestNoPartitionStarves(t *testing.T) {
 		warm := len(r.c.Produces())
 		release := make(chan struct{})
 		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(release))
-		// Time between the answers, so that each is dealt with before the next one comes.
+		// Time between the answers: the client processes each before the next one comes.
 		r.c.On(protocol.Produce).Do(testbroker.DelayAnswer(time.Millisecond))
 		var all []sent
 		for p := range int32(partitions) {
@@ -51,7 +51,7 @@ func TestNoPartitionStarves(t *testing.T) {
 	})
 }
 
-// stuck is a way in which a partition can get stuck, and how it ends.
+// stuck is a way for a partition to get stuck, and its end.
 var stuck = map[string]func(r *rig) (end func()){
 	"it waits for retries": func(r *rig) func() {
 		return r.c.On(protocol.Produce).Partition("t", 0).Do(testbroker.Fail(protocol.NotEnoughReplicas)).End

@@ -31,7 +31,7 @@ func TestFaultsNeitherDoubleNorReorder(t *testing.T) {
 				r.c.Hook(f.decide)
 				f.play()
 				for _, v := range r.c.Violations() {
-					// The broker cannot know that a hole in front proves a doubtful batch unwritten, so that its sequence is free.
+					// The broker cannot know of a hole that proves a doubtful batch unwritten and frees its sequence.
 					require.Contains(t, v, "is used again for another batch")
 				}
 			})
@@ -39,7 +39,7 @@ func TestFaultsNeitherDoubleNorReorder(t *testing.T) {
 	}
 }
 
-// faulty draws what goes wrong.
+// faulty draws the faults.
 type faulty struct {
 	*rig
 	mu   sync.Mutex
@@ -85,7 +85,7 @@ func (f *faulty) decide(q *testbroker.Request) testbroker.Action {
 	return testbroker.Pass()
 }
 
-// writtenAnd makes an error of each success; what was refused stays so.
+// writtenAnd makes an error of each success; a refusal stays one.
 func writtenAnd(code protocol.ErrorCode) testbroker.Action {
 	return testbroker.Edit(func(r *protocol.ProduceResponse) {
 		for _, topic := range r.Topics {

@@ -15,9 +15,10 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Whatever the reason is that a partition has nothing to send any more, the client must not dial a broker for it, or request metadata.
+// Whatever the reason for a partition without anything to send, the client must not dial a broker for it, or request
+// metadata.
 func TestNobodyDialsABrokerForPartitionsThatHaveNothingToSend(t *testing.T) {
-	const partitions = 40 // as many chances for the orders in which goroutines may act
+	const partitions = 40 // as many chances for the orders of goroutines
 	for _, c := range []struct {
 		reason string
 		happen func(r *rig, all []sent)

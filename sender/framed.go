@@ -13,10 +13,11 @@ func newFramed(version int16, clientID string) framed {
 	return framed{version: version, size: protocol.ProduceFrameSize(version, clientID)}
 }
 
-// longerLength is how many bytes the length of any batch may have more than that of an empty one.
+// longerLength is the largest difference between the length field of a batch and that of an empty one, in bytes.
 const longerLength = 4
 
-// space returns the largest batch that fits into a request of limit bytes. partitions is how many partitions of its topic the request has.
+// space returns the largest batch for a request of limit bytes. partitions is the number of partitions of its topic in
+// the request.
 func (f *framed) space(limit int, topic string, partitions int) int {
 	room := limit - longerLength - f.size - protocol.ProducePartitionSize(f.version, partitions, 0)
 	if partitions == 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// sizedRequest is a request that is filled by hand.
+// sizedRequest is a request filled by hand.
 func sizedRequest(clientID string) *request {
 	b := &broker{s: &Sender{cfg: Config{Transport: &transport.Options{ClientID: clientID}, Acks: -1}}}
 	return b.newRequest(nil)
@@ -56,7 +56,7 @@ func TestTheSizeOfARequestIsThatOfItsFrame(t *testing.T) {
 	}
 }
 
-// The largest batch that there is space for makes the request as long as it may be, or a few bytes less.
+// The largest batch for the space makes the request as long as the limit, or a few bytes less.
 func TestSpaceIsWhatARequestHasRoomFor(t *testing.T) {
 	for version := int16(3); version <= 13; version++ {
 		for _, limit := range []int{1000, 1400, 20_000, 100_000} {

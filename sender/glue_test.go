@@ -65,7 +65,7 @@ func onRig(t *testing.T, brokers testbroker.Config, change func(*Config), f func
 	})
 }
 
-// topicT is a cluster whose topic t has so many partitions.
+// topicT is a cluster with this number of partitions in topic t.
 func topicT(brokers int, partitions int32) testbroker.Config {
 	return testbroker.Config{Brokers: brokers, Topics: map[string]int32{"t": partitions}}
 }
@@ -104,7 +104,7 @@ func (s sent) acked() int64 {
 	return m.Offset
 }
 
-// failed requires that the record failed, and whether it may be written.
+// failed requires that the record failed, with this fate.
 func (s sent) failed(maybe bool) *record.Error {
 	s.r.t.Helper()
 	_, err := s.get()
@@ -114,7 +114,7 @@ func (s sent) failed(maybe bool) *record.Error {
 	return failure
 }
 
-// values are what a partition's log holds.
+// values are the values in a partition's log.
 func (r *rig) values(partition int32) (values []string) {
 	for _, rec := range r.c.Log("t", partition) {
 		values = append(values, string(rec.Value))
@@ -122,7 +122,7 @@ func (r *rig) values(partition int32) (values []string) {
 	return values
 }
 
-// numbered are n values that tell their place, as long as the filler makes them.
+// numbered are n values with their numbers, as long as the filler makes them.
 func numbered(n int, filler string) (values []string) {
 	for i := range n {
 		values = append(values, fmt.Sprintf("%04d%s", i, filler))
@@ -210,7 +210,7 @@ func TestWithoutAHintTheMetadataTells(t *testing.T) {
 	})
 }
 
-// TestAPartitionLeavesTheQueueOfADeadBroker: its former leader cannot be connected to, and whoever waits there waits long.
+// TestAPartitionLeavesTheQueueOfADeadBroker: its former leader is unreachable, and a place in its queue waits long.
 func TestAPartitionLeavesTheQueueOfADeadBroker(t *testing.T) {
 	onRig(t, topicT(2, 2), nil, func(r *rig) {
 		r.send(1, "warm").acked() // partition 1 is led by broker 2
@@ -226,9 +226,9 @@ func TestAPartitionLeavesTheQueueOfADeadBroker(t *testing.T) {
 	})
 }
 
-// TestADeadBrokerHoldsUpNoOther: one broker hangs with a request, records for the other go their way.
-// Where a partition stood in the queue before its leader moved away and back, nobody stands any more: with two places it
-// would come twice into what fills a request, and the second time ends the request.
+// TestADeadBrokerHoldsUpNoOther: one broker hangs with a request, and records for the other are delivered. After the
+// leader of a partition has moved away and back, its former place in the queue is void: with two places it would come
+// twice into one request, and the second time ends the request.
 func TestAPartitionHasOnePlaceInAQueueThoughItsLeaderMovesAwayAndBack(t *testing.T) {
 	onRig(t, topicT(2, 6), func(c *Config) { c.MaxInFlight = 2 }, func(r *rig) {
 		for _, n := range []int32{0, 2, 4} { // led by broker 1
@@ -281,8 +281,8 @@ func TestADeadBrokerHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-// Where a leader hangs and is replaced, what it has not answered goes to the new one at once: not when its requests time out.
-// What the old one says when it wakes up is about tries that nobody waits for any more.
+// If a leader hangs and is replaced, its unanswered batches are sent to the new one at once: not when its requests time
+// out. The late answers of the old one are about attempts without meaning.
 func TestAHangingLeaderThatIsReplacedIsNotWaitedFor(t *testing.T) {
 	onRig(t, topicT(2, 2), nil, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -307,7 +307,7 @@ func TestAHangingLeaderThatIsReplacedIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// A batch of unknown fate that goes to the new leader is settled by that one's answer, though the old one took it.
+// A batch of unknown fate at the new leader is settled by the new leader's answer, though the old one took it.
 func TestAHangingLeaderThatHasTakenABatchIsNotWaitedFor(t *testing.T) {
 	onRig(t, topicT(2, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -323,7 +323,7 @@ func TestAHangingLeaderThatHasTakenABatchIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// The bytes that a connection still writes are not changed under it: a batch that gets another sequence waits for that.
+// The bytes of an unfinished write do not change: a batch with another sequence waits for its end.
 func TestABatchIsNotNumberedAnewWhileAFormerLeadersConnectionWritesIt(t *testing.T) {
 	const requestTimeout = 10 * time.Second
 	onRig(t, topicT(2, 1), func(c *Config) { c.RequestTimeout = requestTimeout }, func(r *rig) {
@@ -338,8 +338,8 @@ func TestABatchIsNotNumberedAnewWhileAFormerLeadersConnectionWritesIt(t *testing
 		p.mu.Lock()
 		require.True(t, p.delivery.Window()[0].Owner().(*outBatch).batch.Retained(), "the socket is full")
 		p.mu.Unlock()
-		// The new leader lacks the batch before it. That its sequence is out of order proves that it was not written, so it
-		// goes under the next epoch.
+		// The new leader lacks the batch before it. The sequence out of order proves that the batch was not written, so
+		// it is sent under the next epoch.
 		r.c.TruncateLog("t", 0, 1)
 		r.c.MoveLeader("t", 0, 2)
 		large.acked()
@@ -412,7 +412,7 @@ func TestCompressionBySeveralWorkersKeepsTheOrder(t *testing.T) {
 			c.Workers = 4
 		}, func(r *rig) {
 			var all []sent
-			// Batches that take long to compress stand before some that take no time.
+			// Batches with a slow compression stand before some without.
 			values := append(numbered(40, strings.Repeat("slow to compress ", 800)), numbered(400, "")...)
 			for _, v := range values {
 				all = append(all, r.send(0, v), r.send(1, v))
@@ -538,7 +538,7 @@ func TestWithoutAcksABrokerThatDoesNotReadIsBoundedByTheRequestTimeout(t *testin
 	})
 }
 
-// TestWithoutAcksAClosedConnectionRefreshesTheMetadata: closing is all that a broker can do about a request that it refuses.
+// TestWithoutAcksAClosedConnectionRefreshesTheMetadata: closing is a broker's only answer to a refused request.
 func TestWithoutAcksAClosedConnectionRefreshesTheMetadata(t *testing.T) {
 	onRig(t, topicT(2, 1), withoutAcks, func(r *rig) {
 		r.send(0, "warm").acked()

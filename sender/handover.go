@@ -47,7 +47,7 @@ const (
 	noMaker          requestMaker = iota + 1 // no goroutine makes a request
 	brokerMaker                              // the broker's goroutine makes requests, until it can make none: broker.work
 	inlineMaker                              // another goroutine, in Get or after a response, makes one: broker.sendOne
-	inlineMakerWoken                         // as inlineMaker, which wakes the broker's goroutine again at its end
+	inlineMakerWoken                         // as inlineMaker; at its end it wakes the broker's goroutine again
 )
 
 func (m requestMaker) String() string {
@@ -61,7 +61,8 @@ const (
 	// slowReplies: the last response took fastReply or longer, or the last request failed. A goroutine in Get wakes the
 	// broker's goroutine.
 	slowReplies replySpeed = iota + 1
-	// fastReplies: the last response was fast. A goroutine in Get leaves its batch to a response that is due soon.
+	// fastReplies: the last response was fast. A goroutine in Get leaves its batch to the next response, if it is due
+	// soon.
 	fastReplies
 	// awaitedReply: a goroutine in Get has left its batch. The goroutine that processes the response makes the next
 	// request (broker.sendNext), unless a request is sent before: that one takes the batch if there is room.
@@ -72,7 +73,7 @@ func (r replySpeed) String() string {
 	return [...]string{"", "slowReplies", "fastReplies", "awaitedReply"}[r]
 }
 
-// handoverEvent is a method of handover that changes its state.
+// handoverEvent is a method of handover with a transition.
 type handoverEvent uint8
 
 const (
@@ -107,7 +108,7 @@ var (
 	}
 )
 
-// newHandover returns the state of a broker that has got no request yet.
+// newHandover returns the state of a broker before its first request.
 func newHandover() handover { return handover{noMaker, slowReplies} }
 
 // isIdle reports whether no goroutine makes a request.
@@ -122,7 +123,7 @@ func (h *handover) startWork() bool {
 // stopWork notes that the broker's goroutine can make no further request.
 func (h *handover) stopWork() { h.stepMaker(evStopWork) }
 
-// acquire makes the caller's goroutine the one that makes the next request.
+// acquire makes the caller's goroutine the maker of the next request.
 func (h *handover) acquire() { h.stepMaker(evAcquire) }
 
 // release undoes acquire. It reports whether the broker's goroutine was woken meanwhile: the caller wakes it again.
@@ -141,7 +142,7 @@ func (h *handover) isReplyAwaited() bool { return h.replies == awaitedReply }
 // awaitReply leaves the batch of the caller's goroutine to the next response.
 func (h *handover) awaitReply() { h.stepReplies(evAwaitReply) }
 
-// sent notes that a request is about to be written.
+// sent notes the imminent write of a request.
 func (h *handover) sent() { h.stepReplies(evSend) }
 
 // repliedFast notes a fast response. It reports whether a goroutine in Get has left its batch to this response.
@@ -151,7 +152,7 @@ func (h *handover) repliedFast() (awaited bool) {
 	return awaited
 }
 
-// repliedSlow notes a response that was not fast, or a failure. It reports the same as repliedFast.
+// repliedSlow notes a slow response, or a failure. It reports the same as repliedFast.
 func (h *handover) repliedSlow() (awaited bool) {
 	awaited = h.isReplyAwaited()
 	h.stepReplies(evSlow)

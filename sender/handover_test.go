@@ -54,8 +54,7 @@ func TestTheHandoversChartsAreItsTables(t *testing.T) {
 	require.ElementsMatch(t, drawn, inTables)
 }
 
-// TestTheHandoversMethodsDoWhatItsChartsShow calls each method in each state. A method that the charts do not have
-// there is refused.
+// TestTheHandoversMethodsDoWhatItsChartsShow calls each method in each state. Outside the charts a method is refused.
 func TestTheHandoversMethodsDoWhatItsChartsShow(t *testing.T) {
 	drawn, err := statechart.OfType("handover.go", "handover")
 	require.NoError(t, err)

@@ -13,32 +13,33 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// identities gives the partitions the producer id and epoch that they send under. A partition keeps its own until it needs
-// another; then it gets the epoch after the one it used, or whatever is newer. A new id is requested after epoch 32767, when
-// brokers refuse the epochs of the present one, and when the cluster was replaced: an identity belongs to the cluster that gave it. A
-// recreated topic may be the only sign of that, so no partition gets an identity that is older than the newest recreation.
+// identities gives the partitions their producer id and epoch. A partition keeps its own until it needs another; then
+// it gets the epoch after the used one, or a newer identity. The client requests a new id after epoch 32767, when
+// brokers refuse the epochs of the present one, and when the cluster was replaced: an identity belongs to its cluster.
+// A recreated topic may be the only sign of a new cluster, so no partition gets an identity from before the newest
+// recreation.
 type identities struct {
 	s *Sender
 
 	mu        lockrank.Mutex[lockrank.SenderIdentities]
 	current   delivery.Identity
-	exhausted delivery.Identity // the former one, which the client no longer uses
+	exhausted delivery.Identity // the former one; the client does not use it any more
 	grants    uint32
 	asking    bool
 	waiting   map[*partition]struct{} // to be scheduled when there is one
-	unused    bool                    // no partition is left that the requested identity could be for
+	unused    bool                    // no partition is left for the requested identity
 
-	retired   int32        // the newest epoch of current's id that a forgotten partition has used, or -1
+	retired   int32        // the newest epoch of current's id in a forgotten partition, or -1
 	since     uint64       // the generation of the snapshot before current was requested
 	recreated uint64       // the generation of the newest snapshot with a recreated topic
-	followed  uint64       // all partitions have followed the snapshot of that generation
+	followed  uint64       // the generation of the newest snapshot at all partitions
 	ahead     []*partition // have followed a newer one, and are to be scheduled when all have
-	failed    int          // requests in a row that failed
+	failed    int          // failed requests in a row
 	lastErr   error
 }
 
-// after returns an identity of p's cluster that is newer than used; with newID one with another producer id. If there is none yet it is
-// requested, and p is scheduled when it is there. The caller holds p.mu.
+// after returns an identity of p's cluster, newer than used; with newID it has another producer id. If there is none
+// yet, the client requests it, and schedules p when it is there. The caller holds p.mu.
 func (d *identities) after(used delivery.Identity, newID bool, p *partition) (delivery.Identity, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -58,7 +59,8 @@ func (d *identities) after(used delivery.Identity, newID bool, p *partition) (de
 		case newID && d.current.Grant == used.Grant:
 		case d.current != used && (used.Valid || int32(d.current.Epoch) > d.retired):
 			return d.current, true
-		// p wants the next epoch, or it is new and may be one that was forgotten: its broker knows the sequences of a retired epoch.
+		// p wants the next epoch, or it is new and may be a forgotten one: its broker knows the sequences of a retired
+		// epoch.
 		case d.current.Epoch < math.MaxInt16:
 			d.current.Epoch++
 			return d.current, true
@@ -85,8 +87,8 @@ func (d *identities) waitLocked(p *partition) {
 	}
 }
 
-// retire notes that a partition with that identity has been forgotten: no new partition gets this epoch. After the last partition the whole
-// identity ends, also one that is being requested.
+// retire notes that a partition with that identity has been forgotten: no new partition gets this epoch. After the last
+// partition the whole identity ends, even during its request.
 func (d *identities) retire(p *partition, used delivery.Identity, last bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,7 +104,7 @@ func (d *identities) retire(p *partition, used delivery.Identity, last bool) {
 	}
 }
 
-// recreatedIn notes that a snapshot reports a recreated topic, or perhaps a recreated cluster. A generation of zero is none.
+// recreatedIn notes a snapshot with a recreated topic, or perhaps a recreated cluster. A generation of zero is none.
 func (d *identities) recreatedIn(generation uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -192,7 +194,8 @@ func (d *identities) request() (delivery.Identity, error) {
 	if !spent.Valid || spent.ID != id.ID || !protocol.SameCluster(spent.Cluster, clusterID) {
 		return id, nil
 	}
-	// Sequences of this id were used: a broker that remembers them would take new records for old ones. Under a later epoch it does not.
+	// Sequences of this id were used: a broker with a memory of them would take new records for old ones. Under a later
+	// epoch it does not.
 	if spent.Epoch == math.MaxInt16 {
 		return delivery.Identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, which this producer has given up", id.ID)
 	}
@@ -200,7 +203,8 @@ func (d *identities) request() (delivery.Identity, error) {
 	return id, nil
 }
 
-// finish ends asking: those who wait go on, or their records fail with the reason. Later sends ask again, after a backoff.
+// finish ends a request: the waiting partitions go on, or their records fail with the reason. Later sends ask again,
+// after a backoff.
 func (d *identities) finish(id delivery.Identity, since uint64, err error) {
 	d.mu.Lock()
 	waiting := d.waiting
@@ -242,7 +246,7 @@ func (d *identities) finish(id delivery.Identity, since uint64, err error) {
 	}
 }
 
-// cureFor says what helps against a refused producer id.
+// cureFor returns the cure for a refused producer id.
 func cureFor(err error) string {
 	var broker *protocol.Error
 	switch {

@@ -112,8 +112,8 @@ func TestWithoutIdempotenceNoProducerIDIsAskedFor(t *testing.T) {
 	})
 }
 
-// TestAfterTheLastEpochThereIsANewID: a partition that needs another identity after epoch 32767 gets another producer id; the other
-// partitions stay on theirs, and lose nothing.
+// TestAfterTheLastEpochThereIsANewID: a partition without a usable epoch after 32767 gets another producer id; the
+// other partitions stay on theirs, and lose nothing.
 func TestAfterTheLastEpochThereIsANewID(t *testing.T) {
 	onRig(t, topicT(1, 2), nil, func(r *rig) {
 		last := testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerEpoch = math.MaxInt16 })
@@ -164,8 +164,8 @@ func TestStopEndsTheWaitForAProducerID(t *testing.T) {
 	})
 }
 
-// A producer id is never used a second time, whatever a broker says: its old sequences would pass for the new ones. And asking
-// again is backed off.
+// A producer id is never used a second time, whatever a broker says: its old sequences would pass for the new ones. The
+// next request waits for its backoff.
 func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout = 40 * time.Second }, func(r *rig) {
 		same := testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerID, a.ProducerEpoch = 7, math.MaxInt16 })
@@ -187,8 +187,8 @@ func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 	})
 }
 
-// TestADoubtfulRetryKeepsItsEpochWhileAnotherPartitionMovesOn: a batch of one partition may be written; meanwhile a sequence that is out
-// of order gives another partition the next epoch. Under that epoch the first could be written twice.
+// TestADoubtfulRetryKeepsItsEpochWhileAnotherPartitionMovesOn: a batch of one partition may be written; meanwhile a
+// sequence out of order gives another partition the next epoch. Under that epoch the first could be written twice.
 func TestADoubtfulRetryKeepsItsEpochWhileAnotherPartitionMovesOn(t *testing.T) {
 	onRig(t, topicT(1, 2), nil, func(r *rig) {
 		r.send(0, "a").acked()
@@ -207,8 +207,8 @@ func TestADoubtfulRetryKeepsItsEpochWhileAnotherPartitionMovesOn(t *testing.T) {
 	})
 }
 
-// TestABrokerWithoutProducerIDsSaysSo: the request is unknown to it. Records fail at once, certainly not written, with the cure; a broker
-// that is renewed meanwhile is asked again.
+// TestABrokerWithoutProducerIDsSaysSo: the request is unknown to it. Records fail at once, certainly not written, with
+// the cure; after an upgrade of the broker the client asks again.
 func TestABrokerWithoutProducerIDsSaysSo(t *testing.T) {
 	brokers := topicT(1, 1)
 	brokers.Versions = testbroker.KafkaVersions("4.3")
@@ -243,8 +243,8 @@ func TestABrokerThatHangsWithTheProducerIDIsLeftForAnother(t *testing.T) {
 	})
 }
 
-// A server accepts no epoch that a client chose. The first batch under a bumped epoch was certainly not written, and the producer gets a new
-// id, at once and whatever the code of the refusal.
+// A server accepts no epoch of the client's choice. The first batch under a bumped epoch was certainly not written, and
+// the producer gets a new id, at once and whatever the code of the refusal.
 func TestABrokerThatRefusesBumpedEpochsGetsANewProducerID(t *testing.T) {
 	for _, code := range []protocol.ErrorCode{
 		protocol.InvalidProducerEpoch, protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID, protocol.InvalidProducerIDMapping,
@@ -270,7 +270,7 @@ func TestABrokerThatRefusesBumpedEpochsGetsANewProducerID(t *testing.T) {
 	}
 }
 
-// A record without a key in a compacted topic: brokers before 2.4 refuse its batch as CORRUPT_MESSAGE, which a retry does not change.
+// A record without a key in a compacted topic: brokers before 2.4 refuse its batch as CORRUPT_MESSAGE, at each retry.
 func TestACorruptMessageIsFinalAtTheSecondAttempt(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		rule := r.c.On(protocol.Produce).Do(testbroker.Fail(protocol.CorruptMessage))
@@ -282,14 +282,15 @@ func TestACorruptMessageIsFinalAtTheSecondAttempt(t *testing.T) {
 		rule.End()
 		r.send(0, "y").acked()
 
-		// Bytes that were damaged on their way arrive with the next attempt.
+		// Damaged bytes arrive with the next attempt.
 		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Fail(protocol.CorruptMessage))
 		r.send(0, "z").acked()
 		require.Equal(t, []string{"y", "z"}, r.values(0))
 	})
 }
 
-// A server that is almost Kafka gives everybody the same producer id. Where the producer needs another one, it takes this id under a later epoch.
+// A server that is almost Kafka gives everybody the same producer id. If the producer needs another one, it takes this
+// id under a later epoch.
 func TestAServerWithOneProducerIDGetsALaterEpoch(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		r.c.On(protocol.InitProducerID).Do(testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerID, a.ProducerEpoch = 7, 0 }))

@@ -18,7 +18,7 @@ func TestWithNothingOutstandingNoTimerRuns(t *testing.T) {
 		for _, s := range all {
 			s.acked()
 		}
-		time.Sleep(2 * suspectAfter) // a broker that has owed an answer is looked after once more
+		time.Sleep(2 * suspectAfter) // one more look after a broker that has owed an answer
 
 		used, running := 0, 0
 		count := func(timer *time.Timer, armed bool) {

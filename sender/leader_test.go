@@ -15,14 +15,15 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Leaders that move, lie, are missing, or come back.
+// Leaders move, lie, are missing, or come back.
 
-// hintLoop answers every Produce with NOT_LEADER_OR_FOLLOWER and names whom next says under an epoch that grows by step.
+// hintLoop answers every Produce with NOT_LEADER_OR_FOLLOWER. It names the result of next under an epoch that grows by
+// step.
 func hintLoop(r *rig, step int32, next func(asked int32) int32) (rounds *atomic.Int32, end func()) {
 	rounds = new(atomic.Int32)
 	var over atomic.Bool
 	r.c.Hook(func(q *testbroker.Request) testbroker.Action {
-		// The bound keeps a client that spins from spinning for ever.
+		// The bound ends the test with a spinning client.
 		if q.Header.Key != protocol.Produce || over.Load() || rounds.Load() > 10_000 {
 			return testbroker.Pass()
 		}
@@ -31,8 +32,8 @@ func hintLoop(r *rig, step int32, next func(asked int32) int32) (rounds *atomic.
 	return rounds, func() { over.Store(true) }
 }
 
-// TestAHintLoopIsBackedOff: brokers name each other, or themselves, as the leader, under epochs that grow, stay, or fall. The first
-// hints are followed at once, and from then on each try waits for its backoff.
+// TestAHintLoopIsBackedOff: brokers name each other, or themselves, as the leader, under epochs that grow, stay, or
+// fall. The client follows the first hints at once, and from then on each try waits for its backoff.
 func TestAHintLoopIsBackedOff(t *testing.T) {
 	other := func(asked int32) int32 { return 3 - asked }
 	itself := func(asked int32) int32 { return asked }
@@ -65,7 +66,7 @@ func TestAHintLoopDoesNotBurnTheRetries(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) { c.Retries = 5 }, func(r *rig) {
 		r.send(0, "warm").acked()
 		rounds, end := hintLoop(r, 1, func(asked int32) int32 { return 3 - asked })
-		time.AfterFunc(500*time.Millisecond, func() { // two tries are left by then, the first of which asks who leads
+		time.AfterFunc(500*time.Millisecond, func() { // two tries are left by then; the first asks for the leader
 			end()
 			for range 200 { // a true leader under an epoch beyond the false ones
 				r.c.MoveLeader("t", 0, 1)
@@ -96,8 +97,8 @@ func TestBatchesInFlightDoNotSpeedUpAHintLoop(t *testing.T) {
 	}
 }
 
-// TestOneInFlightKeepsItsPlaceAcrossAMove: without idempotence and with one in flight, the next batch waits for the first, which hangs
-// at the former leader, though its own leader is ready.
+// TestOneInFlightKeepsItsPlaceAcrossAMove: without idempotence and with one in flight, the next batch waits for the
+// first one at the hanging former leader, though its own leader is ready.
 func TestOneInFlightKeepsItsPlaceAcrossAMove(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) { c.Idempotent, c.MaxInFlight, c.Accumulator.BatchSize = false, 1, 0 }, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -116,8 +117,8 @@ func TestOneInFlightKeepsItsPlaceAcrossAMove(t *testing.T) {
 	})
 }
 
-// TestOneInFlightKeepsItsPlaceWhenItExpires: the first's records are told, but its request may still arrive. What comes next must not
-// overtake it at another leader.
+// TestOneInFlightKeepsItsPlaceWhenItExpires: the first's records have their outcome, but its request may still arrive.
+// No later batch must overtake it at another leader.
 func TestOneInFlightKeepsItsPlaceWhenItExpires(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) {
 		c.Idempotent, c.MaxInFlight, c.Accumulator.BatchSize = false, 1, 0
@@ -184,7 +185,8 @@ func TestAPartitionWithoutALeaderIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestABatchThatMetALeaderlessPartitionIsWaitedFor: as before, but the batch was sent to the former leader, which says so.
+// TestABatchThatMetALeaderlessPartitionIsWaitedFor: as before, but the batch was sent to the former leader, and it
+// answers so.
 func TestABatchThatMetALeaderlessPartitionIsWaitedFor(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -198,8 +200,8 @@ func TestABatchThatMetALeaderlessPartitionIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestWhenAllBrokersAreReplacedTheBootstrapServersLeadOn: none of the brokers that were known is there any more, and the addresses of
-// bootstrap.servers lead to new ones.
+// TestWhenAllBrokersAreReplacedTheBootstrapServersLeadOn: none of the known brokers is there any more, and the
+// addresses of bootstrap.servers lead to new ones.
 func TestWhenAllBrokersAreReplacedTheBootstrapServersLeadOn(t *testing.T) {
 	brokers := topicT(2, 2)
 	onRig(t, brokers, nil, func(r *rig) {
@@ -228,7 +230,7 @@ func TestWhenAllBrokersAreReplacedTheBootstrapServersLeadOn(t *testing.T) {
 	})
 }
 
-// TestAHintToNobodyCostsNoMoreThanTheMetadata: the answer names an endpoint at which nobody listens.
+// TestAHintToNobodyCostsNoMoreThanTheMetadata: the answer names an endpoint without a listener.
 func TestAHintToNobodyCostsNoMoreThanTheMetadata(t *testing.T) {
 	onRig(t, topicT(2, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -251,7 +253,7 @@ func TestAHintToNobodyCostsNoMoreThanTheMetadata(t *testing.T) {
 func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) { c.Idempotent, c.Accumulator.BatchSize = false, 0 }, func(r *rig) {
 		r.c.Isolate(1)
-		r.c.Isolate(2) // so that nobody but the test makes requests
+		r.c.Isolate(2) // so that only the test makes requests
 		var all []sent
 		for _, v := range numbered(3, "") {
 			all = append(all, r.send(0, v))

@@ -13,11 +13,11 @@ import (
 // request's order needs no search. For all others, the request gets an index on first need: so matching costs in proportion to the
 // request, whatever the order.
 
-// noMatch is the match of a part that the request has no batch for.
+// noMatch is the match of a part without a batch in the request.
 const noMatch int32 = -1
 
-// match finds the batch of every part of the response, in the order of the response. A response that no broker could have meant for this
-// request is an error, and changes nothing.
+// match finds the batch of every part of the response, in the order of the response. A response beyond the request is
+// an error, and changes nothing.
 func (r *request) match() error {
 	r.found = slices.Grow(r.found[:0], len(r.attempts))[:len(r.attempts)]
 	clear(r.found)
@@ -39,7 +39,7 @@ func (r *request) match() error {
 	return nil
 }
 
-// find returns the batch that a part of the response is for, or noMatch. next is the batch behind the one that was found last. Each batch
+// find returns the batch of a part of the response, or noMatch. next is the batch behind the last found one. Each batch
 // is found once.
 func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32) int32 {
 	at := *next
@@ -56,7 +56,7 @@ func (r *request) find(next *int, t *protocol.ProduceTopicResponse, index int32)
 // shortRequest is up to how many batches are searched faster than indexed.
 const shortRequest = 8
 
-// search is find for a response that does not follow the request's order.
+// search is find for a response in another order.
 func (r *request) search(t *protocol.ProduceTopicResponse, index int32) int {
 	if len(r.attempts) > shortRequest {
 		return r.places.find(r, t, index)
@@ -90,7 +90,7 @@ type places struct {
 	shift uint8 // 64 less the bits of a slot's number
 	built bool
 
-	// The topic that was hashed last: parts of one topic stand together.
+	// The last hashed topic: parts of one topic stand together.
 	name string
 	id   protocol.UUID
 	hash uint64
@@ -134,7 +134,7 @@ func (h *places) find(r *request, t *protocol.ProduceTopicResponse, index int32)
 	return int(h.slots[slot].at) - 1
 }
 
-// seek returns the slot of a partition, or the free one in which the partition belongs. At least half of the slots are free.
+// seek returns the slot of a partition, or the free slot for it. At least half of the slots are free.
 func (h *places) seek(r *request, t *protocol.ProduceTopicResponse, index int32) (slot int, taken bool) {
 	for slot = h.home(r, t, index); ; slot = (slot + 1) & (len(h.slots) - 1) {
 		one := h.slots[slot]
@@ -147,13 +147,13 @@ func (h *places) seek(r *request, t *protocol.ProduceTopicResponse, index int32)
 	}
 }
 
-// home returns the slot at which the search for a partition begins.
+// home returns the first slot in the search for a partition.
 func (h *places) home(r *request, t *protocol.ProduceTopicResponse, index int32) int {
 	const golden = 0x9e3779b97f4a7c15 // multiplied by it, partitions in a row lie far apart
 	return int((h.topic(r, t) + uint64(uint32(index))) * golden >> h.shift)
 }
 
-// topic hashes what names a topic in the response.
+// topic hashes the name or id of a topic in the response.
 func (h *places) topic(r *request, t *protocol.ProduceTopicResponse) uint64 {
 	if protocol.ProduceNamesTopicsByID(r.call.Version) {
 		if h.hash == 0 || h.id != t.ID {

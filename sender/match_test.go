@@ -110,7 +110,7 @@ func TestMatchingAShuffledResponseIsNotQuadratic(t *testing.T) {
 	}
 }
 
-// TestTheIndexIsSearchedInFewSteps counts the slots between where a batch belongs and where it stands.
+// TestTheIndexIsSearchedInFewSteps counts the slots between a batch's home and its slot.
 func TestTheIndexIsSearchedInFewSteps(t *testing.T) {
 	for _, size := range [][2]int{{1, 10_000}, {10_000, 1}, {100, 100}} {
 		r := lined(t, 13, size[0], size[1])
@@ -142,7 +142,7 @@ func TestReadingAShuffledAnswerAllocatesNothingOnceOneWasRead(t *testing.T) {
 	}
 }
 
-// TestAPartThatComesTwiceOrUnaskedIsNoAnswer: the first one counts, and what has no part is in doubt.
+// TestAPartThatComesTwiceOrUnaskedIsNoAnswer: the first one counts, and a batch without a part is in doubt.
 func TestAPartThatComesTwiceOrUnaskedIsNoAnswer(t *testing.T) {
 	for _, partitions := range []int{4, 40} {
 		for _, version := range []int16{12, 13} {
@@ -162,7 +162,7 @@ func TestAPartThatComesTwiceOrUnaskedIsNoAnswer(t *testing.T) {
 	}
 }
 
-// TestTwoTopicsOfOneIDDoNotShareAnAnswer: metadata that lies can give two topics of a request the same id.
+// TestTwoTopicsOfOneIDDoNotShareAnAnswer: wrong metadata can give two topics of a request the same id.
 func TestTwoTopicsOfOneIDDoNotShareAnAnswer(t *testing.T) {
 	r := lined(t, 13, 20, 1)
 	for i := range r.attempts {
@@ -184,7 +184,8 @@ func TestTwoTopicsOfOneIDDoNotShareAnAnswer(t *testing.T) {
 	require.LessOrEqual(t, found, 9)
 }
 
-// TestAResponseWithMorePartsThanTheRequestEndsTheConnection: nothing of it counts, and what was written is in doubt until the retry.
+// TestAResponseWithMorePartsThanTheRequestEndsTheConnection: nothing of it counts, and the written batches are in doubt
+// until the retry.
 func TestAResponseWithMorePartsThanTheRequestEndsTheConnection(t *testing.T) {
 	malformed := map[string]func(a *protocol.ProduceResponse){
 		"a partition": func(a *protocol.ProduceResponse) {

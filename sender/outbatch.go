@@ -17,7 +17,7 @@ type outBatch struct {
 	part  *partition
 	batch *accumulator.Batch
 
-	stamped uint64 // the numbering of the core whose identity and sequence are in the bytes
+	stamped uint64 // the core's numbering of the identity and sequence in the bytes
 	summed  bool   // the bytes have their checksum
 
 	sent *broker // the broker of the last request; nil if no request had the batch
@@ -34,7 +34,7 @@ func (c *outBatch) String() string { return strconv.Itoa(c.name) }
 type attempt struct {
 	*outBatch
 	number  uint32
-	topicID protocol.UUID // what the topic was then
+	topicID protocol.UUID // the topic's id at that time
 }
 
 // stamp writes the batch's identity, sequence and checksum into its bytes. A retry under the same sequence keeps its bytes.
@@ -50,8 +50,8 @@ func (c *outBatch) stamp(idempotent bool) {
 	}
 }
 
-// beingWritten reports whether a connection that was given up still writes the batch under its old sequence, so that it cannot
-// get another one yet. The partition is scheduled when that is over.
+// beingWritten reports whether a connection that was given up still writes the batch under its old sequence: the batch
+// cannot get another one yet. The end of the write schedules the partition.
 func (c *outBatch) beingWritten() bool {
 	c.rescheduleOnWrite.Store(true) // first said, then looked; writeDone does it the other way round
 	return c.batch.Retained()

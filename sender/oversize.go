@@ -7,13 +7,15 @@ import (
 	"github.com/gosamsa/samsa/internal/transport"
 )
 
-// A broker closes the connection upon a request of more than socket.request.max.bytes, without a word. It does the same when it stops, so
-// the size is suspicious only where it is larger than what the broker has answered before, and either large or not alone in its fate.
+// A broker closes the connection upon a request of more than socket.request.max.bytes, without a word. It does the same
+// when it stops. So the size is suspicious only if it is larger than every answered request, and either large or not
+// alone in its fate.
 
-// suspiciousSize is from which size on a single broken connection makes a request suspicious. No sensible limit is lower.
+// suspiciousSize is the size from which a single broken connection makes a request suspicious. No sensible limit is
+// lower.
 const suspiciousSize = 16 << 10
 
-// explain adds the request's size to the error of a connection that the broker closed, if the size may be the cause.
+// explain adds the request's size to the error of a connection closed by the broker, if the size may be the cause.
 func (r *request) explain(err error) (explained error, suspicious bool) {
 	var broken *transport.Error
 	if !errors.As(err, &broken) || !broken.Sent || !errors.Is(err, transport.ErrDisconnected) {

@@ -24,16 +24,16 @@ type partition struct {
 
 	mu          lockrank.Mutex[lockrank.SenderPartition]
 	delivery    delivery.Partition
-	snapshotGen uint64  // the generation of the snapshot that the leader is from
+	snapshotGen uint64  // the generation of the leader's snapshot
 	broker      *broker // of the current leader; nil while there is none
 	refusals    refusals
 	queued      bool   // stands in a broker's ready queue
 	queueGen    uint64 // its place there, counted up with each
 	queuedAt    time.Time
 	inlineGen   uint64 // the last place taken by a goroutine in Get, perhaps without a signal: sendInline
-	fill        uint64 // the newest request that took a batch
+	fill        uint64 // the newest request with a batch of it
 	timer       *time.Timer
-	due         time.Time // the time at which timer fires; zero when it is not armed
+	due         time.Time // the time of timer; zero if it is not armed
 	stopped     bool
 	// forgotten: nobody used the topic, and the partition has left the accumulator. It has stopped too.
 	forgotten bool
@@ -49,7 +49,7 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 		}
 	}
 	if inlineBatch != nil {
-		awaited = nil // it may stand before what is waited for
+		awaited = nil // it may stand before the awaited batch
 	}
 	var b *broker
 	if !p.queued { // else there is no need to know the time
@@ -59,7 +59,7 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	case b != nil && awaited != nil:
 		p.inlineGen = p.queueGen
 	case awaited == nil && p.queued && p.inlineGen == p.queueGen:
-		b, p.inlineGen = p.broker, 0 // a full batch does not wait for the response that a goroutine in Get waits for
+		b, p.inlineGen = p.broker, 0 // a full batch does not wait for the awaited response of a goroutine in Get
 	}
 	if created, ok := p.acc.OldestQueued(); ok {
 		p.armLocked(created.Add(p.s.cfg.DeliveryTimeout))
@@ -74,14 +74,16 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 	}
 }
 
-// scheduleLocked puts the partition into its broker's ready queue if it has something that may go now, and wakes the broker.
+// scheduleLocked puts the partition into its broker's ready queue if it has something to send now, and wakes the
+// broker.
 func (p *partition) scheduleLocked(now time.Time) {
 	if b := p.enqueueLocked(now); b != nil {
 		b.signal()
 	}
 }
 
-// enqueueLocked puts the partition into its broker's ready queue if it has something that may go now. It returns that broker then.
+// enqueueLocked puts the partition into its broker's ready queue if it has something to send now. It returns that
+// broker then.
 func (p *partition) enqueueLocked(now time.Time) *broker {
 	if p.queued || p.stopped {
 		return nil
@@ -102,15 +104,15 @@ func (p *partition) enqueueLocked(now time.Time) *broker {
 	return p.broker
 }
 
-// askLeaderLocked asks for metadata until the partition has a leader. The cluster client drops a wish that nobody has renewed for
-// request.timeout.ms.
+// askLeaderLocked requests metadata until the partition has a leader. The cluster client drops a request without a
+// renewal for request.timeout.ms.
 func (p *partition) askLeaderLocked(now time.Time) {
 	p.armLocked(now.Add(max(p.s.cfg.RequestTimeout/2, time.Second)))
 	p.s.cfg.Cluster.AwaitLeader(p.acc.Topic(), p.acc.Index())
 }
 
-// decideLocked asks the delivery core for its decision, and does at once what the core needs for it: it asks for an
-// identity, looks after an unfinished write, and arms the timer.
+// decideLocked asks the delivery core for its decision, and at once serves the core's needs: it asks for an identity,
+// looks after an unfinished write, and arms the timer.
 func (p *partition) decideLocked(now time.Time, room delivery.Room) delivery.Decision {
 	for {
 		d := p.delivery.Next(now, room)
@@ -169,7 +171,7 @@ func (p *partition) nextLocked(r *request, at int, ticket uint64, now time.Time,
 	switch {
 	case protocol.ProduceNamesTopicsByID(r.version) && byName && len(r.attempts) > 0: // a request names all of its topics in the same way
 		return attempt{}, true
-	case at >= 0 && r.body.Topics[at].ID != topicID: // a topic that is being recreated has two ids for a moment
+	case at >= 0 && r.body.Topics[at].ID != topicID: // a topic has two ids for a moment while it is recreated
 		return attempt{}, true
 	}
 	if topicID.IsZero() {
@@ -189,15 +191,15 @@ func (p *partition) nextLocked(r *request, at int, ticket uint64, now time.Time,
 	return attempt{c, d.Attempt, topicID}, false
 }
 
-// awaitsConnectionLocked decides about a partition whose cluster is not that of the connection: no batch may go over it. It reports
-// whether the partition stays queued, for the connection is to be replaced. If the partition has not followed to the cluster of the newest
-// snapshot yet, it leaves the queue, and is queued again when it follows.
+// awaitsConnectionLocked decides about a partition of another cluster than the connection's: it sends no batch over it.
+// It reports whether the partition stays queued, for the connection is to be replaced. If the partition has not
+// followed to the cluster of the newest snapshot yet, it leaves the queue, and is queued again when it follows.
 func (p *partition) awaitsConnectionLocked() bool {
 	p.queued = protocol.SameCluster(p.delivery.Cluster(), p.s.cfg.Cluster.Snapshot().ClusterID)
 	return p.queued
 }
 
-// standsAtLocked reports whether that place in b's ready queue is the partition's, or whether it has moved away since.
+// standsAtLocked reports whether that place in b's ready queue is still the partition's.
 func (p *partition) standsAtLocked(b *broker, ticket uint64) bool {
 	return p.queued && p.broker == b && p.queueGen == ticket
 }
@@ -263,7 +265,7 @@ func (p *partition) follow(snapshot *cluster.Snapshot, now time.Time) {
 	}
 	p.s.ids.recreatedIn(snapshot.Recreated)
 	if p.broker != b {
-		// Its place in the former broker's queue, which may never move again, does not count any more.
+		// Its place in the former broker's queue does not count any more: that queue may never move again.
 		p.leaveQueueLocked()
 		p.broker, p.refusals = b, refusals{}
 		p.acc.SetBroker(leader)
@@ -281,8 +283,8 @@ func (p *partition) leaveQueueLocked() {
 	p.queued = false
 }
 
-// Forget ends the partition, if nothing of it is undelivered. A later partition of the same name must not send under this identity, of which
-// the broker knows the sequences. It implements accumulator.Forgetter.
+// Forget ends the partition, if it has nothing undelivered. A later partition of the same name must not send under this
+// identity: the broker knows its sequences. It implements accumulator.Forgetter.
 func (p *partition) Forget(end func() bool) bool {
 	p.mu.Lock()
 	if p.stopped || !p.delivery.IsQuiet() || !end() {
@@ -369,8 +371,8 @@ func (p *partition) applyOutcome(o *delivery.Outcome) {
 	case delivery.Acknowledged:
 		appended := o.Time
 		if o.Batch.Tries() > 1 && appended == c.batch.MaxTimestamp() {
-			// It was a duplicate of an earlier try. To that a broker answers with the batch's greatest timestamp, whatever
-			// timestamps the topic has; each record has its own.
+			// It was a duplicate of an earlier try. A broker answers a duplicate with the batch's greatest timestamp,
+			// whatever timestamps the topic has; each record has its own.
 			appended = -1
 		}
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: o.Offset, LogAppendTime: appended})
@@ -389,8 +391,8 @@ func (p *partition) failBatch(c *outBatch, err *record.Error) {
 	p.settleFailed(c, err)
 }
 
-// refuse fails the batches and records that wait for something that was refused: no request can be made of them. They are
-// not written.
+// refuse fails the batches and records that wait for a refused identity or broker: no request can be made of them. They
+// are not written.
 func (p *partition) refuse(err *record.Error) {
 	mine := *err
 	mine.Topic, mine.Partition, mine.Fate = p.acc.Topic(), p.acc.Index(), record.CertainFate(err.Err)
@@ -401,7 +403,7 @@ func (p *partition) refuse(err *record.Error) {
 	p.acc.ExpireQueued(time.Time{}, &mine)
 }
 
-// abort fails all that is left and counts it.
+// abort fails all undelivered records and counts them.
 func (p *partition) abort(cause error, left *Undelivered) {
 	p.mu.Lock()
 	p.stopped = true

@@ -7,7 +7,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// This file is what the partition does when time has passed.
+// This file is about the partition's timer.
 
 // armLocked lets the timer fire at t, unless it fires earlier anyway.
 func (p *partition) armLocked(t time.Time) {
@@ -36,7 +36,7 @@ func (p *partition) disarmLocked() {
 	p.due = time.Time{}
 }
 
-// onTimer ends what is over its time, tries again what is due, and sets the timer for what comes next.
+// onTimer ends the expired batches, retries the due ones, and arms the timer for the next time.
 func (p *partition) onTimer() {
 	now := time.Now()
 	p.mu.Lock()

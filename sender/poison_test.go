@@ -15,7 +15,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// onWrite is a connection that calls f with what is written, before it is.
+// onWrite is a connection that calls f with the bytes of a write, before the write.
 type onWrite struct {
 	net.Conn
 	f func(b []byte)
@@ -26,7 +26,7 @@ func (c onWrite) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// This is what the poison is for: a batch whose buffer is given back while a connection still writes it does not pass a broker.
+// This is the purpose of the poison: a batch whose buffer is freed during its write does not pass a broker.
 func TestABufferThatIsGivenBackTooEarlyIsRefusedByTheBroker(t *testing.T) {
 	mark := strings.Repeat("written too late ", 2000)
 	var once sync.Once

@@ -31,7 +31,7 @@ func (p *partition) compressAheadLocked() {
 // unsealed is a partition as the source of its delivery core. The caller of the core holds p.mu.
 type unsealed partition
 
-// Ready reports whether the accumulator has a batch that may be sealed.
+// Ready reports whether the accumulator has a batch to seal.
 func (u *unsealed) Ready() bool { return u.acc.Ready() }
 
 // Seal takes the accumulator's next batch, and has it prepared.
@@ -42,7 +42,7 @@ func (u *unsealed) Seal() *delivery.Batch {
 	return nil
 }
 
-// sealAndPrepare takes the accumulator's next batch; nil if there is none. A worker prepares it if it needs that.
+// sealAndPrepare takes the accumulator's next batch; nil if there is none. A worker prepares it if needed.
 func (u *unsealed) sealAndPrepare() *outBatch {
 	p := (*partition)(u)
 	c := p.sealLocked()
@@ -73,7 +73,7 @@ func (p *partition) newOutBatch(b *accumulator.Batch, size int) *outBatch {
 	return c
 }
 
-// prepare compresses a batch, and splits it if the broker has refused one of its size since it was begun. It runs on a
+// prepare compresses a batch, and splits it if the broker has refused its size since its beginning. It runs on a
 // worker, or on the goroutine that has filled one of a topic's first batches.
 func (p *partition) prepare(c *outBatch) {
 	var parts []*delivery.Batch
@@ -109,12 +109,12 @@ func (p *partition) compress(b *accumulator.Batch) {
 		return
 	}
 	if err := b.Compress(); err != nil {
-		// The codec failed. The client sends the batch as it is, which every broker accepts.
+		// The codec failed. The client sends the uncompressed batch; every broker accepts it.
 		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "error", err)
 	}
 }
 
-// prepared returns the batches as parts that take the place of another batch.
+// prepared returns the batches as parts for the place of another batch.
 func (p *partition) prepared(batches []*accumulator.Batch) []*delivery.Batch {
 	parts := make([]*delivery.Batch, 0, len(batches))
 	for _, b := range batches {
@@ -128,7 +128,7 @@ func (p *partition) settleFailed(c *outBatch, err *record.Error) {
 	p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: -1, LogAppendTime: -1, Err: err})
 }
 
-// rebuildLocked gives a batch to a worker, which carries out the outcome Rejected or TooLarge.
+// rebuildLocked gives a batch to a worker for the outcome Rejected or TooLarge.
 func (p *partition) rebuildLocked(o delivery.Outcome) {
 	p.s.workers.submit(func() { p.rebuild(o) })
 }

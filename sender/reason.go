@@ -11,7 +11,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// This file puts into words why records have no outcome yet. All of it runs only where a wait or a record ends with an error.
+// This file explains in words the lack of an outcome. All of it runs only if a wait or a record ends with an error.
 
 // OldestPending returns when the partition's oldest record without an outcome was appended. It implements accumulator.Explainer.
 func (p *partition) OldestPending() (appended time.Time, ok bool) {
@@ -74,7 +74,7 @@ func lastError(q *delivery.Batch) string {
 	return q.LastErr().Error()
 }
 
-// whyWaitingLocked says why a batch that was in no request yet is not sent.
+// whyWaitingLocked returns the reason of an unsent batch's wait.
 func (p *partition) whyWaitingLocked() string {
 	if why := p.obstacleLocked(false); why != "" {
 		return why
@@ -93,8 +93,8 @@ func (p *partition) whyWaitingLocked() string {
 	return fmt.Sprintf("its batch is queued behind those of other partitions of broker %d", p.broker.id)
 }
 
-// obstacleLocked says what keeps all batches of the partition from being sent, or "". tried leaves out what the failure of a try says
-// better.
+// obstacleLocked returns the obstacle to all batches of the partition, or "". tried leaves out the reasons in the
+// failure of a try.
 func (p *partition) obstacleLocked(tried bool) string {
 	if p.broker == nil {
 		return p.whyNoLeader()
@@ -108,7 +108,7 @@ func (p *partition) obstacleLocked(tried bool) string {
 	return ""
 }
 
-// whyNoLeader says why the partition has no leader that could be sent to.
+// whyNoLeader returns the reason for a missing leader.
 func (p *partition) whyNoLeader() string {
 	snapshot := p.s.cfg.Cluster.Snapshot()
 	topic := snapshot.Topic(p.acc.Topic())
@@ -129,7 +129,7 @@ func named(snapshot *cluster.Snapshot, broker int32) bool {
 	return is
 }
 
-// withTrouble adds why there is no newer metadata, where that is so.
+// withTrouble adds the reason for old metadata, if there is one.
 func (p *partition) withTrouble(why string) string {
 	if err := p.s.cfg.Cluster.Trouble(p.acc.Topic()); err != nil {
 		return why + ": " + err.Error()
@@ -160,7 +160,7 @@ func (p *partition) explainExpiredLocked() {
 	}
 }
 
-// whyUndeliveredLocked is whyPendingLocked where a record is undelivered, and "" where none is.
+// whyUndeliveredLocked is whyPendingLocked if a record is undelivered, and "" otherwise.
 func (p *partition) whyUndeliveredLocked() string {
 	if _, waits := p.acc.OldestQueued(); !waits && len(p.delivery.Unsent()) == 0 && p.delivery.OldestSent() == nil {
 		return ""
@@ -177,7 +177,7 @@ func (b *broker) name() string {
 	return fmt.Sprintf("broker %d (%s)", b.id, info.Address())
 }
 
-// unreachable says why there is no connection to the broker that records can be sent over.
+// unreachable returns the reason for a missing connection to the broker.
 func (b *broker) unreachable(err error) string {
 	var advertised *cluster.AdvertisedError
 	if errors.As(err, &advertised) {
@@ -198,7 +198,7 @@ func (b *broker) silence(now time.Time) string {
 	return fmt.Sprintf("%s has its batch and has answered nothing for %v", name, now.Sub(b.lastReply).Round(time.Millisecond))
 }
 
-// blockedReason says what keeps the broker from being sent to, or "". tried leaves out that connections break.
+// blockedReason returns the obstacle to requests to the broker, or "". tried leaves out broken connections.
 func (b *broker) blockedReason(tried bool) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 
 func withZstd(c *Config) { c.Accumulator.Compressor, _ = compress.NewCompressor(compress.Zstd, 3) }
 
-// tooOldForZstd restarts broker 1 as one that does not take zstd: a server that was rolled back.
+// tooOldForZstd restarts broker 1 as one without zstd, as after a rollback.
 func tooOldForZstd(r *rig) {
 	r.c.StopBroker(1)
 	r.c.SetVersions(1, map[protocol.APIKey]protocol.VersionRange{protocol.Produce: {Min: 3, Max: 5}})
@@ -109,7 +109,7 @@ func TestADeliveryTimeoutBelowASecondHoldsWithoutALeader(t *testing.T) {
 	})
 }
 
-// TestABugOfTheCoreIsLogged: the operator and the developers must see it, whatever becomes of the records.
+// TestABugOfTheCoreIsLogged: the operator and the developers must see it, whatever the outcome of the records.
 func TestABugOfTheCoreIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	onRig(t, topicT(1, 1), func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, func(r *rig) {

@@ -6,13 +6,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Some error codes say that the metadata is out of date (see protocol.ErrorCode.RefreshMetadata). Others do not, and a former leader may
-// answer with them all the same: NOT_ENOUGH_REPLICAS when the other replicas have left it, REQUEST_TIMED_OUT when no replica follows it. So
-// the client requests metadata, whatever the code, when a leader has refused a partition's batches for a while.
+// Some error codes mean that the metadata is out of date (see protocol.ErrorCode.RefreshMetadata). Others do not, and a
+// former leader may answer with them all the same: NOT_ENOUGH_REPLICAS when the other replicas have left it,
+// REQUEST_TIMED_OUT when no replica follows it. So the client requests metadata, whatever the code, when a leader has
+// refused a partition's batches for a while.
 const (
 	refusalsInARow = 3
 	refusedFor     = time.Second
-	// movesInARow is how many refusals that only say that the metadata is out of date are nothing to warn of: leaders move.
+	// movesInARow is the number of refusals for outdated metadata without a warning: leaders move.
 	movesInARow = 3
 )
 
@@ -23,7 +24,7 @@ type refusals struct {
 	row   int
 }
 
-// isWorthAWarning reports whether a warning is due after the last refusal, which had that code. tired is what add returned.
+// isWorthAWarning reports whether a warning is due after the last refusal, with this code. tired is the result of add.
 func (r *refusals) isWorthAWarning(code protocol.ErrorCode, tired bool) bool {
 	most := refusalsInARow
 	if code.RefreshMetadata() {

@@ -11,7 +11,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// A former leader answers fast, with a code that does not say that it is one. The metadata leads to the new leader all the same.
+// A former leader answers fast, with a code that does not reveal it. The metadata leads to the new leader all the same.
 func TestRefusalsInARowRefreshTheMetadata(t *testing.T) {
 	for code := protocol.ErrorCode(-1); code.Name() != protocol.ErrorCode(math.MaxInt16).Name() && code < 200; code++ {
 		if !code.Retriable() || code == protocol.CorruptMessage {

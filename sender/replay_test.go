@@ -25,8 +25,8 @@ import (
 
 var traceFile = flag.String("trace", "", "a log at LevelTrace, of slog's text or JSON handler, that TestReplay replays")
 
-// TestReplay feeds a log's events to fresh delivery states, which must decide what the log says was decided then: the one that -trace
-// names, or else one that is made here.
+// TestReplay feeds a log's events to fresh delivery cores: they must decide as the log says. The log is the one of
+// -trace, or else one from this test.
 func TestReplay(t *testing.T) {
 	if *traceFile == "" {
 		for name, handler := range map[string]func(io.Writer, *slog.HandlerOptions) slog.Handler{
@@ -48,7 +48,7 @@ func TestReplay(t *testing.T) {
 	require.NotZero(t, events, "the file has no line of the delivery core")
 }
 
-// logWithFaults is the log of a sender that meets errors, a lost answer, blamed records, a split, and its end.
+// logWithFaults is the log of a sender with errors, a lost answer, blamed records, a split, and its end.
 func logWithFaults(t *testing.T, handler func(io.Writer, *slog.HandlerOptions) slog.Handler) []byte {
 	var log bytes.Buffer
 	traced := func(c *Config) {
@@ -79,7 +79,7 @@ func logWithFaults(t *testing.T, handler func(io.Writer, *slog.HandlerOptions) s
 	return log.Bytes()
 }
 
-// TestATraceThatSaysOtherwiseDoesNotReplay shows that replaying compares.
+// TestATraceThatSaysOtherwiseDoesNotReplay shows the comparison of a replay.
 func TestATraceThatSaysOtherwiseDoesNotReplay(t *testing.T) {
 	text := string(logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }))
 	for what, change := range map[string][2]string{
@@ -95,7 +95,8 @@ func TestATraceThatSaysOtherwiseDoesNotReplay(t *testing.T) {
 	}
 }
 
-// TestAnIncompleteTraceDoesNotReplay shows that a log whose handler fell behind is refused, and not taken for a fault of the core.
+// TestAnIncompleteTraceDoesNotReplay shows that a log of a slow handler is refused, and not taken for a fault of the
+// core.
 func TestAnIncompleteTraceDoesNotReplay(t *testing.T) {
 	full := logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) })
 	lines := bytes.SplitAfter(full, []byte("\n"))
@@ -124,7 +125,7 @@ func TestAnIncompleteTraceDoesNotReplay(t *testing.T) {
 	require.Less(t, events, replayed)
 }
 
-// hanging is a handler that waits until hang is closed.
+// hanging is a handler; it waits for the end of hang.
 type hanging struct {
 	slog.Handler
 	hang <-chan struct{}

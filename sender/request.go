@@ -18,13 +18,13 @@ type request struct {
 	b        *broker
 	conn     *transport.Conn
 	number   uint64    // counts the fills
-	cluster  string    // the cluster id of conn's server; empty where it is not known
-	version  int16     // in which it is sent
+	cluster  string    // the cluster id of conn's server; empty while it is unknown
+	version  int16     // the version of its encoding
 	attempts []attempt // not changed between fill and recycle
 	records  int       // in all of attempts
 	body     protocol.ProduceRequest
 	answer   protocol.ProduceResponse
-	found    []bool  // which of attempts the answer spoke of
+	found    []bool  // the attempts with a part in the answer
 	matches  []int32 // of each part of the answer the index in attempts, or noMatch
 	places   places
 	topics   map[string]int // index in body.Topics
@@ -36,11 +36,12 @@ type request struct {
 	room     int  // while it is free: how many batches it has memory for
 }
 
-// fill makes a request of the partitions that are ready: one batch of each, up to max.request.size as framed. If bound is not 0, the request
-// has at most that many bytes too. fill returns nil when no partition had anything to send after all, or nothing that small.
+// fill makes a request of the ready partitions: one batch of each, up to max.request.size as framed. If bound is not 0,
+// the request also has at most that size. fill returns nil if no partition had anything to send after all, or nothing
+// of that size.
 func (b *broker) fill(conn *transport.Conn, bound int) *request {
-	// The first batch always fits: a batch of one record may be as large as max.request.size by itself. If no frame can hold it, write
-	// reports that of this batch alone.
+	// The first batch always fits: a batch of one record may be as large as max.request.size by itself. If no frame can
+	// hold it, write reports this for the batch alone.
 	first, most := math.MaxInt, min(b.s.cfg.MaxRequestSize, cmp.Or(b.s.cfg.Transport.MaxRequest, transport.LargestFrame))
 	if bound > 0 {
 		first, most = bound, min(bound, most)
@@ -102,8 +103,8 @@ func (b *broker) newRequest(conn *transport.Conn) *request {
 	return r
 }
 
-// A broker keeps requests for their memory, up to mostFree of them, and with room for mostFreeRoom batches together. That is about a
-// megabyte. What is larger is rare, and its batches cost far more than its memory.
+// A broker keeps requests for their memory, up to mostFree of them, and with room for mostFreeRoom batches together.
+// That is about a megabyte. Larger requests are rare, and their batches cost far more than their memory.
 const (
 	mostFree     = 8
 	mostFreeRoom = 4096
@@ -143,10 +144,10 @@ func (r *request) capacity() int {
 	return n / 2 // a batch has a place in the request, and one in the answer
 }
 
-// longestName is the longest name that Kafka gives a topic.
+// longestName is the longest topic name in Kafka.
 const longestName = 249
 
-// dropWords lets go of what the broker said in words: the next answer has no use for it. Names of topics stay, for they come again.
+// dropWords drops the broker's texts: the next answer has no use for them. Names of topics stay, for they come again.
 func (r *request) dropWords() {
 	for i := range r.answer.Topics {
 		t := &r.answer.Topics[i]
@@ -192,7 +193,7 @@ func (r *request) addTopic(name string, id protocol.UUID) int {
 	n := len(r.body.Topics)
 	r.topics[name] = n
 	if n < cap(r.body.Topics) {
-		r.body.Topics = r.body.Topics[:n+1] // with the list of partitions that it had in an earlier request
+		r.body.Topics = r.body.Topics[:n+1] // with its list of partitions from an earlier request
 	} else {
 		r.body.Topics = append(r.body.Topics, protocol.ProduceTopic{})
 	}
@@ -200,7 +201,8 @@ func (r *request) addTopic(name string, id protocol.UUID) int {
 	return n
 }
 
-// write sends the request. Its outcome comes through done, on whatever goroutine. Where it is awaited, the caller calls Conn.Await next.
+// write sends the request. Its outcome comes through done, on whatever goroutine. If it is awaited, the caller calls
+// Conn.ReadUntil next.
 func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.began = time.Now()
 	b.began(r.began)

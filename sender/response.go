@@ -14,7 +14,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// failed tells every partition that the request got no answer.
+// failed reports the missing answer to every partition.
 func (r *request) failed(err error, now time.Time) {
 	err, suspicious := r.explain(err)
 	sent := true
@@ -37,8 +37,8 @@ func (r *request) failed(err error, now time.Time) {
 	r.b.s.cfg.Cluster.Refresh()
 }
 
-// unsendable tells every partition that no connection can carry the request. Another attempt would meet the same: it would cost
-// processor time until delivery.timeout.ms, and tell the user that sending again can help.
+// unsendable reports to every partition that no connection can carry the request. Another attempt would meet the same:
+// it would cost processor time until delivery.timeout.ms, and suggest to the user that sending again can help.
 func (r *request) unsendable(err error, now time.Time) {
 	if errors.Is(err, transport.ErrRequestTooLarge) {
 		err = fmt.Errorf("%w: %w", record.ErrRecordTooLarge, err)
@@ -48,8 +48,8 @@ func (r *request) unsendable(err error, now time.Time) {
 	}
 }
 
-// decode reads the answer, and finds the batches that its parts are for. An answer to a request of this size has no more parts than the
-// request: a longer one is an error before it takes memory.
+// decode reads the answer, and finds the batches of its parts. An answer to a request of this size has no more parts
+// than the request: a longer one is an error before it takes memory.
 func (r *request) decode(body []byte) error {
 	n := len(r.attempts)
 	most := protocol.ProduceLimits{Topics: n, Partitions: n, RecordErrors: r.records, NodeEndpoints: max(n, mostEndpoints)}
@@ -59,7 +59,8 @@ func (r *request) decode(body []byte) error {
 	return r.match()
 }
 
-// mostEndpoints is how many brokers an answer may name, even where it has fewer partitions: a server may give all brokers of the cluster.
+// mostEndpoints bounds the brokers in an answer, even with fewer partitions: a server may name all brokers of the
+// cluster.
 const mostEndpoints = 1000
 
 // answered hands every partition its part of the answer.
@@ -79,8 +80,8 @@ func (r *request) answered(now time.Time) {
 	r.unanswered(now)
 }
 
-// hasNewerLeader reports whether an answer names a leader that the client can send to and that is newer than the one that answered. The
-// partition already follows the hint, so a Metadata request would add nothing.
+// hasNewerLeader reports whether an answer names a reachable leader newer than the answering one. The partition already
+// follows the hint, so a Metadata request would add nothing.
 func (t attempt) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
 	p, hint := t.part, part.CurrentLeader
 	if hint == nil {
@@ -108,7 +109,7 @@ func (r *request) parts(yield func(*protocol.ProducePartitionResponse, attempt) 
 	}
 }
 
-// unanswered deals with batches that the answer does not speak of: nobody knows what became of them.
+// unanswered deals with batches without a part in the answer: their fate is open.
 func (r *request) unanswered(now time.Time) {
 	for i, t := range r.attempts {
 		if !r.found[i] {
@@ -140,7 +141,7 @@ func toAnswer(part *protocol.ProducePartitionResponse) delivery.Answer {
 	return a
 }
 
-// hint passes on the leaders that the answer names (KIP-951), so that what moved is tried again without delay.
+// hint passes on the leaders in the answer (KIP-951), so that moved partitions are retried without delay.
 func (r *request) hint() {
 	var hints []cluster.LeaderHint
 	for part, one := range r.parts {
@@ -162,7 +163,7 @@ func (r *request) hint() {
 	r.b.s.cfg.Cluster.ApplyLeaderHints(r.cluster, hints, endpoints)
 }
 
-// idOf returns the topic id by which the request named a batch's topic; zero where it used the topic's name.
+// idOf returns the topic id of a batch in the request; zero if the request used the topic's name.
 func (r *request) idOf(one attempt) (id protocol.UUID) {
 	if protocol.ProduceNamesTopicsByID(r.call.Version) {
 		id = one.topicID

@@ -14,7 +14,8 @@ import (
 	"github.com/gosamsa/samsa/internal/transport"
 )
 
-// newScaled returns a sender that has partitions of topics t0, t1 and so on in use. The test makes the changes of the metadata.
+// newScaled returns a sender with partitions of topics t0, t1 and so on in use. The test makes the changes of the
+// metadata.
 func newScaled(t *testing.T, topics, partitions int) *Sender {
 	options := new(transport.Options)
 	client := cluster.New(cluster.Config{Transport: options, MaxAge: time.Hour})
@@ -35,12 +36,12 @@ func newScaled(t *testing.T, topics, partitions int) *Sender {
 	return s
 }
 
-// change returns a change of the metadata that concerns topics.
+// change returns a change of the metadata of topics.
 func change(topics ...cluster.TopicChange) *cluster.Change {
 	return &cluster.Change{Snapshot: new(cluster.Snapshot), Topics: topics}
 }
 
-// Each partition that affected returns is locked and follows the snapshot.
+// Each partition in affected is locked and follows the snapshot.
 func TestAChangeVisitsOnlyThePartitionsInUseThatItNames(t *testing.T) {
 	s := newScaled(t, 50, 20)
 	visits := func(c *cluster.Change) (names []string) {
@@ -57,7 +58,7 @@ func TestAChangeVisitsOnlyThePartitionsInUseThatItNames(t *testing.T) {
 		slices.Sort(names)
 		return names
 	}
-	many := make([]int32, 1000) // of which 20 are in use
+	many := make([]int32, 1000) // 20 of them are in use
 	for i := range many {
 		many[i] = int32(i)
 	}
@@ -73,7 +74,7 @@ func TestAChangeVisitsOnlyThePartitionsInUseThatItNames(t *testing.T) {
 	require.Len(t, visits(&cluster.Change{Cluster: true}), 1000)
 }
 
-// A visit can take locks without a trace in what a change does or allocates, so time is what shows it.
+// A visit can take locks without a trace in the results or allocations of a change, so the test measures time.
 func TestAChangeCostsTheSameWithManyPartitionsInUse(t *testing.T) {
 	few, fewTopics := newScaled(t, 1, 100), newScaled(t, 100, 1)
 	many, manyTopics := newScaled(t, 1, 10_000), newScaled(t, 10_000, 1)

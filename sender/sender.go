@@ -17,7 +17,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Config is what a Sender needs to know, in Kafka's terms. All of it must be set but for Logger.
+// Config has the options of a Sender, in Kafka's terms. All of them must be set, except for Logger.
 type Config struct {
 	Cluster     *cluster.Client
 	Transport   *transport.Options
@@ -35,7 +35,7 @@ type Config struct {
 	SetupTimeoutMax     time.Duration // socket.connection.setup.timeout.max.ms; Transport has the first one
 	RequestTimeout      time.Duration // request.timeout.ms
 	DeliveryTimeout     time.Duration // delivery.timeout.ms
-	Workers             int           // goroutines that compress
+	Workers             int           // goroutines for compression
 	Logger              *slog.Logger  // must not wait, see LevelTrace
 }
 
@@ -58,8 +58,8 @@ type Sender struct {
 
 	mu      lockrank.Mutex[lockrank.Sender]
 	brokers map[int32]*broker
-	leaving map[*broker]struct{}            // brokers that have left the cluster, while requests to them are unanswered
-	topics  map[string]map[int32]*partition // all partitions that were sent to and not forgotten
+	leaving map[*broker]struct{}            // brokers outside the cluster with unanswered requests
+	topics  map[string]map[int32]*partition // all partitions in use
 	stopped bool
 }
 
@@ -84,7 +84,7 @@ func New(cfg Config) *Sender {
 	return s
 }
 
-// Accumulator returns the accumulator that the Sender delivers from.
+// Accumulator returns the accumulator of the Sender.
 func (s *Sender) Accumulator() *accumulator.Accumulator { return s.acc }
 
 func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
@@ -134,7 +134,7 @@ func (s *Sender) clusterChanged(change *cluster.Change) {
 	}
 }
 
-// affected returns the partitions in use that a change is about.
+// affected returns the partitions in use in a change.
 func (s *Sender) affected(change *cluster.Change) (parts []*partition) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,8 +164,8 @@ func (s *Sender) allPartitionsLocked() (parts []*partition) {
 	return parts
 }
 
-// forgetPartition drops a partition that has left the accumulator. Without any partition there is no topic left that could show that the
-// cluster was recreated under its former id, so the identity ends too.
+// forgetPartition drops a partition after its end in the accumulator. Without any partition no topic is left to show
+// that the cluster was recreated under its former id, so the identity ends too.
 func (s *Sender) forgetPartition(p *partition) {
 	name := p.acc.Topic()
 	s.mu.Lock()
@@ -178,7 +178,7 @@ func (s *Sender) forgetPartition(p *partition) {
 	s.ids.retire(p, p.delivery.Identity(), last)
 }
 
-// begin counts a goroutine that Stop waits for; it reports false once the sender has stopped.
+// begin counts a goroutine for Stop to wait for; it reports false once the sender has stopped.
 func (s *Sender) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,8 +189,8 @@ func (s *Sender) begin() bool {
 	return true
 }
 
-// Load returns how busy a partition is, which an adaptive partitioner weighs: how many batches wait to be sent or answered,
-// and for how long its broker could have taken one and has not.
+// Load returns the load of a partition, for an adaptive partitioner: the number of batches without an outcome, and the
+// time for which its broker could have taken one and has not.
 func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.Duration) {
 	p, ok := acc.Drainer().(*partition)
 	if !ok {
@@ -204,14 +204,14 @@ func Load(acc *accumulator.Partition, now time.Time) (queued int, stalled time.D
 	return p.delivery.Len() + acc.Queued(), stalled
 }
 
-// Undelivered is what Abort found undelivered.
+// Undelivered has the counts of Abort.
 type Undelivered struct {
 	Records      int
 	MaybeWritten int
 }
 
-// Abort fails everything that has no outcome yet with err: as maybe written where a request may have left, else as not
-// written. Connections are closed. The accumulator must refuse new records before.
+// Abort fails every record without an outcome with err: as maybe written if a request may have left, otherwise as not
+// written. It closes the connections. The accumulator must refuse new records before.
 func (s *Sender) Abort(err error) Undelivered {
 	s.mu.Lock()
 	parts := s.allPartitionsLocked()
@@ -229,8 +229,8 @@ func (s *Sender) Stop() {
 	s.Wait()
 }
 
-// Cut closes all connections, ends the dials and handshakes, and lets nothing start any more. It waits for nothing. What is
-// undelivered stays so: call Abort first.
+// Cut closes all connections, ends the dials and handshakes, and lets nothing start any more. It waits for nothing.
+// Undelivered records stay so: call Abort first.
 func (s *Sender) Cut() {
 	s.mu.Lock()
 	s.stopped = true

@@ -15,9 +15,9 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// TestOfAThousandBatchesFewAreSplit: the broker takes less than batch.size. Each size that it refuses costs a split, and then the
-// topic's batches keep below the size that passed, whatever they compress to. Those that were complete before are cut before they
-// are sent.
+// TestOfAThousandBatchesFewAreSplit: the broker takes less than batch.size. Each refused size costs a split, and then
+// the topic's batches keep below the accepted size, whatever their compression. Batches complete before that are cut
+// before they are sent.
 func TestOfAThousandBatchesFewAreSplit(t *testing.T) {
 	const burst = 4000
 	rng := rand.New(rand.NewSource(1))
@@ -69,7 +69,7 @@ func TestOfAThousandBatchesFewAreSplit(t *testing.T) {
 	}
 }
 
-// refused counts the batches that were answered with a code.
+// refused counts the batches with a code as their answer.
 func (r *rig) refused(code protocol.ErrorCode) (n int) {
 	for _, q := range r.c.Produces() {
 		for _, part := range q.Parts {

@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Topics that are deleted, made again, or not known for a while.
+// Topics are deleted, recreated, or unknown for a while.
 
 // remake deletes the topic and makes it again; its log is empty then, and the former leaders' epochs mean nothing.
 func remake(r *rig, partitions int32) {
@@ -21,8 +21,8 @@ func remake(r *rig, partitions int32) {
 	r.c.CreateTopic("t", partitions)
 }
 
-// TestATopicThatIsMadeAgainGetsWhatComesNext: records that wait or come later go to the new topic, in order and once, whatever stood in
-// the way of the old one, and whatever the brokers' age.
+// TestATopicThatIsMadeAgainGetsWhatComesNext: waiting and later records are sent to the new topic, in order and once,
+// whatever the obstacle in the old one, and whatever the brokers' age.
 func TestATopicThatIsMadeAgainGetsWhatComesNext(t *testing.T) {
 	for _, release := range []string{"4.3", "3.3", "2.8", "2.4", "1.0"} {
 		for _, moves := range []int{0, 3} { // so many epochs the old topic has behind it
@@ -94,8 +94,8 @@ func TestATopicThatIsGoneFailsItsRecordsInTime(t *testing.T) {
 	}
 }
 
-// TestATopicThatIsMadeAgainWithFewerPartitionsFailsTheRest: records for a partition that the new topic lacks fail in time; the others
-// go on.
+// TestATopicThatIsMadeAgainWithFewerPartitionsFailsTheRest: records for a missing partition of the new topic fail in
+// time; the others go on.
 func TestATopicThatIsMadeAgainWithFewerPartitionsFailsTheRest(t *testing.T) {
 	onRig(t, topicT(2, 3), nil, func(r *rig) {
 		r.send(0, "old").acked()
@@ -112,8 +112,8 @@ func TestATopicThatIsMadeAgainWithFewerPartitionsFailsTheRest(t *testing.T) {
 	})
 }
 
-// TestSequencesOutliveATopicThatDisappearsForAWhile: a broker that restarts may call a topic unknown. Sequences that began anew then
-// would make the broker drop records as duplicates, while their sends succeed.
+// TestSequencesOutliveATopicThatDisappearsForAWhile: a restarting broker may call a topic unknown. If sequences began
+// from 0 then, the broker would drop records as duplicates, while their sends succeed.
 func TestSequencesOutliveATopicThatDisappearsForAWhile(t *testing.T) {
 	for _, away := range []time.Duration{time.Second, time.Minute} {
 		onRig(t, topicT(1, 1), nil, func(r *rig) {
@@ -137,8 +137,8 @@ func TestSequencesOutliveATopicThatDisappearsForAWhile(t *testing.T) {
 	}
 }
 
-// TestTheLogOfATopicThatIsMadeAgainStartsWithOneInFlight: the new log knows no producer and takes any first sequence; a lost first batch
-// with others behind it would leave a hole that nobody notices.
+// TestTheLogOfATopicThatIsMadeAgainStartsWithOneInFlight: the new log knows no producer and takes any first sequence; a
+// lost first batch with others behind it would leave a hole without an error.
 func TestTheLogOfATopicThatIsMadeAgainStartsWithOneInFlight(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.Accumulator.BatchSize = 0 }, func(r *rig) {
 		r.send(0, "old").acked()

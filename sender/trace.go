@@ -28,9 +28,9 @@ const LevelTrace = loggate.LevelTrace
 type trace struct {
 	log    *slog.Logger
 	start  time.Time       // times are logged in nanoseconds since then, by the monotonic clock
-	names  int             // batches that have a name
+	names  int             // named batches
 	drawn  []time.Duration // backoffs since the last line
-	logged int             // outcomes in the core that are logged already
+	logged int             // logged outcomes still in the core
 }
 
 // traceDelivery returns the trace of a new delivery core, or nil. It puts itself between the core and its backoffs.
@@ -58,7 +58,7 @@ func (t *trace) line(event string, args ...any) {
 	t.log.Log(context.Background(), LevelTrace, "core", append([]any{"event", event}, args...)...)
 }
 
-// event logs an event of the core with the outcomes that it had.
+// event logs an event of the core with its outcomes.
 func (t *trace) event(p *partition, event string, args ...any) {
 	outcomes := p.delivery.Outcomes()
 	args = append(args, "does", delivery.Describe(outcomes[t.logged:]))

@@ -7,8 +7,8 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// workers run what takes processor time and must hold up nobody: compression, and building batches anew. Goroutines exist
-// only while there is work, at most limit at a time. The queue needs no bound: what stands in it is within buffer.memory.
+// workers run the work for processors, which must hold up nobody: compression, and rebuilding batches. Goroutines exist
+// only while there is work, at most limit at a time. The queue needs no bound: its batches are within buffer.memory.
 type workers struct {
 	limit int
 	wait  sync.WaitGroup
