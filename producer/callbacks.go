@@ -28,7 +28,7 @@ import (
 // A panic is recovered and logged with its stack. runtime.Goexit costs no other callback.
 type Callback func(RecordMetadata, error)
 
-// listener is what the accumulator tells of users' code.
+// listener is the accumulator's link to users' code.
 type listener struct {
 	chain  interceptorChain
 	logger *slog.Logger
@@ -41,7 +41,7 @@ func newListener(cfg *Config) *listener {
 	return &listener{chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark(), refused: newStackMark()}
 }
 
-// Run runs what calls users' code so that Flush and Close can tell whether they are called from there.
+// Run runs users' code beneath a mark, so that Flush and Close recognize calls from inside it.
 func (l *listener) Run(work func()) { l.mark.run(work) }
 
 // RunRefused is Run for the callbacks of refused records.
@@ -64,7 +64,7 @@ func (l *listener) OnAcknowledgement(md record.RecordMetadata, err error) {
 // Panicked logs a callback's panic with its stack.
 func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
-// Unobserved logs failures that nobody listens for.
+// Unobserved logs failures without a listener.
 func (l *listener) Unobserved(n int, err *record.Error) {
 	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason", record.Word(err))
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// checkRecord returns what is wrong with a record whatever its topic is, or nil. It needs no broker, so it runs before every
-// wait: a record that can never be sent fails at once.
+// checkRecord returns the problem of a record, whatever its topic, or nil. It needs no broker, so it runs before every
+// wait: an unsendable record fails at once.
 func (p *Producer) checkRecord(r *Record) *record.Error {
 	if problem := timestampProblem(r.Timestamp); problem != "" {
 		return &record.Error{Topic: shorten(r.Topic), Partition: -1, Err: record.ErrInvalidTimestamp, Detail: problem}
@@ -31,11 +31,11 @@ func (p *Producer) checkRecord(r *Record) *record.Error {
 	return nil
 }
 
-// lastSecond is the last one of the year 9999, in UTC and seconds since 1970. A later timestamp is a slip, and one that is far
-// later does not fit into the 64 bits of milliseconds that Kafka keeps.
+// lastSecond is the last second of the year 9999, in UTC and seconds since 1970. A later timestamp is a slip, and a far
+// later one does not fit into Kafka's 64 bits of milliseconds.
 const lastSecond = 253402300799
 
-// timestampProblem returns what is wrong with a timestamp, or "". The zero time is right: it means now.
+// timestampProblem returns the problem of a timestamp, or "". The zero time is right: it means now.
 func timestampProblem(t time.Time) string {
 	seconds := t.Unix() // unlike milliseconds, they do not wrap for any time
 	switch {
@@ -58,7 +58,7 @@ func timestampProblem(t time.Time) string {
 	return problem
 }
 
-// tooLarge checks a record's size against the limits that hold for it alone.
+// tooLarge checks a record's size against the limits for a single record.
 func (p *Producer) tooLarge(r *Record) *record.Error {
 	if len(r.Headers) == 0 && uint(len(r.Key))+uint(len(r.Value)) < p.smallRecord {
 		return nil
@@ -80,18 +80,19 @@ func (p *Producer) tooLarge(r *Record) *record.Error {
 	}
 }
 
-// largestBatch is the largest batch that a request can carry, whatever its client id and topic: max.request.size may be as large as a frame.
+// largestBatch is the largest batch in a request of any client id and topic: max.request.size may be as large as a
+// frame.
 const largestBatch = transport.LargestFrame - 64<<10
 
-// smallRecordOf returns how many bytes of key and value are the first that could be too many for a record without headers. It
-// is 0 where even an empty record could be too large.
+// smallRecordOf returns the smallest size of key and value that could be too large for a record without headers, in
+// bytes. It is 0 if even an empty record could be too large.
 func smallRecordOf(cfg *Config) uint {
 	const around = 256 // more than everything around key and value
 	return uint(max(0, min(int64(cfg.MaxRequestSize), cfg.BufferMemory, largestBatch)-around))
 }
 
-// sizeOf returns how many bytes a batch of r alone takes. Headers may share one huge slice, so that on 32 bits the sum of
-// their lengths is more than an int holds; such a sum is told roughly.
+// sizeOf returns the size of a batch of r alone, in bytes. Headers may share one huge slice, so on 32 bits the sum of
+// their lengths can overflow an int; such a sum is reported roughly.
 func sizeOf(r *Record) int64 {
 	sum := int64(len(r.Key)) + int64(len(r.Value))
 	for i := range r.Headers {

@@ -11,12 +11,12 @@ import (
 	"github.com/gosamsa/samsa/sender"
 )
 
-// closer is the one end of a producer. mu guards what stands below it.
+// closer is the one end of a producer. mu guards the fields below it.
 type closer struct {
 	begin sync.Once
 	abort sync.Once
 	end   sync.Once
-	count sync.Once // of the failures that nobody observed
+	count sync.Once // of the unobserved failures
 
 	interceptors *interceptorClosing
 	ended        chan struct{} // closed when nothing of the producer runs any more
@@ -69,7 +69,7 @@ func (p *Producer) Close(ctx context.Context) error {
 			if late {
 				err = fmt.Errorf("its context ended before Close began, give it one of its own: %w", err)
 			}
-			p.countUnobserved() // without the records that fail now
+			p.countUnobserved() // without the failures of this step
 			left := p.sender.Abort(record.ErrClosed)
 			c.mu.Lock()
 			c.left, c.why = left, err
@@ -91,7 +91,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	return p.closeResult(ctx)
 }
 
-// countUnobserved counts and logs the failures that nobody has observed so far.
+// countUnobserved counts and logs the unobserved failures so far.
 func (p *Producer) countUnobserved() {
 	c := &p.closer
 	c.count.Do(func() {
@@ -103,8 +103,8 @@ func (p *Producer) countUnobserved() {
 	})
 }
 
-// finish ends what runs after the connections. Its waits for library and user code end with ctx. Then it goes on with what comes next, and
-// the end is when all of it has returned.
+// finish ends the parts that run after the connections. Its waits for library and user code end with ctx. Then it goes
+// on with the next part, and the end is when all of them have returned.
 func (p *Producer) finish(ctx context.Context) {
 	c := &p.closer
 	stopped := make(chan struct{})
@@ -126,7 +126,7 @@ func (p *Producer) finish(ctx context.Context) {
 	close(c.ended)
 }
 
-// closeResult is what Close returns when the producer, or ctx, has ended.
+// closeResult is the result of Close when the producer, or ctx, has ended.
 func (p *Producer) closeResult(ctx context.Context) error {
 	failed, pending := p.closer.interceptors.outcome()
 	c := &p.closer
@@ -139,7 +139,7 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	}
 	switch {
 	case e.Undelivered == 0 && e.PendingCallbacks == 0 && pending == nil:
-		why = nil // a later call has waited for what the first one left behind
+		why = nil // a later call has waited for the leftovers of the first one
 	case why == nil:
 		why = accumulator.ContextError(ctx)
 	}
@@ -150,7 +150,7 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	return e
 }
 
-// inOneLine joins errors, some of which may be nil, like [errors.Join].
+// inOneLine joins errors like [errors.Join], in one line. Nil errors are permitted.
 func inOneLine(errs ...error) (all error) {
 	for _, err := range errs {
 		switch {

@@ -17,8 +17,8 @@ const (
 
 const configQuotes = "\"'`“”„"
 
-// cure returns what to do about a value that store refuses: the reason for a usual slip, and the value that was most likely meant. It
-// is empty if the value has no clear meaning.
+// cure returns the cure for a value that store refuses: the reason of a usual slip, and the most likely meaning. It is
+// empty if the value has no clear meaning.
 func (o *configOption) cure(text string) string {
 	switch {
 	case text == "" && o.modern != "":
@@ -46,7 +46,7 @@ func (o *configOption) cure(text string) string {
 	return ""
 }
 
-// guess returns the value that a text in other clothes most likely means.
+// guess returns the most likely meaning of a text in another syntax.
 func (o *configOption) guess(text string) string {
 	switch o.ptr(new(Config)).(type) {
 	case *[]string, *string:
@@ -109,7 +109,7 @@ func (o *configOption) guessNumber(text string) string {
 	return configWhole(value * o.factor(number[end:]))
 }
 
-// factor is the size of a unit, in the unit of the option; NaN for a unit that the option does not have.
+// factor is the size of a unit, in the unit of the option; NaN for a unit outside the option's.
 func (o *configOption) factor(unit string) float64 {
 	if unit == "" {
 		return 1
@@ -129,14 +129,14 @@ func (o *configOption) factor(unit string) float64 {
 	return math.NaN()
 }
 
-// configTimeUnits are units that time.ParseDuration does not have, in milliseconds.
+// configTimeUnits are units missing in time.ParseDuration, in milliseconds.
 var configTimeUnits = map[string]float64{
 	"msec": 1, "millis": 1, "millisecond": 1, "milliseconds": 1, "sec": 1e3, "secs": 1e3, "second": 1e3, "seconds": 1e3,
 	"min": 60e3, "mins": 60e3, "minute": 60e3, "minutes": 60e3, "hr": 3600e3, "hour": 3600e3, "hours": 3600e3,
 	"d": 86400e3, "day": 86400e3, "days": 86400e3,
 }
 
-// configWithoutThousands removes commas that separate thousands; a comma elsewhere may stand for a decimal point.
+// configWithoutThousands removes the commas between thousands; a comma elsewhere may stand for a decimal point.
 func configWithoutThousands(number string) string {
 	groups := strings.Split(number, ",")
 	for _, group := range groups[1:] {

@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// configFile is what a properties file says.
+// configFile is the contents of a properties file.
 type configFile struct {
 	values   map[string]string // the last of each name
 	lines    map[string]int    // the line of each name, of unread ones too
-	unread   map[string]bool   // names whose last value has an error of syntax
+	unread   map[string]bool   // names with an error of syntax in their last value
 	replaced []configReplaced
 	problems configProblems // of syntax, each with its line
 }
 
-// configReplaced is a line that gives a name another value than an earlier line.
+// configReplaced is a line that replaces the value of an earlier line.
 type configReplaced struct {
 	name          string
 	line, earlier int
@@ -62,7 +62,7 @@ func (f *configFile) add(line int, logical string) {
 	f.values[name] = value
 }
 
-// notices are the notices of lines that replace the values of earlier ones.
+// notices are the warnings about lines that replace the values of earlier ones.
 func (f *configFile) notices(path string) (notices []string) {
 	for _, r := range f.replaced {
 		notices = append(notices, fmt.Sprintf("%s:%d: %s replaces another value in line %d", path, r.line, configShownName(r.name), r.earlier))
@@ -75,8 +75,8 @@ func (f *configFile) notices(path string) (notices []string) {
 type configLines struct {
 	rest    string
 	number  int    // natural lines read
-	first   int    // where the logical line began, from 1
-	logical string // what was read last
+	first   int    // the first line of the logical line, from 1
+	logical string // the last character
 }
 
 const configBlank = " \t\f"
@@ -117,7 +117,7 @@ func (l *configLines) natural() string {
 	return strings.TrimLeft(line, configBlank)
 }
 
-// configContinued takes the backslash off that continues a line: one that no other backslash escapes.
+// configContinued removes the backslash of a continued line: a backslash without another one before it.
 func configContinued(line string) (string, bool) {
 	bare := strings.TrimRight(line, `\`)
 	if (len(line)-len(bare))%2 == 0 {
@@ -131,7 +131,7 @@ func configSplitLine(line string) (key, value string) {
 	end := 0
 	for end < len(line) && !strings.ContainsRune(configBlank+"=:", rune(line[end])) {
 		if line[end] == '\\' {
-			end++ // what it escapes ends no key
+			end++ // an escaped character ends no key
 		}
 		end++
 	}
@@ -175,7 +175,7 @@ func configUnescape(s string) (text, problem string) {
 	return string(utf16.Decode(units)), ""
 }
 
-// configEscape is the character that a backslash and r stand for.
+// configEscape is the meaning of a backslash and r.
 func configEscape(r rune) rune {
 	switch r {
 	case 't':

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// configElsewhere are names that other clients have for what Kafka's Java client calls otherwise.
+// configElsewhere are names of other clients for options with another name in Kafka's Java client.
 var configElsewhere = map[string]string{
 	"broker.list":                        "bootstrap.servers",
 	"compression.codec":                  "compression.type",
@@ -22,7 +22,7 @@ var configElsewhere = map[string]string{
 	"topic.metadata.refresh.interval.ms": "metadata.max.age.ms",
 }
 
-// configNearest returns the known name that an unknown one most likely means, or "" if no known name is near.
+// configNearest returns the most likely known name for an unknown one, or "" if no known name is near.
 func configNearest(name string) string {
 	name = strings.Trim(strings.ToLower(configTrim(name)), `"'`)
 	for i := range configOptions {

@@ -3,7 +3,7 @@ package producer
 import "strings"
 
 // configOthers are the properties of other programs that share files with a producer. Names are separated by spaces; a
-// name that ends with a dot is a prefix. Names of security settings (security., sasl., ssl.) and of a producer inside
+// name with a dot at its end is a prefix. Names of security settings (security., sasl., ssl.) and of a producer inside
 // another program (producer., spring.kafka.) are missing on purpose: they concern this producer, so they stay errors.
 var configOthers = [...]struct{ owner, names string }{
 	{"consumer", `
@@ -54,7 +54,7 @@ var configOthers = [...]struct{ owner, names string }{
 	{"Spring's serializers", `spring.deserializer. spring.json. spring.message.`},
 }
 
-// configOwnerOf returns the program that a property belongs to, or "" if it is not one of configOthers.
+// configOwnerOf returns the program of a property, or "" if it is not one of configOthers.
 func configOwnerOf(name string) string {
 	for i := range configOthers {
 		for known := range strings.FieldsSeq(configOthers[i].names) {

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// configPlainSerializers are the serializers whose output is the bytes or the text that they get: here, Record.Key and Record.Value.
+// configPlainSerializers are the serializers with their input as output, bytes or text: here, Record.Key and
+// Record.Value.
 var configPlainSerializers = []string{
 	"ByteArraySerializer", "ByteBufferSerializer", "BytesSerializer", "StringSerializer", "VoidSerializer",
 }
@@ -16,7 +17,7 @@ var configNumberSerializers = []string{
 	"DoubleSerializer", "FloatSerializer", "IntegerSerializer", "LongSerializer", "ShortSerializer",
 }
 
-// configRegistrySerializers are the packages whose serializers add a schema id to the data or the headers, in lower case.
+// configRegistrySerializers are the packages of serializers with a schema id in the data or the headers, in lower case.
 var configRegistrySerializers = []string{
 	"com.amazonaws.services.schemaregistry.",
 	"com.hortonworks.registries.",
@@ -26,8 +27,8 @@ var configRegistrySerializers = []string{
 	"io.confluent.kafka.streams.serdes.",
 }
 
-// configSerializerProblem judges a Java serializer. This producer sends a record's bytes as they are; readers that expect the format
-// of another serializer could not read them.
+// configSerializerProblem judges a Java serializer. This producer sends a record's bytes as they are: readers of
+// another serializer's format could not read them.
 func configSerializerProblem(property, class string) *ConfigError {
 	class = configTrim(class)
 	field := "Key"

@@ -6,14 +6,14 @@ import (
 	"github.com/gosamsa/samsa/compress"
 )
 
-// configOption is one Kafka property: a row of the one table that the defaults, the loader of properties, validation, the
-// comments of Config and the README's table are made from or checked against.
+// configOption is one Kafka property: a row of the table of options. The defaults, the loader of properties,
+// validation, the comments of Config and the README's table are made from this table or checked against it.
 type configOption struct {
 	property string
 	field    string
 	ptr      func(*Config) any // points at the field; its type says how the value is read and written
 	modern   string            // DefaultConfig, written as in a properties file; empty: no default
-	classic  string            // ClassicConfig, where it differs
+	classic  string            // the value in ClassicConfig, if it differs
 	min, max int64             // of numbers, and of durations in milliseconds
 	bytes    bool              // of numbers: a size in bytes
 	zero     string            // why 0 is refused although it lies between min and max; empty: it is not
@@ -24,7 +24,7 @@ type configOption struct {
 }
 
 const (
-	configMaxInt  = math.MaxInt32 // what Java calls an int; Go's int holds it everywhere
+	configMaxInt  = math.MaxInt32 // Java's int; Go's int holds it everywhere
 	configMaxLong = math.MaxInt64
 )
 
@@ -192,12 +192,12 @@ var configOptions = [...]configOption{
 	},
 }
 
-// configGoField is a field that is no Kafka property.
+// configGoField is a field without a Kafka property.
 type configGoField struct {
 	field, std, meaning string // std is the default, in words
 }
 
-// configGoFields are the fields that only Go has.
+// configGoFields are the fields of Go alone.
 var configGoFields = [...]configGoField{
 	{"Dialer", "net.Dialer", "makes the connections"},
 	{"Partitioner", "built-in", "chooses the partition of records that name none"},
@@ -226,7 +226,7 @@ func configFromTable(column func(*configOption) string) Config {
 			continue
 		}
 		if err := o.set(&c, value); err != nil {
-			panic(err) // a default outside its own range: a mistake in the table, which the tests of the table find
+			panic(err) // a default outside its own range: a mistake in the table; the tests of the table find it
 		}
 	}
 	return c

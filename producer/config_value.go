@@ -85,7 +85,7 @@ func (o *configOption) setNumber(c *Config, text string) (problem string) {
 	return ""
 }
 
-// problem checks the value that a Config has; empty is none.
+// problem checks the value in a Config; empty is none.
 func (o *configOption) problem(c *Config) string {
 	switch p := o.ptr(c).(type) {
 	case *Acks:
@@ -157,7 +157,7 @@ func (o *configOption) outOfRange() string {
 	return "not in the range " + o.rangeText() + o.unit()
 }
 
-// rangeText says which values are right, as the comments and the README do.
+// rangeText describes the right values, as the comments and the README do.
 func (o *configOption) rangeText() string {
 	switch {
 	case o.format != "":
@@ -185,7 +185,7 @@ func (o *configOption) unit() string {
 	return ""
 }
 
-// text is the value that a Config has, for errors: as a properties file would have it, durations as Go writes them.
+// text is the value in a Config, for errors: in the form of a properties file, with durations in Go's form.
 func (o *configOption) text(c *Config) string {
 	switch p := o.ptr(c).(type) {
 	case *[]string:
@@ -226,7 +226,7 @@ func configAcks(text string) Acks {
 	return AcksAll
 }
 
-// configTrim takes off what Java's String.trim does: everything up to the space character.
+// configTrim is Java's String.trim: it removes everything up to the space character from both ends.
 func configTrim(s string) string {
 	return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
 }

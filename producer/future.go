@@ -18,8 +18,9 @@ type Future struct {
 
 var errZeroFuture = &record.Error{Partition: -1, Err: record.ErrZeroFuture}
 
-// NewFuture returns a Future that has its outcome already. A test double of a [Producer] returns it from its Send. err is nil for an acknowledged
-// record. The error of Get has the fate of err: if err is not an [*Error], Get returns an *Error that wraps it.
+// NewFuture returns a Future with an outcome. A test double of a [Producer] returns it from its Send. err is nil for an
+// acknowledged record. The error of Get has the fate of err: if err is not an [*Error], Get returns an *Error around
+// it.
 func NewFuture(md RecordMetadata, err error) Future {
 	if err == nil {
 		return Future{result: accumulator.Settled(md, nil)}
@@ -65,9 +66,10 @@ func (f Future) Cancel() bool {
 	return f.result != nil && f.result.Cancel(f.index)
 }
 
-// GetOrCancel is Get that withdraws the record when ctx ends, if its batch is not sealed yet. Then the error is the context's, and the record
-// is certainly not written ([FateNotWritten]). Else the error is that of Get: the record may be written. It is for callers that send the
-// record again, or not at all, after their own deadline.
+// GetOrCancel is Get with a withdrawal: if ctx ends before the record's batch is sealed, the record is withdrawn. Then
+// the error is the context's, and the record is certainly not written ([FateNotWritten]). Otherwise the error is that
+// of Get: the record may be written. It is for callers that send the record again, or not at all, after their own
+// deadline.
 func (f Future) GetOrCancel(ctx context.Context) (RecordMetadata, error) {
 	var md RecordMetadata
 	var err error

@@ -2,14 +2,15 @@ package producer
 
 import "github.com/gosamsa/samsa/internal/cluster"
 
-// A topic that metadata.max.idle.ms forgets leaves every package. Its former metadata stays for a while, so that a TrySend that comes seldom
-// can append its record at once. The number of topics and of their partitions is bounded; the oldest ones go first.
+// A topic forgotten by metadata.max.idle.ms leaves every package. Its former metadata stays for a while, so that a rare
+// TrySend can append its record at once. The number of topics and of their partitions is bounded; the oldest ones go
+// first.
 const (
 	mostIdleTopics     = 256
 	mostIdlePartitions = 4096
 )
 
-// idleTopics has the metadata of topics that were forgotten.
+// idleTopics has the metadata of forgotten topics.
 type idleTopics struct {
 	order      []*cluster.Topic // the oldest first
 	partitions int

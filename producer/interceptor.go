@@ -42,10 +42,10 @@ func newInterceptorChain(c *Config) interceptorChain {
 	return interceptorChain{list: slices.Clone(c.Interceptors), logger: logOrSilent(c.Logger)}
 }
 
-// empty tells that there is no interceptor: nobody needs to be told of outcomes.
+// empty reports whether there is no interceptor: then outcomes need no report.
 func (c *interceptorChain) empty() bool { return len(c.list) == 0 }
 
-// onSend returns the record to send: r itself without interceptors, else a copy that they have handed on.
+// onSend returns the record to send: r itself without interceptors, otherwise the copy from the last one.
 func (c *interceptorChain) onSend(r *Record) *Record {
 	for i := range c.list {
 		r = c.intercept(i, r)
@@ -53,7 +53,7 @@ func (c *interceptorChain) onSend(r *Record) *Record {
 	return r
 }
 
-// intercept runs one OnSend on a copy, so that one that panics half-way leaves nothing half-changed.
+// intercept runs one OnSend on a copy, so a panic half-way leaves nothing half-changed.
 func (c *interceptorChain) intercept(i int, r *Record) *Record {
 	offered := *r
 	offered.Headers = slices.Clone(r.Headers)
@@ -94,7 +94,7 @@ func (c *interceptorChain) acknowledgeFrom(i int, m RecordMetadata, err error) {
 	next := i
 	defer func() {
 		if next < len(c.list) {
-			c.acknowledgeFrom(next, m, err) // the one before has called runtime.Goexit, which runs this function on its way
+			c.acknowledgeFrom(next, m, err) // the interceptor before it has called runtime.Goexit, and this function runs on the way
 		}
 	}()
 	for next < len(c.list) {

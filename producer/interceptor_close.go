@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// interceptorClosing is the end of the interceptors that are io.Closers.
+// interceptorClosing is the end of the interceptors with a Close method.
 type interceptorClosing struct {
 	chain  *interceptorChain
 	around func(work func())
@@ -22,7 +22,7 @@ type interceptorClose struct {
 	err    error
 }
 
-// newClosing lists what is to be closed. Every Close will run inside around.
+// newClosing lists the interceptors to close. Every Close will run inside around.
 func (c *interceptorChain) newClosing(around func(work func())) *interceptorClosing {
 	e := &interceptorClosing{chain: c, around: around}
 	for i := range c.list {
@@ -33,8 +33,8 @@ func (c *interceptorChain) newClosing(around func(work func())) *interceptorClos
 	return e
 }
 
-// run closes the interceptors one after the other, each on a goroutine of its own. When ctx ends it waits no longer: then the others are
-// closed beside one that hangs.
+// run closes the interceptors one after the other, each on a goroutine of its own. When ctx ends it waits no longer:
+// then it closes the others beside the hanging one.
 func (e *interceptorClosing) run(ctx context.Context) {
 	for _, one := range e.all {
 		go e.around(func() { e.close(one) })
@@ -68,7 +68,7 @@ func (e *interceptorClosing) wait() {
 	}
 }
 
-// outcome returns what has failed so far, and which Close has not returned.
+// outcome returns the failures so far, and the Close that has not returned.
 func (e *interceptorClosing) outcome() (failed, pending error) {
 	for _, one := range e.all {
 		select {

@@ -9,9 +9,9 @@ const (
 	murmur2Shift = 24
 )
 
-// PartitionForKey returns the partition of a key among so many partitions, as the Java producer's built-in partitioner
-// chooses it: murmur2 of the key, its sign bit cleared, modulo partitions. Partitioners of users can fall back on it.
-// Without partitions it returns -1, which no topic has.
+// PartitionForKey returns the partition of a key among this number of partitions, as the Java producer's built-in
+// partitioner does: murmur2 of the key, its sign bit cleared, modulo partitions. Partitioners of users can fall back on
+// it. Without partitions it returns -1, the number of no partition.
 func PartitionForKey(key []byte, partitions int32) int32 {
 	if partitions <= 0 {
 		return -1

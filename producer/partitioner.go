@@ -21,11 +21,11 @@ type Partitioner interface {
 	Partition(r *Record, topic TopicView) int32
 }
 
-// BuiltInDecides is what a [Partitioner] returns to leave a record to the built-in partitioner.
+// BuiltInDecides is the result of a [Partitioner] for leaving a record to the built-in partitioner.
 const BuiltInDecides int32 = math.MinInt32
 
-// TopicView is what is known of a topic when a partition is chosen: how many partitions it has, and which of them are
-// available, that is, have a leader. It does not change.
+// TopicView is the view of a topic when a partition is chosen: the number of its partitions, and the available ones,
+// with a leader. It does not change.
 type TopicView struct {
 	name       string
 	partitions int32
@@ -56,7 +56,7 @@ func (v TopicView) IsAvailable(partition int32) bool {
 // AvailableCount returns how many partitions have a leader.
 func (v TopicView) AvailableCount() int { return len(v.available) }
 
-// AvailableAt returns the i-th partition that has a leader, in ascending order; i is less than AvailableCount.
+// AvailableAt returns the i-th partition with a leader, in ascending order; i is less than AvailableCount.
 func (v TopicView) AvailableAt(i int) int32 { return v.available[i] }
 
 // noChoice is the choice in a topic without partitions.

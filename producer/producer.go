@@ -36,20 +36,20 @@ type Producer struct {
 
 	topicsMu        lockrank.Mutex[lockrank.ProducerTopics]
 	topics          atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
-	newest          atomic.Pointer[topic]                 // of these: most producers have one, which is found without a look into the map
+	newest          atomic.Pointer[topic]                 // of these: most producers have one, found without a look into the map
 	metadataChanged atomic.Pointer[chan struct{}]         // closed when there is newer metadata
 	idle            idleTopics                            // guarded by topicsMu
 
 	waiting waitingCalls
 	closing context.Context // ends when Close begins
-	closed  atomic.Bool     // the same, for who only looks
+	closed  atomic.Bool     // the same, for calls that only look
 	room    roomWatch
 	close   context.CancelCauseFunc
 	closer  closer
 }
 
-// New returns a running producer, or an error that names everything that is wrong with cfg (see [Config.Validate]). It copies
-// cfg, and it does not wait for a broker: whether one can be reached is told by the first Send.
+// New returns a running producer, or an error with every problem of cfg (see [Config.Validate]). It copies cfg, and
+// does not wait for a broker: the first Send reports whether one can be reached.
 func New(cfg Config) (*Producer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -152,9 +152,10 @@ func (p *Producer) clusterChanged(change *cluster.Change) {
 	close(*p.metadataChanged.Swap(&changed))
 }
 
-// Flush readies every record that was accepted before it and waits until each has its outcome and its callback has returned,
-// or until ctx ends. It also waits for the callbacks of canceled records, and of records that failed before they were buffered. Its error speaks only of the wait: whether records failed is told by their futures and callbacks. The text names
-// what the oldest undelivered record waits for. Called from inside a callback it fails at once with [ErrInCallback].
+// Flush readies every record accepted before it and waits until each has its outcome and its callback has returned, or
+// until ctx ends. It also waits for the callbacks of canceled records, and of records that failed before they were
+// buffered. Its error concerns the wait only; futures and callbacks report failed records. The text names the obstacle
+// of the oldest undelivered record. Called from inside a callback it fails at once with [ErrInCallback].
 func (p *Producer) Flush(ctx context.Context) error {
 	if p.listener.InCallback() {
 		return fmt.Errorf("samsa: flush: %w", ErrInCallback)
@@ -173,13 +174,13 @@ func (p *Producer) Flush(ctx context.Context) error {
 // records.
 func (p *Producer) Buffered() (records int, bytes int64) { return p.acc.Buffered() }
 
-// PartitionInfo is what is known of one partition of a topic.
+// PartitionInfo describes one partition of a topic.
 type PartitionInfo struct {
 	Topic     string
 	Partition int32
 	// Leader is the broker that leads the partition, or -1 while there is none.
 	Leader int32
-	// LeaderEpoch counts the partition's leaders; -1 where the brokers do not tell.
+	// LeaderEpoch counts the partition's leaders; -1 if the brokers do not report it.
 	LeaderEpoch int32
 	// Replicas and InSyncReplicas are brokers.
 	Replicas       []int32
@@ -217,8 +218,9 @@ func (e *pingError) Error() string { return "samsa: ping: " + e.err.Error() }
 
 func (e *pingError) Unwrap() []error { return []error{record.ErrMetadataTimeout, e.err} }
 
-// PartitionsFor returns the topic's partitions. A ctx with a deadline bounds the wait for them alone; else MaxBlock does, or the end of ctx.
-// Called before the first Send it keeps that one from waiting. The error is an [*Error], as of a Send.
+// PartitionsFor returns the topic's partitions. A ctx with a deadline bounds the wait for them alone; otherwise
+// MaxBlock does, or the end of ctx. Called before the first Send, it spares that one the wait. The error is an
+// [*Error], as of a Send.
 func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]PartitionInfo, error) {
 	wait := p.newCall(ctx)
 	defer wait.end()

@@ -58,7 +58,8 @@ func LoadProperties(path string) (Config, error) {
 	return c, nil
 }
 
-// configFromProperties makes a Config, or returns what is wrong. The properties of unread have a line whose value is not readable.
+// configFromProperties makes a Config, or returns the problems. The properties of unread have a line with an unreadable
+// value.
 func configFromProperties(m map[string]string, unread map[string]bool) (Config, configProblems) {
 	c := DefaultConfig()
 	var problems configProblems
@@ -116,7 +117,7 @@ func configSetProperty(o *configOption, c *Config, text string) *ConfigError {
 	return nil
 }
 
-// configIgnored are Java's properties that mean nothing here. A name that ends with a dot stands for all that start so.
+// configIgnored are Java's properties without a meaning here. A name with a dot at its end is a prefix.
 var configIgnored = [...]string{
 	"auto.include.jmx.reporter",
 	"bootstrap.resolve.timeout.ms",
@@ -135,10 +136,10 @@ var configIgnored = [...]string{
 	"value.serializer",
 }
 
-// configAbsent are Java's properties that ask for what is not there. A name that ends with a dot stands for all that start so.
+// configAbsent are Java's properties for missing features. A name with a dot at its end is a prefix.
 var configAbsent = [...]struct {
 	name    string
-	allowed string // the value that asks for nothing, in lower case; with none, any value is an error
+	allowed string // the harmless value, in lower case; with none, any value is an error
 	empty   bool   // an empty value asks for nothing either
 	problem string
 }{
@@ -159,7 +160,7 @@ var configAbsent = [...]struct {
 	{name: "transactional.id", problem: "transactions are not supported yet: remove it"},
 }
 
-// configForeignProperty judges a property that is not in the table.
+// configForeignProperty judges a property outside the table.
 func configForeignProperty(name, value string) (ignored bool, problem *ConfigError) {
 	switch {
 	case name == "":

@@ -11,7 +11,8 @@ import (
 // roomWait is how long a Send waits for room in the buffer before the producer warns of it.
 const roomWait = 750 * time.Millisecond
 
-// roomWatch looks at the Sends that wait for room, while there are any. A Send that waits costs one atomic read, however many wait.
+// roomWatch looks at the Sends that wait for room, while there are any. A waiting Send costs one atomic read, however
+// many wait.
 type roomWatch struct {
 	on atomic.Bool
 
@@ -49,8 +50,8 @@ func (w *roomWatch) end() {
 	}
 }
 
-// lookAtRoom warns if a Send has waited for long, and ends the watch. The next Send that waits begins another one, so no timer runs for ever
-// beside a Send that nothing wakes.
+// lookAtRoom warns if a Send has waited for long, and ends the watch. The next waiting Send begins another one, so no
+// timer runs for ever beside a Send without an end.
 func (p *Producer) lookAtRoom() {
 	since, waits := p.acc.OldestWait()
 	if !waits {

@@ -38,25 +38,26 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	return p.sendWaiting(ctx, r, callback)
 }
 
-// sendWaiting is Send where the record is not a usual one, or must wait.
+// sendWaiting is Send if the record is not a usual one, or must wait.
 func (p *Producer) sendWaiting(ctx context.Context, r *Record, callback accumulator.Callback) Future {
 	wait := budget{p: p, user: ctx}
 	defer wait.end() // the user's code may call runtime.Goexit
 	return p.send(&wait, r, callback)
 }
 
-// SendSync is Send and [Future.Get] in one call: it returns when the record has its outcome. ctx bounds both waits. When it ends first, the
-// error is the context's; a record that was not appended yet is not written, and one that was may be written ([FateMaybeWritten]). One
-// goroutine that sends so has one record in flight; many goroutines share batches.
+// SendSync is Send and [Future.Get] in one call: it returns when the record has its outcome. ctx bounds both waits.
+// When it ends first, the error is the context's. A record that is not appended yet is not written; an appended one may
+// be written ([FateMaybeWritten]). One goroutine in SendSync has one record in flight; many goroutines share batches.
 func (p *Producer) SendSync(ctx context.Context, r *Record) (RecordMetadata, error) {
 	return p.Send(ctx, r, nil).Get(ctx)
 }
 
-// TrySend is a Send that does not wait. When the topic's partitions are not known it fails with [ErrMetadataTimeout] and asks
-// for them, so that a later one works; if the last response called the topic unknown, it fails with [ErrUnknownTopic]; when the buffer is full, with
-// [ErrBufferFull]. All three are retriable and certainly not written. The callback of such a record runs later, like that of any other. In one state TrySend waits all the same, for ten
-// seconds at most: while too many callbacks of such records have not returned (see [Callback]). Without a callback and interceptors it never
-// does.
+// TrySend is a Send without a wait. While the topic's partitions are unknown it fails with [ErrMetadataTimeout] and
+// requests them, so a later one works. If the last response called the topic unknown, it fails with [ErrUnknownTopic].
+// If the buffer is full, it fails with [ErrBufferFull]. All three are retriable and certainly not written. The callback
+// of such a record runs later, like that of any other. In one state TrySend waits anyway, for ten seconds at most:
+// while too many callbacks of such records have not returned (see [Callback]). Without a callback and interceptors it
+// never does.
 func (p *Producer) TrySend(r *Record, cb Callback) Future {
 	return p.send(nil, r, accumulator.Callback{One: cb})
 }
@@ -141,7 +142,7 @@ func (p *Producer) resolvePartition(wait *budget, r *Record) (*topic, *accumulat
 	return t, part, r, failed
 }
 
-// choose asks the partitioner, which is the user's code and may block. Close does not wait for it.
+// choose asks the partitioner. The user's partitioner may block; Close does not wait for it.
 func (p *Producer) choose(wait *budget, r *Record, view *TopicView, sticky *stickyTopic) (int32, *record.Error) {
 	if wait != nil && wait.ctx != nil && p.chooser.custom != nil {
 		p.waiting.leave()
@@ -150,7 +151,7 @@ func (p *Producer) choose(wait *budget, r *Record, view *TopicView, sticky *stic
 	return p.chooser.choose(r, view, sticky)
 }
 
-// lookUpAgain returns the new partition in place of one that was forgotten a moment ago.
+// lookUpAgain returns the new partition in place of a just forgotten one.
 func (p *Producer) lookUpAgain(wait *budget, topic string, n int32) (*topic, *accumulator.Partition, *record.Error) {
 	for {
 		t, failed := p.topicFor(wait, topic)
@@ -181,9 +182,9 @@ func noSuchPartition(name string, t *topic, n int32) *record.Error {
 	return &record.Error{Topic: shorten(name), Partition: n, Err: record.ErrInvalidPartition, Detail: strings.Join(details, "; ")}
 }
 
-// awaitPartition asks for newer metadata, which may have the partition that the record names: topics grow.
+// awaitPartition requests newer metadata, which may have the record's partition: topics grow.
 func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error {
-	// Twice, since the first news may be of a request that was under way before, or a single leader's move.
+	// Twice, since the first news may be of an earlier request, or of a single leader's move.
 	for range 2 {
 		changed := *p.metadataChanged.Load()
 		p.cluster.RefreshTopic(t.name)
@@ -224,14 +225,15 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 	return Future{result: a.Result, index: a.Index}
 }
 
-// pace holds a Send whose record may have filled a batch for a moment, if much is ahead of the network.
+// pace holds a Send for a moment if its record may have filled a batch and much is ahead of the network.
 func (p *Producer) pace(a *accumulator.AppendResult) {
 	if a.Index == 0 || a.Complete {
 		p.acc.ThrottleUnsent()
 	}
 }
 
-// appendLater goes on where an append could not be made at once: it waits for room, or uses what there is, or says why there is none.
+// appendLater goes on after an append without room: it waits for room, takes the free room, or returns the reason for
+// its lack.
 func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, callback accumulator.Callback, a *accumulator.AppendResult) *record.Error {
 	var grant int64
 	if wait == nil && a.Shortfall > 0 {
@@ -267,12 +269,12 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 	return nil
 }
 
-// appended tells those who count: the sticky partitioner, and the metadata that the topic is in use.
+// appended reports to the counting parts: the sticky partitioner, and the metadata, for the topic is in use.
 func (p *Producer) appended(t *topic, partition int32, a *accumulator.AppendResult) {
 	if a.Bytes == 0 {
 		return
 	}
-	// Whatever record it is that tells: it speaks of others before it, too.
+	// The report also covers other records before this one, whatever their source.
 	t.sticky.appended(partition, a.Bytes, a.Complete, a.Contended)
 	if a.Index == 0 {
 		if meta := t.meta.Load(); meta != nil {
@@ -281,7 +283,7 @@ func (p *Producer) appended(t *topic, partition int32, a *accumulator.AppendResu
 	}
 }
 
-// failed settles a record that was not buffered.
+// failed settles a record outside the buffer.
 func (p *Producer) failed(r *Record, callback accumulator.Callback, err *record.Error) Future {
 	if err.Topic == "" && r != nil {
 		err.Topic = shorten(r.Topic)
@@ -309,7 +311,8 @@ func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err er
 	return failed
 }
 
-// budget is what one call may wait: MaxBlock from its first wait on, the caller's context, and the producer's life.
+// budget is the permitted wait of one call: MaxBlock from its first wait on, the caller's context, and the producer's
+// life.
 type budget struct {
 	p    *Producer
 	user context.Context // may be nil
@@ -320,7 +323,7 @@ type budget struct {
 
 func (p *Producer) newBudget(ctx context.Context) *budget { return &budget{p: p, user: ctx} }
 
-// newCall returns the budget of a call that MaxBlock bounds only if its context has no deadline.
+// newCall returns the budget of a call; MaxBlock bounds it only if its context has no deadline.
 func (p *Producer) newCall(ctx context.Context) *budget {
 	wait := p.newBudget(ctx)
 	if ctx != nil {
@@ -329,7 +332,7 @@ func (p *Producer) newCall(ctx context.Context) *budget {
 	return wait
 }
 
-// context returns the context that bounds the wait. It is made at the first wait: most sends need none.
+// context returns the context of the wait. It is made at the first wait: most sends need none.
 func (b *budget) context() context.Context {
 	if b.ctx != nil {
 		return b.ctx
@@ -365,7 +368,7 @@ func (b *budget) end() {
 type waitingCalls struct {
 	mu   lockrank.Mutex[lockrank.ProducerWaiting]
 	n    int
-	none chan struct{} // closed when n is zero; nil while nobody waits for that
+	none chan struct{} // closed when n is zero; nil without a waiting goroutine
 }
 
 func (w *waitingCalls) enter() {

@@ -30,8 +30,8 @@ func (p *Producer) SendAll(ctx context.Context, rs []Record) []Future {
 	return p.SendAllFunc(ctx, rs, nil, nil)
 }
 
-// SendAllFunc is SendAll with a callback, which may be nil: it is called once for each record, with its index in rs. SendAllFunc appends the
-// futures to out, so that a caller can use a slice again.
+// SendAllFunc is SendAll with a callback, nil for none. The callback runs once for each record, with its index in rs.
+// SendAllFunc appends the futures to out, so that a caller can reuse a slice.
 func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, m RecordMetadata, err error), out []Future) []Future {
 	wait := p.newBudget(ctx)
 	defer wait.end()
@@ -59,7 +59,7 @@ func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, 
 type sendAll struct {
 	p         *Producer
 	wait      *budget
-	cb        *accumulator.SliceCallback // nil where the caller has none
+	cb        *accumulator.SliceCallback // nil if the caller has none
 	requested bool                       // the client requests the metadata of all topics of the slice
 }
 
@@ -84,11 +84,11 @@ func (s *sendAll) callback(i int) accumulator.Callback {
 	return accumulator.Callback{All: s.cb, I: i}
 }
 
-// shortRun is up to how many records are not worth the lock that a run is appended under.
+// shortRun is the longest run of records that is not worth the lock of an append in one piece.
 const shortRun = 8
 
-// sendRun appends the first of rs as far as they are usual records of one partition and there is room, which is all that most slices need.
-// The first one is the slice's record number from.
+// sendRun appends the first of rs as far as they are usual records of one partition and there is room. Most slices need
+// no more. The first one is the slice's record number from.
 func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 	t, part := s.p.fastPartition(&rs[0])
 	n := 1
@@ -123,7 +123,7 @@ func (s *sendAll) appendAll(t *topic, part *accumulator.Partition, n int, pick f
 	return appended
 }
 
-// stopped says that the producer was closed or ctx has ended.
+// stopped returns an error if the producer was closed or ctx has ended.
 func (s *sendAll) stopped() *record.Error {
 	if s.p.closed.Load() {
 		return &record.Error{Partition: -1, Err: record.ErrClosed}
@@ -157,12 +157,12 @@ type sendPiece struct {
 	parts   [pieceSize]*accumulator.Partition
 	futures [pieceSize]Future
 	waiting [pieceSize]bool // its topic's partitions are not known
-	behind  [pieceSize]bool // did not fit, or stands behind a record of its partition that did not
+	behind  [pieceSize]bool // did not fit, or stands behind such a record of its partition
 	full    bool            // some are behind
 }
 
 func (s *sendPiece) send(out []Future) []Future {
-	// What needs no wait for metadata goes first; the rest of a topic stays behind its first record that does.
+	// Records that need no wait for metadata go first; the rest of a topic stays behind its first waiting record.
 	var later []string
 	for k := range s.rs {
 		if name := s.rs[k].Topic; !slices.Contains(later, name) && (s.p.topic(name).isKnown() || !s.p.canWait(&s.rs[k])) {
@@ -203,7 +203,8 @@ func (s *sendPiece) hasUnknownTopic() bool {
 	return false
 }
 
-// canWait reports whether a record may wait for its topic. An interceptor may change what makes a record invalid, and its topic.
+// canWait reports whether a record may wait for its topic. An interceptor may change its topic, and the invalid part of
+// it.
 func (p *Producer) canWait(r *Record) bool {
 	if !p.listener.chain.empty() {
 		return true
@@ -236,7 +237,7 @@ func (s *sendPiece) placeAll(topics []string, place func(k int)) {
 	s.admitAll()
 }
 
-// admitOneByOne lets what did not fit wait, one record at a time, holding nothing for those behind it.
+// admitOneByOne lets the remaining records wait, one at a time, holding no room for those behind it.
 func (s *sendPiece) admitOneByOne() {
 	for k := range s.rs {
 		if s.records[k] == nil {
@@ -251,8 +252,9 @@ func (s *sendPiece) admitOneByOne() {
 	}
 }
 
-// admitAll appends what is placed and not behind others, as far as there is room. A record that was placed later, because its topic had
-// disappeared for a moment, may stand behind one that did not fit before.
+// admitAll appends the records with a partition and none before them in line, as far as there is room. A record may
+// have got its partition later, because its topic had disappeared for a moment, and then stands behind one that did not
+// fit before.
 func (s *sendPiece) admitAll() {
 	for k := range s.rs {
 		switch {
@@ -269,7 +271,7 @@ func (s *sendPiece) admitAll() {
 // the work for a slice grows with its length.
 func (s *sendPiece) isBehind(k int) bool {
 	for j := range k {
-		// A partition that was forgotten meanwhile has another object.
+		// A forgotten partition comes back as another object.
 		if s.behind[j] && s.parts[j].Index() == s.parts[k].Index() && s.parts[j].Topic() == s.parts[k].Topic() {
 			return true
 		}
@@ -277,7 +279,7 @@ func (s *sendPiece) isBehind(k int) bool {
 	return false
 }
 
-// place chooses the partition of record k, or settles it with what is wrong with it.
+// place chooses the partition of record k, or settles it with its problem.
 func (s *sendPiece) place(k int) {
 	if failed := s.stopped(); failed != nil {
 		s.futures[k] = s.p.failed(&s.rs[k], s.callback(s.from+k), failed)
@@ -286,7 +288,7 @@ func (s *sendPiece) place(k int) {
 	s.choose(k)
 }
 
-// choose is place after the end of the wait: the error says what the record waited for.
+// choose is place after the end of the wait: the error names the cause of the wait.
 func (s *sendPiece) choose(k int) {
 	r := &s.rs[k]
 	var failed *record.Error

@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// Flush and Close must know whether they are called from inside a callback of their own producer, where they would wait for their own
-// caller. Go does not say which goroutine one is, but it does say what a goroutine is running. So each producer has a number, and its
-// callbacks run beneath calls that spell this number: one function for each digit. Who wants to know reads the calls on its own stack.
-// That costs the callbacks a few calls for each run of them, and only the asker a walk: to find out one's goroutine for
-// each run was a tenth of what a record of 1,000 bytes costs.
+// Flush and Close must recognize a call from inside a callback of their own producer: there they would wait for their
+// own caller. Go does not reveal the number of a goroutine, but its running functions. So each producer has a number,
+// and its callbacks run beneath calls that spell this number: one function for each digit. Flush and Close read the
+// calls on their own stack. That costs the callbacks a few calls for each run of them, and only Flush and Close a walk.
+// The alternative, a goroutine's number for each run, cost a tenth of a record of 1,000 bytes.
 
 // stackMark is the number of a producer in this process, from 1 on.
 type stackMark uint64
@@ -56,7 +56,7 @@ func spell2(n uint64, work func()) { spell(n, work) }
 //go:noinline
 func spell3(n uint64, work func()) { spell(n, work) }
 
-// spellers are where the functions for the digits, and that which begins a mark, are in the program.
+// spellers are the addresses of the functions for the digits, and of the function that begins a mark.
 var (
 	spellers = [...]uintptr{entryOf(spell0), entryOf(spell1), entryOf(spell2), entryOf(spell3)}
 	marker   = entryOf(stackMark.run)
@@ -73,10 +73,10 @@ func (m stackMark) isOnStack() bool {
 		n = runtime.Callers(2, pcs)
 	}
 	frames := runtime.CallersFrames(pcs[:n])
-	var number stackMark // what was read of the mark around the calls so far: the innermost call is the first digit
+	var number stackMark // the mark around the calls so far: the innermost call is the first digit
 	for {
 		frame, more := frames.Next()
-		own := frame.Func != nil // what was inlined has its host's entry
+		own := frame.Func != nil // an inlined function has its host's entry
 		for digit, entry := range spellers {
 			if own && frame.Entry == entry {
 				number = 4*number + stackMark(digit)

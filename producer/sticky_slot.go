@@ -15,20 +15,20 @@ import (
 // All methods may be called from many goroutines. None takes a lock: pick is one atomic load.
 type stickySlot struct {
 	batchSize    uint32
-	availability time.Duration                                   // leave out partitions that are stalled for longer; 0: none
+	availability time.Duration                                   // leave out partitions stalled for longer; 0: none
 	load         func(partition int32, now time.Time) stickyLoad // nil: choose uniformly
 	random       stickyRandom
 
-	// state is the current partition in the upper half, its bytes since it was chosen in the lower: one word, so that bytes
-	// counted for the partition before cannot be added to the next one.
+	// state is the current partition in the upper half, and its bytes since the choice in the lower: one word, so that
+	// bytes of the partition before cannot count for the next one.
 	state atomic.Uint64
 	view  atomic.Pointer[TopicView]
 	table atomic.Pointer[stickyTable]
 }
 
-// stickyLoad is what a partition is busy with.
+// stickyLoad is the load of a partition.
 type stickyLoad struct {
-	queued  int32         // batches that wait
+	queued  int32         // waiting batches
 	stalled time.Duration // for how long its broker could have taken a batch and has not
 }
 
@@ -62,15 +62,15 @@ func (s *stickySlot) pickFirst() int32 {
 	}
 }
 
-// current reports whether the partition is the one that the slot fills.
+// current reports whether the slot fills the partition.
 func (s *stickySlot) current(partition int32) bool {
 	return stickyPartition(s.state.Load()) == partition
 }
 
-// appended counts bytes that a partition got. Complete says that the partition has no open batch that would take more
-// records: it is full, sealed, or not there. The partition is left after batch.size bytes when that is so, and after twice as
-// many in any case; so no small rest of a batch is left to linger. Bytes may be counted for each record, or once for a batch
-// when it is sealed, which touches the shared word less. They do not count when the partition has been left already.
+// appended counts bytes in a partition. complete means that the partition has no open batch for more records: it is
+// full, sealed, or not there. The slot leaves the partition after batch.size bytes if it is complete, and after twice
+// as many in any case; so no small rest of a batch is left to linger. A caller may count bytes for each record, or once
+// for a sealed batch, which touches the shared word less. They do not count if the slot has left the partition already.
 func (s *stickySlot) appended(partition int32, bytes int, complete bool) {
 	for {
 		state := s.state.Load()
@@ -100,7 +100,8 @@ func (s *stickySlot) move(state uint64) bool {
 	return true
 }
 
-// update makes a new view of the topic count. A current partition that has lost its leader is left, if another one has one.
+// update makes a new view of the topic count. The slot leaves a current partition without a leader, if another one has
+// one.
 func (s *stickySlot) update(view TopicView) {
 	s.view.Store(&view)
 	s.leaveUnavailable()
@@ -121,8 +122,8 @@ func stickyState(partition int32, bytes uint32) uint64 {
 
 func stickyPartition(state uint64) int32 { return int32(state >> 32) }
 
-// choose returns the next partition: by the table where queues are known, else uniformly among those with a leader, or
-// among all if none has one.
+// choose returns the next partition: by the table if queues are known, otherwise uniformly among those with a leader,
+// or among all if none has one.
 func (s *stickySlot) choose(view *TopicView) int32 {
 	switch {
 	case view.partitions <= 0:
@@ -135,12 +136,13 @@ func (s *stickySlot) choose(view *TopicView) int32 {
 	return s.currentTable(view).choose(&s.random)
 }
 
-// currentTable returns the table of weights, made anew when it is used up. With very few partitions it is for every choice;
-// with more it serves for some, so that a choice does not cost time in proportion to the topic's partitions.
+// currentTable returns the table of weights. It makes a new one after the last choice of the old one. With very few
+// partitions a table is for every choice; with more it serves for some, so that a choice does not cost time in
+// proportion to the topic's partitions.
 func (s *stickySlot) currentTable(view *TopicView) *stickyTable {
 	const (
 		share = 4           // partitions asked for their load, for each choice
-		most  = time.Second // after which a table is too old
+		most  = time.Second // the age limit of a table
 		part  = 100         // a table lives at least this many times as long as it took to make
 	)
 	now := time.Now()
@@ -158,7 +160,7 @@ func (s *stickySlot) currentTable(view *TopicView) *stickyTable {
 type stickyTable struct {
 	view       *TopicView
 	made       time.Time
-	took       time.Duration // to make it, which follows the number of partitions
+	took       time.Duration // of making it, in proportion to the number of partitions
 	uses       atomic.Int32
 	partitions []int32
 	sums       []uint64 // of the weights up to each partition; nil: all weigh the same
@@ -201,12 +203,12 @@ func (t *stickyTable) choose(random *stickyRandom) int32 {
 	x := random.below(t.sums[len(t.sums)-1])
 	i, found := slices.BinarySearch(t.sums, x)
 	if found {
-		i++ // a sum is where the next partition's share begins
+		i++ // a sum is the start of the next partition's share
 	}
 	return t.partitions[i]
 }
 
-// stickyRandom is the generator SplitMix64: a counter and a mixing function, so that an atomic addition makes it safe for
+// stickyRandom is the generator SplitMix64: a counter and a mixing function, so an atomic addition makes it safe for
 // many goroutines.
 type stickyRandom struct{ state atomic.Uint64 }
 
@@ -217,7 +219,7 @@ func (r *stickyRandom) next() uint64 {
 	return x ^ x>>31
 }
 
-// below returns a number less than n, which is more than 0.
+// below returns a number less than n; n is at least 1.
 func (r *stickyRandom) below(n uint64) uint64 {
 	high, _ := bits.Mul64(r.next(), n)
 	return high

@@ -22,14 +22,14 @@ const crowdedFor = 100 * time.Millisecond
 type stickyTopic struct {
 	slots   []*stickySlot
 	usable  atomic.Int32 // how many of them may be used: no more than the topic has partitions to choose from
-	crowded atomic.Int64 // until when each processor has its own, as nanoseconds of a clock that begins with began; 0: no
+	crowded atomic.Int64 // the end of the time with a slot for each processor, in nanoseconds since began; 0: none
 	began   time.Time
 
 	newest atomic.Uint32
-	tokens sync.Pool // of *slotToken: what a processor puts there it mostly gets back
+	tokens sync.Pool // of *slotToken: usually a processor gets its own back
 }
 
-// slotToken tells which slot is a processor's.
+// slotToken has the slot of a processor.
 type slotToken struct{ slot uint32 }
 
 // newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held, now
@@ -59,7 +59,7 @@ func (s *stickyTopic) pick() int32 {
 	return s.slotForP(false).pick()
 }
 
-// slotForP returns the slot of the processor that the caller runs on, about. Another one makes it a different one than before.
+// slotForP returns the slot of about the caller's processor. another makes it a different one than before.
 func (s *stickyTopic) slotForP(another bool) *stickySlot {
 	t, _ := s.tokens.Get().(*slotToken)
 	if t == nil {
@@ -73,7 +73,8 @@ func (s *stickyTopic) slotForP(another bool) *stickySlot {
 	return slot
 }
 
-// appended counts bytes that a partition got; see stickySlot. Crowded says that goroutines are in each other's way at this partition.
+// appended counts bytes in a partition; see stickySlot. crowded means that goroutines wait for each other at this
+// partition.
 func (s *stickyTopic) appended(partition int32, bytes int, complete, crowded bool) {
 	if crowded || s.crowded.Load() != 0 {
 		s.part(crowded)
@@ -86,7 +87,7 @@ func (s *stickyTopic) appended(partition int32, bytes int, complete, crowded boo
 	}
 }
 
-// part keeps goroutines apart where it is crowded, and lets them together again when it is time.
+// part keeps goroutines apart at a crowded partition, and lets them together again after a while.
 func (s *stickyTopic) part(crowded bool) {
 	until, now := s.crowded.Load(), time.Since(s.began)
 	switch {
@@ -100,7 +101,8 @@ func (s *stickyTopic) part(crowded bool) {
 	}
 }
 
-// update makes a new view of the topic count. A current partition that has lost its leader is left, if another one has one.
+// update makes a new view of the topic count. A slot leaves a current partition without a leader, if another one has
+// one.
 func (s *stickyTopic) update(view TopicView) {
 	for _, slot := range s.slots {
 		slot.update(view)

@@ -14,7 +14,7 @@ import (
 	"github.com/gosamsa/samsa/sender"
 )
 
-// topic is what Send needs to know of one topic.
+// topic is Send's view of one topic.
 type topic struct {
 	name   string
 	acc    *accumulator.Topic
@@ -25,13 +25,13 @@ type topic struct {
 // topicMeta is one state of the topic's metadata. It does not change.
 type topicMeta struct {
 	topic      *cluster.Topic
-	generation uint64 // of the snapshot that the topic is from
+	generation uint64 // of the topic's snapshot
 	former     bool   // from before the topic was forgotten: only a TrySend uses it, until there is newer metadata
 	view       TopicView
 }
 
-// update takes the topic from a snapshot, where it may be missing. difference is the change that made the snapshot; nil stands for any change.
-// The caller holds topicsMu. A snapshot older than the topic's present one changes nothing.
+// update takes the topic from a snapshot; it may be missing there. difference is the change that made the snapshot; nil
+// stands for any change. The caller holds topicsMu. A snapshot older than the topic's present one changes nothing.
 func (t *topic) update(s *cluster.Snapshot, difference *cluster.TopicChange) {
 	old, meta := t.meta.Load(), s.Topic(t.name)
 	if old != nil && s.Generation < old.generation {
@@ -75,7 +75,7 @@ func (t *topic) load(partition int32, now time.Time) stickyLoad {
 	return stickyLoad{queued: int32(queued), stalled: stalled}
 }
 
-// topicFor returns a topic whose metadata is known, waiting for it within the budget; without a budget it does not wait.
+// topicFor returns a topic with its metadata, waiting for it within the budget; without a budget it does not wait.
 func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 	t := p.topic(name)
 	if t.isKnown() {
@@ -151,15 +151,15 @@ func (p *Producer) newTopic(name string) *topic {
 	return t
 }
 
-// keep makes a topic one that Sends find. The caller holds topicsMu.
+// keep lets Sends find a topic. The caller holds topicsMu.
 func (p *Producer) keep(t *topic) {
 	topics := p.topics.Load().With(t.name, t)
 	p.topics.Store(&topics)
 	p.newest.Store(t)
 }
 
-// revive returns a topic that was forgotten because it was idle, with the partitions that it had. The client requests its metadata meanwhile,
-// and the records wait for a leader. It returns nil for any other topic.
+// revive returns a topic that was forgotten because it was idle, with its former partitions. The client requests its
+// metadata meanwhile, and the records wait for a leader. It returns nil for any other topic.
 func (p *Producer) revive(name string) *topic {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
@@ -182,8 +182,8 @@ func (p *Producer) revive(name string) *topic {
 	return t
 }
 
-// letGo drops a topic that nobody has used for metadata.max.idle.ms, unless records of it are undelivered. A Send that has found the topic
-// before finds out when it appends, and looks again.
+// letGo drops a topic after metadata.max.idle.ms without use, unless records of it are undelivered. A Send that has
+// found the topic before finds out when it appends, and looks again.
 func (p *Producer) letGo(name string) bool {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
@@ -227,7 +227,7 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 	return failed
 }
 
-// metadataTimeoutOf is the reason of a Send whose wait for metadata has ended with max.block.ms.
+// metadataTimeoutOf is the reason of a Send after a wait of max.block.ms for metadata.
 func (p *Producer) metadataTimeoutOf(ended *cluster.TopicError, err error) error {
 	timeout := &metadataTimeout{reason: brokersReason(ended)}
 	bound := fmt.Sprintf("for %v (MaxBlock)", p.cfg.MaxBlock)
@@ -240,7 +240,8 @@ func (p *Producer) metadataTimeoutOf(ended *cluster.TopicError, err error) error
 	return timeout
 }
 
-// whyNoMetadata returns what stood in the way of a topic's metadata, or "". err is the whole error; ended is the part with the reasons.
+// whyNoMetadata returns the obstacle to a topic's metadata, or "". err is the whole error; ended is the part with the
+// reasons.
 func whyNoMetadata(ended *cluster.TopicError, err error) string {
 	var silent *cluster.UnreachableError
 	switch {
@@ -254,7 +255,7 @@ func whyNoMetadata(ended *cluster.TopicError, err error) string {
 	return ""
 }
 
-// brokersReason returns the error that brokers gave for a topic last, or nil if no broker answers.
+// brokersReason returns the brokers' last error for a topic, or nil if no broker answers.
 func brokersReason(ended *cluster.TopicError) *protocol.Error {
 	var silent *cluster.UnreachableError
 	var reason *protocol.Error
@@ -264,7 +265,7 @@ func brokersReason(ended *cluster.TopicError) *protocol.Error {
 	return reason
 }
 
-// metadataTimeout is ErrMetadataTimeout with its cause in words, and the error that the brokers gave for the topic last, if any.
+// metadataTimeout is ErrMetadataTimeout with its cause in words, and the brokers' last error for the topic, if any.
 type metadataTimeout struct {
 	text   string
 	reason *protocol.Error
@@ -286,7 +287,7 @@ func (e *unknownTopic) Unwrap() []error {
 	return []error{record.ErrUnknownTopic, e.MissingError.Unwrap()}
 }
 
-// shorten bounds a name that goes into an error.
+// shorten bounds a name in an error.
 func shorten(name string) string {
 	const most = 60
 	if len(name) > most {

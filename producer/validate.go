@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Validate reports all that is wrong with the configuration at once: each field against its range, and fields against each
-// other. The error joins a *[ConfigError] for each problem. A Config that did not start from [DefaultConfig] or its like has zero in
-// most fields that need a value; the error then says only so. New calls Validate.
+// Validate reports all problems of the configuration at once: each field against its range, and fields against each
+// other. The error joins a *[ConfigError] for each problem. A Config without [DefaultConfig] or its like as its start
+// has zero in most fields that need a value; the error then says only so. New calls Validate.
 func (c Config) Validate() error {
 	if e := c.notFromDefault(); e != nil {
 		return configProblems{e}
@@ -44,8 +44,8 @@ func (c *Config) notFromDefault() *ConfigError {
 
 const configNoServers = "name at least one server, as host:port"
 
-// problems finds what is wrong. A field of blamed is known to be wrong: it is not looked at again, and no rule across fields
-// is held against it.
+// problems finds all problems. A field in blamed has its problem already: it is not checked again, and no rule across
+// fields counts against it.
 func (c *Config) problems(blamed map[string]bool) configProblems {
 	var problems configProblems
 	blame := func(e *ConfigError) {
@@ -85,17 +85,17 @@ func (c *Config) problems(blamed map[string]bool) configProblems {
 
 // configRule is a rule across fields.
 type configRule struct {
-	fields []string // that it concerns; the first gets the blame
+	fields []string // its fields; the first gets the blame
 	broken func(*Config) bool
-	wrong  func(*Config) string // what is wrong with the first field's value, naming the others
+	wrong  func(*Config) string // the problem of the first field's value, naming the others
 	cure   string
-	// yields are the defaults that may give way to what properties say; the first one that is not written does.
+	// yields are the defaults that may give way to properties; the first unwritten one does.
 	yields []configYield
 }
 
 type configYield struct {
 	field string
-	wrong func(*Config) string // what is wrong with its default
+	wrong func(*Config) string // the problem of its default
 	yield func(*Config)
 }
 
@@ -129,7 +129,7 @@ var configRules = [...]configRule{
 	configRuleIdempotence("MaxInFlight", "5 or less", func(c *Config) bool { return c.MaxInFlight <= 5 }),
 }
 
-// configRuleDelivery says that there is time for a batch to linger and for one answer.
+// configRuleDelivery requires time for a batch to linger and for one answer.
 func configRuleDelivery() configRule {
 	wrong := func(c *Config) string {
 		return fmt.Sprintf("is less than %s and %s together, %v and %v", configNames("Linger"), configNames("RequestTimeout"), c.Linger, c.RequestTimeout)
@@ -143,7 +143,7 @@ func configRuleDelivery() configRule {
 	}
 }
 
-// configRuleBatch says that a batch fits into something.
+// configRuleBatch requires that a batch fits into something.
 func configRuleBatch(field, cure string, size func(*Config) int64) configRule {
 	wrong := func(c *Config) string { return fmt.Sprintf("is more than %s, %d", configNames(field), size(c)) }
 	return configRule{
@@ -165,7 +165,7 @@ func configLeastDelivery(c *Config) time.Duration {
 	return c.Linger + c.RequestTimeout
 }
 
-// configRuleUpTo says that a first wait may not be longer than the longest one.
+// configRuleUpTo requires that a first wait is no longer than the longest one.
 func configRuleUpTo(field, top string, both func(*Config) (wait, most *time.Duration)) configRule {
 	wrong := func(c *Config) string {
 		_, most := both(c)
@@ -187,7 +187,7 @@ func configRuleUpTo(field, top string, both func(*Config) (wait, most *time.Dura
 	}
 }
 
-// configRuleIdempotence says what idempotence needs.
+// configRuleIdempotence has the requirements of idempotence.
 func configRuleIdempotence(field, needs string, met func(*Config) bool) configRule {
 	wrong := func(c *Config) string {
 		return fmt.Sprintf("needs %s to be %s, but it is %s", configNames(field), needs, configOptionOfField(field).text(c))
@@ -216,8 +216,8 @@ func configOptionOfField(field string) *configOption {
 	return nil
 }
 
-// configGiveWay lets defaults give way where what properties say breaks a rule, and keeps notices of it. Fields of written
-// come from properties and stay.
+// configGiveWay lets defaults give way if properties break a rule, and keeps warnings of it. Fields of written come
+// from properties and stay.
 func configGiveWay(c *Config, written, blamed map[string]bool) {
 	for i := range configRules {
 		rule := &configRules[i]
@@ -255,7 +255,7 @@ func configServerError(server, problem string) *ConfigError {
 	return &ConfigError{Property: "bootstrap.servers", Field: "BootstrapServers", Value: server, Problem: problem}
 }
 
-// configServerProblem returns what is wrong with one server, with the cure for the usual slips.
+// configServerProblem returns the problem of one server, with the cure for the usual slips.
 func configServerProblem(server string) string {
 	if server == "" {
 		return "an empty name in the list: write host:port, and one comma between two servers"
@@ -307,7 +307,7 @@ func configCommasProblem(first, separator string) string {
 	return fmt.Sprintf("a list with %q after %s: separate servers with commas", separator, configQuote(first))
 }
 
-// configNoPortProblem explains a server that cannot be split into a host and a port.
+// configNoPortProblem explains a server without a separable host and port.
 func configNoPortProblem(server string) string {
 	if bare := strings.Trim(server, "[]"); server == "["+bare+"]" {
 		return "not host:port: the port is missing, as in [::1]:9092"
