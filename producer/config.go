@@ -58,83 +58,18 @@ const (
 // Config is how a producer works. Start from [DefaultConfig], [ClassicConfig] or [LoadProperties] and change fields: New refuses
 // the zero Config. A positive duration below a millisecond is an error: Linger = 20 means 20ns. Every field that is a Kafka
 // property says its name, default and range as the property has them, in milliseconds and bytes; classic is the value of
-// ClassicConfig where it differs. [Config.Validate] checks all.
+// ClassicConfig if it differs. The fields stand by theme: connection, guarantees, batching, compression, partitioning, time,
+// metadata, and Samsa's own. [Config.Validate] checks all.
 type Config struct {
+	// # Connection
+	//
 	// BootstrapServers are the brokers of the first contact, as host:port. One is enough; with several the client goes on to the
 	// next by itself when one is down.
 	// Property bootstrap.servers, no default, range host:port, several with commas between.
 	BootstrapServers []string
-	// Acks says whose acknowledgement a send waits for.
-	// Property acks, default all, classic 1, range all, -1, 0, 1.
-	Acks Acks
-	// EnableIdempotence keeps retries from doubling and reordering records, per partition. It needs AcksAll, Retries above
-	// 0 and MaxInFlight of at most 5.
-	// Property enable.idempotence, default true, classic false, range true, false.
-	EnableIdempotence bool
-	// Retries is how often a failed batch is sent again; DeliveryTimeout bounds it as well. Without idempotence and with
-	// more than one request in flight, a retry can change the order.
-	// Property retries, default 2147483647, classic 0, range 0 to 2147483647.
-	Retries int
-	// MaxInFlight is how many requests of one connection may be unanswered.
-	// Property max.in.flight.requests.per.connection, default 5, range 1 to 2147483647.
-	MaxInFlight int
-	// DeliveryTimeout bounds everything after Send: linger, sending, retries. It is at least Linger and RequestTimeout together.
-	// Property delivery.timeout.ms, default 120000, range 0 to 2147483647.
-	DeliveryTimeout time.Duration
-	// RequestTimeout is how long an answer is waited for.
-	// Property request.timeout.ms, default 30000, range 0 to 2147483647.
-	RequestTimeout time.Duration
-	// MaxBlock is how long Send and PartitionsFor may block for metadata and for room in the buffer, both together.
-	// Property max.block.ms, default 60000, range 0 or more.
-	MaxBlock time.Duration
-	// Linger is how long a batch that is not full waits for more records. A full one goes at once.
-	// Property linger.ms, default 5, classic 0, range 0 or more.
-	Linger time.Duration
-	// BatchSize is the maximum size of a batch in bytes, as encoded on the wire. A larger record is sent alone; 0 sends every record alone. It
-	// must not exceed MaxRequestSize or BufferMemory.
-	// Property batch.size, default 16384, range 0 to 2147483647.
-	BatchSize int
-	// BufferMemory is how many bytes may be held for records that wait to be sent, or for their callbacks. A batch takes at least 1,400 bytes: its
-	// buffer of 512 bytes or more, and 888 bytes that describe it. A callback takes 64 bytes more.
-	// Property buffer.memory, default 33554432, range 0 or more.
-	BufferMemory int64
-	// MaxRequestSize is the largest request, and the largest record before compression.
-	// Property max.request.size, default 1048576, range 0 to 2147483647.
-	MaxRequestSize int
-	// Compression is the codec for batches.
-	// Property compression.type, default none, range none, gzip, snappy, lz4, zstd.
-	Compression Compression
-	// CompressionGzipLevel is how hard gzip tries; -1 is the library's own default (KIP-390).
-	// Property compression.gzip.level, default -1, range -1 and 1 to 9.
-	CompressionGzipLevel int
-	// CompressionLZ4Level is how hard lz4 tries (KIP-390). As in the Java client, 9 is the fast compressor, not the ninth.
-	// Property compression.lz4.level, default 9, range 1 to 17.
-	CompressionLZ4Level int
-	// CompressionZstdLevel is how hard zstd tries (KIP-390).
-	// Property compression.zstd.level, default 3, range -131072 to 22.
-	CompressionZstdLevel int
 	// ClientID names this program to the brokers, in their logs and quotas. The Java client makes names like producer-1.
 	// Property client.id, default samsa, range at most 32767 bytes of UTF-8, no control characters.
 	ClientID string
-
-	// PartitionerAdaptive lets the built-in partitioner give fewer records without a key to partitions with long queues.
-	// Property partitioner.adaptive.partitioning.enable, default true, range true, false.
-	PartitionerAdaptive bool
-	// PartitionerAvailabilityTimeout keeps records without a key from partitions whose broker has taken nothing for that
-	// long; 0 switches this off. It needs PartitionerAdaptive.
-	// Property partitioner.availability.timeout.ms, default 0, range 0 or more.
-	PartitionerAvailabilityTimeout time.Duration
-	// PartitionerIgnoreKeys treats records with a key like those without one.
-	// Property partitioner.ignore.keys, default false, range true, false.
-	PartitionerIgnoreKeys bool
-
-	// RetryBackoff is the wait before the first retry; it doubles with each further one. The shortest wait is a millisecond; 0
-	// means this one for every retry.
-	// Property retry.backoff.ms, default 100, range 0 or more.
-	RetryBackoff time.Duration
-	// RetryBackoffMax is the longest wait before a retry (KIP-580).
-	// Property retry.backoff.max.ms, default 1000, range 0 or more.
-	RetryBackoffMax time.Duration
 	// ReconnectBackoff is the wait before a broker is dialled again; it doubles with each further failure. The shortest wait is a
 	// millisecond; 0 means this one after every failure.
 	// Property reconnect.backoff.ms, default 50, range 0 or more.
@@ -160,6 +95,89 @@ type Config struct {
 	// Property receive.buffer.bytes, default 32768, range -1 and 1 to 2147483647.
 	ReceiveBuffer int
 
+	// # Guarantees
+	//
+	// Acks says whose acknowledgement a send waits for.
+	// Property acks, default all, classic 1, range all, -1, 0, 1.
+	Acks Acks
+	// EnableIdempotence keeps retries from doubling and reordering records, per partition. It needs AcksAll, Retries above
+	// 0 and MaxInFlight of at most 5.
+	// Property enable.idempotence, default true, classic false, range true, false.
+	EnableIdempotence bool
+	// Retries is how often a failed batch is sent again; DeliveryTimeout bounds it as well. Without idempotence and with
+	// more than one request in flight, a retry can change the order.
+	// Property retries, default 2147483647, classic 0, range 0 to 2147483647.
+	Retries int
+	// MaxInFlight is how many requests of one connection may be unanswered.
+	// Property max.in.flight.requests.per.connection, default 5, range 1 to 2147483647.
+	MaxInFlight int
+
+	// # Batching
+	//
+	// Linger is how long a batch that is not full waits for more records. A full one goes at once.
+	// Property linger.ms, default 5, classic 0, range 0 or more.
+	Linger time.Duration
+	// BatchSize is the maximum size of a batch in bytes, as encoded on the wire. A larger record is sent alone; 0 sends every record alone. It
+	// must not exceed MaxRequestSize or BufferMemory.
+	// Property batch.size, default 16384, range 0 to 2147483647.
+	BatchSize int
+	// BufferMemory is how many bytes may be held for records that wait to be sent, or for their callbacks. A batch takes at least 1,400 bytes: its
+	// buffer of 512 bytes or more, and 888 bytes that describe it. A callback takes 64 bytes more.
+	// Property buffer.memory, default 33554432, range 0 or more.
+	BufferMemory int64
+	// MaxRequestSize is the largest request, and the largest record before compression.
+	// Property max.request.size, default 1048576, range 0 to 2147483647.
+	MaxRequestSize int
+
+	// # Compression
+	//
+	// Compression is the codec for batches.
+	// Property compression.type, default none, range none, gzip, snappy, lz4, zstd.
+	Compression Compression
+	// CompressionGzipLevel is how hard gzip tries; -1 is the library's own default (KIP-390).
+	// Property compression.gzip.level, default -1, range -1 and 1 to 9.
+	CompressionGzipLevel int
+	// CompressionLZ4Level is how hard lz4 tries (KIP-390). As in the Java client, 9 is the fast compressor, not the ninth.
+	// Property compression.lz4.level, default 9, range 1 to 17.
+	CompressionLZ4Level int
+	// CompressionZstdLevel is how hard zstd tries (KIP-390).
+	// Property compression.zstd.level, default 3, range -131072 to 22.
+	CompressionZstdLevel int
+
+	// # Partitioning
+	//
+	// PartitionerAdaptive lets the built-in partitioner give fewer records without a key to partitions with long queues.
+	// Property partitioner.adaptive.partitioning.enable, default true, range true, false.
+	PartitionerAdaptive bool
+	// PartitionerAvailabilityTimeout keeps records without a key from partitions whose broker has taken nothing for that
+	// long; 0 switches this off. It needs PartitionerAdaptive.
+	// Property partitioner.availability.timeout.ms, default 0, range 0 or more.
+	PartitionerAvailabilityTimeout time.Duration
+	// PartitionerIgnoreKeys treats records with a key like those without one.
+	// Property partitioner.ignore.keys, default false, range true, false.
+	PartitionerIgnoreKeys bool
+
+	// # Time
+	//
+	// DeliveryTimeout bounds everything after Send: linger, sending, retries. It is at least Linger and RequestTimeout together.
+	// Property delivery.timeout.ms, default 120000, range 0 to 2147483647.
+	DeliveryTimeout time.Duration
+	// RequestTimeout is how long an answer is waited for.
+	// Property request.timeout.ms, default 30000, range 0 to 2147483647.
+	RequestTimeout time.Duration
+	// MaxBlock is how long Send and PartitionsFor may block for metadata and for room in the buffer, both together.
+	// Property max.block.ms, default 60000, range 0 or more.
+	MaxBlock time.Duration
+	// RetryBackoff is the wait before the first retry; it doubles with each further one. The shortest wait is a millisecond; 0
+	// means this one for every retry.
+	// Property retry.backoff.ms, default 100, range 0 or more.
+	RetryBackoff time.Duration
+	// RetryBackoffMax is the longest wait before a retry (KIP-580).
+	// Property retry.backoff.max.ms, default 1000, range 0 or more.
+	RetryBackoffMax time.Duration
+
+	// # Metadata
+	//
 	// MetadataMaxAge is the age at which the client refreshes the metadata of topics and brokers, even if nothing failed. 0 refreshes
 	// it as often as RetryBackoff allows.
 	// Property metadata.max.age.ms, default 300000, range 0 or more.
@@ -184,6 +202,8 @@ type Config struct {
 	// Property allow.auto.create.topics, default true, range true, false.
 	AllowAutoCreateTopics bool
 
+	// # Samsa's own
+	//
 	// Dialer makes the connections. Nil is a net.Dialer's DialContext.
 	//
 	// It runs on a goroutine of its own and may block until its context ends: at the latest after SocketConnectionSetupTimeout, and with

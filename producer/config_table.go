@@ -41,12 +41,64 @@ func (o *configOption) classicDefault() string {
 
 var configBool = []string{"true", "false"}
 
+// configTheme is a group of options, in Config and in the README.
+type configTheme struct {
+	name  string // in the README, and in Config as a heading
+	first string // its first field; the theme ends before the next one's
+}
+
+// configThemes are the themes, in the order of Config's fields.
+var configThemes = [...]configTheme{
+	{"Connection", "BootstrapServers"},
+	{"Guarantees", "Acks"},
+	{"Batching", "Linger"},
+	{"Compression", "Compression"},
+	{"Partitioning", "PartitionerAdaptive"},
+	{"Time", "DeliveryTimeout"},
+	{"Metadata", "MetadataMaxAge"},
+	{"Samsa's own", "Dialer"},
+}
+
 // configOptions is the table, in the order of Config's fields.
 var configOptions = [...]configOption{
 	{
 		property: "bootstrap.servers", field: "BootstrapServers", ptr: func(c *Config) any { return &c.BootstrapServers },
 		format:  "host:port, several with commas between",
 		meaning: "the brokers of the first contact; one is enough, with several the client goes on to the next when one is down",
+	}, {
+		property: "client.id", field: "ClientID", ptr: func(c *Config) any { return &c.ClientID },
+		modern: "samsa", format: "at most 32767 bytes of UTF-8, no control characters",
+		meaning: "names this program to the brokers, in their logs and quotas",
+	}, {
+		property: "reconnect.backoff.ms", field: "ReconnectBackoff", ptr: func(c *Config) any { return &c.ReconnectBackoff },
+		modern: "50", min: 0, max: configMaxLong,
+		meaning: "the wait before a broker is dialled again; doubles with each further failure; 0 counts as 1 and does not double",
+	}, {
+		property: "reconnect.backoff.max.ms", field: "ReconnectBackoffMax", ptr: func(c *Config) any { return &c.ReconnectBackoffMax },
+		modern: "1000", min: 0, max: configMaxLong,
+		meaning: "the longest wait before a broker is dialled again",
+	}, {
+		property: "socket.connection.setup.timeout.ms", field: "SocketConnectionSetupTimeout",
+		ptr:    func(c *Config) any { return &c.SocketConnectionSetupTimeout },
+		modern: "10000", min: 1, max: configMaxLong,
+		meaning: "how long a connection may take to be made; doubles with each further failure",
+	}, {
+		property: "socket.connection.setup.timeout.max.ms", field: "SocketConnectionSetupTimeoutMax",
+		ptr:    func(c *Config) any { return &c.SocketConnectionSetupTimeoutMax },
+		modern: "30000", min: 1, max: configMaxLong,
+		meaning: "the longest time that a connection may take to be made",
+	}, {
+		property: "connections.max.idle.ms", field: "ConnectionsMaxIdle", ptr: func(c *Config) any { return &c.ConnectionsMaxIdle },
+		modern: "540000", min: -1, max: configMaxLong, zero: "0 would close each connection before its first request; -1 keeps connections open",
+		meaning: "after which time an unused connection is closed; -1 keeps it open",
+	}, {
+		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
+		modern: "-1", classic: "131072", bytes: true, min: -1, max: configMaxInt, zero: configNoBuffer,
+		meaning: "the socket's send buffer; -1 leaves it to the operating system, which lets it grow with the connection",
+	}, {
+		property: "receive.buffer.bytes", field: "ReceiveBuffer", ptr: func(c *Config) any { return &c.ReceiveBuffer },
+		modern: "32768", bytes: true, min: -1, max: configMaxInt, zero: configNoBuffer,
+		meaning: "the socket's receive buffer; -1 leaves it to the operating system",
 	}, {
 		property: "acks", field: "Acks", ptr: func(c *Config) any { return &c.Acks },
 		modern: "all", classic: "1", values: []string{"all", "-1", "0", "1"},
@@ -63,18 +115,6 @@ var configOptions = [...]configOption{
 		property: "max.in.flight.requests.per.connection", field: "MaxInFlight", ptr: func(c *Config) any { return &c.MaxInFlight },
 		modern: "5", min: 1, max: configMaxInt,
 		meaning: "unanswered requests of one connection",
-	}, {
-		property: "delivery.timeout.ms", field: "DeliveryTimeout", ptr: func(c *Config) any { return &c.DeliveryTimeout },
-		modern: "120000", min: 0, max: configMaxInt,
-		meaning: "the bound on everything after Send: linger, sending, retries; at least linger.ms and request.timeout.ms together",
-	}, {
-		property: "request.timeout.ms", field: "RequestTimeout", ptr: func(c *Config) any { return &c.RequestTimeout },
-		modern: "30000", min: 0, max: configMaxInt,
-		meaning: "how long an answer is waited for",
-	}, {
-		property: "max.block.ms", field: "MaxBlock", ptr: func(c *Config) any { return &c.MaxBlock },
-		modern: "60000", min: 0, max: configMaxLong,
-		meaning: "how long Send and PartitionsFor may block for metadata and for room in the buffer, both together",
 	}, {
 		property: "linger.ms", field: "Linger", ptr: func(c *Config) any { return &c.Linger },
 		modern: "5", classic: "0", min: 0, max: configMaxLong,
@@ -108,10 +148,6 @@ var configOptions = [...]configOption{
 		modern: "3", levels: compress.Zstd, format: "-131072 to 22",
 		meaning: "how hard zstd tries",
 	}, {
-		property: "client.id", field: "ClientID", ptr: func(c *Config) any { return &c.ClientID },
-		modern: "samsa", format: "at most 32767 bytes of UTF-8, no control characters",
-		meaning: "names this program to the brokers, in their logs and quotas",
-	}, {
 		property: "partitioner.adaptive.partitioning.enable", field: "PartitionerAdaptive",
 		ptr:    func(c *Config) any { return &c.PartitionerAdaptive },
 		modern: "true", values: configBool,
@@ -126,6 +162,18 @@ var configOptions = [...]configOption{
 		modern: "false", values: configBool,
 		meaning: "treats records with a key like those without one",
 	}, {
+		property: "delivery.timeout.ms", field: "DeliveryTimeout", ptr: func(c *Config) any { return &c.DeliveryTimeout },
+		modern: "120000", min: 0, max: configMaxInt,
+		meaning: "the bound on everything after Send: linger, sending, retries; at least linger.ms and request.timeout.ms together",
+	}, {
+		property: "request.timeout.ms", field: "RequestTimeout", ptr: func(c *Config) any { return &c.RequestTimeout },
+		modern: "30000", min: 0, max: configMaxInt,
+		meaning: "how long an answer is waited for",
+	}, {
+		property: "max.block.ms", field: "MaxBlock", ptr: func(c *Config) any { return &c.MaxBlock },
+		modern: "60000", min: 0, max: configMaxLong,
+		meaning: "how long Send and PartitionsFor may block for metadata and for room in the buffer, both together",
+	}, {
 		property: "retry.backoff.ms", field: "RetryBackoff", ptr: func(c *Config) any { return &c.RetryBackoff },
 		modern: "100", min: 0, max: configMaxLong,
 		meaning: "the wait before the first retry; doubles with each further one; 0 counts as 1 and does not double",
@@ -133,36 +181,6 @@ var configOptions = [...]configOption{
 		property: "retry.backoff.max.ms", field: "RetryBackoffMax", ptr: func(c *Config) any { return &c.RetryBackoffMax },
 		modern: "1000", min: 0, max: configMaxLong,
 		meaning: "the longest wait before a retry",
-	}, {
-		property: "reconnect.backoff.ms", field: "ReconnectBackoff", ptr: func(c *Config) any { return &c.ReconnectBackoff },
-		modern: "50", min: 0, max: configMaxLong,
-		meaning: "the wait before a broker is dialled again; doubles with each further failure; 0 counts as 1 and does not double",
-	}, {
-		property: "reconnect.backoff.max.ms", field: "ReconnectBackoffMax", ptr: func(c *Config) any { return &c.ReconnectBackoffMax },
-		modern: "1000", min: 0, max: configMaxLong,
-		meaning: "the longest wait before a broker is dialled again",
-	}, {
-		property: "socket.connection.setup.timeout.ms", field: "SocketConnectionSetupTimeout",
-		ptr:    func(c *Config) any { return &c.SocketConnectionSetupTimeout },
-		modern: "10000", min: 1, max: configMaxLong,
-		meaning: "how long a connection may take to be made; doubles with each further failure",
-	}, {
-		property: "socket.connection.setup.timeout.max.ms", field: "SocketConnectionSetupTimeoutMax",
-		ptr:    func(c *Config) any { return &c.SocketConnectionSetupTimeoutMax },
-		modern: "30000", min: 1, max: configMaxLong,
-		meaning: "the longest time that a connection may take to be made",
-	}, {
-		property: "connections.max.idle.ms", field: "ConnectionsMaxIdle", ptr: func(c *Config) any { return &c.ConnectionsMaxIdle },
-		modern: "540000", min: -1, max: configMaxLong, zero: "0 would close each connection before its first request; -1 keeps connections open",
-		meaning: "after which time an unused connection is closed; -1 keeps it open",
-	}, {
-		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
-		modern: "-1", classic: "131072", bytes: true, min: -1, max: configMaxInt, zero: configNoBuffer,
-		meaning: "the socket's send buffer; -1 leaves it to the operating system, which lets it grow with the connection",
-	}, {
-		property: "receive.buffer.bytes", field: "ReceiveBuffer", ptr: func(c *Config) any { return &c.ReceiveBuffer },
-		modern: "32768", bytes: true, min: -1, max: configMaxInt, zero: configNoBuffer,
-		meaning: "the socket's receive buffer; -1 leaves it to the operating system",
 	}, {
 		property: "metadata.max.age.ms", field: "MetadataMaxAge", ptr: func(c *Config) any { return &c.MetadataMaxAge },
 		modern: "300000", min: 0, max: configMaxLong,

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 )
@@ -143,32 +144,82 @@ func readmeSection(readme string) (string, error) {
 	return section, nil
 }
 
-// configMarkdown is the table as the README shows it.
+// configMarkdown is the table as the README shows it: one table for each theme.
 func configMarkdown() string {
 	var b strings.Builder
-	b.WriteString("| property | `Config` field | default | classic | range | meaning |\n|---|---|---|---|---|---|\n")
-	row := func(cells ...string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	row := func(field string, cells ...string) {
+		for _, theme := range configThemes {
+			if theme.first == field {
+				b.WriteString("\n**" + theme.name + "**\n\n")
+				b.WriteString("| property | `Config` field | default | classic | range | meaning |\n|---|---|---|---|---|---|\n")
+			}
+		}
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
 	for i := range configOptions {
 		o := &configOptions[i]
 		std, classic := o.modern, o.classicDefault()
 		if std == "" {
 			std, classic = "–", "–"
 		}
-		row("`"+o.property+"`", "`"+o.field+"`", std, classic, o.rangeText(), o.meaning)
+		row(o.field, "`"+o.property+"`", "`"+o.field+"`", std, classic, o.rangeText(), o.meaning)
 	}
 	for _, g := range configGoFields {
-		row("–", "`"+g.field+"`", g.std, g.std, "", g.meaning)
+		row(g.field, "–", "`"+g.field+"`", g.std, g.std, "", g.meaning)
 	}
-	return b.String()
+	return b.String() + "\n"
+}
+
+// TestConfigIsInTheOrderOfItsThemes compares Config's fields and headings with the table and the themes.
+func TestConfigIsInTheOrderOfItsThemes(t *testing.T) {
+	text, err := os.ReadFile("config.go")
+	require.NoError(t, err)
+	_, body, found := strings.Cut(string(text), "\ntype Config struct {\n")
+	require.True(t, found)
+	body, _, _ = strings.Cut(body, "\n}\n")
+	var inConfig, want []string
+	for line := range strings.Lines(body) {
+		line = strings.TrimSpace(line)
+		if heading, is := strings.CutPrefix(line, "// # "); is {
+			inConfig = append(inConfig, "# "+heading)
+		} else if field, _, _ := strings.Cut(line, " "); field != "" && unicode.IsUpper(rune(field[0])) {
+			inConfig = append(inConfig, field)
+		}
+	}
+	add := func(field string) {
+		for _, theme := range configThemes {
+			if theme.first == field {
+				want = append(want, "# "+theme.name)
+			}
+		}
+		want = append(want, field)
+	}
+	for i := range configOptions {
+		add(configOptions[i].field)
+	}
+	for _, g := range configGoFields {
+		add(g.field)
+	}
+	require.Equal(t, want, inConfig)
+	page, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	at := 0
+	for _, theme := range configThemes {
+		next := strings.Index(string(page)[at:], "//   - "+theme.name+": ")
+		require.NotEqual(t, -1, next, "doc.go lacks the theme %q, or has it in another order", theme.name)
+		at += next
+	}
 }
 
 func TestMarkdownHasARowForEachField(t *testing.T) {
-	lines := strings.Split(strings.TrimSuffix(configMarkdown(), "\n"), "\n")
-	require.Len(t, lines, 2+len(configOptions)+len(configGoFields))
+	lines := strings.Split(strings.TrimSuffix(configMarkdown(), "\n\n"), "\n")
+	require.Len(t, lines, 5*len(configThemes)+len(configOptions)+len(configGoFields))
 	require.Contains(t, lines, "| `linger.ms` | `Linger` | 5 | 0 | 0 or more | how long a batch that is not full waits for more records; a full one goes at once |")
 	require.Contains(t, lines, "| `batch.size` | `BatchSize` | 16384 | 16384 | 0 to 2147483647 | "+configOptionOf("batch.size").meaning+" |")
 	for _, line := range lines {
-		require.Equal(t, 7, strings.Count(line, "|"), line)
+		if strings.HasPrefix(line, "|") {
+			require.Equal(t, 7, strings.Count(line, "|"), line)
+		}
 	}
 }
 

@@ -103,6 +103,14 @@ func TestConfigCommentsStateTheTable(t *testing.T) {
 	}
 }
 
+// withoutTheme removes the heading of a theme from the comment of the theme's first field.
+func withoutTheme(comment string) string {
+	if _, rest, is := strings.Cut(comment, "\n\n"); is && strings.HasPrefix(comment, "# ") {
+		return rest
+	}
+	return comment
+}
+
 // configCommentEnd is the last line of a field's comment.
 func configCommentEnd(o *configOption) string {
 	end := "Property " + o.property
@@ -129,7 +137,7 @@ func configComments(t *testing.T) map[string]string {
 		}
 		for _, f := range spec.Type.(*ast.StructType).Fields.List {
 			for _, name := range f.Names {
-				comments[name.Name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
+				comments[name.Name] = strings.Join(strings.Fields(withoutTheme(f.Doc.Text())), " ")
 			}
 		}
 		return false

@@ -1,6 +1,6 @@
-// Package producer sends records to Apache Kafka. It is the only package of Samsa that a program needs to import.
+// Package producer sends records to Apache Kafka. It is the only package of Samsa for a program to import.
 //
-// [New] makes a [Producer] from a [Config], and [DefaultConfig] is where a Config begins. One Producer serves a whole program:
+// [New] makes a [Producer] from a [Config], and a Config begins with [DefaultConfig]. One Producer serves a whole program:
 //
 //	cfg := producer.DefaultConfig("localhost:9092")
 //	p, err := producer.New(cfg)
@@ -18,21 +18,36 @@
 //   - [Producer.SendAll] does the same for a slice of records.
 //   - [Producer.TrySend] waits neither for room nor for metadata.
 //   - [Producer.Flush] waits for the outcomes and the callbacks of all records.
-//   - [Producer.Close] delivers what is buffered and ends the Producer. A program that exits without it loses the buffered records.
+//   - [Producer.Close] delivers the buffered records and ends the Producer. A program that exits without it loses them.
+//
+// # Configuration
+//
+// The fields of [Config] stand by theme. Each comment has the Kafka property, the default and the range.
+//
+//   - Connection: BootstrapServers, ClientID, backoffs and timeouts of connections, socket buffers.
+//   - Guarantees: Acks, EnableIdempotence, Retries, MaxInFlight.
+//   - Batching: Linger, BatchSize, BufferMemory, MaxRequestSize.
+//   - Compression: Compression and the levels of the codecs.
+//   - Partitioning: the built-in partitioner.
+//   - Time: DeliveryTimeout bounds a record, RequestTimeout a request, MaxBlock a Send.
+//   - Metadata: its age, idle topics, unknown topics, lost clusters.
+//   - Samsa's own: Dialer (TLS), [Partitioner], [Interceptor], Logger, CompressionWorkers.
+//
+// [DefaultConfig] has the defaults of Kafka 4, [ClassicConfig] those of Kafka 1. [LoadProperties] reads a file of Java's producer.
 //
 // # Fates
 //
-// Every record ends with one of four fates, and [FateOf] returns the one that belongs to an error: acknowledged, not written, rejected, or maybe
-// written. Only a rejected record would be refused again. A second Send of a record that is maybe written may duplicate it. [Reason] returns a word
-// for metrics.
+// Every record ends with one of four fates: acknowledged, not written, rejected, or maybe written. [FateOf] returns the fate
+// of an error. Only a rejected record would be refused again. A second Send of a maybe written record may duplicate it.
+// [Reason] returns a word for metrics.
 //
 // # Partitions
 //
-// A record with a key goes to the partition that Kafka's Java producer chooses for it ([PartitionForKey]). A record can name its partition
-// ([InPartition]), and a [Partitioner] can choose.
+// A record with a key is sent to the same partition as by Kafka's Java producer ([PartitionForKey]). A record can name its
+// partition ([InPartition]), and a [Partitioner] can choose.
 //
 // # Concurrency
 //
 // All methods of a Producer and of a Future may be called from many goroutines. Callbacks run on goroutines of the Producer: one at a time for each
-// partition, in the order of sending. A callback may block, at the cost of the records behind it and of the room that these take in the buffer.
+// partition, in the order of sending. A callback may block, at the cost of the records behind it and of their room in the buffer.
 package producer

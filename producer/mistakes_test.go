@@ -836,12 +836,12 @@ var mistakes = []mistake{
 	},
 	{
 		name: "zero Config",
-		text: `samsa: 10 fields of the Config that need a value are zero, such as MaxInFlight: start from DefaultConfig(servers...) and change its fields`,
+		text: `samsa: 10 fields of the Config that need a value are zero, such as SocketConnectionSetupTimeout: start from DefaultConfig(servers...) and change its fields`,
 		run:  refusedConfig(func(cfg *producer.Config) { *cfg = producer.Config{} }),
 	},
 	{
 		name: "Config with BootstrapServers only",
-		text: `samsa: 10 fields of the Config that need a value are zero, such as MaxInFlight: start from DefaultConfig(servers...) and change its fields`,
+		text: `samsa: 10 fields of the Config that need a value are zero, such as SocketConnectionSetupTimeout: start from DefaultConfig(servers...) and change its fields`,
 		run:  refusedConfig(func(cfg *producer.Config) { *cfg = producer.Config{BootstrapServers: []string{"localhost:9092"}} }),
 	},
 	{

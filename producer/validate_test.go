@@ -203,7 +203,7 @@ func TestAConfigThatDidNotStartFromADefaultIsOneError(t *testing.T) {
 		require.EqualError(t, err, "samsa: "+e.Problem, name)
 	}
 	err := Config{}.Validate()
-	require.EqualError(t, err, "samsa: 10 fields of the Config that need a value are zero, such as MaxInFlight: "+
+	require.EqualError(t, err, "samsa: 10 fields of the Config that need a value are zero, such as SocketConnectionSetupTimeout: "+
 		"start from DefaultConfig(servers...) and change its fields")
 }
 
@@ -215,7 +215,7 @@ func TestAFewZeroFieldsAreReportedOneByOne(t *testing.T) {
 	for _, e := range configErrors(t, c.Validate()) {
 		fields = append(fields, e.Field)
 	}
-	require.Equal(t, []string{"MaxInFlight", "SendBuffer", "ReceiveBuffer"}, fields)
+	require.Equal(t, []string{"SendBuffer", "ReceiveBuffer", "MaxInFlight"}, fields)
 }
 
 // TestADurationBelowAMillisecondIsAnErrorWithTheLikelyIntention tries every duration of a Config.
