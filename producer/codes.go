@@ -2,7 +2,18 @@ package producer
 
 import "github.com/gosamsa/samsa/protocol"
 
-// ErrorCode is an error code of Kafka's protocol, as in [BrokerError]. Its String method gives Kafka's name and number.
+// ErrorCode is an error code of Kafka's protocol, as in [BrokerError]. The constants Code… are Kafka's codes.
+//
+//	func (c ErrorCode) Known() bool                           // whether Kafka has the code
+//	func (c ErrorCode) Name() string                          // Kafka's name, such as NOT_ENOUGH_REPLICAS
+//	func (c ErrorCode) String() string                        // the name and the number
+//	func (c ErrorCode) Description() string                   // its meaning in words
+//	func (c ErrorCode) Remedy() string                        // the cure in words, or ""
+//	func (c ErrorCode) Retriable() bool                       // whether a retry can succeed
+//	func (c ErrorCode) AboutProducerID() bool                 // whether it concerns a producer id or sequence
+//	func (c ErrorCode) RefreshMetadata() bool                 // whether the metadata is out of date
+//	func (c ErrorCode) WriteOutcome() WriteOutcome            // whether the batch may be written, with acks=all
+//	func (c ErrorCode) WriteOutcomeWith(acks int16) WriteOutcome // the same with other acks
 type ErrorCode = protocol.ErrorCode
 
 // Kafka's error codes, to compare with the Code of a [BrokerError]. Few of them can end a Send.

@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/compress"
 )
 
-// Acks says whose acknowledgement a send waits for.
+// Acks is the number of acknowledgements that a send waits for.
 type Acks int16
 
 const (
@@ -33,7 +33,12 @@ func (a Acks) String() string {
 	return strconv.Itoa(int(a))
 }
 
-// Compression is a codec of compression.type.
+// Compression is a codec of compression.type: [CompressionNone], [CompressionGzip], [CompressionSnappy], [CompressionLZ4]
+// or [CompressionZstd].
+//
+//	func (c Compression) String() string            // the name in compression.type
+//	func (c Compression) DefaultLevel() int         // Kafka's default level
+//	func (c Compression) CheckLevel(level int) error // nil for a level of the codec
 type Compression = compress.Codec
 
 // The codecs of compression.type.

@@ -8,11 +8,30 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Error says what became of a record that was not acknowledged: its place, the reason, and whether it may be in the log all
-// the same. Every error that a Future or callback gets from this package is one. See [FateOf].
+// Error describes a failed record: its place, the reason, and its fate. Every error of a Future or callback from this
+// package is one. See [FateOf].
+//
+//	type Error struct {
+//		Topic     string
+//		Partition int32  // -1 if none was chosen yet
+//		Fate      Fate   // zero if Err decides it; FateOf(err) returns the fate in any case
+//		Detail    string // sizes, limits, the reason of each server; may be empty
+//		Err       error  // the reason: an Err… variable, a *BrokerError, or a context's error
+//	}
+//	func (e *Error) Error() string
+//	func (e *Error) Is(target error) bool
+//	func (e *Error) Unwrap() error
 type Error = record.Error
 
-// BrokerError is a broker's reason, with Kafka's error code, its name, and the broker's own message. It is found with errors.As.
+// BrokerError is a broker's refusal, with Kafka's error code, its name, and the broker's own message. Find it with
+// errors.As. errors.Is takes two of them with the same code for the same.
+//
+//	type BrokerError struct {
+//		Code    ErrorCode
+//		Message string // the broker's own message, unchanged; may be empty
+//	}
+//	func (e *BrokerError) Error() string
+//	func (e *BrokerError) Is(target error) bool
 type BrokerError = protocol.Error
 
 // The client's own reasons, found with errors.Is.
@@ -23,7 +42,7 @@ var (
 	ErrCanceled = record.ErrCanceled
 	// ErrNilRecord: Send was given nil.
 	ErrNilRecord = record.ErrNilRecord
-	// ErrZeroFuture: the Future is the zero value, which came from no Send.
+	// ErrZeroFuture: the Future is the zero value, without a Send.
 	ErrZeroFuture = record.ErrZeroFuture
 	// ErrInvalidTopic: the topic's name is empty, longer than 249 bytes, or has characters other than a-z, A-Z, 0-9, '.', '_' and '-'.
 	ErrInvalidTopic = record.ErrInvalidTopic
@@ -45,27 +64,30 @@ var (
 	ErrUnknownTopic = record.ErrUnknownTopic
 	// ErrDeliveryTimeout: delivery.timeout.ms passed without an acknowledgement.
 	ErrDeliveryTimeout = record.ErrDeliveryTimeout
-	// ErrRetriesExhausted: the last of the allowed retries failed. The error's text names what failed last.
+	// ErrRetriesExhausted: the last of the allowed retries failed. The error's text has the last failure.
 	ErrRetriesExhausted = record.ErrRetriesExhausted
 	// ErrDisconnected: the connection broke, or the request timed out, before the answer came.
 	ErrDisconnected = record.ErrDisconnected
 	// ErrUnsupportedVersion: the broker is too old: this client needs Kafka 0.11, and zstd needs Kafka 2.1.
 	ErrUnsupportedVersion = record.ErrUnsupportedVersion
-	// ErrPartitioner: the user's partitioner panicked or chose a partition that the topic does not have.
+	// ErrPartitioner: the user's partitioner panicked or chose a missing partition.
 	ErrPartitioner = record.ErrPartitioner
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record: it is in
 	// that cluster's log or in none.
 	ErrClusterReplaced = record.ErrClusterReplaced
 	// ErrBatchRejected: the broker rejected other records of the same batch, and the rest could not be sent again.
 	ErrBatchRejected = record.ErrBatchRejected
-	// ErrForeignAcknowledgement: the broker acknowledged the record at an offset that other records have. Another producer uses the same
-	// producer id, or the log is another one, so the record may be missing.
+	// ErrForeignAcknowledgement: the broker acknowledged the record at the offset of other records. Another producer uses
+	// the same producer id, or the log is another one, so the record may be missing.
 	ErrForeignAcknowledgement = record.ErrForeignAcknowledgement
-	// ErrInCallback: Flush or Close was called from inside a callback, where waiting for callbacks could never end.
+	// ErrInCallback: Flush or Close was called from inside a callback: its wait for callbacks could never end.
 	ErrInCallback = record.ErrInCallback
 )
 
-// Fate is what became of a record: see [FateOf].
+// Fate is the end of a record, as far as the producer knows it: see [FateOf]. Its values are [FateAcknowledged],
+// [FateNotWritten], [FateRejected] and [FateMaybeWritten].
+//
+//	func (f Fate) String() string
 type Fate = record.Fate
 
 // The fates of a record.
@@ -82,9 +104,10 @@ const (
 	FateMaybeWritten = record.FateMaybeWritten
 )
 
-// FateOf returns what became of the record of a Send that ended with err. It is not for the errors of [Producer.Close], [Producer.Flush] and [New],
-// which concern no single record. An error that is not this package's says nothing of the record,
-// so it may be written. The errors of this package's variables have their own fate, so a test double may return one of them.
+// FateOf returns the fate of a Send's record from its error. It is not for the errors of [Producer.Close],
+// [Producer.Flush] and [New]: these concern no single record. An error from outside this package proves nothing about the
+// record, so it may be written. The errors of this package's variables have their own fate, so a test double may return
+// one of them.
 func FateOf(err error) Fate { return record.FateOf(err) }
 
 // MaybeWritten reports whether the fate of err is [FateMaybeWritten]. False is certain: the record is in the log if err is nil, and is not
@@ -94,25 +117,26 @@ func MaybeWritten(err error) bool { return FateOf(err) == FateMaybeWritten }
 // Retriable reports whether the fate of err is [FateNotWritten]: the record is certainly not in the log, and can be sent again.
 func Retriable(err error) bool { return FateOf(err) == FateNotWritten }
 
-// Reason returns a short stable name for the reason of err, for metrics: such as "buffer_full" for [ErrBufferFull], or Kafka's name of a
-// broker's error code, such as "NOT_ENOUGH_REPLICAS". It is "" for nil, "context_canceled" or "context_deadline_exceeded" where the user's
-// context ended, and "unknown" for an error that is not this package's.
+// Reason returns a short stable name for the reason of err, for metrics: such as "buffer_full" for [ErrBufferFull], or
+// Kafka's name of a broker's error code, such as "NOT_ENOUGH_REPLICAS". It is "" for nil, "context_canceled" or
+// "context_deadline_exceeded" after the end of the user's context, and "unknown" for an error from outside this package.
 func Reason(err error) string { return record.Word(err) }
 
-// CloseError says what [Producer.Close] could not deliver.
+// CloseError has the counts of records that [Producer.Close] could not deliver.
 type CloseError struct {
 	// Undelivered is how many records had no outcome when Close's context ended. They have failed with ErrClosed.
 	Undelivered int
 	// MaybeWritten is how many of these may be in the log all the same.
 	MaybeWritten int
-	// PendingCallbacks is how many records had their outcome when Close returned, while their callback or an interceptor's
-	// OnAcknowledgement had not returned; records of Undelivered are among them. They run on: do not read their results before another Close has waited for them. The number can be up
-	// to 7 too high for each partition whose callbacks ran when Close began.
+	// PendingCallbacks is the number of records with an outcome whose callback or interceptor's OnAcknowledgement had not
+	// returned when Close did; records of Undelivered are among them. They run on: do not read their results before another
+	// Close has waited for them. The number can be up to 7 too high for each partition with a running callback at the start
+	// of Close.
 	PendingCallbacks int
-	// Unobserved is how many records failed before that in the producer's whole life, and nobody observed it: they had no callback, and nobody
-	// asked their Future. It does not count the records of Undelivered.
+	// Unobserved is the number of unobserved failures before that, in the producer's whole life: the records had no
+	// callback, and nobody asked their Future. It does not count the records of Undelivered.
 	Unobserved int64
-	// FirstUnobserved is one of these failures, usually the first; nil where none is known any more.
+	// FirstUnobserved is one of these failures, usually the first; nil if none is known any more.
 	FirstUnobserved error
 	// Err is why Close stopped waiting, or nil.
 	Err error
