@@ -13,13 +13,13 @@ import (
 	"github.com/gosamsa/samsa/compress"
 )
 
-// Acks is the number of acknowledgements that a send waits for.
+// Acks is the number of acknowledgements for a send to wait for.
 type Acks int16
 
 const (
 	// AcksNone waits for no answer: a failed send is not known, retries do not apply, and offsets are -1.
 	AcksNone Acks = 0
-	// AcksLeader waits for the leader only. What its followers have not copied yet is lost with it.
+	// AcksLeader waits for the leader only. Records without a copy on its followers are lost with it.
 	AcksLeader Acks = 1
 	// AcksAll waits until all in-sync replicas have the record.
 	AcksAll Acks = -1
@@ -50,7 +50,7 @@ const (
 	CompressionZstd   = compress.Zstd
 )
 
-// MetadataRecoveryStrategy says what happens when no known broker answers any more.
+// MetadataRecoveryStrategy is the reaction when no known broker answers any more.
 type MetadataRecoveryStrategy string
 
 const (
@@ -60,11 +60,11 @@ const (
 	MetadataRecoveryNone MetadataRecoveryStrategy = "none"
 )
 
-// Config is how a producer works. Start from [DefaultConfig], [ClassicConfig] or [LoadProperties] and change fields: New refuses
-// the zero Config. A positive duration below a millisecond is an error: Linger = 20 means 20ns. Every field that is a Kafka
-// property says its name, default and range as the property has them, in milliseconds and bytes; classic is the value of
-// ClassicConfig if it differs. The fields stand by theme: connection, guarantees, batching, compression, partitioning, time,
-// metadata, and Samsa's own. [Config.Validate] checks all.
+// Config is the configuration of a producer. Start from [DefaultConfig], [ClassicConfig] or [LoadProperties] and change
+// fields: New refuses the zero Config. A positive duration below a millisecond is an error: Linger = 20 means 20ns. The
+// comment of every field with a Kafka property has its name, default and range as in a properties file, in milliseconds
+// and bytes; classic is the value of ClassicConfig if it differs. The fields stand by theme: connection, guarantees,
+// batching, compression, partitioning, time, metadata, and Samsa's own. [Config.Validate] checks all.
 type Config struct {
 	// # Connection
 	//
@@ -252,8 +252,8 @@ type Config struct {
 	CompressionWorkers int
 
 	adjusted []string // defaults that gave way, and lines of a file that replace earlier ones, in words
-	ignored  []string // the Java properties that it passed over
-	others   []string // the properties of other programs that it ignored
+	ignored  []string // the ignored Java properties
+	others   []string // the ignored properties of other programs
 }
 
 // DefaultConfig is the configuration of a producer of Kafka 4: acks=all, idempotent, linger of 5 ms.
@@ -263,16 +263,17 @@ func DefaultConfig(servers ...string) Config {
 	return c
 }
 
-// ClassicConfig is the configuration of a producer of Kafka 1: acks=1, no retries, no linger, not idempotent, no rebootstrap.
-// Options that Kafka 1 did not have are as in [DefaultConfig].
+// ClassicConfig is the configuration of a producer of Kafka 1: acks=1, no retries, no linger, not idempotent, no
+// rebootstrap. Options unknown to Kafka 1 are as in [DefaultConfig].
 func ClassicConfig(servers ...string) Config {
 	c := configFromTable((*configOption).classicDefault)
 	c.BootstrapServers = slices.Clone(servers)
 	return c
 }
 
-// Warnings says what [ParseProperties] and [LoadProperties] did by themselves: settings that gave way to others, lines of a file
-// that replace earlier ones, Java's properties that mean nothing here, and the properties of other programs. New logs them, once. It is empty for a Config that was not made from properties.
+// Warnings returns the own decisions of [ParseProperties] and [LoadProperties]: settings that gave way to others, lines
+// of a file that replace earlier ones, Java's properties without a meaning here, and the properties of other programs.
+// New logs them, once. It is empty for a Config without properties.
 func (c Config) Warnings() []string {
 	notices := slices.Clone(c.adjusted)
 	if len(c.ignored) > 0 {
@@ -284,7 +285,7 @@ func (c Config) Warnings() []string {
 	return notices
 }
 
-// logNotices logs what Warnings says.
+// logNotices logs the warnings.
 func (c Config) logNotices(l *slog.Logger) {
 	l = logOrSilent(l)
 	for _, notice := range c.adjusted {
@@ -298,7 +299,7 @@ func (c Config) logNotices(l *slog.Logger) {
 	}
 }
 
-// clone is a copy that shares no slice with c: what the user does to c later is not seen by it.
+// clone is a copy that shares no slice with c: it does not see the user's later changes of c.
 func (c Config) clone() Config {
 	c.BootstrapServers = slices.Clone(c.BootstrapServers)
 	c.Interceptors = slices.Clone(c.Interceptors)
@@ -308,16 +309,16 @@ func (c Config) clone() Config {
 	return c
 }
 
-// forever is what the longest durations of a Config mean. It is short enough for sums and multiples of some of them, and for
-// times in nanoseconds since 1970, to fit into 64 bits.
+// forever is the meaning of the longest durations of a Config. It is short enough for sums and multiples of some of
+// them, and for times in nanoseconds since 1970, to fit into 64 bits.
 const forever = 50 * 365 * 24 * time.Hour
 
 // shortestBackoff is the least wait before a retry or before another connection: no value makes the producer send without a
 // pause.
 const shortestBackoff = time.Millisecond
 
-// bounded returns a Config that means the same and whose numbers the other packages can add and multiply: durations without
-// end are forever, and backoffs take at least shortestBackoff.
+// bounded returns a Config with the same meaning, and with numbers for the other packages to add and multiply:
+// durations without end are forever, and backoffs take at least shortestBackoff.
 func (c Config) bounded() Config {
 	for i := range configOptions {
 		if d, ok := configOptions[i].ptr(&c).(*time.Duration); ok {
@@ -345,14 +346,14 @@ type ConfigError struct {
 	File string
 	// Line is the first line of the property in File, from 1; 0 if the problem has no line.
 	Line int
-	// Property is Kafka's name, empty for a field that is no Kafka property, and for the Config as a whole.
+	// Property is Kafka's name, empty for a field without a Kafka property, and for the Config as a whole.
 	Property string
-	// Field is the Config's field, empty for a property that has none, and for the Config as a whole.
+	// Field is the Config's field, empty for a property without one, and for the Config as a whole.
 	Field string
-	// Value is the wrong value as text. It is empty where there is none, and for properties that have no field, since they may be
-	// secrets; but a serializer's class is shown.
+	// Value is the wrong value as text. It is empty without a value, and for properties without a field, since they may
+	// be secrets; but a serializer's class is shown.
 	Value string
-	// Problem says what is wrong, and what would be right.
+	// Problem describes the fault and the cure.
 	Problem string
 }
 

@@ -56,8 +56,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return canceled(ctx, p, *topic, out)
 }
 
-// tally counts outcomes. Callbacks of one partition run one after the other, in the order of sending; those of different
-// partitions run at the same time, so what they share is atomic.
+// tally counts outcomes. Callbacks of one partition run one after the other, in the order of sending; those of
+// different partitions run at the same time, so their shared state is atomic.
 type tally struct {
 	acknowledged, failed atomic.Int64
 	first                atomic.Pointer[error] // the first failure
@@ -79,7 +79,7 @@ func (t *tally) err() error {
 	return nil
 }
 
-// callbacks sends records one by one. Send only waits when buffer.memory is full: that is the backpressure.
+// callbacks sends records one by one. Send waits only while buffer.memory is full: this is the backpressure.
 func callbacks(ctx context.Context, p *producer.Producer, topic string, count int, out io.Writer) error {
 	var t tally
 	record := producer.Record{Topic: topic}
@@ -100,7 +100,7 @@ func callbacks(ctx context.Context, p *producer.Producer, topic string, count in
 	return t.err()
 }
 
-// inSlices sends a hundred records with each call, which costs less than a hundred calls.
+// inSlices sends a hundred records with each call, cheaper than a hundred calls.
 func inSlices(ctx context.Context, p *producer.Producer, topic string, count int, out io.Writer) error {
 	var t tally
 	batch := make([]producer.Record, 0, 100)
@@ -138,7 +138,7 @@ func canceled(ctx context.Context, p *producer.Producer, topic string, out io.Wr
 	return nil
 }
 
-// closed delivers what is buffered, within a limit. Later Sends fail.
+// closed delivers the buffered records, within a limit. Later Sends fail.
 func closed(p *producer.Producer, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

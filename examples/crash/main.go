@@ -1,6 +1,6 @@
-// Crash shows what a program loses when it dies while it sends: records without an acknowledgement, and no others. It starts itself a second
-// time as a child. The child sends numbered records asynchronously and kills itself in the middle. Then crash compares the acknowledgements that
-// the child received with the records that another client reads.
+// Crash shows the losses of a program that dies while it sends: records without an acknowledgement, and no others. It starts
+// itself a second time as a child. The child sends numbered records asynchronously and kills itself in the middle. Then crash
+// compares the child's acknowledgements with the records that another client reads.
 //
 //	go -C examples run ./crash -bootstrap localhost:9092
 //
@@ -83,7 +83,7 @@ type note struct {
 	acknowledged bool
 }
 
-// notes are the records that the child wrote down before it died, by number.
+// notes are the child's records before its death, by number.
 type notes struct{ sent []note }
 
 // crash runs the child until it kills itself, and returns its notes. The content of the pipe outlives the child.
@@ -114,7 +114,7 @@ func crash(ctx context.Context, t task) (notes, error) {
 	return n, err
 }
 
-// readNotes reads to the child's end. A line that the crash cut off does not count.
+// readNotes reads to the child's end. A line cut off by the crash does not count.
 func readNotes(r io.Reader) (notes, error) {
 	var n notes
 	for lines := bufio.NewReader(r); ; {
@@ -142,21 +142,21 @@ func readNotes(r io.Reader) (notes, error) {
 	}
 }
 
-// figures compares the acknowledgements that the child received with the log.
+// figures compares the child's acknowledgements with the log.
 type figures struct {
 	sent, acknowledged, inLog int
 
 	missing         int // acknowledged, not in the log
 	open, openInLog int // not acknowledged; and in the log all the same
 	twice           int // in the log more than once
-	misplaced       int // in the log, but not in its place: out of order, or behind one that is missing
+	misplaced       int // in the log, but not in its place: out of order, or behind a missing one
 	strangers       int // in the log, never sent
 }
 
 func (n notes) compare(log []*kgo.Record) figures {
 	f := figures{sent: len(n.sent)}
 	times := make([]int, len(n.sent))
-	next := map[int32][]int{} // by partition: the numbers that were sent there and are still to come
+	next := map[int32][]int{} // by partition: the numbers still to come
 	for number, s := range n.sent {
 		next[s.partition] = append(next[s.partition], number)
 	}
@@ -255,19 +255,19 @@ func read(ctx context.Context, servers []string, topic string, begin map[int32]i
 
 // The child.
 
-// childEnv is set in the process that crashes; it holds its task.
+// childEnv is set in the crashing process; it holds its task.
 const childEnv = "SAMSA_CRASH_TASK"
 
 // failed is the child's exit code when it could not do its task.
 const failed = 3
 
-// The lines that the child writes: one of these, the record's number, and its partition.
+// The lines of the child: one of these, the record's number, and its partition.
 const (
 	noteSent         = "sent"
 	noteAcknowledged = "acknowledged"
 )
 
-// task is what the child has to do.
+// task is the child's work.
 type task struct {
 	servers []string
 	topic   string
@@ -278,14 +278,15 @@ func (t task) String() string {
 	return fmt.Sprintf("%d %s %s", t.after, strings.Join(t.servers, ","), t.topic)
 }
 
-// child is the process that crashes. It does not return.
+// child is the crashing process. It does not return.
 func child(text string) {
 	err := sendUntilDeath(text)
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(failed)
 }
 
-// sendUntilDeath sends as fast as it can and writes to its standard output, a pipe, what it hands to Send and what is acknowledged.
+// sendUntilDeath sends as fast as it can. It writes each record at its Send, and at its acknowledgement, to its
+// standard output, a pipe.
 func sendUntilDeath(text string) error {
 	var t task
 	var servers string

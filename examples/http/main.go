@@ -1,5 +1,6 @@
-// Http is a web service that puts what it is posted into Kafka, and shows how a producer lives in one: a request's context bounds
-// the wait and not the record, a full buffer becomes 503 instead of a growing queue, and a shutdown delivers what is buffered.
+// Http is a web service that puts posted records into Kafka, and shows the life of a producer in a service: a request's context
+// bounds the wait and not the record, a full buffer becomes 503 instead of a growing queue, and a shutdown delivers the
+// buffered records.
 //
 //	go -C examples run ./http -bootstrap localhost:9092
 //	curl -i -d 'hello' http://127.0.0.1:8080/records/some-key
@@ -28,7 +29,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// maxBody bounds what one request may hold; Kafka's own bound, max.request.size, is a little larger.
+// maxBody bounds the body of one request; Kafka's own bound, max.request.size, is a little larger.
 const maxBody = 1 << 20
 
 func main() {
@@ -58,8 +59,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	s := service{topic: *topic, answerWithin: 5 * time.Second, stopWithin: 10 * time.Second, out: out}
 	s.cfg = producer.DefaultConfig(strings.Split(*bootstrap, ",")...)
 	s.cfg.ClientID = "web"
-	// Get sends the record's batch without waiting for linger.ms, so linger.ms costs no latency here.
-	// A Send that finds the buffer full waits for MaxBlock; then the handler answers 503. A long MaxBlock makes the handlers a queue.
+	// Get sends the record's batch without waiting for linger.ms, so linger.ms costs no latency here. With a full
+	// buffer, a Send waits for MaxBlock; then the handler answers 503. A long MaxBlock makes the handlers a queue.
 	s.cfg.MaxBlock = 250 * time.Millisecond
 	s.cfg.Logger = slog.New(slog.NewTextHandler(out, nil))
 	return s.serve(ctx, listener)
@@ -93,8 +94,8 @@ func (s *service) serve(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	left, _ := s.producer.Buffered()
-	// Shutdown waits for the handlers, and they wait for their records. A client that does not send its body must not use up the time of
-	// Close, which delivers the records that their handlers gave up.
+	// Shutdown waits for the handlers, and they wait for their records. A client without a body must not use up the
+	// time of Close: Close delivers the records that their handlers gave up.
 	for _, stop := range []func(context.Context) error{server.Shutdown, s.producer.Close} {
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.stopWithin)
 		err = errors.Join(err, stop(limit))
@@ -116,8 +117,8 @@ func (s *service) post(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		return
 	}
-	// The context ends when the client goes away or the time is over. It ends the waiting in Send and Get; a record that is
-	// buffered goes its way all the same, and so do its neighbours in the batch.
+	// The context ends when the client goes away or the time is over. It ends the waiting in Send and Get. A buffered
+	// record is delivered all the same, and so are the others in its batch.
 	ctx, cancel := context.WithTimeout(r.Context(), s.answerWithin)
 	defer cancel()
 	record := &producer.Record{Topic: s.topic, Key: []byte(r.PathValue("key")), Value: value}
@@ -134,7 +135,7 @@ func (s *service) post(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"partition": place.Partition, "offset": place.Offset}) // the client may be gone
 }
 
-// status says in HTTP's words what became of a record.
+// status is the fate of a record in HTTP's words.
 func status(err error) int {
 	switch {
 	case producer.Retriable(err):
@@ -142,9 +143,9 @@ func status(err error) int {
 	case errors.Is(err, producer.ErrRecordTooLarge):
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return http.StatusGatewayTimeout // if MaybeWritten, the record is still on its way: a client that posts again may double it
+		return http.StatusGatewayTimeout // if MaybeWritten, the record is still on its way: posting it again may double it
 	case producer.MaybeWritten(err):
-		return http.StatusBadGateway // nobody knows whether it is in the log
+		return http.StatusBadGateway // it may be in the log or not
 	}
 	return http.StatusInternalServerError // certainly not written, and trying again does not help
 }

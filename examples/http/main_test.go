@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fixture is a service that runs on kfake.
+// fixture is a service on kfake.
 type fixture struct {
 	lab    *lab.Lab
 	url    string
@@ -53,7 +53,7 @@ func start(t *testing.T, configure func(*service)) *fixture {
 	return f
 }
 
-// holdProduce makes the broker keep records that come until release is called. arrived is closed when the first has come.
+// holdProduce makes the broker keep records until release is called. arrived is closed with the first one.
 func (f *fixture) holdProduce() (arrived <-chan struct{}, release func()) {
 	held, come := make(chan struct{}), make(chan struct{})
 	first := sync.OnceFunc(func() { close(come) })
@@ -188,7 +188,7 @@ func TestStatusTellsWhatBecameOfTheRecord(t *testing.T) {
 	require.Equal(t, http.StatusBadGateway, status(errors.New("somebody else's")))
 }
 
-// stopper ends the service as soon as it says that it serves.
+// stopper ends the service as soon as it serves.
 type stopper struct {
 	bytes.Buffer
 	stop context.CancelFunc

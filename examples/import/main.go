@@ -72,7 +72,7 @@ type importer struct {
 	header      bool          // the first line is no record
 	window      int           // maximum number of lines between the watermark and the reader
 	retries     int           // how often the importer sends a line again if it was not written
-	pause       time.Duration // the wait before that
+	pause       time.Duration // the wait before the next attempt
 	maxRejected int64         // the import stops at more rejected lines
 	drain       time.Duration // maximum duration of a shutdown
 	every       time.Duration // interval of progress lines and checkpoints
@@ -80,18 +80,18 @@ type importer struct {
 
 	producer *producer.Producer
 	in       *lineReader
-	lines    []*line        // lines behind the watermark that were read, in the order of the file
-	outcomes chan outcome   // its capacity is window, so that no callback waits
+	lines    []*line        // read lines behind the watermark, in the order of the file
+	outcomes chan outcome   // its capacity is window, so no callback waits
 	again    []*line        // lines to send again when the timer fires
 	timer    *time.Timer    // of again
 	saved    checkpoint     // the last one in the checkpoint file
 	done     checkpoint     // the current one
 	rejected *sideFile      // of FateRejected
 	maybe    *sideFile      // of FateMaybeWritten
-	reasons  map[string]int // of lines that were rejected or maybe written in this run
+	reasons  map[string]int // of this run's lines that were rejected or maybe written
 }
 
-// line is a line of the file that the importer has read. Its text stays in the file.
+// line is a line of the file, after the importer has read it. Its text stays in the file.
 type line struct {
 	number     int64
 	start, end int64 // offsets in the file; end is behind the line break
@@ -101,7 +101,7 @@ type line struct {
 	err        error // of a settled line: nil, rejected, or maybe written
 }
 
-// outcome is what a callback reports of an attempt.
+// outcome is a callback's report of an attempt.
 type outcome struct {
 	line *line
 	err  error
@@ -168,7 +168,7 @@ func (im *importer) loop(ctx context.Context) error {
 	for !im.in.ended || len(im.lines) > 0 {
 		var mayRead chan struct{} // nil: the select does not read
 		if !im.in.ended && len(im.lines) < im.window && len(im.outcomes) == 0 && len(im.again) == 0 {
-			mayRead = always // lines to send again show an outage, which stops the reading
+			mayRead = always // lines to send again are a sign of an outage: the reading stops
 		}
 		var err error
 		select {
@@ -239,7 +239,8 @@ func (im *importer) sendAgain(ctx context.Context) error {
 	return nil
 }
 
-// settle decides by the fate of an attempt. Only a line that was not written is sent again, and only a rejected line is for the reject file.
+// settle decides by the fate of an attempt. It sends a line again only if the line was not written, and gives only
+// rejected lines to the reject file.
 func (im *importer) settle(ctx context.Context, o outcome) error {
 	l := o.line
 	switch producer.FateOf(o.err) {
@@ -261,7 +262,8 @@ func (im *importer) settle(ctx context.Context, o outcome) error {
 	return nil
 }
 
-// advance moves the watermark over settled lines, and writes those that failed into their files, in the order of the input.
+// advance moves the watermark over settled lines, and writes the failed ones into their files, in the order of the
+// input.
 func (im *importer) advance() error {
 	for len(im.lines) > 0 && im.lines[0].settled && !im.hasTooManyRejected() {
 		l := im.lines[0]
@@ -279,7 +281,7 @@ func (im *importer) hasTooManyRejected() bool {
 	return len(im.lines) > 0 && im.lines[0].settled && producer.FateOf(im.lines[0].err) == producer.FateRejected && im.done.Rejected >= im.maxRejected
 }
 
-// report counts a settled line, and keeps the text of one that failed.
+// report counts a settled line, and keeps the text of a failed one.
 func (im *importer) report(l *line) error {
 	var count *int64
 	var side *sideFile
@@ -303,8 +305,8 @@ func (im *importer) report(l *line) error {
 	return side.add(im.in.section(l))
 }
 
-// shutDown delivers what the producer has buffered, within the drain timeout, and saves the watermark. Lines that were not written keep no
-// outcome, so the watermark stays before the first of them.
+// shutDown delivers the producer's buffered records, within the drain timeout, and saves the watermark. Lines not
+// written keep no outcome, so the watermark stays before the first of them.
 func (im *importer) shutDown() error {
 	limit, cancel := context.WithTimeout(context.Background(), im.drain)
 	defer cancel()
@@ -316,7 +318,7 @@ func (im *importer) shutDown() error {
 				o.line.settled, o.line.err = true, o.err
 			}
 			continue
-		default: // a callback that comes later leaves its line without an outcome
+		default: // a later callback leaves its line without an outcome
 		}
 		return errors.Join(closed, im.advance(), im.save())
 	}
@@ -355,7 +357,7 @@ type checkpoint struct {
 	Rejected          int64 `json:"rejected"`
 	MaybeWritten      int64 `json:"maybe_written"`
 	RejectedBytes     int64 `json:"rejected_bytes"`      // size of the reject file
-	MaybeWrittenBytes int64 `json:"maybe_written_bytes"` // size of the file with lines that may be written
+	MaybeWrittenBytes int64 `json:"maybe_written_bytes"` // size of the file with maybe written lines
 }
 
 func (c checkpoint) String() string {
@@ -384,7 +386,7 @@ func (im *importer) resume(file *os.File) error {
 	}
 	im.rejected = &sideFile{path: im.file + ".rejected"}
 	im.maybe = &sideFile{path: im.file + ".maybe-written"}
-	// What a crashed run wrote behind its last checkpoint goes: this run writes it again.
+	// The lines of a crashed run behind its last checkpoint go: this run writes them again.
 	return errors.Join(im.rejected.cut(im.done.RejectedBytes), im.maybe.cut(im.done.MaybeWrittenBytes))
 }
 
@@ -445,7 +447,7 @@ func newLineReader(file *os.File, from checkpoint, maxLine int) (*lineReader, er
 	return r, nil
 }
 
-// next returns the next line, and its text until the following call. Of a line that is too large it keeps no text.
+// next returns the next line, and its text until the following call. It keeps no text of a too large line.
 func (r *lineReader) next() (text []byte, l *line, err error) {
 	l = &line{number: r.number + 1, start: r.offset, end: r.offset}
 	var part []byte
@@ -474,7 +476,7 @@ func (r *lineReader) section(l *line) io.Reader {
 	return io.NewSectionReader(r.file, l.start, l.end-l.start)
 }
 
-// read returns the text of a line that next has returned before.
+// read returns the text of an earlier line.
 func (r *lineReader) read(l *line) ([]byte, error) {
 	text, err := io.ReadAll(r.section(l))
 	return trim(text), err
@@ -498,7 +500,7 @@ type sideFile struct {
 	size int64
 }
 
-// cut removes all behind size. A file that is gone or shorter is yours: you have handled its lines.
+// cut removes everything behind size. A file that is gone or shorter is yours: you have handled its lines.
 func (s *sideFile) cut(size int64) error {
 	info, err := os.Stat(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -541,7 +543,7 @@ func (s *sideFile) close() error {
 	return s.file.Close()
 }
 
-// lastByte remembers the last byte that was written.
+// lastByte remembers the last written byte.
 type lastByte struct {
 	w io.Writer
 	b byte

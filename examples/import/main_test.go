@@ -25,7 +25,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// crashAfter is set in the process that crashes: after how many calls of its interceptor.
+// crashAfter is set in the crashing process: the number of its interceptor's calls before the crash.
 const crashAfter = "SAMSA_IMPORT_CRASH_AFTER"
 
 func TestMain(m *testing.M) {
@@ -68,7 +68,7 @@ func newFixture(t *testing.T, network testbroker.Network, lines ...string) *fixt
 	return f
 }
 
-// importer returns an importer with the flags. Batches are small, so that a file needs many requests.
+// importer returns an importer with the flags. Batches are small, so a file needs many requests.
 func (f *fixture) importer(t *testing.T, flags ...string) *importer {
 	t.Helper()
 	f.out = &lockedBuffer{}
@@ -114,7 +114,8 @@ func (f *fixture) checkpoint(t *testing.T) (c checkpoint) {
 	return c
 }
 
-// requireTrueWatermark checks that every good line before the watermark is in the log, or in the file of those that may be written.
+// requireTrueWatermark checks that every good line before the watermark is in the log, or in the file of maybe written
+// lines.
 func (f *fixture) requireTrueWatermark(t *testing.T, lines []string) checkpoint {
 	t.Helper()
 	c := f.checkpoint(t)
@@ -452,7 +453,7 @@ func (c *crasher) OnAcknowledgement(producer.RecordMetadata, error) { c.count() 
 
 func (c *crasher) Close() {}
 
-// crash is the process that crashes.
+// crash is the crashing process.
 func crash() {
 	var c crasher
 	if _, err := fmt.Sscan(os.Getenv(crashAfter), &c.after); err != nil {

@@ -170,7 +170,7 @@ func (p profile) measure(ctx context.Context, servers []string, topic string, co
 	return r, nil
 }
 
-// percentile returns the smallest duration that at least percent of the durations do not exceed.
+// percentile returns the smallest duration that is at least as long as percent of the durations.
 func percentile(durations []time.Duration, percent int) time.Duration {
 	if len(durations) == 0 {
 		return 0

@@ -1,5 +1,5 @@
-// Properties configures a producer from the properties file of a Java producer: which properties apply, which are adjusted, which are ignored,
-// and which are errors.
+// Properties configures a producer from the properties file of a Java producer. It shows the properties that apply, are
+// adjusted, are ignored, or are errors.
 //
 //	go -C examples run ./properties -bootstrap localhost:9092                        # two files that the program brings
 //	go -C examples run ./properties -bootstrap '' -file /path/to/producer.properties # your file, with its bootstrap.servers
@@ -36,7 +36,7 @@ batch.size=65536
 compression.type=zstd
 `
 
-// broken has no property that Samsa can apply.
+// broken has no usable property.
 const broken = `# Every property of this file is an error.
 bootstrap.servers=kafka-1
 acks=2

@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// repository is the repository's folder. Tests run in the folder of their package, which is asked for before one of them leaves it.
+// repository is the repository's folder. Tests run in the folder of their package; the variable is set before one of
+// them leaves it.
 var repository = func() string {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -115,7 +116,7 @@ func TestTheReadmesProgramBuildsWithAClone(t *testing.T) {
 	require.Equal(t, "partition 0, offset 0\n", runCommand(t, module, nil, "go", "run", ".", broker.ListenAddrs()[0]))
 }
 
-// The tests of a user's module get the fake broker that the tests here use.
+// The tests of a user's module get the fake broker of the tests here.
 func TestTheReadmesFakeBrokerIsTheOneThatTheseTestsUse(t *testing.T) {
 	mod, err := os.ReadFile("../go.mod")
 	require.NoError(t, err)

@@ -47,7 +47,7 @@ func TestTheQuickstartCommandWorksInEverySetting(t *testing.T) {
 	plain := checkout(t)
 	for _, setting := range []struct {
 		name    string
-		vendor  string // folder that gets vendored modules
+		vendor  string // folder for vendored modules
 		env     []string
 		command []string
 	}{

@@ -142,7 +142,7 @@ func ping(t *testing.T, cfg producer.Config) error {
 	return p.Ping(t.Context())
 }
 
-// selfSigned makes a certificate for 127.0.0.1, and a pool that trusts it.
+// selfSigned makes a certificate for 127.0.0.1, and a pool with it.
 func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -163,7 +163,7 @@ func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 
 // README
 
-// sender has the methods of *producer.Producer that the shop calls.
+// sender has the shop's methods of *producer.Producer.
 type sender interface {
 	SendSync(ctx context.Context, r *producer.Record) (producer.RecordMetadata, error)
 }
@@ -206,7 +206,7 @@ func TestReadmeShutsDown(t *testing.T) {
 		log.Print(err)
 		more, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = p.Close(more) // the callbacks of the records that failed
+		_ = p.Close(more) // the callbacks of the failed records
 	}
 	// end
 	require.NoError(t, err)
@@ -221,9 +221,9 @@ func TestReadmeIsTunedForThroughput(t *testing.T) {
 	// README
 	cfg := producer.DefaultConfig(servers...)
 	cfg.BatchSize = 1_000_000
-	cfg.Linger = 10 * time.Millisecond // how long a batch that is not full waits
+	cfg.Linger = 10 * time.Millisecond // the wait of a batch that is not full
 	cfg.MaxRequestSize = 16 << 20      // for batches of several partitions
-	cfg.MaxInFlight = 2                // larger requests; to brokers that are far away leave the default
+	cfg.MaxInFlight = 2                // larger requests; for far away brokers leave the default
 	// end
 	require.Empty(t, cfg.Warnings())
 	p, err := producer.New(cfg)

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return failures(ctx, p, *topic, out)
 }
 
-// one sends a single record, with all that a record can have.
+// one sends a single record with all fields.
 func one(ctx context.Context, p *producer.Producer, topic string, out io.Writer) error {
 	place, err := p.Send(ctx, &producer.Record{
 		Topic:     topic,
@@ -100,7 +100,7 @@ func many(ctx context.Context, p *producer.Producer, topic string, count, gorout
 	return nil
 }
 
-// failures sends records that fail. The fate of an error decides what to do with the record; the reason is a label for metrics.
+// failures sends records that fail. The fate of an error decides about the record; the reason is a label for metrics.
 func failures(ctx context.Context, p *producer.Producer, topic string, out io.Writer) error {
 	ended, cancel := context.WithCancel(ctx)
 	cancel()

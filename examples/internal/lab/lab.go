@@ -25,7 +25,7 @@ type Lab struct {
 
 	fake   *kfake.Cluster
 	client *kgo.Client
-	starts map[string]map[int32]int64 // by topic and partition: where the next ReadBack begins
+	starts map[string]map[int32]int64 // by topic and partition: the next ReadBack begins here
 }
 
 // Open starts kfake with the topics.
@@ -49,7 +49,7 @@ func Open(ctx context.Context, partitions int32, topics ...string) (*Lab, error)
 	return l, nil
 }
 
-// ends returns where each partition's log ends. A topic that was just made has no leaders for a moment.
+// ends returns the end of each partition's log. A new topic has no leaders for a moment.
 func (l *Lab) ends(ctx context.Context, topic string) (map[int32]int64, error) {
 	for {
 		offsets, err := kadm.NewClient(l.client).ListEndOffsets(ctx, topic)
@@ -69,15 +69,15 @@ func (l *Lab) ends(ctx context.Context, topic string) (map[int32]int64, error) {
 	}
 }
 
-// Fake returns kfake, for tests that make it misbehave.
+// Fake returns kfake, for tests with a misbehaving broker.
 func (l *Lab) Fake() *kfake.Cluster { return l.fake }
 
-// quiet is after how long without a record ReadBack gives up on those that are missing.
+// quiet is the time without a record after which ReadBack gives up on the missing ones.
 const quiet = 2 * time.Second
 
-// ReadBack reads with franz-go what the topic got since the lab was opened, or since the last ReadBack of this topic. It reads
-// to the end of every partition; when that are fewer records than want, it waits a little for the others, and then returns
-// what there is.
+// ReadBack reads with franz-go the topic's records since the lab was opened, or since the last ReadBack of this topic.
+// It reads to the end of every partition. If these are fewer records than want, it waits a little for the others, and
+// then returns the records it has.
 func (l *Lab) ReadBack(ctx context.Context, topic string, want int) ([]*kgo.Record, error) {
 	ends, err := l.ends(ctx, topic)
 	if err != nil {
