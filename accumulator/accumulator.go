@@ -25,7 +25,8 @@ type Config struct {
 	MaxSpan time.Duration
 	// Compressor compresses batches; nil leaves them as they are.
 	Compressor *compress.Compressor
-	// NewDrainer makes the owner of a new partition. It is called once for each, while the topic makes no other partition.
+	// NewDrainer makes the owner of a new partition. It is called once for each, while the topic makes no other
+	// partition.
 	NewDrainer func(*Partition) Drainer
 	// Listener surrounds the calls of users' code.
 	Listener Listener
@@ -33,9 +34,10 @@ type Config struct {
 
 // Accumulator holds the records of one producer.
 //
-// Lock order: topicsMu; then Topic.mu, which is held while a partition is created or forgotten, so every lock of NewDrainer and Forget comes after
-// it; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu, refusals.mu and pendingReports.mu, which are leaves. No channel is touched under any
-// of them: who is to be woken is collected there, and woken when they are free.
+// Lock order: topicsMu; then Topic.mu, which is held while a partition is created or forgotten, so every lock of
+// NewDrainer and Forget comes after it; then Partition.mu; then one of Result.mu, activeMu, memory.mu, periods.mu,
+// refusals.mu and pendingReports.mu, which are leaves. No channel is touched under any of them: who is to be woken is
+// collected there, and woken when they are free.
 type Accumulator struct {
 	cfg            Config
 	maxRaw         int // the most bytes of a batch of several records before compression
@@ -175,8 +177,8 @@ func (a *Accumulator) Flush(ctx context.Context) error {
 	return nil
 }
 
-// PendingCallbacks returns how many records have their outcome while their callback or interceptors have not returned. For a partition whose
-// callback has run since before Close, it counts up to 7 returned ones too.
+// PendingCallbacks returns how many records have their outcome while their callback or interceptors have not returned.
+// For a partition whose callback has run since before Close, it counts up to 7 returned ones too.
 func (a *Accumulator) PendingCallbacks() int {
 	n := a.refusals.pending()
 	for _, p := range a.activePartitions() {

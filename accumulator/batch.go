@@ -103,8 +103,8 @@ func (b *Batch) use(box *[]byte, buf []byte) {
 	b.part.giveBack(old)
 }
 
-// seal leaves out the canceled records and writes the batch's header. It runs once, under no lock of this package: the batch has left
-// its queue.
+// seal leaves out the canceled records and writes the batch's header. It runs once, under no lock of this package: the
+// batch has left its queue.
 func (b *Batch) seal() {
 	b.Count = b.appended
 	if b.root.dropped != nil {

@@ -30,7 +30,8 @@ func newSettling(cfg Config) *Accumulator {
 	return newTest(cfg)
 }
 
-// Nothing of a record stays on the heap, and of a batch little: averaged over the records of 16 KiB batches it must not count.
+// Nothing of a record stays on the heap, and of a batch little: averaged over the records of 16 KiB batches it must not
+// count.
 func TestAppendTakeAndSettleKeepToTheirAllocationBudget(t *testing.T) {
 	const records = 10_000
 	a := newSettling(Config{})

@@ -6,10 +6,11 @@ import (
 )
 
 // Cancel takes record i back if its batch is not sealed yet, and reports whether it did. The record's outcome is then
-// ErrCanceled, not written. Its callback runs on a goroutine of the partition's. The other records of the batch keep theirs.
+// ErrCanceled, not written. Its callback runs on a goroutine of the partition's. The other records of the batch keep
+// theirs.
 //
-// With the last record of a batch its memory comes free, and the batch leaves the queue. While other records of the batch remain, its buffer
-// stays as it is: the remaining records are in it, and the seal leaves the canceled ones out.
+// With the last record of a batch its memory comes free, and the batch leaves the queue. While other records of the
+// batch remain, its buffer stays as it is: the remaining records are in it, and the seal leaves the canceled ones out.
 func (r *Result) Cancel(i int32) bool {
 	if r.part == nil || r.settled.Load() {
 		return false
@@ -49,7 +50,8 @@ func (c *cancellation) free() {
 	closeAll(c.end.flushed)
 }
 
-// cancelLocked marks record i of r as taken back if its batch is still in the queue: the seal happens after it has left.
+// cancelLocked marks record i of r as taken back if its batch is still in the queue: the seal happens after it has
+// left.
 func (p *Partition) cancelLocked(r *Result, i int32) (c cancellation, ok bool) {
 	b := r.unsealed
 	if b == nil || r.dropped.has(i) {
@@ -93,8 +95,9 @@ type canceled struct {
 	index  int32
 }
 
-// cancels calls the callbacks of a partition's canceled records, in the order of the Cancels, on a transient goroutine of its own: a canceled
-// record does not wait for the records before it, nor do later records wait for its callback. Partition.mu guards all fields.
+// cancels calls the callbacks of a partition's canceled records, in the order of the Cancels, on a transient goroutine
+// of its own: a canceled record does not wait for the records before it, nor do later records wait for its callback.
+// Partition.mu guards all fields.
 type cancels struct {
 	queue   fifo.Queue[canceled]
 	running bool

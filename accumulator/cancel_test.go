@@ -408,7 +408,8 @@ func TestCanceledRecordsLeaveNothingBehind(t *testing.T) {
 	})
 }
 
-// An emptied batch keeps its place in the order while a callback of its records runs. The callbacks of other batches keep their order.
+// An emptied batch keeps its place in the order while a callback of its records runs. The callbacks of other batches
+// keep their order.
 func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 1, Linger: time.Hour})
@@ -437,7 +438,8 @@ func TestFlushWaitsForTheCallbacksOfAnEmptiedBatchOnly(t *testing.T) {
 	})
 }
 
-// Cancels, sends and the taking of batches may meet in any way: every record has one outcome, and the account ends at nothing.
+// Cancels, sends and the taking of batches may meet in any way: every record has one outcome, and the account ends at
+// nothing.
 func TestCancelsThatMeetTheSealSettleNothingTwice(t *testing.T) {
 	for range 50 {
 		a := newTest(Config{BatchSize: 100, Linger: time.Hour})

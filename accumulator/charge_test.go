@@ -99,7 +99,8 @@ func TestSlowUserCodeBecomesBackpressureAndNotGrowth(t *testing.T) {
 	}
 }
 
-// letGo lets all blocked callbacks and interceptors go on, and waits for their end. It returns the channel for the next case.
+// letGo lets all blocked callbacks and interceptors go on, and waits for their end. It returns the channel for the next
+// case.
 func letGo(t *testing.T, a *Accumulator, hold chan struct{}) chan struct{} {
 	t.Helper()
 	stop := make(chan struct{})

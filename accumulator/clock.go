@@ -66,7 +66,8 @@ func (p *Partition) timestampLocked(r *record.Record) int64 {
 	return r.Timestamp.UnixMilli()
 }
 
-// periods counts periods of time while readings of the clock are shared. Its timer does not run while none is. mu is a leaf.
+// periods counts periods of time while readings of the clock are shared. Its timer does not run while none is. mu is a
+// leaf.
 type periods struct {
 	now    atomic.Uint32
 	shared atomic.Bool // a reading is shared in this period

@@ -9,8 +9,9 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// delivery keeps a partition's batches in the order of sending, from their first record until their callbacks have run. It is guarded by
-// Partition.mu. While the oldest one is settled and has callbacks to run, one transient goroutine runs them.
+// delivery keeps a partition's batches in the order of sending, from their first record until their callbacks have run.
+// It is guarded by Partition.mu. While the oldest one is settled and has callbacks to run, one transient goroutine runs
+// them.
 type delivery struct {
 	order   list[Result] // a flush waits for these
 	next    *Result      // the oldest batch with callbacks still to run
@@ -50,7 +51,8 @@ func (p *Partition) deliveredLocked(r *Result, c *conclusion) {
 	p.endLocked(r, c)
 }
 
-// endLocked takes a delivered result off the account and out of the order when no callback of its canceled records is left.
+// endLocked takes a delivered result off the account and out of the order when no callback of its canceled records is
+// left.
 func (p *Partition) endLocked(r *Result, c *conclusion) {
 	if r.canceling > 0 {
 		return
@@ -190,7 +192,8 @@ func (p *Partition) deliverAll() {
 	returned := false
 	defer func() {
 		if !returned {
-			// A callback has ended its goroutine with runtime.Goexit, as FailNow in a test does. The rest is not its to lose.
+			// A callback has ended its goroutine with runtime.Goexit, as FailNow in a test does. The rest is not its to
+			// lose.
 			go p.deliver()
 		}
 	}()
@@ -214,8 +217,8 @@ func (p *Partition) nextDelivery() *Result {
 	return r
 }
 
-// runCallbacks runs the interceptors and callbacks of a settled batch in the order of its records. A panic ends one callback; the others
-// follow.
+// runCallbacks runs the interceptors and callbacks of a settled batch in the order of its records. A panic ends one
+// callback; the others follow.
 func (p *Partition) runCallbacks(r *Result) {
 	lockrank.AssertNone("a callback")
 	lockrank.AssertNone("a callback")
@@ -282,8 +285,8 @@ func (p *Partition) finishLocked(c *conclusion) {
 	p.deliveredLocked(p.delivery.next, c)
 }
 
-// pendingCallbacks returns for how many records with an outcome callbacks or interceptors have not returned. If a callback has run since before
-// Close, up to positionStep-1 returned ones count too.
+// pendingCallbacks returns for how many records with an outcome callbacks or interceptors have not returned. If a
+// callback has run since before Close, up to positionStep-1 returned ones count too.
 func (p *Partition) pendingCallbacks() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -318,7 +321,8 @@ func (p *Partition) quietLocked() (flushed []chan struct{}) {
 	return flushed
 }
 
-// done reports whether all batches up to an ordinal have left the order: their callbacks have returned, those of canceled records too.
+// done reports whether all batches up to an ordinal have left the order: their callbacks have returned, those of
+// canceled records too.
 func (d *delivery) done(through uint64) bool {
 	return d.order.first == nil || d.order.first.ordinal > through
 }

@@ -14,8 +14,8 @@
 // returned. Append never blocks; without room it says how much must be reserved first, and [Partition.Reserve] waits
 // for as much in its broker's queue.
 //
-// The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Drainer]) is told when there
-// is something to take:
+// The package knows nothing of brokers, requests or sequences. The owner of a partition (see [Drainer]) is told when
+// there is something to take:
 //
 //	acc := accumulator.New(accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20, Linger: 5 * time.Millisecond})
 //	p := acc.Topic("events").Partition(0)

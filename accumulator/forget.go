@@ -6,14 +6,14 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// ErrForgotten: the partition has left the accumulator because nobody used its topic. It takes no records; the topic's next
-// [Accumulator.Topic] and [Topic.Partition] return new ones.
+// ErrForgotten: the partition has left the accumulator because nobody used its topic. It takes no records; the topic's
+// next [Accumulator.Topic] and [Topic.Partition] return new ones.
 var ErrForgotten = errors.New("the topic was forgotten; ask for its partition again")
 
 // Forgetter is a Drainer with a say about keeping its partition in the accumulator.
 type Forgetter interface {
-	// Forget ends the owner's part of an idle partition. It calls end once it has found nothing undelivered, and gives up its own state only
-	// if end returns true. It reports whether the partition leaves. The topic's lock is held.
+	// Forget ends the owner's part of an idle partition. It calls end once it has found nothing undelivered, and gives
+	// up its own state only if end returns true. It reports whether the partition leaves. The topic's lock is held.
 	Forget(end func() bool) bool
 }
 

@@ -137,8 +137,8 @@ func ascendingBrokers(n int) []int32 {
 	return all
 }
 
-// manyRecords appends n records of the smallest size to one batch. Every other one has a callback of its own, and the rest are in rows of
-// slices.
+// manyRecords appends n records of the smallest size to one batch. Every other one has a callback of its own, and the
+// rest are in rows of slices.
 func manyRecords(t *testing.T, a *Accumulator, n int) (all []AppendResult) {
 	t.Helper()
 	p := a.Topic("t").Partition(0)

@@ -8,7 +8,8 @@ type list[T any] struct {
 	n           int
 }
 
-// links are an element's neighbours. An element outside of the list has none: a removed one must not keep its former neighbours in memory.
+// links are an element's neighbours. An element outside of the list has none: a removed one must not keep its former
+// neighbours in memory.
 type links[T any] struct{ prev, next *T }
 
 // push puts an element at the end.

@@ -15,7 +15,8 @@ type Listener interface {
 	OnAcknowledgement(md record.RecordMetadata, err error)
 	// Panicked is called after a callback has panicked, on the recovering goroutine.
 	Panicked(value any)
-	// Unobserved is called when n records without a callback have failed and no goroutine has asked for their outcome within a second.
+	// Unobserved is called when n records without a callback have failed and no goroutine has asked for their outcome
+	// within a second.
 	Unobserved(n int, err *record.Error)
 }
 

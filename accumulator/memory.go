@@ -35,7 +35,8 @@ type memory struct {
 	closed   error
 }
 
-// account counts the memory of one broker's partitions, and has their waiters. Those from inside callbacks are served first.
+// account counts the memory of one broker's partitions, and has their waiters. Those from inside callbacks are served
+// first.
 type account struct {
 	broker  int32
 	used    int64
@@ -193,7 +194,8 @@ func (m *memory) aloneLocked(a *account) bool {
 	return others <= 0
 }
 
-// roomLocked reports whether n more bytes are free. Callbacks may make the memory grow to twice its limit, but no further.
+// roomLocked reports whether n more bytes are free. Callbacks may make the memory grow to twice its limit, but no
+// further.
 func (m *memory) roomLocked(n int64, inside bool) bool {
 	if inside {
 		return m.used-m.kept+n <= m.limit && m.used+n <= 2*m.limit
@@ -206,9 +208,10 @@ func (m *memory) fitsLocked(a *account, n int64, inside bool) bool {
 	return m.roomLocked(n, inside) && m.shareLocked(a, n, inside)
 }
 
-// passLocked reports whether a request for n bytes may be served before the waiter first, and counts these bytes. Without a waiter in front,
-// first is nil. A large request must not starve while smaller ones take all free memory; nor may it hold up everybody while the owners of the
-// other memory hang. So others overtake it by as many bytes as the whole buffer has, and then no more.
+// passLocked reports whether a request for n bytes may be served before the waiter first, and counts these bytes.
+// Without a waiter in front, first is nil. A large request must not starve while smaller ones take all free memory; nor
+// may it hold up everybody while the owners of the other memory hang. So others overtake it by as many bytes as the
+// whole buffer has, and then no more.
 func (m *memory) passLocked(first *waiter, n int64) bool {
 	if first == nil {
 		return true
@@ -299,7 +302,8 @@ func (m *memory) drop(h *holder, n int64, kept bool) (woken []*waiter) {
 	return m.grantLocked()
 }
 
-// refuse counts n bytes for refused records, or takes them off. The caller wakes the returned waiters when it holds no lock.
+// refuse counts n bytes for refused records, or takes them off. The caller wakes the returned waiters when it holds no
+// lock.
 func (m *memory) refuse(n int64) (woken []*waiter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -321,8 +325,8 @@ func (m *memory) keepLocked(h *holder, n int64) {
 // release gives n bytes of h back and serves the waiters. It is called under no lock of this package.
 func (m *memory) release(h *holder, n int64) { wake(m.drop(h, n, false)) }
 
-// grantLocked serves the waiters as far as the memory goes: the accounts in turn, each from its oldest waiter on. It looks at each account
-// once, and again after each served waiter of that account.
+// grantLocked serves the waiters as far as the memory goes: the accounts in turn, each from its oldest waiter on. It
+// looks at each account once, and again after each served waiter of that account.
 func (m *memory) grantLocked() (woken []*waiter) {
 	var first *waiter // as firstLocked, of the accounts passed over
 	for a := m.turn.first; a != nil; {
@@ -440,8 +444,8 @@ func (m *memory) inUse() int64 {
 	return m.used
 }
 
-// ContextError returns the cause of ctx's end. errors.Is finds context.Canceled or context.DeadlineExceeded in it, also if ctx has another
-// cause.
+// ContextError returns the cause of ctx's end. errors.Is finds context.Canceled or context.DeadlineExceeded in it, also
+// if ctx has another cause.
 func ContextError(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	switch {

@@ -43,14 +43,15 @@ func (p *Partition) WhyFull() string {
 	return p.acc.WhyPending()
 }
 
-// WhyPending repeats itself for reasonAge, or for reasonShare times as long as the look took: many Sends may fail in the same moment, and
-// each look visits every partition with undelivered records.
+// WhyPending repeats itself for reasonAge, or for reasonShare times as long as the look took: many Sends may fail in
+// the same moment, and each look visits every partition with undelivered records.
 const (
 	reasonAge   = 100 * time.Millisecond
 	reasonShare = 50
 )
 
-// reason is what WhyPending said last. Its mu is held over the look, so that many callers share one; it comes before all other locks.
+// reason is what WhyPending said last. Its mu is held over the look, so that many callers share one; it comes before
+// all other locks.
 type reason struct {
 	mu    lockrank.Mutex[lockrank.AccumulatorReason]
 	until time.Time

@@ -7,9 +7,9 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Reject settles the blamed records of b (reasons has them by their index in the batch) and returns a new batch with the others, in
-// order, or nil when none is left. It stands in b's place, uncompressed; b itself must not be touched any more. After an error
-// b is as it was.
+// Reject settles the blamed records of b (reasons has them by their index in the batch) and returns a new batch with
+// the others, in order, or nil when none is left. It stands in b's place, uncompressed; b itself must not be touched
+// any more. After an error b is as it was.
 func (p *Partition) Reject(b *Batch, reasons map[int32]*record.Error) (*Batch, error) {
 	place := make([]int32, b.Count)
 	rejected := make([]blamed, 0, len(reasons))
@@ -128,8 +128,8 @@ func (b *Batch) rawRecords() (raw []byte, done func(), err error) {
 // leftOut is the place of a record without a part.
 const leftOut = -1
 
-// rebuild makes sealed, uncompressed batches of b's raw records: place is the part of each, ascending, or leftOut. Their
-// memory is taken without waiting: b's own comes free at once.
+// rebuild makes sealed, uncompressed batches of b's raw records: place is the part of each, ascending, or leftOut.
+// Their memory is taken without waiting: b's own comes free at once.
 func (b *Batch) rebuild(raw []byte, place []int32) (parts []*Batch, err error) {
 	sizes := make([]int, 0, 2)
 	records := make([]record.RawRecord, len(place))

@@ -20,8 +20,8 @@ const (
 	refusedWait = 10 * time.Second
 )
 
-// refusals are the records that failed before they were appended and whose callbacks have not returned. One transient goroutine calls these
-// callbacks in the order of the Sends. mu guards what stands below it, and is a leaf.
+// refusals are the records that failed before they were appended and whose callbacks have not returned. One transient
+// goroutine calls these callbacks in the order of the Sends. mu guards what stands below it, and is a leaf.
 //
 // The number of waiting callbacks is bounded: a Send with at least most of them before its record returns when enough
 // of them have returned. It waits after its record has joined the queue, so the order stays, and each waiting goroutine

@@ -22,8 +22,8 @@ type Outcome struct {
 
 // Result is the shared state of one batch's futures. It is never pooled: a future may be asked at any time.
 //
-// mu guards what stands below it. Once settled is set, outcome, times, dropped and rebuilt do not change any more and are
-// read without it. It is taken under Partition.mu, never the other way round.
+// mu guards what stands below it. Once settled is set, outcome, times, dropped and rebuilt do not change any more and
+// are read without it. It is taken under Partition.mu, never the other way round.
 type Result struct {
 	acc     *Accumulator
 	part    *Partition // nil for a record that never reached a batch
@@ -41,8 +41,8 @@ type Result struct {
 	asked      recordSet // records with an outcome asked for
 	unobserved recordSet // failed records without a callback, not asked for
 
-	// What follows belongs to the partition's delivery. It is guarded by Partition.mu, and by the goroutine that runs the
-	// callbacks once the result is settled.
+	// What follows belongs to the partition's delivery. It is guarded by Partition.mu, and by the goroutine that runs
+	// the callbacks once the result is settled.
 	unsealed  *Batch // while its records can be canceled
 	callbacks callbacks
 	ordinal   uint64
@@ -268,7 +268,8 @@ func (x *exceptions) add(i int32, offset int64, outcome int) {
 	x.r.wakeLocked(i, &x.w)
 }
 
-// end returns the goroutines to wake. When no record is left without an outcome, the result is settled; settled says so to one caller only.
+// end returns the goroutines to wake. When no record is left without an outcome, the result is settled; settled says so
+// to one caller only.
 func (x *exceptions) end() (w wakeup, settled bool) {
 	settled = x.r.remaining == 0
 	x.r.settled.Store(settled)

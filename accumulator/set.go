@@ -6,7 +6,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// recordSet is a set of record numbers. The first 64 take no memory of their own: few records of a batch are waited for.
+// recordSet is a set of record numbers. The first 64 take no memory of their own: few records of a batch are waited
+// for.
 type recordSet struct {
 	low  uint64
 	high []uint64 // from 64 on

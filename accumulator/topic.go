@@ -52,8 +52,8 @@ func (t *Topic) Lookup(n int32) *Partition {
 	return nil
 }
 
-// Partition returns partition n, made at its first use. n is not checked against the cluster. It returns nil after the topic has left the
-// accumulator; see [Accumulator.Forget].
+// Partition returns partition n, made at its first use. n is not checked against the cluster. It returns nil after the
+// topic has left the accumulator; see [Accumulator.Forget].
 func (t *Topic) Partition(n int32) *Partition {
 	if p := t.Lookup(n); p != nil {
 		return p
@@ -112,9 +112,9 @@ func (t *Topic) Partitions() []*Partition {
 	return all
 }
 
-// rawLimit returns how many bytes, header included, a batch of several records may have before compression, as far as is
-// known now. However wrong the estimate is, it breaks no limit: raw bytes keep within max.request.size, a small multiple of
-// batch.size, and a small part of buffer.memory.
+// rawLimit returns how many bytes, header included, a batch of several records may have before compression, as far as
+// is known now. However wrong the estimate is, it breaks no limit: raw bytes keep within max.request.size, a small
+// multiple of batch.size, and a small part of buffer.memory.
 func (t *Topic) rawLimit() int { return int(t.limit.Load()) }
 
 // limited follows a change of the limit's inputs. After another change meanwhile it notices, and follows that one.

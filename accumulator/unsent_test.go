@@ -11,8 +11,8 @@ import (
 // step is a sender's time to fill a batch.
 const step = 10 * time.Microsecond
 
-// flow appends n batches of 16 KiB as fast as it may while a network takes one each so often, and returns the longest Pace, the time
-// of all, and how many bytes were ahead of the network at most, at the end of it.
+// flow appends n batches of 16 KiB as fast as it may while a network takes one each so often, and returns the longest
+// Pace, the time of all, and how many bytes were ahead of the network at most, at the end of it.
 func flow(t *testing.T, n int, every time.Duration) (longest, all time.Duration, ahead int64) {
 	t.Helper()
 	a := newTest(Config{Linger: time.Hour, Memory: 64 << 20})

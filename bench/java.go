@@ -13,8 +13,8 @@ import (
 	"github.com/gosamsa/samsa/bench/load"
 )
 
-// javaClient is the Java producer. Kafka's own program measures it, against a real Kafka only: it makes its records before it looks at the
-// clock, and its times are whole milliseconds.
+// javaClient is the Java producer. Kafka's own program measures it, against a real Kafka only: it makes its records
+// before it looks at the clock, and its times are whole milliseconds.
 const javaClient = "java"
 
 // java lets Kafka's ProducerPerformance measure a workload.

@@ -228,7 +228,8 @@ func among(names []string, list string) (kept []string) {
 	return kept
 }
 
-// add puts a section into the report. If the run measured only some sections, under other conditions than the report's, the section names its own.
+// add puts a section into the report. If the run measured only some sections, under other conditions than the report's,
+// the section names its own.
 func (r *report) add(s sectionReport, runs int, some bool) {
 	now := report{Date: time.Now().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Versions: versions(), Runs: runs}
 	if some && r.Date != "" && now.conditions() != r.conditions() {

@@ -10,7 +10,8 @@ import (
 
 const summaryBegin, summaryEnd = "<!-- bench:begin -->\n", "<!-- bench:end -->"
 
-// summary is the rows of the README's table: a section and a workload each, and whether the time of a record counts instead of the rate.
+// summary is the rows of the README's table: a section and a workload each, and whether the time of a record counts
+// instead of the rate.
 var summary = []struct {
 	section, workload, title string
 	latency                  bool

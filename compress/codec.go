@@ -63,8 +63,8 @@ func (c Codec) DefaultLevel() int {
 	return codecs[c].std
 }
 
-// CheckLevel reports whether the codec has the level: gzip -1 (the library's default) and 1 to 9, lz4 1 to 17, zstd -131072 to 22.
-// None and snappy have no levels and take 0 only.
+// CheckLevel reports whether the codec has the level: gzip -1 (the library's default) and 1 to 9, lz4 1 to 17, zstd
+// -131072 to 22. None and snappy have no levels and take 0 only.
 func (c Codec) CheckLevel(level int) error {
 	if !c.known() {
 		return fmt.Errorf("compress: unknown %s", c)

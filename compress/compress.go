@@ -53,8 +53,8 @@ func NewCompressor(codec Codec, level int) (*Compressor, error) {
 // Codec returns the codec.
 func (c *Compressor) Codec() Codec { return c.codec }
 
-// Compress appends src in compressed form to dst and returns the longer slice. It keeps neither; they must not overlap. Once
-// its states are made it allocates only when dst has too little room. On an error it returns dst as it was.
+// Compress appends src in compressed form to dst and returns the longer slice. It keeps neither; they must not overlap.
+// Once its states are made it allocates only when dst has too little room. On an error it returns dst as it was.
 func (c *Compressor) Compress(dst, src []byte) ([]byte, error) {
 	out, err := c.engine.compress(dst, src)
 	if err != nil {

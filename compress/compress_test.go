@@ -279,7 +279,8 @@ func TestAFailureLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-// The producer runs in testing/synctest bubbles, one after the other in a process: nothing may wander from one to the next.
+// The producer runs in testing/synctest bubbles, one after the other in a process: nothing may wander from one to the
+// next.
 func TestWorksInOneBubbleAfterTheOther(t *testing.T) {
 	for range 3 {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package compress holds Kafka's codecs with their levels (KIP-390): gzip, snappy, lz4 and zstd, each written as the Java
-// client writes it and read as brokers and other clients write it.
+// Package compress holds Kafka's codecs with their levels (KIP-390): gzip, snappy, lz4 and zstd, each written as the
+// Java client writes it and read as brokers and other clients write it.
 //
 // It knows nothing of records and batches, decides nothing about when to compress, and starts no goroutine.
 //
@@ -23,6 +23,6 @@
 //	        6 to 9         better, near zstd's 7                             5 MiB
 //	        10 to 22       best, near zstd's 11                              36 MiB
 //
-// On records of JSON and on logs zstd's level 1 is about as small as level 3 and much faster. Level 9 being lz4's fastest is
-// Kafka's choice; lower levels are slower, and the lowest are not smaller.
+// On records of JSON and on logs zstd's level 1 is about as small as level 3 and much faster. Level 9 being lz4's
+// fastest is Kafka's choice; lower levels are slower, and the lowest are not smaller.
 package compress

@@ -18,7 +18,8 @@ const fuzzLimit = 1 << 16
 // codecMemory is a codec's own memory, for any input.
 const codecMemory = 4 << 20
 
-// allocatedByAll returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
+// allocatedByAll returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come
+// late.
 func allocatedByAll() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)

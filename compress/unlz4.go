@@ -24,8 +24,8 @@ type lz4Frame struct {
 	size      uint64
 }
 
-// unlz4 reads one frame as any client may write it: blocks of every size, independent or not, with or without checksums and
-// content size.
+// unlz4 reads one frame as any client may write it: blocks of every size, independent or not, with or without checksums
+// and content size.
 func unlz4(dst, src []byte, limit int) ([]byte, error) {
 	f, src, err := readLZ4Header(src)
 	if err != nil {

@@ -28,7 +28,8 @@ func unzstd(dst, src []byte, limit int) ([]byte, error) {
 		return nil, err
 	}
 	defer d.Close()
-	// With room for one more block than allowed, the library fails for want of room only when the limit is passed already.
+	// With room for one more block than allowed, the library fails for want of room only when the limit is passed
+	// already.
 	room := int(min(most, min(int64(limit), math.MaxInt-zstdBlockMax)+zstdBlockMax))
 	dst = slices.Grow(dst, room)
 	at := len(dst)

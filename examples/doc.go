@@ -10,9 +10,9 @@
 //	go -C examples run ./crash        // a program that dies while it sends, and its losses
 //	go -C examples run ./broker       // a fake broker for the others, on machines without Kafka
 //
-// The programs use package producer. Only the embedded broker of quickstart, broker, and the readers of quickstart and crash need
-// github.com/twmb/franz-go. Each program connects to localhost:9092, or to the broker of -bootstrap. The program in readme is the first
-// one of README.md.
+// The programs use package producer. Only the embedded broker of quickstart, broker, and the readers of quickstart and
+// crash need github.com/twmb/franz-go. Each program connects to localhost:9092, or to the broker of -bootstrap. The
+// program in readme is the first one of README.md.
 //
 // The module keeps kfake and franz-go, broker and reader of its tests, out of the library's go.mod.
 package examples

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEveryExampleIsOneFileToCopy: quickstart's demo.go is only for the parts that its comment tells to delete from a copy.
+// TestEveryExampleIsOneFileToCopy: quickstart's demo.go is only for the parts that its comment tells to delete from a
+// copy.
 func TestEveryExampleIsOneFileToCopy(t *testing.T) {
 	programs, err := filepath.Glob(filepath.Join("*", "main.go"))
 	require.NoError(t, err)

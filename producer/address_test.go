@@ -14,7 +14,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// TestABrokerMayCallItsHostABracketedIPv6Address: some servers advertise their listener's address as they were given it.
+// TestABrokerMayCallItsHostABracketedIPv6Address: some servers advertise their listener's address as they were given
+// it.
 func TestABrokerMayCallItsHostABracketedIPv6Address(t *testing.T) {
 	for host, address := range map[string]string{
 		"[::1]": "[::1]:9092", "::1": "[::1]:9092", "[fe80::1%eth0]": "[fe80::1%eth0]:9092", "10.0.0.1": "10.0.0.1:9092",

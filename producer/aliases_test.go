@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAliasesShowTheirFieldsAndMethods compares the code in the comment of each alias with the aliased type: `go doc` shows
-// of an alias only its comment.
+// TestAliasesShowTheirFieldsAndMethods compares the code in the comment of each alias with the aliased type: `go doc`
+// shows of an alias only its comment.
 func TestAliasesShowTheirFieldsAndMethods(t *testing.T) {
 	aliases := 0
 	for _, file := range parseFolder(t, ".") {

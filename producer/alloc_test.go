@@ -14,8 +14,8 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// The budgets of the whole way of a record, from Send to its outcome, whichever goroutine allocates. The race detector makes pools
-// forget at random, so they are built without it.
+// The budgets of the whole way of a record, from Send to its outcome, whichever goroutine allocates. The race detector
+// makes pools forget at random, so they are built without it.
 
 // cheapest runs f several times; each run handles n records. It returns the allocations of the whole process for a
 // record in the cheapest run: a collection empties the pools, and the other runs may have had to fill them.

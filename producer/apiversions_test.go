@@ -11,7 +11,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Azure Event Hubs once did this. The metadata connection learns the version for its address, and the connections to the brokers theirs.
+// Azure Event Hubs once did this. The metadata connection learns the version for its address, and the connections to
+// the brokers theirs.
 func TestAServerThatResetsTheConnectionUponANewApiVersionsIsUsable(t *testing.T) {
 	for _, test := range []struct {
 		newest int16         // the versions of the server's answers

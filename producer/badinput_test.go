@@ -467,8 +467,8 @@ func outOfRange(o *configOption) []func(*Config) {
 	return spoil
 }
 
-// TestNewRefusesEachFieldOutOfItsRange goes through the whole table: New and Validate say the same, naming property, field, value
-// and range, and there is no producer.
+// TestNewRefusesEachFieldOutOfItsRange goes through the whole table: New and Validate say the same, naming property,
+// field, value and range, and there is no producer.
 func TestNewRefusesEachFieldOutOfItsRange(t *testing.T) {
 	for i := range configOptions {
 		o := &configOptions[i]

@@ -7,23 +7,28 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Callback is called once with the record's outcome: its RecordMetadata and a nil error, or an error and whatever metadata is known.
+// Callback is called once with the record's outcome: its RecordMetadata and a nil error, or an error and whatever
+// metadata is known.
 //
-// Every callback runs on a goroutine of the producer, never on the goroutine that calls Send, Cancel, Flush or Close. While the buffer is full, Send
-// waits until callbacks return, for max.block.ms at most. So a lock that is held around Send must not be one that a callback takes. TrySend does
-// not wait for room.
+// Every callback runs on a goroutine of the producer, never on the goroutine that calls Send, Cancel, Flush or Close.
+// While the buffer is full, Send waits until callbacks return, for max.block.ms at most. So a lock that is held around
+// Send must not be one that a callback takes. TrySend does not wait for room.
 //
-//   - Callbacks of one partition run one after the other in the order of sending. Callbacks of different partitions run at the same time.
-//   - Callbacks of refused records, which failed before they were buffered, run one after the other in the order of their Sends; within a
-//     SendAll, in the order in which it refuses them. Their Future has its outcome when Send returns.
-//   - Callbacks of a partition's canceled records run one after the other in the order of the Cancels. They wait for no other record.
+//   - Callbacks of one partition run one after the other in the order of sending. Callbacks of different partitions run
+//     at the same time.
+//   - Callbacks of refused records, which failed before they were buffered, run one after the other in the order of
+//     their Sends; within a SendAll, in the order in which it refuses them. Their Future has its outcome when Send
+//     returns.
+//   - Callbacks of a partition's canceled records run one after the other in the order of the Cancels. They wait for no
+//     other record.
 //
-// A callback may block, and may call Send and Get. Whatever waits for a slow one counts in buffer.memory. A callback that never returns holds up
-// the later ones of its own order, and nothing else.
+// A callback may block, and may call Send and Get. Whatever waits for a slow one counts in buffer.memory. A callback
+// that never returns holds up the later ones of its own order, and nothing else.
 //
-// Callbacks of refused records have a bound of their own: those that have not returned count 256 bytes each, and take a quarter of buffer.memory at
-// most. Beyond that, every Send, TrySend or SendAll whose record is refused waits for one of them to return: for ten seconds at most, whatever
-// ctx and MaxBlock say. Inside such a callback Send does not wait for that.
+// Callbacks of refused records have a bound of their own: those that have not returned count 256 bytes each, and take a
+// quarter of buffer.memory at most. Beyond that, every Send, TrySend or SendAll whose record is refused waits for one
+// of them to return: for ten seconds at most, whatever ctx and MaxBlock say. Inside such a callback Send does not wait
+// for that.
 //
 // A panic is recovered and logged with its stack. runtime.Goexit costs no other callback.
 type Callback func(RecordMetadata, error)

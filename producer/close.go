@@ -32,20 +32,24 @@ func (c *closer) init(l *listener) {
 	c.interceptors, c.ended = l.chain.newClosing(l.Run), make(chan struct{})
 }
 
-// Close refuses new records, delivers the buffered ones, and ends the producer: its connections and goroutines. If ctx ends first, the
-// remaining records fail with [ErrClosed], and the error is a [*CloseError]. It has the number of these records, of records that may be written, and
-// of callbacks that have not returned; do not read the results of such callbacks yet. Its text names what the oldest record waited for. Records
-// that failed while nobody observed it, without a callback and with a Future that nobody asked, are a *CloseError too. So is an interceptor's Close
-// that has not returned. Close returns nil if all records were acknowledged or their failures were observed, and nothing is left to return.
+// Close refuses new records, delivers the buffered ones, and ends the producer: its connections and goroutines. If ctx
+// ends first, the remaining records fail with [ErrClosed], and the error is a [*CloseError]. It has the number of these
+// records, of records that may be written, and of callbacks that have not returned; do not read the results of such
+// callbacks yet. Its text names what the oldest record waited for. Records that failed while nobody observed it,
+// without a callback and with a Future that nobody asked, are a *CloseError too. So is an interceptor's Close that has
+// not returned. Close returns nil if all records were acknowledged or their failures were observed, and nothing is left
+// to return.
 //
-// Give Close a context of its own. A context that has ended before Close, as that of a stopped service, fails every buffered record.
+// Give Close a context of its own. A context that has ended before Close, as that of a stopped service, fails every
+// buffered record.
 //
-// Close returns when all of this is done, or when ctx ends, whatever brokers and the user's code do. After the last record it cuts
-// every connection, closes the interceptors, and waits until callbacks, interceptors and the log handler have returned. What has not
-// returned when ctx ends keeps its goroutine until it returns.
+// Close returns when all of this is done, or when ctx ends, whatever brokers and the user's code do. After the last
+// record it cuts every connection, closes the interceptors, and waits until callbacks, interceptors and the log handler
+// have returned. What has not returned when ctx ends keeps its goroutine until it returns.
 //
-// Called from inside a callback, an interceptor's Close or a log handler it fails at once with [ErrInCallback]. Calling Close again waits for the
-// callbacks and the ends that the first call left behind. The first call decides which records fail, and every call reports these.
+// Called from inside a callback, an interceptor's Close or a log handler it fails at once with [ErrInCallback]. Calling
+// Close again waits for the callbacks and the ends that the first call left behind. The first call decides which
+// records fail, and every call reports these.
 func (p *Producer) Close(ctx context.Context) error {
 	if p.listener.InCallback() || p.logMark.isOnStack() {
 		return fmt.Errorf("samsa: close: %w", ErrInCallback)

@@ -567,8 +567,8 @@ func (e *edge) startElsewhere() {
 	synctest.Wait()
 }
 
-// moveAway ends all connections, the metadata's first, and makes new ones to the brokers' own names impossible. The bootstrap
-// server's name still works.
+// moveAway ends all connections, the metadata's first, and makes new ones to the brokers' own names impossible. The
+// bootstrap server's name still works.
 func (e *edge) moveAway() {
 	e.c.CreateTopic("new", 1)
 	e.c.Disconnect(3)

@@ -203,7 +203,8 @@ func TestEachOptionAtTheEndsOfItsRange(t *testing.T) {
 	}
 }
 
-// TestTheTableHasEachEndOfEachRange keeps the table complete: of each number 0, -1, 1 and the largest one, and one beyond.
+// TestTheTableHasEachEndOfEachRange keeps the table complete: of each number 0, -1, 1 and the largest one, and one
+// beyond.
 func TestTheTableHasEachEndOfEachRange(t *testing.T) {
 	there := map[string]bool{}
 	for _, row := range edgeRows() {

@@ -70,8 +70,8 @@ func (f *configFile) notices(path string) (notices []string) {
 	return notices
 }
 
-// configLines cuts a properties file into logical lines: comments and blank lines are left out, continued lines joined, and
-// the white space before each line is taken off.
+// configLines cuts a properties file into logical lines: comments and blank lines are left out, continued lines joined,
+// and the white space before each line is taken off.
 type configLines struct {
 	rest    string
 	number  int    // natural lines read

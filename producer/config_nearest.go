@@ -49,7 +49,8 @@ func configNearest(name string) string {
 	return configNearestOf(name, append(names, configOtherNames()...))
 }
 
-// configNearestOf returns the word with the fewest edits, or "" if a typing slip cannot explain them. Of equals, the first one wins.
+// configNearestOf returns the word with the fewest edits, or "" if a typing slip cannot explain them. Of equals, the
+// first one wins.
 func configNearestOf(text string, words []string) string {
 	nearest, fewest := "", (min(len(text), configLongestName)+2)/4
 	for _, word := range words {

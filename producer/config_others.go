@@ -79,7 +79,8 @@ func configOtherNames() []string {
 	return names
 }
 
-// configOthersNotice names the properties of other programs, each with its program. It shows no value: that may be a secret.
+// configOthersNotice names the properties of other programs, each with its program. It shows no value: that may be a
+// secret.
 func configOthersNotice(names []string) string {
 	parts := make([]string, len(names))
 	for i, name := range names {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPropertiesOfKafkasOtherClientsAreIgnoredWithAWarning tries every name of the consumer, the admin client, Streams and
-// Connect; testdata/options/Others.java documents how the list was made.
+// TestPropertiesOfKafkasOtherClientsAreIgnoredWithAWarning tries every name of the consumer, the admin client, Streams
+// and Connect; testdata/options/Others.java documents how the list was made.
 func TestPropertiesOfKafkasOtherClientsAreIgnoredWithAWarning(t *testing.T) {
 	text, err := os.ReadFile("testdata/options/others.tsv")
 	require.NoError(t, err)

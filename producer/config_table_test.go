@@ -60,7 +60,8 @@ func TestDefaultsAndRangesAreTheJavaProducers(t *testing.T) {
 	require.Equal(t, java["send.buffer.bytes"].std, strconv.Itoa(ClassicConfig().SendBuffer))
 }
 
-// javaRange is Java's range in one spelling: enumerations sorted by nobody, in lower case, and the largest int left out.
+// javaRange is Java's range in one spelling: enumerations sorted by nobody, in lower case, and the largest int left
+// out.
 func javaRange(o javaOption) string {
 	if o.kind == "BOOLEAN" {
 		return "[true, false]"

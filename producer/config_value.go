@@ -106,7 +106,8 @@ func (o *configOption) problem(c *Config) string {
 	return "" // a bool is always in range; BootstrapServers has a check of its own for each server
 }
 
-// checkDuration checks a field. A positive duration below a millisecond is most likely a number of milliseconds without its unit.
+// checkDuration checks a field. A positive duration below a millisecond is most likely a number of milliseconds without
+// its unit.
 func (o *configOption) checkDuration(d time.Duration) string {
 	const counted = "%d counts nanoseconds, and the shortest duration is 1ms"
 	switch {
@@ -206,8 +207,8 @@ func (o *configOption) text(c *Config) string {
 	return ""
 }
 
-// configMillis turns milliseconds into a duration. Java's largest number of milliseconds passes Go's largest duration, 292
-// years: both mean for ever.
+// configMillis turns milliseconds into a duration. Java's largest number of milliseconds passes Go's largest duration,
+// 292 years: both mean for ever.
 func configMillis(ms int64) time.Duration {
 	const most = math.MaxInt64 / int64(time.Millisecond)
 	if ms > most {

@@ -1,6 +1,7 @@
 // Package producer sends records to Apache Kafka. It is the only package of Samsa for a program to import.
 //
-// [New] makes a [Producer] from a [Config], and a Config begins with [DefaultConfig]. One Producer serves a whole program:
+// [New] makes a [Producer] from a [Config], and a Config begins with [DefaultConfig]. One Producer serves a whole
+// program:
 //
 //	cfg := producer.DefaultConfig("localhost:9092")
 //	p, err := producer.New(cfg)
@@ -33,21 +34,23 @@
 //   - Metadata: its age, idle topics, unknown topics, lost clusters.
 //   - Samsa's own: Dialer (TLS), [Partitioner], [Interceptor], Logger, CompressionWorkers.
 //
-// [DefaultConfig] has the defaults of Kafka 4, [ClassicConfig] those of Kafka 1. [LoadProperties] reads a file of Java's producer.
+// [DefaultConfig] has the defaults of Kafka 4, [ClassicConfig] those of Kafka 1. [LoadProperties] reads a file of
+// Java's producer.
 //
 // # Fates
 //
-// Every record ends with one of four fates: acknowledged, not written, rejected, or maybe written. [FateOf] returns the fate
-// of an error. Only a rejected record would be refused again. A second Send of a maybe written record may duplicate it.
-// [Reason] returns a word for metrics.
+// Every record ends with one of four fates: acknowledged, not written, rejected, or maybe written. [FateOf] returns the
+// fate of an error. Only a rejected record would be refused again. A second Send of a maybe written record may
+// duplicate it. [Reason] returns a word for metrics.
 //
 // # Partitions
 //
-// A record with a key is sent to the same partition as by Kafka's Java producer ([PartitionForKey]). A record can name its
-// partition ([InPartition]), and a [Partitioner] can choose.
+// A record with a key is sent to the same partition as by Kafka's Java producer ([PartitionForKey]). A record can name
+// its partition ([InPartition]), and a [Partitioner] can choose.
 //
 // # Concurrency
 //
-// All methods of a Producer and of a Future may be called from many goroutines. Callbacks run on goroutines of the Producer: one at a time for each
-// partition, in the order of sending. A callback may block, at the cost of the records behind it and of their room in the buffer.
+// All methods of a Producer and of a Future may be called from many goroutines. Callbacks run on goroutines of the
+// Producer: one at a time for each partition, in the order of sending. A callback may block, at the cost of the records
+// behind it and of their room in the buffer.
 package producer

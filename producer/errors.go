@@ -44,7 +44,8 @@ var (
 	ErrNilRecord = record.ErrNilRecord
 	// ErrZeroFuture: the Future is the zero value, without a Send.
 	ErrZeroFuture = record.ErrZeroFuture
-	// ErrInvalidTopic: the topic's name is empty, longer than 249 bytes, or has characters other than a-z, A-Z, 0-9, '.', '_' and '-'.
+	// ErrInvalidTopic: the topic's name is empty, longer than 249 bytes, or has characters other than a-z, A-Z, 0-9,
+	// '.', '_' and '-'.
 	ErrInvalidTopic = record.ErrInvalidTopic
 	// ErrInvalidPartition: the named partition is negative, or the topic does not have it.
 	ErrInvalidPartition = record.ErrInvalidPartition
@@ -56,11 +57,12 @@ var (
 	ErrRecordTooLarge = record.ErrRecordTooLarge
 	// ErrBufferFull: buffer.memory had no room within max.block.ms; for TrySend, at once.
 	ErrBufferFull = record.ErrBufferFull
-	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms; for TrySend, at once. A Ping that no server answers ends with
-	// it too.
+	// ErrMetadataTimeout: the topic's partitions were not known within max.block.ms; for TrySend, at once. A Ping that
+	// no server answers ends with it too.
 	ErrMetadataTimeout = record.ErrMetadataTimeout
-	// ErrUnknownTopic: every response called the topic unknown (UNKNOWN_TOPIC_OR_PARTITION), for topic.metadata.propagation.max.ms; for
-	// TrySend, the last response. The record can be sent again once the topic exists.
+	// ErrUnknownTopic: every response called the topic unknown (UNKNOWN_TOPIC_OR_PARTITION), for
+	// topic.metadata.propagation.max.ms; for TrySend, the last response. The record can be sent again once the topic
+	// exists.
 	ErrUnknownTopic = record.ErrUnknownTopic
 	// ErrDeliveryTimeout: delivery.timeout.ms passed without an acknowledgement.
 	ErrDeliveryTimeout = record.ErrDeliveryTimeout
@@ -72,13 +74,13 @@ var (
 	ErrUnsupportedVersion = record.ErrUnsupportedVersion
 	// ErrPartitioner: the user's partitioner panicked or chose a missing partition.
 	ErrPartitioner = record.ErrPartitioner
-	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record: it is in
-	// that cluster's log or in none.
+	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the
+	// record: it is in that cluster's log or in none.
 	ErrClusterReplaced = record.ErrClusterReplaced
 	// ErrBatchRejected: the broker rejected other records of the same batch, and the rest could not be sent again.
 	ErrBatchRejected = record.ErrBatchRejected
-	// ErrForeignAcknowledgement: the broker acknowledged the record at the offset of other records. Another producer uses
-	// the same producer id, or the log is another one, so the record may be missing.
+	// ErrForeignAcknowledgement: the broker acknowledged the record at the offset of other records. Another producer
+	// uses the same producer id, or the log is another one, so the record may be missing.
 	ErrForeignAcknowledgement = record.ErrForeignAcknowledgement
 	// ErrInCallback: Flush or Close was called from inside a callback: its wait for callbacks could never end.
 	ErrInCallback = record.ErrInCallback
@@ -96,30 +98,32 @@ const (
 	FateAcknowledged = record.FateAcknowledged
 	// FateNotWritten: the record is certainly not in the log, and can be sent again.
 	FateNotWritten = record.FateNotWritten
-	// FateRejected: the record is certainly not in the log, and would be refused again. The record itself, or the settings or rights of its
-	// topic, must change first.
+	// FateRejected: the record is certainly not in the log, and would be refused again. The record itself, or the
+	// settings or rights of its topic, must change first.
 	FateRejected = record.FateRejected
-	// FateMaybeWritten: the record may be in the log or not. Sent again, it may be there twice: idempotence covers the producer's own
-	// retries, not a second Send.
+	// FateMaybeWritten: the record may be in the log or not. Sent again, it may be there twice: idempotence covers the
+	// producer's own retries, not a second Send.
 	FateMaybeWritten = record.FateMaybeWritten
 )
 
 // FateOf returns the fate of a Send's record from its error. It is not for the errors of [Producer.Close],
-// [Producer.Flush] and [New]: these concern no single record. An error from outside this package proves nothing about the
-// record, so it may be written. The errors of this package's variables have their own fate, so a test double may return
-// one of them.
+// [Producer.Flush] and [New]: these concern no single record. An error from outside this package proves nothing about
+// the record, so it may be written. The errors of this package's variables have their own fate, so a test double may
+// return one of them.
 func FateOf(err error) Fate { return record.FateOf(err) }
 
-// MaybeWritten reports whether the fate of err is [FateMaybeWritten]. False is certain: the record is in the log if err is nil, and is not
-// there otherwise.
+// MaybeWritten reports whether the fate of err is [FateMaybeWritten]. False is certain: the record is in the log if err
+// is nil, and is not there otherwise.
 func MaybeWritten(err error) bool { return FateOf(err) == FateMaybeWritten }
 
-// Retriable reports whether the fate of err is [FateNotWritten]: the record is certainly not in the log, and can be sent again.
+// Retriable reports whether the fate of err is [FateNotWritten]: the record is certainly not in the log, and can be
+// sent again.
 func Retriable(err error) bool { return FateOf(err) == FateNotWritten }
 
 // Reason returns a short stable name for the reason of err, for metrics: such as "buffer_full" for [ErrBufferFull], or
 // Kafka's name of a broker's error code, such as "NOT_ENOUGH_REPLICAS". It is "" for nil, "context_canceled" or
-// "context_deadline_exceeded" after the end of the user's context, and "unknown" for an error from outside this package.
+// "context_deadline_exceeded" after the end of the user's context, and "unknown" for an error from outside this
+// package.
 func Reason(err error) string { return record.Word(err) }
 
 // CloseError has the counts of records that [Producer.Close] could not deliver.
@@ -128,10 +132,10 @@ type CloseError struct {
 	Undelivered int
 	// MaybeWritten is how many of these may be in the log all the same.
 	MaybeWritten int
-	// PendingCallbacks is the number of records with an outcome whose callback or interceptor's OnAcknowledgement had not
-	// returned when Close did; records of Undelivered are among them. They run on: do not read their results before another
-	// Close has waited for them. The number can be up to 7 too high for each partition with a running callback at the start
-	// of Close.
+	// PendingCallbacks is the number of records with an outcome whose callback or interceptor's OnAcknowledgement had
+	// not returned when Close did; records of Undelivered are among them. They run on: do not read their results before
+	// another Close has waited for them. The number can be up to 7 too high for each partition with a running callback
+	// at the start of Close.
 	PendingCallbacks int
 	// Unobserved is the number of unobserved failures before that, in the producer's whole life: the records had no
 	// callback, and nobody asked their Future. It does not count the records of Undelivered.

@@ -155,7 +155,8 @@ func ExampleFuture_Cancel() {
 	}
 }
 
-// Flush sends the buffered records without waiting for linger.ms, and waits for their outcomes and callbacks. Its error concerns the wait only.
+// Flush sends the buffered records without waiting for linger.ms, and waits for their outcomes and callbacks. Its error
+// concerns the wait only.
 func ExampleProducer_Flush() {
 	ctx := context.Background()
 	p, err := producer.New(producer.DefaultConfig("localhost:9092"))
@@ -271,8 +272,8 @@ func Example_balanced() {
 	// Output: <nil>
 }
 
-// No loss: all in-sync replicas acknowledge, and the topic's min.insync.replicas=2 sets their minimum. With fewer in-sync replicas the leader
-// refuses the write, and the producer retries it until DeliveryTimeout.
+// No loss: all in-sync replicas acknowledge, and the topic's min.insync.replicas=2 sets their minimum. With fewer
+// in-sync replicas the leader refuses the write, and the producer retries it until DeliveryTimeout.
 func Example_noLoss() {
 	cfg := producer.DefaultConfig("localhost:9092")
 	fmt.Println(cfg.Acks, cfg.EnableIdempotence, cfg.DeliveryTimeout)

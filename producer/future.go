@@ -9,8 +9,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Future is a send's outcome to come. It is a small value: copy it freely, keep it as long as you like. The zero Future is
-// settled with [ErrZeroFuture].
+// Future is a send's outcome to come. It is a small value: copy it freely, keep it as long as you like. The zero Future
+// is settled with [ErrZeroFuture].
 type Future struct {
 	result *accumulator.Result
 	index  int32
@@ -36,8 +36,9 @@ func NewFuture(md RecordMetadata, err error) Future {
 // Get waits until the record has its outcome and returns its place in the log, or why it has none. Waiting readies the
 // record's batch: linger.ms is for those who do not wait.
 //
-// ctx bounds the wait and nothing else: when it ends, the record is still on its way, and so the error is the context's,
-// [MaybeWritten] is true and [Retriable] is false. The text names what the record waits for. Get may be called often and from many goroutines.
+// ctx bounds the wait and nothing else: when it ends, the record is still on its way, and so the error is the
+// context's, [MaybeWritten] is true and [Retriable] is false. The text names what the record waits for. Get may be
+// called often and from many goroutines.
 func (f Future) Get(ctx context.Context) (RecordMetadata, error) {
 	if f.result == nil {
 		return RecordMetadata{Partition: -1, Offset: -1}, errZeroFuture
@@ -60,8 +61,8 @@ func (f Future) Done() <-chan struct{} {
 }
 
 // Cancel takes the record back if its batch is not sealed yet, and reports whether it did. If so, its outcome is
-// [ErrCanceled], certainly not written, when Cancel returns. Its callback runs on a goroutine of the producer's, and Flush waits for it. Other
-// records are not affected. If not, the record is sent and its outcome comes.
+// [ErrCanceled], certainly not written, when Cancel returns. Its callback runs on a goroutine of the producer's, and
+// Flush waits for it. Other records are not affected. If not, the record is sent and its outcome comes.
 func (f Future) Cancel() bool {
 	return f.result != nil && f.result.Cancel(f.index)
 }
@@ -73,7 +74,8 @@ func (f Future) Cancel() bool {
 func (f Future) GetOrCancel(ctx context.Context) (RecordMetadata, error) {
 	var md RecordMetadata
 	var err error
-	// Get readies the batch, and with it the neighbours of the record. With an ended ctx the record is withdrawn instead.
+	// Get readies the batch, and with it the neighbours of the record. With an ended ctx the record is withdrawn
+	// instead.
 	if ended := ctx != nil && ctx.Err() != nil; !ended || !f.Cancel() {
 		md, err = f.Get(ctx)
 		if err == nil || ended || ctx == nil || ctx.Err() == nil || !f.Cancel() {

@@ -113,8 +113,8 @@ func (p *peak) look(*testbroker.Request) testbroker.Action {
 	return testbroker.Pass()
 }
 
-// TestAProducerHasTwoGoroutinesAConnection: and none for a topic, a partition, a batch, a request or a record. While callbacks run, there
-// is one more for each of their partitions.
+// TestAProducerHasTwoGoroutinesAConnection: and none for a topic, a partition, a batch, a request or a record. While
+// callbacks run, there is one more for each of their partitions.
 func TestAProducerHasTwoGoroutinesAConnection(t *testing.T) {
 	const partitions = 1000
 	for _, brokers := range []int{3, 9} {

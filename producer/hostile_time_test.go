@@ -185,7 +185,8 @@ func TestLeadersThatAreNamedInACircleAreFollowedWithABackoff(t *testing.T) {
 	}
 }
 
-// A broker that takes no bytes blocks a write for request.timeout.ms at the most; the record ends by delivery.timeout.ms.
+// A broker that takes no bytes blocks a write for request.timeout.ms at the most; the record ends by
+// delivery.timeout.ms.
 func TestABrokerThatReadsNothingBlocksAWriteOnlyForTheRequestsTime(t *testing.T) {
 	badInput(t, func(c *Config) { c.MaxInFlight = 1 }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		taken(t, p, &Record{Topic: "t"})

@@ -45,8 +45,8 @@ func started() uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// scheduled returns how often goroutines of this process have begun to run after they had waited. The runtime counts every eighth time
-// of each goroutine.
+// scheduled returns how often goroutines of this process have begun to run after they had waited. The runtime counts
+// every eighth time of each goroutine.
 func scheduled() (n uint64) {
 	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
 	metrics.Read(sample)

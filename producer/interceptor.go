@@ -8,27 +8,28 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// Interceptor sees every record on its way, for tracing, counting or marking. A panic in a method is recovered and logged with its
-// stack; the record goes on.
+// Interceptor sees every record on its way, for tracing, counting or marking. A panic in a method is recovered and
+// logged with its stack; the record goes on.
 //
-// An interceptor that is an io.Closer as well is closed when the producer is, after the last outcome; where the context of
-// [Producer.Close] ends first, perhaps before the last outcome. Each Close runs on a goroutine of its own, one after the other. It may
-// block: [Producer.Close] waits for it until its context ends, and closes the other interceptors nevertheless. Its error, a panic and a call
-// of runtime.Goexit are in the error of [Producer.Close].
+// An interceptor that is an io.Closer as well is closed when the producer is, after the last outcome; where the context
+// of [Producer.Close] ends first, perhaps before the last outcome. Each Close runs on a goroutine of its own, one after
+// the other. It may block: [Producer.Close] waits for it until its context ends, and closes the other interceptors
+// nevertheless. Its error, a panic and a call of runtime.Goexit are in the error of [Producer.Close].
 type Interceptor interface {
-	// OnSend runs inside Send on the caller's goroutine, before the partition is chosen, and returns the record to send. It
-	// is given a copy and may change its fields and its list of headers, but not write into the bytes of key, value and
-	// headers, which are the caller's. After a panic, or with nil, the record goes on as it was before this interceptor.
+	// OnSend runs inside Send on the caller's goroutine, before the partition is chosen, and returns the record to
+	// send. It is given a copy and may change its fields and its list of headers, but not write into the bytes of key,
+	// value and headers, which are the caller's. After a panic, or with nil, the record goes on as it was before this
+	// interceptor.
 	//
-	// It may block: that holds up this Send, for which neither its context nor MaxBlock counts then. runtime.Goexit ends the caller's goroutine:
-	// Send does not return, and the record is not sent and has no outcome.
+	// It may block: that holds up this Send, for which neither its context nor MaxBlock counts then. runtime.Goexit
+	// ends the caller's goroutine: Send does not return, and the record is not sent and has no outcome.
 	OnSend(r *Record) *Record
-	// OnAcknowledgement runs for every record that has its outcome, before the record's callback: with its place and a nil
-	// error, or with the error and of the place what is known.
+	// OnAcknowledgement runs for every record that has its outcome, before the record's callback: with its place and a
+	// nil error, or with the error and of the place what is known.
 	//
-	// It should be quick, but may block: later outcomes of the same partition wait, while requests and other partitions go on. It runs on the
-	// goroutine of the record's callback, never on the caller's (see [Callback]). After runtime.Goexit the other interceptors and the callback
-	// run nevertheless.
+	// It should be quick, but may block: later outcomes of the same partition wait, while requests and other partitions
+	// go on. It runs on the goroutine of the record's callback, never on the caller's (see [Callback]). After
+	// runtime.Goexit the other interceptors and the callback run nevertheless.
 	OnAcknowledgement(m RecordMetadata, err error)
 }
 

@@ -17,8 +17,8 @@ import (
 // None of this depends on the machine: time is virtual, and the cost of a hanging broker for others would show to the
 // nanosecond.
 
-// latencies sends to partitions 1 and 2 for some seconds, a goroutine each, while another sends to partition 0, and returns how long
-// each record of these two took.
+// latencies sends to partitions 1 and 2 for some seconds, a goroutine each, while another sends to partition 0, and
+// returns how long each record of these two took.
 func latencies(t *testing.T, c *testbroker.Cluster, p *producer.Producer) [2][]time.Duration {
 	var took [2][]time.Duration
 	c.On(protocol.Produce).Do(testbroker.DelayAnswer(3 * time.Millisecond))

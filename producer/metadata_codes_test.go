@@ -49,8 +49,8 @@ func ofTopic(name string, code protocol.ErrorCode) func(r *protocol.MetadataResp
 // fresh makes metadata old after 200 ms.
 func fresh(cfg *producer.Config) { cfg.MetadataMaxAge = 200 * time.Millisecond }
 
-// sends sends n records to partition 0 of topic t, with a pause after each, and returns their errors and the longest wait for an
-// outcome.
+// sends sends n records to partition 0 of topic t, with a pause after each, and returns their errors and the longest
+// wait for an outcome.
 func sends(t *testing.T, p *producer.Producer, n int, pause time.Duration) (errs []error, longest time.Duration) {
 	t.Helper()
 	for i := range n {

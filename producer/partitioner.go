@@ -10,13 +10,15 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Partitioner chooses the partition of records that name none: set it as Config.Partitioner to replace the built-in one.
+// Partitioner chooses the partition of records that name none: set it as Config.Partitioner to replace the built-in
+// one.
 //
-// Partition returns a number from 0 to topic.Partitions()-1, or [BuiltInDecides] to leave the record to the built-in partitioner. It runs inside Send on the caller's goroutine, for many callers
-// at the same time. It may block: that holds up this Send, for which neither its context nor MaxBlock counts then. The record is a copy that
-// is valid during the call; its key, value and headers must not be written to. A panic, or a partition that the topic does not have,
-// fails the record with [ErrPartitioner], not written; a panic is logged with its stack. runtime.Goexit ends the caller's goroutine: Send
-// does not return, and the record is not sent and has no outcome.
+// Partition returns a number from 0 to topic.Partitions()-1, or [BuiltInDecides] to leave the record to the built-in
+// partitioner. It runs inside Send on the caller's goroutine, for many callers at the same time. It may block: that
+// holds up this Send, for which neither its context nor MaxBlock counts then. The record is a copy that is valid during
+// the call; its key, value and headers must not be written to. A panic, or a partition that the topic does not have,
+// fails the record with [ErrPartitioner], not written; a panic is logged with its stack. runtime.Goexit ends the
+// caller's goroutine: Send does not return, and the record is not sent and has no outcome.
 type Partitioner interface {
 	Partition(r *Record, topic TopicView) int32
 }
@@ -32,8 +34,8 @@ type TopicView struct {
 	available  []int32 // ascending; shared by all copies, never written
 }
 
-// newTopicView makes the view of a topic from its number of partitions and the ascending numbers of those with a leader. It
-// keeps available.
+// newTopicView makes the view of a topic from its number of partitions and the ascending numbers of those with a
+// leader. It keeps available.
 func newTopicView(name string, partitions int32, available []int32) TopicView {
 	return TopicView{name: name, partitions: partitions, available: available}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/gosamsa/samsa/sender"
 )
 
-// Producer sends records to Kafka. All its methods may be called from many goroutines; one Producer serves a whole program.
-// It must be closed.
+// Producer sends records to Kafka. All its methods may be called from many goroutines; one Producer serves a whole
+// program. It must be closed.
 type Producer struct {
 	cfg      Config
 	chooser  partitionChooser
@@ -170,8 +170,8 @@ func (p *Producer) Flush(ctx context.Context) error {
 }
 
 // Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. The
-// bytes count whole buffers, and results and refused records until their callbacks and interceptors have returned. So there can be bytes without
-// records.
+// bytes count whole buffers, and results and refused records until their callbacks and interceptors have returned. So
+// there can be bytes without records.
 func (p *Producer) Buffered() (records int, bytes int64) { return p.acc.Buffered() }
 
 // PartitionInfo describes one partition of a topic.
@@ -187,9 +187,10 @@ type PartitionInfo struct {
 	InSyncReplicas []int32
 }
 
-// Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that BootstrapServers are right. If every
-// server refuses the connection, Ping fails at once: the error has the reason of each server, and no server is tried twice. A server that does
-// not answer costs SocketConnectionSetupTimeout. A ctx with a deadline bounds Ping alone; else MaxBlock does. Ping needs no topic and no authorization.
+// Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that
+// BootstrapServers are right. If every server refuses the connection, Ping fails at once: the error has the reason of
+// each server, and no server is tried twice. A server that does not answer costs SocketConnectionSetupTimeout. A ctx
+// with a deadline bounds Ping alone; else MaxBlock does. Ping needs no topic and no authorization.
 func (p *Producer) Ping(ctx context.Context) error {
 	wait := p.newCall(ctx)
 	defer wait.end()

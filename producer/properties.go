@@ -8,35 +8,40 @@ import (
 	"strings"
 )
 
-// ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. It distinguishes three kinds of a producer's properties:
+// ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. It distinguishes three kinds of a
+// producer's properties:
 //
 //   - those of [Config]'s fields are read and checked;
-//   - those of the Java client that mean nothing here, such as metric.reporters, are passed over; [Config.Warnings] names them;
-//   - those of the Java client that ask for what is not there, such as security.protocol=SSL, are errors: a producer that
-//     should have used TLS never connects without it.
+//   - those of the Java client that mean nothing here, such as metric.reporters, are passed over; [Config.Warnings]
+//     names them;
+//   - those of the Java client that ask for what is not there, such as security.protocol=SSL, are errors: a producer
+//     that should have used TLS never connects without it.
 //
-// key.serializer and value.serializer are passed over if they are Kafka's serializers of bytes and strings. Any other serializer, such
-// as a schema registry's KafkaAvroSerializer, is an error: the record's bytes would not have its format.
+// key.serializer and value.serializer are passed over if they are Kafka's serializers of bytes and strings. Any other
+// serializer, such as a schema registry's KafkaAvroSerializer, is an error: the record's bytes would not have its
+// format.
 //
-// The names of Kafka's other clients (consumer, admin, Streams, Connect) and of well-known companions, such as group.id and
-// schema.registry.url, are ignored too; [Config.Warnings] names them and New logs a warning. Any other name is an error, with
-// a hint if a known name is near. An error of a value names the cure of a usual slip: "5s" is 5000 in milliseconds.
+// The names of Kafka's other clients (consumer, admin, Streams, Connect) and of well-known companions, such as group.id
+// and schema.registry.url, are ignored too; [Config.Warnings] names them and New logs a warning. Any other name is an
+// error, with a hint if a known name is near. An error of a value names the cure of a usual slip: "5s" is 5000 in
+// milliseconds.
 //
 // What is written stays. Where a default contradicts it, the default gives way if that is safe, and a notice says so:
-// idempotence is turned off by acks, retries or max.in.flight.requests.per.connection, unless enable.idempotence is written;
-// delivery.timeout.ms grows to linger.ms and request.timeout.ms together; batch.size shrinks to max.request.size and
-// buffer.memory; a backoff or timeout meets its .max. What is written and contradicts itself is an error.
+// idempotence is turned off by acks, retries or max.in.flight.requests.per.connection, unless enable.idempotence is
+// written; delivery.timeout.ms grows to linger.ms and request.timeout.ms together; batch.size shrinks to
+// max.request.size and buffer.memory; a backoff or timeout meets its .max. What is written and contradicts itself is an
+// error.
 //
-// The error joins a *[ConfigError] for each problem. bootstrap.servers may be missing: set Config.BootstrapServers before New then.
-// For a file, [LoadProperties] gives errors with the line.
+// The error joins a *[ConfigError] for each problem. bootstrap.servers may be missing: set Config.BootstrapServers
+// before New then. For a file, [LoadProperties] gives errors with the line.
 func ParseProperties(m map[string]string) (Config, error) {
 	c, problems := configFromProperties(m, nil)
 	return c, problems.err()
 }
 
-// LoadProperties reads a file with Java's syntax for properties, in UTF-8, and makes a Config of it as [ParseProperties]
-// does. Each [ConfigError] has the file and the line, in the order of the file. As in Java, the last of several lines with one name
-// counts; a notice names the lines if their values differ.
+// LoadProperties reads a file with Java's syntax for properties, in UTF-8, and makes a Config of it as
+// [ParseProperties] does. Each [ConfigError] has the file and the line, in the order of the file. As in Java, the last
+// of several lines with one name counts; a notice names the lines if their values differ.
 func LoadProperties(path string) (Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -34,7 +34,8 @@ func loadText(t *testing.T, text string) (Config, error) {
 	return LoadProperties("producer.properties")
 }
 
-// TestEachProblemOfAFileHasItsLine covers every way to end a line, continued lines, and errors of syntax, value, name and rule.
+// TestEachProblemOfAFileHasItsLine covers every way to end a line, continued lines, and errors of syntax, value, name
+// and rule.
 func TestEachProblemOfAFileHasItsLine(t *testing.T) {
 	lines := []string{
 		"# a comment",
@@ -78,7 +79,8 @@ func TestTheLastLineOfANameGetsTheBlame(t *testing.T) {
 	require.Equal(t, 2, configOneError(t, err).Line, "of the earlier lines, only the syntax matters")
 }
 
-// TestANameThatStandsTwiceIsANotice: Java takes the last value in silence. The notice shows no value: it may be a secret.
+// TestANameThatStandsTwiceIsANotice: Java takes the last value in silence. The notice shows no value: it may be a
+// secret.
 func TestANameThatStandsTwiceIsANotice(t *testing.T) {
 	c, err := loadText(t, "acks=1\nclient.id=x\nacks=all\nclient.id=x\nbasic.auth.user.info=S3cret\nbasic.auth.user.info=S3cret2\nacks=all\n")
 	require.NoError(t, err)

@@ -68,7 +68,8 @@ func TestFlushWaitsForThePartsOfASplit(t *testing.T) {
 	})
 }
 
-// TestPartitionsThatWereAddedAreUsedWithoutAKey: once metadata.max.age.ms is over the new ones get their share, without a restart.
+// TestPartitionsThatWereAddedAreUsedWithoutAKey: once metadata.max.age.ms is over the new ones get their share, without
+// a restart.
 func TestPartitionsThatWereAddedAreUsedWithoutAKey(t *testing.T) {
 	bubble(t, topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BatchSize, cfg.MetadataMaxAge = 0, time.Minute })

@@ -16,7 +16,8 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// refusals are the ways in which a record fails before it is buffered, and Cancel: each has its outcome when the function returns.
+// refusals are the ways in which a record fails before it is buffered, and Cancel: each has its outcome when the
+// function returns.
 var refusals = map[string]func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future{
 	"no record": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
 		return p.Send(t.Context(), nil, cb)

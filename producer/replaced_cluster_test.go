@@ -200,7 +200,8 @@ func TestClustersThatAnswerInAlternationLoseNoAcknowledgedRecord(t *testing.T) {
 	})
 }
 
-// The addresses lead to another cluster, and the former one still runs: connections to its brokers end with the metadata's change of cluster.
+// The addresses lead to another cluster, and the former one still runs: connections to its brokers end with the
+// metadata's change of cluster.
 func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
 	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 // plainly is a producer without an identity: an identity would belong to the former cluster.
 func plainly(cfg *producer.Config) { cfg.EnableIdempotence = false }
 
-// TestMetadataOfAReplacedClusterIsUsedAtOnce: topic ids and leader epochs of the former cluster do not count in the new one.
+// TestMetadataOfAReplacedClusterIsUsedAtOnce: topic ids and leader epochs of the former cluster do not count in the new
+// one.
 func TestMetadataOfAReplacedClusterIsUsedAtOnce(t *testing.T) {
 	cfg := testbroker.Config{Brokers: 2, Topics: map[string]int32{"t": 2, "other": 1}}
 	bubble(t, cfg, func(t *testing.T, c *testbroker.Cluster) {

@@ -26,8 +26,8 @@ func longTopics(release string, n int) (cfg testbroker.Config, names []string) {
 	return cfg, names
 }
 
-// requireFramesWithin checks every Produce request as framed, and returns how many batches the fullest one had, and how large the largest
-// one of several batches was.
+// requireFramesWithin checks every Produce request as framed, and returns how many batches the fullest one had, and how
+// large the largest one of several batches was.
 func requireFramesWithin(t *testing.T, c *testbroker.Cluster, most int) (batches, largest int) {
 	t.Helper()
 	for _, r := range c.Produces() {

@@ -12,14 +12,15 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Send puts a record into the buffer and returns its outcome to come. cb, if not nil, is called with the outcome, once, on a goroutine of the
-// producer's: never inside Send (see [Callback]). When Send returns, r and the bytes that it points at may be used again.
+// Send puts a record into the buffer and returns its outcome to come. cb, if not nil, is called with the outcome, once,
+// on a goroutine of the producer's: never inside Send (see [Callback]). When Send returns, r and the bytes that it
+// points at may be used again.
 //
-// Send waits when the topic's partitions are not known yet and when the buffer is full: at most MaxBlock in all, or until
-// ctx ends. ctx bounds this wait and nothing else: a buffered record is not touched when ctx ends later. With a ctx that is
-// over Send buffers nothing. Every error comes through the Future and the callback. The Future of a record that is not buffered has its outcome
-// when Send returns. Such a Send also waits, whatever ctx and MaxBlock say, while too many callbacks of such records have not returned: see
-// [Callback].
+// Send waits when the topic's partitions are not known yet and when the buffer is full: at most MaxBlock in all, or
+// until ctx ends. ctx bounds this wait and nothing else: a buffered record is not touched when ctx ends later. With a
+// ctx that is over Send buffers nothing. Every error comes through the Future and the callback. The Future of a record
+// that is not buffered has its outcome when Send returns. Such a Send also waits, whatever ctx and MaxBlock say, while
+// too many callbacks of such records have not returned: see [Callback].
 func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	if ctx != nil && ctx.Err() != nil {
 		return p.failed(r, accumulator.Callback{One: cb}, &record.Error{Partition: -1, Err: accumulator.ContextError(ctx)})
@@ -71,9 +72,10 @@ func (p *Producer) send(wait *budget, r *Record, callback accumulator.Callback) 
 	return p.append(wait, t, part, r, callback)
 }
 
-// fastPartition returns the partition of a usual record: of a known topic, without headers, timestamp and partition, far
-// below every limit, with no interceptor and no user's partitioner. The checks of resolvePartition cost half of their time
-// here, in one function. A nil result leaves the record to resolvePartition. The choice itself is the same: builtIn.
+// fastPartition returns the partition of a usual record: of a known topic, without headers, timestamp and partition,
+// far below every limit, with no interceptor and no user's partitioner. The checks of resolvePartition cost half of
+// their time here, in one function. A nil result leaves the record to resolvePartition. The choice itself is the same:
+// builtIn.
 func (p *Producer) fastPartition(r *Record) (*topic, *accumulator.Partition) {
 	if r == nil || p.asksUser || p.closed.Load() || len(r.Headers) > 0 || !r.Timestamp.IsZero() || r.Partition != (Partition{}) ||
 		uint(len(r.Key))+uint(len(r.Value)) >= p.smallRecord {
@@ -363,8 +365,8 @@ func (b *budget) end() {
 	}
 }
 
-// waitingCalls counts the calls that wait, or have waited and have not returned. Close waits for them: their records fail or are appended
-// before Close looks for the last outcome. mu is a leaf.
+// waitingCalls counts the calls that wait, or have waited and have not returned. Close waits for them: their records
+// fail or are appended before Close looks for the last outcome. mu is a leaf.
 type waitingCalls struct {
 	mu   lockrank.Mutex[lockrank.ProducerWaiting]
 	n    int

@@ -14,18 +14,18 @@ import (
 // pieceSize is how many records of a slice are placed and admitted at a time.
 const pieceSize = 128
 
-// SendAll sends the records of a slice and returns their futures in the order of the slice. It costs less than as many Sends: records of one
-// partition are appended under one lock.
+// SendAll sends the records of a slice and returns their futures in the order of the slice. It costs less than as many
+// Sends: records of one partition are appended under one lock.
 //
-// Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. Records that fit into the buffer
-// are appended at once; for the others SendAll waits like Send, at most MaxBlock for the whole call. When MaxBlock or ctx ends, the
-// remaining records fail, not written. SendAll requests the metadata of all topics of the slice before it waits, and no record waits for
-// the topic of another one.
+// Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. Records that
+// fit into the buffer are appended at once; for the others SendAll waits like Send, at most MaxBlock for the whole
+// call. When MaxBlock or ctx ends, the remaining records fail, not written. SendAll requests the metadata of all topics
+// of the slice before it waits, and no record waits for the topic of another one.
 //
 // When SendAll returns, rs and the bytes that its records point at may be used again.
 //
-// Where a partitioner or an interceptor's OnSend calls runtime.Goexit, SendAll does not return. The records that it has appended keep their outcomes
-// and callbacks; it appends 128 at a time. The others are not sent and have no outcome.
+// Where a partitioner or an interceptor's OnSend calls runtime.Goexit, SendAll does not return. The records that it has
+// appended keep their outcomes and callbacks; it appends 128 at a time. The others are not sent and have no outcome.
 func (p *Producer) SendAll(ctx context.Context, rs []Record) []Future {
 	return p.SendAllFunc(ctx, rs, nil, nil)
 }
@@ -63,7 +63,8 @@ type sendAll struct {
 	requested bool                       // the client requests the metadata of all topics of the slice
 }
 
-// requestTopics has the client request the metadata of all topics of some records, so that one topic does not wait for another.
+// requestTopics has the client request the metadata of all topics of some records, so that one topic does not wait for
+// another.
 func (s *sendAll) requestTopics(rs []Record) {
 	requested := make(map[string]bool)
 	for i := range rs {
@@ -213,7 +214,8 @@ func (p *Producer) canWait(r *Record) bool {
 	return p.checkRecord(r) == nil && protocol.TopicNameProblem(r.Topic) == "" && (!named || n >= 0)
 }
 
-// placeSettled appends the waiting records of the topics that are known by now, or have failed. It returns the other topics.
+// placeSettled appends the waiting records of the topics that are known by now, or have failed. It returns the other
+// topics.
 func (s *sendPiece) placeSettled(topics []string) (pending []string) {
 	for _, name := range topics {
 		_, err := s.p.cluster.TryTopic(name)
@@ -267,8 +269,8 @@ func (s *sendPiece) admitAll() {
 	}
 }
 
-// isBehind reports whether a record before record k, of the same partition, did not fit. Like admit, it looks at pieceSize records at most, so
-// the work for a slice grows with its length.
+// isBehind reports whether a record before record k, of the same partition, did not fit. Like admit, it looks at
+// pieceSize records at most, so the work for a slice grows with its length.
 func (s *sendPiece) isBehind(k int) bool {
 	for j := range k {
 		// A forgotten partition comes back as another object.

@@ -18,9 +18,9 @@ import (
 
 var soakHours = flag.Int("soak-hours", 8, "virtual hours of the soak")
 
-// TestASoakStaysFlat is a service that writes to 1,000 new topics an hour, in virtual time, while brokers come and go, callbacks and a logger
-// hang for a while, and records are canceled. After the first hours nothing may grow: heap, goroutines, the account, the work of a
-// send. A month takes some minutes:
+// TestASoakStaysFlat is a service that writes to 1,000 new topics an hour, in virtual time, while brokers come and go,
+// callbacks and a logger hang for a while, and records are canceled. After the first hours nothing may grow: heap,
+// goroutines, the account, the work of a send. A month takes some minutes:
 //
 //	go test ./producer -run Soak -args -soak-hours 720
 func TestASoakStaysFlat(t *testing.T) {
@@ -157,7 +157,8 @@ func (s *soak) close() {
 	require.Equal(s.t, before, goroutinesMade(), "a timer of a closed producer has fired")
 }
 
-// goroutinesMade counts goroutines since the start of the process: a timer that fires starts one. It is 0 before Go 1.26.
+// goroutinesMade counts goroutines since the start of the process: a timer that fires starts one. It is 0 before Go
+// 1.26.
 func goroutinesMade() int {
 	sample := []metrics.Sample{{Name: "/sched/goroutines-created:goroutines"}}
 	metrics.Read(sample)

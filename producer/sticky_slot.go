@@ -9,8 +9,8 @@ import (
 )
 
 // stickySlot is the built-in choice for a topic's records without a key (KIP-794): all go to one partition until it got
-// about batch.size bytes, then to another one at random. So batches fill, and in the long run every partition gets as many
-// bytes; where queues are known, partitions with long ones get fewer.
+// about batch.size bytes, then to another one at random. So batches fill, and in the long run every partition gets as
+// many bytes; where queues are known, partitions with long ones get fewer.
 //
 // All methods may be called from many goroutines. None takes a lock: pick is one atomic load.
 type stickySlot struct {
@@ -166,8 +166,8 @@ type stickyTable struct {
 	sums       []uint64 // of the weights up to each partition; nil: all weigh the same
 }
 
-// newStickyTable weighs a partition with the longest queue + 1 - its own queue: of queues of 0, 3 and 1 batches the weights
-// are 4, 1 and 3.
+// newStickyTable weighs a partition with the longest queue + 1 - its own queue: of queues of 0, 3 and 1 batches the
+// weights are 4, 1 and 3.
 func newStickyTable(view *TopicView, load func(int32, time.Time) stickyLoad, availability time.Duration, now time.Time) *stickyTable {
 	t := &stickyTable{view: view, made: now, partitions: make([]int32, 0, len(view.available))}
 	queues := make([]int32, 0, len(view.available))

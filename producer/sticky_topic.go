@@ -10,13 +10,13 @@ import (
 // mostSlots bounds how many partitions of a topic are filled at the same time.
 const mostSlots = 16
 
-// crowdedFor is how long goroutines are kept apart after they were in each other's way. Then they are let together again: whether they
-// still would be cannot be seen while they are not.
+// crowdedFor is how long goroutines are kept apart after they were in each other's way. Then they are let together
+// again: whether they still would be cannot be seen while they are not.
 const crowdedFor = 100 * time.Millisecond
 
-// stickyTopic chooses the partitions of a topic's records without a key. As a rule it fills one partition at a time, which makes the largest
-// batches. Where many goroutines send, they would wait for each other at that partition's lock; so while it is crowded, each processor
-// chooses for itself, and mostly fills another one than the others.
+// stickyTopic chooses the partitions of a topic's records without a key. As a rule it fills one partition at a time,
+// which makes the largest batches. Where many goroutines send, they would wait for each other at that partition's lock;
+// so while it is crowded, each processor chooses for itself, and mostly fills another one than the others.
 //
 // All methods may be called from many goroutines.
 type stickyTopic struct {
@@ -32,8 +32,9 @@ type stickyTopic struct {
 // slotToken has the slot of a processor.
 type slotToken struct{ slot uint32 }
 
-// newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held, now
-// and then for every available partition, and not at all if the configuration is not adaptive. Equal seeds choose equally.
+// newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held,
+// now and then for every available partition, and not at all if the configuration is not adaptive. Equal seeds choose
+// equally.
 func newStickyTopic(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad, seed uint64) *stickyTopic {
 	s := &stickyTopic{began: time.Now()}
 	for i := range min(runtime.GOMAXPROCS(0), mostSlots) {

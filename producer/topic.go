@@ -125,7 +125,8 @@ func (t *topic) isKnown() bool {
 	return meta != nil && !meta.former
 }
 
-// addTopic returns the topic of that name with the newest metadata, made if there is none; nil if the snapshot does not have the topic.
+// addTopic returns the topic of that name with the newest metadata, made if there is none; nil if the snapshot does not
+// have the topic.
 func (p *Producer) addTopic(name string) *topic {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()

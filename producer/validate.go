@@ -19,8 +19,8 @@ func (c Config) Validate() error {
 	return c.problems(map[string]bool{}).err()
 }
 
-// notFromDefault returns a problem if at least half of the fields that refuse zero are zero. A user who starts from a default
-// sets few of them to zero; a user who starts from Config{} fills few of them.
+// notFromDefault returns a problem if at least half of the fields that refuse zero are zero. A user who starts from a
+// default sets few of them to zero; a user who starts from Config{} fills few of them.
 func (c *Config) notFromDefault() *ConfigError {
 	var zero Config
 	var missing []string
@@ -155,8 +155,8 @@ func configRuleBatch(field, cure string, size func(*Config) int64) configRule {
 	}
 }
 
-// configLeastDelivery is the least delivery.timeout.ms beside linger.ms and request.timeout.ms. As in the Java client it is
-// never more than delivery.timeout.ms can be.
+// configLeastDelivery is the least delivery.timeout.ms beside linger.ms and request.timeout.ms. As in the Java client
+// it is never more than delivery.timeout.ms can be.
 func configLeastDelivery(c *Config) time.Duration {
 	most := configMillis(configMaxInt)
 	if c.Linger > most-c.RequestTimeout {

@@ -33,8 +33,8 @@ type api struct {
 	versions VersionRange
 	// flexible is the first version with compact lengths and tagged fields (KIP-482).
 	flexible int16
-	// throttles is the first version in which a broker over quota responds first and mutes the connection then (KIP-219).
-	// In older versions the broker has waited before it responds.
+	// throttles is the first version in which a broker over quota responds first and mutes the connection then
+	// (KIP-219). In older versions the broker has waited before it responds.
 	throttles int16
 }
 

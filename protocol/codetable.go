@@ -60,7 +60,8 @@ var codeTable = [...]codeRow{
 	// The batch is checked before it gets its offsets.
 	{CorruptMessage, "CORRUPT_MESSAGE", retriable, beforeAppend,
 		"a record batch is damaged, or has a form that the topic does not take, such as a null key where it is compacted"},
-	// Before the append: the partition is not there. While waiting: its topic was deleted; on brokers up to 2.3 also: the replica moved away.
+	// Before the append: the partition is not there. While waiting: its topic was deleted; on brokers up to 2.3 also:
+	// the replica moved away.
 	{UnknownTopicOrPartition, "UNKNOWN_TOPIC_OR_PARTITION", retriable | refresh, whileWaiting,
 		"the broker does not know this topic or partition"},
 	{InvalidFetchSize, "INVALID_FETCH_SIZE", final, notProduce,
@@ -68,7 +69,8 @@ var codeTable = [...]codeRow{
 	// An answer about metadata.
 	{LeaderNotAvailable, "LEADER_NOT_AVAILABLE", retriable | refresh, notProduce,
 		"the partition has no leader at present"},
-	// Before the append: it is not the leader. While waiting: it has ceased to be; the new leader may have the batch or not.
+	// Before the append: it is not the leader. While waiting: it has ceased to be; the new leader may have the batch or
+	// not.
 	{NotLeaderOrFollower, "NOT_LEADER_OR_FOLLOWER", retriable | refresh, whileWaiting,
 		"the broker does not lead the partition, or holds no replica of it"},
 	// With acks=all: appended by the leader, but the replicas in sync did not follow in time.
@@ -104,7 +106,8 @@ var codeTable = [...]codeRow{
 	// Checked before the append.
 	{RecordListTooLarge, "RECORD_LIST_TOO_LARGE", final, beforeAppend,
 		"the batch is larger than a segment of the topic's log"},
-	// The leader counts them under the same lock, before it appends. Verified transactions answer it for their coordinator's errors.
+	// The leader counts them under the same lock, before it appends. Verified transactions answer it for their
+	// coordinator's errors.
 	{NotEnoughReplicas, "NOT_ENOUGH_REPLICAS", retriable, beforeAppend,
 		"fewer replicas are in sync than min.insync.replicas asks for"},
 	// The log has it; whether it survives the next leader is not promised.

@@ -54,7 +54,8 @@ func (m *InitProducerIDRequest) Decode(body []byte, version int16) error {
 	return r.finish("request")
 }
 
-// InitProducerIDResponse gives a producer its id and epoch. Version 2 is flexible; the fields are the same in all versions.
+// InitProducerIDResponse gives a producer its id and epoch. Version 2 is flexible; the fields are the same in all
+// versions.
 type InitProducerIDResponse struct {
 	// ThrottleMs is how long the client shall send nothing, in milliseconds.
 	ThrottleMs    int32

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// decodeSize returns how many bytes a decoder takes from the heap, and its error. The runtime counts the whole process, so the smallest of
-// several attempts counts.
+// decodeSize returns how many bytes a decoder takes from the heap, and its error. The runtime counts the whole process,
+// so the smallest of several attempts counts.
 func decodeSize(decode func() error) (least uint64, err error) {
 	least = math.MaxUint64
 	for range 5 {
@@ -23,7 +23,8 @@ func decodeSize(decode func() error) (least uint64, err error) {
 	return least, err
 }
 
-// denseProduceResponse is a body of n topics without name and partitions: three bytes each, twenty times as many in memory.
+// denseProduceResponse is a body of n topics without name and partitions: three bytes each, twenty times as many in
+// memory.
 func denseProduceResponse(n int) []byte {
 	w := newWriter(nil, Produce, 9)
 	w.arrayLen(n)

@@ -14,7 +14,8 @@ const OperationsUnknown int32 = math.MinInt32
 //   - 9 is flexible
 //   - 10 adds topic ids; only from 12 on do brokers look them up (KIP-516)
 type MetadataRequest struct {
-	// Topics are the topics asked for: nil means all, empty means none. In version 0 none cannot be said, and Append fails.
+	// Topics are the topics asked for: nil means all, empty means none. In version 0 none cannot be said, and Append
+	// fails.
 	Topics []MetadataRequestTopic
 	// AllowAutoTopicCreation is allow.auto.create.topics: the broker may create missing topics named in the request.
 	// Below version 4 it always may, so Append fails for a false value with named topics.
@@ -262,8 +263,8 @@ func (m *MetadataResponse) Decode(body []byte, version int16) error {
 	return m.decode(body, version, math.MaxInt)
 }
 
-// DecodeFor is Decode for the response to a request. A response with more topics than the request is malformed, unless the request
-// asks for all topics.
+// DecodeFor is Decode for the response to a request. A response with more topics than the request is malformed, unless
+// the request asks for all topics.
 func (m *MetadataResponse) DecodeFor(body []byte, version int16, req *MetadataRequest) error {
 	if req.Topics == nil || len(req.Topics) == 0 && version == 0 {
 		return m.Decode(body, version)

@@ -95,7 +95,8 @@ func (m *ProduceRequest) EncodedSize(version int16) (header, total int) {
 // A producer needs a request's length before it chooses another batch. The three sizes below add up to exactly the
 // bytes of a framed request without a transaction.
 
-// ProduceFrameSize returns the size of a request without topics: the frame's length, the request's header, and the body.
+// ProduceFrameSize returns the size of a request without topics: the frame's length, the request's header, and the
+// body.
 func ProduceFrameSize(version int16, clientID string) int {
 	// Length, API, version, correlation id, client id; transactional id, acks, timeout, topics.
 	size := 4 + 2 + 2 + 4 + 2 + min(len(clientID), maxString) + 2 + 2 + 4 + 4
@@ -105,8 +106,8 @@ func ProduceFrameSize(version int16, clientID string) int {
 	return size
 }
 
-// ProduceTopicSize returns by how much a topic without partitions makes a request with so many topics longer. From version 13 on the
-// name is not sent.
+// ProduceTopicSize returns by how much a topic without partitions makes a request with so many topics longer. From
+// version 13 on the name is not sent.
 func ProduceTopicSize(version int16, topics int, name string) int {
 	if !Produce.flexible(version) {
 		return 2 + len(name) + 4

@@ -147,7 +147,8 @@ func (m *ProduceResponse) appendEndpoints(w *writer) {
 	w.endTag(begin)
 }
 
-// ProduceLimits is how much a [ProduceResponse] may name. The request sets the limits: a broker has nothing to say about more.
+// ProduceLimits is how much a [ProduceResponse] may name. The request sets the limits: a broker has nothing to say
+// about more.
 type ProduceLimits struct {
 	// Topics and Partitions limit the whole response.
 	Topics, Partitions int

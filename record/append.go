@@ -45,20 +45,20 @@ func headersSize(headers []Header) int {
 	return n
 }
 
-// MaxRecordOverhead is how many bytes a record without headers takes beside its key and value, at the most: five lengths and
-// counts, attributes, and the timestamp.
+// MaxRecordOverhead is how many bytes a record without headers takes beside its key and value, at the most: five
+// lengths and counts, attributes, and the timestamp.
 const MaxRecordOverhead = 5*5 + 1 + 10
 
 // AppendRecord appends one record as Kafka's batches hold it and returns the longer slice. Nil key, value and header
 // values are null, different from empty ones. It keeps none of its arguments, and allocates only when dst has no room
 // for [RecordSize] more bytes.
 //
-// timestampDelta is the record's distance to the batch's BaseTimestamp in milliseconds, offsetDelta its number in the batch,
-// from 0. A record of 2 GiB and more cannot be represented; the caller's limits keep far away from it.
+// timestampDelta is the record's distance to the batch's BaseTimestamp in milliseconds, offsetDelta its number in the
+// batch, from 0. A record of 2 GiB and more cannot be represented; the caller's limits keep far away from it.
 func AppendRecord(dst []byte, offsetDelta int32, timestampDelta int64, key, value []byte, headers []Header) []byte {
-	// Every record of every producer passes here. Nearly all have lengths and deltas of one or two bytes; for those the whole
-	// record is sized and written without a loop and without a call but the copies. It measures a third faster than the
-	// general way.
+	// Every record of every producer passes here. Nearly all have lengths and deltas of one or two bytes; for those the
+	// whole record is sized and written without a loop and without a call but the copies. It measures a third faster
+	// than the general way.
 	timestamp, offset := zigzag(timestampDelta), zigzag(int64(offsetDelta))
 	keyLen, valueLen := uint64(len(key))<<1, uint64(len(value))<<1
 	n := 6 + len(key) + len(value)

@@ -43,7 +43,8 @@ const (
 	atCount           = 57
 )
 
-// castagnoli is the polynomial of the batch checksum. The standard library computes it with the processor's own instruction.
+// castagnoli is the polynomial of the batch checksum. The standard library computes it with the processor's own
+// instruction.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // BatchHeader is the header of a record batch, in the order of the wire.
@@ -72,7 +73,8 @@ type BatchHeader struct {
 	Count int32
 }
 
-// Put writes the header into b[0:61]. It writes the fields as they are, Length and CRC too, and panics when b is shorter.
+// Put writes the header into b[0:61]. It writes the fields as they are, Length and CRC too, and panics when b is
+// shorter.
 func (h *BatchHeader) Put(b []byte) {
 	b = b[:BatchHeaderSize]
 	binary.BigEndian.PutUint64(b[atBaseOffset:], uint64(h.BaseOffset))
@@ -90,8 +92,8 @@ func (h *BatchHeader) Put(b []byte) {
 	binary.BigEndian.PutUint32(b[atCount:], uint32(h.Count))
 }
 
-// SetProducer gives an encoded batch its producer id, epoch and first sequence. The checksum covers them: call [SetChecksum]
-// afterwards. It panics when batch is shorter than a header.
+// SetProducer gives an encoded batch its producer id, epoch and first sequence. The checksum covers them: call
+// [SetChecksum] afterwards. It panics when batch is shorter than a header.
 func SetProducer(batch []byte, id int64, epoch int16, sequence int32) {
 	b := batch[:BatchHeaderSize]
 	binary.BigEndian.PutUint64(b[atProducerID:], uint64(id))

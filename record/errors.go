@@ -47,7 +47,8 @@ var (
 	ErrPartitioner error = &reason{"partitioner failed", "partitioner", FateRejected}
 	// ErrBatchRejected: the broker rejected another record of the same batch and the rest could not be sent again.
 	ErrBatchRejected error = &reason{"another record of the batch was rejected", "neighbour_rejected", FateNotWritten}
-	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the record.
+	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the
+	// record.
 	ErrClusterReplaced error = &reason{"the servers belong to another cluster now", "cluster_replaced", FateMaybeWritten}
 	// ErrForeignAcknowledgement: the broker acknowledged the record at another record's offset. Another producer uses
 	// the same producer id, or the log is another one.

@@ -15,8 +15,8 @@ const (
 	FateAcknowledged Fate = iota
 	// FateNotWritten: the record is certainly not in the log, and can be sent again.
 	FateNotWritten
-	// FateRejected: the record is certainly not in the log, and would be refused again: the record itself, or the settings or rights of its
-	// topic, must change first.
+	// FateRejected: the record is certainly not in the log, and would be refused again: the record itself, or the
+	// settings or rights of its topic, must change first.
 	FateRejected
 	// FateMaybeWritten: the record may be in the log or not. Sent again, it may be there twice.
 	FateMaybeWritten

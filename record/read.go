@@ -23,8 +23,8 @@ var (
 // DecompressFunc.
 const MaxUncompressed = 128 << 20
 
-// DecompressFunc appends the data in src to dst, at most limit bytes, or fails. codec is the number in a batch's attributes.
-// compress.Decompress is one.
+// DecompressFunc appends the data in src to dst, at most limit bytes, or fails. codec is the number in a batch's
+// attributes. compress.Decompress is one.
 type DecompressFunc func(dst []byte, codec int8, src []byte, limit int) ([]byte, error)
 
 // Batch is a decoded batch.
@@ -48,8 +48,8 @@ type ParsedRecord struct {
 // Codec returns the codec's number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
 func (h *BatchHeader) Codec() int8 { return int8(h.Attributes & AttributeCodecMask) }
 
-// ReadBatchHeader reads and checks the header at b[0:61]: length, magic, attributes and counts. It does not ask whether the
-// whole batch is there. The error is [ErrIncomplete] when b is shorter than a header, else [ErrMalformed].
+// ReadBatchHeader reads and checks the header at b[0:61]: length, magic, attributes and counts. It does not ask whether
+// the whole batch is there. The error is [ErrIncomplete] when b is shorter than a header, else [ErrMalformed].
 func ReadBatchHeader(b []byte) (BatchHeader, error) {
 	h, err := readFrame(b)
 	if err != nil {

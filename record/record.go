@@ -17,8 +17,8 @@ type Record struct {
 	Value []byte
 	// Headers travel with the record, in this order. Keys may repeat.
 	Headers []Header
-	// Timestamp is the record's CreateTime, kept in milliseconds. The zero value means the time of the send. Send refuses a
-	// timestamp before 1970 or after the year 9999.
+	// Timestamp is the record's CreateTime, kept in milliseconds. The zero value means the time of the send. Send
+	// refuses a timestamp before 1970 or after the year 9999.
 	Timestamp time.Time
 }
 

@@ -49,8 +49,8 @@ var (
 	errVarintLong = errors.New("a varint is longer than its type allows")
 )
 
-// readVarint reads Kafka's 32-bit varint and returns the number of its bytes. Longer forms than needed are taken, as the Java
-// client takes them; more than 32 bits are not.
+// readVarint reads Kafka's 32-bit varint and returns the number of its bytes. Longer forms than needed are taken, as
+// the Java client takes them; more than 32 bits are not.
 func readVarint(b []byte) (int32, int, error) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return int32(unzigzag(uint64(b[0]))), 1, nil

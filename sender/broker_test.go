@@ -63,7 +63,8 @@ func TestABrokersThrottleIsHonouredForItAlone(t *testing.T) {
 	})
 }
 
-// TestAThrottleBeyondTheDeliveryTimeoutIsSaid: the records fail, for certain not written, and the reason is the throttle.
+// TestAThrottleBeyondTheDeliveryTimeoutIsSaid: the records fail, for certain not written, and the reason is the
+// throttle.
 func TestAThrottleBeyondTheDeliveryTimeoutIsSaid(t *testing.T) {
 	onRig(t, topicT(1, 2), func(c *Config) { c.MaxInFlight = 1 }, func(r *rig) {
 		forLong := testbroker.Edit(func(a *protocol.ProduceResponse) { a.ThrottleMs = 1<<31 - 1 })
@@ -202,8 +203,8 @@ func TestABrokerThatCannotBeReachedIsNamed(t *testing.T) {
 	})
 }
 
-// TestAnExpiredBatchsBufferIsNotReusedWhileItIsWritten: the broker reads the first half, the records expire, others are sent, and then
-// the broker reads the rest. It must be the rest of the first record.
+// TestAnExpiredBatchsBufferIsNotReusedWhileItIsWritten: the broker reads the first half, the records expire, others are
+// sent, and then the broker reads the rest. It must be the rest of the first record.
 func TestAnExpiredBatchsBufferIsNotReusedWhileItIsWritten(t *testing.T) {
 	change := func(c *Config) { c.DeliveryTimeout, c.RequestTimeout = 5*time.Second, time.Minute }
 	onRig(t, topicT(2, 4), change, func(r *rig) {
@@ -268,7 +269,8 @@ func TestWithADeliveryTimeoutOfZeroEveryRecordFailsAtOnce(t *testing.T) {
 	})
 }
 
-// A partition has left a broker's queue by moving away. Once the metadata does not name the broker anymore, nothing of it is left.
+// A partition has left a broker's queue by moving away. Once the metadata does not name the broker anymore, nothing of
+// it is left.
 func TestABrokerThatIsGoneCausesNoRequests(t *testing.T) {
 	onRig(t, topicT(2, 2), nil, func(r *rig) {
 		r.send(0, "warm").acked()

@@ -66,8 +66,8 @@ func (s *Sender) brokersChanged(snapshot *cluster.Snapshot) {
 	}
 }
 
-// dismissLocked lets a broker leave if it has left the cluster and leads nothing. Between its move to Sender.leaving and leave nobody may get
-// it back: it would lead partitions, and leave.
+// dismissLocked lets a broker leave if it has left the cluster and leads nothing. Between its move to Sender.leaving
+// and leave nobody may get it back: it would lead partitions, and leave.
 func (s *Sender) dismissLocked(b *broker) {
 	if !b.departed || b.leads > 0 || s.brokers[b.id] != b {
 		return

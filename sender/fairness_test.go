@@ -69,7 +69,8 @@ var stuck = map[string]func(r *rig) (end func()){
 	},
 }
 
-// TestAPartitionThatIsStuckHoldsUpNoOtherOfItsBroker: nor does it make the broker's goroutine look at it again and again.
+// TestAPartitionThatIsStuckHoldsUpNoOtherOfItsBroker: nor does it make the broker's goroutine look at it again and
+// again.
 func TestAPartitionThatIsStuckHoldsUpNoOtherOfItsBroker(t *testing.T) {
 	for name, begin := range stuck {
 		t.Run(name, func(t *testing.T) {
@@ -106,8 +107,8 @@ func TestAPartitionThatIsStuckHoldsUpNoOtherOfItsBroker(t *testing.T) {
 	}
 }
 
-// TestAPartitionThatWaitsForAnIDHoldsUpNoOther: its epochs are used up and no new producer id is to be had; the others go on under the old
-// one.
+// TestAPartitionThatWaitsForAnIDHoldsUpNoOther: its epochs are used up and no new producer id is to be had; the others
+// go on under the old one.
 func TestAPartitionThatWaitsForAnIDHoldsUpNoOther(t *testing.T) {
 	onRig(t, topicT(1, 2), nil, func(r *rig) {
 		last := testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerEpoch = 1<<15 - 1 })

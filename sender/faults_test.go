@@ -16,8 +16,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// TestFaultsNeitherDoubleNorReorder sends through brokers that fail, move, hang and close connections by chance, and compares every
-// outcome with the log. The seed fixes the faults, not the goroutines' schedule.
+// TestFaultsNeitherDoubleNorReorder sends through brokers that fail, move, hang and close connections by chance, and
+// compares every outcome with the log. The seed fixes the faults, not the goroutines' schedule.
 func TestFaultsNeitherDoubleNorReorder(t *testing.T) {
 	for seed := range int64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -2,7 +2,8 @@ package sender
 
 import "github.com/gosamsa/samsa/protocol"
 
-// framed is the size of a Produce request while it is filled: its length, its header, and everything around its batches included.
+// framed is the size of a Produce request while it is filled: its length, its header, and everything around its batches
+// included.
 type framed struct {
 	version int16
 	size    int

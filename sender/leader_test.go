@@ -61,7 +61,8 @@ func TestAHintLoopIsBackedOff(t *testing.T) {
 	}
 }
 
-// TestAHintLoopDoesNotBurnTheRetries: with few retries there is still the time of the backoffs for the brokers to come to terms.
+// TestAHintLoopDoesNotBurnTheRetries: with few retries there is still the time of the backoffs for the brokers to come
+// to terms.
 func TestAHintLoopDoesNotBurnTheRetries(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) { c.Retries = 5 }, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -77,7 +78,8 @@ func TestAHintLoopDoesNotBurnTheRetries(t *testing.T) {
 	})
 }
 
-// TestBatchesInFlightDoNotSpeedUpAHintLoop: each answer brings a newer epoch, and each would end the backoff of the others.
+// TestBatchesInFlightDoNotSpeedUpAHintLoop: each answer brings a newer epoch, and each would end the backoff of the
+// others.
 func TestBatchesInFlightDoNotSpeedUpAHintLoop(t *testing.T) {
 	for _, idempotent := range []bool{true, false} {
 		onRig(t, topicT(2, 1), func(c *Config) { c.Accumulator.BatchSize, c.Idempotent = 0, idempotent }, func(r *rig) {
@@ -168,7 +170,8 @@ func TestTooFewReplicasAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestAPartitionWithoutALeaderIsWaitedFor: the only replica is away, so nobody leads. Records wait, at no cost in retries.
+// TestAPartitionWithoutALeaderIsWaitedFor: the only replica is away, so nobody leads. Records wait, at no cost in
+// retries.
 func TestAPartitionWithoutALeaderIsWaitedFor(t *testing.T) {
 	onRig(t, topicT(2, 2), func(c *Config) { c.Retries = 1 }, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -248,8 +251,8 @@ func TestAHintToNobodyCostsNoMoreThanTheMetadata(t *testing.T) {
 	})
 }
 
-// TestAPartitionThatComesBackIsNotNamedTwice: while a request is made the partition moves to another broker, gives a batch to a request
-// there, and comes back. Brokers take one batch of a partition in a request, and forget the other.
+// TestAPartitionThatComesBackIsNotNamedTwice: while a request is made the partition moves to another broker, gives a
+// batch to a request there, and comes back. Brokers take one batch of a partition in a request, and forget the other.
 func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) { c.Idempotent, c.Accumulator.BatchSize = false, 0 }, func(r *rig) {
 		r.c.Isolate(1)

@@ -15,7 +15,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// deliveryMeter is a handler of the trace. Trace lines are written under the partition's lock, so it may look at the delivery state.
+// deliveryMeter is a handler of the trace. Trace lines are written under the partition's lock, so it may look at the
+// delivery state.
 type deliveryMeter struct {
 	slog.Handler
 	part                 *partition
@@ -33,8 +34,9 @@ func (m *deliveryMeter) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestABatchOfManyRecordsIsSplitIntoAsManyBatches: the topic takes single records only since its limit was lowered, and several large
-// batches are complete. The first batch is split after the broker's answer; the workers cut the others before they are sent.
+// TestABatchOfManyRecordsIsSplitIntoAsManyBatches: the topic takes single records only since its limit was lowered, and
+// several large batches are complete. The first batch is split after the broker's answer; the workers cut the others
+// before they are sent.
 func TestABatchOfManyRecordsIsSplitIntoAsManyBatches(t *testing.T) {
 	const n = 6000
 	for _, idempotent := range []bool{true, false} {

@@ -9,9 +9,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Kafka's brokers return the partitions of a response in the order of a hash map, and the protocol allows any order. A response in the
-// request's order needs no search. For all others, the request gets an index on first need: so matching costs in proportion to the
-// request, whatever the order.
+// Kafka's brokers return the partitions of a response in the order of a hash map, and the protocol allows any order. A
+// response in the request's order needs no search. For all others, the request gets an index on first need: so matching
+// costs in proportion to the request, whatever the order.
 
 // noMatch is the match of a part without a batch in the request.
 const noMatch int32 = -1
@@ -82,8 +82,8 @@ func (r *request) isOf(at int, t *protocol.ProduceTopicResponse) bool {
 	return r.attempts[at].part.acc.Topic() == t.Name
 }
 
-// places is an open-addressed hash table of a request's batches by topic and partition. It is twice as large as the request, and the
-// next request uses the same memory.
+// places is an open-addressed hash table of a request's batches by topic and partition. It is twice as large as the
+// request, and the next request uses the same memory.
 type places struct {
 	seed  maphash.Seed
 	slots []placeSlot
@@ -101,8 +101,8 @@ type placeSlot struct{ at, partition int32 }
 
 func (h *places) clear() { h.built, h.name, h.id, h.hash = false, "", protocol.UUID{}, 0 }
 
-// build puts all batches of a request into the table. If a lying broker gave two topics of the request the same id, the second of two
-// batches is left out: its fate stays open.
+// build puts all batches of a request into the table. If a lying broker gave two topics of the request the same id, the
+// second of two batches is left out: its fate stays open.
 func (h *places) build(r *request) {
 	if h.seed == (maphash.Seed{}) {
 		h.seed = maphash.MakeSeed()

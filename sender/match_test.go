@@ -89,8 +89,8 @@ func TestAResponseInAnyOrderIsMatchedByTopicAndPartition(t *testing.T) {
 	}
 }
 
-// TestMatchingAShuffledResponseIsNotQuadratic compares with a response in the request's order. A search from batch to batch takes some
-// 700 times as long, an index about five times.
+// TestMatchingAShuffledResponseIsNotQuadratic compares with a response in the request's order. A search from batch to
+// batch takes some 700 times as long, an index about five times.
 func TestMatchingAShuffledResponseIsNotQuadratic(t *testing.T) {
 	for _, version := range []int16{12, 13} {
 		r := lined(t, version, 1, 10_000)
@@ -230,7 +230,8 @@ func TestRefusedRecordsAreAtMostTheBatchs(t *testing.T) {
 	require.ErrorIs(t, r.decode(encoded(t, r, m)), protocol.ErrMalformed)
 }
 
-// TestALongResponseTakesNoMemory: the broker answers the request for one batch with 300,000 topics, and then with words.
+// TestALongResponseTakesNoMemory: the broker answers the request for one batch with 300,000 topics, and then with
+// words.
 func TestALongResponseTakesNoMemory(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.Accumulator.Linger = time.Hour }, func(r *rig) {
 		r.send(0, "warm").acked()
@@ -260,7 +261,8 @@ func TestALongResponseTakesNoMemory(t *testing.T) {
 	})
 }
 
-// TestFreeRequestsAreFewAndSmall: however large requests were, and however their topics changed, a broker keeps room for some batches.
+// TestFreeRequestsAreFewAndSmall: however large requests were, and however their topics changed, a broker keeps room
+// for some batches.
 func TestFreeRequestsAreFewAndSmall(t *testing.T) {
 	b, attempts := loaded(t, 1)
 	fill := func(topics, partitions int) *request {

@@ -37,7 +37,8 @@ type attempt struct {
 	topicID protocol.UUID // the topic's id at that time
 }
 
-// stamp writes the batch's identity, sequence and checksum into its bytes. A retry under the same sequence keeps its bytes.
+// stamp writes the batch's identity, sequence and checksum into its bytes. A retry under the same sequence keeps its
+// bytes.
 func (c *outBatch) stamp(idempotent bool) {
 	if idempotent && c.stamped != c.state.Numbering() {
 		id := c.state.Identity()

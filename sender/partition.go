@@ -141,9 +141,9 @@ func (p *partition) decideLocked(now time.Time, room delivery.Room) delivery.Dec
 }
 
 // next gives the request the batch that is sent now, if the request has room for it and took no batch of the partition
-// yet: a request takes one batch of a partition. at is the index of the topic in the request, negative if it is new. full
-// reports that a batch must wait for the next request; the partition stays queued then. Otherwise it leaves the queue, and
-// is queued again if it has more to send.
+// yet: a request takes one batch of a partition. at is the index of the topic in the request, negative if it is new.
+// full reports that a batch must wait for the next request; the partition stays queued then. Otherwise it leaves the
+// queue, and is queued again if it has more to send.
 func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space int) (t attempt, full bool) {
 	p.mu.Lock()
 	t, full = p.nextLocked(r, at, ticket, now, space)
@@ -204,8 +204,8 @@ func (p *partition) standsAtLocked(b *broker, ticket uint64) bool {
 	return p.queued && p.broker == b && p.queueGen == ticket
 }
 
-// keepsPlace reports whether that place in b's ready queue is the partition's and the partition has something to send. If it has nothing, it
-// leaves the queue; it is queued again when there is something.
+// keepsPlace reports whether that place in b's ready queue is the partition's and the partition has something to send.
+// If it has nothing, it leaves the queue; it is queued again when there is something.
 func (p *partition) keepsPlace(b *broker, ticket uint64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,7 +13,8 @@ import (
 
 // This file explains in words the lack of an outcome. All of it runs only if a wait or a record ends with an error.
 
-// OldestPending returns when the partition's oldest record without an outcome was appended. It implements accumulator.Explainer.
+// OldestPending returns when the partition's oldest record without an outcome was appended. It implements
+// accumulator.Explainer.
 func (p *partition) OldestPending() (appended time.Time, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// request is one Produce request with the batches in it. It is reused when the connection has let go of its bytes and its
-// answer was handled, whichever comes last.
+// request is one Produce request with the batches in it. It is reused when the connection has let go of its bytes and
+// its answer was handled, whichever comes last.
 type request struct {
 	b        *broker
 	conn     *transport.Conn
@@ -132,7 +132,8 @@ func (b *broker) recycle(r *request) {
 	}
 }
 
-// capacity returns how many batches r has memory for. The lists of its topics may each have been long in another request.
+// capacity returns how many batches r has memory for. The lists of its topics may each have been long in another
+// request.
 func (r *request) capacity() int {
 	n := cap(r.attempts) + cap(r.answer.Topics) + cap(r.answer.NodeEndpoints)
 	for _, t := range r.body.Topics[:cap(r.body.Topics)] {
@@ -175,8 +176,8 @@ func (r *request) add(one attempt, at int) {
 	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Bytes()})
 }
 
-// topic returns the index of a topic in the request's body, and how many partitions it has there; -1 and none if the topic is new. Mostly it
-// is the topic of the last call.
+// topic returns the index of a topic in the request's body, and how many partitions it has there; -1 and none if the
+// topic is new. Mostly it is the topic of the last call.
 func (r *request) topic(name string) (at, partitions int) {
 	at = len(r.body.Topics) - 1
 	if at < 0 || r.body.Topics[at].Name != name {

@@ -171,8 +171,8 @@ func (r *request) idOf(one attempt) (id protocol.UUID) {
 	return id
 }
 
-// throttle keeps requests from the broker for as long as it asks (KIP-219), though never longer than records live. The requests
-// in flight get as much more time.
+// throttle keeps requests from the broker for as long as it asks (KIP-219), though never longer than records live. The
+// requests in flight get as much more time.
 func (b *broker) throttle(conn *transport.Conn, d time.Duration, now time.Time) {
 	d = min(d, b.s.cfg.DeliveryTimeout)
 	conn.Throttle(d)

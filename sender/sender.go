@@ -41,8 +41,9 @@ type Config struct {
 
 // Sender delivers the batches of one accumulator.
 //
-// Lock order: partition.mu before identities.mu, Sender.mu, broker.mu (in this order), workers.mu and the accumulator's locks; none of
-// these before partition.mu. No lock is held over a dial, a write, or a call into the accumulator's Settle.
+// Lock order: partition.mu before identities.mu, Sender.mu, broker.mu (in this order), workers.mu and the accumulator's
+// locks; none of these before partition.mu. No lock is held over a dial, a write, or a call into the accumulator's
+// Settle.
 type Sender struct {
 	cfg     Config
 	acc     *accumulator.Accumulator

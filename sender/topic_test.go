@@ -45,7 +45,8 @@ func TestATopicThatIsMadeAgainBehindAGapLosesNothing(t *testing.T) {
 	})
 }
 
-// A broker with old metadata reports the deleted topic for a moment, while a batch may be in the log of the present one.
+// A broker with old metadata reports the deleted topic for a moment, while a batch may be in the log of the present
+// one.
 func TestAFormerTopicInOldMetadataCausesNoDuplicate(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()

@@ -164,8 +164,8 @@ func TestTheLogOfATopicThatIsMadeAgainStartsWithOneInFlight(t *testing.T) {
 	})
 }
 
-// TestAHintForTheOldTopicDoesNotMislead: an answer for the topic as it was comes when the new one is known already. Its leader epoch is far
-// beyond those of the new topic.
+// TestAHintForTheOldTopicDoesNotMislead: an answer for the topic as it was comes when the new one is known already. Its
+// leader epoch is far beyond those of the new topic.
 func TestAHintForTheOldTopicDoesNotMislead(t *testing.T) {
 	onRig(t, topicT(2, 1), nil, func(r *rig) {
 		r.send(0, "old").acked()

@@ -14,14 +14,16 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// LevelTrace is below slog.LevelDebug: a Logger that is enabled for it when the Sender is made gets every event of every
-// partition's delivery core, a line each, with all that the core was told and what it decided. Such a log replays:
+// LevelTrace is below slog.LevelDebug: a Logger that is enabled for it when the Sender is made gets every event of
+// every partition's delivery core, a line each, with all that the core was told and what it decided. Such a log
+// replays:
 //
 //	go test ./sender -run Replay -args -trace FILE
 //
-// It names topics, brokers' words, sizes and times, never a record's content. Lines are written under the partition's lock, so
-// that they are in the order of the events: the Logger must not wait for anything. The producer's is a gate before the user's handler
-// (package loggate). A handler that falls behind by loggate.MostTraceLines loses lines; the log counts them, and does not replay.
+// It names topics, brokers' words, sizes and times, never a record's content. Lines are written under the partition's
+// lock, so that they are in the order of the events: the Logger must not wait for anything. The producer's is a gate
+// before the user's handler (package loggate). A handler that falls behind by loggate.MostTraceLines loses lines; the
+// log counts them, and does not replay.
 const LevelTrace = loggate.LevelTrace
 
 // trace logs the events of one delivery core and its outcomes; nil logs nothing.

@@ -23,7 +23,8 @@ func smallFrames(c *Config) {
 	c.Transport = &options
 }
 
-// TestARecordThatNoFrameCanCarryFailsAtOnce: it is certainly not written, sending it again is of no use, and its connection lives on.
+// TestARecordThatNoFrameCanCarryFailsAtOnce: it is certainly not written, sending it again is of no use, and its
+// connection lives on.
 func TestARecordThatNoFrameCanCarryFailsAtOnce(t *testing.T) {
 	for _, acks := range []int16{-1, 0} {
 		change := func(c *Config) { smallFrames(c); c.Acks, c.Idempotent = acks, acks == -1 }

@@ -26,7 +26,8 @@ func openFranz(cfg Config, outcomes Outcomes) (Client, error) {
 	options := []kgo.Opt{kgo.SeedBrokers(cfg.Servers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerBatchCompression(compression)}
 	set("ProducerBatchCompression(" + cfg.Compression + ")")
 	if cfg.Tuned {
-		// Its own advice for throughput: linger, and enough buffered records to fill the batches while others are in flight.
+		// Its own advice for throughput: linger, and enough buffered records to fill the batches while others are in
+		// flight.
 		options = append(options, kgo.ProducerLinger(tunedLinger), kgo.MaxBufferedRecords(1_000_000), kgo.MaxBufferedBytes(32<<20))
 		set("ProducerLinger(10ms) MaxBufferedRecords(1000000) MaxBufferedBytes(32MiB)")
 	}

@@ -10,8 +10,9 @@ import (
 // movingTopic is the format of the names of moving topics.
 const movingTopic = "moving-%d"
 
-// MovingTopic is the name of a topic with so many partitions and two brokers. Before each batch of an idempotent producer but a partition's
-// first one, the leadership moves to the other broker: the former leader refuses the batch, and its response names the new leader.
+// MovingTopic is the name of a topic with so many partitions and two brokers. Before each batch of an idempotent
+// producer but a partition's first one, the leadership moves to the other broker: the former leader refuses the batch,
+// and its response names the new leader.
 func MovingTopic(partitions int) string { return fmt.Sprintf(movingTopic, partitions) }
 
 func isMoving(name string) bool {

@@ -52,7 +52,8 @@ func (r *run) toEach(ctx context.Context) error {
 // leaderMoves is how many leader moves the mode Moves measures.
 const leaderMoves = 1000
 
-// moves sends one record at a time, each to another partition. Its leader has moved: the record is refused once, and sent to the new leader.
+// moves sends one record at a time, each to another partition. Its leader has moved: the record is refused once, and
+// sent to the new leader.
 func (r *run) moves(ctx context.Context) error {
 	for i := range leaderMoves {
 		m := r.messages[i%len(r.messages)]
@@ -65,7 +66,8 @@ func (r *run) moves(ctx context.Context) error {
 	return nil
 }
 
-// topics sends a record to each of n topics. The topics of one thousand at a time share Metadata requests, as those of a busy service do.
+// topics sends a record to each of n topics. The topics of one thousand at a time share Metadata requests, as those of
+// a busy service do.
 func (r *run) topics(ctx context.Context, first, n int) error {
 	for from := 0; from < n; from += firstSends {
 		for i := from; i < min(from+firstSends, n); i++ {

@@ -1,9 +1,10 @@
-// Async sends many records without waiting for each: with callbacks, and as slices. It also cancels a record, and closes the producer.
+// Async sends many records without waiting for each: with callbacks, and as slices. It also cancels a record, and
+// closes the producer.
 //
 //	go -C examples run ./async -bootstrap localhost:9092
 //
-// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. Without a
-// Kafka, start examples/broker.
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers
+// create it. Without a Kafka, start examples/broker.
 package main
 
 import (

@@ -1,10 +1,11 @@
-// Broker is a Kafka broker for the other examples, on machines without Kafka. It runs until Ctrl-C, and keeps its records in memory:
+// Broker is a Kafka broker for the other examples, on machines without Kafka. It runs until Ctrl-C, and keeps its
+// records in memory:
 //
 //	go -C examples run ./broker                    # in one terminal
 //	go -C examples run ./sync                      # in another one
 //
-// The broker is kfake, a fake Kafka in Go: github.com/twmb/franz-go/pkg/kfake. It creates topics at their first record. Use it for trials and
-// tests only.
+// The broker is kfake, a fake Kafka in Go: github.com/twmb/franz-go/pkg/kfake. It creates topics at their first record.
+// Use it for trials and tests only.
 package main
 
 import (

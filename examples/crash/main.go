@@ -1,11 +1,12 @@
-// Crash shows the losses of a program that dies while it sends: records without an acknowledgement, and no others. It starts
-// itself a second time as a child. The child sends numbered records asynchronously and kills itself in the middle. Then crash
-// compares the child's acknowledgements with the records that another client reads.
+// Crash shows the losses of a program that dies while it sends: records without an acknowledgement, and no others. It
+// starts itself a second time as a child. The child sends numbered records asynchronously and kills itself in the
+// middle. Then crash compares the child's acknowledgements with the records that another client reads.
 //
 //	go -C examples run ./crash -bootstrap localhost:9092
 //
-// The program is one file; it needs package producer, and github.com/twmb/franz-go to read the log. The topic exists, or the brokers create
-// it. Without a Kafka, start examples/broker. For an importer that resumes after a crash see examples/import.
+// The program is one file; it needs package producer, and github.com/twmb/franz-go to read the log. The topic exists,
+// or the brokers create it. Without a Kafka, start examples/broker. For an importer that resumes after a crash see
+// examples/import.
 package main
 
 import (
@@ -197,7 +198,8 @@ func (n notes) compare(log []*kgo.Record) figures {
 	return f
 }
 
-// ends returns the end offset of each partition. PartitionsFor creates the topic, if the brokers allow it, and waits for it.
+// ends returns the end offset of each partition. PartitionsFor creates the topic, if the brokers allow it, and waits
+// for it.
 func ends(ctx context.Context, servers []string, topic string) (map[int32]int64, error) {
 	p, err := producer.New(producer.DefaultConfig(servers...))
 	if err != nil {

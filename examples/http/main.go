@@ -1,12 +1,12 @@
-// Http is a web service that puts posted records into Kafka, and shows the life of a producer in a service: a request's context
-// bounds the wait and not the record, a full buffer becomes 503 instead of a growing queue, and a shutdown delivers the
-// buffered records.
+// Http is a web service that puts posted records into Kafka, and shows the life of a producer in a service: a request's
+// context bounds the wait and not the record, a full buffer becomes 503 instead of a growing queue, and a shutdown
+// delivers the buffered records.
 //
 //	go -C examples run ./http -bootstrap localhost:9092
 //	curl -i -d 'hello' http://127.0.0.1:8080/records/some-key
 //
-// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. Without a
-// Kafka, start examples/broker.
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers
+// create it. Without a Kafka, start examples/broker.
 package main
 
 import (

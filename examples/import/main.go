@@ -1,17 +1,20 @@
-// Import sends each line of a file, JSON lines or CSV, as one record. It sends asynchronously, shows its progress, and resumes after a crash:
+// Import sends each line of a file, JSON lines or CSV, as one record. It sends asynchronously, shows its progress, and
+// resumes after a crash:
 //
 //	go -C examples run ./import -bootstrap localhost:9092 -topic events -file /path/to/events.jsonl
 //
-// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it.
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers
+// create it.
 //
-// The importer sends every line at least once. Ctrl-C stops it, a second Ctrl-C ends the process at once. After an interrupt, a crash, or an
-// outage, run the same command again. The importer keeps three files beside its input:
+// The importer sends every line at least once. Ctrl-C stops it, a second Ctrl-C ends the process at once. After an
+// interrupt, a crash, or an outage, run the same command again. The importer keeps three files beside its input:
 //
 //	events.jsonl.checkpoint     the watermark: every line before it has an outcome
 //	events.jsonl.rejected       lines that would be refused again: correct them, and import this file
 //	events.jsonl.maybe-written  lines that may be in the log or not: importing them again may write them twice
 //
-// A resumed import starts at the watermark. It sends the lines behind the watermark again, also those that the log already holds.
+// A resumed import starts at the watermark. It sends the lines behind the watermark again, also those that the log
+// already holds.
 package main
 
 import (
@@ -49,8 +52,8 @@ func main() {
 	}
 }
 
-// keyOf returns the record's key: the id of a JSON line, the first field of a CSV line. Records with the same key go to the same partition.
-// Change keyOf to fit your file.
+// keyOf returns the record's key: the id of a JSON line, the first field of a CSV line. Records with the same key go to
+// the same partition. Change keyOf to fit your file.
 func keyOf(text []byte) []byte {
 	if !bytes.HasPrefix(text, []byte("{")) {
 		field, _, _ := bytes.Cut(text, []byte(","))
@@ -218,7 +221,8 @@ func (im *importer) sendNext(ctx context.Context) error {
 	return nil
 }
 
-// send sends a line. Its outcome comes through the channel, also if Send fails: Send waits while the buffer is full, until ctx ends.
+// send sends a line. Its outcome comes through the channel, also if Send fails: Send waits while the buffer is full,
+// until ctx ends.
 func (im *importer) send(ctx context.Context, l *line, text []byte) {
 	l.attempts++
 	record := producer.Record{Topic: im.topic, Key: keyOf(text), Value: text}
@@ -276,7 +280,8 @@ func (im *importer) advance() error {
 	return nil
 }
 
-// hasTooManyRejected reports whether a rejected line stops the watermark. The line stays with the input, not with the reject file.
+// hasTooManyRejected reports whether a rejected line stops the watermark. The line stays with the input, not with the
+// reject file.
 func (im *importer) hasTooManyRejected() bool {
 	return len(im.lines) > 0 && im.lines[0].settled && producer.FateOf(im.lines[0].err) == producer.FateRejected && im.done.Rejected >= im.maxRejected
 }
@@ -390,8 +395,8 @@ func (im *importer) resume(file *os.File) error {
 	return errors.Join(im.rejected.cut(im.done.RejectedBytes), im.maybe.cut(im.done.MaybeWrittenBytes))
 }
 
-// save replaces the checkpoint file. A crash leaves the former file or the new one: the rename comes after the data is on the disk. If a power
-// failure undoes the rename, the former watermark is true as well.
+// save replaces the checkpoint file. A crash leaves the former file or the new one: the rename comes after the data is
+// on the disk. If a power failure undoes the rename, the former watermark is true as well.
 func (im *importer) save() error {
 	im.done.RejectedBytes, im.done.MaybeWrittenBytes = im.rejected.size, im.maybe.size
 	if im.done == im.saved {

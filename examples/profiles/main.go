@@ -1,10 +1,10 @@
-// Profiles runs the three ways to deliver side by side: fast, balanced and safe. For each it prints how many records a second it takes,
-// how long one acknowledgement takes, and what that acknowledgement means.
+// Profiles runs the three ways to deliver side by side: fast, balanced and safe. For each it prints how many records a
+// second it takes, how long one acknowledgement takes, and what that acknowledgement means.
 //
 //	go -C examples run ./profiles -bootstrap localhost:9092
 //
-// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. On one broker
-// the profiles differ little. On three brokers the safe one costs the way to the followers.
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers
+// create it. On one broker the profiles differ little. On three brokers the safe one costs the way to the followers.
 package main
 
 import (

@@ -4,8 +4,8 @@
 //	go -C examples run ./properties -bootstrap localhost:9092                        # two files that the program brings
 //	go -C examples run ./properties -bootstrap '' -file /path/to/producer.properties # your file, with its bootstrap.servers
 //
-// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. Without a
-// Kafka, start examples/broker.
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers
+// create it. Without a Kafka, start examples/broker.
 package main
 
 import (

@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// This file is the demo's plumbing: an embedded broker, and another client that reads the log back. A program of your own
-// does not need it.
+// This file is the demo's plumbing: an embedded broker, and another client that reads the log back. A program of your
+// own does not need it.
 
 // startBroker starts a Kafka inside this process. Kfake keeps its records in memory, and is for trials and tests only.
 func startBroker(topic string) (*kfake.Cluster, error) {
@@ -43,8 +43,8 @@ func (r *recorder) OnAcknowledgement(metadata producer.RecordMetadata, err error
 // Close has nothing to do.
 func (r *recorder) Close() {}
 
-// compare reads, with another client, the part of the log that holds the sent records. It looks for records that are missing, duplicated, or
-// out of order.
+// compare reads, with another client, the part of the log that holds the sent records. It looks for records that are
+// missing, duplicated, or out of order.
 func compare(ctx context.Context, servers []string, topic string, sent []producer.RecordMetadata, out io.Writer) error {
 	fmt.Fprintln(out, "4. What another client reads back (franz-go)")
 	first, last := map[int32]int64{}, map[int32]int64{}

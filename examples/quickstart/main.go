@@ -3,8 +3,8 @@
 //	go -C examples run ./quickstart                             # with an embedded broker
 //	go -C examples run ./quickstart -bootstrap localhost:9092   # with your Kafka; the topic exists, or the brokers create it
 //
-// Copy this file into a program of your own, without the parts between "Demo begins" and "Demo ends". The demo's plumbing is
-// in demo.go: the embedded broker and the reader. The other parts need only package producer.
+// Copy this file into a program of your own, without the parts between "Demo begins" and "Demo ends". The demo's
+// plumbing is in demo.go: the embedded broker and the reader. The other parts need only package producer.
 package main
 
 import (

@@ -49,8 +49,8 @@ func TestQuickstartFailsWithWrongFlags(t *testing.T) {
 	require.Contains(t, out.String(), "empty starts an embedded broker")
 }
 
-// The file names the parts to delete from a copy. The rest is a program of its own, with the standard library and package
-// producer only.
+// The file names the parts to delete from a copy. The rest is a program of its own, with the standard library and
+// package producer only.
 func TestTheCopiedPartOfQuickstartBuildsWithSamsaAlone(t *testing.T) {
 	text, err := os.ReadFile("main.go")
 	require.NoError(t, err)

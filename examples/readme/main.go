@@ -1,4 +1,5 @@
-// Readme is the first program of README.md. Its arguments are the addresses of brokers, which create the topic, or have it already:
+// Readme is the first program of README.md. Its arguments are the addresses of brokers, which create the topic, or have
+// it already:
 //
 //	go -C examples run ./readme localhost:9092
 package main

@@ -23,7 +23,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// The README's shorter pieces of code, in its order. The README has the lines between "// README" and "// end" word for word.
+// The README's shorter pieces of code, in its order. The README has the lines between "// README" and "// end" word for
+// word.
 
 func open(t *testing.T, topics ...string) (*lab.Lab, *producer.Producer) {
 	t.Helper()

@@ -1,10 +1,10 @@
-// Sync sends records one at a time and waits for each: the simplest way to send, and the slowest. Many goroutines share one producer, and
-// their records share batches. It also shows the fates of records that fail.
+// Sync sends records one at a time and waits for each: the simplest way to send, and the slowest. Many goroutines share
+// one producer, and their records share batches. It also shows the fates of records that fail.
 //
 //	go -C examples run ./sync -bootstrap localhost:9092
 //
-// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers create it. Without a
-// Kafka, start examples/broker.
+// Copy this file into a program of your own: its only dependency is package producer. The topic exists, or the brokers
+// create it. Without a Kafka, start examples/broker.
 package main
 
 import (

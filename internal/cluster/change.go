@@ -2,7 +2,8 @@ package cluster
 
 import "github.com/gosamsa/samsa/protocol"
 
-// Change is the difference between a snapshot and the one before it. Its size follows the affected topics and partitions.
+// Change is the difference between a snapshot and the one before it. Its size follows the affected topics and
+// partitions.
 type Change struct {
 	// Snapshot is the state after the change.
 	Snapshot *Snapshot
@@ -24,7 +25,8 @@ type TopicChange struct {
 	Partitions []int32
 }
 
-// changeOf returns the difference between one version of a topic and the next. A nil version is a snapshot without the topic.
+// changeOf returns the difference between one version of a topic and the next. A nil version is a snapshot without the
+// topic.
 func changeOf(name string, before, after *Topic) TopicChange {
 	c := TopicChange{Name: name}
 	if before == nil || after == nil || before.ID != after.ID {

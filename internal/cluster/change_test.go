@@ -260,7 +260,8 @@ func stepped(at time.Time, step time.Duration) time.Time {
 	return at
 }
 
-// A producer must forget nothing when the wall clock steps forward, and must not keep anything for ever when it steps back.
+// A producer must forget nothing when the wall clock steps forward, and must not keep anything for ever when it steps
+// back.
 func TestAStepOfTheWallClockDoesNotAgeATopic(t *testing.T) {
 	began := time.Now()
 	for _, step := range []time.Duration{time.Hour, -time.Hour} {

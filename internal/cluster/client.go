@@ -57,8 +57,8 @@ type Client struct {
 	// time of the last change, warnedAt the time of the last warning about one.
 	replacements         int
 	replacedAt, warnedAt time.Time
-	// alarm runs warnDue when the first of watches, or a search without an answer, has lasted for warnAfter. alarmAt is zero while it is not
-	// set. searchWarned: the present search has had its warning.
+	// alarm runs warnDue when the first of watches, or a search without an answer, has lasted for warnAfter. alarmAt is
+	// zero while it is not set. searchWarned: the present search has had its warning.
 	alarm        *time.Timer
 	alarmAt      time.Time
 	watches      fifo.Queue[watch]
@@ -129,7 +129,8 @@ func (c *Client) publish(change *Change) {
 	c.changes = append(c.changes, change)
 }
 
-// deliver gives the published changes to the watchers. If another goroutine is delivering, it also delivers these changes.
+// deliver gives the published changes to the watchers. If another goroutine is delivering, it also delivers these
+// changes.
 func (c *Client) deliver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -296,8 +297,8 @@ func (c *Client) refreshTopic(name string) {
 	}
 }
 
-// AwaitLeader has the client request a topic, with retry.backoff.ms between the requests, until the partition has a leader. The client gives
-// up request.timeout.ms after the last call.
+// AwaitLeader has the client request a topic, with retry.backoff.ms between the requests, until the partition has a
+// leader. The client gives up request.timeout.ms after the last call.
 func (c *Client) AwaitLeader(topic string, partition int32) {
 	now := time.Now()
 	if c.ctx.Err() != nil || protocol.TopicNameProblem(topic) != "" {

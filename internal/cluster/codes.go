@@ -7,14 +7,15 @@ import "github.com/gosamsa/samsa/protocol"
 // table, such as those of a future Kafka, are treated as otherCodes.
 //
 // Only a code about the topic itself is final. Every other code can go away: the client retries the request with
-// retry.backoff.ms, up to retry.backoff.max.ms, and a waiting Send fails with the code as the reason after max.block.ms.
+// retry.backoff.ms, up to retry.backoff.max.ms, and a waiting Send fails with the code as the reason after
+// max.block.ms.
 
 // topicReaction is the reaction to the error code of a topic.
 type topicReaction uint8
 
 const (
-	// retry: the response says nothing about the topic. A known topic stays known, an unknown one stays unknown; the client
-	// requests metadata again.
+	// retry: the response says nothing about the topic. A known topic stays known, an unknown one stays unknown; the
+	// client requests metadata again.
 	retry topicReaction = iota
 	// use: the topic is as the response says.
 	use

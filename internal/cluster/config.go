@@ -20,7 +20,8 @@ const (
 // Config says how to reach the cluster and how often to ask it. The names in brackets are Kafka's properties. The
 // caller sets every field but Logger: zero is a value of these properties and stands for itself.
 type Config struct {
-	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. They are tried in random order.
+	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. They are tried in random
+	// order.
 	Bootstrap []string
 	// Transport says how connections are made. It must not be nil.
 	Transport *transport.Options
@@ -29,8 +30,8 @@ type Config struct {
 	MaxAge time.Duration
 	// MaxIdle (metadata.max.idle.ms) is how long an unused topic stays known.
 	MaxIdle time.Duration
-	// RetryBackoff and RetryBackoffMax (retry.backoff.ms, retry.backoff.max.ms) are the pause after a failure, and the least
-	// time between two requests for the same metadata. Below a millisecond they count as one.
+	// RetryBackoff and RetryBackoffMax (retry.backoff.ms, retry.backoff.max.ms) are the pause after a failure, and the
+	// least time between two requests for the same metadata. Below a millisecond they count as one.
 	RetryBackoff, RetryBackoffMax time.Duration
 	// ReconnectBackoff and ReconnectBackoffMax (reconnect.backoff.ms, reconnect.backoff.max.ms) are the pause before
 	// the next attempt at a failed server. Below a millisecond they count as one.
@@ -47,11 +48,11 @@ type Config struct {
 	// AllowAutoTopicCreation (allow.auto.create.topics): a request for a missing topic creates it, if the brokers allow
 	// it too. Only a caller's wait for a topic creates it, never a refresh.
 	AllowAutoTopicCreation bool
-	// Rebootstrap (metadata.recovery.strategy=rebootstrap, KIP-899): when no known broker can be used, the bootstrap servers
-	// are asked again.
+	// Rebootstrap (metadata.recovery.strategy=rebootstrap, KIP-899): when no known broker can be used, the bootstrap
+	// servers are asked again.
 	Rebootstrap bool
-	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after so long without an answer the bootstrap
-	// servers come first. Zero means at once.
+	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after so long without an answer the
+	// bootstrap servers come first. Zero means at once.
 	RebootstrapTrigger time.Duration
 	// The client calls LetGo before it forgets a topic after MaxIdle without use. LetGo returns false while records of
 	// the topic are undelivered: then the client asks again at the next refresh. It runs on the client's goroutine

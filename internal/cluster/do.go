@@ -41,8 +41,8 @@ func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Res
 	return c.Snapshot().ClusterID, nil
 }
 
-// Rebootstrap requests new metadata from the bootstrap servers, over new connections: the caller has met a server of another
-// cluster at the address of a broker. With metadata.recovery.strategy=none it is a Refresh.
+// Rebootstrap requests new metadata from the bootstrap servers, over new connections: the caller has met a server of
+// another cluster at the address of a broker. With metadata.recovery.strategy=none it is a Refresh.
 func (c *Client) Rebootstrap() {
 	c.mu.Lock()
 	c.refresh = true
@@ -51,8 +51,8 @@ func (c *Client) Rebootstrap() {
 	c.wakeUp()
 }
 
-// Ping requests metadata and returns nil with the response. It returns an *UnreachableError after every server was tried once in vain, or when
-// ctx ends; and ErrClosed.
+// Ping requests metadata and returns nil with the response. It returns an *UnreachableError after every server was
+// tried once in vain, or when ctx ends; and ErrClosed.
 func (c *Client) Ping(ctx context.Context) error {
 	c.mu.Lock()
 	for _, v := range c.servers {

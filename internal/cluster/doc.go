@@ -21,10 +21,10 @@
 //
 // # Another cluster behind the same addresses
 //
-// A cluster can be discarded and recreated, and a DNS name can move to another cluster. A Metadata response with another cluster
-// id than the snapshot's starts a new snapshot: brokers, topics, topic ids, leader epochs and pending suspicions of the former
-// cluster are discarded, and topics in use are requested at once. A response without a cluster id proves nothing, so the
-// snapshot keeps its id and its contents.
+// A cluster can be discarded and recreated, and a DNS name can move to another cluster. A Metadata response with
+// another cluster id than the snapshot's starts a new snapshot: brokers, topics, topic ids, leader epochs and pending
+// suspicions of the former cluster are discarded, and topics in use are requested at once. A response without a cluster
+// id proves nothing, so the snapshot keeps its id and its contents.
 //
 // Only a bootstrap server can change the cluster: the address of a broker may belong to another cluster by now, for
 // example after a reassignment of addresses, and its response counts as no answer. (With

@@ -55,7 +55,8 @@ func runBusy(t *testing.T, w *world, adjust func(*Config), test func(t *testing.
 	})
 }
 
-// useNewTopics uses new topics without a pause, until the test ends: while one goroutine's request is under way, others want their topics.
+// useNewTopics uses new topics without a pause, until the test ends: while one goroutine's request is under way, others
+// want their topics.
 func useNewTopics(t *testing.T, c *Client) {
 	for g := range 4 {
 		go func() {

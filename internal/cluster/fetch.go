@@ -186,7 +186,8 @@ func (f *fetching) received(r reply) bool {
 	return false
 }
 
-// attempt puts the question to one server. Nobody may be there to take the reply any more; then the connection is of no use.
+// attempt puts the question to one server. Nobody may be there to take the reply any more; then the connection is of no
+// use.
 func (c *Client) attempt(ctx context.Context, v candidate, q metadataQuery, replies chan<- reply) {
 	r := reply{candidate: v}
 	if r.conn == nil {

@@ -26,7 +26,8 @@ type merged struct {
 	stale map[string]bool
 	// unsure has the topics with an error in place of a partition's leader; the known leader was kept.
 	unsure map[string]bool
-	// replaced: the response is of another cluster than the snapshot before. The snapshot has nothing of the former one.
+	// replaced: the response is of another cluster than the snapshot before. The snapshot has nothing of the former
+	// one.
 	replaced bool
 }
 

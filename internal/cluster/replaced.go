@@ -64,8 +64,8 @@ func (c *Client) requestAgain(former *Snapshot, m merged, now time.Time) {
 	}
 }
 
-// replacementNotice returns a function that logs a change of the cluster: as a warning at most once in retry.backoff.max.ms, else
-// at debug level. It needs mu; the function does not.
+// replacementNotice returns a function that logs a change of the cluster: as a warning at most once in
+// retry.backoff.max.ms, else at debug level. It needs mu; the function does not.
 func (c *Client) replacementNotice(before, after, server string, now time.Time) func() {
 	level := slog.LevelDebug
 	if now.Sub(c.warnedAt) >= max(c.cfg.RetryBackoffMax, c.cfg.RetryBackoff) {

@@ -288,7 +288,8 @@ func TestTheClusterStaysWhileTheConnectionLives(t *testing.T) {
 	})
 }
 
-// TestAClusterThatAlternatesIsFollowedWithABackoff: every connection ends at once, and every change makes the callers ask again.
+// TestAClusterThatAlternatesIsFollowedWithABackoff: every connection ends at once, and every change makes the callers
+// ask again.
 func TestAClusterThatAlternatesIsFollowedWithABackoff(t *testing.T) {
 	for name, ask := range map[string]func(*Client){"Refresh": (*Client).Refresh, "Rebootstrap": (*Client).Rebootstrap} {
 		t.Run(name, func(t *testing.T) {
@@ -512,7 +513,8 @@ func TestRebootstrapKeepsTheBackoff(t *testing.T) {
 	})
 }
 
-// The address of a broker belongs to another cluster by now. Its metadata does not count, though the client asks it; the bootstrap server's does.
+// The address of a broker belongs to another cluster by now. Its metadata does not count, though the client asks it;
+// the bootstrap server's does.
 func TestOnlyABootstrapServerChangesTheCluster(t *testing.T) {
 	for name, rebootstrap := range map[string]bool{"rebootstrap": true, "none": false} {
 		t.Run(name, func(t *testing.T) {

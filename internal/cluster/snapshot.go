@@ -121,7 +121,8 @@ func (t *Topic) Partition(i int) *Partition { return t.partitions.At(i) }
 // Partitions iterates over the partitions, in order.
 func (t *Topic) Partitions() iter.Seq2[int, *Partition] { return t.partitions.All() }
 
-// SameAvailability reports whether o has as many partitions as t, and the partitions with these indexes have a leader in both or in none.
+// SameAvailability reports whether o has as many partitions as t, and the partitions with these indexes have a leader
+// in both or in none.
 func (t *Topic) SameAvailability(o *Topic, indexes []int32) bool {
 	if t.Len() != o.Len() {
 		return false
@@ -159,7 +160,8 @@ func (t *Topic) with(changed ...Partition) *Topic {
 	return &next
 }
 
-// usage tells when a topic was used last. It measures monotonic time from the client's start, so a step of the wall clock does not age a topic.
+// usage tells when a topic was used last. It measures monotonic time from the client's start, so a step of the wall
+// clock does not age a topic.
 type usage struct {
 	began time.Time
 	at    atomic.Int64

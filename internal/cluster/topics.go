@@ -15,8 +15,8 @@ type entry struct {
 	// waiters are in Topic. ready is closed when their wait is over; it is nil while nobody waits.
 	waiters int
 	ready   chan struct{}
-	// wanted: the topic is requested until it is known. attempts counts answers without the topic, and failures to get one, in a row; next
-	// is when it is requested again. at is the index in topics.due, or notDue.
+	// wanted: the topic is requested until it is known. attempts counts answers without the topic, and failures to get
+	// one, in a row; next is when it is requested again. at is the index in topics.due, or notDue.
 	wanted   bool
 	attempts int
 	next     time.Time
@@ -26,8 +26,8 @@ type entry struct {
 	// failure is an answer beyond the cure of waiting. Until failedUntil every caller gets it without another request.
 	failure     error
 	failedUntil time.Time
-	// unknownSince is the time of the first response without the topic since the topic is wanted, if every response since then has
-	// UNKNOWN_TOPIC_OR_PARTITION.
+	// unknownSince is the time of the first response without the topic since the topic is wanted, if every response
+	// since then has UNKNOWN_TOPIC_OR_PARTITION.
 	unknownSince time.Time
 	// watched: the topic is in Client.watches. leaderWatched: so it is, for its partitions without a leader.
 	watched, leaderWatched bool

@@ -56,8 +56,9 @@ func (e *AdvertisedError) Of(broker string) string {
 	return fmt.Sprintf("%s is at %s according to %s: %v; check advertised.listeners", broker, e.Address, e.Server, e.Err)
 }
 
-// ExplainDial returns the failure to connect to a server, without the server's address. It is an *AdvertisedError if the address is likely to
-// be wrong: only the metadata names it, and no server has answered there. It does not wait and needs no lock.
+// ExplainDial returns the failure to connect to a server, without the server's address. It is an *AdvertisedError if
+// the address is likely to be wrong: only the metadata names it, and no server has answered there. It does not wait and
+// needs no lock.
 func (c *Client) ExplainDial(address string, err error) error {
 	err = stripAddress(err)
 	if c.isBootstrap(address) || c.cfg.Transport.History.Answered(address) {

@@ -18,9 +18,9 @@ type Answer struct {
 	Blamed  map[int32]string // the refused records, with the broker's messages
 }
 
-// maxCorrupt is the number of times a broker may refuse a batch with CORRUPT_MESSAGE. Bytes that were damaged on the way
-// arrive intact with the next attempt. A record that the topic never accepts, such as one without a key in a compacted
-// topic, is refused again: brokers before 2.4 refuse it with this code.
+// maxCorrupt is the number of times a broker may refuse a batch with CORRUPT_MESSAGE. Bytes that were damaged on the
+// way arrive intact with the next attempt. A record that the topic never accepts, such as one without a key in a
+// compacted topic, is refused again: brokers before 2.4 refuse it with this code.
 const maxCorrupt = 2
 
 // Answered takes the broker's response to an attempt of b.
@@ -98,11 +98,11 @@ func (p *Partition) checkGap(b *Batch) {
 	}
 }
 
-// wentBack reports whether an acknowledged offset is at or below an offset that the same leader acknowledged for earlier
-// batches. A log grows while its leader stays. So another producer wrote the batch with this sequence under the same
-// identity, or this is another log. The offset proves nothing in two cases: after a leader change, because an unclean
-// election may have truncated the log; and if the request named the topic by its name, as before Kafka 4.0, because the
-// topic may have been recreated.
+// wentBack reports whether an acknowledged offset is at or below an offset that the same leader acknowledged for
+// earlier batches. A log grows while its leader stays. So another producer wrote the batch with this sequence under the
+// same identity, or this is another log. The offset proves nothing in two cases: after a leader change, because an
+// unclean election may have truncated the log; and if the request named the topic by its name, as before Kafka 4.0,
+// because the topic may have been recreated.
 func (p *Partition) wentBack(b *Batch, a *Answer, offset int64) bool {
 	switch {
 	case !p.cfg.Idempotent, b.incarnation != p.incarnation, !protocol.SameCluster(b.id.Cluster, p.cluster):
@@ -128,8 +128,8 @@ func (p *Partition) noteOffset(b *Batch, offset int64) {
 // forgetOffset is for a possible change of the log.
 func (p *Partition) forgetOffset() { p.hasOffset, p.isGrowing = false, false }
 
-// disbelieve takes an acknowledgement at an offset that went back. It proves nothing about b, and another producer shares
-// the identity.
+// disbelieve takes an acknowledgement at an offset that went back. It proves nothing about b, and another producer
+// shares the identity.
 func (p *Partition) disbelieve(b *Batch, offset int64, late bool) {
 	if b.id == p.id {
 		p.needBump, p.needID, p.shared = true, true, true
@@ -170,7 +170,8 @@ func (p *Partition) resolveBefore(acked *Batch) {
 // lateFailure takes a failure of a batch with an outcome: its records failed as maybe written before.
 func (p *Partition) lateFailure(b *Batch, a *Answer) {
 	if a.Code.WriteOutcomeWith(p.cfg.Acks) == protocol.NotWritten && !b.isDoubtful() {
-		// The batch is certainly not written, which comes too late for its records. Later batches have a hole before them.
+		// The batch is certainly not written, which comes too late for its records. Later batches have a hole before
+		// them.
 		p.step(b, stepResolved)
 		p.openGap(b)
 		p.drop(b)
@@ -242,8 +243,8 @@ func (p *Partition) sequenceError(b *Batch, code protocol.ErrorCode, cause error
 		b.clearDoubt()
 	}
 	if b.isDoubtful() {
-		// The broker refuses b's identity, and an earlier attempt may have been written: under a new identity the log could
-		// get b twice.
+		// The broker refuses b's identity, and an earlier attempt may have been written: under a new identity the log
+		// could get b twice.
 		p.refusedFirst(b)
 		p.giveUp(b, cause, record.FateMaybeWritten, "")
 		return
@@ -274,11 +275,11 @@ func (p *Partition) hasOpenBefore(b *Batch) bool {
 	return false
 }
 
-// provesNotWritten reports whether OUT_OF_ORDER_SEQUENCE_NUMBER for b shows that no attempt of b was or will be written.
-// It does, with two exceptions. First, an earlier request of b may still arrive behind a request of an unresolved batch:
-// a broker that hung may find both, and accept them. Second, b may lie behind the broker's next sequence, not before it:
-// a restarted broker knows only the last batch of each producer, so a later batch that may be in the log can have b's
-// place there.
+// provesNotWritten reports whether OUT_OF_ORDER_SEQUENCE_NUMBER for b shows that no attempt of b was or will be
+// written. It does, with two exceptions. First, an earlier request of b may still arrive behind a request of an
+// unresolved batch: a broker that hung may find both, and accept them. Second, b may lie behind the broker's next
+// sequence, not before it: a restarted broker knows only the last batch of each producer, so a later batch that may be
+// in the log can have b's place there.
 func (p *Partition) provesNotWritten(b *Batch) bool {
 	if b.fate == Proven {
 		return false
@@ -303,7 +304,8 @@ func (p *Partition) provesNotWritten(b *Batch) bool {
 
 // refusedFirst notes a refusal of an identity without an acknowledgement. The refused batch is the first one under this
 // identity, so the client's own sequences cannot be the reason: the broker accepts no epochs of the client's choice, or
-// another producer uses the same id. The next epoch would meet the same refusal, so the partition needs a new producer id.
+// another producer uses the same id. The next epoch would meet the same refusal, so the partition needs a new producer
+// id.
 func (p *Partition) refusedFirst(b *Batch) {
 	if b.id == p.id && !p.proven {
 		p.needID = true
@@ -325,7 +327,8 @@ func (p *Partition) openGap(b *Batch) {
 		return
 	}
 	if b.request.mayArrive() {
-		// A request with this sequence may still arrive. Under the same identity it could pass for the renumbered batch.
+		// A request with this sequence may still arrive. Under the same identity it could pass for the renumbered
+		// batch.
 		p.needBump = true
 		return
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// TestTheBackoffOfARetryIsDrawnOnce: with a new jitter for each call of Next, a batch could be ready at one call and not
-// at the next, and its broker would spin in between.
+// TestTheBackoffOfARetryIsDrawnOnce: with a new jitter for each call of Next, a batch could be ready at one call and
+// not at the next, and its broker would spin in between.
 func TestTheBackoffOfARetryIsDrawnOnce(t *testing.T) {
 	draws := 0
 	p, b, now := firstTry(Config{Acks: -1, Idempotent: true, Retries: 9}, 10)

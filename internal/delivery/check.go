@@ -8,10 +8,10 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// A strict Partition checks its whole state after every event, and panics if a step or the state is impossible: in tests
-// and in the race build. In a user's process the core does not panic. There, an impossible step fails its batch as maybe
-// written, the caller logs the outcome Bug, and the partition goes on under a new identity. Any other panic of the core
-// does the same for the event's batch, or for the whole window.
+// A strict Partition checks its whole state after every event, and panics if a step or the state is impossible: in
+// tests and in the race build. In a user's process the core does not panic. There, an impossible step fails its batch
+// as maybe written, the caller logs the outcome Bug, and the partition goes on under a new identity. Any other panic of
+// the core does the same for the event's batch, or for the whole window.
 
 // impossible is the panic of a step outside the table of transitions.
 type impossible struct {

@@ -98,7 +98,8 @@ func goesOn(t *testing.T, p *Partition, d *Batch, now time.Time) {
 	require.True(t, p.IsQuiet())
 }
 
-// TestAnImpossibleStepFailsItsBatchAsMaybeWritten: in a user's process the core does not panic, and the partition goes on.
+// TestAnImpossibleStepFailsItsBatchAsMaybeWritten: in a user's process the core does not panic, and the partition goes
+// on.
 func TestAnImpossibleStepFailsItsBatchAsMaybeWritten(t *testing.T) {
 	p, batches, now := loose(t)
 	batches[0].state = Retrying // a bug has changed it behind the core's back

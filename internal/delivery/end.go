@@ -77,8 +77,8 @@ func (p *Partition) expire(b *Batch) {
 	p.giveUp(b, expired(b.lastErr), record.FateNotWritten, p.expiryDetail(b))
 }
 
-// expired is ErrDeliveryTimeout of a batch whose last attempt failed with an error; nil is none. errors.Is and errors.As
-// find both.
+// expired is ErrDeliveryTimeout of a batch whose last attempt failed with an error; nil is none. errors.Is and
+// errors.As find both.
 func expired(last error) error {
 	if last == nil {
 		return record.ErrDeliveryTimeout
@@ -107,9 +107,9 @@ func (p *Partition) expiryDetail(b *Batch) string {
 	return detail
 }
 
-// Refused fails the batches that wait for an identity, or for a broker that accepts Produce requests, with err: the client
-// cannot get it. With idempotence these are the batches without a sequence, which are certainly not written; a batch with
-// a sequence is retried. Without idempotence these are all batches.
+// Refused fails the batches that wait for an identity, or for a broker that accepts Produce requests, with err: the
+// client cannot get it. With idempotence these are the batches without a sequence, which are certainly not written; a
+// batch with a sequence is retried. Without idempotence these are all batches.
 func (p *Partition) Refused(err *record.Error) {
 	defer p.leave(nil)
 	for _, b := range slices.Clone(p.window) {
@@ -125,8 +125,8 @@ func (p *Partition) Refused(err *record.Error) {
 	}
 }
 
-// Closed fails every batch with cause: the producer closes. detail is added to each error. Batches at workers fail as soon
-// as their worker calls Prepared or Replaced.
+// Closed fails every batch with cause: the producer closes. detail is added to each error. Batches at workers fail as
+// soon as their worker calls Prepared or Replaced.
 func (p *Partition) Closed(cause error, detail string) {
 	defer p.leave(nil)
 	if p.closed == nil {

@@ -25,11 +25,11 @@ const (
 	verdictFailedMaybe verdict = "failed, maybe written"
 )
 
-// codeVerdicts is every code of Kafka by what has to become of a batch of several records at its first try. It is written from
-// what the codes mean to a producer, not from the table in package protocol:
+// codeVerdicts is every code of Kafka by what has to become of a batch of several records at its first try. It is
+// written from what the codes mean to a producer, not from the table in package protocol:
 //   - Java retries what is a RetriableException there, and so do we.
-//   - A code that the leader can say only before it appends is "not written"; one that can come from after the append, or that no
-//     Produce request is answered with, proves nothing.
+//   - A code that the leader can say only before it appends is "not written"; one that can come from after the append,
+//     or that no Produce request is answered with, proves nothing.
 //   - What concerns sequence and identity concerns idempotent producers only.
 var codeVerdicts = []struct {
 	idempotent verdict // acks=all

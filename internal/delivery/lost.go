@@ -10,13 +10,13 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// answerGrace is the time for the responses of a former leader. A former leader that is alive answers at once that it is
-// not the leader any more.
+// answerGrace is the time for the responses of a former leader. A former leader that is alive answers at once that it
+// is not the leader any more.
 const answerGrace = 100 * time.Millisecond
 
 // maxFastRetries is the number of attempts in a row without a backoff because of a newer leader. A leader change needs
-// one, and two if the leader changes again. Brokers that name each other under ever newer epochs must neither use up the
-// retries at once nor keep this client and themselves busy.
+// one, and two if the leader changes again. Brokers that name each other under ever newer epochs must neither use up
+// the retries at once nor keep this client and themselves busy.
 const maxFastRetries = 2
 
 var errFormerLeader = errors.New("the partition has another leader, and the former one has not answered")
@@ -119,7 +119,8 @@ func (p *Partition) retry(b *Batch, cause error, now time.Time) {
 	}
 }
 
-// fastRetry reports whether b may be retried without a backoff, because there is a newer leader than for its last attempt.
+// fastRetry reports whether b may be retried without a backoff, because there is a newer leader than for its last
+// attempt.
 func (p *Partition) fastRetry(b *Batch) bool {
 	switch {
 	case b.epochSeen >= p.leaderEpoch:
@@ -133,9 +134,9 @@ func (p *Partition) fastRetry(b *Batch) bool {
 }
 
 // LeaderMoved takes the partition's leader from the metadata. leader is a broker's id, or protocol.NoLeader. Batches
-// that wait for their retry are sent to a newer leader without a backoff. Requests that the former leader has not answered
-// after 100 ms count as lost: it may hang until request.timeout.ms. Idempotence makes that safe, as after a broken
-// connection.
+// that wait for their retry are sent to a newer leader without a backoff. Requests that the former leader has not
+// answered after 100 ms count as lost: it may hang until request.timeout.ms. Idempotence makes that safe, as after a
+// broken connection.
 func (p *Partition) LeaderMoved(leader, epoch int32, now time.Time) {
 	defer p.leave(nil)
 	if epoch >= 0 && epoch != p.leaderEpoch {
@@ -152,8 +153,8 @@ func (p *Partition) LeaderMoved(leader, epoch int32, now time.Time) {
 
 func (p *Partition) epochMoved(epoch int32, now time.Time) {
 	if epoch < p.leaderEpoch {
-		// The epochs of a recreated topic start again; brokers before 2.8 report a recreated topic in no other way. But the
-		// former epoch may have been wrong, and then this is the topic that the requests named.
+		// The epochs of a recreated topic start again; brokers before 2.8 report a recreated topic in no other way. But
+		// the former epoch may have been wrong, and then this is the topic that the requests named.
 		for _, b := range p.window {
 			b.byName = true
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// A batch may be cut into thousands of parts. Every event of the core visits the whole window, so these tests look at the
-// window's length.
+// A batch may be cut into thousands of parts. Every event of the core visits the whole window, so these tests look at
+// the window's length.
 
 // manyParts is a delivery core after a split: n parts of one record replace the batch.
 func manyParts(cfg *Config, n int, now time.Time) (p *Partition, parts []*Batch) {
@@ -42,7 +42,8 @@ func TestTheWindowIsAsSmallForManyPartsAsForFew(t *testing.T) {
 	}
 }
 
-// largestWindow delivers n parts, and returns the greatest length of the window. The broker refuses every tenth at first.
+// largestWindow delivers n parts, and returns the greatest length of the window. The broker refuses every tenth at
+// first.
 func largestWindow(t *testing.T, idempotent bool, n int) (largest int) {
 	t.Helper()
 	now := time.Unix(1000, 0)

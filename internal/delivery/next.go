@@ -16,8 +16,8 @@ const (
 	Send
 	// NeedIdentity: the partition can go on only under an identity after Used; with NeedID of another producer id.
 	NeedIdentity
-	// Wait: the partition has something to send at the time Until. If Batch is not nil, it has something to send as soon
-	// as WriteFinished(Batch) is called.
+	// Wait: the partition has something to send at the time Until. If Batch is not nil, it has something to send as
+	// soon as WriteFinished(Batch) is called.
 	Wait
 	// NoRoom: a batch may be sent now, and is larger than the room.
 	NoRoom
@@ -134,8 +134,8 @@ func (p *Partition) NeedsIdentity() bool {
 	return true
 }
 
-// retryDue returns the batch for the next attempt, or nil. until is the time of the next look, if time alone is missing.
-// With idempotence only the batch with the lowest sequence is retried: the broker would refuse later ones.
+// retryDue returns the batch for the next attempt, or nil. until is the time of the next look, if time alone is
+// missing. With idempotence only the batch with the lowest sequence is retried: the broker would refuse later ones.
 func (p *Partition) retryDue(now time.Time) (b *Batch, until time.Time) {
 	if p.inFlight >= p.cfg.MaxInFlight {
 		return nil, time.Time{}
@@ -195,8 +195,8 @@ func (p *Partition) canSendNew(now time.Time) bool {
 		return false
 	}
 	if p.cfg.Idempotent && !p.isAcked && p.inFlight > 0 {
-		// The broker accepts any first sequence: before its first acknowledgement, a lost first batch would leave a hole
-		// without an error.
+		// The broker accepts any first sequence: before its first acknowledgement, a lost first batch would leave a
+		// hole without an error.
 		return false
 	}
 	for _, b := range p.window {

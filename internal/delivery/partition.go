@@ -8,8 +8,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Identity is a producer id with its epoch, and the cluster that assigned it; the zero value is none. Clusters assign ids
-// from the same start value, so the same numbers from two clusters are two identities.
+// Identity is a producer id with its epoch, and the cluster that assigned it; the zero value is none. Clusters assign
+// ids from the same start value, so the same numbers from two clusters are two identities.
 type Identity struct {
 	ID      int64
 	Epoch   int16
@@ -156,7 +156,8 @@ func (p *Partition) Len() int { return len(p.window) + p.waiting + len(p.unsent)
 // IsEmpty reports whether the partition has no batch, sent or unsent.
 func (p *Partition) IsEmpty() bool { return p.Len() == 0 }
 
-// IsQuiet reports whether the partition has no batch and no request of it is outstanding, also none of an expired batch.
+// IsQuiet reports whether the partition has no batch and no request of it is outstanding, also none of an expired
+// batch.
 func (p *Partition) IsQuiet() bool { return p.Len() == 0 && p.inFlight == 0 }
 
 // OldestSent returns the first batch in the window without an outcome, or nil.

@@ -22,9 +22,9 @@ func (p *Partition) Prepared(b *Batch, size int) {
 	}
 }
 
-// Replaced puts parts in b's place, in their order: the rest of a rejected batch, or the parts of a split one. Parts of a
-// batch that was in a request start without a sequence and with b's age: the first enters the window, and each other one
-// waits behind the part before it. Without parts, the caller has given all records of b their outcome.
+// Replaced puts parts in b's place, in their order: the rest of a rejected batch, or the parts of a split one. Parts of
+// a batch that was in a request start without a sequence and with b's age: the first enters the window, and each other
+// one waits behind the part before it. Without parts, the caller has given all records of b their outcome.
 func (p *Partition) Replaced(b *Batch, parts []*Batch) {
 	defer p.leave(b)
 	b.hasOutcome = true

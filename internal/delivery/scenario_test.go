@@ -76,7 +76,8 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 		}
 	}()
 	switch d.Cmd {
-	// config retries=3 max-in-flight=2 delivery-timeout-ms=5000 plain: before the first batch. plain is without idempotence.
+	// config retries=3 max-in-flight=2 delivery-timeout-ms=5000 plain: before the first batch. plain is without
+	// idempotence.
 	case "config":
 		return s.config(t, d)
 	// open a b: the accumulator has these batches ready. They are sealed when they can be sent.
@@ -85,21 +86,23 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) (decided string) {
 			s.open = append(s.open, a.Key)
 		}
 		return ""
-	// seal a b count=5 preparing: two batches of five records, by default ten, are sealed. With preparing a worker has them.
+	// seal a b count=5 preparing: two batches of five records, by default ten, are sealed. With preparing a worker has
+	// them.
 	case "seal":
 		return s.seal(t, d)
 	// prepared a: the worker is done with the batch.
 	case "prepared":
 		s.delivery.Prepared(s.batches[d.CmdArgs[0].Key], 100)
-	// send by-id room=50 unwritten: requests take all batches that may be sent. With by-id the requests name the topic by its
-	// id. room is their room in bytes; a batch has 100. With unwritten the connection still writes the batches afterwards.
+	// send by-id room=50 unwritten: requests take all batches that may be sent. With by-id the requests name the topic
+	// by its id. room is their room in bytes; a batch has 100. With unwritten the connection still writes the batches
+	// afterwards.
 	case "send":
 		return s.send(t, d)
 	// written a: the connection has written the batch.
 	case "written":
 		s.delivery.WriteFinished(s.batches[d.CmdArgs[0].Key])
-	// answer a NOT_ENOUGH_REPLICAS, answer a NONE offset=7 by-id, answer a INVALID_RECORD blamed=(1,3), answer a NONE attempt=1:
-	// the broker's response for the last attempt of a batch, or for the given one.
+	// answer a NOT_ENOUGH_REPLICAS, answer a NONE offset=7 by-id, answer a INVALID_RECORD blamed=(1,3), answer a NONE
+	// attempt=1: the broker's response for the last attempt of a batch, or for the given one.
 	case "answer":
 		s.answer(t, d)
 	// disconnect a unsent: the connection broke before the response. With unsent, no byte of the request was written.
@@ -128,8 +131,8 @@ func (s *story) runPartition(t *testing.T, d *datadriven.TestData) string {
 		require.NoError(t, err)
 		s.now = s.now.Add(after)
 		s.delivery.Tick(s.now)
-	// leader epoch=2, leader broker=2 epoch=2: the metadata reports a leader with this epoch, on the same or another broker.
-	// Without an epoch the metadata has none.
+	// leader epoch=2, leader broker=2 epoch=2: the metadata reports a leader with this epoch, on the same or another
+	// broker. Without an epoch the metadata has none.
 	case "leader":
 		broker, _ := s.delivery.Leader()
 		s.delivery.LeaderMoved(int32(integer(t, d, "broker", int(broker))), int32(integer(t, d, "epoch", -1)), s.now)

@@ -10,8 +10,8 @@ import (
 // maxFormerTopics bounds the topics that a partition remembers: a server may report any number of them.
 const maxFormerTopics = 8
 
-// TopicIs takes the topic's id from the metadata; zero is an unknown one. Another id than before means that the topic was
-// deleted and recreated, or that a broker with old metadata reports a former topic again.
+// TopicIs takes the topic's id from the metadata; zero is an unknown one. Another id than before means that the topic
+// was deleted and recreated, or that a broker with old metadata reports a former topic again.
 func (p *Partition) TopicIs(id protocol.UUID) {
 	defer p.leave(nil)
 	before := p.topicID
@@ -37,8 +37,8 @@ func (p *Partition) lifeOf(before, now protocol.UUID) int {
 }
 
 // recreated begins the given life of the topic. Its log has no state for the identity, and accepts any first sequence.
-// The whole cluster may have been recreated under its former cluster id; then it may assign the identity's id to another
-// producer. So new batches get another producer id. The leader epochs start again.
+// The whole cluster may have been recreated under its former cluster id; then it may assign the identity's id to
+// another producer. So new batches get another producer id. The leader epochs start again.
 func (p *Partition) recreated(life int) {
 	p.isAcked, p.leaderEpoch = false, -1
 	p.forgetOffset()
@@ -51,8 +51,8 @@ func (p *Partition) recreated(life int) {
 
 // ClusterIs takes the cluster id of the metadata; it is empty if the servers do not report one. If a cluster replaces
 // another, the partition forgets the former log, and sends no batch under the former identity any more: the new cluster
-// may have assigned the same producer id to another producer, and its "duplicate" would be wrong. A batch that the former
-// cluster may have written fails as maybe written; the other batches get a new identity.
+// may have assigned the same producer id to another producer, and its "duplicate" would be wrong. A batch that the
+// former cluster may have written fails as maybe written; the other batches get a new identity.
 func (p *Partition) ClusterIs(id string) {
 	defer p.leave(nil)
 	before := p.cluster
@@ -95,12 +95,12 @@ func (p *Partition) leaveFormerCluster() {
 
 // expireFromOldTopic treats the batches that the log of a deleted topic may have, after a topic of the same name was
 // created:
-//   - If all requests with a batch named the topic by its id, the new topic cannot get them: the batch is sent to it under
-//     a new identity.
+//   - If all requests with a batch named the topic by its id, the new topic cannot get them: the batch is sent to it
+//     under a new identity.
 //   - If a request named the topic by its name, and an earlier batch waits for a new sequence, the batch fails: the new
 //     topic would accept it before the earlier one. retryDue asks for a Tick if it meets such a batch.
-//   - If the topic whose log may have a batch is back, because a broker with old metadata had reported another topic, the
-//     batch fails.
+//   - If the topic whose log may have a batch is back, because a broker with old metadata had reported another topic,
+//     the batch fails.
 func (p *Partition) expireFromOldTopic() {
 	if p.incarnations == 0 {
 		return

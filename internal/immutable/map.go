@@ -18,7 +18,8 @@ var seed = maphash.MakeSeed()
 
 const mapBits = 6
 
-// node is either a branch, with a bit in used for each child, or a leaf with one key. Leaves of the same hash form a list.
+// node is either a branch, with a bit in used for each child, or a leaf with one key. Leaves of the same hash form a
+// list.
 type node[V any] struct {
 	used     uint64
 	children []*node[V]

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAThrottleLongerThanTheRequestTimeoutWritesEachRecordOnceToARealKafka sends seven records of 250 kB under a quota of 200 kB/s, with a
-// request.timeout.ms of 3 s. A request waits behind several throttles of over a second each. A quota of 20 kB/s and the default of 30 s show
-// the same in ten times the time.
+// TestAThrottleLongerThanTheRequestTimeoutWritesEachRecordOnceToARealKafka sends seven records of 250 kB under a quota
+// of 200 kB/s, with a request.timeout.ms of 3 s. A request waits behind several throttles of over a second each. A
+// quota of 20 kB/s and the default of 30 s show the same in ten times the time.
 func TestAThrottleLongerThanTheRequestTimeoutWritesEachRecordOnceToARealKafka(t *testing.T) {
 	const records, size, quota = 7, 250_000, 200_000
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)

@@ -13,9 +13,9 @@ import (
 // Enabled reports whether the build asserts the order of locks.
 const Enabled = true
 
-// Each look at the goroutine's number costs a microsecond, and made the tests six times as slow. So of 16,384 acquisitions
-// in a row the first 1,024 are recorded and checked. A short test is checked completely; in a long one each pair of locks
-// meets many recorded rows.
+// Each look at the goroutine's number costs a microsecond, and made the tests six times as slow. So of 16,384
+// acquisitions in a row the first 1,024 are recorded and checked. A short test is checked completely; in a long one
+// each pair of locks meets many recorded rows.
 const (
 	recordedRun = 1 << 10
 	period      = 1 << 14
@@ -156,8 +156,8 @@ func goroutine() uint64 {
 	return n
 }
 
-// stackTexts are free buffers for runtime.Stack. A buffer on the stack would escape, and the race build's sync.Pool drops
-// some of its buffers: then tests that count allocations would fail.
+// stackTexts are free buffers for runtime.Stack. A buffer on the stack would escape, and the race build's sync.Pool
+// drops some of its buffers: then tests that count allocations would fail.
 type stackTexts struct {
 	mu   sync.Mutex
 	free []*[40]byte

@@ -1,6 +1,6 @@
-// Package lockrank asserts the order of the library's locks. In the race build a [Mutex] panics when a goroutine acquires
-// it under a lock that must come later; in every other build it is a sync.Mutex, at the same size and cost. The order is
-// the table in this file; ARCHITECTURE.md ("Locks") shows it, and a test compares the two.
+// Package lockrank asserts the order of the library's locks. In the race build a [Mutex] panics when a goroutine
+// acquires it under a lock that must come later; in every other build it is a sync.Mutex, at the same size and cost.
+// The order is the table in this file; ARCHITECTURE.md ("Locks") shows it, and a test compares the two.
 package lockrank
 
 // Rank is one row of the table of locks.

@@ -1,8 +1,10 @@
-// Package loggate is the gate before the user's log handler: the library logs through it and never waits for the handler.
+// Package loggate is the gate before the user's log handler: the library logs through it and never waits for the
+// handler.
 //
-// A handler is the user's code. It may block, panic, or call runtime.Goexit. So the gate puts each line into a bounded queue, and a
-// transient goroutine gives the lines to the handler, in the order of logging. A line keeps the time and the attributes of its
-// call. The gate asks the handler's Enabled on that goroutine too, except for trace lines: for these it asks once, in New.
+// A handler is the user's code. It may block, panic, or call runtime.Goexit. So the gate puts each line into a bounded
+// queue, and a transient goroutine gives the lines to the handler, in the order of logging. A line keeps the time and
+// the attributes of its call. The gate asks the handler's Enabled on that goroutine too, except for trace lines: for
+// these it asks once, in New.
 //
 // The gate does three things beside queueing:
 //

@@ -45,9 +45,9 @@ type Action struct {
 // Pass is the ordinary.
 func Pass() Action { return Action{} }
 
-// Fail answers with an error code and does nothing else: nothing is appended. Of a Produce request it is the code of every
-// partition, of a Metadata request of every topic (REBOOTSTRAP_REQUIRED of the whole answer), else of the whole answer. A
-// rule's Partition, or At, limits it.
+// Fail answers with an error code and does nothing else: nothing is appended. Of a Produce request it is the code of
+// every partition, of a Metadata request of every topic (REBOOTSTRAP_REQUIRED of the whole answer), else of the whole
+// answer. A rule's Partition, or At, limits it.
 func Fail(code protocol.ErrorCode) Action {
 	return Action{set: true, fails: true, code: code, partition: -1}
 }
@@ -106,8 +106,8 @@ func DelayAnswer(d time.Duration) Action { return Action{set: true, answerDelay:
 // HoldAnswer handles the request and waits until the channel is closed before it answers.
 func HoldAnswer(until <-chan struct{}) Action { return Action{set: true, holdAnswer: until} }
 
-// Throttle answers with a throttle time, and reads and handles nothing of the connection for that long after the answer (KIP-219).
-// In versions before KIP-219 (Produce below 6) the broker waits before it answers instead.
+// Throttle answers with a throttle time, and reads and handles nothing of the connection for that long after the answer
+// (KIP-219). In versions before KIP-219 (Produce below 6) the broker waits before it answers instead.
 func Throttle(d time.Duration) Action { return Action{set: true, throttle: d} }
 
 // DripAnswer writes the answer in pieces of some bytes, with a pause after each.

@@ -198,8 +198,8 @@ func (c *Cluster) Isolate(id int32) {
 	c.broker(id).isolated = true
 }
 
-// Mute makes a broker read and handle requests without answering them, one of each connection, as the next is handled only
-// after the answer.
+// Mute makes a broker read and handle requests without answering them, one of each connection, as the next is handled
+// only after the answer.
 func (c *Cluster) Mute(id int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

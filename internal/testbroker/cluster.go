@@ -15,8 +15,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Cluster is a running cluster. All its methods may be called from any goroutine, from hooks too, Close and the Wait methods
-// excepted.
+// Cluster is a running cluster. All its methods may be called from any goroutine, from hooks too, Close and the Wait
+// methods excepted.
 type Cluster struct {
 	t   testing.TB
 	cfg Config
@@ -116,7 +116,8 @@ func (c *Cluster) Address(broker int32) string {
 	return c.broker(broker).address()
 }
 
-// Alias makes Dial take another address ("kafka.test:9092") for a broker. An alias can be given to another broker later.
+// Alias makes Dial take another address ("kafka.test:9092") for a broker. An alias can be given to another broker
+// later.
 func (c *Cluster) Alias(address string, broker int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 type Network int
 
 const (
-	// Memory is a network inside the process: connections behave as TCP does, Dial is the only way in, and all waiting is
-	// seen by testing/synctest.
+	// Memory is a network inside the process: connections behave as TCP does, Dial is the only way in, and all waiting
+	// is seen by testing/synctest.
 	Memory Network = iota
 	// TCP is loopback TCP on ports given by the kernel. It cannot be used inside a synctest bubble.
 	TCP
@@ -33,8 +33,8 @@ type Config struct {
 	Topics map[string]int32
 	// Settings are topics' own settings, also for topics created later.
 	Settings map[string]TopicSettings
-	// ReplicationFactor is how many replicas a partition has (default.replication.factor). Default: 3, or Brokers if there
-	// are fewer.
+	// ReplicationFactor is how many replicas a partition has (default.replication.factor). Default: 3, or Brokers if
+	// there are fewer.
 	ReplicationFactor int
 	// MinInSyncReplicas is min.insync.replicas if the topic does not say. Default 1.
 	MinInSyncReplicas int
@@ -65,15 +65,15 @@ type Config struct {
 type TopicSettings struct {
 	// LogAppendTime is message.timestamp.type=LogAppendTime: records get the broker's time.
 	LogAppendTime bool
-	// Compacted is cleanup.policy=compact: a batch with records without a key is refused with INVALID_RECORD, and the answer
-	// names those records (KIP-467).
+	// Compacted is cleanup.policy=compact: a batch with records without a key is refused with INVALID_RECORD, and the
+	// answer names those records (KIP-467).
 	Compacted bool
 	// MinInSyncReplicas is the topic's min.insync.replicas.
 	MinInSyncReplicas int
 	// MessageMaxBytes is the topic's max.message.bytes.
 	MessageMaxBytes int
-	// TimestampAfterMax is message.timestamp.after.max.ms: a record with a timestamp further in the future is refused with
-	// INVALID_TIMESTAMP. Zero is no limit.
+	// TimestampAfterMax is message.timestamp.after.max.ms: a record with a timestamp further in the future is refused
+	// with INVALID_TIMESTAMP. Zero is no limit.
 	TimestampAfterMax time.Duration
 }
 

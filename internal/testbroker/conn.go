@@ -11,12 +11,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// readAhead is how many requests of a connection are read, and recorded, before the first of them is answered. A real broker
-// leaves them in the socket; read ahead, tests can see how many requests a client has in flight.
+// readAhead is how many requests of a connection are read, and recorded, before the first of them is answered. A real
+// broker leaves them in the socket; read ahead, tests can see how many requests a client has in flight.
 const readAhead = 256
 
-// conn is a broker's end of a connection. One goroutine reads requests and records them, another handles and answers them
-// one at a time.
+// conn is a broker's end of a connection. One goroutine reads requests and records them, another handles and answers
+// them one at a time.
 type conn struct {
 	b      *broker
 	nc     net.Conn

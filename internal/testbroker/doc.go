@@ -1,5 +1,5 @@
-// Package testbroker is a Kafka cluster inside a test's process, for producers. It is strict where Kafka is strict, records
-// every request, and breaks on command.
+// Package testbroker is a Kafka cluster inside a test's process, for producers. It is strict where Kafka is strict,
+// records every request, and breaks on command.
 //
 // It is not a broker to keep data in: there is no storage, no consumer's API, no transaction, and one log a partition
 // instead of one a replica. Tests in need of the real Kafka use the real one.
@@ -57,7 +57,8 @@
 //
 // It does not
 //   - shuffle replicas: the first one is the preferred leader, and Kafka's tools rely on it.
-//   - answer out of the order of the requests, or name a topic, partition, broker or API twice: the protocol forbids both. Edit does it.
+//   - answer out of the order of the requests, or name a topic, partition, broker or API twice: the protocol forbids
+//     both. Edit does it.
 //   - omit the cluster id, leader epochs, or the results of a test's Fail, Reject or NotLeader: a broker of one version
 //     gives the first two always or never, as its version does. SetClusterID, Edit and Config.Versions change them.
 //   - delay anything: tests measure virtual time. Delay, DelayAnswer, DripAnswer, Throttle, Hang and Mute do it.

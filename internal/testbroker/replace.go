@@ -8,8 +8,8 @@ import (
 // ClusterID is the cluster's id if neither Config.ClusterID nor Replace says another one.
 const ClusterID = "testbroker-cluster-id_"
 
-// Replace discards the cluster and starts another one with the id behind the same addresses, as "docker compose down -v && up"
-// does. In one step:
+// Replace discards the cluster and starts another one with the id behind the same addresses, as "docker compose down -v
+// && up" does. In one step:
 //
 //   - It resets all connections. Unhandled requests are lost.
 //   - It discards all topics. Those of Config exist again as new topics, with new ids, empty logs and leader epoch 0.
@@ -46,10 +46,10 @@ func (c *Cluster) ID() string {
 	return c.id
 }
 
-// SetClusterID makes one broker give another cluster's id in its Metadata responses. All else stays: the broker still has the
-// brokers, topics and logs of this cluster. An empty id ends it. For servers of two complete clusters behind the same
-// addresses, start two Clusters with different Config.ClusterID: their brokers have the same addresses, so a dialer can choose
-// between the two Dial methods.
+// SetClusterID makes one broker give another cluster's id in its Metadata responses. All else stays: the broker still
+// has the brokers, topics and logs of this cluster. An empty id ends it. For servers of two complete clusters behind
+// the same addresses, start two Clusters with different Config.ClusterID: their brokers have the same addresses, so a
+// dialer can choose between the two Dial methods.
 func (c *Cluster) SetClusterID(broker int32, id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

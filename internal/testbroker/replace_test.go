@@ -59,7 +59,8 @@ func TestAReplacedClusterKnowsNothingOfTheFormerOne(t *testing.T) {
 		require.Empty(t, c.Log("events", 0))
 		require.Len(t, c.BatchesOf(former, 0), 1)
 		require.EqualValues(t, firstProducerID, k.producerID())
-		// The former producer's sequence is taken, as from an unknown producer, and then it is a duplicate for another one.
+		// The former producer's sequence is taken, as from an unknown producer, and then it is a duplicate for another
+		// one.
 		require.Equal(t, protocol.None, k.produce("events", 0, numbered(firstProducerID, 0, 2)).ErrorCode)
 		require.EqualValues(t, 0, k.produce("events", 0, numbered(firstProducerID, 0, 2)).BaseOffset)
 		require.Len(t, c.Log("events", 0), 2)

@@ -49,8 +49,8 @@ type Part struct {
 	Batch record.Batch
 	// Raw is the batch as it came.
 	Raw []byte
-	// Code is the answer's error code and Offset its base offset, once the request is handled; before, 0 and -1. Edits of the
-	// answer do not show here.
+	// Code is the answer's error code and Offset its base offset, once the request is handled; before, 0 and -1. Edits
+	// of the answer do not show here.
 	Code   protocol.ErrorCode
 	Offset int64
 	// Appended: the batch was written to the log by this request, so it was no duplicate.
@@ -69,8 +69,8 @@ type seen struct {
 	topic []*topic // of each part; nil when there was none
 }
 
-// claim is a sequence of a producer in a partition. Two clients with the same producer id, as after Replace, are told apart by
-// their client.id: neither is to blame for the other's batches.
+// claim is a sequence of a producer in a partition. Two clients with the same producer id, as after Replace, are told
+// apart by their client.id: neither is to blame for the other's batches.
 type claim struct {
 	client   string
 	topic    protocol.UUID
@@ -116,7 +116,8 @@ func (c *Cluster) RequestsOf(key protocol.APIKey) []Request {
 // Produces returns the Produce requests, in order of arrival.
 func (c *Cluster) Produces() []Request { return c.RequestsOf(protocol.Produce) }
 
-// MaxInFlight returns the greatest InFlight of all requests: how many Produce requests a client had in flight on a connection.
+// MaxInFlight returns the greatest InFlight of all requests: how many Produce requests a client had in flight on a
+// connection.
 func (c *Cluster) MaxInFlight() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// socketBuffer is how many bytes one direction of an in-memory connection holds before a Write waits, as the buffers of a
-// loopback socket do.
+// socketBuffer is how many bytes one direction of an in-memory connection holds before a Write waits, as the buffers of
+// a loopback socket do.
 const socketBuffer = 128 << 10
 
 // stream is one direction of an in-memory connection: a bounded buffer between a writer and a reader. All waiting is on

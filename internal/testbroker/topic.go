@@ -136,8 +136,8 @@ func (c *Cluster) Leader(topic string, partition int32) int32 {
 	return c.partition(topic, partition).leader
 }
 
-// MoveLeader makes a broker the leader of a partition, and a replica in sync if it was none; -1 leaves it without a leader.
-// The leader epoch grows. All brokers know at once, but see FreezeMetadata.
+// MoveLeader makes a broker the leader of a partition, and a replica in sync if it was none; -1 leaves it without a
+// leader. The leader epoch grows. All brokers know at once, but see FreezeMetadata.
 func (c *Cluster) MoveLeader(topic string, partition, broker int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

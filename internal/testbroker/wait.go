@@ -7,8 +7,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The Wait methods wait for something to happen without looking at the clock, so they work inside a synctest bubble. When
-// ctx ends first they fail the test, so they belong on the test's own goroutine.
+// The Wait methods wait for something to happen without looking at the clock, so they work inside a synctest bubble.
+// When ctx ends first they fail the test, so they belong on the test's own goroutine.
 
 // WaitUntil waits until cond is true. It calls cond after every event in the cluster, without a lock. The failure names
 // cond as what.

@@ -77,8 +77,8 @@ func TestACallCostsNoAllocation(t *testing.T) {
 	require.Less(t, allocs/calls, 0.01)
 }
 
-// BenchmarkCalls measures one request and its answer over loopback, both ends in this process. One goroutine sends, whenever one of the
-// calls is free.
+// BenchmarkCalls measures one request and its answer over loopback, both ends in this process. One goroutine sends,
+// whenever one of the calls is free.
 func BenchmarkCalls(b *testing.B) {
 	for _, bench := range []struct {
 		name     string

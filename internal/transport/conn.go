@@ -57,7 +57,8 @@ type Conn struct {
 	apis    map[protocol.APIKey]protocol.VersionRange
 	log     *slog.Logger
 
-	// writeSem holds one element while somebody writes. It is a channel, not a mutex, because it is held over the write.
+	// writeSem holds one element while somebody writes. It is a channel, not a mutex, because it is held over the
+	// write.
 	writeSem chan struct{}
 	// out belongs to the holder of writeSem.
 	out writer
@@ -75,7 +76,8 @@ type Conn struct {
 	nextID     int32
 	// writing is the call in a write, until the write returns or the call is completed.
 	writing *Call
-	// armed is the read deadline in force, zero for none. It may be earlier than needed: then the reader sets a new one.
+	// armed is the read deadline in force, zero for none. It may be earlier than needed: then the reader sets a new
+	// one.
 	armed time.Time
 	// bound is the write deadline in force. It is only the second guard, for the time without a reader: the read
 	// deadline watches every call. So it may be loose, and is set rarely.

@@ -21,10 +21,11 @@ var (
 	ErrNotKafka = errors.New("not a Kafka broker")
 	// ErrUnsupported: broker and client have no version of the request in common.
 	ErrUnsupported = errors.New("not supported by the broker")
-	// ErrUserCode: the user's dialer or resolver panicked, called runtime.Goexit, or does not return; or a method of the dialer's connection
-	// panicked, called runtime.Goexit, or returned an impossible count.
+	// ErrUserCode: the user's dialer or resolver panicked, called runtime.Goexit, or does not return; or a method of
+	// the dialer's connection panicked, called runtime.Goexit, or returned an impossible count.
 	ErrUserCode = errors.New("the user's code failed")
-	// ErrBadCall: the Call is not a frame. Nothing was written and the connection lives on. The same Call would meet it again.
+	// ErrBadCall: the Call is not a frame. Nothing was written and the connection lives on. The same Call would meet it
+	// again.
 	ErrBadCall = errors.New("call is not a request frame")
 	// ErrRequestTooLarge: the Call is an ErrBadCall because of its size.
 	ErrRequestTooLarge = errors.New("request is larger than a frame can be")

@@ -62,8 +62,8 @@ type plainError struct {
 func (e *plainError) Error() string { return e.text }
 func (e *plainError) Unwrap() error { return e.err }
 
-// plain shortens the standard library's text of a failure to connect, read or write: the addresses and the name of the system call are
-// nothing new.
+// plain shortens the standard library's text of a failure to connect, read or write: the addresses and the name of the
+// system call are nothing new.
 func plain(err error) error {
 	var failed *net.OpError
 	var unresolved *net.DNSError

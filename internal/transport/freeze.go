@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// This file replaces errors of the user's code. The methods Error, Is, As, Unwrap and Timeout of such an error are the user's code as well:
-// they may block or panic, and errors.Is calls them on any goroutine, under any lock. freeze calls them inside the gate, once, and returns
-// an error without the user's types.
+// This file replaces errors of the user's code. The methods Error, Is, As, Unwrap and Timeout of such an error are the
+// user's code as well: they may block or panic, and errors.Is calls them on any goroutine, under any lock. freeze calls
+// them inside the gate, once, and returns an error without the user's types.
 
 const (
 	// maxErrorText is the longest text of a frozen error, in bytes.

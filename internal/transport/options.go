@@ -33,8 +33,8 @@ type Options struct {
 	ClientID string
 	// SoftwareName and SoftwareVersion name the client to the broker (KIP-511): letters, digits, dots and dashes.
 	SoftwareName, SoftwareVersion string
-	// RequestTimeout (request.timeout.ms) is how long a Call without a Timeout waits for its answer. Zero is such a time,
-	// and ends each request at once: the caller sets it.
+	// RequestTimeout (request.timeout.ms) is how long a Call without a Timeout waits for its answer. Zero is such a
+	// time, and ends each request at once: the caller sets it.
 	RequestTimeout time.Duration
 	// MaxThrottle is the longest throttle accepted by the client, usually delivery.timeout.ms: after this time the
 	// records waiting for the broker have failed. Zero means DefaultMaxThrottle.
@@ -50,7 +50,8 @@ type Options struct {
 	// SendBuffer and ReceiveBuffer (send.buffer.bytes, receive.buffer.bytes) are the socket's buffers in bytes.
 	// Zero and -1 leave them to the operating system.
 	SendBuffer, ReceiveBuffer int
-	// MaxRequest is the largest request in bytes; a longer one is an ErrBadCall. Zero means LargestFrame. Tests lower it.
+	// MaxRequest is the largest request in bytes; a longer one is an ErrBadCall. Zero means LargestFrame. Tests lower
+	// it.
 	MaxRequest int
 	// MaxResponse is the largest answer in bytes; a longer one closes the connection. Zero means DefaultMaxResponse.
 	MaxResponse int

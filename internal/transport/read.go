@@ -136,7 +136,8 @@ func (c *Conn) overdue() error {
 	return ErrIdle
 }
 
-// due returns when the connection must end if nothing happens, zero for never, and whether a call waits for it. It needs mu.
+// due returns when the connection must end if nothing happens, zero for never, and whether a call waits for it. It
+// needs mu.
 func (c *Conn) due() (due time.Time, busy bool) {
 	earlier := func(call *Call) {
 		if !busy || call.deadline.Before(due) {

@@ -38,7 +38,8 @@ func (c *Conn) Throttle(d time.Duration) {
 	c.armWrite(c.bound.Add(d))
 }
 
-// ThrottledUntil returns the end of the throttle, zero when the broker has responded since it began. It may have passed.
+// ThrottledUntil returns the end of the throttle, zero when the broker has responded since it began. It may have
+// passed.
 func (c *Conn) ThrottledUntil() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,7 +17,8 @@ import (
 //   - A panic and runtime.Goexit fail the dial.
 //   - The error is frozen: see freeze.
 //
-// The setup of a dialer's connection, until the first exchange is over, runs on the dialer's goroutine: its methods are the user's code too.
+// The setup of a dialer's connection, until the first exchange is over, runs on the dialer's goroutine: its methods are
+// the user's code too.
 
 // UserCalls counts the running calls of a Dialer, or of the resolver. At most mostUserCalls of them run for an address:
 // code that never returns would otherwise keep one more goroutine with every attempt. The zero value is ready; a nil

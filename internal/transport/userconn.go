@@ -28,8 +28,8 @@ type byteStream interface {
 //
 //   - One goroutine reads and one writes. A Read ends at once when the connection is cut, though the user's Read may go
 //     on. A Write ends with the user's, for the user's Write has the library's buffers until then.
-//   - Another goroutine sets deadlines while there are new ones. Callers of SetReadDeadline and SetWriteDeadline do not wait for it.
-//     The next Read waits until the read deadline is set.
+//   - Another goroutine sets deadlines while there are new ones. Callers of SetReadDeadline and SetWriteDeadline do not
+//     wait for it. The next Read waits until the read deadline is set.
 //   - A further one closes the connection. Nothing waits for it.
 //
 // A panic and runtime.Goexit end the connection. The errors of the user's methods are frozen.
@@ -78,8 +78,8 @@ type socketLike interface {
 	WriteBuffer() int
 }
 
-// protect calls a method of the user's. A panic fails it. If the method calls runtime.Goexit, protect does not return; the failure is
-// noted before.
+// protect calls a method of the user's. A panic fails it. If the method calls runtime.Goexit, protect does not return;
+// the failure is noted before.
 func (c *userConn) protect(method string, call func() error) (err error) {
 	returned := false
 	defer func() {
@@ -266,8 +266,8 @@ func (c *userConn) nextDeadline() (*deadline, time.Time) {
 	return nil, time.Time{}
 }
 
-// awaitDeadlines waits until the deadlines are set: under a former one a Read or Write could end at once. It returns false if the connection
-// is cut.
+// awaitDeadlines waits until the deadlines are set: under a former one a Read or Write could end at once. It returns
+// false if the connection is cut.
 func (c *userConn) awaitDeadlines() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

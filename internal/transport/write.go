@@ -23,8 +23,8 @@ type writer struct {
 	scratch  []byte
 }
 
-// roomFor returns up to how many bytes under way a write to a connection cannot block. sendBuffer is the socket's buffer as it was set,
-// or less than 1.
+// roomFor returns up to how many bytes under way a write to a connection cannot block. sendBuffer is the socket's
+// buffer as it was set, or less than 1.
 func roomFor(nc net.Conn, sendBuffer int) int64 {
 	if tls, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		// Its records are a little longer than the written bytes, and its socket's buffer was not set.

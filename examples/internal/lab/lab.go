@@ -1,5 +1,5 @@
-// Package lab supplies the tests of the examples with a broker, kfake, and with a reader of the log, franz-go. The examples themselves use
-// neither this package nor any other internal one.
+// Package lab supplies the tests of the examples with a broker, kfake, and with a reader of the log, franz-go. The
+// examples themselves use neither this package nor any other internal one.
 //
 //	l, err := lab.Open(ctx, 3, "greetings")
 //	defer l.Close()

@@ -163,8 +163,8 @@ func (i *isolation) fill() {
 	}
 }
 
-// settled waits until the last records of the other nodes have left the memory, and returns how much of it is in use then, or when the test's time
-// is over.
+// settled waits until the last records of the other nodes have left the memory, and returns how much of it is in use
+// then, or when the test's time is over.
 func (i *isolation) settled() (bytes int64) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -180,7 +180,8 @@ func (i *isolation) settled() (bytes int64) {
 	}
 }
 
-// burst sends three eighths of buffer.memory to the other nodes without waiting, and returns when all of it is acknowledged.
+// burst sends three eighths of buffer.memory to the other nodes without waiting, and returns when all of it is
+// acknowledged.
 func (i *isolation) burst() {
 	futures := make([]producer.Future, 0, bufferMemory*3/8/1000)
 	for value := make([]byte, 1000); len(futures) < cap(futures); {

@@ -196,7 +196,8 @@ func (p *Proxy) LoseAnswers(closeAfter time.Duration) int {
 	return p.each(func(l *link) { l.loseFrom(closeAfter) })
 }
 
-// Cut lets every open connection pass so many more bytes on to the broker, and then resets both sides: the request is cut in its middle.
+// Cut lets every open connection pass so many more bytes on to the broker, and then resets both sides: the request is
+// cut in its middle.
 func (p *Proxy) Cut(after int) int { return p.each(func(l *link) { l.cutAfter(after) }) }
 
 // Silence holds all bytes in both directions, of old and new connections, until Heal.

@@ -37,8 +37,9 @@ func startBenchAlone(t *testing.T, version string, change func(*producer.Config)
 	})
 }
 
-// TestNothingIsLostDoubledOrReorderedWhileANodeOfAnyVersionRestarts kills and stops a single node while the default producer sends: acks=all,
-// idempotent, several batches in flight. Each version of Kafka keeps and recovers the sequences of producers in its own way.
+// TestNothingIsLostDoubledOrReorderedWhileANodeOfAnyVersionRestarts kills and stops a single node while the default
+// producer sends: acks=all, idempotent, several batches in flight. Each version of Kafka keeps and recovers the
+// sequences of producers in its own way.
 func TestNothingIsLostDoubledOrReorderedWhileANodeOfAnyVersionRestarts(t *testing.T) {
 	for _, version := range []string{"4.4.0", "4.3.1", "3.9.2", "3.5.1", "2.8.2", "1.1.1", "0.11.0.3"} {
 		t.Run(version, func(t *testing.T) {

@@ -34,7 +34,8 @@ func rounds(pause time.Duration) []round {
 	}}
 }
 
-// warm is how many acknowledged records each stream has before something breaks, and once more after it has been mended.
+// warm is how many acknowledged records each stream has before something breaks, and once more after it has been
+// mended.
 const warm = 2000
 
 // kill is part 2 and 3: a stream for each profile, and the death of the leader of them all.

@@ -163,7 +163,8 @@ func (c *Cluster) eachRunning(fn func(*node) error) error {
 	})
 }
 
-// SetProducerQuota limits how many bytes a second the producers with a client id may send to each node, and returns when the nodes say so.
+// SetProducerQuota limits how many bytes a second the producers with a client id may send to each node, and returns
+// when the nodes say so.
 func (c *Cluster) SetProducerQuota(ctx context.Context, clientID string, bytesPerSecond float64) error {
 	const quota, kind = "producer_byte_rate", "client-id"
 	entity := kmsg.NewAlterClientQuotasRequestEntryEntity()

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Cluster is a running Kafka cluster. Its nodes have the ids 1 to n. Its methods may be called from many goroutines, but a node is
-// stopped and started by one at a time.
+// Cluster is a running Kafka cluster. Its nodes have the ids 1 to n. Its methods may be called from many goroutines,
+// but a node is stopped and started by one at a time.
 type Cluster struct {
 	opts  Options
 	id    string // KRaft's cluster id
@@ -29,7 +29,8 @@ type Cluster struct {
 	zookeeper *zookeeper // nil with KRaft
 }
 
-// Start starts a cluster for one test and ends it with the test. When the test failed, the nodes' logs are printed and the folder stays.
+// Start starts a cluster for one test and ends it with the test. When the test failed, the nodes' logs are printed and
+// the folder stays.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c, err := Launch(context.Background(), o)
@@ -195,7 +196,8 @@ func (c *Cluster) each(fn func(*node) error) error {
 	return errors.Join(errs...)
 }
 
-// portStolen reports whether a node could not listen because somebody took its port after the kernel had given it to us.
+// portStolen reports whether a node could not listen because somebody took its port after the kernel had given it to
+// us.
 func (c *Cluster) portStolen() bool {
 	for _, n := range c.nodes {
 		if strings.Contains(n.logTail(200), "Address already in use") {
@@ -282,7 +284,8 @@ func (c *Cluster) Restart(ctx context.Context, id int32) error {
 			return err
 		}
 		err := n.waitReady(ctx, []int32{id})
-		// The port was free for the taking while the node was down: some client's outgoing connection may hold it for a moment.
+		// The port was free for the taking while the node was down: some client's outgoing connection may hold it for a
+		// moment.
 		if err == nil || n.running() != nil || ctx.Err() != nil || !strings.Contains(n.logTail(60), "Address already in use") {
 			return err
 		}

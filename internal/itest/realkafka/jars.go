@@ -141,7 +141,8 @@ func (c *Cluster) runJava(ctx context.Context, jvm []string, stdin []byte, args 
 	return stdout.Bytes(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }
 
-// run runs a program to its end. It keeps the thread for so long: on Linux the end of the thread would end the program (setChildAttributes).
+// run runs a program to its end. It keeps the thread for so long: on Linux the end of the thread would end the program
+// (setChildAttributes).
 func run(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

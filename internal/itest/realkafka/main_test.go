@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// crashEnv makes the test binary start a cluster of the version in it, print folder and addresses, and crash on the next line of its stdin.
+// crashEnv makes the test binary start a cluster of the version in it, print folder and addresses, and crash on the
+// next line of its stdin.
 const crashEnv = "SAMSA_REALKAFKA_CRASH"
 
 func crashHelper() {

@@ -17,7 +17,8 @@ const DefaultVersion = "4.3.1"
 
 // Options describe the cluster to start. The zero value is one node of [DefaultVersion].
 type Options struct {
-	// Version is Kafka's, 0.11 or newer. Versions before 3.9 run with a ZooKeeper of their own. Default [DefaultVersion].
+	// Version is Kafka's, 0.11 or newer. Versions before 3.9 run with a ZooKeeper of their own. Default
+	// [DefaultVersion].
 	Version string
 	// Nodes is the number of nodes, each broker and controller. Default 1. Topics get min(3, Nodes) replicas.
 	Nodes int
@@ -86,7 +87,8 @@ func (o Options) zookeeperProperties(n *node, z *zookeeper) string {
 		"broker.id":         strconv.Itoa(int(n.id)),
 		"listeners":         fmt.Sprintf("PLAINTEXT://127.0.0.1:%d", n.port),
 		"zookeeper.connect": z.address(),
-		// A killed broker cannot start again before its session has ended. A shorter one would end when the machine stalls.
+		// A killed broker cannot start again before its session has ended. A shorter one would end when the machine
+		// stalls.
 		"zookeeper.session.timeout.ms":    "4000",
 		"zookeeper.connection.timeout.ms": "60000",
 		"delete.topic.enable":             "true", // false by default before 1.0

@@ -27,7 +27,8 @@ func parseVersion(version string) (major, minor int, err error) {
 	return major, minor, nil
 }
 
-// needsZooKeeper reports whether this package runs a version with ZooKeeper. KRaft's files and tools have been the same since 3.9.
+// needsZooKeeper reports whether this package runs a version with ZooKeeper. KRaft's files and tools have been the same
+// since 3.9.
 func needsZooKeeper(version string) bool { return !atLeast(version, 3, 9) }
 
 // scalaVersion returns the Scala of the broker's package, a part of its name.

@@ -67,8 +67,8 @@ func (z *zookeeper) waitReady(ctx context.Context) error {
 	return nil
 }
 
-// waitUnregistered waits until no session holds the broker's registration. A killed broker's session lives on for zookeeper.session.timeout.ms,
-// and its successor refuses to start for so long.
+// waitUnregistered waits until no session holds the broker's registration. A killed broker's session lives on for
+// zookeeper.session.timeout.ms, and its successor refuses to start for so long.
 func (z *zookeeper) waitUnregistered(ctx context.Context, id int32) error {
 	return pollError(ctx, func(ctx context.Context) error {
 		answer, err := z.command(ctx, "dump")

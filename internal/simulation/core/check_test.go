@@ -17,8 +17,9 @@ var (
 	simCount = flag.Int("count", 2000, "number of simulation runs")
 )
 
-// TestSimulatedClusterAgreesWithOutcomes runs the core against a model of a cluster and a bad network. Every choice comes
-// from the seed, so a failing run replays exactly: go test ./internal/simulation/core -run Simulated -args -seed N -count 1.
+// TestSimulatedClusterAgreesWithOutcomes runs the core against a model of a cluster and a bad network. Every choice
+// comes from the seed, so a failing run replays exactly: go test ./internal/simulation/core -run Simulated -args -seed
+// N -count 1.
 func TestSimulatedClusterAgreesWithOutcomes(t *testing.T) {
 	for seed := *simSeed; seed < *simSeed+int64(*simCount); seed++ {
 		if problem := newSim(seed, simLimits{}, false).run(); problem != "" {
@@ -122,8 +123,10 @@ func (s *sim) check() string {
 // checkLog looks at one partition's log. What is promised depends on the configuration:
 //   - not written is never a lie;
 //   - acks=all: what was acknowledged is there, where it was told to be; acks=1: it was there once;
-//   - idempotence: nothing twice, nothing out of order, unless a batch of unknown fate turns up under a former producer id;
-//   - without it, but with acks, max.in.flight=1 keeps the order of what the client had not given up when the broker took it.
+//   - idempotence: nothing twice, nothing out of order, unless a batch of unknown fate turns up under a former producer
+//     id;
+//   - without it, but with acks, max.in.flight=1 keeps the order of what the client had not given up when the broker
+//     took it.
 func (s *sim) checkLog(life *simLife, log []*simEntry, lasting bool) string {
 	where, seen := map[int]int64{}, map[int]bool{}
 	var order []int
@@ -180,7 +183,8 @@ func (s *sim) checkAcked(r int, o simOutcome, log []*simEntry, where map[int]int
 	return ""
 }
 
-// holds reports whether a batch has the record at that offset. Without idempotence a record can be in the log more than once.
+// holds reports whether a batch has the record at that offset. Without idempotence a record can be in the log more than
+// once.
 func holds(e *simEntry, r int, offset int64) bool {
 	i := offset - e.base
 	return !e.strangers && i >= 0 && i < int64(len(e.records)) && e.records[i] == r

@@ -7,8 +7,9 @@ import (
 	"github.com/gosamsa/samsa/internal/delivery"
 )
 
-// This file is the end of the whole cluster: it is discarded, and another one answers at the same addresses. The new cluster has the same
-// topics without their records, and assigns producer ids from the same start value. Another producer was faster and has the first id.
+// This file is the end of the whole cluster: it is discarded, and another one answers at the same addresses. The new
+// cluster has the same topics without their records, and assigns producer ids from the same start value. Another
+// producer was faster and has the first id.
 
 // strangersID is the producer id of the other producer in the new cluster.
 const strangersID = 1
@@ -40,7 +41,8 @@ func (c *simCluster) replace() {
 	}
 }
 
-// strangerWrites lets the other producer of the new cluster write a batch to a partition, in the order of its own sequences.
+// strangerWrites lets the other producer of the new cluster write a batch to a partition, in the order of its own
+// sequences.
 func (c *simCluster) strangerWrites(slot int) {
 	life := c.slots[slot].life
 	if c.former == 0 || life.leader == noLeader {

@@ -207,8 +207,8 @@ func (s *sim) checkResolved(l *simLane, part *simPart, a *delivery.Answer) {
 	}
 }
 
-// inspect compares the core's own counts with the client's knowledge, and looks at the order of the window. The core itself
-// checks that its state is legal: it is strict here.
+// inspect compares the core's own counts with the client's knowledge, and looks at the order of the window. The core
+// itself checks that its state is legal: it is strict here.
 func (s *sim) inspect() {
 	for _, l := range s.client.deliveries {
 		flying := 0

@@ -148,7 +148,8 @@ func (s *sim) configure() {
 	s.batchSize = 1 + s.rng.IntN(6)
 }
 
-// populate gives a partition its records, some of them bad, and lets it begin near the end of the sequences now and then.
+// populate gives a partition its records, some of them bad, and lets it begin near the end of the sequences now and
+// then.
 func (s *sim) populate(l *simLane, n int) {
 	if s.limits.records > 0 {
 		n = min(n, s.limits.records)

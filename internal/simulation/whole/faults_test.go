@@ -309,8 +309,9 @@ var strikes = []strike{
 // strangersClient is the client id of the producer in a new cluster.
 const strangersClient = "stranger"
 
-// replaceCluster discards the cluster and starts another one at the same addresses, mostly with another cluster id. The new cluster assigns
-// producer ids from the same start value. Another producer is fast and gets the first one, and sends for a while.
+// replaceCluster discards the cluster and starts another one at the same addresses, mostly with another cluster id. The
+// new cluster assigns producer ids from the same start value. Another producer is fast and gets the first one, and
+// sends for a while.
 func (w *world) replaceCluster(d draws) (string, func()) {
 	if w.plan.creates {
 		return "", nil // the verdict does not know the topics
