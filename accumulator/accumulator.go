@@ -78,9 +78,11 @@ func New(cfg Config) *Accumulator {
 	}
 	a := &Accumulator{
 		unsent: unsentLimiter{limit: max(paceBytes, 2*int64(cfg.BatchSize))},
-		cfg:    cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener, acknowledges: cfg.Listener.WantsAcknowledgements(),
-		maxRaw: int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
-		topics: make(map[string]*Topic), active: make(map[*Partition]struct{}), lingering: make(map[*Partition]struct{}),
+		cfg:    cfg, inside: inside, memory: newMemory(cfg.Memory), listener: cfg.Listener,
+		acknowledges: cfg.Listener.WantsAcknowledgements(),
+		maxRaw:       int(min(int64(cfg.MaxRequestSize), 16*int64(cfg.BatchSize), cfg.Memory/8)),
+		topics:       make(map[string]*Topic), active: make(map[*Partition]struct{}),
+		lingering: make(map[*Partition]struct{}),
 	}
 	a.initRefusals()
 	return a

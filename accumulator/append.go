@@ -49,7 +49,8 @@ func (p *Partition) Append(r *record.Record, callback Callback, grant *int64, a 
 // AppendAll appends n records in order under one lock, until one cannot be appended: pick gives record k, and done gets
 // its result, valid during the call. Both run under the lock, and must not call back. It returns how many were
 // appended.
-func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback), done func(k int, a *AppendResult)) (appended int) {
+func (p *Partition) AppendAll(n int, pick func(k int) (*record.Record, Callback),
+	done func(k int, a *AppendResult)) (appended int) {
 	var then deferred
 	var a AppendResult
 	p.mu.Lock()
@@ -99,7 +100,8 @@ func (p *Partition) appendLocked(r *record.Record, callback Callback, grant *int
 		}
 		b = nil
 	}
-	if b != nil && (!b.root.times.takes(ms) || !callback.empty() && !b.root.callbacks.takes(b.appended, callback)) && !p.makeRoomLocked(ms, callback, grant) {
+	if b != nil && (!b.root.times.takes(ms) || !callback.empty() && !b.root.callbacks.takes(b.appended, callback)) &&
+		!p.makeRoomLocked(ms, callback, grant) {
 		b = nil
 	}
 	if b == nil {
@@ -158,7 +160,8 @@ func (b *Batch) surelyTakes(r *record.Record, limit int) bool {
 
 // takesLocked reports whether the open batch takes a record. A batch without hope of room is completed. If the batch
 // had to grow, and the caller has no grant, a has the shortfall.
-func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) bool {
+func (p *Partition) takesLocked(r *record.Record, ms int64, limit int, callback Callback, grant *int64, a *AppendResult,
+	then *deferred) bool {
 	b := p.open
 	n := len(b.buf) + record.RecordSize(b.appended, ms-b.baseTime, r.Key, r.Value, r.Headers)
 	if n > limit || p.clock.last.After(b.until) {
@@ -190,7 +193,8 @@ func (p *Partition) growLocked(n, limit int, callback Callback, grant *int64, a 
 }
 
 // beginLocked opens a batch for a first record of size bytes. Without room for it, the open one stays.
-func (p *Partition) beginLocked(size, limit int, callback Callback, grant *int64, a *AppendResult, then *deferred) *Batch {
+func (p *Partition) beginLocked(size, limit int, callback Callback, grant *int64, a *AppendResult,
+	then *deferred) *Batch {
 	least := p.acc.capacityFor(size + record.BatchHeaderSize)
 	if int64(least) > p.acc.cfg.Memory {
 		a.Err = p.tooLarge(int64(least))

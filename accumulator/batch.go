@@ -40,7 +40,8 @@ func inComplete(b *Batch) *links[Batch] { return &b.queued }
 // initBatch makes a new batch ready, with a buffer of the given capacity. The capacity and its descriptionBytes are
 // reserved already.
 func (p *Partition) initBatch(b *Batch, created time.Time, root *Result, capacity int) {
-	b.Created, b.part, b.root, b.box, b.extra = created, p, root, p.acc.buffers.get(capacity), int32(p.acc.descriptionBytes(capacity))
+	b.Created, b.part, b.root, b.box, b.extra = created, p, root, p.acc.buffers.get(capacity),
+		int32(p.acc.descriptionBytes(capacity))
 	b.buf = (*b.box)[:record.BatchHeaderSize]
 	b.holds.Store(1)
 }

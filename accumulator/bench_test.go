@@ -134,7 +134,8 @@ func fullBatch(tb testing.TB, codec compress.Codec) (b *Batch, raw []byte) {
 	}
 	p := newTest(cfg).Topic("t").Partition(0)
 	for i := 0; !p.HasFullBatch(); i++ {
-		r := &record.Record{Value: fmt.Appendf(nil, `{"request":"payment","status":"accepted","latency":%d,"region":"eu-west","session":%d}`, i%90, i*7919)}
+		r := &record.Record{Value: fmt.Appendf(nil,
+			`{"request":"payment","status":"accepted","latency":%d,"region":"eu-west","session":%d}`, i%90, i*7919)}
 		add(p, r, Callback{}, nil)
 	}
 	b = take(tb, p)

@@ -22,7 +22,8 @@ func (h Callback) empty() bool { return h.One == nil && h.All == nil }
 
 // callbacks are the callbacks of one batch: one by one for plain callbacks, in runs for slices.
 type callbacks struct {
-	one  []func(record.RecordMetadata, error)  // by record index; shorter than the batch when the last records have none
+	// by record index; shorter than the batch when the last records have none
+	one  []func(record.RecordMetadata, error)
 	box  *[]func(record.RecordMetadata, error) // holds one in callbackLists
 	all  []sliceRun                            // ascending by record index
 	ones int32                                 // plain callbacks, also of canceled records

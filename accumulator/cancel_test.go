@@ -78,7 +78,8 @@ func TestCancelTakesARecordBackAtOnce(t *testing.T) {
 
 func TestSealLeavesCanceledRecordsOutAndNumbersTheRestAnew(t *testing.T) {
 	for name, gone := range map[string][]int{
-		"first": {0}, "last": {199}, "middle": {50}, "several, in no order": {198, 3, 0, 120, 121, 199, 4}, "all but one": nil,
+		"first": {0}, "last": {199}, "middle": {50}, "several, in no order": {198, 3, 0, 120, 121, 199, 4},
+		"all but one": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newTest(Config{})
@@ -237,8 +238,10 @@ func TestCancelInsideACallbackWorks(t *testing.T) {
 		synctest.Wait()
 		require.False(t, cancelOf(first))
 		lines := l.all()
-		require.ElementsMatch(t, []string{"itself: true", "second record was canceled", "third: true", "third record was canceled"}, lines)
-		require.Less(t, slices.Index(lines, "third: true"), slices.Index(lines, "third record was canceled"), "one after the other")
+		require.ElementsMatch(t, []string{"itself: true", "second record was canceled", "third: true",
+			"third record was canceled"}, lines)
+		require.Less(t, slices.Index(lines, "third: true"), slices.Index(lines, "third record was canceled"),
+			"one after the other")
 		requireEmptyAfterTaking(t, a, p)
 	})
 }
@@ -315,7 +318,11 @@ func TestCancelOfARecordOfASlice(t *testing.T) {
 		var l log
 		var all []AppendResult
 		for i := range 5 {
-			callback := Callback{I: 10 + i, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { l.add(fmt.Sprint(i, " ", outcomeText(md, err))) })}
+			callback := Callback{I: 10 + i,
+				All: sliceCallback(func(i int, md record.RecordMetadata, err error) {
+					l.add(fmt.Sprint(i, " ",
+						outcomeText(md, err)))
+				})}
 			all = append(all, put(t, p, "x", callback))
 		}
 		require.True(t, cancelOf(all[2]))

@@ -66,7 +66,8 @@ type room struct {
 
 // room returns how much there is.
 func (r *Result) room() room {
-	return room{times: cap(r.times.runs), ones: cap(r.callbacks.one), paid: int(r.callbacks.paid), runs: cap(r.callbacks.all)}
+	return room{times: cap(r.times.runs), ones: cap(r.callbacks.one), paid: int(r.callbacks.paid),
+		runs: cap(r.callbacks.all)}
 }
 
 // size returns how many bytes the lists count. Callbacks are the user's, but the producer keeps them.

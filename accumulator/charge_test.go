@@ -139,7 +139,8 @@ func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 			return &record.Record{}, Callback{One: func(record.RecordMetadata, error) { counted += i }}
 		},
 		"in slices of one": func(i int) (*record.Record, Callback) {
-			return &record.Record{}, Callback{All: sliceCallback(func(int, record.RecordMetadata, error) { counted += i })}
+			return &record.Record{}, Callback{All: sliceCallback(
+				func(int, record.RecordMetadata, error) { counted += i })}
 		},
 		"each with a timestamp": func(i int) (*record.Record, Callback) {
 			return &record.Record{Timestamp: time.UnixMilli(int64(i))}, Callback{}
@@ -306,7 +307,8 @@ func TestOpenBatchesStayWithinTheShareOfTheirBroker(t *testing.T) {
 					open = append(open, p)
 				}
 				share := int64(limit / brokers)
-				for sent, round := 0, 0; round < 3; round++ { // the later batches begin as large as the earlier ones were
+				for sent, round := 0, 0; round < 3; round++ {
+					// the later batches begin as large as the earlier ones were
 					for refused := 0; refused < len(open); sent++ {
 						p := open[sent%len(open)]
 						r, callback := next(sent)

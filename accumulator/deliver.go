@@ -256,14 +256,17 @@ func (p *Partition) runCallbacksUntilPanic(r *Result) {
 		// Metadata is large: to fill it in here, for each call, is cheaper than to copy it from another place.
 		if acknowledged {
 			r.acked = true // if an interceptor calls runtime.Goexit, the next goroutine goes on with the callback
-			p.acc.listener.OnAcknowledgement(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+			p.acc.listener.OnAcknowledgement(record.RecordMetadata{Topic: p.topic.name, Partition: p.index,
+				Offset: offset, Timestamp: at}, plain(err))
 		}
 		r.called++
 		r.acked = false
 		if callback.One != nil {
-			callback.One(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+			callback.One(record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at},
+				plain(err))
 		} else if callback.All != nil {
-			(*callback.All)(callback.I, record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset, Timestamp: at}, plain(err))
+			(*callback.All)(callback.I, record.RecordMetadata{Topic: p.topic.name, Partition: p.index, Offset: offset,
+				Timestamp: at}, plain(err))
 		}
 	}
 }

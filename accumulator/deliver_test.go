@@ -206,7 +206,8 @@ func TestInterceptorsSeeEveryOutcomeOnceAndBeforeTheCallback(t *testing.T) {
 			put(t, p, "x"),
 			put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { seen = append(seen, len(s.acks)) }}),
 			put(t, p, "x"),
-			put(t, p, "x", Callback{I: 5, All: sliceCallback(func(i int, _ record.RecordMetadata, _ error) { seen = append(seen, i) })}),
+			put(t, p, "x", Callback{I: 5, All: sliceCallback(
+				func(i int, _ record.RecordMetadata, _ error) { seen = append(seen, i) })}),
 		}
 		require.True(t, cancelOf(all[2]))
 		synctest.Wait()

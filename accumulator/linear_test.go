@@ -40,7 +40,8 @@ func requireLinear(t *testing.T, n int, prepare func(n int) (work func())) {
 }
 
 func TestLeavingTheQueueForMemoryCostsTheSameForAnyNumberOfWaiters(t *testing.T) {
-	for name, order := range map[string]func(n int) []int{"first to last": ascending, "last to first": descending, "any": shuffled} {
+	for name, order := range map[string]func(n int) []int{"first to last": ascending, "last to first": descending,
+		"any": shuffled} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
@@ -164,7 +165,8 @@ func newForMany() *Accumulator {
 }
 
 func TestCancelOfAllRecordsOfALargeBatchCostsTheSameEach(t *testing.T) {
-	for name, order := range map[string]func(n int) []int{"first to last": ascending, "last to first": descending, "any": shuffled} {
+	for name, order := range map[string]func(n int) []int{"first to last": ascending, "last to first": descending,
+		"any": shuffled} {
 		t.Run(name, func(t *testing.T) {
 			requireLinear(t, manyInOne, func(n int) func() {
 				a := newForMany()

@@ -248,7 +248,8 @@ func (m *memory) try(h *holder, n int64) bool {
 }
 
 func (m *memory) tryLocked(h *holder, n int64, inside bool) bool {
-	if m.closed != nil || h.account == nil || h.account.head() != nil && !inside || !m.fitsLocked(h.account, n, inside) {
+	if m.closed != nil || h.account == nil || h.account.head() != nil && !inside ||
+		!m.fitsLocked(h.account, n, inside) {
 		return false
 	}
 	if !inside && !m.passLocked(m.firstLocked(), n) {

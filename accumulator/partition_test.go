@@ -363,7 +363,8 @@ func TestBatchBeginsAsLargeAsTheOneBeforeIfThereIsRoom(t *testing.T) {
 	p.lastBytes = 4000
 	_, bytes := a.Buffered()
 	require.True(t, a.memory.try(&p.holder, 64<<10-bytes-2*small))
-	require.EqualValues(t, 4096+batchBytes, add(p, value("x"), Callback{}, nil).Shortfall, "who can wait waits for a whole batch")
+	require.EqualValues(t, 4096+batchBytes, add(p, value("x"), Callback{}, nil).Shortfall,
+		"who can wait waits for a whole batch")
 	for range 2 {
 		var none int64
 		require.NotNil(t, add(p, value("x"), Callback{}, &none).Result)
@@ -545,7 +546,8 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 		closed := &record.Error{Err: record.ErrClosed}
 		a.Close(closed)
 		require.Same(t, closed, add(p, value("d"), Callback{}, nil).Err)
-		require.Same(t, closed, add(a.Topic("t").Partition(1), value("d"), Callback{}, nil).Err, "a new partition is closed too")
+		require.Same(t, closed, add(a.Topic("t").Partition(1), value("d"), Callback{}, nil).Err,
+			"a new partition is closed too")
 		require.Same(t, closed, add(a.Topic("new").Partition(1), value("d"), Callback{}, nil).Err)
 		require.ErrorIs(t, p.Reserve(t.Context(), 1), record.ErrClosed)
 

@@ -41,7 +41,8 @@ func TestABufferThatIsWrittenAfterItWasGivenBackIsFoundWhenItIsUsedAgain(t *test
 	for _, at := range []int{0, 1, 511} {
 		poison(b)
 		b[:cap(b)][at] = 0
-		require.PanicsWithValue(t, "samsa: a batch's buffer was written after it had been given back", func() { checkPoison(b) })
+		require.PanicsWithValue(t, "samsa: a batch's buffer was written after it had been given back",
+			func() { checkPoison(b) })
 	}
 }
 

@@ -60,7 +60,8 @@ func TestRejectFailsTheBlamedAndKeepsTheOthersInOrder(t *testing.T) {
 		require.Equal(t, []string{"record 3", "record 4"}, valuesOf(t, rest))
 		p.Settle(rest, acked(40))
 		synctest.Wait()
-		require.Equal(t, []string{"1 record was canceled", "0 worse", "2 bad", "3 t/0@40", "4 t/0@41", "5 bad"}, l.all())
+		require.Equal(t, []string{"1 record was canceled", "0 worse", "2 bad", "3 t/0@40", "4 t/0@41", "5 bad"},
+			l.all())
 		requireEmpty(t, a)
 	})
 }
@@ -375,10 +376,12 @@ func TestDamagedBatchCannotBeRebuiltAndCanStillBeSettled(t *testing.T) {
 
 // text gives log-like lines: they compress to about a quarter.
 func text(rnd *rand.Rand, n int) []byte {
-	words := []string{"request", "user", "order", "payment", "accepted", "status", "latency", "region", "eu-west", "session"}
+	words := []string{"request", "user", "order", "payment", "accepted", "status", "latency", "region", "eu-west",
+		"session"}
 	var b []byte
 	for len(b) < n {
-		b = fmt.Appendf(b, `{"%s":"%s","%s":%d},`, words[rnd.IntN(len(words))], words[rnd.IntN(len(words))], words[rnd.IntN(len(words))], rnd.IntN(1e6))
+		b = fmt.Appendf(b, `{"%s":"%s","%s":%d},`, words[rnd.IntN(len(words))], words[rnd.IntN(len(words))],
+			words[rnd.IntN(len(words))], rnd.IntN(1e6))
 	}
 	return b[:n]
 }
@@ -483,7 +486,8 @@ func TestPayloadThatTurnsRandomBreaksNoLimit(t *testing.T) {
 				require.LessOrEqual(t, len(b.Bytes()), limit)
 				largest = max(largest, b.raw+record.BatchHeaderSize)
 				if i > 20 {
-					require.InDelta(t, c.BatchSize, len(b.Bytes()), 0.2*float64(c.BatchSize), "one batch is enough to learn it")
+					require.InDelta(t, c.BatchSize, len(b.Bytes()), 0.2*float64(c.BatchSize),
+						"one batch is enough to learn it")
 				}
 				parse(t, b)
 				p.Settle(b, acked(0))
@@ -537,7 +541,8 @@ func TestCompressedBatchHoldsNoMoreThanItNeeds(t *testing.T) {
 
 func TestLargestConfigurationDoesNotOverflow(t *testing.T) {
 	const most = 1<<31 - 1
-	a := newTest(Config{BatchSize: most, MaxRequestSize: most, Memory: 1 << 40, Linger: time.Hour, Compressor: compressorFor(t, compress.LZ4)})
+	a := newTest(Config{BatchSize: most, MaxRequestSize: most, Memory: 1 << 40, Linger: time.Hour,
+		Compressor: compressorFor(t, compress.LZ4)})
 	require.Equal(t, most, a.maxRaw)
 	p := a.Topic("t").Partition(0)
 	a.Topic("t").observe(most, 1)

@@ -140,7 +140,10 @@ func TestARefusedRecordsCallbackThatPanicsOrEndsItsGoroutineCostsNoOther(t *test
 		var l log
 		a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) { panic("ouch") }})
 		a.Fail(tooLarge(), Callback{One: func(record.RecordMetadata, error) { runtime.Goexit() }})
-		a.Fail(tooLarge(), Callback{All: sliceCallback(func(i int, _ record.RecordMetadata, _ error) { l.add(fmt.Sprint(i)) }), I: 7})
+		a.Fail(tooLarge(), Callback{All: sliceCallback(func(
+			i int, _ record.RecordMetadata, _ error) {
+			l.add(fmt.Sprint(i))
+		}), I: 7})
 		require.NoError(t, a.Flush(t.Context()))
 		synctest.Wait()
 		require.Equal(t, []any{"ouch"}, s.panics)
@@ -249,7 +252,8 @@ func TestTheResultOfAnEmptiedBatchCountsUntilItsCallbacksHaveReturned(t *testing
 		a := newTest(Config{Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
 		hold := make(chan struct{})
-		all := []AppendResult{put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { <-hold }}), put(t, p, "y")}
+		all := []AppendResult{put(t, p, "x", Callback{One: func(record.RecordMetadata, error) { <-hold }}),
+			put(t, p, "y")}
 		require.True(t, cancelOf(all[0]))
 		require.True(t, cancelOf(all[1]))
 		synctest.Wait()

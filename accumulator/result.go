@@ -124,7 +124,8 @@ func (r *Result) unknown(ctx context.Context) *record.Error {
 	if why := r.part.whyPending(); why != "" {
 		detail += ": " + why
 	}
-	return &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Fate: record.FateMaybeWritten, Detail: detail, Err: ContextError(ctx)}
+	return &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Fate: record.FateMaybeWritten,
+		Detail: detail, Err: ContextError(ctx)}
 }
 
 // lent returns changed if the owner may use the caller's goroutine until it is closed: not if the caller is about to
@@ -209,7 +210,8 @@ func (r *Result) read(i int32) (record.RecordMetadata, *record.Error) {
 	if ms < 0 {
 		ms = r.times.at(i)
 	}
-	return record.RecordMetadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: offset, Timestamp: time.UnixMilli(ms)}, err
+	return record.RecordMetadata{Topic: r.part.topic.name, Partition: r.part.index, Offset: offset,
+		Timestamp: time.UnixMilli(ms)}, err
 }
 
 // place returns the offset of record i of a batch, the broker's timestamp, or -1 if its own counts, and its error.
@@ -241,7 +243,8 @@ func (r *Result) drop(i int32) (w wakeup) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.dropped == nil {
-		r.dropped = &droppedSet{err: &record.Error{Topic: r.part.topic.name, Partition: r.part.index, Err: record.ErrCanceled}}
+		r.dropped = &droppedSet{err: &record.Error{Topic: r.part.topic.name, Partition: r.part.index,
+			Err: record.ErrCanceled}}
 	}
 	r.dropped.add(i)
 	r.wakeLocked(i, &w)

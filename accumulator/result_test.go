@@ -328,7 +328,8 @@ func TestRecordSetHoldsWhatWasAdded(t *testing.T) {
 func TestBuffersComeInClassesOfExactCapacity(t *testing.T) {
 	var pool bufferPool
 	for _, c := range []struct{ n, size int }{
-		{0, 512}, {1, 512}, {512, 512}, {513, 1024}, {16384, 16384}, {16385, 32768}, {1 << 20, 1 << 20}, {1<<20 + 1, 1<<20 + 1},
+		{0, 512}, {1, 512}, {512, 512}, {513, 1024}, {16384, 16384}, {16385, 32768}, {1 << 20, 1 << 20},
+		{1<<20 + 1, 1<<20 + 1},
 	} {
 		require.Equal(t, c.size, bufferSize(c.n))
 		b := pool.get(c.size)

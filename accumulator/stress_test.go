@@ -152,7 +152,10 @@ func (s *stress) send(rnd *rand.Rand, value string) *sent {
 		}
 		if rnd.IntN(4) == 0 {
 			one := callback.One
-			callback = Callback{I: 42, All: sliceCallback(func(i int, md record.RecordMetadata, err error) { one(md, err) })}
+			callback = Callback{I: 42, All: sliceCallback(func(i int, md record.RecordMetadata, err error) {
+				one(md,
+					err)
+			})}
 		}
 	}
 	p := s.a.Topic("t").Partition(r.part)
@@ -267,9 +270,10 @@ func (s *stress) checkOrder(all []*sent) {
 
 func TestEveryRecordHasOneOutcomeUnderStress(t *testing.T) {
 	for name, cfg := range map[string]Config{
-		"no linger":       {Memory: 32 << 10, BatchSize: 2000},
-		"linger":          {Memory: 16 << 10, BatchSize: 1000, Linger: time.Millisecond},
-		"compressed":      {Memory: 64 << 10, BatchSize: 1000, Linger: time.Millisecond, Compressor: compressorFor(t, compress.LZ4)},
+		"no linger": {Memory: 32 << 10, BatchSize: 2000},
+		"linger":    {Memory: 16 << 10, BatchSize: 1000, Linger: time.Millisecond},
+		"compressed": {Memory: 64 << 10, BatchSize: 1000, Linger: time.Millisecond,
+			Compressor: compressorFor(t, compress.LZ4)},
 		"tiny memory":     {Memory: 2000, BatchSize: 200},
 		"single records":  {Memory: 8000, BatchSize: 1},
 		"interceptors":    {Memory: 32 << 10, BatchSize: 2000, Listener: &spy{acknowledges: true}},
@@ -281,7 +285,8 @@ func TestEveryRecordHasOneOutcomeUnderStress(t *testing.T) {
 			var mu sync.Mutex
 			cfg.NewDrainer = func(p *Partition) Drainer {
 				m := &broker{
-					t: t, rnd: rand.New(rand.NewPCG(uint64(p.Index()), 3)), wake: make(chan struct{}, 1), done: make(chan struct{}),
+					t: t, rnd: rand.New(rand.NewPCG(uint64(p.Index()), 3)), wake: make(chan struct{}, 1),
+					done:        make(chan struct{}),
 					compressing: cfg.Compressor != nil,
 				}
 				mu.Lock()

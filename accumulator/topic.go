@@ -19,11 +19,12 @@ type Topic struct {
 	passed atomic.Int64  // batches acknowledged since most was changed, while it is below batch.size
 	limit  atomic.Int64  // rawLimit, kept because every record asks for it
 
-	mu        lockrank.Mutex[lockrank.AccumulatorTopic]   // held while a partition is made or forgotten
-	forgotten bool                                        // the topic has left the accumulator
-	slots     atomic.Pointer[[]atomic.Pointer[Partition]] // by number, empty where nothing was sent yet; copied on growth
-	version   atomic.Int64                                // counts the partitions made or forgotten
-	list      atomic.Pointer[partitionList]
+	mu        lockrank.Mutex[lockrank.AccumulatorTopic] // held while a partition is made or forgotten
+	forgotten bool                                      // the topic has left the accumulator
+	// by number, empty where nothing was sent yet; copied on growth
+	slots   atomic.Pointer[[]atomic.Pointer[Partition]]
+	version atomic.Int64 // counts the partitions made or forgotten
+	list    atomic.Pointer[partitionList]
 }
 
 // partitionList is the result of Partitions at a version of the topic.
@@ -146,7 +147,8 @@ const learnFrom = 8
 // batches of a topic.
 func (p *Partition) CompressInline() bool {
 	t := p.topic
-	return t.acc.cfg.Compressor != nil && t.learnt.Load() < learnFrom && p.HasFullBatch() && t.learnt.Add(1) <= learnFrom
+	return t.acc.cfg.Compressor != nil && t.learnt.Load() < learnFrom && p.HasFullBatch() &&
+		t.learnt.Add(1) <= learnFrom
 }
 
 // leastRatio is the best distinguished compression: beyond it the bound on raw bytes decides.

@@ -20,7 +20,8 @@ const javaClient = "java"
 // java lets Kafka's ProducerPerformance measure a workload.
 func (s *stage) java(ctx context.Context, spec load.Spec) (load.Result, error) {
 	if s.cluster == nil {
-		return load.Result{}, errors.New("the Java producer is measured with a real Kafka that was started here: -kafka")
+		return load.Result{}, errors.New(
+			"the Java producer is measured with a real Kafka that was started here: -kafka")
 	}
 	values, err := os.CreateTemp("", "samsa-bench-")
 	if err != nil {
@@ -40,8 +41,10 @@ func (s *stage) java(ctx context.Context, spec load.Spec) (load.Result, error) {
 		setting = append(setting, "batch.size=1000000", "linger.ms=10")
 	}
 	args := append([]string{
-		"--bootstrap-server", strings.Join(s.servers, ","), "--topic", spec.Topic, "--num-records", strconv.Itoa(n + warm),
-		"--warmup-records", strconv.Itoa(warm), "--throughput", "-1", "--payload-file", values.Name(), "--command-property",
+		"--bootstrap-server", strings.Join(s.servers, ","), "--topic", spec.Topic, "--num-records",
+		strconv.Itoa(n + warm),
+		"--warmup-records", strconv.Itoa(warm), "--throughput", "-1", "--payload-file", values.Name(),
+		"--command-property",
 	}, setting...)
 	printed, cpu, err := s.cluster.ProducerPerformance(ctx, args...)
 	if err != nil {
@@ -53,7 +56,8 @@ func (s *stage) java(ctx context.Context, spec load.Spec) (load.Result, error) {
 	return r, err
 }
 
-var performance = regexp.MustCompile(`(\d+) steady state records sent, ([\d.]+) records/sec .*, (\d+) ms 50th, \d+ ms 95th, (\d+) ms 99th, (\d+) ms 99\.9th`)
+var performance = regexp.MustCompile(
+	`(\d+) steady state records sent, ([\d.]+) records/sec .*, (\d+) ms 50th, \d+ ms 95th, (\d+) ms 99th, (\d+) ms 99\.9th`)
 
 // readPerformance reads the last line of ProducerPerformance.
 func readPerformance(printed string) (r load.Result, err error) {
@@ -69,6 +73,7 @@ func readPerformance(printed string) (r load.Result, err error) {
 	}
 	const ms = float64(time.Millisecond)
 	return load.Result{
-		Records: int64(figures[0]), Rate: figures[1], Seconds: figures[0] / figures[1], P50: figures[2] * ms, P99: figures[3] * ms, P999: figures[4] * ms,
+		Records: int64(figures[0]), Rate: figures[1], Seconds: figures[0] / figures[1], P50: figures[2] * ms,
+		P99: figures[3] * ms, P999: figures[4] * ms,
 	}, nil
 }

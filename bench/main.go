@@ -71,8 +71,10 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	flags.SetOutput(out)
 	var s load.Spec
 	var where place
-	clients := flags.String("clients", "samsa,franz-go", "`names` of those to measure, of "+strings.Join(client.Names(), ", "))
-	mode := flags.String("mode", string(load.Async), "`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate), full (memory of a full buffer, with -deaf), topics, each, moves, blocked (see -known, -partitions, -waiting)")
+	clients := flags.String("clients", "samsa,franz-go", "`names` of those to measure, of "+strings.Join(client.Names(),
+		", "))
+	mode := flags.String("mode", string(load.Async),
+		"`how` to send: async, plain (one callback, no clock), sync, slice, open (a steady rate), full (memory of a full buffer, with -deaf), topics, each, moves, blocked (see -known, -partitions, -waiting)")
 	flags.IntVar(&s.Size, "size", 100, "`bytes` of a value")
 	flags.IntVar(&s.Keys, "keys", 0, "how many different `keys`; 0 is records without one")
 	flags.IntVar(&s.Goroutines, "goroutines", 1, "how `many` send")
@@ -91,7 +93,8 @@ func runOne(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&where.kafka, "kafka", "", "`version` of a real Kafka to start, such as 4.3.1")
 	flags.IntVar(&where.nodes, "nodes", 1, "how `many` nodes it has")
 	flags.BoolVar(&where.pinned, "pinned", false, "keep the discarding broker on one processor")
-	flags.Float64Var(&where.warm, "warm-kafka", warmKafka, "how many `seconds` a real Kafka that was started here is sent to before the measurements")
+	flags.Float64Var(&where.warm, "warm-kafka", warmKafka,
+		"how many `seconds` a real Kafka that was started here is sent to before the measurements")
 	flags.BoolVar(&where.deaf, "deaf", false, "the discarding broker reads no records, for the mode full")
 	runs := flags.Int("runs", 5, "how `many` measurements of each client")
 	asJSON := flags.Bool("json", false, "print every measurement as JSON")
@@ -134,7 +137,8 @@ func printMedians(out io.Writer, m measured, runs int) {
 	base := median(m.Results[last])
 	for _, name := range m.Clients {
 		r := median(m.Results[name])
-		fmt.Fprintf(out, "%s   rate ×%.2f  CPU ×%.2f  p50 ×%.2f  p99 ×%.2f  wire ×%.3f\n", line(r), r.Rate/base.Rate, r.CPU/base.CPU,
+		fmt.Fprintf(out, "%s   rate ×%.2f  CPU ×%.2f  p50 ×%.2f  p99 ×%.2f  wire ×%.3f\n", line(r), r.Rate/base.Rate,
+			r.CPU/base.CPU,
 			r.P50/base.P50, r.P99/base.P99, r.Wire/base.Wire)
 	}
 }
@@ -142,7 +146,8 @@ func printMedians(out io.Writer, m measured, runs int) {
 // line is a result in one line.
 func line(r load.Result) string {
 	return fmt.Sprintf("%-19s %9.0f rec/s  CPU %6.0f ns  %6.2f allocs %6.0f B  p50 %-9v p99 %-9v p99.9 %-9v wire %6.1f B  %5.0f rec/batch  RSS %3d MiB%s",
-		r.Client, r.Rate, r.CPU, r.Allocs, r.Alloced, nice(r.P50), nice(r.P99), nice(r.P999), r.Wire, r.PerBatch, r.RSS>>20, trouble(r))
+		r.Client, r.Rate, r.CPU, r.Allocs, r.Alloced, nice(r.P50), nice(r.P99), nice(r.P999), r.Wire, r.PerBatch,
+		r.RSS>>20, trouble(r))
 }
 
 func trouble(r load.Result) string {

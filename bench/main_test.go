@@ -111,14 +111,16 @@ func TestWrongFlagsSayWhatIsWrong(t *testing.T) {
 func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 	folder := t.TempDir()
 	data, page := filepath.Join(folder, "results.json"), filepath.Join(folder, "BENCHMARKS.md")
-	r := &report{Date: "2026-01-02", Machine: "a machine", Go: "go1.26", Runs: 1, Versions: map[string]string{"samsa": "this one", "franz-go": "v1"}}
+	r := &report{Date: "2026-01-02", Machine: "a machine", Go: "go1.26", Runs: 1,
+		Versions: map[string]string{"samsa": "this one", "franz-go": "v1"}}
 	for _, s := range sections() {
 		done := sectionReport{ID: s.ID, Title: s.Title, About: s.About}
 		for _, w := range s.Workloads {
 			m := measured{workload: w, Results: map[string][]load.Result{}}
 			for i, name := range w.Clients {
 				v := float64(i + 1)
-				m.Results[name] = []load.Result{{Client: name, Rate: 1e6 / v, CPU: 100 * v, P50: 1e6 * v, P99: 1e7 * v, P999: 1e8 * v, Wire: 100, Allocs: v, Alloced: v}}
+				m.Results[name] = []load.Result{{Client: name, Rate: 1e6 / v, CPU: 100 * v, P50: 1e6 * v, P99: 1e7 * v,
+					P999: 1e8 * v, Wire: 100, Allocs: v, Alloced: v}}
 				if w.Spec.Mode == load.Full {
 					m.Results[name] = []load.Result{{Client: name, RSS: 50 << 20}}
 				}
@@ -149,12 +151,14 @@ func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 	for _, g := range goals() {
 		require.Contains(t, string(text), g.name)
 	}
-	require.Contains(t, string(text), "| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.5× | 0.5 | reached |")
+	require.Contains(t, string(text),
+		"| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.5× | 0.5 | reached |")
 	require.Contains(t, string(text), "**missed**")
 	plots, err := filepath.Glob(filepath.Join(folder, "plots", "*.svg"))
 	require.NoError(t, err)
 	require.Len(t, plots, 2*(len(sections())-1), "nothing is drawn of the full buffer, which has no rate and no CPU")
-	require.Contains(t, string(text), "| samsa | – | – | – | – | – | – | – | – | – | 50 |\n", "what was not measured is no zero")
+	require.Contains(t, string(text), "| samsa | – | – | – | – | – | – | – | – | – | 50 |\n",
+		"what was not measured is no zero")
 }
 
 // aReport is a whole one: we take so much CPU to franz-go's 100, and are quicker.
@@ -163,9 +167,10 @@ func aReport(date string, ours float64) *report {
 	for _, s := range sections() {
 		r.put(sectionReport{ID: s.ID})
 	}
-	r.put(sectionReport{ID: "defaults", Workloads: []measured{{workload: workload{Name: "100 B"}, Results: map[string][]load.Result{
-		"samsa": {{CPU: ours, Rate: 2, P99: 1}}, "franz-go": {{CPU: 100, Rate: 1, P99: 10}},
-	}}}})
+	r.put(sectionReport{ID: "defaults",
+		Workloads: []measured{{workload: workload{Name: "100 B"}, Results: map[string][]load.Result{
+			"samsa": {{CPU: ours, Rate: 2, P99: 1}}, "franz-go": {{CPU: 100, Rate: 1, P99: 10}},
+		}}}})
 	return r
 }
 
@@ -181,7 +186,8 @@ func TestThreeRunsOfTheSuiteStandBesideEachOther(t *testing.T) {
 	var b strings.Builder
 	writeGoals(&b, r)
 	require.Contains(t, b.String(), "run 3 times (day 1, day 2, day 3)")
-	require.Contains(t, b.String(), "| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.45× | 0.6, 0.45, 0.4 | reached |")
+	require.Contains(t, b.String(),
+		"| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.45× | 0.6, 0.45, 0.4 | reached |")
 	require.NotContains(t, b.String(), "## Why")
 	require.Len(t, r.pooled().rounds("defaults", "100 B", "samsa"), 3)
 
@@ -203,7 +209,8 @@ func TestASectionOfASeparateRunNamesItsConditions(t *testing.T) {
 	require.Empty(t, r.Sections[1].Apart, "its conditions are the report's")
 	r.Date, r.Machine = "2026-01-02", "another machine"
 	r.add(sectionReport{ID: "scale", Title: "Scale"}, 3, true)
-	require.Equal(t, "2026-01-02, another machine, "+runtime.Version()+", in 5 rounds", r.conditions(), "the others were measured so")
+	require.Equal(t, "2026-01-02, another machine, "+runtime.Version()+", in 5 rounds", r.conditions(),
+		"the others were measured so")
 	require.Len(t, r.Sections, 3)
 	var b strings.Builder
 	for _, s := range r.Sections {
@@ -220,7 +227,8 @@ func TestAMissIsExplainedAsFarAsItIsUnderstood(t *testing.T) {
 	_, why, _ := strings.Cut(b.String(), "## Why")
 	require.Contains(t, why, "**async 100 B: CPU a record, of franz-go's**: ")
 	for _, r := range reasons {
-		require.True(t, slices.ContainsFunc(goals(), func(g goal) bool { return strings.HasPrefix(g.name, r.goal) }), r.goal)
+		require.True(t, slices.ContainsFunc(goals(), func(g goal) bool { return strings.HasPrefix(g.name, r.goal) }),
+			r.goal)
 	}
 }
 
@@ -273,11 +281,14 @@ func TestMemoryIsMeasuredWithAFullBuffer(t *testing.T) {
 
 func TestTheProseOfThePageHasShortLines(t *testing.T) {
 	words := strings.TrimSpace(strings.Repeat("µord ", 30))
-	lines := strings.TrimSpace(strings.Repeat("µord ", 24)) + "\n" + strings.TrimSpace(strings.Repeat("µord ", 6)) + "\n"
+	lines := strings.TrimSpace(strings.Repeat("µord ", 24)) + "\n" + strings.TrimSpace(strings.Repeat("µord ", 6)) +
+		"\n"
 	require.Equal(t, "\n"+lines+"\n", wrapped("\n"+words+"\n\n"))
-	item := "- a: " + strings.TrimSpace(strings.Repeat("µord ", 23)) + "\n  " + strings.TrimSpace(strings.Repeat("µord ", 7)) + "\n"
+	item := "- a: " + strings.TrimSpace(strings.Repeat("µord ", 23)) + "\n  " +
+		strings.TrimSpace(strings.Repeat("µord ", 7)) + "\n"
 	require.Equal(t, item, wrapped("- a: "+words+"\n"))
-	for _, whole := range []string{"| " + words + " |\n", "# " + words + "\n", "![" + words + "](a.svg)\n", "```sh\nmake bench\n```\n"} {
+	for _, whole := range []string{"| " + words + " |\n", "# " + words + "\n", "![" + words + "](a.svg)\n",
+		"```sh\nmake bench\n```\n"} {
 		require.Equal(t, whole, wrapped(whole))
 	}
 }

@@ -110,7 +110,8 @@ func writeGoals(b *strings.Builder, r *report) {
 	b.WriteString("\n## What we want to reach, and where we lose\n\n")
 	runs := r.runs()
 	if len(runs) > 1 {
-		fmt.Fprintf(b, "The whole suite was run %d times (%s); every table has the rounds of all runs.\n\n", len(runs), strings.Join(datesOf(runs), ", "))
+		fmt.Fprintf(b, "The whole suite was run %d times (%s); every table has the rounds of all runs.\n\n", len(runs),
+			strings.Join(datesOf(runs), ", "))
 	}
 	b.WriteString("The ratios are those of clients in the same round, and the median of all rounds counts.\n\n")
 	b.WriteString("| figure | goal | measured | in each run | |\n|---|---|---|---|---|\n")
@@ -135,7 +136,8 @@ func writeGoals(b *strings.Builder, r *report) {
 			verdict = "**missed**"
 			missed = append(missed, g)
 		}
-		fmt.Fprintf(b, "| %s | %s %.4g%s | %.3g%s | %s | %s |\n", g.name, word, g.target, g.unit, v, g.unit, strings.Join(each, ", "), verdict)
+		fmt.Fprintf(b, "| %s | %s %.4g%s | %.3g%s | %s | %s |\n", g.name, word, g.target, g.unit, v, g.unit,
+			strings.Join(each, ", "), verdict)
 	}
 	if len(missed) > 0 {
 		b.WriteString("\n## Why\n")
@@ -167,8 +169,10 @@ func writeSection(b *strings.Builder, s sectionReport) {
 		b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
 		for _, name := range w.Clients {
 			r := median(w.Results[name])
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, unlessZero(r.Rate, thousands(r.Rate)), number("%.0f", r.CPU), number("%.2f", r.Allocs),
-				number("%.0f", r.Alloced), latency(r.P50), latency(r.P99), latency(r.P999), number("%.4g", r.Wire), number("%.4g", r.PerBatch), number("%.0f", float64(r.RSS>>20)))
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name,
+				unlessZero(r.Rate, thousands(r.Rate)), number("%.0f", r.CPU), number("%.2f", r.Allocs),
+				number("%.0f", r.Alloced), latency(r.P50), latency(r.P99), latency(r.P999), number("%.4g", r.Wire),
+				number("%.4g", r.PerBatch), number("%.0f", float64(r.RSS>>20)))
 			if r.Failed > 0 {
 				fmt.Fprintf(b, "\n%d records of %s failed, the first with: %s\n", r.Failed, name, r.Failure)
 			}
@@ -222,7 +226,8 @@ func latency(ns float64) string { return unlessZero(ns, nice(ns).String()) }
 func plot(s sectionReport, title string, pick func(load.Result) float64) string {
 	const bar, gap, left, width, right = 16, 14, 190, 460, 110
 	colours := map[string]string{
-		javaClient: "#c44e52", "samsa": "#1a7f5a", "franz-go": "#4c72b0", "sarama": "#dd8452", "kafka-go": "#937860", "confluent-kafka-go": "#8172b3", "floor": "#999999",
+		javaClient: "#c44e52", "samsa": "#1a7f5a", "franz-go": "#4c72b0", "sarama": "#dd8452", "kafka-go": "#937860",
+		"confluent-kafka-go": "#8172b3", "floor": "#999999",
 	}
 	var most float64
 	rows := 0

@@ -14,7 +14,8 @@ func scaleSections() []section {
 		return workload{fmt.Sprintf(name, thousands(float64(n))), with(spec(mode, size), change), names}
 	}
 	firstSends := func(n int, names []string) workload {
-		return row(load.Topics, 100, "first sends, %s topics known", n, names, func(s *load.Spec) { s.Known, s.Partitions = n, 1 })
+		return row(load.Topics, 100, "first sends, %s topics known", n, names,
+			func(s *load.Spec) { s.Known, s.Partitions = n, 1 })
 	}
 	firstRecords := func(n int) workload {
 		return row(load.Each, 100, "first records, %s partitions", n, both, func(s *load.Spec) { s.Partitions = n })
@@ -23,7 +24,8 @@ func scaleSections() []section {
 		return row(load.Moves, 100, "leader moves, %s partitions", n, names, func(s *load.Spec) { s.Partitions = n })
 	}
 	brokers := func(n int) workload {
-		return row(load.Async, 100, "1,000 partitions of %s brokers", n, both, func(s *load.Spec) { s.Partitions, s.Brokers = 1000, n })
+		return row(load.Async, 100, "1,000 partitions of %s brokers", n, both,
+			func(s *load.Spec) { s.Partitions, s.Brokers = 1000, n })
 	}
 	waiting := func(n int) workload {
 		return row(load.Blocked, 1000, "%s goroutines", n, both, func(s *load.Spec) { s.Waiting = n })
@@ -36,10 +38,12 @@ func scaleSections() []section {
 	const blocked = "A broker that reads nothing, and a full buffer. The figures count goroutines: what each costs that gives up after five seconds."
 	return []section{
 		{"scale", "Scale: topics, partitions, brokers", about, place{}, []workload{
-			firstSends(1000, both), firstSends(10_000, both), firstSends(100_000, us), firstRecords(1000), firstRecords(10_000), firstRecords(100_000),
+			firstSends(1000, both), firstSends(10_000, both), firstSends(100_000, us), firstRecords(1000),
+			firstRecords(10_000), firstRecords(100_000),
 			moves(1000, both), moves(10_000, both), moves(100_000, us),
 			brokers(1), brokers(10), brokers(100), brokers(1000),
 		}},
-		{"scale-blocked", "Scale: goroutines that wait for a full buffer", blocked, place{deaf: true}, []workload{waiting(1000), waiting(10_000), waiting(40_000)}},
+		{"scale-blocked", "Scale: goroutines that wait for a full buffer", blocked, place{deaf: true},
+			[]workload{waiting(1000), waiting(10_000), waiting(40_000)}},
 	}
 }

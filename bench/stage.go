@@ -53,7 +53,8 @@ func (p place) open(ctx context.Context, partitions int) (*stage, error) {
 			Version: p.kafka, Nodes: p.nodes, MinInSync: min(2, p.nodes),
 			// As Kafka's own start script has it. It deletes measured records at once: else the next measurement would
 			// be one of the disk.
-			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"}, Dir: folder,
+			JVM: []string{"-Xms1g", "-Xmx1g"}, Config: map[string]string{"log.segment.delete.delay.ms": "0"},
+			Dir: folder,
 		}
 		c, err := realkafka.Launch(ctx, o)
 		if err != nil {
@@ -79,7 +80,8 @@ func (s *stage) warm(ctx context.Context, partitions int, seconds float64) error
 	for end := time.Now().Add(time.Duration(seconds * float64(time.Second))); time.Now().Before(end); {
 		for _, size := range []int{100, 1000} {
 			for _, name := range []string{"franz-go", "samsa"} {
-				spec := load.Spec{Mode: load.Async, Size: size, Goroutines: 1, Partitions: partitions, Codec: "none", Seconds: 1.5, Warm: 0.5}
+				spec := load.Spec{Mode: load.Async, Size: size, Goroutines: 1, Partitions: partitions, Codec: "none",
+					Seconds: 1.5, Warm: 0.5}
 				if _, err := s.one(ctx, spec, name); err != nil {
 					return err
 				}
@@ -112,7 +114,8 @@ func (s *stage) topic(ctx context.Context, spec load.Spec) (string, error) {
 	}
 	s.topics++
 	name := fmt.Sprintf("bench-%d", s.topics)
-	return name, s.cluster.CreateTopics(ctx, realkafka.Topic{Name: name, Partitions: partitions, Replicas: min(3, s.nodes)})
+	return name, s.cluster.CreateTopics(ctx, realkafka.Topic{Name: name, Partitions: partitions,
+		Replicas: min(3, s.nodes)})
 }
 
 // workload is a row of a table: the measurement and its clients.
@@ -131,7 +134,8 @@ type measured struct {
 // measure goes through the workloads again and again, so all share a machine's bad minutes. The clients of a workload
 // follow each other, in another order in each round: a client may leave a broker much to clear away, and its successor
 // must not always be the same.
-func (s *stage) measure(ctx context.Context, workloads []workload, rounds int, tell func(w workload, r load.Result)) ([]measured, error) {
+func (s *stage) measure(ctx context.Context, workloads []workload, rounds int,
+	tell func(w workload, r load.Result)) ([]measured, error) {
 	all := make([]measured, len(workloads))
 	for i, w := range workloads {
 		all[i] = measured{workload: w, Results: map[string][]load.Result{}}
@@ -225,7 +229,8 @@ func startBroker(ctx context.Context, pinned, deaf bool) (*brokerProcess, error)
 	if err != nil {
 		return nil, err
 	}
-	b := &brokerProcess{cmd: exec.CommandContext(ctx, self, "broker", fmt.Sprint("-pinned=", pinned), fmt.Sprint("-deaf=", deaf))}
+	b := &brokerProcess{cmd: exec.CommandContext(ctx, self, "broker", fmt.Sprint("-pinned=", pinned),
+		fmt.Sprint("-deaf=", deaf))}
 	b.cmd.Stderr = os.Stderr
 	if b.ask, err = b.cmd.StdinPipe(); err != nil {
 		return nil, err

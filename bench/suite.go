@@ -51,7 +51,8 @@ func sections() []section {
 		return workload{"1,000 B, " + name, with(spec(load.Async, 1000), func(s *load.Spec) { s.Codec = name }), peers}
 	}
 	sameBatch := func(name string) workload {
-		return workload{"1,000 B, " + name, with(spec(load.Async, 1000), func(s *load.Spec) { s.Codec, s.Batch = name, 1_000_000 }), both}
+		return workload{"1,000 B, " + name, with(spec(load.Async, 1000),
+			func(s *load.Spec) { s.Codec, s.Batch = name, 1_000_000 }), both}
 	}
 	partitions := func(n int) workload {
 		return workload{fmt.Sprintf("%d partitions", n), with(async, func(s *load.Spec) { s.Partitions = n }), both}
@@ -62,43 +63,62 @@ func sections() []section {
 	goroutines := func(s load.Spec, n int) load.Spec { return with(s, func(s *load.Spec) { s.Goroutines = n }) }
 	withJava := append(peers[:len(peers):len(peers)], javaClient)
 	real := []workload{
-		{"100 B", async, withJava}, {"1,000 B", spec(load.Async, 1000), withJava}, {"100 B, tuned", longer(tuned(async)), withJava}, {"1,000 B, tuned", longer(tuned(spec(load.Async, 1000))), withJava},
+		{"100 B", async, withJava}, {"1,000 B", spec(load.Async, 1000), withJava},
+		{"100 B, tuned", longer(tuned(async)), withJava},
+		{"1,000 B, tuned", longer(tuned(spec(load.Async, 1000))), withJava},
 	}
 	discarding := []section{
-		{"defaults", "Each with its own defaults", "A broker that takes everything and keeps nothing; acknowledgements by all replicas, idempotent where the client can.", place{}, []workload{
-			{"100 B", async, all}, {"100 B, 8 goroutines", goroutines(async, 8), peers},
-			{"100 B, 100,000 keys", with(async, func(s *load.Spec) { s.Keys = 100_000 }), peers}, {"1,000 B", spec(load.Async, 1000), all},
-			{"sync, 64 goroutines", goroutines(sync, 64), peers},
-			codec("lz4"), codec("zstd"), codec("snappy"), codec("gzip"),
-		}},
-		{"pinned", "One record at a time", "The same broker, kept on one processor: where it runs decides more than what the client does.", place{pinned: true}, []workload{
-			{"sync, 1 goroutine", sync, all},
-		}},
-		{"tuned", "Each tuned for throughput", "Batches of up to 1 MB, 10 ms of linger, and what else each client's documentation advises.", place{}, []workload{
-			{"100 B", tuned(async), all}, {"1,000 B", tuned(spec(load.Async, 1000)), all},
-		}},
-		{"wire", "Compression at the same batch size", "1,000,000 bytes of records a batch, before compression.", place{}, []workload{
-			sameBatch("none"), sameBatch("lz4"), sameBatch("zstd"), sameBatch("snappy"), sameBatch("gzip"),
-		}},
-		{"own", "What the client itself allocates", "One callback for all records, no clock; and a slice of 100 records a call.", place{}, []workload{
-			{"100 B, one callback", spec(load.Plain, 100), both}, {"100 B, Send", async, us}, {"100 B, SendAll", spec(load.Slice, 100), us},
-		}},
-		{"full", "A full buffer and a dead broker", "32 MiB of buffer.memory, and a broker that reads nothing: how much memory the process takes.", place{deaf: true}, []workload{
-			{"1,000 B", with(spec(load.Full, 1000), func(s *load.Spec) { s.Seconds = 5 }), us},
-			{"100 B", with(spec(load.Full, 100), func(s *load.Spec) { s.Seconds = 5 }), us},
-		}},
-		{"partitions", "Many partitions", "100 B without a key.", place{}, []workload{partitions(12), partitions(1000), partitions(10_000)}},
+		{"defaults", "Each with its own defaults",
+			"A broker that takes everything and keeps nothing; acknowledgements by all replicas, idempotent where the client can.", place{}, []workload{
+				{"100 B", async, all}, {"100 B, 8 goroutines", goroutines(async, 8), peers},
+				{"100 B, 100,000 keys", with(async, func(s *load.Spec) { s.Keys = 100_000 }), peers},
+				{"1,000 B", spec(load.Async, 1000), all},
+				{"sync, 64 goroutines", goroutines(sync, 64), peers},
+				codec("lz4"), codec("zstd"), codec("snappy"), codec("gzip"),
+			}},
+		{"pinned", "One record at a time",
+			"The same broker, kept on one processor: where it runs decides more than what the client does.",
+			place{pinned: true}, []workload{
+				{"sync, 1 goroutine", sync, all},
+			}},
+		{"tuned", "Each tuned for throughput",
+			"Batches of up to 1 MB, 10 ms of linger, and what else each client's documentation advises.", place{},
+			[]workload{
+				{"100 B", tuned(async), all}, {"1,000 B", tuned(spec(load.Async, 1000)), all},
+			}},
+		{"wire", "Compression at the same batch size", "1,000,000 bytes of records a batch, before compression.",
+			place{}, []workload{
+				sameBatch("none"), sameBatch("lz4"), sameBatch("zstd"), sameBatch("snappy"), sameBatch("gzip"),
+			}},
+		{"own", "What the client itself allocates",
+			"One callback for all records, no clock; and a slice of 100 records a call.", place{}, []workload{
+				{"100 B, one callback", spec(load.Plain, 100), both}, {"100 B, Send", async, us},
+				{"100 B, SendAll", spec(load.Slice, 100), us},
+			}},
+		{"full", "A full buffer and a dead broker",
+			"32 MiB of buffer.memory, and a broker that reads nothing: how much memory the process takes.",
+			place{deaf: true}, []workload{
+				{"1,000 B", with(spec(load.Full, 1000), func(s *load.Spec) { s.Seconds = 5 }), us},
+				{"100 B", with(spec(load.Full, 100), func(s *load.Spec) { s.Seconds = 5 }), us},
+			}},
+		{"partitions", "Many partitions", "100 B without a key.", place{},
+			[]workload{partitions(12), partitions(1000), partitions(10_000)}},
 	}
 	return slices.Concat(discarding, scaleSections(), []section{
-		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion + " on the same machine, 12 partitions.",
+		{"kafka-1", "A real Kafka, one node", "Apache Kafka " + realkafka.DefaultVersion +
+			" on the same machine, 12 partitions.",
 			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, append(real[:len(real):len(real)],
-				workload{"1,000 B, batches of 16 KiB for both", with(spec(load.Async, 1000), func(s *load.Spec) { s.Batch = 16384 }), both},
-				workload{"sync, 1 goroutine", sync, peers}, workload{"sync, 64 goroutines", goroutines(sync, 64), peers})},
-		{"kafka-1-open", "50,000 records a second for 30 s, one node", "Times count from when a record was due, not from when it was sent.",
+				workload{"1,000 B, batches of 16 KiB for both",
+					with(spec(load.Async, 1000), func(s *load.Spec) { s.Batch = 16384 }), both},
+				workload{"sync, 1 goroutine", sync, peers}, workload{"sync, 64 goroutines", goroutines(sync, 64),
+					peers})},
+		{"kafka-1-open", "50,000 records a second for 30 s, one node",
+			"Times count from when a record was due, not from when it was sent.",
 			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, []workload{
 				{"100 B", with(spec(load.Open, 100), func(s *load.Spec) { s.Rate, s.Seconds = 50_000, 30 }), both},
 			}},
-		{"kafka-3", "A real Kafka, three nodes", "Replication factor 3, min.insync.replicas=2, all on the same machine.",
+		{"kafka-3", "A real Kafka, three nodes",
+			"Replication factor 3, min.insync.replicas=2, all on the same machine.",
 			place{kafka: realkafka.DefaultVersion, nodes: 3, warm: warmKafka}, real},
 	})
 }
@@ -154,7 +174,8 @@ func runSuite(ctx context.Context, args []string, out io.Writer) error {
 	runs := flags.Int("runs", 5, "how `many` measurements of each client and workload")
 	only := flags.String("only", "", "sections with this `text` in their name; the others keep what -data has")
 	clients := flags.String("clients", "", "only these `names`, with commas between")
-	data := flags.String("data", "results.json", "`file` of all figures; it is read first and written after each section. A run of the whole suite begins a new one, and keeps the two before beside it")
+	data := flags.String("data", "results.json",
+		"`file` of all figures; it is read first and written after each section. A run of the whole suite begins a new one, and keeps the two before beside it")
 	page := flags.String("out", "", "`file` for the page; none if empty")
 	plots := flags.String("plots", "plots", "`folder` for the plots, beside the page")
 	readme := flags.String("readme", "", "`file` that gets the summary between its two marks; none if empty")
@@ -231,7 +252,8 @@ func among(names []string, list string) (kept []string) {
 // add puts a section into the report. If the run measured only some sections, under other conditions than the report's,
 // the section names its own.
 func (r *report) add(s sectionReport, runs int, some bool) {
-	now := report{Date: time.Now().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(), Versions: versions(), Runs: runs}
+	now := report{Date: time.Now().Format(time.DateOnly), Machine: machine(), Go: runtime.Version(),
+		Versions: versions(), Runs: runs}
 	if some && r.Date != "" && now.conditions() != r.conditions() {
 		s.Apart = now.conditions()
 	} else {

@@ -17,7 +17,8 @@ import (
 // orders is JSON as services send it: the same names in each record, a few words, identifiers without repetition.
 func orders(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 1))
-	words := []string{"order", "customer", "shipping", "address", "product", "warehouse", "invoice", "pending", "delivered", "returned"}
+	words := []string{"order", "customer", "shipping", "address", "product", "warehouse", "invoice", "pending",
+		"delivered", "returned"}
 	word := func() string { return words[r.IntN(len(words))] }
 	var b []byte
 	for len(b) < n {
@@ -43,7 +44,8 @@ func BenchmarkCompress(b *testing.B) {
 		codec Codec
 		level int
 	}{
-		{Gzip, -1}, {Gzip, 1}, {Gzip, 9}, {Snappy, 0}, {LZ4, 9}, {LZ4, 1}, {LZ4, 12}, {Zstd, 1}, {Zstd, 3}, {Zstd, 6}, {Zstd, 10},
+		{Gzip, -1}, {Gzip, 1}, {Gzip, 9}, {Snappy, 0}, {LZ4, 9}, {LZ4, 1}, {LZ4, 12}, {Zstd, 1}, {Zstd, 3}, {Zstd, 6},
+		{Zstd, 10},
 	} {
 		for _, batch := range batches {
 			b.Run(fmt.Sprintf("%s/level=%d/%s", l.codec, l.level, batch.name), func(b *testing.B) {
@@ -101,7 +103,10 @@ func BenchmarkSnappyEncoders(b *testing.B) {
 		} {
 			b.Run(e.name+"/"+data.name, func(b *testing.B) {
 				dst := make([]byte, snappy.MaxEncodedLen(data.size))
-				benchEncoder(b, data.data, data.size, func(src []byte) (int, error) { return len(e.encode(dst, src)), nil })
+				benchEncoder(b, data.data, data.size, func(src []byte) (int, error) {
+					return len(e.encode(dst, src)),
+						nil
+				})
 			})
 		}
 	}
@@ -174,7 +179,8 @@ func BenchmarkZstdWindows(b *testing.B) {
 					b.Fatal(err)
 				}
 				out := make([]byte, 0, batch.size)
-				benchEncoder(b, orders(4*batch.size), batch.size, func(src []byte) (int, error) { return len(e.EncodeAll(src, out)), nil })
+				benchEncoder(b, orders(4*batch.size), batch.size,
+					func(src []byte) (int, error) { return len(e.EncodeAll(src, out)), nil })
 			})
 		}
 	}

@@ -78,7 +78,8 @@ func (c Codec) CheckLevel(level int) error {
 	case d.alsoTheDefault && level == d.std:
 	case level < d.min || level > d.max:
 		if d.alsoTheDefault {
-			return fmt.Errorf("compress: %s has levels %d to %d and %d for the default, got %d", c, d.min, d.max, d.std, level)
+			return fmt.Errorf("compress: %s has levels %d to %d and %d for the default, got %d", c, d.min, d.max, d.std,
+				level)
 		}
 		return fmt.Errorf("compress: %s has levels %d to %d, got %d", c, d.min, d.max, level)
 	}

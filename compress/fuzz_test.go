@@ -93,7 +93,8 @@ func FuzzDecompressSnappy(f *testing.F) {
 }
 
 func FuzzDecompressLZ4(f *testing.F) {
-	f.Add(lz4FrameOf(0x40, 0x40, nil, 4, 0, 0, 0x80, 'a', 'b', 'c', 'd', 9, 0, 0, 0, 0x04, 4, 0, 0x50, 'w', 'x', 'y', 'z', '!', 0, 0, 0, 0))
+	f.Add(lz4FrameOf(0x40, 0x40, nil, 4, 0, 0, 0x80, 'a', 'b', 'c', 'd', 9, 0, 0, 0, 0x04, 4, 0, 0x50, 'w', 'x', 'y',
+		'z', '!', 0, 0, 0, 0))
 	f.Add(lz4FrameOf(0x7c, 0x70, []byte{1, 0, 0, 0, 0, 0, 0, 0}, 1, 0, 0, 0x80, 'x'))
 	fuzzDecompress(f, LZ4, func(src []byte) ([]byte, error) {
 		return io.ReadAll(lz4.NewReader(bytes.NewReader(src)))

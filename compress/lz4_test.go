@@ -77,7 +77,8 @@ func lz4FrameOf(flags, bd byte, size []byte, rest ...byte) []byte {
 
 func TestLinkedLZ4BlocksAreRead(t *testing.T) {
 	// "abcd" as it is, then a block with a copy of 8 bytes from 4 back, and the literals "wxyz!" at its end.
-	blocks := []byte{4, 0, 0, 0x80, 'a', 'b', 'c', 'd', 9, 0, 0, 0, 0x04, 4, 0, 0x50, 'w', 'x', 'y', 'z', '!', 0, 0, 0, 0}
+	blocks := []byte{4, 0, 0, 0x80, 'a', 'b', 'c', 'd', 9, 0, 0, 0, 0x04, 4, 0, 0x50, 'w', 'x', 'y', 'z', '!', 0, 0, 0,
+		0}
 	got, err := Decompress(nil, 3, lz4FrameOf(0x40, 0x40, nil, blocks...), 100)
 	require.NoError(t, err)
 	require.Equal(t, "abcdabcdabcdwxyz!", string(got))
@@ -114,12 +115,18 @@ func TestDamagedLZ4IsRefusedWithTheReason(t *testing.T) {
 		{"no end mark", good, "0 bytes where a block's length should be"},
 		{"half a block", with(good, 5, 0, 0, 0, 1), "block of 5 bytes, but 1 remain"},
 		{"a greatest block", with(good, 0xff, 0xff, 0xff, 0x7f, 1), "block of 2147483647 bytes, but 1 remain"},
-		{"a plain block of more than the frame's", with(good, with([]byte{1, 0, 1, 0x80}, make([]byte, 65537)...)...), "block of 65537 bytes where 65536 are the most"},
-		{"no block checksum", with(lz4FrameOf(0x70, 0x40, nil), 1, 0, 0, 0x80, 'x'), "0 bytes where a block's checksum should be"},
-		{"block checksum", with(lz4FrameOf(0x70, 0x40, nil), 1, 0, 0, 0x80, 'x', 0, 0, 0, 0), "wrong checksum of a block"},
-		{"no content checksum", with(lz4FrameOf(0x64, 0x40, nil), 0, 0, 0, 0), "0 bytes where the content's checksum should be"},
-		{"content checksum", with(lz4FrameOf(0x64, 0x40, nil), 0, 0, 0, 0, 1, 2, 3, 4), "wrong checksum of the content"},
-		{"less than announced", with(lz4FrameOf(0x68, 0x40, size), 1, 0, 0, 0x80, 'x', 0, 0, 0, 0), "content of 1 bytes where 3 were announced"},
+		{"a plain block of more than the frame's", with(good, with([]byte{1, 0, 1, 0x80}, make([]byte, 65537)...)...),
+			"block of 65537 bytes where 65536 are the most"},
+		{"no block checksum", with(lz4FrameOf(0x70, 0x40, nil), 1, 0, 0, 0x80, 'x'),
+			"0 bytes where a block's checksum should be"},
+		{"block checksum", with(lz4FrameOf(0x70, 0x40, nil), 1, 0, 0, 0x80, 'x', 0, 0, 0, 0),
+			"wrong checksum of a block"},
+		{"no content checksum", with(lz4FrameOf(0x64, 0x40, nil), 0, 0, 0, 0),
+			"0 bytes where the content's checksum should be"},
+		{"content checksum", with(lz4FrameOf(0x64, 0x40, nil), 0, 0, 0, 0, 1, 2, 3, 4),
+			"wrong checksum of the content"},
+		{"less than announced", with(lz4FrameOf(0x68, 0x40, size), 1, 0, 0, 0x80, 'x', 0, 0, 0, 0),
+			"content of 1 bytes where 3 were announced"},
 		{"something behind", with(good, 0, 0, 0, 0, 9), "1 bytes behind the frame"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

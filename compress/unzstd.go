@@ -69,7 +69,8 @@ func zstdBound(src []byte) (int64, error) {
 		src = rest
 		if h.HasFCS {
 			if h.FrameContentSize > uint64(n) {
-				return 0, corruptf("blocks that hold %d bytes at most cannot hold the %d announced", n, h.FrameContentSize)
+				return 0, corruptf("blocks that hold %d bytes at most cannot hold the %d announced", n,
+					h.FrameContentSize)
 			}
 			n = int64(h.FrameContentSize)
 		}

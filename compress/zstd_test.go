@@ -56,7 +56,8 @@ func TestZstdFramesNeedASmallWindowOnly(t *testing.T) {
 
 func TestZstdLevelsMapOntoTheLibrarysSpeeds(t *testing.T) {
 	for level, want := range map[int]zstd.EncoderLevel{
-		-131072: zstd.SpeedFastest, -1: zstd.SpeedFastest, 0: zstd.SpeedDefault, 1: zstd.SpeedFastest, 2: zstd.SpeedFastest,
+		-131072: zstd.SpeedFastest, -1: zstd.SpeedFastest, 0: zstd.SpeedDefault, 1: zstd.SpeedFastest,
+		2: zstd.SpeedFastest,
 		3: zstd.SpeedDefault, 5: zstd.SpeedDefault,
 		6: zstd.SpeedBetterCompression, 9: zstd.SpeedBetterCompression,
 		10: zstd.SpeedBestCompression, 22: zstd.SpeedBestCompression,
@@ -100,12 +101,15 @@ func TestDamagedZstdIsRefusedWithTheReason(t *testing.T) {
 		{"half a block header", frame(0x00, 0x00, 0x01, 0x00), "2 bytes where a block should be"},
 		{"reserved block", frame(0x00, 0x00, 0x07, 0x00, 0x00), "block of reserved type 3"},
 		{"half a block", frame(0x00, 0x00, 0x29, 0x00, 0x00, 'x'), "block of 5 bytes, but 1 remain"},
-		{"a huge block", frame(0x00, 0x00, 0xff&^6|2, 0xff, 0xff, 'x'), "block of 2097151 bytes where 131072 are the most"},
+		{"a huge block", frame(0x00, 0x00, 0xff&^6|2, 0xff, 0xff, 'x'),
+			"block of 2097151 bytes where 131072 are the most"},
 		{"no checksum", frame(0x04, 0x00, 0x09, 0x00, 0x00, 'x', 1, 2), "2 bytes where a checksum should be"},
 		{"a claim of 2^62 bytes", frame(0xe0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x09, 0x00, 0x00, 'x'),
 			"blocks that hold 1 bytes at most cannot hold the 4611686018427387904 announced"},
-		{"half a skippable frame", []byte{0x50, 0x2a, 0x4d, 0x18, 5, 0, 0, 0, 'x'}, "skippable frame of 5 bytes, but 1 remain"},
-		{"a greatest skippable frame", []byte{0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0xff, 'x'}, "skippable frame of 4294967295 bytes, but 1 remain"},
+		{"half a skippable frame", []byte{0x50, 0x2a, 0x4d, 0x18, 5, 0, 0, 0, 'x'},
+			"skippable frame of 5 bytes, but 1 remain"},
+		{"a greatest skippable frame", []byte{0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0xff, 'x'},
+			"skippable frame of 4294967295 bytes, but 1 remain"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Decompress(nil, 4, c.in, 1<<20)

@@ -23,7 +23,8 @@ func TestEveryExampleIsOneFileToCopy(t *testing.T) {
 		entries, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		for _, e := range entries {
-			require.True(t, e.Name() == "main.go" || dir == "quickstart" && e.Name() == "demo.go" || strings.HasSuffix(e.Name(), "_test.go"), "%s needs %s beside main.go", dir, e.Name())
+			require.True(t, e.Name() == "main.go" || dir == "quickstart" && e.Name() == "demo.go" ||
+				strings.HasSuffix(e.Name(), "_test.go"), "%s needs %s beside main.go", dir, e.Name())
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), program, nil, parser.ImportsOnly)
 		require.NoError(t, err)

@@ -18,7 +18,8 @@ import (
 // it.
 func TestABrokerMayCallItsHostABracketedIPv6Address(t *testing.T) {
 	for host, address := range map[string]string{
-		"[::1]": "[::1]:9092", "::1": "[::1]:9092", "[fe80::1%eth0]": "[fe80::1%eth0]:9092", "10.0.0.1": "10.0.0.1:9092",
+		"[::1]": "[::1]:9092", "::1": "[::1]:9092", "[fe80::1%eth0]": "[fe80::1%eth0]:9092",
+		"10.0.0.1":   "10.0.0.1:9092",
 		"[10.0.0.1]": "10.0.0.1:9092",
 	} {
 		scene(t, host, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
@@ -38,8 +39,14 @@ func TestABrokerMayCallItsHostABracketedIPv6Address(t *testing.T) {
 
 func TestBrokersHostsWithUselessBracketsAreNamedAsTheyAre(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		c.On(protocol.Metadata).Do(testbroker.Edit(func(r *protocol.MetadataResponse) { r.Brokers[0].Host = "[kafka]" }))
-		p := start(t, c, func(cfg *producer.Config) { cfg.DeliveryTimeout, cfg.RequestTimeout = 5*time.Second, time.Second })
+		c.On(protocol.Metadata).Do(testbroker.Edit(func(
+			r *protocol.MetadataResponse) {
+			r.Brokers[0].Host = "[kafka]"
+		}))
+		p := start(t, c, func(cfg *producer.Config) {
+			cfg.DeliveryTimeout, cfg.RequestTimeout = 5*time.Second,
+				time.Second
+		})
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.ErrorIs(t, err, producer.ErrDeliveryTimeout)
 		require.ErrorContains(t, err, "[kafka]")
@@ -60,7 +67,8 @@ func TestALeaderHintMayHaveABracketedIPv6Address(t *testing.T) {
 			}
 		}))
 		ofTopics := func(r *testbroker.Request) bool { return len(r.Message.(*protocol.MetadataRequest).Topics) > 0 }
-		c.On(protocol.Metadata).When(ofTopics).Do(testbroker.Delay(20 * time.Second)) // only the hint has the leader's address
+		// only the hint has the leader's address
+		c.On(protocol.Metadata).When(ofTopics).Do(testbroker.Delay(20 * time.Second))
 		began := time.Now()
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)

@@ -111,7 +111,8 @@ func members(t *testing.T, name string, files ...*ast.File) (fields []string) {
 					continue
 				}
 				if receiver := text(d.Recv.List[0].Type); strings.TrimPrefix(receiver, "*") == name {
-					methods[d.Name.Name] = "func (" + receiver + ") " + d.Name.Name + strings.TrimPrefix(text(d.Type), "func")
+					methods[d.Name.Name] = "func (" + receiver + ") " + d.Name.Name +
+						strings.TrimPrefix(text(d.Type), "func")
 				}
 			}
 		}

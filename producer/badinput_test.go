@@ -112,7 +112,8 @@ func sized(t *testing.T, n int) *Record {
 func TestARecordLargerThanMaxRequestSizeIsRefused(t *testing.T) {
 	badInput(t, func(c *Config) { c.MaxRequestSize = 50_000 }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		taken(t, p, sized(t, 50_000))
-		refused(t, p, sized(t, 50_001), ErrRecordTooLarge, false, `topic "t"`, "50001 bytes", "max.request.size is 50000")
+		refused(t, p, sized(t, 50_001), ErrRecordTooLarge, false, `topic "t"`, "50001 bytes",
+			"max.request.size is 50000")
 		require.Len(t, c.Produces(), 1)
 	})
 }
@@ -133,7 +134,8 @@ func TestHeadersThatShareOneHugeValueAreTooLarge(t *testing.T) {
 		for i := range headers {
 			headers[i] = Header{Key: "k", Value: huge}
 		}
-		refused(t, p, &Record{Topic: "t", Headers: headers}, ErrRecordTooLarge, false, "it takes 4294967424 bytes; max.request.size is 1048576")
+		refused(t, p, &Record{Topic: "t", Headers: headers}, ErrRecordTooLarge, false,
+			"it takes 4294967424 bytes; max.request.size is 1048576")
 	})
 }
 
@@ -147,7 +149,8 @@ func TestARecordThatNoFrameCanCarryIsRefused(t *testing.T) {
 			headers = append(headers, almost)
 		}
 		headers = append(headers, Header{Key: "k", Value: make([]byte, 64<<20-4096)})
-		refused(t, p, &Record{Topic: "t", Headers: headers}, ErrRecordTooLarge, false, "the limit of Kafka's protocol is 2147418111")
+		refused(t, p, &Record{Topic: "t", Headers: headers}, ErrRecordTooLarge, false,
+			"the limit of Kafka's protocol is 2147418111")
 		taken(t, p, sized(t, 1000))
 	})
 }
@@ -157,8 +160,10 @@ func TestAKeyOrHeaderCanBeTooLargeToo(t *testing.T) {
 		taken(t, p, &Record{Topic: "t"})
 		big := make([]byte, 1<<20)
 		refused(t, p, &Record{Topic: "t", Key: big}, ErrRecordTooLarge, false, "max.request.size is 1048576")
-		refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: "k", Value: big}}}, ErrRecordTooLarge, false, "max.request.size is 1048576")
-		refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: string(big)}}}, ErrRecordTooLarge, false, "max.request.size is 1048576")
+		refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: "k", Value: big}}}, ErrRecordTooLarge, false,
+			"max.request.size is 1048576")
+		refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: string(big)}}}, ErrRecordTooLarge, false,
+			"max.request.size is 1048576")
 	})
 }
 
@@ -212,25 +217,27 @@ func TestAPartitionThatHasJustBeenAddedIsFound(t *testing.T) {
 }
 
 func TestTheWaitForAPartitionIsBounded(t *testing.T) {
-	badInput(t, func(c *Config) { c.MaxBlock = 7 * time.Second }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		taken(t, p, &Record{Topic: "t"})
-		c.Hang(1)
-		began := time.Now()
-		_, err := p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(9)}, nil).Get(context.Background())
-		// No response denies it: it may have been added.
-		require.ErrorIs(t, err, ErrMetadataTimeout)
-		require.True(t, Retriable(err))
-		require.ErrorContains(t, err, "partition 9")
-		require.LessOrEqual(t, time.Since(began), 7*time.Second)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		began = time.Now()
-		_, err = p.Send(ctx, &Record{Topic: "t", Partition: InPartition(9)}, nil).Get(context.Background())
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.False(t, MaybeWritten(err))
-		require.LessOrEqual(t, time.Since(began), time.Second)
-		c.Unhang(1)
-	})
+	badInput(t, func(c *Config) { c.MaxBlock = 7 * time.Second },
+		func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+			taken(t, p, &Record{Topic: "t"})
+			c.Hang(1)
+			began := time.Now()
+			_, err := p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(9)},
+				nil).Get(context.Background())
+			// No response denies it: it may have been added.
+			require.ErrorIs(t, err, ErrMetadataTimeout)
+			require.True(t, Retriable(err))
+			require.ErrorContains(t, err, "partition 9")
+			require.LessOrEqual(t, time.Since(began), 7*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			began = time.Now()
+			_, err = p.Send(ctx, &Record{Topic: "t", Partition: InPartition(9)}, nil).Get(context.Background())
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.False(t, MaybeWritten(err))
+			require.LessOrEqual(t, time.Since(began), time.Second)
+			c.Unhang(1)
+		})
 }
 
 func TestATimestampBefore1970IsRefused(t *testing.T) {
@@ -238,9 +245,11 @@ func TestATimestampBefore1970IsRefused(t *testing.T) {
 		m := taken(t, p, &Record{Topic: "t", Timestamp: time.UnixMilli(0)})
 		require.Equal(t, int64(0), m.Timestamp.UnixMilli())
 		for _, ms := range []int64{-1, -1000, math.MinInt32 * 1000} {
-			refused(t, p, &Record{Topic: "t", Timestamp: time.UnixMilli(ms)}, ErrInvalidTimestamp, false, `topic "t"`, "before 1970")
+			refused(t, p, &Record{Topic: "t", Timestamp: time.UnixMilli(ms)}, ErrInvalidTimestamp, false, `topic "t"`,
+				"before 1970")
 		}
-		refused(t, p, &Record{Topic: "t", Timestamp: time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC)}, ErrInvalidTimestamp, false, "1969-12-31 23:59:59")
+		refused(t, p, &Record{Topic: "t", Timestamp: time.Date(1969, 12, 31, 23, 59, 59, 0, time.UTC)},
+			ErrInvalidTimestamp, false, "1969-12-31 23:59:59")
 	})
 }
 
@@ -252,9 +261,12 @@ func TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue(t *testing.T) {
 			at    time.Time
 			words []string
 		}{
-			{time.Unix(now.UnixNano(), 0), []string{"1779019200123456789 seconds since 1970 lie after the year 9999", "were nanoseconds passed to time.Unix as seconds?"}},
-			{time.Unix(now.UnixMicro(), 0), []string{"1779019200123456 seconds", "were microseconds passed to time.Unix as seconds?"}},
-			{time.Unix(now.UnixMilli(), 0), []string{"1779019200123 seconds", "were milliseconds passed to time.Unix as seconds?"}},
+			{time.Unix(now.UnixNano(), 0), []string{"1779019200123456789 seconds since 1970 lie after the year 9999",
+				"were nanoseconds passed to time.Unix as seconds?"}},
+			{time.Unix(now.UnixMicro(), 0), []string{"1779019200123456 seconds",
+				"were microseconds passed to time.Unix as seconds?"}},
+			{time.Unix(now.UnixMilli(), 0), []string{"1779019200123 seconds",
+				"were milliseconds passed to time.Unix as seconds?"}},
 			{time.UnixMilli(now.UnixNano()), []string{"1779019200123456 seconds", "after the year 9999"}},
 			{time.UnixMicro(now.UnixNano()), []string{"1779019200123 seconds", "after the year 9999"}},
 			{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), []string{"253402300800 seconds", "after the year 9999"}},
@@ -266,7 +278,8 @@ func TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue(t *testing.T) {
 			{time.Date(-5000, 1, 1, 0, 0, 0, 0, time.UTC), []string{"-5000-01-01 00:00:00", "before 1970"}},
 			{time.Time{}.Add(time.Nanosecond), []string{"0001-01-01 00:00:00", "before 1970"}},
 		} {
-			refused(t, p, &Record{Topic: "t", Timestamp: tc.at}, ErrInvalidTimestamp, false, append(tc.words, `topic "t"`)...)
+			refused(t, p, &Record{Topic: "t", Timestamp: tc.at}, ErrInvalidTimestamp, false,
+				append(tc.words, `topic "t"`)...)
 		}
 		// The producer says so at once, before it knows the topic, and before it waits for a broker.
 		refused(t, p, &Record{Topic: "missing", Timestamp: time.Unix(now.UnixNano(), 0)}, ErrInvalidTimestamp, false)
@@ -285,13 +298,16 @@ func TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue(t *testing.T) {
 func TestAHeaderKeyThatIsNotUTF8IsRefused(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		for key, quoted := range map[string]string{
-			"caf\xe9": `"caf\xe9"`, "\xff": `"\xff"`, "a\x80b": `"a\x80b"`, "\xed\xa0\x80": `"\xed\xa0\x80"`, "\xc0\x80": `"\xc0\x80"`, "cut\xf0\x9f\x98": `"cut\xf0\x9f\x98"`,
+			"caf\xe9": `"caf\xe9"`, "\xff": `"\xff"`, "a\x80b": `"a\x80b"`, "\xed\xa0\x80": `"\xed\xa0\x80"`,
+			"\xc0\x80": `"\xc0\x80"`, "cut\xf0\x9f\x98": `"cut\xf0\x9f\x98"`,
 		} {
-			refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: "right"}, {Key: key, Value: []byte("v")}}}, ErrInvalidHeader, false,
+			refused(t, p, &Record{Topic: "t", Headers: []Header{{Key: "right"}, {Key: key, Value: []byte("v")}}},
+				ErrInvalidHeader, false,
 				`topic "t"`, "the key of header 1, "+quoted+", is not UTF-8")
 		}
 		long := strings.Repeat("k", 100_000) + "\xff"
-		refused(t, p, &Record{Topic: "missing", Headers: []Header{{Key: long}}}, ErrInvalidHeader, false, "the key of header 0", "kkk…")
+		refused(t, p, &Record{Topic: "missing", Headers: []Header{{Key: long}}}, ErrInvalidHeader, false,
+			"the key of header 0", "kkk…")
 		require.Empty(t, c.Requests())
 		keys := []string{"", "a", "café", "\u0000", "日本", "🔑", "\ufffd", "line\nbreak"}
 		r := &Record{Topic: "t", Partition: InPartition(0)}
@@ -339,7 +355,8 @@ func TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused(t *testing.T) {
 func TestManyHeadersAreBoundedByTheirSizeAlone(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		taken(t, p, &Record{Topic: "t", Headers: make([]Header, 100_000)})
-		refused(t, p, &Record{Topic: "t", Headers: make([]Header, 600_000)}, ErrRecordTooLarge, false, "max.request.size is 1048576")
+		refused(t, p, &Record{Topic: "t", Headers: make([]Header, 600_000)}, ErrRecordTooLarge, false,
+			"max.request.size is 1048576")
 	})
 }
 
@@ -348,7 +365,8 @@ func TestWhatIsInvalidWhateverTheTopicIsFailsBeforeAnyWait(t *testing.T) {
 		c.Hang(1)
 		began := time.Now()
 		refused(t, p, &Record{Topic: "t", Value: make([]byte, 2<<20)}, ErrRecordTooLarge, false)
-		refused(t, p, &Record{Topic: "t", Partition: InPartition(-7)}, ErrInvalidPartition, false, `topic "t"`, "-7 is negative")
+		refused(t, p, &Record{Topic: "t", Partition: InPartition(-7)}, ErrInvalidPartition, false, `topic "t"`,
+			"-7 is negative")
 		refused(t, p, &Record{Topic: "a b"}, ErrInvalidTopic, false)
 		require.Zero(t, time.Since(began))
 		c.Unhang(1)
@@ -382,17 +400,18 @@ func TestNilRecordsFuturesAndContexts(t *testing.T) {
 }
 
 func TestANilContextIsBoundedByMaxBlock(t *testing.T) {
-	badInput(t, func(c *Config) { c.MaxBlock = 3 * time.Second }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		c.Hang(1)
-		var none context.Context
-		began := time.Now()
-		_, err := p.Send(none, &Record{Topic: "t"}, nil).Get(none)
-		require.ErrorIs(t, err, ErrMetadataTimeout)
-		require.Equal(t, 3*time.Second, time.Since(began))
-		_, err = p.PartitionsFor(none, "t")
-		require.ErrorIs(t, err, ErrMetadataTimeout)
-		c.Unhang(1)
-	})
+	badInput(t, func(c *Config) { c.MaxBlock = 3 * time.Second },
+		func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+			c.Hang(1)
+			var none context.Context
+			began := time.Now()
+			_, err := p.Send(none, &Record{Topic: "t"}, nil).Get(none)
+			require.ErrorIs(t, err, ErrMetadataTimeout)
+			require.Equal(t, 3*time.Second, time.Since(began))
+			_, err = p.PartitionsFor(none, "t")
+			require.ErrorIs(t, err, ErrMetadataTimeout)
+			c.Unhang(1)
+		})
 }
 
 func TestAContextThatIsOverSendsNothing(t *testing.T) {
@@ -458,11 +477,15 @@ func outOfRange(o *configOption) []func(*Config) {
 	case *Compression:
 		spoil = append(spoil, func(c *Config) { c.Compression = -1 }, func(c *Config) { c.Compression = 5 })
 	case *MetadataRecoveryStrategy:
-		spoil = append(spoil, func(c *Config) { c.MetadataRecoveryStrategy = "" }, func(c *Config) { c.MetadataRecoveryStrategy = "Rebootstrap " })
+		spoil = append(spoil, func(c *Config) { c.MetadataRecoveryStrategy = "" },
+			func(c *Config) { c.MetadataRecoveryStrategy = "Rebootstrap " })
 	case *string:
-		spoil = append(spoil, func(c *Config) { *o.ptr(c).(*string) = strings.Repeat("x", 32768) }, func(c *Config) { *o.ptr(c).(*string) = "\xff" })
+		spoil = append(spoil, func(c *Config) { *o.ptr(c).(*string) = strings.Repeat("x", 32768) },
+			func(c *Config) { *o.ptr(c).(*string) = "\xff" })
 	case *[]string:
-		spoil = append(spoil, func(c *Config) { c.BootstrapServers = nil }, func(c *Config) { c.BootstrapServers = []string{"localhost"} }, func(c *Config) { c.BootstrapServers = []string{""} })
+		spoil = append(spoil, func(c *Config) { c.BootstrapServers = nil },
+			func(c *Config) { c.BootstrapServers = []string{"localhost"} },
+			func(c *Config) { c.BootstrapServers = []string{""} })
 	}
 	return spoil
 }

@@ -41,7 +41,8 @@ func BenchmarkSend(b *testing.B) {
 		{"key=10,value=100", producer.Record{Key: make([]byte, 10), Value: make([]byte, 100)}, nil, nil},
 		{"value=100,headers=2", producer.Record{Value: make([]byte, 100), Headers: headers}, nil, nil},
 		{"value=100,callback", producer.Record{Value: make([]byte, 100)}, callback, nil},
-		{"value=100,1MB", producer.Record{Value: make([]byte, 100)}, nil, func(cfg *producer.Config) { cfg.BatchSize = 1_000_000 }},
+		{"value=100,1MB", producer.Record{Value: make([]byte, 100)}, nil,
+			func(cfg *producer.Config) { cfg.BatchSize = 1_000_000 }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := toSink(b, c.change)

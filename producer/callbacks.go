@@ -43,10 +43,11 @@ type listener struct {
 }
 
 func newListener(cfg *Config) *listener {
-	return &listener{chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark(), refused: newStackMark()}
+	return &listener{chain: newInterceptorChain(cfg), logger: logOrSilent(cfg.Logger), mark: newStackMark(),
+		refused: newStackMark()}
 }
 
-// Run runs users' code beneath a mark, so that Flush and Close recognize calls from inside it.
+// Run runs users' code beneath a mark, so that Flush and Close recognise calls from inside it.
 func (l *listener) Run(work func()) { l.mark.run(work) }
 
 // RunRefused is Run for the callbacks of refused records.
@@ -71,7 +72,8 @@ func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
 // Unobserved logs failures without a listener.
 func (l *listener) Unobserved(n int, err *record.Error) {
-	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason", record.Word(err))
+	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason",
+		record.Word(err))
 }
 
 // plural returns "1 thing" or "n things".

@@ -138,7 +138,8 @@ func TestACallbackThatPanicsIsLoggedAndTheRestGoesOn(t *testing.T) {
 		p.Send(t.Context(), to(0, "y"), told.add)
 		p.TrySend(nil, boom)
 		require.True(t, p.Send(t.Context(), to(0, "z"), boom).Cancel())
-		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "w")}, func(int, producer.RecordMetadata, error) { panic("boom") }, nil)
+		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "w")},
+			func(int, producer.RecordMetadata, error) { panic("boom") }, nil)
 		require.NoError(t, p.Flush(t.Context()))
 		_, err := f.Get(t.Context())
 		require.NoError(t, err)

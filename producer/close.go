@@ -136,7 +136,8 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	c := &p.closer
 	c.mu.Lock()
 	why := c.why
-	e := &CloseError{Undelivered: c.left.Records, MaybeWritten: c.left.MaybeWritten, Unobserved: c.unobserved, FirstUnobserved: c.firstUnobserved}
+	e := &CloseError{Undelivered: c.left.Records, MaybeWritten: c.left.MaybeWritten, Unobserved: c.unobserved,
+		FirstUnobserved: c.firstUnobserved}
 	c.mu.Unlock()
 	if ctx.Err() != nil {
 		e.PendingCallbacks = p.acc.PendingCallbacks()

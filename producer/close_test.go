@@ -108,7 +108,8 @@ func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
 		c.StopBroker(2) // led partition 1: it waits
 		c.MoveLeader("t", 1, -1)
 		time.Sleep(time.Second)
-		waiting := []producer.Future{p.Send(t.Context(), to(1, "c"), told.add), p.Send(t.Context(), to(1, "d"), told.add), p.Send(t.Context(), to(1, "e"), nil)}
+		waiting := []producer.Future{p.Send(t.Context(), to(1, "c"), told.add),
+			p.Send(t.Context(), to(1, "d"), told.add), p.Send(t.Context(), to(1, "e"), nil)}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -160,7 +161,8 @@ func TestCloseWithAContextThatIsOver(t *testing.T) {
 		require.Equal(t, 1, closed.Undelivered)
 		require.Zero(t, closed.MaybeWritten)
 		require.Zero(t, time.Since(began))
-		mentions(t, err, "its context ended before Close began, give it one of its own: context canceled: ", ": 1 record left undelivered (not written)")
+		mentions(t, err, "its context ended before Close began, give it one of its own: context canceled: ",
+			": 1 record left undelivered (not written)")
 		require.Equal(t, 1, strings.Count(err.Error(), "context canceled"), err.Error())
 		notWritten(t, f, producer.ErrClosed)
 	})
@@ -174,8 +176,9 @@ func TestCloseSpeaksOfNoContextThatHasNotEnded(t *testing.T) {
 			p.Send(t.Context(), to(0, "x"), nil)
 		}
 		err := p.Close(t.Context())
-		require.True(t, strings.HasPrefix(err.Error(), "samsa: close: 3 records failed and nobody observed them; the first: "+
-			"topic \"t\" partition 0: POLICY_VIOLATION"), err.Error())
+		require.True(t, strings.HasPrefix(err.Error(),
+			"samsa: close: 3 records failed and nobody observed them; the first: "+
+				"topic \"t\" partition 0: POLICY_VIOLATION"), err.Error())
 		require.NotContains(t, err.Error(), "context")
 		var closed *producer.CloseError
 		require.True(t, errors.As(err, &closed))
@@ -319,49 +322,50 @@ func TestCloseRacesSends(t *testing.T) {
 }
 
 func TestFailuresThatNobodyHearsAreLoggedNowAndThenAndNamedByClose(t *testing.T) {
-	bubble(t, testbroker.Config{Topics: map[string]int32{"t": 1, "other": 1}}, func(t *testing.T, c *testbroker.Cluster) {
-		var log logs
-		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger = log.logger() })
-		c.On(protocol.Produce).Do(testbroker.Fail(protocol.PolicyViolation))
-		unobserved := func() int { return strings.Count(log.String(), "nobody observed them") }
-		for range 10 { // they share a line
+	bubble(t, testbroker.Config{Topics: map[string]int32{"t": 1, "other": 1}},
+		func(t *testing.T, c *testbroker.Cluster) {
+			var log logs
+			p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger = log.logger() })
+			c.On(protocol.Produce).Do(testbroker.Fail(protocol.PolicyViolation))
+			unobserved := func() int { return strings.Count(log.String(), "nobody observed them") }
+			for range 10 { // they share a line
+				p.Send(t.Context(), to(0, "secret value"), nil)
+				require.NoError(t, p.Flush(t.Context()))
+				time.Sleep(50 * time.Millisecond)
+			}
+			p.Send(t.Context(), &producer.Record{Topic: "other", Key: []byte("secret key")}, nil)
+			require.NoError(t, p.Flush(t.Context()))
+			require.Zero(t, unobserved(), "somebody may still ask")
+			time.Sleep(time.Second)
+			synctest.Wait()
+			require.Equal(t, 2, unobserved(), "one for each topic")
+			require.Contains(t, log.String(), "topic=t records=10")
+			time.Sleep(loggate.Window)
 			p.Send(t.Context(), to(0, "secret value"), nil)
 			require.NoError(t, p.Flush(t.Context()))
-			time.Sleep(50 * time.Millisecond)
-		}
-		p.Send(t.Context(), &producer.Record{Topic: "other", Key: []byte("secret key")}, nil)
-		require.NoError(t, p.Flush(t.Context()))
-		require.Zero(t, unobserved(), "somebody may still ask")
-		time.Sleep(time.Second)
-		synctest.Wait()
-		require.Equal(t, 2, unobserved(), "one for each topic")
-		require.Contains(t, log.String(), "topic=t records=10")
-		time.Sleep(loggate.Window)
-		p.Send(t.Context(), to(0, "secret value"), nil)
-		require.NoError(t, p.Flush(t.Context()))
-		time.Sleep(time.Second)
-		synctest.Wait()
-		require.Equal(t, 3, unobserved(), "a window later")
-		p.TrySend(&producer.Record{Topic: "not legal", Value: []byte("secret value")}, nil)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		require.Equal(t, 4, unobserved(), "before the append")
+			time.Sleep(time.Second)
+			synctest.Wait()
+			require.Equal(t, 3, unobserved(), "a window later")
+			p.TrySend(&producer.Record{Topic: "not legal", Value: []byte("secret value")}, nil)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			require.Equal(t, 4, unobserved(), "before the append")
 
-		p.Send(t.Context(), to(0, "heard"), func(producer.RecordMetadata, error) {})
-		f := p.Send(t.Context(), to(0, "heard"), nil)
-		g := p.Send(t.Context(), to(0, "heard"), nil)
-		<-f.Done()
-		require.NoError(t, p.Flush(t.Context()))
-		_, err := g.Get(t.Context())
-		require.Error(t, err)
+			p.Send(t.Context(), to(0, "heard"), func(producer.RecordMetadata, error) {})
+			f := p.Send(t.Context(), to(0, "heard"), nil)
+			g := p.Send(t.Context(), to(0, "heard"), nil)
+			<-f.Done()
+			require.NoError(t, p.Flush(t.Context()))
+			_, err := g.Get(t.Context())
+			require.Error(t, err)
 
-		err = p.Close(t.Context())
-		var closed *producer.CloseError
-		require.True(t, errors.As(err, &closed), "%v", err)
-		require.EqualValues(t, 13, closed.Unobserved)
-		require.Zero(t, closed.Undelivered)
-		mentions(t, err, "close: 13 records failed and nobody observed them; the first: topic \"t\" partition 0: POLICY_VIOLATION")
-		require.Equal(t, 4, unobserved(), "the others were asked for")
-		require.NotContains(t, log.String(), "secret")
-	})
+			err = p.Close(t.Context())
+			var closed *producer.CloseError
+			require.True(t, errors.As(err, &closed), "%v", err)
+			require.EqualValues(t, 13, closed.Unobserved)
+			require.Zero(t, closed.Undelivered)
+			mentions(t, err, "close: 13 records failed and nobody observed them; the first: topic \"t\" partition 0: POLICY_VIOLATION")
+			require.Equal(t, 4, unobserved(), "the others were asked for")
+			require.NotContains(t, log.String(), "secret")
+		})
 }

@@ -107,7 +107,8 @@ func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 			c := testbroker.New(t, topics(2, 4))
 			for what, gone := range closedProducer(t, c, use) {
 				end := time.Now().Add(10 * time.Second)
-				for !gone() && time.Now().Before(end) { // a wait would change timers, and then the runtime forgets stopped ones
+				for !gone() && time.Now().Before(end) {
+					// a wait would change timers, and then the runtime forgets stopped ones
 					runtime.GC()
 				}
 				require.True(t, gone(), "the %s is reachable", what)
@@ -119,10 +120,12 @@ func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 // closedProducer uses a producer, closes it, and forgets it.
 //
 //go:noinline
-func closedProducer(t *testing.T, c *testbroker.Cluster, use func(*testing.T, *testbroker.Cluster, *producer.Producer, *belongings)) map[string]func() bool {
+func closedProducer(t *testing.T, c *testbroker.Cluster, use func(*testing.T, *testbroker.Cluster, *producer.Producer,
+	*belongings)) map[string]func() bool {
 	t.Helper()
 	b := &belongings{
-		interceptor: &watcher{name: "x", seen: new(sights)}, logs: new(logs), dialer: &testDialer{c: c}, callback: new(outcomes),
+		interceptor: &watcher{name: "x", seen: new(sights)}, logs: new(logs), dialer: &testDialer{c: c},
+		callback: new(outcomes),
 	}
 	cfg := producer.DefaultConfig(c.Bootstrap()...)
 	cfg.Dialer, cfg.Linger, cfg.DeliveryTimeout = b.dialer.dial, 100*time.Second, 10*time.Minute

@@ -73,7 +73,8 @@ func (o *configOption) guess(text string) string {
 
 // configBoolWords are the words of other syntaxes and languages for true and false.
 var configBoolWords = map[string][]string{
-	"true":  {"yes", "on", "1", "y", "t", "enable", "enabled", "ja", "wahr", "oui", "vrai", "si", "sí", "verdadero", "sim"},
+	"true": {"yes", "on", "1", "y", "t", "enable", "enabled", "ja", "wahr", "oui", "vrai", "si", "sí", "verdadero",
+		"sim"},
 	"false": {"no", "off", "0", "n", "f", "disable", "disabled", "nein", "falsch", "non", "faux", "falso", "não"},
 }
 

@@ -24,7 +24,8 @@ const (
 func edgeRows() []edgeRow {
 	var rows []edgeRow
 	for _, part := range [][]edgeRow{
-		edgeWords(), edgeDelivery(), edgeTimeouts(), edgeSizes(), edgeLevels(), edgePartitioner(), edgeBackoffs(), edgeConnections(), edgeMetadata(),
+		edgeWords(), edgeDelivery(), edgeTimeouts(), edgeSizes(), edgeLevels(), edgePartitioner(), edgeBackoffs(),
+		edgeConnections(), edgeMetadata(),
 	} {
 		rows = append(rows, part...)
 	}
@@ -67,7 +68,8 @@ func edgeWords() []edgeRow {
 	}
 	create := func(created bool) func(e *edge) {
 		return func(e *edge) {
-			e.brokers, e.cfg.MaxBlock = testbroker.Config{Topics: map[string]int32{"other": 1}, AutoCreate: true}, time.Second
+			e.brokers, e.cfg.MaxBlock = testbroker.Config{Topics: map[string]int32{"other": 1}, AutoCreate: true},
+				time.Second
 			e.start()
 			err := e.get(e.send("x"))
 			if created {
@@ -135,14 +137,21 @@ func edgeWords() []edgeRow {
 		{property: "client.id", value: "", does: "requests carry an empty client id", test: clientID},
 		{property: "client.id", value: "x", does: "requests carry it", test: clientID},
 		{property: "client.id", value: strings.Repeat("x", math.MaxInt16), does: "requests carry it", test: clientID},
-		{property: "partitioner.adaptive.partitioning.enable", value: "true", does: "queues are weighed", test: adaptive(true)},
-		{property: "partitioner.adaptive.partitioning.enable", value: "false", does: "queues are not weighed", test: adaptive(false)},
-		{property: "partitioner.ignore.keys", value: "true", does: "a key does not choose the partition", test: ignoreKeys(true)},
-		{property: "partitioner.ignore.keys", value: "false", does: "a key chooses the partition", test: ignoreKeys(false)},
-		{property: "allow.auto.create.topics", value: "true", does: "a topic is created at its first record", test: create(true)},
+		{property: "partitioner.adaptive.partitioning.enable", value: "true", does: "queues are weighed",
+			test: adaptive(true)},
+		{property: "partitioner.adaptive.partitioning.enable", value: "false", does: "queues are not weighed",
+			test: adaptive(false)},
+		{property: "partitioner.ignore.keys", value: "true", does: "a key does not choose the partition",
+			test: ignoreKeys(true)},
+		{property: "partitioner.ignore.keys", value: "false", does: "a key chooses the partition",
+			test: ignoreKeys(false)},
+		{property: "allow.auto.create.topics", value: "true", does: "a topic is created at its first record",
+			test: create(true)},
 		{property: "allow.auto.create.topics", value: "false", does: "no topic is created", test: create(false)},
-		{property: "metadata.recovery.strategy", value: "rebootstrap", does: "the bootstrap servers are asked again", test: strategy(true)},
-		{property: "metadata.recovery.strategy", value: "none", does: "the known brokers are tried on", test: strategy(false)},
+		{property: "metadata.recovery.strategy", value: "rebootstrap", does: "the bootstrap servers are asked again",
+			test: strategy(true)},
+		{property: "metadata.recovery.strategy", value: "none", does: "the known brokers are tried on",
+			test: strategy(false)},
 	},
 		refuse("bootstrap.servers", "name at least one server", ""),
 		refuse("bootstrap.servers", "the port is not in the range 1 to 65535", "a:0", "a:65536", "a:-1"),
@@ -153,7 +162,8 @@ func edgeWords() []edgeRow {
 		refuse("allow.auto.create.topics", boolRange, "", "0", "1", "-1"),
 		refuse("compression.type", "not in the range none, gzip, snappy, lz4, zstd", "", "0", "1", "-1"),
 		refuse("metadata.recovery.strategy", "not in the range rebootstrap, none", "", "0", "1", "-1"),
-		refuse("client.id", "not in the range at most 32767 bytes of UTF-8, no control characters", strings.Repeat("x", math.MaxInt16+1), "\xff", "a\nb", "a\x00b", "a\u0085b"),
+		refuse("client.id", "not in the range at most 32767 bytes of UTF-8, no control characters",
+			strings.Repeat("x", math.MaxInt16+1), "\xff", "a\nb", "a\x00b", "a\u0085b"),
 	)
 }
 
@@ -194,8 +204,10 @@ func edgeDelivery() []edgeRow {
 		{property: "retries", value: "0", does: "one attempt", test: retries(1)},
 		{property: "retries", value: "1", does: "two attempts", test: retries(2)},
 		{property: "retries", value: edgeInt, does: "attempts until delivery.timeout.ms ends", test: retries(0)},
-		{property: "max.in.flight.requests.per.connection", value: "1", does: "one request at a time", test: inFlight(1)},
-		{property: "max.in.flight.requests.per.connection", value: edgeInt, does: "no bound; idempotence is off, unless it is written: then it is an error", test: inFlight(8)},
+		{property: "max.in.flight.requests.per.connection", value: "1", does: "one request at a time",
+			test: inFlight(1)},
+		{property: "max.in.flight.requests.per.connection", value: edgeInt,
+			does: "no bound; idempotence is off, unless it is written: then it is an error", test: inFlight(8)},
 	},
 		refuse("retries", "range 0 to 2147483647", "-1", overInt),
 		refuse("max.in.flight.requests.per.connection", "range 1 to 2147483647", "0", "-1", overInt),
@@ -225,42 +237,47 @@ func edgeTimeouts() []edgeRow {
 				took, _ := e.fails(ErrDeliveryTimeout, true)
 				require.Equal(e, time.Millisecond, took)
 			}},
-		{property: "delivery.timeout.ms", value: edgeInt, does: "a record fails 24.8 days after Send", test: func(e *edge) {
-			seldom(e)
-			e.warm()
-			e.c.StopBroker(1)
-			took, _ := e.fails(ErrDeliveryTimeout, false)
-			require.Equal(e, longest, took)
-		}},
-		{property: "request.timeout.ms", value: "0", does: "every request times out at once, so every Send fails after max.block.ms", test: nothing},
-		{property: "request.timeout.ms", value: "1", with: propertyMap{"retries": "0"}, does: "an answer may take a millisecond", test: func(e *edge) {
-			e.warm()
-			e.c.On(protocol.Produce).Do(testbroker.Delay(time.Second))
-			took, _ := e.fails(ErrDisconnected, true)
-			require.Equal(e, time.Millisecond, took)
-		}},
-		{property: "request.timeout.ms", value: edgeInt, does: "an answer may take 24.8 days; delivery.timeout.ms grows with it, unless it is written: then it is an error", test: func(e *edge) {
-			seldom(e)
-			e.warm()
-			require.EqualValues(e, math.MaxInt32, e.c.Produces()[0].Message.(*protocol.ProduceRequest).TimeoutMs)
-			e.c.Mute(1)
-			f := e.send("x")
-			time.Sleep(6 * time.Hour)
-			e.c.Unhang(1)
-			require.NoError(e, e.get(f))
-			require.Len(e, e.attempts(), 1)
-		}},
-		{property: "max.block.ms", value: "0", does: "Send and PartitionsFor do not wait; Send asks for metadata all the same", test: func(e *edge) {
-			e.prepare()
-			e.c.On(protocol.Metadata).Do(testbroker.Delay(time.Second))
-			e.start()
-			took, _ := e.fails(ErrMetadataTimeout, false)
-			require.Zero(e, took)
-			_, err := e.p.PartitionsFor(context.Background(), "t")
-			require.ErrorIs(e, err, ErrMetadataTimeout)
-			time.Sleep(5 * time.Second)
-			require.NoError(e, e.get(e.send("x")))
-		}},
+		{property: "delivery.timeout.ms", value: edgeInt, does: "a record fails 24.8 days after Send",
+			test: func(e *edge) {
+				seldom(e)
+				e.warm()
+				e.c.StopBroker(1)
+				took, _ := e.fails(ErrDeliveryTimeout, false)
+				require.Equal(e, longest, took)
+			}},
+		{property: "request.timeout.ms", value: "0",
+			does: "every request times out at once, so every Send fails after max.block.ms", test: nothing},
+		{property: "request.timeout.ms", value: "1", with: propertyMap{"retries": "0"},
+			does: "an answer may take a millisecond", test: func(e *edge) {
+				e.warm()
+				e.c.On(protocol.Produce).Do(testbroker.Delay(time.Second))
+				took, _ := e.fails(ErrDisconnected, true)
+				require.Equal(e, time.Millisecond, took)
+			}},
+		{property: "request.timeout.ms", value: edgeInt,
+			does: "an answer may take 24.8 days; delivery.timeout.ms grows with it, unless it is written: then it is an error", test: func(e *edge) {
+				seldom(e)
+				e.warm()
+				require.EqualValues(e, math.MaxInt32, e.c.Produces()[0].Message.(*protocol.ProduceRequest).TimeoutMs)
+				e.c.Mute(1)
+				f := e.send("x")
+				time.Sleep(6 * time.Hour)
+				e.c.Unhang(1)
+				require.NoError(e, e.get(f))
+				require.Len(e, e.attempts(), 1)
+			}},
+		{property: "max.block.ms", value: "0",
+			does: "Send and PartitionsFor do not wait; Send asks for metadata all the same", test: func(e *edge) {
+				e.prepare()
+				e.c.On(protocol.Metadata).Do(testbroker.Delay(time.Second))
+				e.start()
+				took, _ := e.fails(ErrMetadataTimeout, false)
+				require.Zero(e, took)
+				_, err := e.p.PartitionsFor(context.Background(), "t")
+				require.ErrorIs(e, err, ErrMetadataTimeout)
+				time.Sleep(5 * time.Second)
+				require.NoError(e, e.get(e.send("x")))
+			}},
 		{property: "max.block.ms", value: "1", does: "Send waits for a millisecond", test: func(e *edge) {
 			e.prepare()
 			e.c.On(protocol.Metadata).Do(testbroker.Delay(time.Second))
@@ -277,16 +294,18 @@ func edgeTimeouts() []edgeRow {
 			require.NoError(e, e.get(e.send("x")))
 		}},
 		{property: "linger.ms", value: "0", does: "a batch is sent at once", test: edgeLinger(0)},
-		{property: "linger.ms", value: "1", does: "a batch waits for a millisecond", test: edgeLinger(time.Millisecond)},
-		{property: "linger.ms", value: edgeLong, does: "a batch is sent when it is full, or Get, Flush or Close waits for it; delivery.timeout.ms grows to its largest", test: func(e *edge) {
-			e.warm()
-			f := e.send("x")
-			time.Sleep(longest - time.Hour)
-			require.Len(e, e.c.Produces(), 1)
-			require.NoError(e, e.p.Flush(context.Background()))
-			require.NoError(e, e.get(f))
-			require.Equal(e, longest, e.cfg.DeliveryTimeout)
-		}},
+		{property: "linger.ms", value: "1", does: "a batch waits for a millisecond",
+			test: edgeLinger(time.Millisecond)},
+		{property: "linger.ms", value: edgeLong,
+			does: "a batch is sent when it is full, or Get, Flush or Close waits for it; delivery.timeout.ms grows to its largest", test: func(e *edge) {
+				e.warm()
+				f := e.send("x")
+				time.Sleep(longest - time.Hour)
+				require.Len(e, e.c.Produces(), 1)
+				require.NoError(e, e.p.Flush(context.Background()))
+				require.NoError(e, e.get(f))
+				require.Equal(e, longest, e.cfg.DeliveryTimeout)
+			}},
 	},
 		refuse("delivery.timeout.ms", "range 0 to 2147483647", "-1", overInt),
 		refuse("request.timeout.ms", "range 0 to 2147483647", "-1", overInt),
@@ -343,20 +362,26 @@ func edgeSizes() []edgeRow {
 	return rowsOf([]edgeRow{
 		{property: "batch.size", value: "0", does: "each record is sent alone", test: alone},
 		{property: "batch.size", value: "1", does: "each record is sent alone", test: alone},
-		{property: "batch.size", value: edgeInt, with: unbounded, does: "records are sent together as long as they linger; needs max.request.size and buffer.memory as large", test: func(e *edge) {
-			e.cfg.Linger = time.Minute
-			e.warm()
-			for range 3000 {
-				e.send(strings.Repeat("x", 100))
-			}
-			require.Len(e, e.c.Produces(), 1)
-			time.Sleep(time.Minute)
-			require.NoError(e, e.p.Flush(context.Background()))
-			require.Len(e, e.c.Produces(), 2)
-			require.Equal(e, 3001, e.c.Records("t"))
-		}},
-		{property: "buffer.memory", value: "0", does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error", test: nothingFits("buffer.memory is 0")},
-		{property: "buffer.memory", value: "1", does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error", test: nothingFits("buffer.memory is 1")},
+		{property: "batch.size", value: edgeInt, with: unbounded,
+			does: "records are sent together as long as they linger; needs max.request.size and buffer.memory as large",
+			test: func(e *edge) {
+				e.cfg.Linger = time.Minute
+				e.warm()
+				for range 3000 {
+					e.send(strings.Repeat("x", 100))
+				}
+				require.Len(e, e.c.Produces(), 1)
+				time.Sleep(time.Minute)
+				require.NoError(e, e.p.Flush(context.Background()))
+				require.Len(e, e.c.Produces(), 2)
+				require.Equal(e, 3001, e.c.Records("t"))
+			}},
+		{property: "buffer.memory", value: "0",
+			does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error",
+			test: nothingFits("buffer.memory is 0")},
+		{property: "buffer.memory", value: "1",
+			does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error",
+			test: nothingFits("buffer.memory is 1")},
 		{property: "buffer.memory", value: edgeLong, does: "no bound", test: func(e *edge) {
 			e.delivers()
 			again := make(chan error, 1)
@@ -365,13 +390,18 @@ func edgeSizes() []edgeRow {
 			})
 			require.NoError(e, <-again)
 		}},
-		{property: "max.request.size", value: "0", does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error", test: nothingFits("max.request.size is 0")},
-		{property: "max.request.size", value: "1", does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error", test: nothingFits("max.request.size is 1")},
-		{property: "max.request.size", value: edgeInt, does: "the broker's message.max.bytes alone bounds a record", test: func(e *edge) {
-			e.brokers.MessageMaxBytes = 10 << 20
-			e.delivers()
-			require.NoError(e, e.get(e.send(strings.Repeat("x", 3<<20))))
-		}},
+		{property: "max.request.size", value: "0",
+			does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error",
+			test: nothingFits("max.request.size is 0")},
+		{property: "max.request.size", value: "1",
+			does: "every record is too large; batch.size shrinks to it, unless it is written: then it is an error",
+			test: nothingFits("max.request.size is 1")},
+		{property: "max.request.size", value: edgeInt, does: "the broker's message.max.bytes alone bounds a record",
+			test: func(e *edge) {
+				e.brokers.MessageMaxBytes = 10 << 20
+				e.delivers()
+				require.NoError(e, e.get(e.send(strings.Repeat("x", 3<<20))))
+			}},
 	},
 		refuse("batch.size", "range 0 to 2147483647", "-1", overInt),
 		refuse("buffer.memory", "range 0 or more", "-1", overLong),
@@ -397,7 +427,8 @@ func edgeLevels() []edgeRow {
 		refuse("compression.gzip.level", "range -1 and 1 to 9", "0", "-2", "10", edgeInt),
 		accept(CompressionLZ4, "that level", "1", "17"),
 		refuse("compression.lz4.level", "range 1 to 17", "0", "-1", "18", edgeInt),
-		accept(CompressionZstd, "that level", "-131072", "-1", "1", "22"), accept(CompressionZstd, "level 3, as zstd itself says", "0"),
+		accept(CompressionZstd, "that level", "-131072", "-1", "1", "22"),
+		accept(CompressionZstd, "level 3, as zstd itself says", "0"),
 		refuse("compression.zstd.level", "range -131072 to 22", "-131073", "23", edgeInt),
 	)
 }
@@ -425,9 +456,12 @@ func edgePartitioner() []edgeRow {
 		}
 	}
 	return rowsOf([]edgeRow{
-		{property: "partitioner.availability.timeout.ms", value: "0", does: "no partition is left out", test: leavesOut(false)},
-		{property: "partitioner.availability.timeout.ms", value: "1", does: "a partition is left out that has not been served for a millisecond", test: leavesOut(true)},
-		{property: "partitioner.availability.timeout.ms", value: edgeLong, does: "no partition is left out", test: leavesOut(false)},
+		{property: "partitioner.availability.timeout.ms", value: "0", does: "no partition is left out",
+			test: leavesOut(false)},
+		{property: "partitioner.availability.timeout.ms", value: "1",
+			does: "a partition is left out that has not been served for a millisecond", test: leavesOut(true)},
+		{property: "partitioner.availability.timeout.ms", value: edgeLong, does: "no partition is left out",
+			test: leavesOut(false)},
 	},
 		refuse("partitioner.availability.timeout.ms", "range 0 or more", "-1", overLong),
 	)
@@ -470,20 +504,33 @@ func edgeBackoffs() []edgeRow {
 	repeat := []time.Duration{ms, ms, ms, ms, ms, ms, ms, ms}
 	return rowsOf([]edgeRow{
 		{property: "retry.backoff.ms", value: "0", does: "a retry every millisecond", test: retried(repeat...)},
-		{property: "retry.backoff.ms", value: "1", does: "the first retry after a millisecond", test: retried(ms, 2*ms, 4*ms, 8*ms)},
-		{property: "retry.backoff.ms", value: edgeLong, does: "no retry before delivery.timeout.ms ends; retry.backoff.max.ms grows with it, unless it is written: then it is an error", test: once(attempts, retried())},
-		{property: "retry.backoff.max.ms", value: "0", does: "a retry every millisecond; retry.backoff.ms shrinks with it, unless it is written: then it is an error", test: retried(repeat...)},
-		{property: "retry.backoff.max.ms", value: "1", does: "a retry every millisecond; retry.backoff.ms shrinks with it, unless it is written: then it is an error", test: retried(repeat...)},
-		{property: "retry.backoff.max.ms", value: edgeLong, does: "waits double without a bound", test: retried(100*ms, 200*ms, 400*ms, 800*ms, 1600*ms, 3200*ms, 6400*ms)},
-		{property: "reconnect.backoff.ms", value: "0", does: "another connection every millisecond", test: redialed(repeat...)},
-		{property: "reconnect.backoff.ms", value: "1", does: "the next connection after a millisecond", test: redialed(ms, 2*ms, 4*ms, 8*ms)},
-		{property: "reconnect.backoff.ms", value: edgeLong, does: "no other connection to a server that failed; reconnect.backoff.max.ms grows with it, unless it is written: then it is an error", test: once(dials, redialed())},
-		{property: "reconnect.backoff.max.ms", value: "0", does: "another connection every millisecond; reconnect.backoff.ms shrinks with it, unless it is written: then it is an error", test: redialed(repeat...)},
-		{property: "reconnect.backoff.max.ms", value: "1", does: "another connection every millisecond; reconnect.backoff.ms shrinks with it, unless it is written: then it is an error", test: redialed(repeat...)},
-		{property: "reconnect.backoff.max.ms", value: edgeLong, does: "waits double without a bound", test: redialed(50*ms, 100*ms, 200*ms, 400*ms, 800*ms, 1600*ms, 3200*ms)},
+		{property: "retry.backoff.ms", value: "1", does: "the first retry after a millisecond",
+			test: retried(ms, 2*ms, 4*ms, 8*ms)},
+		{property: "retry.backoff.ms", value: edgeLong,
+			does: "no retry before delivery.timeout.ms ends; retry.backoff.max.ms grows with it, unless it is written: then it is an error", test: once(attempts, retried())},
+		{property: "retry.backoff.max.ms", value: "0",
+			does: "a retry every millisecond; retry.backoff.ms shrinks with it, unless it is written: then it is an error", test: retried(repeat...)},
+		{property: "retry.backoff.max.ms", value: "1",
+			does: "a retry every millisecond; retry.backoff.ms shrinks with it, unless it is written: then it is an error", test: retried(repeat...)},
+		{property: "retry.backoff.max.ms", value: edgeLong, does: "waits double without a bound",
+			test: retried(100*ms, 200*ms, 400*ms, 800*ms, 1600*ms, 3200*ms, 6400*ms)},
+		{property: "reconnect.backoff.ms", value: "0", does: "another connection every millisecond",
+			test: redialed(repeat...)},
+		{property: "reconnect.backoff.ms", value: "1", does: "the next connection after a millisecond",
+			test: redialed(ms, 2*ms, 4*ms, 8*ms)},
+		{property: "reconnect.backoff.ms", value: edgeLong,
+			does: "no other connection to a server that failed; reconnect.backoff.max.ms grows with it, unless it is written: then it is an error", test: once(dials, redialed())},
+		{property: "reconnect.backoff.max.ms", value: "0",
+			does: "another connection every millisecond; reconnect.backoff.ms shrinks with it, unless it is written: then it is an error", test: redialed(repeat...)},
+		{property: "reconnect.backoff.max.ms", value: "1",
+			does: "another connection every millisecond; reconnect.backoff.ms shrinks with it, unless it is written: then it is an error", test: redialed(repeat...)},
+		{property: "reconnect.backoff.max.ms", value: edgeLong, does: "waits double without a bound",
+			test: redialed(50*ms, 100*ms, 200*ms, 400*ms, 800*ms, 1600*ms, 3200*ms)},
 	},
-		refuse("retry.backoff.ms", "range 0 or more", "-1", overLong), refuse("retry.backoff.max.ms", "range 0 or more", "-1", overLong),
-		refuse("reconnect.backoff.ms", "range 0 or more", "-1", overLong), refuse("reconnect.backoff.max.ms", "range 0 or more", "-1", overLong),
+		refuse("retry.backoff.ms", "range 0 or more", "-1", overLong),
+		refuse("retry.backoff.max.ms", "range 0 or more", "-1", overLong),
+		refuse("reconnect.backoff.ms", "range 0 or more", "-1", overLong),
+		refuse("reconnect.backoff.max.ms", "range 0 or more", "-1", overLong),
 	)
 }
 
@@ -493,7 +540,8 @@ func edgeConnections() []edgeRow {
 	// setup requires the first waits between connections to a silent server: the setup timeouts.
 	setup := func(most time.Duration, want ...time.Duration) func(e *edge) {
 		return func(e *edge) {
-			e.cfg.MaxBlock, e.cfg.ReconnectBackoff, e.cfg.ReconnectBackoffMax, e.cfg.RetryBackoff, e.cfg.RetryBackoffMax = most, ms, ms, ms, ms
+			e.cfg.MaxBlock, e.cfg.ReconnectBackoff, e.cfg.ReconnectBackoffMax = most, ms, ms
+			e.cfg.RetryBackoff, e.cfg.RetryBackoffMax = ms, ms
 			e.prepare()
 			e.c.Isolate(1)
 			e.start()
@@ -526,32 +574,45 @@ func edgeConnections() []edgeRow {
 	}
 	noBuffer := "a socket cannot have a buffer of 0 bytes; -1 leaves it to the operating system"
 	return rowsOf([]edgeRow{
-		{property: "socket.connection.setup.timeout.ms", value: "1", does: "a connection may take a millisecond, longer after failures", test: setup(time.Second, ms, 2*ms, 4*ms, 8*ms)},
-		{property: "socket.connection.setup.timeout.ms", value: edgeLong, does: "a connection may take as long as it takes; its .max grows with it, unless it is written: then it is an error", test: setup(24 * time.Hour)},
-		{property: "socket.connection.setup.timeout.max.ms", value: "1", does: "a connection may take a millisecond; socket.connection.setup.timeout.ms shrinks with it, unless it is written: then it is an error", test: setup(time.Second, ms, ms, ms, ms)},
-		{property: "socket.connection.setup.timeout.max.ms", value: edgeLong, does: "the time that a connection may take doubles without a bound", test: setup(10*time.Minute, 10*time.Second, 20*time.Second, 40*time.Second, 80*time.Second)},
+		{property: "socket.connection.setup.timeout.ms", value: "1",
+			does: "a connection may take a millisecond, longer after failures",
+			test: setup(time.Second, ms, 2*ms, 4*ms, 8*ms)},
+		{property: "socket.connection.setup.timeout.ms", value: edgeLong,
+			does: "a connection may take as long as it takes; its .max grows with it, unless it is written: then it is an error", test: setup(24 * time.Hour)},
+		{property: "socket.connection.setup.timeout.max.ms", value: "1",
+			does: "a connection may take a millisecond; socket.connection.setup.timeout.ms shrinks with it, unless it is written: then it is an error", test: setup(time.Second, ms, ms, ms, ms)},
+		{property: "socket.connection.setup.timeout.max.ms", value: edgeLong,
+			does: "the time that a connection may take doubles without a bound",
+			test: setup(10*time.Minute, 10*time.Second, 20*time.Second, 40*time.Second, 80*time.Second)},
 		{property: "connections.max.idle.ms", value: "-1", does: "connections stay open", test: stays},
-		{property: "connections.max.idle.ms", value: "1", does: "a connection is closed a millisecond after its last answer", test: func(e *edge) {
-			e.delivers()
-			before := e.later()
-			require.NoError(e, e.get(e.send("x")))
-			require.NotEmpty(e, e.dialsTo("", before))
-		}},
+		{property: "connections.max.idle.ms", value: "1",
+			does: "a connection is closed a millisecond after its last answer", test: func(e *edge) {
+				e.delivers()
+				before := e.later()
+				require.NoError(e, e.get(e.send("x")))
+				require.NotEmpty(e, e.dialsTo("", before))
+			}},
 		{property: "connections.max.idle.ms", value: edgeLong, does: "connections stay open", test: stays},
 		{property: "send.buffer.bytes", value: "-1", does: "the operating system chooses", test: sockets},
 		{property: "send.buffer.bytes", value: "1", does: "the least that the operating system allows", test: sockets},
-		{property: "send.buffer.bytes", value: edgeInt, does: "the most that the operating system allows", test: sockets},
+		{property: "send.buffer.bytes", value: edgeInt, does: "the most that the operating system allows",
+			test: sockets},
 		{property: "receive.buffer.bytes", value: "-1", does: "the operating system chooses", test: sockets},
-		{property: "receive.buffer.bytes", value: "1", does: "the least that the operating system allows", test: sockets},
-		{property: "receive.buffer.bytes", value: edgeInt, does: "the most that the operating system allows", test: sockets},
+		{property: "receive.buffer.bytes", value: "1", does: "the least that the operating system allows",
+			test: sockets},
+		{property: "receive.buffer.bytes", value: edgeInt, does: "the most that the operating system allows",
+			test: sockets},
 	},
 		[]edgeRow{{property: "connections.max.idle.ms", value: "2", does: "as 1", test: works}},
 		refuse("socket.connection.setup.timeout.ms", "range 1 or more", "0", "-1", overLong),
 		refuse("socket.connection.setup.timeout.max.ms", "range 1 or more", "0", "-1", overLong),
-		refuse("connections.max.idle.ms", "0 would close each connection before its first request; -1 keeps connections open", "0"),
+		refuse("connections.max.idle.ms",
+			"0 would close each connection before its first request; -1 keeps connections open", "0"),
 		refuse("connections.max.idle.ms", "range -1 and 1 or more", "-2", overLong),
-		refuse("send.buffer.bytes", noBuffer, "0"), refuse("send.buffer.bytes", "range -1 and 1 to 2147483647", "-2", overInt),
-		refuse("receive.buffer.bytes", noBuffer, "0"), refuse("receive.buffer.bytes", "range -1 and 1 to 2147483647", "-2", overInt),
+		refuse("send.buffer.bytes", noBuffer, "0"), refuse("send.buffer.bytes", "range -1 and 1 to 2147483647", "-2",
+			overInt),
+		refuse("receive.buffer.bytes", noBuffer, "0"), refuse("receive.buffer.bytes", "range -1 and 1 to 2147483647",
+			"-2", overInt),
 	)
 }
 
@@ -617,39 +678,47 @@ func edgeMetadata() []edgeRow {
 	}
 	const propagation = "topic.metadata.propagation.max.ms"
 	return rowsOf([]edgeRow{
-		{property: propagation, value: "-1", does: "Send waits for a topic that does not exist until max.block.ms is over", test: func(e *edge) {
-			e.brokers.Topics = map[string]int32{"other": 1}
-			e.start()
-			took, _ := e.fails(ErrUnknownTopic, false)
-			require.Equal(e, e.cfg.MaxBlock, took)
-		}},
-		{property: propagation, value: "0", does: "the first response without the topic fails the Send", test: missing(0)},
-		{property: propagation, value: "1", does: "the first response after a millisecond fails the Send", test: missing(time.Millisecond)},
-		{property: propagation, value: edgeLong, does: "Send waits for a topic that does not exist until max.block.ms", test: func(e *edge) {
-			e.brokers.Topics = map[string]int32{"other": 1}
-			e.start()
-			took, _ := e.fails(ErrUnknownTopic, false)
-			require.Equal(e, e.cfg.MaxBlock, took)
-		}},
-		{property: "metadata.max.age.ms", value: "0", does: "metadata is refreshed as often as retry.backoff.ms allows", test: refreshes},
-		{property: "metadata.max.age.ms", value: "1", does: "metadata is refreshed as often as retry.backoff.ms allows", test: refreshes},
-		{property: "metadata.max.age.ms", value: edgeLong, does: "metadata is not refreshed before something fails", test: func(e *edge) {
-			e.warm()
-			began := e.later()
-			time.Sleep(365 * 24 * time.Hour)
-			require.NoError(e, e.get(e.send("x")))
-			require.Zero(e, e.metadataOf(began))
-		}},
-		{property: "metadata.max.idle.ms", value: "5000", does: "the next refresh forgets a topic that was not used for five seconds", test: func(e *edge) {
-			e.cfg.MetadataMaxAge = time.Second
-			e.warm()
-			time.Sleep(4500 * time.Millisecond)
-			require.Equal(e, 5, e.metadataOf(time.Time{}))
-			late := time.Now().Add(time.Second)
-			time.Sleep(time.Minute)
-			require.Zero(e, e.metadataOf(late))
-			require.NoError(e, e.get(e.send("x")))
-		}},
+		{property: propagation, value: "-1",
+			does: "Send waits for a topic that does not exist until max.block.ms is over", test: func(e *edge) {
+				e.brokers.Topics = map[string]int32{"other": 1}
+				e.start()
+				took, _ := e.fails(ErrUnknownTopic, false)
+				require.Equal(e, e.cfg.MaxBlock, took)
+			}},
+		{property: propagation, value: "0", does: "the first response without the topic fails the Send",
+			test: missing(0)},
+		{property: propagation, value: "1", does: "the first response after a millisecond fails the Send",
+			test: missing(time.Millisecond)},
+		{property: propagation, value: edgeLong, does: "Send waits for a topic that does not exist until max.block.ms",
+			test: func(e *edge) {
+				e.brokers.Topics = map[string]int32{"other": 1}
+				e.start()
+				took, _ := e.fails(ErrUnknownTopic, false)
+				require.Equal(e, e.cfg.MaxBlock, took)
+			}},
+		{property: "metadata.max.age.ms", value: "0", does: "metadata is refreshed as often as retry.backoff.ms allows",
+			test: refreshes},
+		{property: "metadata.max.age.ms", value: "1", does: "metadata is refreshed as often as retry.backoff.ms allows",
+			test: refreshes},
+		{property: "metadata.max.age.ms", value: edgeLong, does: "metadata is not refreshed before something fails",
+			test: func(e *edge) {
+				e.warm()
+				began := e.later()
+				time.Sleep(365 * 24 * time.Hour)
+				require.NoError(e, e.get(e.send("x")))
+				require.Zero(e, e.metadataOf(began))
+			}},
+		{property: "metadata.max.idle.ms", value: "5000",
+			does: "the next refresh forgets a topic that was not used for five seconds", test: func(e *edge) {
+				e.cfg.MetadataMaxAge = time.Second
+				e.warm()
+				time.Sleep(4500 * time.Millisecond)
+				require.Equal(e, 5, e.metadataOf(time.Time{}))
+				late := time.Now().Add(time.Second)
+				time.Sleep(time.Minute)
+				require.Zero(e, e.metadataOf(late))
+				require.NoError(e, e.get(e.send("x")))
+			}},
 		{property: "metadata.max.idle.ms", value: edgeLong, does: "no topic is forgotten", test: func(e *edge) {
 			e.warm()
 			time.Sleep(2 * 24 * time.Hour)
@@ -657,9 +726,12 @@ func edgeMetadata() []edgeRow {
 			time.Sleep(time.Hour)
 			require.InDelta(e, 12, e.metadataOf(late), 1)
 		}},
-		{property: "metadata.recovery.rebootstrap.trigger.ms", value: "0", does: "the bootstrap servers come after the first broker that does not answer", test: order(1)},
-		{property: "metadata.recovery.rebootstrap.trigger.ms", value: "1", does: "the bootstrap servers come after a broker that has not answered for a millisecond", test: order(1)},
-		{property: "metadata.recovery.rebootstrap.trigger.ms", value: edgeLong, does: "the bootstrap servers come after all known brokers", test: order(3)},
+		{property: "metadata.recovery.rebootstrap.trigger.ms", value: "0",
+			does: "the bootstrap servers come after the first broker that does not answer", test: order(1)},
+		{property: "metadata.recovery.rebootstrap.trigger.ms", value: "1",
+			does: "the bootstrap servers come after a broker that has not answered for a millisecond", test: order(1)},
+		{property: "metadata.recovery.rebootstrap.trigger.ms", value: edgeLong,
+			does: "the bootstrap servers come after all known brokers", test: order(3)},
 	},
 		refuse("metadata.max.age.ms", "range 0 or more", "-1", overLong),
 		refuse(propagation, "range -1 or more", "-2", overLong),

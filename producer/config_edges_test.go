@@ -195,7 +195,8 @@ func TestEachOptionAtTheEndsOfItsRange(t *testing.T) {
 			require.NoError(t, cfg.Validate(), "the same is right as a field")
 			require.NotEmpty(t, row.does)
 			if row.property == "send.buffer.bytes" || row.property == "receive.buffer.bytes" {
-				row.test(&edge{T: t, cfg: cfg, brokers: testbroker.Config{Network: testbroker.TCP}}) // real sockets, real time
+				// real sockets, real time
+				row.test(&edge{T: t, cfg: cfg, brokers: testbroker.Config{Network: testbroker.TCP}})
 				return
 			}
 			synctest.Test(t, func(t *testing.T) { row.test(&edge{T: t, cfg: cfg}) })
@@ -312,17 +313,20 @@ func TestThePageShowsTheTable(t *testing.T) {
 	}
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, edgesMarkdown(), strings.ReplaceAll(string(text), "\r\n", "\n"), "go test ./producer -run TestThePageShowsTheTable -update-readme writes it")
+	require.Equal(t, edgesMarkdown(), strings.ReplaceAll(string(text), "\r\n", "\n"),
+		"go test ./producer -run TestThePageShowsTheTable -update-readme writes it")
 }
 
 // edgesMarkdown is the table as the page shows it, in the order of the options.
 func edgesMarkdown() string {
 	var b strings.Builder
 	b.WriteString("# Options at the ends of their ranges\n\n" +
-		"What each option does with its special values: 0, -1, 1, the largest one, and the first ones outside its range. A refused value is an error of\n" +
-		"`ParseProperties`, and of `New` where the field has it; the error names the property and the value. The others behave as in Java's producer, but for\n" +
-		"the shortest backoff, which is a millisecond. Java accepts a few of the refused values, and then cannot deliver. A field's positive duration below a\n" +
-		"millisecond is refused, too: `Linger = 20` means 20ns, and the error asks whether `20*time.Millisecond` was meant.\n\n" +
+		"What each option does with its special values: 0, -1, 1, the largest one, and the first ones outside its\n" +
+		"range. A refused value is an error of `ParseProperties`, and of `New` where the field has it; the error\n" +
+		"names the property and the value. The others behave as in Java's producer, but for the shortest backoff,\n" +
+		"which is a millisecond. Java accepts a few of the refused values, and then cannot deliver. A field's\n" +
+		"positive duration below a millisecond is refused, too: `Linger = 20` means 20ns, and the error asks whether\n" +
+		"`20*time.Millisecond` was meant.\n\n" +
 		"`producer.TestEachOptionAtTheEndsOfItsRange` has one test for each row, and this page is made from its table.\n\n" +
 		"| property | value | what happens |\n|---|---|---|\n")
 	rows := edgeRows()

@@ -28,9 +28,9 @@ func ExampleConfig_Validate() {
 	cfg := producer.DefaultConfig("kafka-1")
 	cfg.Acks = producer.AcksLeader
 	fmt.Println(cfg.Validate())
-	// Output: samsa: bootstrap.servers (Config.BootstrapServers) = "kafka-1": not host:port, such as localhost:9092
-	// enable.idempotence (Config.EnableIdempotence) = "true": needs Acks (acks) to be AcksAll (all), but it is 1; set
-	// Acks so, or EnableIdempotence to false
+	// Output:
+	// samsa: bootstrap.servers (Config.BootstrapServers) = "kafka-1": not host:port, such as localhost:9092
+	// enable.idempotence (Config.EnableIdempotence) = "true": needs Acks (acks) to be AcksAll (all), but it is 1; set Acks so, or EnableIdempotence to false
 }
 
 // A Java producer's properties work as they are, as far as they mean something here.
@@ -48,9 +48,11 @@ func ExampleParseProperties() {
 	_, err = producer.ParseProperties(map[string]string{"linger": "5"})
 	var problem *producer.ConfigError
 	fmt.Println(errors.As(err, &problem), err)
-	// Output: [kafka-1:9092 kafka-2:9092] 1 <nil> enable.idempotence was not written and is now false: its default true
-	// needs Acks (acks) to be AcksAll (all), but it is 1 these Java properties mean nothing here and are passed over:
-	// key.serializer true samsa: linger: unknown property; the nearest known name is linger.ms
+	// Output:
+	// [kafka-1:9092 kafka-2:9092] 1 <nil>
+	// enable.idempotence was not written and is now false: its default true needs Acks (acks) to be AcksAll (all), but it is 1
+	// these Java properties mean nothing here and are passed over: key.serializer
+	// true samsa: linger: unknown property; the nearest known name is linger.ms
 }
 
 // byRegion sends records of a region to the region's own partition, and others by their key.

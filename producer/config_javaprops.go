@@ -65,7 +65,8 @@ func (f *configFile) add(line int, logical string) {
 // notices are the warnings about lines that replace the values of earlier ones.
 func (f *configFile) notices(path string) (notices []string) {
 	for _, r := range f.replaced {
-		notices = append(notices, fmt.Sprintf("%s:%d: %s replaces another value in line %d", path, r.line, configShownName(r.name), r.earlier))
+		notices = append(notices, fmt.Sprintf("%s:%d: %s replaces another value in line %d", path, r.line,
+			configShownName(r.name), r.earlier))
 	}
 	return notices
 }

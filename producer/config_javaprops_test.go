@@ -45,7 +45,8 @@ func propertiesRead(file string) string {
 	}
 	m := f.values
 	var pairs []string
-	for _, k := range slices.SortedFunc(maps.Keys(m), func(a, b string) int { return strings.Compare(propertiesHex(a), propertiesHex(b)) }) {
+	for _, k := range slices.SortedFunc(maps.Keys(m),
+		func(a, b string) int { return strings.Compare(propertiesHex(a), propertiesHex(b)) }) {
 		pairs = append(pairs, propertiesHex(k)+"="+propertiesHex(m[k]))
 	}
 	return strings.Join(pairs, " ")
@@ -97,7 +98,8 @@ func TestHalfASurrogatePairIsReplaced(t *testing.T) {
 
 // propertiesFile writes properties in a form that reads back.
 func propertiesFile(m map[string]string) string {
-	escape := strings.NewReplacer("\\", "\\\\", " ", "\\ ", "\t", "\\t", "\n", "\\n", "\r", "\\r", "\f", "\\f", "=", "\\=", ":", "\\:", "#", "\\#", "!", "\\!",
+	escape := strings.NewReplacer("\\", "\\\\", " ", "\\ ", "\t", "\\t", "\n", "\\n", "\r", "\\r", "\f", "\\f", "=",
+		"\\=", ":", "\\:", "#", "\\#", "!", "\\!",
 		"\ufeff", "\\ufeff")
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(m)) {

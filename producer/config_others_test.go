@@ -83,8 +83,9 @@ func TestAFileFromConfluentCloudFailsForItsSecurityAlone(t *testing.T) {
 	file := propertyMap{
 		"bootstrap.servers": "pkc-1.eu-central-1.aws.confluent.cloud:9092", "client.dns.lookup": "use_all_dns_ips",
 		"session.timeout.ms": "45000", "acks": "all", "client.id": "orders",
-		"schema.registry.url": "https://psrc-1.eu-central-1.aws.confluent.cloud", "basic.auth.credentials.source": "USER_INFO",
-		"basic.auth.user.info": "key:S3cret", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN",
+		"schema.registry.url":           "https://psrc-1.eu-central-1.aws.confluent.cloud",
+		"basic.auth.credentials.source": "USER_INFO",
+		"basic.auth.user.info":          "key:S3cret", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN",
 		"sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule required username='k' password='S3cret';",
 	}
 	_, err := ParseProperties(file)
@@ -144,8 +145,10 @@ func TestAMisspelledNameIsNeverTakenForAnotherProgramsName(t *testing.T) {
 		}
 	}
 	for name, nearest := range map[string]string{
-		"linger.sm": "linger.ms", "request.timeout": "request.timeout.ms", "max.block": "max.block.ms", "batch.sizes": "batch.size",
-		"enable.idempotent": "enable.idempotence", "metadata.max.idle": "metadata.max.idle.ms", "max.retries": "retries",
+		"linger.sm": "linger.ms", "request.timeout": "request.timeout.ms", "max.block": "max.block.ms",
+		"batch.sizes":       "batch.size",
+		"enable.idempotent": "enable.idempotence", "metadata.max.idle": "metadata.max.idle.ms",
+		"max.retries": "retries",
 		// A misspelled name of another client is an error too: only known names are ignored.
 		"session.timout.ms": "session.timeout.ms", "group-id": "group.id", "auto.offset.resett": "auto.offset.reset",
 	} {

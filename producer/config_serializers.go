@@ -55,5 +55,6 @@ func configIsRegistrySerializer(class string) bool {
 	if class == "io.confluent.kafka.serializers.KafkaJsonSerializer" {
 		return false // plain JSON
 	}
-	return slices.ContainsFunc(configRegistrySerializers, func(p string) bool { return strings.HasPrefix(strings.ToLower(class), p) })
+	return slices.ContainsFunc(configRegistrySerializers,
+		func(p string) bool { return strings.HasPrefix(strings.ToLower(class), p) })
 }

@@ -10,14 +10,17 @@ import (
 
 func TestASerializerThatSendsTheRecordsBytesIsPassedOver(t *testing.T) {
 	for _, class := range []string{
-		"", "org.apache.kafka.common.serialization.StringSerializer", "org.apache.kafka.common.serialization.ByteArraySerializer",
-		" org.apache.kafka.common.serialization.ByteBufferSerializer ", "org.apache.kafka.common.serialization.BytesSerializer",
+		"", "org.apache.kafka.common.serialization.StringSerializer",
+		"org.apache.kafka.common.serialization.ByteArraySerializer",
+		" org.apache.kafka.common.serialization.ByteBufferSerializer ",
+		"org.apache.kafka.common.serialization.BytesSerializer",
 		"org.apache.kafka.common.serialization.VoidSerializer",
 	} {
 		for _, name := range []string{"key.serializer", "value.serializer"} {
 			c, err := ParseProperties(propertyMap{name: class})
 			require.NoError(t, err, class)
-			require.Equal(t, []string{"these Java properties mean nothing here and are passed over: " + name}, c.Warnings())
+			require.Equal(t, []string{"these Java properties mean nothing here and are passed over: " + name},
+				c.Warnings())
 		}
 	}
 }

@@ -62,7 +62,8 @@ var configThemes = [...]configTheme{
 // configOptions is the table, in the order of Config's fields.
 var configOptions = [...]configOption{
 	{
-		property: "bootstrap.servers", field: "BootstrapServers", ptr: func(c *Config) any { return &c.BootstrapServers },
+		property: "bootstrap.servers", field: "BootstrapServers",
+		ptr:     func(c *Config) any { return &c.BootstrapServers },
 		format:  "host:port, several with commas between",
 		meaning: "the brokers of the first contact; one is enough, with several the client goes on to the next when one is down",
 	}, {
@@ -70,11 +71,13 @@ var configOptions = [...]configOption{
 		modern: "samsa", format: "at most 32767 bytes of UTF-8, no control characters",
 		meaning: "names this program to the brokers, in their logs and quotas",
 	}, {
-		property: "reconnect.backoff.ms", field: "ReconnectBackoff", ptr: func(c *Config) any { return &c.ReconnectBackoff },
+		property: "reconnect.backoff.ms", field: "ReconnectBackoff",
+		ptr:    func(c *Config) any { return &c.ReconnectBackoff },
 		modern: "50", min: 0, max: configMaxLong,
 		meaning: "the wait before a broker is dialled again; doubles with each further failure; 0 counts as 1 and does not double",
 	}, {
-		property: "reconnect.backoff.max.ms", field: "ReconnectBackoffMax", ptr: func(c *Config) any { return &c.ReconnectBackoffMax },
+		property: "reconnect.backoff.max.ms", field: "ReconnectBackoffMax",
+		ptr:    func(c *Config) any { return &c.ReconnectBackoffMax },
 		modern: "1000", min: 0, max: configMaxLong,
 		meaning: "the longest wait before a broker is dialled again",
 	}, {
@@ -88,8 +91,10 @@ var configOptions = [...]configOption{
 		modern: "30000", min: 1, max: configMaxLong,
 		meaning: "the longest time that a connection may take to be made",
 	}, {
-		property: "connections.max.idle.ms", field: "ConnectionsMaxIdle", ptr: func(c *Config) any { return &c.ConnectionsMaxIdle },
-		modern: "540000", min: -1, max: configMaxLong, zero: "0 would close each connection before its first request; -1 keeps connections open",
+		property: "connections.max.idle.ms", field: "ConnectionsMaxIdle",
+		ptr:    func(c *Config) any { return &c.ConnectionsMaxIdle },
+		modern: "540000", min: -1, max: configMaxLong,
+		zero:    "0 would close each connection before its first request; -1 keeps connections open",
 		meaning: "after which time an unused connection is closed; -1 keeps it open",
 	}, {
 		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
@@ -104,7 +109,8 @@ var configOptions = [...]configOption{
 		modern: "all", classic: "1", values: []string{"all", "-1", "0", "1"},
 		meaning: "0: no answer is waited for and a failed send is not known; 1: the leader's answer; all (-1): the in-sync replicas have it",
 	}, {
-		property: "enable.idempotence", field: "EnableIdempotence", ptr: func(c *Config) any { return &c.EnableIdempotence },
+		property: "enable.idempotence", field: "EnableIdempotence",
+		ptr:    func(c *Config) any { return &c.EnableIdempotence },
 		modern: "true", classic: "false", values: configBool,
 		meaning: "no duplicates and no reordering on retry, per partition; needs acks=all, retries above 0 and at most 5 requests in flight",
 	}, {
@@ -112,7 +118,8 @@ var configOptions = [...]configOption{
 		modern: "2147483647", classic: "0", min: 0, max: configMaxInt,
 		meaning: "how often a failed batch is sent again; without idempotence a retry can change the order",
 	}, {
-		property: "max.in.flight.requests.per.connection", field: "MaxInFlight", ptr: func(c *Config) any { return &c.MaxInFlight },
+		property: "max.in.flight.requests.per.connection", field: "MaxInFlight",
+		ptr:    func(c *Config) any { return &c.MaxInFlight },
 		modern: "5", min: 1, max: configMaxInt,
 		meaning: "unanswered requests of one connection",
 	}, {
@@ -136,15 +143,18 @@ var configOptions = [...]configOption{
 		modern: "none", values: []string{"none", "gzip", "snappy", "lz4", "zstd"},
 		meaning: "the codec for batches",
 	}, {
-		property: "compression.gzip.level", field: "CompressionGzipLevel", ptr: func(c *Config) any { return &c.CompressionGzipLevel },
+		property: "compression.gzip.level", field: "CompressionGzipLevel",
+		ptr:    func(c *Config) any { return &c.CompressionGzipLevel },
 		modern: "-1", levels: compress.Gzip, format: "-1 and 1 to 9",
 		meaning: "how hard gzip tries; -1 is the library's own default",
 	}, {
-		property: "compression.lz4.level", field: "CompressionLZ4Level", ptr: func(c *Config) any { return &c.CompressionLZ4Level },
+		property: "compression.lz4.level", field: "CompressionLZ4Level",
+		ptr:    func(c *Config) any { return &c.CompressionLZ4Level },
 		modern: "9", levels: compress.LZ4, format: "1 to 17",
 		meaning: "how hard lz4 tries; as in the Java client, 9 is the fast compressor",
 	}, {
-		property: "compression.zstd.level", field: "CompressionZstdLevel", ptr: func(c *Config) any { return &c.CompressionZstdLevel },
+		property: "compression.zstd.level", field: "CompressionZstdLevel",
+		ptr:    func(c *Config) any { return &c.CompressionZstdLevel },
 		modern: "3", levels: compress.Zstd, format: "-131072 to 22",
 		meaning: "how hard zstd tries",
 	}, {
@@ -158,11 +168,13 @@ var configOptions = [...]configOption{
 		modern: "0", min: 0, max: configMaxLong,
 		meaning: "without a key: no records for partitions whose broker has taken nothing for that long; 0 is off; needs the adaptive choice",
 	}, {
-		property: "partitioner.ignore.keys", field: "PartitionerIgnoreKeys", ptr: func(c *Config) any { return &c.PartitionerIgnoreKeys },
+		property: "partitioner.ignore.keys", field: "PartitionerIgnoreKeys",
+		ptr:    func(c *Config) any { return &c.PartitionerIgnoreKeys },
 		modern: "false", values: configBool,
 		meaning: "treats records with a key like those without one",
 	}, {
-		property: "delivery.timeout.ms", field: "DeliveryTimeout", ptr: func(c *Config) any { return &c.DeliveryTimeout },
+		property: "delivery.timeout.ms", field: "DeliveryTimeout",
+		ptr:    func(c *Config) any { return &c.DeliveryTimeout },
 		modern: "120000", min: 0, max: configMaxInt,
 		meaning: "the bound on everything after Send: linger, sending, retries; at least linger.ms and request.timeout.ms together",
 	}, {
@@ -178,7 +190,8 @@ var configOptions = [...]configOption{
 		modern: "100", min: 0, max: configMaxLong,
 		meaning: "the wait before the first retry; doubles with each further one; 0 counts as 1 and does not double",
 	}, {
-		property: "retry.backoff.max.ms", field: "RetryBackoffMax", ptr: func(c *Config) any { return &c.RetryBackoffMax },
+		property: "retry.backoff.max.ms", field: "RetryBackoffMax",
+		ptr:    func(c *Config) any { return &c.RetryBackoffMax },
 		modern: "1000", min: 0, max: configMaxLong,
 		meaning: "the longest wait before a retry",
 	}, {
@@ -186,11 +199,13 @@ var configOptions = [...]configOption{
 		modern: "300000", min: 0, max: configMaxLong,
 		meaning: "the age at which the client refreshes the metadata of topics and brokers, even if nothing failed; 0: as often as retry.backoff.ms allows",
 	}, {
-		property: "metadata.max.idle.ms", field: "MetadataMaxIdle", ptr: func(c *Config) any { return &c.MetadataMaxIdle },
+		property: "metadata.max.idle.ms", field: "MetadataMaxIdle",
+		ptr:    func(c *Config) any { return &c.MetadataMaxIdle },
 		modern: "300000", min: 5000, max: configMaxLong,
 		meaning: "after which time a topic that nobody sends to is forgotten",
 	}, {
-		property: "metadata.recovery.strategy", field: "MetadataRecoveryStrategy", ptr: func(c *Config) any { return &c.MetadataRecoveryStrategy },
+		property: "metadata.recovery.strategy", field: "MetadataRecoveryStrategy",
+		ptr:    func(c *Config) any { return &c.MetadataRecoveryStrategy },
 		modern: "rebootstrap", classic: "none", values: []string{"rebootstrap", "none"},
 		meaning: "what happens when no known broker answers any more: start again from bootstrap.servers, or go on trying",
 	}, {
@@ -204,7 +219,8 @@ var configOptions = [...]configOption{
 		modern: "5000", classic: "-1", min: -1, max: configMaxLong,
 		meaning: "how long Send waits for a topic that every response calls unknown; -1 means max.block.ms; the name is librdkafka's",
 	}, {
-		property: "allow.auto.create.topics", field: "AllowAutoCreateTopics", ptr: func(c *Config) any { return &c.AllowAutoCreateTopics },
+		property: "allow.auto.create.topics", field: "AllowAutoCreateTopics",
+		ptr:    func(c *Config) any { return &c.AllowAutoCreateTopics },
 		modern: "true", values: configBool,
 		meaning: "lets brokers that are set so create a topic at its first record, as Java's producer always does",
 	},

@@ -47,7 +47,8 @@ func TestDefaultsAndRangesAreTheJavaProducers(t *testing.T) {
 	for i := range configOptions {
 		o := &configOptions[i]
 		theirs, known := java[o.property]
-		require.Equal(t, o.property != "allow.auto.create.topics" && o.property != "topic.metadata.propagation.max.ms", known, o.property)
+		require.Equal(t, o.property != "allow.auto.create.topics" && o.property != "topic.metadata.propagation.max.ms",
+			known, o.property)
 		if own[o.property] == "" {
 			require.Equal(t, theirs.std, o.modern, o.property)
 			require.Equal(t, javaRange(theirs), configJavaRange(o), o.property)
@@ -66,7 +67,8 @@ func javaRange(o javaOption) string {
 	if o.kind == "BOOLEAN" {
 		return "[true, false]"
 	}
-	return strings.ToLower(strings.TrimPrefix(strings.Replace(o.values, ",...,2147483647]", ",...]", 1), "(case insensitive) "))
+	return strings.ToLower(strings.TrimPrefix(strings.Replace(o.values, ",...,2147483647]", ",...]", 1),
+		"(case insensitive) "))
 }
 
 func configJavaRange(o *configOption) string {
@@ -91,7 +93,8 @@ func TestEveryJavaPropertyIsKnown(t *testing.T) {
 			require.NotContains(t, problem.Error(), "unknown", name)
 		}
 	}
-	for _, younger := range []string{"bootstrap.resolve.timeout.ms", "buffer.memory.allocation.strategy", "client.rack", "metadata.cluster.check.enable"} {
+	for _, younger := range []string{"bootstrap.resolve.timeout.ms", "buffer.memory.allocation.strategy", "client.rack",
+		"metadata.cluster.check.enable"} {
 		ignored, problem := configForeignProperty(younger, "x")
 		require.Nil(t, problem, younger)
 		require.True(t, ignored, younger)
@@ -132,7 +135,8 @@ func TestReadmeShowsTheTable(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(updated), 0o644))
 		return
 	}
-	require.Equal(t, configMarkdown(), section, "README.md differs from the table; go test ./producer -run TestReadmeShowsTheTable -update-readme writes it")
+	require.Equal(t, configMarkdown(), section,
+		"README.md differs from the table; go test ./producer -run TestReadmeShowsTheTable -update-readme writes it")
 }
 
 // readmeSection is the text between the markers.
@@ -216,7 +220,8 @@ func TestMarkdownHasARowForEachField(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(configMarkdown(), "\n\n"), "\n")
 	require.Len(t, lines, 5*len(configThemes)+len(configOptions)+len(configGoFields))
 	require.Contains(t, lines, "| `linger.ms` | `Linger` | 5 | 0 | 0 or more | how long a batch that is not full waits for more records; a full one goes at once |")
-	require.Contains(t, lines, "| `batch.size` | `BatchSize` | 16384 | 16384 | 0 to 2147483647 | "+configOptionOf("batch.size").meaning+" |")
+	require.Contains(t, lines, "| `batch.size` | `BatchSize` | 16384 | 16384 | 0 to 2147483647 | "+configOptionOf(
+		"batch.size").meaning+" |")
 	for _, line := range lines {
 		if strings.HasPrefix(line, "|") {
 			require.Equal(t, 7, strings.Count(line, "|"), line)

@@ -95,10 +95,12 @@ func TestConfigCommentsStateTheTable(t *testing.T) {
 		o := &configOptions[i]
 		comment := comments[o.field]
 		require.True(t, strings.HasPrefix(comment, o.field+" "), "the comment of %s begins with its name", o.field)
-		require.True(t, strings.HasSuffix(comment, configCommentEnd(o)), "the comment of %s ends with:\n%s\nbut is:\n%s", o.field, configCommentEnd(o), comment)
+		require.True(t, strings.HasSuffix(comment, configCommentEnd(o)),
+			"the comment of %s ends with:\n%s\nbut is:\n%s", o.field, configCommentEnd(o), comment)
 	}
 	for _, g := range configGoFields {
-		require.True(t, strings.HasPrefix(comments[g.field], g.field+" "), "the comment of %s begins with its name", g.field)
+		require.True(t, strings.HasPrefix(comments[g.field], g.field+" "), "the comment of %s begins with its name",
+			g.field)
 		require.NotContains(t, comments[g.field], "Property ")
 	}
 }

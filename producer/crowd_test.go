@@ -146,7 +146,8 @@ func (c *crowd) metadata(m *protocol.MetadataRequest) *protocol.MetadataResponse
 	cluster := "crowd"
 	r := &protocol.MetadataResponse{ClusterID: &cluster}
 	for _, id := range c.brokers {
-		r.Brokers = append(r.Brokers, protocol.MetadataBroker{NodeID: id, Host: "b" + strconv.Itoa(int(id)), Port: 9092})
+		r.Brokers = append(r.Brokers, protocol.MetadataBroker{NodeID: id, Host: "b" + strconv.Itoa(int(id)),
+			Port: 9092})
 	}
 	for _, asked := range m.Topics {
 		name := *asked.Name
@@ -155,7 +156,8 @@ func (c *crowd) metadata(m *protocol.MetadataRequest) *protocol.MetadataResponse
 		_, _ = h.Write([]byte(name))
 		t := protocol.MetadataTopic{Name: &name, ID: protocol.UUID(h.Sum(nil))}
 		for i := range c.partitions {
-			t.Partitions = append(t.Partitions, protocol.MetadataPartition{Index: i, LeaderID: c.leaderOf(i), LeaderEpoch: c.epoch})
+			t.Partitions = append(t.Partitions, protocol.MetadataPartition{Index: i, LeaderID: c.leaderOf(i),
+				LeaderEpoch: c.epoch})
 		}
 		r.Topics = append(r.Topics, t)
 	}

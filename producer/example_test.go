@@ -166,11 +166,12 @@ func ExampleProducer_Flush() {
 	defer func() { _ = p.Close(ctx) }()
 
 	for range 100 {
-		p.Send(ctx, &producer.Record{Topic: "orders", Value: []byte("a book")}, func(_ producer.RecordMetadata, err error) {
-			if err != nil {
-				log.Print(err)
-			}
-		})
+		p.Send(ctx, &producer.Record{Topic: "orders", Value: []byte("a book")},
+			func(_ producer.RecordMetadata, err error) {
+				if err != nil {
+					log.Print(err)
+				}
+			})
 	}
 	if err := p.Flush(ctx); err != nil {
 		log.Print(err)

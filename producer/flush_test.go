@@ -153,7 +153,8 @@ var insides = map[string]func(t *testing.T, c *testbroker.Cluster, p *producer.P
 		p.TrySend(nil, cb)
 	},
 	"SendAll": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
-		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "x")}, func(_ int, m producer.RecordMetadata, err error) { cb(m, err) }, nil)
+		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "x")},
+			func(_ int, m producer.RecordMetadata, err error) { cb(m, err) }, nil)
 	},
 	"nested": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
 		p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { p.TrySend(nil, cb) })

@@ -62,7 +62,8 @@ func TestForgottenTopicsLeaveNoMemoryBehind(t *testing.T) {
 // identitiesOf returns the producer id, epoch and first sequence of each batch in a partition's logs.
 func identitiesOf(c *testbroker.Cluster, topic string, partition int32) (all []string) {
 	for _, b := range c.Batches(topic, partition) {
-		all = append(all, fmt.Sprintf("%d/%d from %d", b.Header.ProducerID, b.Header.ProducerEpoch, b.Header.BaseSequence))
+		all = append(all, fmt.Sprintf("%d/%d from %d", b.Header.ProducerID, b.Header.ProducerEpoch,
+			b.Header.BaseSequence))
 	}
 	return all
 }
@@ -194,21 +195,22 @@ func TestSendsWhileTheirTopicIsForgottenLoseNothing(t *testing.T) {
 }
 
 func TestATopicThatWasDeletedAndCreatedWhileItWasForgottenIsWritten(t *testing.T) {
-	bubble(t, testbroker.Config{Topics: map[string]int32{"t": 1, "busy": 1}}, func(t *testing.T, c *testbroker.Cluster) {
-		p := start(t, c, forgetful)
-		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
-		require.NoError(t, err)
-		for range 6 {
-			time.Sleep(forgotten / 6)
-			sendTo(t, p, "busy")
-		}
-		c.DeleteTopic("t")
-		c.CreateTopic("t", 1)
-		began := time.Now()
-		md, err := p.Send(t.Context(), to(0, "y"), nil).Get(t.Context())
-		require.NoError(t, err)
-		require.Zero(t, md.Offset)
-		require.Less(t, time.Since(began), time.Second)
-		require.Len(t, c.RequestsOf(protocol.InitProducerID), 1)
-	})
+	bubble(t, testbroker.Config{Topics: map[string]int32{"t": 1, "busy": 1}},
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := start(t, c, forgetful)
+			_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
+			require.NoError(t, err)
+			for range 6 {
+				time.Sleep(forgotten / 6)
+				sendTo(t, p, "busy")
+			}
+			c.DeleteTopic("t")
+			c.CreateTopic("t", 1)
+			began := time.Now()
+			md, err := p.Send(t.Context(), to(0, "y"), nil).Get(t.Context())
+			require.NoError(t, err)
+			require.Zero(t, md.Offset)
+			require.Less(t, time.Since(began), time.Second)
+			require.Len(t, c.RequestsOf(protocol.InitProducerID), 1)
+		})
 }

@@ -128,14 +128,16 @@ func TestGoexitInOnAcknowledgementCostsNoCallbackAndNoInterceptor(t *testing.T) 
 			cfg.Linger = time.Hour
 			cfg.DeliveryTimeout = 2 * time.Hour
 			cfg.Interceptors = []producer.Interceptor{
-				&watcher{seen: &before, onAck: quits}, &watcher{seen: new(sights), onAck: quits}, &watcher{seen: &behind},
+				&watcher{seen: &before, onAck: quits}, &watcher{seen: new(sights), onAck: quits},
+				&watcher{seen: &behind},
 			}
 		})
 		var told outcomes
 		for _, value := range []string{"1", "2", "3"} { // in one batch
 			p.Send(t.Context(), to(0, value), told.add)
 		}
-		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "4"), *to(0, "5")}, func(_ int, md producer.RecordMetadata, err error) { told.add(md, err) }, nil)
+		p.SendAllFunc(t.Context(), []producer.Record{*to(0, "4"), *to(0, "5")},
+			func(_ int, md producer.RecordMetadata, err error) { told.add(md, err) }, nil)
 		canceled := p.Send(t.Context(), to(0, "6"), told.add)
 		require.True(t, onGoroutine(func() { canceled.Cancel() }), "interceptors run on another goroutine")
 		require.True(t, onGoroutine(func() { p.TrySend(nil, told.add) }))

@@ -118,40 +118,41 @@ func (p *peak) look(*testbroker.Request) testbroker.Action {
 func TestAProducerHasTwoGoroutinesAConnection(t *testing.T) {
 	const partitions = 1000
 	for _, brokers := range []int{3, 9} {
-		scene(t, fmt.Sprintf("%d brokers", brokers), topics(brokers, partitions), func(t *testing.T, c *testbroker.Cluster) {
-			p := sentToAll(t, c, partitions, func(cfg *producer.Config) {
-				// Without linger: its timers would all fire at one time, and each starts a goroutine for a moment.
-				cfg.Compression, cfg.CompressionWorkers, cfg.Linger = producer.CompressionSnappy, 2, 0
-			})
-			requireTwoAConnection(t, c, brokers)
+		scene(t, fmt.Sprintf("%d brokers", brokers), topics(brokers, partitions),
+			func(t *testing.T, c *testbroker.Cluster) {
+				p := sentToAll(t, c, partitions, func(cfg *producer.Config) {
+					// Without linger: its timers would all fire at one time, and each starts a goroutine for a moment.
+					cfg.Compression, cfg.CompressionWorkers, cfg.Linger = producer.CompressionSnappy, 2, 0
+				})
+				requireTwoAConnection(t, c, brokers)
 
-			most := new(peak)
-			c.Hook(most.look)
-			release := make(chan struct{})
-			held := c.On(protocol.Produce).Do(testbroker.HoldAnswer(release))
-			for range 6 { // a request or more to each broker, until five are unanswered
-				for i := range int32(partitions) {
-					p.Send(t.Context(), to(i, strings.Repeat("x", 200)), nil)
+				most := new(peak)
+				c.Hook(most.look)
+				release := make(chan struct{})
+				held := c.On(protocol.Produce).Do(testbroker.HoldAnswer(release))
+				for range 6 { // a request or more to each broker, until five are unanswered
+					for i := range int32(partitions) {
+						p.Send(t.Context(), to(i, strings.Repeat("x", 200)), nil)
+					}
+					synctest.Wait()
 				}
+				deepest := 0
+				for _, r := range c.Produces() {
+					deepest = max(deepest, r.InFlight)
+				}
+				require.Equal(t, 5, deepest, "it is as busy as it can be")
+				requireTwoAConnection(t, c, brokers)
+				held.End()
+				close(release)
+				require.NoError(t, p.Flush(t.Context()))
 				synctest.Wait()
-			}
-			deepest := 0
-			for _, r := range c.Produces() {
-				deepest = max(deepest, r.InFlight)
-			}
-			require.Equal(t, 5, deepest, "it is as busy as it can be")
-			requireTwoAConnection(t, c, brokers)
-			held.End()
-			close(release)
-			require.NoError(t, p.Flush(t.Context()))
-			synctest.Wait()
-			requireTwoAConnection(t, c, brokers)
+				requireTwoAConnection(t, c, brokers)
 
-			// A connection may have another reader for the time of an answer's processing.
-			t.Logf("at most %d readers, %d others", most.seen.readers, most.seen.others)
-			require.LessOrEqual(t, most.seen.others, brokers+1+handful, most.seen.all)
-			require.Zero(t, most.seen.callbacks, "nobody wants to be called")
-		})
+				// A connection may have another reader for the time of an answer's processing.
+				t.Logf("at most %d readers, %d others", most.seen.readers, most.seen.others)
+				require.LessOrEqual(t, most.seen.others, brokers+1+handful, most.seen.all)
+				require.Zero(t, most.seen.callbacks, "nobody wants to be called")
+			})
 	}
 }
 

@@ -25,7 +25,8 @@ var large = bytes.Repeat([]byte{'A'}, 900_000)
 func reuse(p *Producer) (all []Future) {
 	for i := range 24 {
 		other := bytes.Repeat([]byte{'B'}, 900_000)
-		all = append(all, p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(int32(1 + i%2)), Value: other}, nil))
+		all = append(all, p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(int32(1 + i%2)),
+			Value: other}, nil))
 	}
 	return all
 }
@@ -145,7 +146,8 @@ func TestABatchThatExpiresWhileASocketTakesItKeepsItsBytes(t *testing.T) {
 func expiresInASocket(t *testing.T) bool {
 	c := testbroker.New(t, testbroker.Config{Network: testbroker.TCP, Topics: map[string]int32{"t": 3}})
 	c.On(protocol.InitProducerID).Nth(1).Do(testbroker.DelayAnswer(time.Second))
-	g := &gatedServer{broker: c.Address(1), gate: make(chan struct{}), done: make(chan struct{}), arrives: make(chan struct{})}
+	g := &gatedServer{broker: c.Address(1), gate: make(chan struct{}), done: make(chan struct{}),
+		arrives: make(chan struct{})}
 	addresses, _ := listening(g.serve)(t)
 	cfg := DefaultConfig(c.Bootstrap()...)
 	cfg.Linger, cfg.RequestTimeout, cfg.DeliveryTimeout = 0, 3*time.Second, 3*time.Second
@@ -157,7 +159,8 @@ func expiresInASocket(t *testing.T) bool {
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 
 	// Its first second goes by before there is a producer id; so its time is over before the request's is.
-	_, err = p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(0), Value: large}, nil).Get(context.Background())
+	_, err = p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(0), Value: large},
+		nil).Get(context.Background())
 	require.ErrorIs(t, err, ErrDeliveryTimeout)
 	arrived := false
 	select {

@@ -37,7 +37,8 @@ func (f *flood) serve(nc net.Conn) {
 		answer := f.answer
 		if key := protocol.APIKey(binary.BigEndian.Uint16(request[4:])); key == protocol.ApiVersions {
 			answer, _ = (&protocol.ApiVersionsResponse{FinalizedFeaturesEpoch: -1, APIs: []protocol.APIVersion{
-				{Key: protocol.Metadata, Max: 13}, {Key: protocol.Produce, Min: 3, Max: 13}, {Key: protocol.InitProducerID, Max: 5},
+				{Key: protocol.Metadata, Max: 13}, {Key: protocol.Produce, Min: 3, Max: 13},
+				{Key: protocol.InitProducerID, Max: 5},
 			}}).Append(make([]byte, 8), 4)
 			binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
 		}
@@ -87,12 +88,13 @@ func TestWhatAServerSendsIsAllocatedNoMoreThanSomeTimes(t *testing.T) {
 	binary.BigEndian.PutUint32(claim, 90<<20) // and then it waits
 	name := "t"
 	for what, answer := range map[string][]byte{
-		"a claim of 90 MiB":  claim,
-		"100,000 brokers":    encoded(&protocol.MetadataResponse{Brokers: brokers}),
-		"100,000 topics":     encoded(&protocol.MetadataResponse{Brokers: unusable, Topics: topics}),
-		"100,000 partitions": encoded(&protocol.MetadataResponse{Brokers: unusable, Topics: []protocol.MetadataTopic{{Name: &name, Partitions: partitions}}}),
-		"4 MiB of zeros":     metadataFrame(make([]byte, 4<<20)),
-		"4 MiB of ones":      metadataFrame(bytes.Repeat([]byte{1}, 4<<20)),
+		"a claim of 90 MiB": claim,
+		"100,000 brokers":   encoded(&protocol.MetadataResponse{Brokers: brokers}),
+		"100,000 topics":    encoded(&protocol.MetadataResponse{Brokers: unusable, Topics: topics}),
+		"100,000 partitions": encoded(&protocol.MetadataResponse{Brokers: unusable,
+			Topics: []protocol.MetadataTopic{{Name: &name, Partitions: partitions}}}),
+		"4 MiB of zeros": metadataFrame(make([]byte, 4<<20)),
+		"4 MiB of ones":  metadataFrame(bytes.Repeat([]byte{1}, 4<<20)),
 	} {
 		t.Run(what, func(t *testing.T) {
 			f := &flood{answer: answer}

@@ -17,14 +17,16 @@ import (
 func TestBrokenAnswersToProduce(t *testing.T) {
 	var cases []*hostileCase
 	for _, f := range faults {
-		cases = append(cases, &hostileCase{name: f.name, servers: broken(protocol.Produce, f.fault), check: undelivered(true, f.word)})
+		cases = append(cases, &hostileCase{name: f.name, servers: broken(protocol.Produce, f.fault),
+			check: undelivered(true, f.word)})
 	}
 	// A body of version 13 is topics, throttle, and tagged fields. A topic is an id, partitions, and tagged fields.
 	topic := append([]byte{2}, make([]byte, 16)...)
 	part := append(append(topic[:17:17], 2), make([]byte, 30)...) // up to the record errors
 	with := func(b []byte, more ...byte) []byte { return append(b[:len(b):len(b)], more...) }
 	survive(t, append(cases, bodies(protocol.Produce, undelivered(true, "127.0.0.1:", "malformed"), map[string][]byte{
-		"no body": {}, "null for the topics": {0, 0, 0, 0, 0, 0}, "2^32-2 topics": {0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0},
+		"no body": {}, "null for the topics": {0, 0, 0, 0, 0, 0},
+		"2^32-2 topics":                 {0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0},
 		"a count without end":           bytes.Repeat([]byte{0xff}, 5000),
 		"null for the partitions":       with(topic, 0, 0, 0, 0, 0, 0, 0),
 		"2^32-2 partitions":             with(topic, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0),
@@ -92,12 +94,21 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 	tooLong := undelivered(true, "127.0.0.1:", "malformed")
 	long := strings.Repeat("forged\nline ", 30_000/12)
 	survive(t, []*hostileCase{
-		{name: "no topics", servers: produced(func(r *protocol.ProduceResponse) { r.Topics = nil }), check: undelivered(true, "without a word on this partition")},
-		{name: "no partitions", servers: produced(func(r *protocol.ProduceResponse) { r.Topics[0].Partitions = nil }), check: undelivered(true, "without a word on this partition")},
-		{name: "another partition", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = 1 }), check: undelivered(true, "without a word on this partition")},
-		{name: "partition -1", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = -1 }), check: undelivered(true, "without a word on this partition")},
-		{name: "partition 2^31-1", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = math.MaxInt32 }), check: undelivered(true, "without a word on this partition")},
-		{name: "another topic", servers: produced(func(r *protocol.ProduceResponse) { r.Topics[0].ID[3]++ }), check: undelivered(true, "without a word on this partition")},
+		{name: "no topics", servers: produced(func(r *protocol.ProduceResponse) { r.Topics = nil }),
+			check: undelivered(true, "without a word on this partition")},
+		{name: "no partitions", servers: produced(func(r *protocol.ProduceResponse) { r.Topics[0].Partitions = nil }),
+			check: undelivered(true, "without a word on this partition")},
+		{name: "another partition", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = 1 }),
+			check: undelivered(true, "without a word on this partition")},
+		{name: "partition -1", servers: produced(func(r *protocol.ProduceResponse) { first(r).Index = -1 }),
+			check: undelivered(true, "without a word on this partition")},
+		{name: "partition 2^31-1", servers: produced(func(
+			r *protocol.ProduceResponse) {
+			first(r).Index = math.MaxInt32
+		}),
+			check: undelivered(true, "without a word on this partition")},
+		{name: "another topic", servers: produced(func(r *protocol.ProduceResponse) { r.Topics[0].ID[3]++ }),
+			check: undelivered(true, "without a word on this partition")},
 		{name: "the same partition twice", servers: produced(func(r *protocol.ProduceResponse) {
 			again := *first(r)
 			again.ErrorCode = protocol.TopicAuthorizationFailed
@@ -110,9 +121,17 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 				r.Topics[0].Partitions = append(r.Topics[0].Partitions, more)
 			}
 		}), check: tooLong},
-		{name: "a negative offset", servers: produced(func(r *protocol.ProduceResponse) { first(r).BaseOffset = math.MinInt64 }), check: acknowledged},
-		{name: "the last offset", servers: produced(func(r *protocol.ProduceResponse) { first(r).BaseOffset = math.MaxInt64 }), check: acknowledged},
-		{name: "a negative append time", servers: produced(func(r *protocol.ProduceResponse) { first(r).LogAppendTimeMs = math.MinInt64 }), check: acknowledged},
+		{name: "a negative offset", servers: produced(func(
+			r *protocol.ProduceResponse) {
+			first(r).BaseOffset = math.MinInt64
+		}), check: acknowledged},
+		{name: "the last offset", servers: produced(func(
+			r *protocol.ProduceResponse) {
+			first(r).BaseOffset = math.MaxInt64
+		}), check: acknowledged},
+		{name: "a negative append time",
+			servers: produced(func(r *protocol.ProduceResponse) { first(r).LogAppendTimeMs = math.MinInt64 }),
+			check:   acknowledged},
 		{name: "record errors without an error", servers: produced(func(r *protocol.ProduceResponse) {
 			first(r).RecordErrors = []protocol.RecordError{{BatchIndex: -1}}
 		}), check: acknowledged},
@@ -128,14 +147,18 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 				first(r).RecordErrors[i].Message = &long
 			}
 		}), check: refusedRecord},
-		{name: "a negative error code", servers: produced(func(r *protocol.ProduceResponse) { first(r).ErrorCode = -2 }), check: func(t require.TestingT, err error) {
-			require.True(t, MaybeWritten(err))
-			says(t, err, []string{"UNKNOWN_ERROR_CODE (-2)"})
-		}},
-		{name: "an unknown error code", servers: produced(func(r *protocol.ProduceResponse) { first(r).ErrorCode = 9999 }), check: func(t require.TestingT, err error) {
-			require.True(t, MaybeWritten(err))
-			says(t, err, []string{"UNKNOWN_ERROR_CODE (9999)"})
-		}},
+		{name: "a negative error code",
+			servers: produced(func(r *protocol.ProduceResponse) { first(r).ErrorCode = -2 }),
+			check: func(t require.TestingT, err error) {
+				require.True(t, MaybeWritten(err))
+				says(t, err, []string{"UNKNOWN_ERROR_CODE (-2)"})
+			}},
+		{name: "an unknown error code",
+			servers: produced(func(r *protocol.ProduceResponse) { first(r).ErrorCode = 9999 }),
+			check: func(t require.TestingT, err error) {
+				require.True(t, MaybeWritten(err))
+				says(t, err, []string{"UNKNOWN_ERROR_CODE (9999)"})
+			}},
 		{name: "a message of 30 kB, with line ends", servers: produced(func(r *protocol.ProduceResponse) {
 			first(r).ErrorCode, first(r).ErrorMessage = protocol.UnknownServerError, &long
 		}), check: func(t require.TestingT, err error) {
@@ -143,30 +166,43 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n")
 		}},
 		{name: "a leader that nobody knows", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 99, LeaderEpoch: 5}
+			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower,
+				&protocol.LeaderIDAndEpoch{LeaderID: 99, LeaderEpoch: 5}
 		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
 		{name: "a negative leader", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: math.MinInt32, LeaderEpoch: math.MinInt32}
+			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower,
+				&protocol.LeaderIDAndEpoch{LeaderID: math.MinInt32, LeaderEpoch: math.MinInt32}
 		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
 		{name: "the asked one leads, of an older epoch", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 1, LeaderEpoch: -1}
+			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower,
+				&protocol.LeaderIDAndEpoch{LeaderID: 1, LeaderEpoch: -1}
 		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
 		{name: "100,000 endpoints", servers: once(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: 9}
+			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower,
+				&protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: 9}
 			for i := range int32(100_000) {
-				r.NodeEndpoints = append(r.NodeEndpoints, protocol.NodeEndpoint{NodeID: 10 + i, Host: "127.0.0.1", Port: 1 + i%1000})
+				r.NodeEndpoints = append(r.NodeEndpoints, protocol.NodeEndpoint{NodeID: 10 + i, Host: "127.0.0.1",
+					Port: 1 + i%1000})
 			}
 		}), check: acknowledged},
 		// No leader can follow that of the last epoch. The client accepts a long-lasting report all the same.
 		{name: "a leader of the last epoch, where nobody listens", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: math.MaxInt32}
+			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower,
+				&protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: math.MaxInt32}
 			r.NodeEndpoints = []protocol.NodeEndpoint{{NodeID: 7, Host: "127.0.0.1", Port: 1}}
 		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
 		{name: "endpoints that are none", servers: produced(func(r *protocol.ProduceResponse) {
-			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower, &protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: 9}
-			r.NodeEndpoints = []protocol.NodeEndpoint{{NodeID: 7, Host: "", Port: -1}, {NodeID: -7, Host: "x", Port: math.MaxInt32}}
+			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower,
+				&protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: 9}
+			r.NodeEndpoints = []protocol.NodeEndpoint{{NodeID: 7, Host: "", Port: -1},
+				{NodeID: -7, Host: "x", Port: math.MaxInt32}}
 		}), check: undelivered(true, "NOT_LEADER_OR_FOLLOWER")},
-		{name: "a throttle of 24 days", servers: unhealed(produced(func(r *protocol.ProduceResponse) { r.ThrottleMs = math.MaxInt32 })), check: acknowledged},
-		{name: "a negative throttle", servers: produced(func(r *protocol.ProduceResponse) { r.ThrottleMs = math.MinInt32 }), check: acknowledged},
+		{name: "a throttle of 24 days",
+			servers: unhealed(produced(func(r *protocol.ProduceResponse) { r.ThrottleMs = math.MaxInt32 })),
+			check:   acknowledged},
+		{name: "a negative throttle", servers: produced(func(
+			r *protocol.ProduceResponse) {
+			r.ThrottleMs = math.MinInt32
+		}), check: acknowledged},
 	})
 }

@@ -21,15 +21,19 @@ func TestBrokenAnswersToInitProducerID(t *testing.T) {
 	var cases []*hostileCase
 	for _, f := range faults {
 		cases = append(cases, &hostileCase{
-			name: f.name, servers: broken(protocol.InitProducerID, f.fault), check: undelivered(false, "no producer id", f.word),
+			name: f.name, servers: broken(protocol.InitProducerID, f.fault),
+			check: undelivered(false, "no producer id", f.word),
 		})
 	}
 	// A body of version 5 is throttle, code, id and epoch, and tagged fields.
 	fixed := make([]byte, 16)
-	survive(t, append(cases, bodies(protocol.InitProducerID, undelivered(false, "no producer id", "127.0.0.1:", "malformed"), map[string][]byte{
-		"no body": {}, "an epoch of one byte": fixed[:15], "2^32-1 tagged fields": append(fixed[:16:16], 0xff, 0xff, 0xff, 0xff, 0x0f),
-		"a tagged field beyond the end": append(fixed[:16:16], 1, 5, 0xff, 0xff, 0x03), "bytes left over": append(fixed[:16:16], 0, 1),
-	})...))
+	survive(t, append(cases, bodies(protocol.InitProducerID,
+		undelivered(false, "no producer id", "127.0.0.1:", "malformed"), map[string][]byte{
+			"no body": {}, "an epoch of one byte": fixed[:15], "2^32-1 tagged fields": append(fixed[:16:16], 0xff, 0xff,
+				0xff, 0xff, 0x0f),
+			"a tagged field beyond the end": append(fixed[:16:16], 1, 5, 0xff, 0xff, 0x03),
+			"bytes left over":               append(fixed[:16:16], 0, 1),
+		})...))
 }
 
 func TestProducerIDsThatMakeNoSense(t *testing.T) {
@@ -46,10 +50,12 @@ func TestProducerIDsThatMakeNoSense(t *testing.T) {
 	add("no id and no epoch", undelivered(false, "an invalid producer id: -1, epoch -1"), id(-1, -1))
 	add("the lowest id and epoch", invalid, id(math.MinInt64, math.MinInt16))
 	add("the last id and epoch", acknowledged, id(math.MaxInt64, math.MaxInt16))
-	for name, code := range map[string]protocol.ErrorCode{"UNKNOWN_ERROR_CODE (999)": 999, "UNKNOWN_ERROR_CODE (-2)": -2, "UNKNOWN_SERVER_ERROR (-1)": -1} {
+	for name, code := range map[string]protocol.ErrorCode{"UNKNOWN_ERROR_CODE (999)": 999,
+		"UNKNOWN_ERROR_CODE (-2)": -2, "UNKNOWN_SERVER_ERROR (-1)": -1} {
 		add(name, notTaken(name), func(r *protocol.InitProducerIDResponse) { r.ErrorCode = code })
 	}
-	add("a throttle of 24 days", acknowledged, func(r *protocol.InitProducerIDResponse) { r.ThrottleMs = math.MaxInt32 })
+	add("a throttle of 24 days", acknowledged,
+		func(r *protocol.InitProducerIDResponse) { r.ThrottleMs = math.MaxInt32 })
 	add("a negative throttle", acknowledged, func(r *protocol.InitProducerIDResponse) { r.ThrottleMs = math.MinInt32 })
 	survive(t, cases)
 }

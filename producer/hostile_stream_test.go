@@ -12,10 +12,11 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// A whole frame may have contents that end too early, at any byte, for each API. The client recognizes it, and keeps
+// A whole frame may have contents that end too early, at any byte, for each API. The client recognises it, and keeps
 // and believes nothing of it: the same producer accepts the good answer, and the record is written once.
 func TestAnAnswerThatEndsAfterAnyByteIsNotBelieved(t *testing.T) {
-	for _, key := range []protocol.APIKey{protocol.ApiVersions, protocol.Metadata, protocol.InitProducerID, protocol.Produce} {
+	for _, key := range []protocol.APIKey{protocol.ApiVersions, protocol.Metadata, protocol.InitProducerID,
+		protocol.Produce} {
 		t.Run(key.String(), func(t *testing.T) {
 			var mu sync.Mutex
 			next, length := 0, 0
@@ -82,7 +83,8 @@ func TestAnAnswerThatComesTwiceIsNobodysAnswer(t *testing.T) {
 // Whatever the first question is: bytes without a question end the connection and nothing else.
 func TestBytesThatNobodyAskedForCostNoRecord(t *testing.T) {
 	for name, bytes := range map[string][]byte{
-		"a frame": frame(8, "\x00\x00\x00\x05abcd"), "zeros": make([]byte, 100), "half a frame": frame(20, "half"), "text": []byte("HTTP/1.1 408 Request Timeout\r\n\r\n"),
+		"a frame": frame(8, "\x00\x00\x00\x05abcd"), "zeros": make([]byte, 100), "half a frame": frame(20, "half"),
+		"text": []byte("HTTP/1.1 408 Request Timeout\r\n\r\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, m := through(t, func(x *exchange) error {

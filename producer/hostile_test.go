@@ -75,7 +75,8 @@ func hostileConfig(servers ...string) Config {
 	cfg := DefaultConfig(servers...)
 	cfg.MaxBlock, cfg.Linger = time.Second, 0
 	cfg.RequestTimeout, cfg.DeliveryTimeout = 300*time.Millisecond, time.Second
-	cfg.RetryBackoff, cfg.RetryBackoffMax, cfg.ReconnectBackoffMax = 50*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+	cfg.RetryBackoff, cfg.RetryBackoffMax, cfg.ReconnectBackoffMax = 50*time.Millisecond, 200*time.Millisecond,
+		200*time.Millisecond
 	cfg.SocketConnectionSetupTimeout, cfg.SocketConnectionSetupTimeoutMax = 300*time.Millisecond, 600*time.Millisecond
 	return cfg
 }
@@ -309,20 +310,26 @@ var faults = []struct {
 	{"length -1", testbroker.Garbage(frame(-1, "")), "a length of -1 bytes", "a length of -1 bytes"},
 	{"length 0", testbroker.Garbage(frame(0, "")), "a length of 0 bytes", "a length of 0 bytes"},
 	{"length 3, less than a header", testbroker.Garbage(frame(3, "abc")), "a length of 3 bytes", "a length of 3 bytes"},
-	{"length 2^31-1", testbroker.Garbage(frame(math.MaxInt32, "\x00\x00")), "a length of 2147483647 bytes", "a length of 2147483647 bytes"},
-	{"length 100 MiB and a byte", testbroker.Garbage(frame(100<<20+1, "\x00\x00")), "a length of 104857601 bytes, the limit is 104857600", "the limit is 1048576"},
+	{"length 2^31-1", testbroker.Garbage(frame(math.MaxInt32, "\x00\x00")), "a length of 2147483647 bytes",
+		"a length of 2147483647 bytes"},
+	{"length 100 MiB and a byte", testbroker.Garbage(frame(100<<20+1, "\x00\x00")),
+		"a length of 104857601 bytes, the limit is 104857600", "the limit is 1048576"},
 	{"length 4 and no more", testbroker.Garbage(frame(4, "\x00\x00\x00\x63")), "", "correlation id"},
 	{"wrong correlation id", testbroker.WrongCorrelationID(), "correlation id", "correlation id"},
 	{"HTTP", testbroker.Garbage([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")), "malformed", "an HTTP server answered"},
 	{"a TLS alert", testbroker.Garbage([]byte{0x15, 3, 3, 0, 2, 2, 10}), "malformed", "the answer is TLS"},
 	{"SSH", testbroker.Garbage([]byte("SSH-2.0-OpenSSH_9.6\r\n")), "malformed", "SSH-2.0"},
 	{"zeros", testbroker.Garbage(make([]byte, 1<<16)), "a length of 0 bytes", "a length of 0 bytes"},
-	{"garbage", testbroker.Garbage(bytes.Repeat([]byte{0xde, 0xad, 0xbe, 0xef}, 1<<14)), "malformed", "not a Kafka broker"},
-	{"garbage in a frame", testbroker.Garbage(append(frame(2000, ""), bytes.Repeat([]byte{0xfe}, 2000)...)), "malformed", "correlation id"},
-	{"half a length, then close", testbroker.CutAnswer(2), "the stream ended after 2 bytes", "the stream ended after 2 bytes"},
+	{"garbage", testbroker.Garbage(bytes.Repeat([]byte{0xde, 0xad, 0xbe, 0xef}, 1<<14)), "malformed",
+		"not a Kafka broker"},
+	{"garbage in a frame", testbroker.Garbage(append(frame(2000, ""), bytes.Repeat([]byte{0xfe}, 2000)...)),
+		"malformed", "correlation id"},
+	{"half a length, then close", testbroker.CutAnswer(2), "the stream ended after 2 bytes",
+		"the stream ended after 2 bytes"},
 	{"half a frame, then close", testbroker.CutAnswer(7), "the stream ended after 7", "the stream ended after 7"},
 	{"half a frame, then reset", testbroker.CutAnswer(7).And(testbroker.WithReset()), "broker", "broker"},
-	{"half a frame, then silence", testbroker.CutAnswer(7).And(testbroker.SwallowAnswer()), timeOver, "does not answer ApiVersions"},
+	{"half a frame, then silence", testbroker.CutAnswer(7).And(testbroker.SwallowAnswer()), timeOver,
+		"does not answer ApiVersions"},
 	{"a byte now and then", testbroker.DripAnswer(1, 100*time.Millisecond), timeOver, "does not answer ApiVersions"},
 	{"silence", testbroker.SwallowAnswer(), timeOver, "does not answer ApiVersions"},
 	{"close", testbroker.DropAnswer(), "disconnected by the broker", "disconnected by the broker"},

@@ -73,13 +73,14 @@ func TestAnswersThatDripInTimeAreTaken(t *testing.T) {
 func strangers(t *testing.T, serve func(net.Conn)) (connections int, took time.Duration, err error) {
 	t.Helper()
 	var made atomic.Int64
-	badInput(t, func(c *Config) { c.BootstrapServers = []string{"stranger:9092"}; c.MaxBlock = 10 * time.Minute }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		c.Serve("stranger:9092", func(nc net.Conn) {
-			made.Add(1)
-			serve(nc)
+	badInput(t, func(c *Config) { c.BootstrapServers = []string{"stranger:9092"}; c.MaxBlock = 10 * time.Minute },
+		func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+			c.Serve("stranger:9092", func(nc net.Conn) {
+				made.Add(1)
+				serve(nc)
+			})
+			took, err = outcomeOf(p, hostileRecord())
 		})
-		took, err = outcomeOf(p, hostileRecord())
-	})
 	return int(made.Load()), took, err
 }
 
@@ -104,7 +105,8 @@ func TestServersThatAreNoneAreDialledWithABackoff(t *testing.T) {
 		require.ErrorIs(t, err, ErrMetadataTimeout)
 		require.Contains(t, err.Error(), "does not answer ApiVersions")
 		require.Equal(t, 10*time.Minute, took)
-		require.LessOrEqual(t, connections, 10*60/10+10, "each has socket.connection.setup.timeout.ms at the least, which doubles")
+		require.LessOrEqual(t, connections, 10*60/10+10,
+			"each has socket.connection.setup.timeout.ms at the least, which doubles")
 	})
 }
 
@@ -123,9 +125,11 @@ func TestABrokerThatClosesUponEachRequestIsTriedWithABackoff(t *testing.T) {
 				require.ErrorIs(t, err, ErrDeliveryTimeout)
 				require.True(t, MaybeWritten(err))
 				require.Equal(t, 2*time.Minute, took)
-				require.LessOrEqual(t, rule.Hits(), 2*60*5/4+10, "retry.backoff.max.ms is a second, less a fifth by chance")
+				require.LessOrEqual(t, rule.Hits(), 2*60*5/4+10,
+					"retry.backoff.max.ms is a second, less a fifth by chance")
 				require.LessOrEqual(t, len(c.RequestsOf(protocol.ApiVersions)), 2*60*5/4+20)
-				require.LessOrEqual(t, len(c.RequestsOf(protocol.Metadata)), 2*(2*60*5/4+20), "each connection has one to check its cluster")
+				require.LessOrEqual(t, len(c.RequestsOf(protocol.Metadata)), 2*(2*60*5/4+20),
+					"each connection has one to check its cluster")
 				rule.End()
 				_, err = outcomeOf(p, hostileRecord())
 				require.NoError(t, err)
@@ -141,7 +145,8 @@ func circling(c *testbroker.Cluster, leader func(asked int32) int32) *testbroker
 		return testbroker.Fail(protocol.NotLeaderOrFollower).And(testbroker.Edit(func(r *protocol.ProduceResponse) {
 			for i := range r.Topics {
 				for k := range r.Topics[i].Partitions {
-					r.Topics[i].Partitions[k].CurrentLeader = &protocol.LeaderIDAndEpoch{LeaderID: leader(id), LeaderEpoch: 100 + epoch.Add(1)}
+					r.Topics[i].Partitions[k].CurrentLeader = &protocol.LeaderIDAndEpoch{LeaderID: leader(id),
+						LeaderEpoch: 100 + epoch.Add(1)}
 				}
 			}
 		}))
@@ -222,9 +227,11 @@ func TestThrottlesWithoutEndHaveAnEnd(t *testing.T) {
 	for _, ms := range []int32{1<<31 - 1, -1 << 31, -1} {
 		t.Run(fmt.Sprint(ms), func(t *testing.T) {
 			badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-				c.On(protocol.ApiVersions).Do(testbroker.Edit(func(r *protocol.ApiVersionsResponse) { r.ThrottleMs = ms }))
+				c.On(protocol.ApiVersions).Do(testbroker.Edit(
+					func(r *protocol.ApiVersionsResponse) { r.ThrottleMs = ms }))
 				c.On(protocol.Metadata).Do(testbroker.Edit(func(r *protocol.MetadataResponse) { r.ThrottleMs = ms }))
-				c.On(protocol.InitProducerID).Do(testbroker.Edit(func(r *protocol.InitProducerIDResponse) { r.ThrottleMs = ms }))
+				c.On(protocol.InitProducerID).Do(testbroker.Edit(
+					func(r *protocol.InitProducerIDResponse) { r.ThrottleMs = ms }))
 				c.On(protocol.Produce).Do(testbroker.Edit(func(r *protocol.ProduceResponse) { r.ThrottleMs = ms }))
 				took, err := outcomeOf(p, hostileRecord())
 				require.NoError(t, err)

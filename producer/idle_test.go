@@ -19,7 +19,8 @@ import (
 // timer with a function of its own starts a goroutine when it fires, and everything else that wakes is scheduled.
 
 // sentToAll is a producer with an acknowledged record in each of the partitions of topic t.
-func sentToAll(t *testing.T, c *testbroker.Cluster, partitions int32, change func(*producer.Config)) *producer.Producer {
+func sentToAll(t *testing.T, c *testbroker.Cluster, partitions int32,
+	change func(*producer.Config)) *producer.Producer {
 	t.Helper()
 	p := start(t, c, change)
 	for i := range partitions {

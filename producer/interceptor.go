@@ -95,7 +95,8 @@ func (c *interceptorChain) acknowledgeFrom(i int, m RecordMetadata, err error) {
 	next := i
 	defer func() {
 		if next < len(c.list) {
-			c.acknowledgeFrom(next, m, err) // the interceptor before it has called runtime.Goexit, and this function runs on the way
+			// the interceptor before it has called runtime.Goexit, and this function runs on the way
+			c.acknowledgeFrom(next, m, err)
 		}
 	}()
 	for next < len(c.list) {

@@ -137,7 +137,8 @@ func closed(t *testing.T, chain *interceptorChain) error {
 
 func TestEveryInterceptorThatCanBeClosedIs(t *testing.T) {
 	failure := errors.New("failure")
-	failing, panicking, fine := &closingInterceptor{err: failure}, &closingInterceptor{panics: true}, &closingInterceptor{}
+	failing, panicking, fine := &closingInterceptor{err: failure}, &closingInterceptor{panics: true},
+		&closingInterceptor{}
 	chain, log := chainOf(failing, &spyInterceptor{}, panicking, fine)
 	err := closed(t, &chain)
 	require.ErrorIs(t, err, failure)

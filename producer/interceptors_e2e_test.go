@@ -75,13 +75,15 @@ func TestInterceptorsRunInOrderAndBeforeTheCallback(t *testing.T) {
 		var seen sights
 		p := start(t, c, func(cfg *producer.Config) {
 			cfg.Interceptors = []producer.Interceptor{
-				&watcher{name: "a", seen: &seen, change: appending("1")}, &watcher{name: "b", seen: &seen, change: appending("2")},
+				&watcher{name: "a", seen: &seen, change: appending("1")},
+				&watcher{name: "b", seen: &seen, change: appending("2")},
 			}
 		})
 		r := to(0, "x")
 		p.Send(t.Context(), r, func(producer.RecordMetadata, error) { seen.note("callback") })
 		require.NoError(t, p.Close(t.Context()))
-		require.Equal(t, []string{"a send x", "b send x1", "a ack 0", "b ack 0", "callback", "a close", "b close"}, seen.all())
+		require.Equal(t, []string{"a send x", "b send x1", "a ack 0", "b ack 0", "callback", "a close", "b close"},
+			seen.all())
 		require.Equal(t, []string{"x12"}, written(c, 0))
 		require.Equal(t, "x", string(r.Value), "the caller's record stays as it is")
 	})
@@ -92,7 +94,10 @@ func TestInterceptorsSeeEveryOutcomeOnce(t *testing.T) {
 	cfg.Settings = map[string]testbroker.TopicSettings{"t": {Compacted: true}}
 	bubble(t, cfg, func(t *testing.T, c *testbroker.Cluster) {
 		var seen sights
-		p := start(t, c, func(cfg *producer.Config) { cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen}} })
+		p := start(t, c, func(cfg *producer.Config) {
+			cfg.Interceptors = []producer.Interceptor{
+				&watcher{seen: &seen}}
+		})
 		_, err := p.PartitionsFor(t.Context(), "t")
 		require.NoError(t, err)
 		keyed := to(0, "x")
@@ -157,11 +162,12 @@ func TestFlushAndCloseInsideAnAcknowledgementInterceptorFailAtOnce(t *testing.T)
 		var mu sync.Mutex
 		var errs []error
 		p = start(t, c, func(cfg *producer.Config) {
-			cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen, onAck: func(producer.RecordMetadata, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, p.Flush(t.Context()), p.Close(t.Context()))
-			}}}
+			cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen,
+				onAck: func(producer.RecordMetadata, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					errs = append(errs, p.Flush(t.Context()), p.Close(t.Context()))
+				}}}
 		})
 		_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
 		require.NoError(t, err)

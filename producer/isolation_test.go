@@ -68,7 +68,10 @@ func TestAHangingBrokerCostsPartitionsOfOthersNoTime(t *testing.T) {
 func TestAHangingBrokerLeavesOthersHalfOfTheBuffer(t *testing.T) {
 	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		const memory = 64 << 10
-		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.BufferMemory, cfg.MaxBlock, cfg.BatchSize = memory, time.Minute, 4096 })
+		p := warm(t, c, 2, func(cfg *producer.Config) {
+			cfg.BufferMemory, cfg.MaxBlock, cfg.BatchSize = memory,
+				time.Minute, 4096
+		})
 		c.Hang(1)
 		go func() {
 			for range 200 {

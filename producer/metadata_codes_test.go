@@ -28,7 +28,8 @@ func metadataCodes() []protocol.ErrorCode {
 }
 
 // finalCodes are the codes about the topic itself.
-var finalCodes = []protocol.ErrorCode{protocol.InvalidTopicException, protocol.TopicAuthorizationFailed, protocol.PolicyViolation}
+var finalCodes = []protocol.ErrorCode{protocol.InvalidTopicException, protocol.TopicAuthorizationFailed,
+	protocol.PolicyViolation}
 
 // saying edits Metadata responses until the returned function is called.
 func saying(c *testbroker.Cluster, edit func(r *protocol.MetadataResponse)) (end func()) {
@@ -69,7 +70,8 @@ func sends(t *testing.T, p *producer.Producer, n int, pause time.Duration) (errs
 // connection.
 func unhurried(t *testing.T, requests []testbroker.Request) {
 	t.Helper()
-	requests = slices.DeleteFunc(requests, func(r testbroker.Request) bool { return len(r.Message.(*protocol.MetadataRequest).Topics) == 0 })
+	requests = slices.DeleteFunc(requests,
+		func(r testbroker.Request) bool { return len(r.Message.(*protocol.MetadataRequest).Topics) == 0 })
 	for i := 1; i < len(requests); i++ {
 		gap := requests[i].Time.Sub(requests[i-1].Time)
 		require.GreaterOrEqual(t, gap, 80*time.Millisecond, "retry.backoff.ms is 100, less 20 %% of jitter")
@@ -113,7 +115,8 @@ func TestANewTopicWaitsForItsReplicationFactor(t *testing.T) {
 		notWritten(t, f, producer.ErrMetadataTimeout)
 		_, err := f.Get(t.Context())
 		require.True(t, producer.Retriable(err))
-		require.ErrorContains(t, err, "INVALID_REPLICATION_FACTOR (38): "+protocol.InvalidReplicationFactor.Description())
+		require.ErrorContains(t, err,
+			"INVALID_REPLICATION_FACTOR (38): "+protocol.InvalidReplicationFactor.Description())
 		brokerCode(t, err, "INVALID_REPLICATION_FACTOR")
 		unhurried(t, c.RequestsOf(protocol.Metadata))
 		require.Greater(t, len(c.RequestsOf(protocol.Metadata)), 5)

@@ -162,12 +162,13 @@ func TestATopicThatIsCreatedWithinAMomentIsNoWarning(t *testing.T) {
 }
 
 func TestATopicWithoutABoundOfItsOwnIsLoggedWithMaxBlock(t *testing.T) {
-	logged(t, func(c *Config) { c.TopicMetadataPropagationMax = -time.Millisecond }, func(t *testing.T, c *testbroker.Cluster, p *Producer, log *lines) {
-		sendsLater(p, &Record{Topic: "nosuch"})
-		time.Sleep(time.Second)
-		require.Equal(t, 1, log.warned("waiting until it exists, at most 1m0s (max.block.ms)"), log.String())
-		time.Sleep(time.Minute)
-	})
+	logged(t, func(c *Config) { c.TopicMetadataPropagationMax = -time.Millisecond },
+		func(t *testing.T, c *testbroker.Cluster, p *Producer, log *lines) {
+			sendsLater(p, &Record{Topic: "nosuch"})
+			time.Sleep(time.Second)
+			require.Equal(t, 1, log.warned("waiting until it exists, at most 1m0s (max.block.ms)"), log.String())
+			time.Sleep(time.Minute)
+		})
 }
 
 func TestATopicWithoutALeaderIsLoggedWithinASecond(t *testing.T) {
@@ -227,25 +228,26 @@ func TestPingIsOneRoundTripOrEachServersReason(t *testing.T) {
 		require.NoError(t, p.Ping(context.Background()))
 		require.Zero(t, len(c.Produces()))
 	})
-	badInput(t, func(c *Config) { c.MaxBlock = 3 * time.Second }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
-		c.Hang(1)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		began := time.Now()
-		err := p.Ping(ctx)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "broker-1:9092: no answer yet for 5s")
-		require.Equal(t, 1, strings.Count(err.Error(), "deadline"), err.Error())
-		require.Equal(t, 5*time.Second, time.Since(began), "the deadline bounds it alone")
-		require.Equal(t, "context_deadline_exceeded", Reason(err))
-		began = time.Now()
-		err = p.Ping(context.Background())
-		require.NotErrorIs(t, err, context.DeadlineExceeded)
-		require.NotContains(t, err.Error(), "context")
-		require.ErrorContains(t, err, "no broker answered for 3s (MaxBlock)")
-		require.Equal(t, 3*time.Second, time.Since(began))
-		c.Unhang(1)
-	})
+	badInput(t, func(c *Config) { c.MaxBlock = 3 * time.Second },
+		func(t *testing.T, c *testbroker.Cluster, p *Producer) {
+			c.Hang(1)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			began := time.Now()
+			err := p.Ping(ctx)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "broker-1:9092: no answer yet for 5s")
+			require.Equal(t, 1, strings.Count(err.Error(), "deadline"), err.Error())
+			require.Equal(t, 5*time.Second, time.Since(began), "the deadline bounds it alone")
+			require.Equal(t, "context_deadline_exceeded", Reason(err))
+			began = time.Now()
+			err = p.Ping(context.Background())
+			require.NotErrorIs(t, err, context.DeadlineExceeded)
+			require.NotContains(t, err.Error(), "context")
+			require.ErrorContains(t, err, "no broker answered for 3s (MaxBlock)")
+			require.Equal(t, 3*time.Second, time.Since(began))
+			c.Unhang(1)
+		})
 	badInput(t, nil, func(t *testing.T, _ *testbroker.Cluster, p *Producer) {
 		require.NoError(t, p.Close(context.Background()))
 		require.ErrorIs(t, p.Ping(context.Background()), ErrClosed)

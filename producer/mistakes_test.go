@@ -128,7 +128,8 @@ func TestMistakes(t *testing.T) {
 					m.cluster(&cfg)
 				}
 				cfg.Seed = 1 // the broker leaves out the same fields in each run
-				s := &mistakeScene{T: t, c: testbroker.New(t, cfg), log: &warnings{Handler: slog.DiscardHandler}, began: time.Now()}
+				s := &mistakeScene{T: t, c: testbroker.New(t, cfg), log: &warnings{Handler: slog.DiscardHandler},
+					began: time.Now()}
 				m.check(s, m.run(s))
 			})
 		})
@@ -203,7 +204,8 @@ func (m *mistake) checkLog(s *mistakeScene) {
 		require.Empty(s, line)
 	default:
 		require.Condition(s, func() bool {
-			return slices.ContainsFunc(strings.Split(m.log, "|"), func(text string) bool { return strings.HasPrefix(line, text) })
+			return slices.ContainsFunc(strings.Split(m.log, "|"),
+				func(text string) bool { return strings.HasPrefix(line, text) })
 		}, "want %q, got %q", m.log, line)
 		require.LessOrEqual(s, at.Sub(s.began), time.Second)
 	}
@@ -298,7 +300,8 @@ var mistakes = []mistake{
 		text: `samsa: ping: no broker answered: broker-1:9093: connection refused`,
 		log:  "no broker answers",
 		run: func(s *mistakeScene) error {
-			return s.start(func(cfg *producer.Config) { cfg.BootstrapServers = []string{"broker-1:9093"} }).Ping(s.Context())
+			return s.start(func(cfg *producer.Config) { cfg.BootstrapServers = []string{"broker-1:9093"} }).Ping(
+				s.Context())
 		},
 	},
 	{
@@ -395,7 +398,8 @@ var mistakes = []mistake{
 		fate: producer.FateNotWritten, reason: "unknown_topic", is: producer.ErrUnknownTopic,
 		log: "topic does not exist: waiting until it exists, at most 5s (topic.metadata.propagation.max.ms)",
 		run: func(s *mistakeScene) error {
-			_, err := s.start(nil).SendAll(s.Context(), []producer.Record{*to(0, "x"), {Topic: "nosuch"}})[1].Get(s.Context())
+			_, err := s.start(nil).SendAll(s.Context(), []producer.Record{*to(0, "x"),
+				{Topic: "nosuch"}})[1].Get(s.Context())
 			return err
 		},
 	},
@@ -415,7 +419,8 @@ var mistakes = []mistake{
 		fate: producer.FateNotWritten, reason: "context_deadline_exceeded",
 		log: "topic does not exist: waiting until it exists, at most 5s (topic.metadata.propagation.max.ms)",
 		run: func(s *mistakeScene) error {
-			_, err := s.start(nil).Send(within(s.T, 2*time.Second), &producer.Record{Topic: "nosuch"}, nil).Get(s.Context())
+			_, err := s.start(nil).Send(within(s.T, 2*time.Second), &producer.Record{Topic: "nosuch"},
+				nil).Get(s.Context())
 			return err
 		},
 	},
@@ -509,7 +514,8 @@ var mistakes = []mistake{
 		run: func(s *mistakeScene) error {
 			noise := make([]byte, 20_000)
 			_, _ = rand.Read(noise)
-			return s.sendRecord(s.start(func(cfg *producer.Config) { cfg.Compression = producer.CompressionZstd }), to(0, string(noise)))
+			return s.sendRecord(s.start(func(cfg *producer.Config) { cfg.Compression = producer.CompressionZstd }),
+				to(0, string(noise)))
 		},
 	},
 	{
@@ -521,7 +527,8 @@ var mistakes = []mistake{
 		},
 		run: func(s *mistakeScene) error {
 			p := s.start(func(cfg *producer.Config) { cfg.Linger = 10 * time.Millisecond })
-			good := p.Send(s.Context(), &producer.Record{Topic: "t", Partition: producer.InPartition(0), Key: []byte("k")}, nil)
+			good := p.Send(s.Context(), &producer.Record{Topic: "t", Partition: producer.InPartition(0),
+				Key: []byte("k")}, nil)
 			err := s.send(p)
 			_, failed := good.Get(s.Context())
 			require.NoError(s, failed)
@@ -607,7 +614,8 @@ var mistakes = []mistake{
 		text: `samsa: flush: called from inside a callback`,
 		run: func(s *mistakeScene) (err error) {
 			p := s.start(nil)
-			p.Send(s.Context(), to(0, "x"), func(producer.RecordMetadata, error) { err = p.Flush(context.Background()) })
+			p.Send(s.Context(), to(0, "x"),
+				func(producer.RecordMetadata, error) { err = p.Flush(context.Background()) })
 			require.NoError(s, p.Flush(s.Context()))
 			return err
 		},
@@ -617,7 +625,8 @@ var mistakes = []mistake{
 		text: `samsa: close: called from inside a callback`,
 		run: func(s *mistakeScene) (err error) {
 			p := s.start(nil)
-			p.Send(s.Context(), to(0, "x"), func(producer.RecordMetadata, error) { err = p.Close(context.Background()) })
+			p.Send(s.Context(), to(0, "x"),
+				func(producer.RecordMetadata, error) { err = p.Close(context.Background()) })
 			require.NoError(s, p.Flush(s.Context()))
 			return err
 		},
@@ -644,8 +653,9 @@ var mistakes = []mistake{
 			cancel()
 			err := p.Close(ctx)
 			_, failed := f.Get(s.Context())
-			require.Regexp(s, textPattern(`samsa: topic "t" partition 0: producer is closed: undelivered because broker 1 (broker-1:9092) `+
-				"cannot be reached: connection refused… (not written)"), failed.Error())
+			require.Regexp(s, textPattern(
+				`samsa: topic "t" partition 0: producer is closed: undelivered because broker 1 (broker-1:9092) `+
+					"cannot be reached: connection refused… (not written)"), failed.Error())
 			return err
 		},
 	},
@@ -742,7 +752,8 @@ var mistakes = []mistake{
 			cfg.Settings = map[string]testbroker.TopicSettings{"t": {TimestampAfterMax: time.Hour}}
 		},
 		run: func(s *mistakeScene) error {
-			return s.sendRecord(s.start(nil), &producer.Record{Topic: "t", Partition: producer.InPartition(0), Timestamp: time.Now().Add(48 * time.Hour)})
+			return s.sendRecord(s.start(nil), &producer.Record{Topic: "t", Partition: producer.InPartition(0),
+				Timestamp: time.Now().Add(48 * time.Hour)})
 		},
 	},
 	{
@@ -750,7 +761,8 @@ var mistakes = []mistake{
 		text: `samsa: topic "t": invalid header: the key of header 0, "caf\xe9", is not UTF-8 (rejected)`,
 		fate: producer.FateRejected, reason: "invalid_header",
 		run: func(s *mistakeScene) error {
-			return s.sendRecord(s.start(nil), &producer.Record{Topic: "t", Headers: []producer.Header{{Key: "caf\xe9"}}})
+			return s.sendRecord(s.start(nil), &producer.Record{Topic: "t",
+				Headers: []producer.Header{{Key: "caf\xe9"}}})
 		},
 	},
 	{
@@ -780,7 +792,10 @@ var mistakes = []mistake{
 		name: "interceptor that panics",
 		log:  "interceptor's OnSend panicked",
 		run: func(s *mistakeScene) error {
-			return s.send(s.start(func(cfg *producer.Config) { cfg.Interceptors = []producer.Interceptor{panicking{}} }))
+			return s.send(s.start(func(cfg *producer.Config) {
+				cfg.Interceptors = []producer.Interceptor{
+					panicking{}}
+			}))
 		},
 	},
 	{
@@ -842,7 +857,10 @@ var mistakes = []mistake{
 	{
 		name: "Config with BootstrapServers only",
 		text: `samsa: 10 fields of the Config that need a value are zero, such as SocketConnectionSetupTimeout: start from DefaultConfig(servers...) and change its fields`,
-		run:  refusedConfig(func(cfg *producer.Config) { *cfg = producer.Config{BootstrapServers: []string{"localhost:9092"}} }),
+		run: refusedConfig(func(cfg *producer.Config) {
+			*cfg = producer.Config{
+				BootstrapServers: []string{"localhost:9092"}}
+		}),
 	},
 	{
 		name: "DefaultConfig without servers",
@@ -946,7 +964,8 @@ func refusedProperties(text string) func(*mistakeScene) error {
 // unresolved is the dialer of a host without a resolver.
 func unresolved(_ context.Context, _, address string) (net.Conn, error) {
 	host, _, _ := net.SplitHostPort(address)
-	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host, Server: "10.0.0.2:53", IsNotFound: true}}
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: host,
+		Server: "10.0.0.2:53", IsNotFound: true}}
 }
 
 // stopBroker stops the broker. Some time later the producer has noticed it, by a read or by the next write.
@@ -963,7 +982,8 @@ func (s *mistakeScene) serve(f func(net.Conn)) *producer.Producer {
 }
 
 // advertised returns a producer on the cluster at localhost:9092; dial is for the cluster's advertised address.
-func (s *mistakeScene) advertised(dial func(ctx context.Context, network, address string) (net.Conn, error)) *producer.Producer {
+func (s *mistakeScene) advertised(dial func(ctx context.Context, network, address string) (net.Conn,
+	error)) *producer.Producer {
 	const bootstrap = "localhost:9092"
 	s.c.Alias(bootstrap, 1)
 	return s.start(func(cfg *producer.Config) {
@@ -1007,7 +1027,8 @@ func selfSigned(t *testing.T) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"server"}}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"server"}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}

@@ -33,18 +33,29 @@ func TestBootstrapServers(t *testing.T) {
 		require.LessOrEqual(t, time.Since(began), bound)
 	}
 	scene(t, "one is enough", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(2)} }), time.Second)
+		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(2)} }),
+			time.Second)
 	})
 	scene(t, "a dead server is passed over", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{"gone:9092", c.Address(2)} }), time.Second)
+		deliver(t, start(t, c, func(cfg *producer.Config) {
+			cfg.BootstrapServers = []string{"gone:9092",
+				c.Address(2)}
+		}), time.Second)
 	})
-	scene(t, "a server that cannot be connected to costs a bounded time", topics(4, 3), func(t *testing.T, c *testbroker.Cluster) {
-		c.Isolate(4)
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(4), c.Address(2)} }), bounded)
-	})
+	scene(t, "a server that cannot be connected to costs a bounded time", topics(4, 3),
+		func(t *testing.T, c *testbroker.Cluster) {
+			c.Isolate(4)
+			deliver(t, start(t, c, func(cfg *producer.Config) {
+				cfg.BootstrapServers = []string{c.Address(4),
+					c.Address(2)}
+			}), bounded)
+		})
 	scene(t, "a server that hangs costs a bounded time", topics(4, 3), func(t *testing.T, c *testbroker.Cluster) {
 		c.Hang(4)
-		deliver(t, start(t, c, func(cfg *producer.Config) { cfg.BootstrapServers = []string{c.Address(4), c.Address(2)} }), bounded)
+		deliver(t, start(t, c, func(cfg *producer.Config) {
+			cfg.BootstrapServers = []string{c.Address(4),
+				c.Address(2)}
+		}), bounded)
 	})
 	scene(t, "a server that is no Kafka is passed over", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
 		deliver(t, start(t, c, func(cfg *producer.Config) {
@@ -52,31 +63,33 @@ func TestBootstrapServers(t *testing.T) {
 			cfg.Dialer = withWebServer(c)
 		}), bounded)
 	})
-	scene(t, "none that answers: New does not wait, and Send says so with each server's reason", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		c.Isolate(1)
-		began := time.Now()
-		p := start(t, c, func(cfg *producer.Config) {
-			cfg.BootstrapServers = []string{"gone:9092", "web:80", c.Address(1)}
-			cfg.Dialer = withWebServer(c)
-			cfg.MaxBlock = 20 * time.Second
+	scene(t, "none that answers: New does not wait, and Send says so with each server's reason", topics(1, 1),
+		func(t *testing.T, c *testbroker.Cluster) {
+			c.Isolate(1)
+			began := time.Now()
+			p := start(t, c, func(cfg *producer.Config) {
+				cfg.BootstrapServers = []string{"gone:9092", "web:80", c.Address(1)}
+				cfg.Dialer = withWebServer(c)
+				cfg.MaxBlock = 20 * time.Second
+			})
+			require.Zero(t, time.Since(began))
+			f := p.Send(t.Context(), to(0, "x"), nil)
+			require.Equal(t, 20*time.Second, time.Since(began))
+			notWritten(t, f, producer.ErrMetadataTimeout)
+			_, err := f.Get(t.Context())
+			require.ErrorContains(t, err, "gone:9092")
+			require.ErrorContains(t, err, "refused")
+			require.ErrorContains(t, err, "web:80")
+			require.ErrorContains(t, err, "HTTP")
+			require.ErrorContains(t, err, c.Address(1))
+			require.True(t, producer.Retriable(err))
 		})
-		require.Zero(t, time.Since(began))
-		f := p.Send(t.Context(), to(0, "x"), nil)
-		require.Equal(t, 20*time.Second, time.Since(began))
-		notWritten(t, f, producer.ErrMetadataTimeout)
-		_, err := f.Get(t.Context())
-		require.ErrorContains(t, err, "gone:9092")
-		require.ErrorContains(t, err, "refused")
-		require.ErrorContains(t, err, "web:80")
-		require.ErrorContains(t, err, "HTTP")
-		require.ErrorContains(t, err, c.Address(1))
-		require.True(t, producer.Retriable(err))
-	})
-	scene(t, "the program notices nothing of a broker that goes", topics(3, 3), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 3, nil)
-		c.StopBroker(1)
-		deliver(t, p, 5*time.Second)
-	})
+	scene(t, "the program notices nothing of a broker that goes", topics(3, 3),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 3, nil)
+			c.StopBroker(1)
+			deliver(t, p, 5*time.Second)
+		})
 }
 
 // withWebServer is the cluster's dialer with a web server at web:80.
@@ -201,84 +214,92 @@ func TestBufferMemory(t *testing.T) {
 		_, err := p.TrySend(sized(1000), nil).Get(t.Context())
 		require.NoError(t, err)
 	})
-	scene(t, "a record larger than all of it is refused at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 10_000, 5000 })
-		const overhead = record.BatchHeaderSize
-		began := time.Now()
-		_, err := p.Send(t.Context(), filling(t, 10_000-overhead, 0), nil).Get(t.Context())
-		require.NoError(t, err, "exactly buffer.memory")
-		notWritten(t, p.Send(t.Context(), filling(t, 10_001-overhead, 0), nil), producer.ErrRecordTooLarge)
-		require.Zero(t, time.Since(began))
-	})
+	scene(t, "a record larger than all of it is refused at once", topics(1, 1),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 10_000, 5000 })
+			const overhead = record.BatchHeaderSize
+			began := time.Now()
+			_, err := p.Send(t.Context(), filling(t, 10_000-overhead, 0), nil).Get(t.Context())
+			require.NoError(t, err, "exactly buffer.memory")
+			notWritten(t, p.Send(t.Context(), filling(t, 10_001-overhead, 0), nil), producer.ErrRecordTooLarge)
+			require.Zero(t, time.Since(began))
+		})
 }
 
 func TestCompressionType(t *testing.T) {
 	codecs := []producer.Compression{
-		producer.CompressionNone, producer.CompressionGzip, producer.CompressionSnappy, producer.CompressionLZ4, producer.CompressionZstd,
+		producer.CompressionNone, producer.CompressionGzip, producer.CompressionSnappy, producer.CompressionLZ4,
+		producer.CompressionZstd,
 	}
 	for _, codec := range codecs {
-		scene(t, codec.String()+" marks its batches, which hold what was sent", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-			p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Compression = codec })
-			for i := range 100 {
-				p.Send(t.Context(), to(0, fmt.Sprintf("value number %d", i)), nil)
-			}
-			require.NoError(t, p.Flush(t.Context()))
-			part := c.Produces()[1].Parts[0]
-			require.EqualValues(t, codec, part.Batch.Header.Codec())
-			got := written(c, 0)
-			require.Len(t, got, 100)
-			require.Equal(t, "value number 99", got[99])
-		})
+		scene(t, codec.String()+" marks its batches, which hold what was sent", topics(1, 1),
+			func(t *testing.T, c *testbroker.Cluster) {
+				p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Compression = codec })
+				for i := range 100 {
+					p.Send(t.Context(), to(0, fmt.Sprintf("value number %d", i)), nil)
+				}
+				require.NoError(t, p.Flush(t.Context()))
+				part := c.Produces()[1].Parts[0]
+				require.EqualValues(t, codec, part.Batch.Header.Codec())
+				got := written(c, 0)
+				require.Len(t, got, 100)
+				require.Equal(t, "value number 99", got[99])
+			})
 	}
 	for _, codec := range codecs[1:] {
-		scene(t, codec.String()+" fills batch.size within 20 % after 10 batches", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-			const batchSize = 16 << 10
-			p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Compression, cfg.Linger = codec, time.Second })
-			random := rand.New(rand.NewPCG(1, 2))
-			for range 8000 { // faster than anybody compresses
-				p.Send(t.Context(), to(0, sometimes(random)), nil)
-			}
-			require.NoError(t, p.Flush(t.Context()))
-			batches := wireSizes(c)[1:]
-			require.Greater(t, len(batches), 20)
-			for i, size := range batches[10 : len(batches)-1] {
-				require.InDelta(t, batchSize, size, 0.2*batchSize, "batch %d", i+10)
-			}
-		})
-	}
-	scene(t, "payloads that turn from compressible to random break no limit", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		const batchSize, maxRequest, memory = 4 << 10, 20_000, 1 << 20
-		p := warm(t, c, 1, func(cfg *producer.Config) {
-			cfg.Compression, cfg.BatchSize, cfg.MaxRequestSize, cfg.BufferMemory = producer.CompressionLZ4, batchSize, maxRequest, memory
-		})
-		random := rand.New(rand.NewPCG(3, 4))
-		var failed outcomes
-		for i := range 6000 {
-			value := strings.Repeat("a", 200)
-			if i/1000%2 == 1 {
-				value = noise(random, 200)
-			}
-			p.Send(t.Context(), to(0, value), func(md producer.RecordMetadata, err error) {
-				if err != nil {
-					failed.add(md, err)
+		scene(t, codec.String()+" fills batch.size within 20 % after 10 batches", topics(1, 1),
+			func(t *testing.T, c *testbroker.Cluster) {
+				const batchSize = 16 << 10
+				p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Compression, cfg.Linger = codec, time.Second })
+				random := rand.New(rand.NewPCG(1, 2))
+				for range 8000 { // faster than anybody compresses
+					p.Send(t.Context(), to(0, sometimes(random)), nil)
+				}
+				require.NoError(t, p.Flush(t.Context()))
+				batches := wireSizes(c)[1:]
+				require.Greater(t, len(batches), 20)
+				for i, size := range batches[10 : len(batches)-1] {
+					require.InDelta(t, batchSize, size, 0.2*batchSize, "batch %d", i+10)
 				}
 			})
-			_, used := p.Buffered()
-			require.LessOrEqual(t, used, int64(memory)*5/4, "what the workers hold for a moment comes on top")
-		}
-		require.NoError(t, p.Flush(t.Context()))
-		require.Empty(t, failed.all())
-		for _, r := range c.Produces() {
-			require.LessOrEqual(t, r.Size, maxRequest+500, "headers come on top")
-			for _, part := range r.Parts {
-				raw := 0
-				for i, rec := range part.Batch.Records {
-					raw += record.RecordSize(int32(i), rec.Timestamp-part.Batch.Header.BaseTimestamp, rec.Key, rec.Value, rec.Headers)
+	}
+	scene(t, "payloads that turn from compressible to random break no limit", topics(1, 1),
+		func(t *testing.T, c *testbroker.Cluster) {
+			const batchSize, maxRequest, memory = 4 << 10, 20_000, 1 << 20
+			p := warm(t, c, 1, func(cfg *producer.Config) {
+				cfg.Compression, cfg.BatchSize, cfg.MaxRequestSize, cfg.BufferMemory = producer.CompressionLZ4,
+					batchSize,
+					maxRequest, memory
+			})
+			random := rand.New(rand.NewPCG(3, 4))
+			var failed outcomes
+			for i := range 6000 {
+				value := strings.Repeat("a", 200)
+				if i/1000%2 == 1 {
+					value = noise(random, 200)
 				}
-				require.LessOrEqual(t, raw, min(maxRequest, 16*batchSize, memory/8))
+				p.Send(t.Context(), to(0, value), func(md producer.RecordMetadata, err error) {
+					if err != nil {
+						failed.add(md, err)
+					}
+				})
+				_, used := p.Buffered()
+				require.LessOrEqual(t, used, int64(memory)*5/4, "what the workers hold for a moment comes on top")
 			}
-		}
-	})
+			require.NoError(t, p.Flush(t.Context()))
+			require.Empty(t, failed.all())
+			for _, r := range c.Produces() {
+				require.LessOrEqual(t, r.Size, maxRequest+500, "headers come on top")
+				for _, part := range r.Parts {
+					raw := 0
+					for i, rec := range part.Batch.Records {
+						raw += record.RecordSize(int32(i), rec.Timestamp-part.Batch.Header.BaseTimestamp, rec.Key,
+							rec.Value, rec.Headers)
+					}
+					require.LessOrEqual(t, raw, min(maxRequest, 16*batchSize, memory/8))
+				}
+			}
+		})
 }
 
 // sometimes is a value with a compressed size of about a third.
@@ -329,17 +350,18 @@ func TestBatchSize(t *testing.T) {
 		require.Len(t, c.Produces(), 2)
 		require.Equal(t, size, len(c.Produces()[1].Parts[0].Raw))
 	})
-	scene(t, "one byte more goes into a batch of its own, and what was there goes at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 1, config)
-		began := time.Now()
-		f := p.Send(t.Context(), filling(t, first, 0), nil)
-		g := p.Send(t.Context(), filling(t, rest(size+1), 1), nil)
-		<-f.Done()
-		require.Zero(t, time.Since(began))
-		<-g.Done()
-		require.Equal(t, linger, time.Since(began))
-		require.Len(t, c.Produces(), 3)
-	})
+	scene(t, "one byte more goes into a batch of its own, and what was there goes at once", topics(1, 1),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 1, config)
+			began := time.Now()
+			f := p.Send(t.Context(), filling(t, first, 0), nil)
+			g := p.Send(t.Context(), filling(t, rest(size+1), 1), nil)
+			<-f.Done()
+			require.Zero(t, time.Since(began))
+			<-g.Done()
+			require.Equal(t, linger, time.Since(began))
+			require.Len(t, c.Produces(), 3)
+		})
 	scene(t, "a larger record goes alone and at once", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, config)
 		began := time.Now()
@@ -397,64 +419,68 @@ func TestLingerMs(t *testing.T) {
 		<-p.Send(t.Context(), to(0, "x"), nil).Done()
 		require.Zero(t, time.Since(began))
 	})
-	scene(t, "it is each batch's own: a request takes only batches that are ready", topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 2, config)
-		began := time.Now()
-		p.Send(t.Context(), to(0, "x"), nil)
-		time.Sleep(linger / 2)
-		p.Send(t.Context(), to(1, "y"), nil)
-		require.NoError(t, p.Flush(t.Context()))
-		require.Equal(t, linger/2, time.Since(began))
-		p.Send(t.Context(), to(0, "x"), nil)
-		time.Sleep(linger / 2)
-		g := p.Send(t.Context(), to(1, "y"), nil)
-		<-g.Done()
-		got := c.Produces()[len(c.Produces())-2:]
-		require.Equal(t, linger/2, got[1].Time.Sub(got[0].Time))
-		require.Len(t, got[0].Parts, 1)
-	})
+	scene(t, "it is each batch's own: a request takes only batches that are ready", topics(1, 2),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 2, config)
+			began := time.Now()
+			p.Send(t.Context(), to(0, "x"), nil)
+			time.Sleep(linger / 2)
+			p.Send(t.Context(), to(1, "y"), nil)
+			require.NoError(t, p.Flush(t.Context()))
+			require.Equal(t, linger/2, time.Since(began))
+			p.Send(t.Context(), to(0, "x"), nil)
+			time.Sleep(linger / 2)
+			g := p.Send(t.Context(), to(1, "y"), nil)
+			<-g.Done()
+			got := c.Produces()[len(c.Produces())-2:]
+			require.Equal(t, linger/2, got[1].Time.Sub(got[0].Time))
+			require.Len(t, got[0].Parts, 1)
+		})
 }
 
 func TestMaxRequestSize(t *testing.T) {
 	const limit = 10_000
 	config := func(cfg *producer.Config) { cfg.MaxRequestSize, cfg.BatchSize = limit, 4000 }
-	scene(t, "a record of exactly so many bytes goes, one byte more is refused here", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 1, config)
-		_, err := p.Send(t.Context(), filling(t, limit-record.BatchHeaderSize, 0), nil).Get(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, limit, len(c.Produces()[1].Parts[0].Raw))
-		f := p.Send(t.Context(), filling(t, limit+1-record.BatchHeaderSize, 0), nil)
-		notWritten(t, f, producer.ErrRecordTooLarge)
-		_, err = f.Get(t.Context())
-		require.False(t, producer.Retriable(err))
-		require.ErrorContains(t, err, "10001")
-		require.ErrorContains(t, err, "max.request.size")
-		require.Len(t, c.Produces(), 2)
-	})
+	scene(t, "a record of exactly so many bytes goes, one byte more is refused here", topics(1, 1),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 1, config)
+			_, err := p.Send(t.Context(), filling(t, limit-record.BatchHeaderSize, 0), nil).Get(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, limit, len(c.Produces()[1].Parts[0].Raw))
+			f := p.Send(t.Context(), filling(t, limit+1-record.BatchHeaderSize, 0), nil)
+			notWritten(t, f, producer.ErrRecordTooLarge)
+			_, err = f.Get(t.Context())
+			require.False(t, producer.Retriable(err))
+			require.ErrorContains(t, err, "10001")
+			require.ErrorContains(t, err, "max.request.size")
+			require.Len(t, c.Produces(), 2)
+		})
 	scene(t, "it bounds a record before compression", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { config(cfg); cfg.Compression = producer.CompressionZstd })
 		notWritten(t, p.Send(t.Context(), sized(limit+1), nil), producer.ErrRecordTooLarge)
 	})
-	scene(t, "several batches travel in one request, as many as it allows", topics(1, 10), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 10, func(cfg *producer.Config) { config(cfg); cfg.Linger = 50 * time.Millisecond })
-		first := len(c.Produces())
-		c.Mute(1)
-		for i := range int32(10) {
-			p.Send(t.Context(), &producer.Record{Topic: "t", Partition: producer.InPartition(i), Value: make([]byte, 3000)}, nil)
-		}
-		time.Sleep(time.Second)
-		c.Unhang(1)
-		require.NoError(t, p.Flush(t.Context()))
-		most, batches := 0, 0
-		for _, r := range c.Produces()[first:] {
-			total := 0
-			for _, part := range r.Parts {
-				total += len(part.Raw)
+	scene(t, "several batches travel in one request, as many as it allows", topics(1, 10),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 10, func(cfg *producer.Config) { config(cfg); cfg.Linger = 50 * time.Millisecond })
+			first := len(c.Produces())
+			c.Mute(1)
+			for i := range int32(10) {
+				p.Send(t.Context(), &producer.Record{Topic: "t", Partition: producer.InPartition(i),
+					Value: make([]byte, 3000)}, nil)
 			}
-			require.LessOrEqual(t, total, limit)
-			most, batches = max(most, len(r.Parts)), batches+len(r.Parts)
-		}
-		require.Equal(t, 10, batches)
-		require.Equal(t, 3, most)
-	})
+			time.Sleep(time.Second)
+			c.Unhang(1)
+			require.NoError(t, p.Flush(t.Context()))
+			most, batches := 0, 0
+			for _, r := range c.Produces()[first:] {
+				total := 0
+				for _, part := range r.Parts {
+					total += len(part.Raw)
+				}
+				require.LessOrEqual(t, total, limit)
+				most, batches = max(most, len(r.Parts)), batches+len(r.Parts)
+			}
+			require.Equal(t, 10, batches)
+			require.Equal(t, 3, most)
+		})
 }

@@ -119,7 +119,8 @@ func TestThereIsOnePartitionChoice(t *testing.T) {
 					require.NotEqual(t, "PartitionForKey", f.Name, "%s chooses a partition beside builtIn", name)
 				case *ast.SelectorExpr:
 					of, is := f.X.(*ast.SelectorExpr)
-					require.False(t, is && of.Sel.Name == "sticky" && f.Sel.Name == "pick", "%s chooses a partition beside builtIn", name)
+					require.False(t, is && of.Sel.Name == "sticky" && f.Sel.Name == "pick",
+						"%s chooses a partition beside builtIn", name)
 				}
 				return true
 			})
@@ -146,10 +147,14 @@ func TestAPartitionerThatPanicsOrErrsFailsTheRecordAsNotWritten(t *testing.T) {
 	c := DefaultConfig()
 	c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	for detail, partition := range map[string]func(*Record, TopicView) int32{
-		"panic: boom":               func(*Record, TopicView) int32 { panic("boom") },
-		"chose partition 3 of 3":    func(*Record, TopicView) int32 { return 3 },
-		"chose partition -1 of 3":   func(*Record, TopicView) int32 { return -1 },
-		"panic: runtime error: inv": func(r *Record, _ TopicView) int32 { var none *Record; return int32(len(none.Key)) },
+		"panic: boom":             func(*Record, TopicView) int32 { panic("boom") },
+		"chose partition 3 of 3":  func(*Record, TopicView) int32 { return 3 },
+		"chose partition -1 of 3": func(*Record, TopicView) int32 { return -1 },
+		"panic: runtime error: inv": func(r *Record, _ TopicView) int32 {
+			var none *Record
+			return int32(
+				len(none.Key))
+		},
 	} {
 		c.Partitioner = partitionerFunc(partition)
 		chooser := newPartitionChooser(&c)
@@ -330,7 +335,10 @@ func TestAdaptiveLeavesOutStalledPartitions(t *testing.T) {
 }
 
 func TestAllPartitionsStalledIsNoReasonToChooseNone(t *testing.T) {
-	s := stickyOf(1000, allOf(3), func(p int32, _ time.Time) stickyLoad { return stickyLoad{queued: p, stalled: time.Hour} })
+	s := stickyOf(1000, allOf(3), func(p int32, _ time.Time) stickyLoad {
+		return stickyLoad{queued: p,
+			stalled: time.Hour}
+	})
 	require.Len(t, switches(s, 1000), 3)
 }
 

@@ -34,11 +34,12 @@ type Producer struct {
 	asksUser    bool // a partitioner or interceptor of the user's decides on records
 	smallRecord uint // fewer bytes of key and value than this are far from every limit
 
-	topicsMu        lockrank.Mutex[lockrank.ProducerTopics]
-	topics          atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
-	newest          atomic.Pointer[topic]                 // of these: most producers have one, found without a look into the map
-	metadataChanged atomic.Pointer[chan struct{}]         // closed when there is newer metadata
-	idle            idleTopics                            // guarded by topicsMu
+	topicsMu lockrank.Mutex[lockrank.ProducerTopics]
+	topics   atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
+	// of these: most producers have one, found without a look into the map
+	newest          atomic.Pointer[topic]
+	metadataChanged atomic.Pointer[chan struct{}] // closed when there is newer metadata
+	idle            idleTopics                    // guarded by topicsMu
 
 	waiting waitingCalls
 	closing context.Context // ends when Close begins
@@ -66,7 +67,8 @@ func New(cfg Config) (*Producer, error) {
 		return nil, err
 	}
 	cfg.logNotices(cfg.Logger)
-	p := &Producer{cfg: cfg, chooser: newPartitionChooser(&cfg), listener: newListener(&cfg), log: log, logMark: logMark}
+	p := &Producer{cfg: cfg, chooser: newPartitionChooser(&cfg), listener: newListener(&cfg), log: log,
+		logMark: logMark}
 	p.closer.init(p.listener)
 	p.asksUser = cfg.Partitioner != nil || !p.listener.chain.empty()
 	p.smallRecord = smallRecordOf(&cfg)
@@ -83,13 +85,17 @@ func New(cfg Config) (*Producer, error) {
 	p.sender = sender.New(sender.Config{
 		Cluster: p.cluster, Transport: options,
 		Accumulator: accumulator.Config{
-			BatchSize: min(cfg.BatchSize, largestBatch), MaxRequestSize: min(cfg.MaxRequestSize, largestBatch), Memory: cfg.BufferMemory, Linger: cfg.Linger,
+			BatchSize: min(cfg.BatchSize, largestBatch), MaxRequestSize: min(cfg.MaxRequestSize, largestBatch),
+			Memory: cfg.BufferMemory, Linger: cfg.Linger,
 			MaxSpan: max(cfg.Linger, time.Second), Compressor: compressor, Listener: p.listener,
 		},
-		Acks: int16(cfg.Acks), Idempotent: cfg.EnableIdempotence, MaxInFlight: cfg.MaxInFlight, MaxRequestSize: cfg.MaxRequestSize,
-		Retries: cfg.Retries, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
-		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax,
-		RequestTimeout: cfg.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers, Logger: cfg.Logger,
+		Acks: int16(cfg.Acks), Idempotent: cfg.EnableIdempotence, MaxInFlight: cfg.MaxInFlight,
+		MaxRequestSize: cfg.MaxRequestSize,
+		Retries:        cfg.Retries, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
+		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax,
+		SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax,
+		RequestTimeout:  cfg.RequestTimeout, DeliveryTimeout: cfg.DeliveryTimeout, Workers: cfg.CompressionWorkers,
+		Logger: cfg.Logger,
 	})
 	p.acc = p.sender.Accumulator()
 	return p, nil
@@ -112,8 +118,10 @@ func newCompressor(cfg *Config) (*compress.Compressor, error) {
 
 func transportOptions(cfg *Config) *transport.Options {
 	return &transport.Options{
-		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version, Versions: new(transport.VersionMemory),
-		RequestTimeout: cfg.RequestTimeout, SetupTimeout: cfg.SocketConnectionSetupTimeout, MaxIdle: cfg.ConnectionsMaxIdle,
+		Dialer: cfg.Dialer, ClientID: cfg.ClientID, SoftwareName: softwareName, SoftwareVersion: Version,
+		Versions:       new(transport.VersionMemory),
+		RequestTimeout: cfg.RequestTimeout, SetupTimeout: cfg.SocketConnectionSetupTimeout,
+		MaxIdle:     cfg.ConnectionsMaxIdle,
 		MaxThrottle: max(cfg.DeliveryTimeout, time.Nanosecond),
 		SendBuffer:  cfg.SendBuffer, ReceiveBuffer: cfg.ReceiveBuffer, Logger: cfg.Logger,
 		History: new(transport.History), UserCalls: new(transport.UserCalls),
@@ -128,10 +136,13 @@ func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
 	return cluster.Config{
 		Bootstrap: cfg.BootstrapServers, Transport: options, MaxAge: cfg.MetadataMaxAge, MaxIdle: cfg.MetadataMaxIdle,
 		RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
-		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, RequestTimeout: cfg.RequestTimeout,
+		ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax,
+		RequestTimeout: cfg.RequestTimeout,
 		PropagationMax: propagation, MaxBlock: cfg.MaxBlock,
-		AllowAutoTopicCreation: cfg.AllowAutoCreateTopics, Rebootstrap: cfg.MetadataRecoveryStrategy == MetadataRecoveryRebootstrap,
-		RebootstrapTrigger: cfg.MetadataRecoveryRebootstrapTrigger, SetupTimeoutMax: cfg.SocketConnectionSetupTimeoutMax, Logger: cfg.Logger,
+		AllowAutoTopicCreation: cfg.AllowAutoCreateTopics,
+		Rebootstrap:            cfg.MetadataRecoveryStrategy == MetadataRecoveryRebootstrap,
+		RebootstrapTrigger:     cfg.MetadataRecoveryRebootstrapTrigger,
+		SetupTimeoutMax:        cfg.SocketConnectionSetupTimeoutMax, Logger: cfg.Logger,
 	}
 }
 

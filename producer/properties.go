@@ -148,20 +148,26 @@ var configAbsent = [...]struct {
 	empty   bool   // an empty value asks for nothing either
 	problem string
 }{
-	{name: "client.dns.lookup", allowed: "use_all_dns_ips", problem: "only use_all_dns_ips is supported: all addresses of a name are tried"},
-	{name: "config.providers", empty: true, problem: "config providers are not supported: put the values themselves into the properties"},
+	{name: "client.dns.lookup", allowed: "use_all_dns_ips",
+		problem: "only use_all_dns_ips is supported: all addresses of a name are tried"},
+	{name: "config.providers", empty: true,
+		problem: "config providers are not supported: put the values themselves into the properties"},
 	{name: "config.providers.", problem: "config providers are not supported: put the values themselves into the properties"},
-	{name: "interceptor.classes", empty: true, problem: "Java classes cannot be loaded: remove it and set Config.Interceptors"},
+	{name: "interceptor.classes", empty: true,
+		problem: "Java classes cannot be loaded: remove it and set Config.Interceptors"},
 	{name: "partitioner.class", problem: "Java classes cannot be loaded: remove it, and set Config.Partitioner if the built-in partitioner is not wanted"},
-	{name: "partitioner.rack.aware", allowed: "false", problem: "rack-aware partitioning is not supported yet: remove it"},
+	{name: "partitioner.rack.aware", allowed: "false",
+		problem: "rack-aware partitioning is not supported yet: remove it"},
 	{name: "producer.", problem: "a prefix of Kafka Connect and Streams: write the property without producer."},
 	{name: "sasl.", problem: "SASL is not supported yet: this producer only connects without authentication"},
-	{name: "security.protocol", allowed: "plaintext", problem: "only PLAINTEXT is supported yet: this producer connects without TLS and without authentication; for TLS, remove it and set Config.Dialer"},
+	{name: "security.protocol", allowed: "plaintext",
+		problem: "only PLAINTEXT is supported yet: this producer connects without TLS and without authentication; for TLS, remove it and set Config.Dialer"},
 	{name: "security.providers", problem: "Java security providers cannot be loaded: remove it"},
 	{name: "spring.cloud.stream.", problem: "a property of Spring: write Kafka's own property instead, such as acks"},
 	{name: "spring.kafka.", problem: "a property of Spring: write Kafka's own property instead, such as acks"},
 	{name: "ssl.", problem: "TLS is not supported yet: this producer only connects in plaintext; for TLS, remove it and set Config.Dialer"},
-	{name: "transaction.two.phase.commit.enable", allowed: "false", problem: "transactions are not supported yet: remove it"},
+	{name: "transaction.two.phase.commit.enable", allowed: "false",
+		problem: "transactions are not supported yet: remove it"},
 	{name: "transactional.id", problem: "transactions are not supported yet: remove it"},
 }
 

@@ -113,8 +113,10 @@ func TestSyntaxThatIsNotJavasNamesTheCure(t *testing.T) {
 // TestANameThatIsNearNoKnownOneGetsNoHint: a wrong hint sends the reader the wrong way.
 func TestANameThatIsNearNoKnownOneGetsNoHint(t *testing.T) {
 	for _, name := range []string{
-		"foo", "x", "subject", "topics", "user", "tasks", "ms", "max", "export", "[kafka]", "{", "database.url", "max.poll", "log.level",
-		"server.port", "my.own.setting", "schema.compatibility.level", "records.per.second", "kafka.security", "producer",
+		"foo", "x", "subject", "topics", "user", "tasks", "ms", "max", "export", "[kafka]", "{", "database.url",
+		"max.poll", "log.level",
+		"server.port", "my.own.setting", "schema.compatibility.level", "records.per.second", "kafka.security",
+		"producer",
 		"spring.application.name", "\u00fcber", strings.Repeat("x", 1000000),
 	} {
 		_, err := ParseProperties(propertyMap{name: "S3cret"})
@@ -128,11 +130,14 @@ func TestANameThatIsNearNoKnownOneGetsNoHint(t *testing.T) {
 
 func TestANameThatIsNearAKnownOneGetsAHint(t *testing.T) {
 	for name, near := range map[string]string{
-		"retrys": "retries", "lingr.m": "linger.ms", "linger.seconds": "", "clientid": "client.id", "batchsize": "batch.size",
-		`"acks"`: "acks", "acks\u00a0": "acks", "kafka.linger.ms": "linger.ms", "orders.bootstrap.servers": "bootstrap.servers",
-		"idempotence": "enable.idempotence", "memory": "", "timeout.ms": "",
+		"retrys": "retries", "lingr.m": "linger.ms", "linger.seconds": "", "clientid": "client.id",
+		"batchsize": "batch.size",
+		`"acks"`:    "acks", "acks\u00a0": "acks", "kafka.linger.ms": "linger.ms",
+		"orders.bootstrap.servers": "bootstrap.servers",
+		"idempotence":              "enable.idempotence", "memory": "", "timeout.ms": "",
 		// Config's fields
-		"MaxInFlight": "max.in.flight.requests.per.connection", "BootstrapServers": "bootstrap.servers", "MaxBlock": "max.block.ms",
+		"MaxInFlight": "max.in.flight.requests.per.connection", "BootstrapServers": "bootstrap.servers",
+		"MaxBlock": "max.block.ms",
 	} {
 		_, err := ParseProperties(propertyMap{name: "S3cret"})
 		want := "unknown property; the nearest known name is " + near
@@ -142,7 +147,8 @@ func TestANameThatIsNearAKnownOneGetsAHint(t *testing.T) {
 		require.Equal(t, want, configOneError(t, err).Problem, name)
 	}
 	_, err := ParseProperties(propertyMap{"acks\u00a0": "all"})
-	require.EqualError(t, err, `samsa: "acks\u00a0": unknown property; the nearest known name is acks`, "odd letters are visible")
+	require.EqualError(t, err, `samsa: "acks\u00a0": unknown property; the nearest known name is acks`,
+		"odd letters are visible")
 }
 
 // TestAValueWithAUsualSlipIsAnErrorWithTheCure: the value stays refused as in Java; the error has the most likely
@@ -225,7 +231,8 @@ func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 // TestASlipWithoutAClearMeaningGetsNoGuess: the guess is a value of the property, or there is none.
 func TestASlipWithoutAClearMeaningGetsNoGuess(t *testing.T) {
 	for property, values := range map[string][]string{
-		"linger.ms":               {"-1", "1.5", "soon", "5x", "5KB", "99999999999999999999", "1e300", "inf", "NaN", "5us", "1.0005s", "s", "-5s", "1,5"},
+		"linger.ms": {"-1", "1.5", "soon", "5x", "5KB", "99999999999999999999", "1e300", "inf", "NaN",
+			"5us", "1.0005s", "s", "-5s", "1,5"},
 		"retries":                 {"five", "5s", "5k", "-1", "2147483648", "never"},
 		"batch.size":              {"16KX", "5s", "4g", "1,23", "KB"},
 		"metadata.max.idle.ms":    {"4s", "1000"},
@@ -246,7 +253,8 @@ func TestASlipWithoutAClearMeaningGetsNoGuess(t *testing.T) {
 // TestSpacesAndLineEndsAroundAValueDoNotMatter: Java trims values too.
 func TestSpacesAndLineEndsAroundAValueDoNotMatter(t *testing.T) {
 	for _, end := range []string{"\n", "\r\n", "\r"} {
-		c, err := loadText(t, strings.Join([]string{"bootstrap.servers = a:9092 ", "linger.ms = 7\t ", "acks=all  ", "client.id=x  ", ""}, end))
+		c, err := loadText(t, strings.Join([]string{"bootstrap.servers = a:9092 ", "linger.ms = 7\t ", "acks=all  ",
+			"client.id=x  ", ""}, end))
 		require.NoError(t, err)
 		want := DefaultConfig("a:9092")
 		want.Linger, want.ClientID = 7_000_000, "x"

@@ -56,15 +56,20 @@ func TestEveryPropertySetsItsField(t *testing.T) {
 	require.NoError(t, c.Validate())
 	require.Empty(t, c.Warnings())
 	require.Equal(t, Config{
-		BootstrapServers: []string{"b1:9092", "b2:9093", "[::1]:9094"}, Acks: AcksAll, EnableIdempotence: true, Retries: 7, MaxInFlight: 3,
-		DeliveryTimeout: 90 * time.Second, RequestTimeout: 10 * time.Second, MaxBlock: math.MaxInt64, Linger: 20 * time.Millisecond,
+		BootstrapServers: []string{"b1:9092", "b2:9093", "[::1]:9094"}, Acks: AcksAll, EnableIdempotence: true,
+		Retries: 7, MaxInFlight: 3,
+		DeliveryTimeout: 90 * time.Second, RequestTimeout: 10 * time.Second, MaxBlock: math.MaxInt64,
+		Linger:    20 * time.Millisecond,
 		BatchSize: 100000, BufferMemory: 4 << 30, MaxRequestSize: 2000000, Compression: CompressionZstd,
 		CompressionGzipLevel: 9, CompressionLZ4Level: 17, CompressionZstdLevel: -7, ClientID: "orders",
 		PartitionerAvailabilityTimeout: 250 * time.Millisecond, PartitionerIgnoreKeys: true,
-		RetryBackoff: 200 * time.Millisecond, RetryBackoffMax: 2 * time.Second, ReconnectBackoff: 70 * time.Millisecond, ReconnectBackoffMax: 7 * time.Second,
-		SocketConnectionSetupTimeout: 3 * time.Second, SocketConnectionSetupTimeoutMax: 9 * time.Second, ConnectionsMaxIdle: -time.Millisecond,
-		SendBuffer: -1, ReceiveBuffer: 65536, MetadataMaxAge: time.Minute, MetadataMaxIdle: 5 * time.Second, TopicMetadataPropagationMax: 7 * time.Second,
-		MetadataRecoveryStrategy: MetadataRecoveryNone, MetadataRecoveryRebootstrapTrigger: time.Second,
+		RetryBackoff: 200 * time.Millisecond, RetryBackoffMax: 2 * time.Second, ReconnectBackoff: 70 * time.Millisecond,
+		ReconnectBackoffMax:          7 * time.Second,
+		SocketConnectionSetupTimeout: 3 * time.Second, SocketConnectionSetupTimeoutMax: 9 * time.Second,
+		ConnectionsMaxIdle: -time.Millisecond,
+		SendBuffer:         -1, ReceiveBuffer: 65536, MetadataMaxAge: time.Minute, MetadataMaxIdle: 5 * time.Second,
+		TopicMetadataPropagationMax: 7 * time.Second,
+		MetadataRecoveryStrategy:    MetadataRecoveryNone, MetadataRecoveryRebootstrapTrigger: time.Second,
 	}, c)
 }
 
@@ -92,7 +97,8 @@ func TestEveryValueReadsBack(t *testing.T) {
 }
 
 func TestAcksAreWrittenAsInJava(t *testing.T) {
-	for text, want := range map[string]Acks{"all": AcksAll, "-1": AcksAll, "0": AcksNone, "1": AcksLeader, " all ": AcksAll} {
+	for text, want := range map[string]Acks{"all": AcksAll, "-1": AcksAll, "0": AcksNone, "1": AcksLeader,
+		" all ": AcksAll} {
 		c, err := ParseProperties(propertyMap{"acks": text})
 		require.NoError(t, err, text)
 		require.Equal(t, want, c.Acks, text)
@@ -148,25 +154,32 @@ func TestAWrongValueIsAnErrorWithNameValueAndRange(t *testing.T) {
 
 func TestAllWrongPropertiesAreReportedAtOnce(t *testing.T) {
 	_, err := ParseProperties(propertyMap{
-		"acks": "3", "retries": "x", "linger": "5", "ssl.protocol": "TLS", "batch.size": "2000000", "bootstrap.servers": "a:1,,b",
-		"key.serializer": "org.apache.kafka.common.serialization.StringSerializer",
+		"acks": "3", "retries": "x", "linger": "5", "ssl.protocol": "TLS", "batch.size": "2000000",
+		"bootstrap.servers": "a:1,,b",
+		"key.serializer":    "org.apache.kafka.common.serialization.StringSerializer",
 	})
 	var names []string
 	for _, e := range configErrors(t, err) {
 		names = append(names, e.Property)
 	}
-	require.Equal(t, []string{"acks", "linger", "retries", "ssl.protocol", "bootstrap.servers", "bootstrap.servers", "batch.size"}, names)
+	require.Equal(t, []string{"acks", "linger", "retries", "ssl.protocol", "bootstrap.servers", "bootstrap.servers",
+		"batch.size"}, names)
 }
 
 func TestJavasPropertiesThatMeanNothingHereAreKeptForTheLog(t *testing.T) {
 	c, err := ParseProperties(propertyMap{
-		"key.serializer": "org.apache.kafka.common.serialization.StringSerializer", "value.serializer": "", "metric.reporters": "",
-		"metrics.num.samples": "2", "metrics.recording.level": "INFO", "metrics.sample.window.ms": "1", "enable.metrics.push": "true",
-		"auto.include.jmx.reporter": "true", "transaction.timeout.ms": "60000", "client.rack": "r1", "metrics.jmx.include": ".*",
+		"key.serializer": "org.apache.kafka.common.serialization.StringSerializer", "value.serializer": "",
+		"metric.reporters":    "",
+		"metrics.num.samples": "2", "metrics.recording.level": "INFO", "metrics.sample.window.ms": "1",
+		"enable.metrics.push":       "true",
+		"auto.include.jmx.reporter": "true", "transaction.timeout.ms": "60000", "client.rack": "r1",
+		"metrics.jmx.include": ".*",
 	})
 	require.NoError(t, err)
-	require.Equal(t, []string{"auto.include.jmx.reporter", "client.rack", "enable.metrics.push", "key.serializer", "metric.reporters",
-		"metrics.jmx.include", "metrics.num.samples", "metrics.recording.level", "metrics.sample.window.ms", "transaction.timeout.ms", "value.serializer"}, c.ignored)
+	require.Equal(t, []string{"auto.include.jmx.reporter", "client.rack", "enable.metrics.push", "key.serializer",
+		"metric.reporters",
+		"metrics.jmx.include", "metrics.num.samples", "metrics.recording.level", "metrics.sample.window.ms",
+		"transaction.timeout.ms", "value.serializer"}, c.ignored)
 	require.Len(t, c.Warnings(), 1)
 	c.ignored = nil
 	require.Equal(t, DefaultConfig(), c)
@@ -207,7 +220,8 @@ func TestWhatIsNotThereYetIsAnErrorAndItsValueIsNotShown(t *testing.T) {
 
 func TestAskingForNothingIsNoError(t *testing.T) {
 	c, err := ParseProperties(propertyMap{
-		"security.protocol": " plaintext ", "client.dns.lookup": "use_all_dns_ips", "interceptor.classes": "", "config.providers": "",
+		"security.protocol": " plaintext ", "client.dns.lookup": "use_all_dns_ips", "interceptor.classes": "",
+		"config.providers":       "",
 		"partitioner.rack.aware": "false", "transaction.two.phase.commit.enable": "false",
 	})
 	require.NoError(t, err)
@@ -253,13 +267,15 @@ func TestDistanceCountsEdits(t *testing.T) {
 	for _, tc := range []struct {
 		a, b string
 		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"acks", "acks", 0}, {"kitten", "sitting", 3}, {"retires", "retries", 1}, {"ab", "ba", 1}, {"linger.sm", "linger.ms", 1}} {
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"acks", "acks", 0}, {"kitten", "sitting", 3},
+		{"retires", "retries", 1}, {"ab", "ba", 1}, {"linger.sm", "linger.ms", 1}} {
 		require.Equal(t, tc.want, configDistance(tc.a, tc.b), "%s %s", tc.a, tc.b)
 	}
 }
 
 func TestIdempotenceGivesWayToProperties(t *testing.T) {
-	for property, value := range map[string]string{"acks": "1", "retries": "0", "max.in.flight.requests.per.connection": "6"} {
+	for property, value := range map[string]string{"acks": "1", "retries": "0",
+		"max.in.flight.requests.per.connection": "6"} {
 		c, err := ParseProperties(propertyMap{property: value})
 		require.NoError(t, err, property)
 		require.False(t, c.EnableIdempotence, property)
@@ -289,14 +305,23 @@ func TestDefaultsGiveWayToWhatIsWritten(t *testing.T) {
 		changed string
 		want    func(*Config) bool
 	}{
-		{propertyMap{"request.timeout.ms": "300000"}, "delivery.timeout.ms was not written and is now 5m0.005s", func(c *Config) bool { return c.DeliveryTimeout == 300005*time.Millisecond }},
-		{propertyMap{"linger.ms": "9223372036854775807"}, "delivery.timeout.ms", func(c *Config) bool { return c.DeliveryTimeout == math.MaxInt32*time.Millisecond }},
-		{propertyMap{"max.request.size": "10000"}, "batch.size was not written and is now 10000", func(c *Config) bool { return c.BatchSize == 10000 }},
-		{propertyMap{"buffer.memory": "8192"}, "batch.size was not written and is now 8192", func(c *Config) bool { return c.BatchSize == 8192 && c.MaxRequestSize == 1048576 }},
-		{propertyMap{"retry.backoff.ms": "2000"}, "retry.backoff.max.ms was not written and is now 2s: its default 1s", func(c *Config) bool { return c.RetryBackoffMax == 2*time.Second }},
-		{propertyMap{"retry.backoff.max.ms": "20"}, "retry.backoff.ms was not written and is now 20ms: its default 100ms", func(c *Config) bool { return c.RetryBackoff == 20*time.Millisecond }},
-		{propertyMap{"reconnect.backoff.ms": "5000"}, "reconnect.backoff.max.ms", func(c *Config) bool { return c.ReconnectBackoffMax == 5*time.Second }},
-		{propertyMap{"socket.connection.setup.timeout.ms": "60000"}, "socket.connection.setup.timeout.max.ms", func(c *Config) bool { return c.SocketConnectionSetupTimeoutMax == time.Minute }},
+		{propertyMap{"request.timeout.ms": "300000"}, "delivery.timeout.ms was not written and is now 5m0.005s",
+			func(c *Config) bool { return c.DeliveryTimeout == 300005*time.Millisecond }},
+		{propertyMap{"linger.ms": "9223372036854775807"}, "delivery.timeout.ms",
+			func(c *Config) bool { return c.DeliveryTimeout == math.MaxInt32*time.Millisecond }},
+		{propertyMap{"max.request.size": "10000"}, "batch.size was not written and is now 10000",
+			func(c *Config) bool { return c.BatchSize == 10000 }},
+		{propertyMap{"buffer.memory": "8192"}, "batch.size was not written and is now 8192",
+			func(c *Config) bool { return c.BatchSize == 8192 && c.MaxRequestSize == 1048576 }},
+		{propertyMap{"retry.backoff.ms": "2000"}, "retry.backoff.max.ms was not written and is now 2s: its default 1s",
+			func(c *Config) bool { return c.RetryBackoffMax == 2*time.Second }},
+		{propertyMap{"retry.backoff.max.ms": "20"},
+			"retry.backoff.ms was not written and is now 20ms: its default 100ms",
+			func(c *Config) bool { return c.RetryBackoff == 20*time.Millisecond }},
+		{propertyMap{"reconnect.backoff.ms": "5000"}, "reconnect.backoff.max.ms",
+			func(c *Config) bool { return c.ReconnectBackoffMax == 5*time.Second }},
+		{propertyMap{"socket.connection.setup.timeout.ms": "60000"}, "socket.connection.setup.timeout.max.ms",
+			func(c *Config) bool { return c.SocketConnectionSetupTimeoutMax == time.Minute }},
 	}
 	for _, tc := range cases {
 		c, err := ParseProperties(tc.written)
@@ -311,10 +336,11 @@ func TestDefaultsGiveWayToWhatIsWritten(t *testing.T) {
 
 func TestWhatIsWrittenAndContradictsItselfIsAnError(t *testing.T) {
 	for field, written := range map[string]propertyMap{
-		"DeliveryTimeout":              {"delivery.timeout.ms": "30000"},
-		"BatchSize":                    {"batch.size": "2000000"},
-		"RetryBackoff":                 {"retry.backoff.ms": "2000", "retry.backoff.max.ms": "1000"},
-		"SocketConnectionSetupTimeout": {"socket.connection.setup.timeout.ms": "2", "socket.connection.setup.timeout.max.ms": "1"},
+		"DeliveryTimeout": {"delivery.timeout.ms": "30000"},
+		"BatchSize":       {"batch.size": "2000000"},
+		"RetryBackoff":    {"retry.backoff.ms": "2000", "retry.backoff.max.ms": "1000"},
+		"SocketConnectionSetupTimeout": {"socket.connection.setup.timeout.ms": "2",
+			"socket.connection.setup.timeout.max.ms": "1"},
 	} {
 		_, err := ParseProperties(written)
 		require.Equal(t, field, configOneError(t, err).Field)
@@ -323,7 +349,8 @@ func TestWhatIsWrittenAndContradictsItselfIsAnError(t *testing.T) {
 
 func TestAPropertyFileIsLoaded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "producer.properties")
-	require.NoError(t, os.WriteFile(path, []byte("# ours\nbootstrap.servers=b1:9092,\\\n    b2:9092\nacks : 1\nacks=all\nclient.id=caf\\u00e9\n"), 0o600))
+	require.NoError(t, os.WriteFile(path,
+		[]byte("# ours\nbootstrap.servers=b1:9092,\\\n    b2:9092\nacks : 1\nacks=all\nclient.id=caf\\u00e9\n"), 0o600))
 	c, err := LoadProperties(path)
 	require.NoError(t, err)
 	want := DefaultConfig("b1:9092", "b2:9092")

@@ -246,7 +246,8 @@ func TestEveryWaitForMetadataNamesWhatTheServersDo(t *testing.T) {
 }
 
 func TestARequestOverTheBrokersLimitIsNamedWithItsSize(t *testing.T) {
-	for name, size := range map[string]int{"a large one at once": 200_000, "a small one when it breaks the connection again": 12_000} {
+	for name, size := range map[string]int{"a large one at once": 200_000,
+		"a small one when it breaks the connection again": 12_000} {
 		cfg := topics(1, 1)
 		cfg.RequestMaxBytes = size - 1000
 		scene(t, name, cfg, func(t *testing.T, c *testbroker.Cluster) {
@@ -337,8 +338,11 @@ func TestAnEndedWaitSaysWhatTheRecordWaitsFor(t *testing.T) {
 			words:  []string{"broker 1 (broker-1:9092) cannot be reached", "connection refused"},
 		},
 		"connections break": {
-			broken: func(c *testbroker.Cluster, p *producer.Producer) { c.On(protocol.Produce).Do(testbroker.DropRequest()) },
-			words:  []string{"disconnected by the broker"},
+			broken: func(c *testbroker.Cluster, p *producer.Producer) {
+				c.On(protocol.Produce).Do(
+					testbroker.DropRequest())
+			},
+			words: []string{"disconnected by the broker"},
 		},
 		"the connection is still being made": {
 			cold: true, change: func(cfg *producer.Config) { cfg.EnableIdempotence = false },
@@ -361,7 +365,8 @@ func TestAnEndedWaitSaysWhatTheRecordWaitsFor(t *testing.T) {
 		},
 		"throttled": {
 			broken: func(c *testbroker.Cluster, p *producer.Producer) {
-				c.On(protocol.Produce).Nth(1).Do(testbroker.Edit(func(r *protocol.ProduceResponse) { r.ThrottleMs = 60_000 }))
+				c.On(protocol.Produce).Nth(1).Do(testbroker.Edit(
+					func(r *protocol.ProduceResponse) { r.ThrottleMs = 60_000 }))
 				p.Send(context.Background(), to(0, "before"), nil)
 				synctest.Wait()
 			},

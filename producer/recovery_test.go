@@ -22,7 +22,10 @@ import (
 // nor gets lost.
 func TestSendInsideTheCallbackOfAnExpiredRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.RequestTimeout, cfg.DeliveryTimeout = 2*time.Second, 5*time.Second })
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			cfg.RequestTimeout, cfg.DeliveryTimeout = 2*time.Second,
+				5*time.Second
+		})
 		c.StopBroker(1)
 		again := make(chan producer.Future, 10)
 		for i := range 10 {
@@ -108,7 +111,10 @@ func TestCloseDoesNotHangWhileTheProducerIDIsReplaced(t *testing.T) {
 // partitions out after that time, and chooses them again when it is back.
 func TestRecordsWithoutAKeyAvoidABrokerThatHangs(t *testing.T) {
 	bubble(t, topics(2, 4), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 4, func(cfg *producer.Config) { cfg.BatchSize, cfg.PartitionerAvailabilityTimeout = 0, time.Second })
+		p := warm(t, c, 4, func(cfg *producer.Config) {
+			cfg.BatchSize, cfg.PartitionerAvailabilityTimeout = 0,
+				time.Second
+		})
 		c.Hang(2)
 		for i := range int32(20) { // more than the limit in flight, so that some wait for it
 			p.Send(t.Context(), to(1+2*(i%2), "stuck"), nil)

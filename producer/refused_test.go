@@ -40,7 +40,8 @@ var refusals = map[string]func(t *testing.T, p *producer.Producer, cb producer.C
 		return p.Send(ctx, to(0, "x"), cb)
 	},
 	"SendAll": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
-		return p.SendAllFunc(t.Context(), []producer.Record{*illegal()}, func(_ int, md producer.RecordMetadata, err error) { cb(md, err) }, nil)[0]
+		return p.SendAllFunc(t.Context(), []producer.Record{*illegal()},
+			func(_ int, md producer.RecordMetadata, err error) { cb(md, err) }, nil)[0]
 	},
 	"Cancel": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
 		f := p.Send(t.Context(), to(0, "x"), cb)
@@ -63,11 +64,12 @@ func TestALockThatTheCallbackTakesMayBeHeldAroundSend(t *testing.T) {
 			acknowledged := 0
 			p := warm(t, c, 1, func(cfg *producer.Config) {
 				cfg.Linger = time.Second
-				cfg.Interceptors = []producer.Interceptor{&watcher{seen: new(sights), onAck: func(producer.RecordMetadata, error) {
-					lock <- struct{}{}
-					defer func() { <-lock }()
-					acknowledged++
-				}}}
+				cfg.Interceptors = []producer.Interceptor{&watcher{seen: new(sights),
+					onAck: func(producer.RecordMetadata, error) {
+						lock <- struct{}{}
+						defer func() { <-lock }()
+						acknowledged++
+					}}}
 			})
 			var told []outcome
 			lock <- struct{}{}
@@ -124,7 +126,8 @@ func TestCallbacksOfRefusedRecordsRunInTheOrderOfTheirSends(t *testing.T) {
 			}
 			p.Send(t.Context(), illegal(), add(0))
 			p.TrySend(nil, add(1))
-			p.SendAllFunc(t.Context(), []producer.Record{*sized(2 << 20), *sized(2 << 20)}, func(k int, md producer.RecordMetadata, err error) { add(2+k)(md, err) }, nil)
+			p.SendAllFunc(t.Context(), []producer.Record{*sized(2 << 20), *sized(2 << 20)},
+				func(k int, md producer.RecordMetadata, err error) { add(2+k)(md, err) }, nil)
 			want = append(want, i, i+1, i+2, i+3)
 		}
 		require.NoError(t, p.Flush(t.Context()))
@@ -236,7 +239,11 @@ func TestARefusedRecordsCallbackThatPanicsOrEndsItsGoroutineCostsNoOther(t *test
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger = log.logger() })
 		var order []string
 		for _, end := range []func(){func() { panic("boom") }, runtime.Goexit, func() {}} {
-			p.TrySend(nil, func(producer.RecordMetadata, error) { order = append(order, fmt.Sprint(len(order))); end() })
+			p.TrySend(nil, func(producer.RecordMetadata, error) {
+				order = append(order,
+					fmt.Sprint(len(order)))
+				end()
+			})
 			f := p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) { end() })
 			f.Cancel()
 		}
@@ -252,7 +259,10 @@ func TestACallbackOfARefusedRecordThatNeverReturnsHangsNoSend(t *testing.T) {
 	const memory = 32 << 10
 	const most = memory / 4 / 256
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := start(t, c, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize, cfg.MaxRequestSize = memory, 1000, 2000 })
+		p := start(t, c, func(cfg *producer.Config) {
+			cfg.BufferMemory, cfg.BatchSize, cfg.MaxRequestSize = memory,
+				1000, 2000
+		})
 		release := make(chan struct{})
 		called := 0
 		began := time.Now()

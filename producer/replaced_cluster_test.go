@@ -47,8 +47,10 @@ func valuesOf(c *testbroker.Cluster, partitions int32) (values []string) {
 // A cluster is discarded and recreated behind the same addresses. Both clusters assign producer ids from the same start
 // value, so the first new producer gets the id of another producer from the former cluster.
 func TestNoAcknowledgedRecordIsMissingWhenTheClusterIsReplaced(t *testing.T) {
-	for name, firstCome := range map[string]string{"the old producer sends first": "P", "the new producer sends first": "Q"} {
-		for what, id := range map[string]string{"another cluster id": "cluster-B", "the same cluster id": testbroker.ClusterID} {
+	for name, firstCome := range map[string]string{"the old producer sends first": "P",
+		"the new producer sends first": "Q"} {
+		for what, id := range map[string]string{"another cluster id": "cluster-B",
+			"the same cluster id": testbroker.ClusterID} {
 			scene(t, name+", "+what, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
 				p := start(t, c, named("P"))
 				require.Len(t, sendNumbered(t, p, "before", 15, 2), 15)
@@ -203,7 +205,8 @@ func TestClustersThatAnswerInAlternationLoseNoAcknowledgedRecord(t *testing.T) {
 // The addresses lead to another cluster, and the former one still runs: connections to its brokers end with the
 // metadata's change of cluster.
 func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
-	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
+	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader,
+		"idempotent": func(*producer.Config) {}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfgB := topics(1, 1)
@@ -223,7 +226,8 @@ func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
 				_, err := p.Send(t.Context(), to(0, "before"), nil).Get(t.Context())
 				require.NoError(t, err)
 				failedOver.Store(true)
-				a.On(protocol.Metadata).Nth(1).Do(testbroker.DropRequest()) // this connection ends; the leader's does not
+				// this connection ends; the leader's does not
+				a.On(protocol.Metadata).Nth(1).Do(testbroker.DropRequest())
 				time.Sleep(2 * time.Minute)
 				began := time.Now()
 				_, err = p.Send(t.Context(), to(0, "after"), nil).Get(t.Context())
@@ -266,7 +270,8 @@ func TestANewTopicGetsNoIdentityOfTheFormerClusterWithTheSameID(t *testing.T) {
 // As above, and the new cluster does not have the known topic, or not yet: no topic id shows that it is another
 // cluster.
 func TestANewTopicGetsNoIdentityOfTheFormerClusterThoughNoKnownTopicIsThere(t *testing.T) {
-	for _, code := range []protocol.ErrorCode{protocol.UnknownTopicOrPartition, protocol.LeaderNotAvailable, protocol.TopicAuthorizationFailed} {
+	for _, code := range []protocol.ErrorCode{protocol.UnknownTopicOrPartition, protocol.LeaderNotAvailable,
+		protocol.TopicAuthorizationFailed} {
 		t.Run(code.Name(), func(t *testing.T) {
 			cfg := topics(1, 1)
 			cfg.Topics["u"] = 1

@@ -93,7 +93,8 @@ func TestAnAwaitedRequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
 				var running sync.WaitGroup
 				for _, name := range names {
 					running.Go(func() {
-						_, err := p.Send(t.Context(), &producer.Record{Topic: name, Value: []byte(round)}, nil).Get(t.Context())
+						_, err := p.Send(t.Context(), &producer.Record{Topic: name, Value: []byte(round)},
+							nil).Get(t.Context())
 						assert.NoError(t, err)
 					})
 				}

@@ -28,7 +28,8 @@ func startOnCrowd(t testing.TB, c *crowd) *producer.Producer {
 // sendTo sends a record and waits for its outcome.
 func sendTo(t testing.TB, p *producer.Producer, topic string) {
 	t.Helper()
-	_, err := p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.InPartition(0)}, nil).Get(t.Context())
+	_, err := p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.InPartition(0)},
+		nil).Get(t.Context())
 	require.NoError(t, err)
 }
 
@@ -38,11 +39,12 @@ func sendToAll(t testing.TB, p *producer.Producer, topics []string, partitions i
 	var failed atomic.Int64
 	for _, topic := range topics {
 		for i := range partitions {
-			p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.InPartition(i)}, func(_ producer.RecordMetadata, err error) {
-				if err != nil {
-					failed.Add(1)
-				}
-			})
+			p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.InPartition(i)},
+				func(_ producer.RecordMetadata, err error) {
+					if err != nil {
+						failed.Add(1)
+					}
+				})
 		}
 	}
 	require.NoError(t, p.Flush(t.Context()))
@@ -120,7 +122,8 @@ func hints(p *producer.Producer, topic string) func() {
 	return func() {
 		for range 50 {
 			now := client.Snapshot().Topic(topic).Partition(0)
-			client.ApplyLeaderHints("crowd", []cluster.LeaderHint{{Topic: topic, Leader: 3 - now.Leader, LeaderEpoch: now.LeaderEpoch + 1}}, nil)
+			client.ApplyLeaderHints("crowd",
+				[]cluster.LeaderHint{{Topic: topic, Leader: 3 - now.Leader, LeaderEpoch: now.LeaderEpoch + 1}}, nil)
 		}
 	}
 }
@@ -138,7 +141,8 @@ func TestHintsAndFirstUsesTakeTheSameTimeWithMuchInUse(t *testing.T) {
 		sendToAll(t, p, names, partitions)
 		return p
 	}
-	t.Run("hint, many partitions", func(t *testing.T) { samecost.Check(t, hints(inUse(1, 100), "t0"), hints(inUse(1, 10_000), "t0")) })
+	t.Run("hint, many partitions",
+		func(t *testing.T) { samecost.Check(t, hints(inUse(1, 100), "t0"), hints(inUse(1, 10_000), "t0")) })
 	few, many := inUse(100, 1), inUse(10_000, 1)
 	t.Run("hint, many topics", func(t *testing.T) { samecost.Check(t, hints(few, "t0"), hints(many, "t0")) })
 	again := func(p *producer.Producer) func() {

@@ -23,7 +23,8 @@ import (
 // too many callbacks of such records have not returned: see [Callback].
 func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	if ctx != nil && ctx.Err() != nil {
-		return p.failed(r, accumulator.Callback{One: cb}, &record.Error{Partition: -1, Err: accumulator.ContextError(ctx)})
+		return p.failed(r, accumulator.Callback{One: cb}, &record.Error{Partition: -1,
+			Err: accumulator.ContextError(ctx)})
 	}
 	callback := accumulator.Callback{One: cb}
 	if t, part := p.fastPartition(r); part != nil {
@@ -77,7 +78,8 @@ func (p *Producer) send(wait *budget, r *Record, callback accumulator.Callback) 
 // their time here, in one function. A nil result leaves the record to resolvePartition. The choice itself is the same:
 // builtIn.
 func (p *Producer) fastPartition(r *Record) (*topic, *accumulator.Partition) {
-	if r == nil || p.asksUser || p.closed.Load() || len(r.Headers) > 0 || !r.Timestamp.IsZero() || r.Partition != (Partition{}) ||
+	if r == nil || p.asksUser || p.closed.Load() || len(r.Headers) > 0 || !r.Timestamp.IsZero() ||
+		r.Partition != (Partition{}) ||
 		uint(len(r.Key))+uint(len(r.Value)) >= p.smallRecord {
 		return nil, nil
 	}
@@ -181,7 +183,8 @@ func noSuchPartition(name string, t *topic, n int32) *record.Error {
 			details = append(details, fmt.Sprintf("the topic has %d partitions, from 0 on", meta.view.partitions))
 		}
 	}
-	return &record.Error{Topic: shorten(name), Partition: n, Err: record.ErrInvalidPartition, Detail: strings.Join(details, "; ")}
+	return &record.Error{Topic: shorten(name), Partition: n, Err: record.ErrInvalidPartition,
+		Detail: strings.Join(details, "; ")}
 }
 
 // awaitPartition requests newer metadata, which may have the record's partition: topics grow.
@@ -206,7 +209,8 @@ func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error
 }
 
 // append encodes the record into its partition's batch, waiting for room within the budget.
-func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record, callback accumulator.Callback) Future {
+func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r *Record,
+	callback accumulator.Callback) Future {
 	var a accumulator.AppendResult
 	part.Append(r, callback, nil, &a)
 	for a.Result == nil {
@@ -236,7 +240,8 @@ func (p *Producer) pace(a *accumulator.AppendResult) {
 
 // appendLater goes on after an append without room: it waits for room, takes the free room, or returns the reason for
 // its lack.
-func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, callback accumulator.Callback, a *accumulator.AppendResult) *record.Error {
+func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, callback accumulator.Callback,
+	a *accumulator.AppendResult) *record.Error {
 	var grant int64
 	if wait == nil && a.Shortfall > 0 {
 		part.Append(r, callback, &grant, a)
@@ -307,7 +312,8 @@ func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err er
 		failed.Err = accumulator.ContextError(wait.user)
 		failed.Detail = because("while waiting for room in the buffer", part.WhyFull())
 	default:
-		detail := fmt.Sprintf("no room within max.block.ms of %v; buffer.memory is %d", p.cfg.MaxBlock, p.cfg.BufferMemory)
+		detail := fmt.Sprintf("no room within max.block.ms of %v; buffer.memory is %d", p.cfg.MaxBlock,
+			p.cfg.BufferMemory)
 		failed.Detail = because(detail, part.WhyFull())
 	}
 	return failed

@@ -28,7 +28,8 @@ func TestSendLetsTheCallerReuseItsBytes(t *testing.T) {
 		p := warm(t, c, 1, lingering(time.Second))
 		key, value, header := []byte("key"), []byte("value"), []byte("header")
 		r := producer.Record{
-			Topic: "t", Partition: producer.InPartition(0), Key: key, Value: value, Headers: []producer.Header{{Key: "h", Value: header}},
+			Topic: "t", Partition: producer.InPartition(0), Key: key, Value: value,
+			Headers: []producer.Header{{Key: "h", Value: header}},
 		}
 		f := p.Send(t.Context(), &r, nil)
 		copy(key, "XXX")
@@ -166,19 +167,20 @@ func crammed(t *testing.T, c *testbroker.Cluster) *producer.Producer {
 }
 
 func TestTrySendNeverWaits(t *testing.T) {
-	scene(t, "without metadata it fails, starts the fetch, and a later one works", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := start(t, c, nil)
-		began := time.Now()
-		f := p.TrySend(to(0, "x"), nil)
-		notWritten(t, f, producer.ErrMetadataTimeout)
-		_, err := f.Get(t.Context())
-		require.True(t, producer.Retriable(err))
-		synctest.Wait()
-		_, err = p.TrySend(to(0, "y"), nil).Get(t.Context())
-		require.NoError(t, err)
-		require.LessOrEqual(t, time.Since(began), 5*time.Millisecond)
-		require.Equal(t, []string{"y"}, written(c, 0))
-	})
+	scene(t, "without metadata it fails, starts the fetch, and a later one works", topics(1, 1),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := start(t, c, nil)
+			began := time.Now()
+			f := p.TrySend(to(0, "x"), nil)
+			notWritten(t, f, producer.ErrMetadataTimeout)
+			_, err := f.Get(t.Context())
+			require.True(t, producer.Retriable(err))
+			synctest.Wait()
+			_, err = p.TrySend(to(0, "y"), nil).Get(t.Context())
+			require.NoError(t, err)
+			require.LessOrEqual(t, time.Since(began), 5*time.Millisecond)
+			require.Equal(t, []string{"y"}, written(c, 0))
+		})
 	scene(t, "with a full buffer it fails", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := crammed(t, c)
 		began := time.Now()
@@ -203,10 +205,12 @@ func TestBadRecordsFailBeforeTheyAreBuffered(t *testing.T) {
 		"partition -1":          {to(-1, "x"), producer.ErrInvalidPartition},
 		"partition -2":          {to(-2, "x"), producer.ErrInvalidPartition},
 		"one partition too far": {to(2, "x"), producer.ErrInvalidPartition},
-		"before 1970":           {&producer.Record{Topic: "t", Timestamp: time.UnixMilli(-1)}, producer.ErrInvalidTimestamp},
-		"too large":             {sized(2 << 20), producer.ErrRecordTooLarge},
+		"before 1970": {&producer.Record{Topic: "t", Timestamp: time.UnixMilli(-1)},
+			producer.ErrInvalidTimestamp},
+		"too large": {sized(2 << 20), producer.ErrRecordTooLarge},
 		"too large by headers": {
-			&producer.Record{Topic: "t", Headers: []producer.Header{{Key: strings.Repeat("h", 2<<20)}}}, producer.ErrRecordTooLarge,
+			&producer.Record{Topic: "t", Headers: []producer.Header{{Key: strings.Repeat("h", 2<<20)}}},
+			producer.ErrRecordTooLarge,
 		},
 	}
 	for name, b := range bad {
@@ -298,40 +302,42 @@ func TestUnknownTopics(t *testing.T) {
 }
 
 func TestMetadataOfARecord(t *testing.T) {
-	scene(t, "its own timestamp in milliseconds, or the time of the send", topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 2, nil)
-		own := time.Date(2020, 2, 3, 4, 5, 6, 7_899_999, time.UTC)
-		r := to(1, "x")
-		r.Timestamp = own
-		md, err := p.Send(t.Context(), r, nil).Get(t.Context())
-		require.NoError(t, err)
-		require.Equal(t, "t", md.Topic)
-		require.EqualValues(t, 1, md.Partition)
-		require.EqualValues(t, 1, md.Offset)
-		require.True(t, own.Truncate(time.Millisecond).Equal(md.Timestamp))
-		began := time.Now()
-		md, err = p.Send(t.Context(), to(1, "x"), nil).Get(t.Context())
-		require.NoError(t, err)
-		require.True(t, began.Truncate(time.Millisecond).Equal(md.Timestamp))
-		require.EqualValues(t, 2, md.Offset)
-	})
-	scene(t, "its own timestamp though the answer was lost and the next one told the batch's greatest", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-		p := warm(t, c, 1, lingering(time.Second))
-		c.On(protocol.Produce).Nth(1).Do(testbroker.DropAnswer())
-		var futures []producer.Future
-		for _, ms := range []int64{1000, 3000, 2000} {
-			r := to(0, "x")
-			r.Timestamp = time.UnixMilli(ms)
-			futures = append(futures, p.Send(t.Context(), r, nil))
-		}
-		for i, ms := range []int64{1000, 3000, 2000} {
-			md, err := futures[i].Get(t.Context())
+	scene(t, "its own timestamp in milliseconds, or the time of the send", topics(1, 2),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 2, nil)
+			own := time.Date(2020, 2, 3, 4, 5, 6, 7_899_999, time.UTC)
+			r := to(1, "x")
+			r.Timestamp = own
+			md, err := p.Send(t.Context(), r, nil).Get(t.Context())
 			require.NoError(t, err)
-			require.EqualValues(t, 1+i, md.Offset)
-			require.Equal(t, ms, md.Timestamp.UnixMilli())
-		}
-		require.Len(t, written(c, 0), 3, "once each")
-	})
+			require.Equal(t, "t", md.Topic)
+			require.EqualValues(t, 1, md.Partition)
+			require.EqualValues(t, 1, md.Offset)
+			require.True(t, own.Truncate(time.Millisecond).Equal(md.Timestamp))
+			began := time.Now()
+			md, err = p.Send(t.Context(), to(1, "x"), nil).Get(t.Context())
+			require.NoError(t, err)
+			require.True(t, began.Truncate(time.Millisecond).Equal(md.Timestamp))
+			require.EqualValues(t, 2, md.Offset)
+		})
+	scene(t, "its own timestamp though the answer was lost and the next one told the batch's greatest", topics(1, 1),
+		func(t *testing.T, c *testbroker.Cluster) {
+			p := warm(t, c, 1, lingering(time.Second))
+			c.On(protocol.Produce).Nth(1).Do(testbroker.DropAnswer())
+			var futures []producer.Future
+			for _, ms := range []int64{1000, 3000, 2000} {
+				r := to(0, "x")
+				r.Timestamp = time.UnixMilli(ms)
+				futures = append(futures, p.Send(t.Context(), r, nil))
+			}
+			for i, ms := range []int64{1000, 3000, 2000} {
+				md, err := futures[i].Get(t.Context())
+				require.NoError(t, err)
+				require.EqualValues(t, 1+i, md.Offset)
+				require.Equal(t, ms, md.Timestamp.UnixMilli())
+			}
+			require.Len(t, written(c, 0), 3, "once each")
+		})
 	cfg := topics(1, 1)
 	cfg.Settings = map[string]testbroker.TopicSettings{"t": {LogAppendTime: true}}
 	scene(t, "the broker's time where the topic uses LogAppendTime", cfg, func(t *testing.T, c *testbroker.Cluster) {

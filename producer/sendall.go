@@ -32,7 +32,8 @@ func (p *Producer) SendAll(ctx context.Context, rs []Record) []Future {
 
 // SendAllFunc is SendAll with a callback, nil for none. The callback runs once for each record, with its index in rs.
 // SendAllFunc appends the futures to out, so that a caller can reuse a slice.
-func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, m RecordMetadata, err error), out []Future) []Future {
+func (p *Producer) SendAllFunc(ctx context.Context, rs []Record, cb func(i int, m RecordMetadata, err error),
+	out []Future) []Future {
 	wait := p.newBudget(ctx)
 	defer wait.end()
 	call := sendAll{p: p, wait: wait}
@@ -109,7 +110,8 @@ func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 }
 
 // appendAll appends n records as far as there is room, and returns how many; pick gives record k, and took its future.
-func (s *sendAll) appendAll(t *topic, part *accumulator.Partition, n int, pick func(k int) (*Record, accumulator.Callback), took func(k int, f Future)) int {
+func (s *sendAll) appendAll(t *topic, part *accumulator.Partition, n int,
+	pick func(k int) (*Record, accumulator.Callback), took func(k int, f Future)) int {
 	// Of most records there is nothing to tell: bytes are counted some records at a time.
 	counts := make([]accumulator.AppendResult, 0, 16)
 	appended := part.AppendAll(n, pick, func(k int, a *accumulator.AppendResult) {
@@ -166,7 +168,8 @@ func (s *sendPiece) send(out []Future) []Future {
 	// Records that need no wait for metadata go first; the rest of a topic stays behind its first waiting record.
 	var later []string
 	for k := range s.rs {
-		if name := s.rs[k].Topic; !slices.Contains(later, name) && (s.p.topic(name).isKnown() || !s.p.canWait(&s.rs[k])) {
+		if name := s.rs[k].Topic; !slices.Contains(later, name) &&
+			(s.p.topic(name).isKnown() || !s.p.canWait(&s.rs[k])) {
 			s.place(k)
 		} else {
 			later = append(later, name)

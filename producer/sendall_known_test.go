@@ -22,7 +22,8 @@ func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
 		var at [3]time.Duration
 		began := time.Now()
 		records := []producer.Record{*to(0, "before"), {Topic: "nowhere", Value: []byte("x")}, *to(0, "after")}
-		futures := p.SendAllFunc(ctx, records, func(i int, _ producer.RecordMetadata, _ error) { at[i] = time.Since(began) }, nil)
+		futures := p.SendAllFunc(ctx, records,
+			func(i int, _ producer.RecordMetadata, _ error) { at[i] = time.Since(began) }, nil)
 		for i, f := range futures {
 			_, err := f.Get(t.Context())
 			if i == 1 {

@@ -65,14 +65,19 @@ func TestSendAllGivesEachRecordItsOwnOutcome(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
 		rs := []producer.Record{
-			*to(0, "a"), {Topic: "not legal"}, *to(7, "x"), *to(0, "b"), *sized(2 << 20), {Topic: "t", Timestamp: time.UnixMilli(-5)}, *to(0, "c"),
+			*to(0, "a"), {Topic: "not legal"}, *to(7, "x"), *to(0, "b"), *sized(2 << 20),
+			{Topic: "t", Timestamp: time.UnixMilli(-5)}, *to(0, "c"),
 		}
 		want := []error{
-			nil, producer.ErrInvalidTopic, producer.ErrInvalidPartition, nil, producer.ErrRecordTooLarge, producer.ErrInvalidTimestamp, nil,
+			nil, producer.ErrInvalidTopic, producer.ErrInvalidPartition, nil, producer.ErrRecordTooLarge,
+			producer.ErrInvalidTimestamp, nil,
 		}
 		errs := make([]error, len(rs))
 		calls := make([]int, len(rs))
-		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.RecordMetadata, err error) { errs[i], calls[i] = err, calls[i]+1 }, nil)
+		out := p.SendAllFunc(t.Context(), rs, func(i int, _ producer.RecordMetadata, err error) {
+			errs[i],
+				calls[i] = err, calls[i]+1
+		}, nil)
 		require.NoError(t, p.Flush(t.Context()))
 		for i := range rs {
 			_, err := out[i].Get(t.Context())
@@ -119,16 +124,20 @@ func TestSendAllLargerThanTheBufferGoesInPieces(t *testing.T) {
 
 func TestSendAllAdmitsWhatFitsAtOnceAndFailsTheRestNotWritten(t *testing.T) {
 	const block, sooner = 2 * time.Second, time.Second
-	ends := map[string]func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error){
-		"when MaxBlock ends": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error) {
+	ends := map[string]func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration,
+		error){
+		"when MaxBlock ends": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future,
+			time.Duration, error) {
 			return p.SendAll(t.Context(), rs), block, producer.ErrBufferFull
 		},
-		"when ctx ends": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error) {
+		"when ctx ends": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future,
+			time.Duration, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), sooner)
 			defer cancel()
 			return p.SendAll(ctx, rs), sooner, context.DeadlineExceeded
 		},
-		"when the producer is closed": func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration, error) {
+		"when the producer is closed": func(t *testing.T, p *producer.Producer, rs []producer.Record) (
+			[]producer.Future, time.Duration, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			t.Cleanup(cancel)
 			time.AfterFunc(sooner, func() { _ = p.Close(ctx) })
@@ -261,7 +270,8 @@ func TestSendAllCanceledInTheMiddleOfARun(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = time.Minute })
 		outcome := make([]error, 100)
-		futures := p.SendAllFunc(t.Context(), unnamed(100), func(i int, _ producer.RecordMetadata, err error) { outcome[i] = err }, nil)
+		futures := p.SendAllFunc(t.Context(), unnamed(100),
+			func(i int, _ producer.RecordMetadata, err error) { outcome[i] = err }, nil)
 		for _, i := range []int{0, 50, 51, 99} {
 			require.True(t, futures[i].Cancel())
 			synctest.Wait()

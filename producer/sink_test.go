@@ -117,7 +117,8 @@ func (s *sink) answer(key protocol.APIKey, version int16) ([]byte, error) {
 		response = &protocol.MetadataResponse{
 			Brokers: []protocol.MetadataBroker{{NodeID: 1, Host: host, Port: port}},
 			Topics: []protocol.MetadataTopic{{
-				Name: &name, Partitions: []protocol.MetadataPartition{{LeaderID: 1, Replicas: []int32{1}, ISR: []int32{1}}},
+				Name: &name, Partitions: []protocol.MetadataPartition{{LeaderID: 1, Replicas: []int32{1},
+					ISR: []int32{1}}},
 			}},
 		}
 	default:
@@ -218,5 +219,7 @@ func (c *shortcut) Close() error {
 func (c *shortcut) SetDeadline(time.Time) error      { return nil }
 func (c *shortcut) SetReadDeadline(time.Time) error  { return nil }
 func (c *shortcut) SetWriteDeadline(time.Time) error { return nil }
-func (c *shortcut) WriteBuffer() int                 { return 0 } // it is used as a socket is, without goroutines of its own
-func (c *shortcut) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+
+// it is used as a socket is, without goroutines of its own
+func (c *shortcut) WriteBuffer() int     { return 0 }
+func (c *shortcut) RemoteAddr() net.Addr { return &net.TCPAddr{} }

@@ -90,7 +90,8 @@ func (s *soak) measure() footprint {
 // order sends records to the one topic in constant use.
 func (s *soak) order(n int) {
 	for range n {
-		_, err := s.p.Send(s.t.Context(), &producer.Record{Topic: "orders", Value: []byte("an order")}, nil).Get(s.t.Context())
+		_, err := s.p.Send(s.t.Context(), &producer.Record{Topic: "orders", Value: []byte("an order")},
+			nil).Get(s.t.Context())
 		require.NoError(s.t, err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Flush and Close must recognize a call from inside a callback of their own producer: there they would wait for their
+// Flush and Close must recognise a call from inside a callback of their own producer: there they would wait for their
 // own caller. Go does not reveal the number of a goroutine, but its running functions. So each producer has a number,
 // and its callbacks run beneath calls that spell this number: one function for each digit. Flush and Close read the
 // calls on their own stack. That costs the callbacks a few calls for each run of them, and only Flush and Close a walk.

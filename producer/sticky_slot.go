@@ -33,7 +33,8 @@ type stickyLoad struct {
 }
 
 // newStickySlot makes a slot; see newStickyTopic.
-func newStickySlot(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad, seed uint64) *stickySlot {
+func newStickySlot(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad,
+	seed uint64) *stickySlot {
 	s := &stickySlot{batchSize: uint32(max(c.BatchSize, 1))}
 	if c.PartitionerAdaptive {
 		s.load, s.availability = load, c.PartitionerAvailabilityTimeout
@@ -95,7 +96,8 @@ func (s *stickySlot) move(state uint64) bool {
 		return false
 	}
 	if s.view.Load() != view {
-		s.leaveUnavailable() // update was between: it saw the state before, and the choice was made from the view before
+		// update was between: it saw the state before, and the choice was made from the view before
+		s.leaveUnavailable()
 	}
 	return true
 }
@@ -146,7 +148,8 @@ func (s *stickySlot) currentTable(view *TopicView) *stickyTable {
 		part  = 100         // a table lives at least this many times as long as it took to make
 	)
 	now := time.Now()
-	if t := s.table.Load(); t != nil && t.view == view && t.uses.Add(-1) >= 0 && now.Sub(t.made) < max(most, part*t.took) {
+	if t := s.table.Load(); t != nil && t.view == view && t.uses.Add(-1) >= 0 &&
+		now.Sub(t.made) < max(most, part*t.took) {
 		return t
 	}
 	t := newStickyTable(view, s.load, s.availability, now)
@@ -168,7 +171,8 @@ type stickyTable struct {
 
 // newStickyTable weighs a partition with the longest queue + 1 - its own queue: of queues of 0, 3 and 1 batches the
 // weights are 4, 1 and 3.
-func newStickyTable(view *TopicView, load func(int32, time.Time) stickyLoad, availability time.Duration, now time.Time) *stickyTable {
+func newStickyTable(view *TopicView, load func(int32, time.Time) stickyLoad, availability time.Duration,
+	now time.Time) *stickyTable {
 	t := &stickyTable{view: view, made: now, partitions: make([]int32, 0, len(view.available))}
 	queues := make([]int32, 0, len(view.available))
 	for _, p := range view.available {

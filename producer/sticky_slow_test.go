@@ -67,7 +67,8 @@ func TestASlowProducerStaysInOnePartitionUntilBatchSize(t *testing.T) {
 		spreads(t, partitions(t, start(t, c, nil), func(i int, r *producer.Record) { r.Key = fmt.Append(nil, i) }))
 	})
 	scene(t, "a named partition", topics(1, 8), func(t *testing.T, c *testbroker.Cluster) {
-		spreads(t, partitions(t, start(t, c, nil), func(i int, r *producer.Record) { r.Partition = producer.InPartition(int32(i % 8)) }))
+		spreads(t, partitions(t, start(t, c, nil),
+			func(i int, r *producer.Record) { r.Partition = producer.InPartition(int32(i % 8)) }))
 	})
 	scene(t, "a partitioner", topics(1, 8), func(t *testing.T, c *testbroker.Cluster) {
 		spreads(t, partitions(t, start(t, c, func(cfg *producer.Config) { cfg.Partitioner = new(inTurn) }), nil))

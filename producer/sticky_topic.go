@@ -35,7 +35,8 @@ type slotToken struct{ slot uint32 }
 // newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held,
 // now and then for every available partition, and not at all if the configuration is not adaptive. Equal seeds choose
 // equally.
-func newStickyTopic(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad, seed uint64) *stickyTopic {
+func newStickyTopic(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad,
+	seed uint64) *stickyTopic {
 	s := &stickyTopic{began: time.Now()}
 	for i := range min(runtime.GOMAXPROCS(0), mostSlots) {
 		s.slots = append(s.slots, newStickySlot(c, view, load, seed+uint64(i)))
@@ -94,7 +95,8 @@ func (s *stickyTopic) part(crowded bool) {
 	switch {
 	case crowded && s.usable.Load() > 1:
 		if until != 0 {
-			s.slotForP(true) // two processors have the same slot, as after garbage collections, or their slots the same partition
+			// two processors have the same slot, as after garbage collections, or their slots the same partition
+			s.slotForP(true)
 		}
 		s.crowded.Store(int64(now + crowdedFor))
 	case until != 0 && int64(now) > until:

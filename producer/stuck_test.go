@@ -219,7 +219,10 @@ func TestALoggerThatBlocksStopsNoBrokersResponses(t *testing.T) {
 	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
 		var log logs
 		hang := make(chan struct{})
-		p := start(t, c, func(cfg *producer.Config) { cfg.Logger = slog.New(hangingHandler{log.logger().Handler(), hang}) })
+		p := start(t, c, func(cfg *producer.Config) {
+			cfg.Logger = slog.New(hangingHandler{log.logger().Handler(),
+				hang})
+		})
 		c.On(protocol.Produce).Partition("t", 0).Do(testbroker.Fail(protocol.PolicyViolation))
 		for range 3 {
 			_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
@@ -230,7 +233,8 @@ func TestALoggerThatBlocksStopsNoBrokersResponses(t *testing.T) {
 		require.Empty(t, log.String())
 		close(hang)
 		requireNothingLeft(t)
-		require.Equal(t, 2, strings.Count(log.String(), "records failed"), "queued lines are written when the handler works again")
+		require.Equal(t, 2, strings.Count(log.String(), "records failed"),
+			"queued lines are written when the handler works again")
 		require.Contains(t, log.String(), "suppressed=1")
 	})
 }
@@ -293,7 +297,8 @@ func TestCloseReturnsInTimeThoughAnInterceptorsCloseHangs(t *testing.T) {
 		mentions(t, err, "closingWatcher: Close has not returned")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		synctest.Wait()
-		require.Equal(t, []string{"a send x", "b send x", "a ack 0", "b ack 0", "a close", "b close"}, seen.all(), "each of them is closed")
+		require.Equal(t, []string{"a send x", "b send x", "a ack 0", "b ack 0", "a close", "b close"}, seen.all(),
+			"each of them is closed")
 		close(hang)
 		requireNothingLeft(t)
 		require.ErrorIs(t, p.Close(t.Context()), failure, "a later Close tells how it ended")
@@ -304,7 +309,8 @@ func TestCloseInsideAnInterceptorsCloseFailsAtOnce(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		var p *producer.Producer
 		p = start(t, c, func(cfg *producer.Config) {
-			cfg.Interceptors = []producer.Interceptor{&closingWatcher{watcher{seen: new(sights)}, func() error { return p.Close(context.Background()) }}}
+			cfg.Interceptors = []producer.Interceptor{&closingWatcher{watcher{seen: new(sights)},
+				func() error { return p.Close(context.Background()) }}}
 		})
 		require.ErrorIs(t, p.Close(t.Context()), producer.ErrInCallback)
 	})
@@ -317,11 +323,12 @@ func TestCloseReturnsInTimeThoughCallbacksAndInterceptorsHang(t *testing.T) {
 			hang := make(chan struct{})
 			var hanging atomic.Bool
 			p := warm(t, c, 2, func(cfg *producer.Config) {
-				cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen, onAck: func(md producer.RecordMetadata, _ error) {
-					if md.Partition == 0 && hanging.Load() && kind == "OnAcknowledgement" {
-						<-hang
-					}
-				}}}
+				cfg.Interceptors = []producer.Interceptor{&watcher{seen: &seen,
+					onAck: func(md producer.RecordMetadata, _ error) {
+						if md.Partition == 0 && hanging.Load() && kind == "OnAcknowledgement" {
+							<-hang
+						}
+					}}}
 			})
 			hanging.Store(true)
 			p.Send(t.Context(), to(0, "x"), func(producer.RecordMetadata, error) {

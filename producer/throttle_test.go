@@ -81,7 +81,8 @@ func ackedByTheLeader(cfg *producer.Config) {
 func alone(cfg *producer.Config) { cfg.BatchSize, cfg.Linger, cfg.MaxInFlight = 0, 0, 5 }
 
 func TestAThrottleLongerThanTheRequestTimeout(t *testing.T) {
-	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
+	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader,
+		"idempotent": func(*producer.Config) {}} {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 			var dials dialLog
 			p := warm(t, c, 1, func(cfg *producer.Config) {
@@ -261,7 +262,8 @@ func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 // A throttled ApiVersions response mutes the new connection; its first request waits for longer than
 // request.timeout.ms.
 func TestAThrottledApiVersionsResponseKeepsTheConnection(t *testing.T) {
-	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader, "idempotent": func(*producer.Config) {}} {
+	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader,
+		"idempotent": func(*producer.Config) {}} {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 			var dials dialLog
 			c.On(protocol.ApiVersions).Times(2).Do(testbroker.Throttle(35 * time.Second))

@@ -44,7 +44,8 @@ func inOrders(partition int32, value string) *producer.Record {
 
 func TestGetReturnsThePlaceOfARecord(t *testing.T) {
 	p := openShop(t, shop(t), nil)
-	metadata, err := p.Send(t.Context(), &producer.Record{Topic: "orders", Key: []byte("42"), Value: []byte("one book")}, nil).Get(t.Context())
+	metadata, err := p.Send(t.Context(), &producer.Record{Topic: "orders", Key: []byte("42"),
+		Value: []byte("one book")}, nil).Get(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "orders", metadata.Topic)
 	require.Zero(t, metadata.Partition)
@@ -87,7 +88,8 @@ func TestEachRecordOfSendAllHasItsOwnOutcome(t *testing.T) {
 		_, err := f.Get(t.Context())
 		fates = append(fates, producer.FateOf(err))
 	}
-	require.Equal(t, []producer.Fate{producer.FateAcknowledged, producer.FateRejected, producer.FateAcknowledged}, fates)
+	require.Equal(t, []producer.Fate{producer.FateAcknowledged, producer.FateRejected, producer.FateAcknowledged},
+		fates)
 }
 
 func TestDoneIsClosedWithTheOutcome(t *testing.T) {
@@ -117,7 +119,8 @@ func TestFlushWaitsForEveryCallback(t *testing.T) {
 	p := openShop(t, shop(t), nil)
 	delivered := make(chan bool, 100)
 	for range 100 {
-		p.Send(t.Context(), &producer.Record{Topic: "orders"}, func(_ producer.RecordMetadata, err error) { delivered <- err == nil })
+		p.Send(t.Context(), &producer.Record{Topic: "orders"},
+			func(_ producer.RecordMetadata, err error) { delivered <- err == nil })
 	}
 	require.NoError(t, p.Flush(t.Context()))
 	require.Len(t, delivered, 100)

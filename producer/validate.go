@@ -66,18 +66,21 @@ func (c *Config) problems(blamed map[string]bool) configProblems {
 	}
 	for i, interceptor := range c.Interceptors {
 		if interceptor == nil {
-			problems = append(problems, &ConfigError{Field: "Interceptors", Problem: fmt.Sprintf("interceptor %d is nil", i)})
+			problems = append(problems, &ConfigError{Field: "Interceptors",
+				Problem: fmt.Sprintf("interceptor %d is nil", i)})
 		}
 	}
 	if c.CompressionWorkers < 0 {
 		value := strconv.Itoa(c.CompressionWorkers)
-		problems = append(problems, &ConfigError{Field: "CompressionWorkers", Value: value, Problem: "not in the range 0 or more"})
+		problems = append(problems, &ConfigError{Field: "CompressionWorkers", Value: value,
+			Problem: "not in the range 0 or more"})
 	}
 	for i := range configRules {
 		rule := &configRules[i]
 		if !rule.concerns(blamed) && rule.broken(c) {
 			o := configOptionOfField(rule.fields[0])
-			problems = append(problems, &ConfigError{Property: o.property, Field: o.field, Value: o.text(c), Problem: rule.wrong(c) + "; " + rule.cure})
+			problems = append(problems, &ConfigError{Property: o.property, Field: o.field, Value: o.text(c),
+				Problem: rule.wrong(c) + "; " + rule.cure})
 		}
 	}
 	return problems
@@ -111,9 +114,10 @@ func (r *configRule) concerns(fields map[string]bool) bool {
 // configRules are the rules across fields.
 var configRules = [...]configRule{
 	configRuleDelivery(),
-	configRuleBatch("MaxRequestSize", "raise MaxRequestSize as far as the brokers' message.max.bytes allows", func(c *Config) int64 {
-		return int64(c.MaxRequestSize)
-	}),
+	configRuleBatch("MaxRequestSize", "raise MaxRequestSize as far as the brokers' message.max.bytes allows",
+		func(c *Config) int64 {
+			return int64(c.MaxRequestSize)
+		}),
 	configRuleBatch("BufferMemory", "raise BufferMemory", func(c *Config) int64 { return c.BufferMemory }),
 	configRuleUpTo("RetryBackoff", "RetryBackoffMax", func(c *Config) (*time.Duration, *time.Duration) {
 		return &c.RetryBackoff, &c.RetryBackoffMax
@@ -121,9 +125,10 @@ var configRules = [...]configRule{
 	configRuleUpTo("ReconnectBackoff", "ReconnectBackoffMax", func(c *Config) (*time.Duration, *time.Duration) {
 		return &c.ReconnectBackoff, &c.ReconnectBackoffMax
 	}),
-	configRuleUpTo("SocketConnectionSetupTimeout", "SocketConnectionSetupTimeoutMax", func(c *Config) (*time.Duration, *time.Duration) {
-		return &c.SocketConnectionSetupTimeout, &c.SocketConnectionSetupTimeoutMax
-	}),
+	configRuleUpTo("SocketConnectionSetupTimeout", "SocketConnectionSetupTimeoutMax",
+		func(c *Config) (*time.Duration, *time.Duration) {
+			return &c.SocketConnectionSetupTimeout, &c.SocketConnectionSetupTimeoutMax
+		}),
 	configRuleIdempotence("Acks", "AcksAll (all)", func(c *Config) bool { return c.Acks == AcksAll }),
 	configRuleIdempotence("Retries", "1 or more", func(c *Config) bool { return c.Retries > 0 }),
 	configRuleIdempotence("MaxInFlight", "5 or less", func(c *Config) bool { return c.MaxInFlight <= 5 }),
@@ -132,14 +137,16 @@ var configRules = [...]configRule{
 // configRuleDelivery requires time for a batch to linger and for one answer.
 func configRuleDelivery() configRule {
 	wrong := func(c *Config) string {
-		return fmt.Sprintf("is less than %s and %s together, %v and %v", configNames("Linger"), configNames("RequestTimeout"), c.Linger, c.RequestTimeout)
+		return fmt.Sprintf("is less than %s and %s together, %v and %v", configNames("Linger"),
+			configNames("RequestTimeout"), c.Linger, c.RequestTimeout)
 	}
 	return configRule{
 		fields: []string{"DeliveryTimeout", "Linger", "RequestTimeout"},
 		broken: func(c *Config) bool { return c.DeliveryTimeout < configLeastDelivery(c) },
 		wrong:  wrong,
 		cure:   "raise it, or lower these",
-		yields: []configYield{{"DeliveryTimeout", wrong, func(c *Config) { c.DeliveryTimeout = configLeastDelivery(c) }}},
+		yields: []configYield{{"DeliveryTimeout", wrong,
+			func(c *Config) { c.DeliveryTimeout = configLeastDelivery(c) }}},
 	}
 }
 
@@ -190,7 +197,8 @@ func configRuleUpTo(field, top string, both func(*Config) (wait, most *time.Dura
 // configRuleIdempotence has the requirements of idempotence.
 func configRuleIdempotence(field, needs string, met func(*Config) bool) configRule {
 	wrong := func(c *Config) string {
-		return fmt.Sprintf("needs %s to be %s, but it is %s", configNames(field), needs, configOptionOfField(field).text(c))
+		return fmt.Sprintf("needs %s to be %s, but it is %s", configNames(field), needs,
+			configOptionOfField(field).text(c))
 	}
 	return configRule{
 		fields: []string{"EnableIdempotence", field},
@@ -231,7 +239,8 @@ func configGiveWay(c *Config, written, blamed map[string]bool) {
 			o := configOptionOfField(y.field)
 			before, wrong := o.text(c), y.wrong(c)
 			y.yield(c)
-			c.adjusted = append(c.adjusted, fmt.Sprintf("%s was not written and is now %s: its default %s %s", o.property, o.text(c), before, wrong))
+			c.adjusted = append(c.adjusted, fmt.Sprintf("%s was not written and is now %s: its default %s %s",
+				o.property, o.text(c), before, wrong))
 			break
 		}
 	}
@@ -321,7 +330,8 @@ func configNoPortProblem(server string) string {
 // configLooksLikeIPv6 reports whether a text has the characters of an IPv6 address, its zone aside, but no brackets.
 func configLooksLikeIPv6(server string) bool {
 	address, _, _ := strings.Cut(server, "%")
-	return (strings.Contains(address, "::") || strings.Count(address, ":") >= 7) && strings.Trim(address, "0123456789abcdefABCDEF:.") == ""
+	return (strings.Contains(address, "::") || strings.Count(address, ":") >= 7) &&
+		strings.Trim(address, "0123456789abcdefABCDEF:.") == ""
 }
 
 // configHostProblem checks the characters of a name or an IPv4 address; whether it exists is for the resolver to say.

@@ -100,27 +100,30 @@ func TestBothEndsOfEachRangeAreRight(t *testing.T) {
 		"largest batch": func(c *Config) {
 			c.BatchSize, c.MaxRequestSize, c.BufferMemory = math.MaxInt32, math.MaxInt32, math.MaxInt32
 		},
-		"a record may pass buffer":    func(c *Config) { c.BufferMemory = 65536 },
-		"gzip default":                func(c *Config) { c.CompressionGzipLevel = -1 },
-		"gzip 1":                      func(c *Config) { c.CompressionGzipLevel = 1 },
-		"gzip 9":                      func(c *Config) { c.CompressionGzipLevel = 9 },
-		"lz4 1":                       func(c *Config) { c.CompressionLZ4Level = 1 },
-		"lz4 17":                      func(c *Config) { c.CompressionLZ4Level = 17 },
-		"zstd -131072":                func(c *Config) { c.CompressionZstdLevel = -131072 },
-		"zstd 22":                     func(c *Config) { c.CompressionZstdLevel = 22 },
-		"no client id":                func(c *Config) { c.ClientID = "" },
-		"longest client id":           func(c *Config) { c.ClientID = strings.Repeat("x", 32767) },
-		"never idle":                  func(c *Config) { c.ConnectionsMaxIdle = -time.Millisecond },
-		"buffers of the system":       func(c *Config) { c.SendBuffer, c.ReceiveBuffer = -1, -1 },
-		"least metadata idle":         func(c *Config) { c.MetadataMaxIdle = 5 * time.Second },
-		"no rebootstrap":              func(c *Config) { c.MetadataRecoveryStrategy = MetadataRecoveryNone },
-		"backoffs equal":              func(c *Config) { c.RetryBackoff = c.RetryBackoffMax },
-		"least setup":                 func(c *Config) { c.SocketConnectionSetupTimeout = time.Millisecond },
-		"workers":                     func(c *Config) { c.CompressionWorkers = 3 },
-		"delivery exactly the sum":    func(c *Config) { c.DeliveryTimeout = c.Linger + c.RequestTimeout },
-		"acks none without":           func(c *Config) { c.Acks, c.EnableIdempotence = AcksNone, false },
-		"more in flight without":      func(c *Config) { c.MaxInFlight, c.EnableIdempotence = 50, false },
-		"linger for ever, no timeout": func(c *Config) { c.Linger, c.DeliveryTimeout = math.MaxInt64, math.MaxInt32*time.Millisecond },
+		"a record may pass buffer": func(c *Config) { c.BufferMemory = 65536 },
+		"gzip default":             func(c *Config) { c.CompressionGzipLevel = -1 },
+		"gzip 1":                   func(c *Config) { c.CompressionGzipLevel = 1 },
+		"gzip 9":                   func(c *Config) { c.CompressionGzipLevel = 9 },
+		"lz4 1":                    func(c *Config) { c.CompressionLZ4Level = 1 },
+		"lz4 17":                   func(c *Config) { c.CompressionLZ4Level = 17 },
+		"zstd -131072":             func(c *Config) { c.CompressionZstdLevel = -131072 },
+		"zstd 22":                  func(c *Config) { c.CompressionZstdLevel = 22 },
+		"no client id":             func(c *Config) { c.ClientID = "" },
+		"longest client id":        func(c *Config) { c.ClientID = strings.Repeat("x", 32767) },
+		"never idle":               func(c *Config) { c.ConnectionsMaxIdle = -time.Millisecond },
+		"buffers of the system":    func(c *Config) { c.SendBuffer, c.ReceiveBuffer = -1, -1 },
+		"least metadata idle":      func(c *Config) { c.MetadataMaxIdle = 5 * time.Second },
+		"no rebootstrap":           func(c *Config) { c.MetadataRecoveryStrategy = MetadataRecoveryNone },
+		"backoffs equal":           func(c *Config) { c.RetryBackoff = c.RetryBackoffMax },
+		"least setup":              func(c *Config) { c.SocketConnectionSetupTimeout = time.Millisecond },
+		"workers":                  func(c *Config) { c.CompressionWorkers = 3 },
+		"delivery exactly the sum": func(c *Config) { c.DeliveryTimeout = c.Linger + c.RequestTimeout },
+		"acks none without":        func(c *Config) { c.Acks, c.EnableIdempotence = AcksNone, false },
+		"more in flight without":   func(c *Config) { c.MaxInFlight, c.EnableIdempotence = 50, false },
+		"linger for ever, no timeout": func(c *Config) {
+			c.Linger, c.DeliveryTimeout = math.MaxInt64,
+				math.MaxInt32*time.Millisecond
+		},
 	}
 	for name, set := range cases {
 		c := validConfig()
@@ -135,17 +138,27 @@ func TestRulesAcrossFieldsNameBothFieldsAndTheCure(t *testing.T) {
 		field string
 		says  []string
 	}{
-		{func(c *Config) { c.DeliveryTimeout = c.Linger + c.RequestTimeout - 1 }, "DeliveryTimeout", []string{"Linger (linger.ms)", "RequestTimeout (request.timeout.ms)", "30s", "raise it"}},
+		{func(c *Config) { c.DeliveryTimeout = c.Linger + c.RequestTimeout - 1 }, "DeliveryTimeout",
+			[]string{"Linger (linger.ms)", "RequestTimeout (request.timeout.ms)", "30s", "raise it"}},
 		{func(c *Config) { c.Linger = math.MaxInt64 }, "DeliveryTimeout", []string{"Linger (linger.ms)"}},
-		{func(c *Config) { c.BatchSize = c.MaxRequestSize + 1 }, "BatchSize", []string{"MaxRequestSize (max.request.size), 1048576", "message.max.bytes"}},
-		{func(c *Config) { c.BufferMemory = int64(c.BatchSize) - 1 }, "BatchSize", []string{"BufferMemory (buffer.memory), 16383", "raise BufferMemory"}},
-		{func(c *Config) { c.RetryBackoff = c.RetryBackoffMax + 1 }, "RetryBackoff", []string{"RetryBackoffMax (retry.backoff.max.ms), 1s", "raise RetryBackoffMax"}},
-		{func(c *Config) { c.ReconnectBackoff = c.ReconnectBackoffMax + 1 }, "ReconnectBackoff", []string{"ReconnectBackoffMax (reconnect.backoff.max.ms), 1s"}},
-		{func(c *Config) { c.SocketConnectionSetupTimeoutMax = time.Second }, "SocketConnectionSetupTimeout", []string{"SocketConnectionSetupTimeoutMax (socket.connection.setup.timeout.max.ms), 1s"}},
-		{func(c *Config) { c.Acks = AcksLeader }, "EnableIdempotence", []string{"Acks (acks) to be AcksAll (all)", "it is 1", "set Acks so, or EnableIdempotence to false"}},
-		{func(c *Config) { c.Acks = AcksNone }, "EnableIdempotence", []string{"Acks (acks) to be AcksAll (all)", "it is 0"}},
-		{func(c *Config) { c.Retries = 0 }, "EnableIdempotence", []string{"Retries (retries) to be 1 or more", "it is 0", "EnableIdempotence to false"}},
-		{func(c *Config) { c.MaxInFlight = 6 }, "EnableIdempotence", []string{"MaxInFlight (max.in.flight.requests.per.connection) to be 5 or less", "it is 6"}},
+		{func(c *Config) { c.BatchSize = c.MaxRequestSize + 1 }, "BatchSize",
+			[]string{"MaxRequestSize (max.request.size), 1048576", "message.max.bytes"}},
+		{func(c *Config) { c.BufferMemory = int64(c.BatchSize) - 1 }, "BatchSize",
+			[]string{"BufferMemory (buffer.memory), 16383", "raise BufferMemory"}},
+		{func(c *Config) { c.RetryBackoff = c.RetryBackoffMax + 1 }, "RetryBackoff",
+			[]string{"RetryBackoffMax (retry.backoff.max.ms), 1s", "raise RetryBackoffMax"}},
+		{func(c *Config) { c.ReconnectBackoff = c.ReconnectBackoffMax + 1 }, "ReconnectBackoff",
+			[]string{"ReconnectBackoffMax (reconnect.backoff.max.ms), 1s"}},
+		{func(c *Config) { c.SocketConnectionSetupTimeoutMax = time.Second }, "SocketConnectionSetupTimeout",
+			[]string{"SocketConnectionSetupTimeoutMax (socket.connection.setup.timeout.max.ms), 1s"}},
+		{func(c *Config) { c.Acks = AcksLeader }, "EnableIdempotence",
+			[]string{"Acks (acks) to be AcksAll (all)", "it is 1", "set Acks so, or EnableIdempotence to false"}},
+		{func(c *Config) { c.Acks = AcksNone }, "EnableIdempotence",
+			[]string{"Acks (acks) to be AcksAll (all)", "it is 0"}},
+		{func(c *Config) { c.Retries = 0 }, "EnableIdempotence",
+			[]string{"Retries (retries) to be 1 or more", "it is 0", "EnableIdempotence to false"}},
+		{func(c *Config) { c.MaxInFlight = 6 }, "EnableIdempotence",
+			[]string{"MaxInFlight (max.in.flight.requests.per.connection) to be 5 or less", "it is 6"}},
 	}
 	for _, tc := range cases {
 		c := validConfig()
@@ -172,7 +185,8 @@ func TestValidateReportsAllProblemsAtOnce(t *testing.T) {
 	for _, e := range configErrors(t, c.Validate()) {
 		fields = append(fields, e.Field)
 	}
-	require.Equal(t, []string{"MetadataMaxIdle", "BootstrapServers", "BootstrapServers", "CompressionWorkers", "BatchSize", "BatchSize", "EnableIdempotence", "EnableIdempotence"}, fields)
+	require.Equal(t, []string{"MetadataMaxIdle", "BootstrapServers", "BootstrapServers", "CompressionWorkers",
+		"BatchSize", "BatchSize", "EnableIdempotence", "EnableIdempotence"}, fields)
 }
 
 func TestAFieldOutOfRangeIsNotHeldAgainstOthers(t *testing.T) {
@@ -186,13 +200,15 @@ func TestAFieldOutOfRangeIsNotHeldAgainstOthers(t *testing.T) {
 // TestAConfigThatDidNotStartFromADefaultIsOneError: a list of every field with zero would hide the cause.
 func TestAConfigThatDidNotStartFromADefaultIsOneError(t *testing.T) {
 	for name, c := range map[string]Config{
-		"zero":                {},
-		"servers":             {BootstrapServers: []string{"a:1"}},
-		"a duration in ms":    {BootstrapServers: []string{"a:1"}, Linger: 20},
-		"a wrong field":       {BootstrapServers: []string{"a"}, Retries: -1},
-		"a logger":            {BootstrapServers: []string{"a:1"}, Logger: slog.New(slog.DiscardHandler)},
-		"the usual fields":    {BootstrapServers: []string{"a:1"}, Acks: AcksAll, Retries: 3, MaxInFlight: 5, MaxBlock: time.Minute, BatchSize: 16384},
-		"the fields of peers": {BootstrapServers: []string{"a:1"}, MaxInFlight: 1, SendBuffer: -1, ReceiveBuffer: -1, ConnectionsMaxIdle: time.Minute},
+		"zero":             {},
+		"servers":          {BootstrapServers: []string{"a:1"}},
+		"a duration in ms": {BootstrapServers: []string{"a:1"}, Linger: 20},
+		"a wrong field":    {BootstrapServers: []string{"a"}, Retries: -1},
+		"a logger":         {BootstrapServers: []string{"a:1"}, Logger: slog.New(slog.DiscardHandler)},
+		"the usual fields": {BootstrapServers: []string{"a:1"}, Acks: AcksAll, Retries: 3, MaxInFlight: 5,
+			MaxBlock: time.Minute, BatchSize: 16384},
+		"the fields of peers": {BootstrapServers: []string{"a:1"}, MaxInFlight: 1, SendBuffer: -1, ReceiveBuffer: -1,
+			ConnectionsMaxIdle: time.Minute},
 	} {
 		err := c.Validate()
 		e := configOneError(t, err)
@@ -248,7 +264,8 @@ func TestADurationBelowAMillisecondIsAnErrorWithTheLikelyIntention(t *testing.T)
 
 func TestDurationsThatMeanNoWaitOrNoBoundStayLegal(t *testing.T) {
 	c := validConfig()
-	c.Linger, c.MaxBlock, c.PartitionerAvailabilityTimeout, c.MetadataMaxAge, c.MetadataRecoveryRebootstrapTrigger = 0, 0, 0, 0, 0
+	c.Linger, c.MaxBlock, c.PartitionerAvailabilityTimeout, c.MetadataMaxAge, c.MetadataRecoveryRebootstrapTrigger = 0,
+		0, 0, 0, 0
 	c.RetryBackoff, c.RetryBackoffMax, c.ReconnectBackoff, c.ReconnectBackoffMax = 0, 0, 0, 0
 	c.ConnectionsMaxIdle = -1 // the shortest way to write a negative duration
 	require.NoError(t, c.Validate())
@@ -257,7 +274,8 @@ func TestDurationsThatMeanNoWaitOrNoBoundStayLegal(t *testing.T) {
 }
 
 func TestServersAreHostAndPort(t *testing.T) {
-	for _, right := range []string{"localhost:9092", "kafka-1.example.com:1", "10.0.0.1:65535", "[::1]:9092", "[fe80::1%eth0]:9092", "broker_2:9092", "kafka.:9092", "[::ffff:10.0.0.1]:9092", "[::]:1", "LOCALHOST:09092"} {
+	for _, right := range []string{"localhost:9092", "kafka-1.example.com:1", "10.0.0.1:65535", "[::1]:9092",
+		"[fe80::1%eth0]:9092", "broker_2:9092", "kafka.:9092", "[::ffff:10.0.0.1]:9092", "[::]:1", "LOCALHOST:09092"} {
 		c := DefaultConfig(right)
 		require.NoError(t, c.Validate(), right)
 	}

@@ -18,12 +18,16 @@ import (
 
 func TestARefusalThatLastsIsWarnedOfWithinASecond(t *testing.T) {
 	for _, code := range []producer.ErrorCode{
-		producer.CodeKafkaStorageError, producer.CodeUnknownTopicID, producer.CodeNotLeaderOrFollower, producer.CodeNotEnoughReplicas,
+		producer.CodeKafkaStorageError, producer.CodeUnknownTopicID, producer.CodeNotLeaderOrFollower,
+		producer.CodeNotEnoughReplicas,
 	} {
 		t.Run(code.Name(), func(t *testing.T) {
 			bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 				log := &warnings{Handler: slog.DiscardHandler}
-				p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger, cfg.DeliveryTimeout = slog.New(log), 40*time.Second })
+				p := warm(t, c, 1, func(cfg *producer.Config) {
+					cfg.Logger, cfg.DeliveryTimeout = slog.New(log),
+						40*time.Second
+				})
 				c.On(protocol.Produce).Times(2).Do(testbroker.Fail(code))
 				_, err := p.Send(t.Context(), to(0, "a"), nil).Get(t.Context())
 				require.NoError(t, err)
@@ -50,14 +54,18 @@ func TestARefusalThatLastsIsWarnedOfWithinASecond(t *testing.T) {
 func TestASendThatWaitsForRoomIsWarnedOfWithinASecond(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		log := &warnings{Handler: slog.DiscardHandler}
-		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger, cfg.BufferMemory, cfg.BatchSize = slog.New(log), 4096, 1024 })
+		p := warm(t, c, 1, func(cfg *producer.Config) {
+			cfg.Logger, cfg.BufferMemory, cfg.BatchSize = slog.New(log),
+				4096, 1024
+		})
 		hold := make(chan struct{})
 		p.Send(t.Context(), to(0, "a"), func(producer.RecordMetadata, error) { <-hold })
 		began := time.Now()
 		var waiting sync.WaitGroup
 		for range 5 {
 			waiting.Go(func() {
-				_, err := p.Send(t.Context(), to(0, strings.Repeat("x", 1000)), func(producer.RecordMetadata, error) {}).Get(t.Context())
+				_, err := p.Send(t.Context(), to(0, strings.Repeat("x", 1000)),
+					func(producer.RecordMetadata, error) {}).Get(t.Context())
 				if err != nil {
 					t.Error(err)
 				}

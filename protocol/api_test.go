@@ -94,7 +94,8 @@ func TestApiVersionsResponseTellsTheRangeOfAnAPI(t *testing.T) {
 }
 
 func TestUnsupportedVersionIsAnsweredInVersion0WhateverWasAsked(t *testing.T) {
-	refusal := &ApiVersionsResponse{ErrorCode: UnsupportedVersion, APIs: []APIVersion{{ApiVersions, 0, 2}}, FinalizedFeaturesEpoch: -1}
+	refusal := &ApiVersionsResponse{ErrorCode: UnsupportedVersion, APIs: []APIVersion{{ApiVersions, 0, 2}},
+		FinalizedFeaturesEpoch: -1}
 	body, err := refusal.Append(nil, 0)
 	require.NoError(t, err)
 	for version := int16(0); version <= 4; version++ {

@@ -47,6 +47,7 @@ func Example() {
 		return
 	}
 	fmt.Println(&protocol.Error{Code: response.Topics[0].ErrorCode})
-	// Output: sent 52 bytes of version 12 UNKNOWN_TOPIC_OR_PARTITION (3): the broker does not know this topic or
-	// partition; create the topic, or let the brokers create it (auto.create.topics.enable)
+	// Output:
+	// sent 52 bytes of version 12
+	// UNKNOWN_TOPIC_OR_PARTITION (3): the broker does not know this topic or partition; create the topic, or let the brokers create it (auto.create.topics.enable)
 }

@@ -69,7 +69,8 @@ func TestFramesDoNotCopyRecords(t *testing.T) {
 
 func TestFramesOfABadRequestLeaveHeaderAndBuffersAsTheyWere(t *testing.T) {
 	m := &ProduceRequest{Topics: []ProduceTopic{
-		{Name: "fine", Partitions: []ProducePartition{{Records: []byte("r")}}}, {Name: strings.Repeat("x", maxString+1)},
+		{Name: "fine", Partitions: []ProducePartition{{Records: []byte("r")}}},
+		{Name: strings.Repeat("x", maxString+1)},
 	}}
 	before := [][]byte{[]byte("before")}
 	hdr, bufs, err := m.AppendVectored([]byte("lead"), before, 9)

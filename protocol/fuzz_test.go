@@ -107,7 +107,8 @@ func FuzzDecodeResponseHeader(f *testing.F) {
 			return
 		}
 		require.True(t, bytes.HasSuffix(b, rest))
-		again, rest, err := DecodeResponseHeader(AppendResponseHeader(nil, APIKey(key), version, id), APIKey(key), version)
+		again, rest, err := DecodeResponseHeader(AppendResponseHeader(nil, APIKey(key), version, id), APIKey(key),
+			version)
 		require.NoError(t, err)
 		require.Empty(t, rest)
 		require.Equal(t, id, again)

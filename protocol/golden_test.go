@@ -67,18 +67,22 @@ func goldenMessage(name string, version int16) Message {
 	case "ProduceRequest":
 		return &ProduceRequest{TransactionalID: ptr("tx"), Acks: -1, TimeoutMs: 30000, Topics: []ProduceTopic{{
 			Name: "orders", ID: goldenID, Partitions: []ProducePartition{
-				{Index: 0, Records: []byte("first batch")}, {Index: 1, Records: []byte(strings.Repeat("Z", 200))}, {Index: 2},
+				{Index: 0, Records: []byte("first batch")}, {Index: 1, Records: []byte(strings.Repeat("Z", 200))},
+				{Index: 2},
 			},
 		}}}
 	case "ProduceResponse":
 		return goldenProduceResponse()
 	case "InitProducerIDRequest":
 		if version < 3 {
-			return &InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: NoProducerID, ProducerEpoch: NoProducerEpoch}
+			return &InitProducerIDRequest{TransactionTimeoutMs: math.MaxInt32, ProducerID: NoProducerID,
+				ProducerEpoch: NoProducerEpoch}
 		}
-		return &InitProducerIDRequest{TransactionalID: ptr("tx"), TransactionTimeoutMs: 60000, ProducerID: 1234567890123, ProducerEpoch: 7}
+		return &InitProducerIDRequest{TransactionalID: ptr("tx"), TransactionTimeoutMs: 60000,
+			ProducerID: 1234567890123, ProducerEpoch: 7}
 	case "InitProducerIDResponse":
-		return &InitProducerIDResponse{ThrottleMs: 3, ErrorCode: ProducerFenced, ProducerID: 1234567890123, ProducerEpoch: 8}
+		return &InitProducerIDResponse{ThrottleMs: 3, ErrorCode: ProducerFenced, ProducerID: 1234567890123,
+			ProducerEpoch: 8}
 	}
 	return nil
 }
@@ -104,9 +108,11 @@ func goldenMetadataResponse() Message {
 		ClusterID: ptr("cluster-1"), ControllerID: 2,
 		Topics: []MetadataTopic{
 			{
-				ErrorCode: LeaderNotAvailable, Name: ptr("orders"), ID: goldenID, IsInternal: true, AuthorizedOperations: OperationsUnknown,
+				ErrorCode: LeaderNotAvailable, Name: ptr("orders"), ID: goldenID, IsInternal: true,
+				AuthorizedOperations: OperationsUnknown,
 				Partitions: []MetadataPartition{
-					{ErrorCode: ReplicaNotAvailable, LeaderID: 1, LeaderEpoch: 77, Replicas: []int32{1, 2, 3}, ISR: []int32{1, 2}, Offline: []int32{3}},
+					{ErrorCode: ReplicaNotAvailable, LeaderID: 1, LeaderEpoch: 77, Replicas: []int32{1, 2, 3},
+						ISR: []int32{1, 2}, Offline: []int32{3}},
 					{Index: 1, LeaderID: -1, LeaderEpoch: -1},
 				},
 			},
@@ -157,7 +163,8 @@ func TestBytesAreThoseOfKafkasOwnClient(t *testing.T) {
 	}
 	for _, kind := range allKinds {
 		for _, version := range kind.versions() {
-			require.True(t, seen[kind.name+strconv.Itoa(int(version))], "%s version %d has no golden bytes", kind.name, version)
+			require.True(t, seen[kind.name+strconv.Itoa(int(version))], "%s version %d has no golden bytes", kind.name,
+				version)
 		}
 	}
 }

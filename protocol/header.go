@@ -35,7 +35,8 @@ func AppendRequestHeader(dst []byte, key APIKey, version int16, correlationID in
 // versions: a broker answers them with UNSUPPORTED_VERSION. An unknown API counts as one with header version 1.
 func DecodeRequestHeader(b []byte) (RequestHeader, []byte, error) {
 	r := reader{b: b}
-	h := RequestHeader{Key: APIKey(r.int16()), Version: r.int16(), CorrelationID: r.int32(), ClientID: r.nullableString(nil)}
+	h := RequestHeader{Key: APIKey(r.int16()), Version: r.int16(), CorrelationID: r.int32(),
+		ClientID: r.nullableString(nil)}
 	r.flexible = h.Key.flexible(h.Version)
 	r.skipTags()
 	if r.err != nil {

@@ -44,7 +44,8 @@ func TestAResponseBeyondItsLimitsIsRefusedBeforeItTakesMemory(t *testing.T) {
 			{Partitions: partitions[:2]}, {Partitions: partitions},
 		}},
 		"record errors": {Topics: []ProduceTopicResponse{{
-			Partitions: []ProducePartitionResponse{{RecordErrors: make([]RecordError, 3)}, {RecordErrors: make([]RecordError, many)}},
+			Partitions: []ProducePartitionResponse{{RecordErrors: make([]RecordError, 3)},
+				{RecordErrors: make([]RecordError, many)}},
 		}}},
 		"brokers": {NodeEndpoints: make([]NodeEndpoint, many)},
 	}
@@ -73,7 +74,8 @@ func TestAResponseWithinItsLimitsIsDecoded(t *testing.T) {
 	m := ProduceResponse{
 		Topics: []ProduceTopicResponse{
 			{ID: UUID{1}, Partitions: []ProducePartitionResponse{{Index: 1, RecordErrors: make([]RecordError, 2)}}},
-			{ID: UUID{2}, Partitions: []ProducePartitionResponse{{Index: 1, RecordErrors: make([]RecordError, 1)}, {Index: 2}}},
+			{ID: UUID{2}, Partitions: []ProducePartitionResponse{{Index: 1, RecordErrors: make([]RecordError, 1)},
+				{Index: 2}}},
 		},
 		NodeEndpoints: make([]NodeEndpoint, 2),
 	}
@@ -127,7 +129,8 @@ func TestAServerHasNoThousandsOfAPIs(t *testing.T) {
 		}
 	}
 	for _, m := range []ApiVersionsResponse{
-		{SupportedFeatures: make([]SupportedFeature, mostFeatures+1)}, {FinalizedFeatures: make([]FinalizedFeature, mostFeatures+1)},
+		{SupportedFeatures: make([]SupportedFeature, mostFeatures+1)},
+		{FinalizedFeatures: make([]FinalizedFeature, mostFeatures+1)},
 	} {
 		body, err := m.Append(nil, 4)
 		require.NoError(t, err)

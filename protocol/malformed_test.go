@@ -57,11 +57,13 @@ func lies(flexible bool) map[string][]byte {
 	if flexible {
 		return map[string][]byte{
 			"null": {0}, "largest": {0xff, 0xff, 0xff, 0xff, 0x0f}, "2^31": {0x80, 0x80, 0x80, 0x80, 0x08},
-			"over 32 bits": {0xff, 0xff, 0xff, 0xff, 0x7f}, "endless": {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, "200": {0xc9, 0x01}, "20": {21},
+			"over 32 bits": {0xff, 0xff, 0xff, 0xff, 0x7f}, "endless": {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01},
+			"200": {0xc9, 0x01}, "20": {21},
 		}
 	}
 	return map[string][]byte{
-		"null": {0xff, 0xff, 0xff, 0xff}, "largest": {0x7f, 0xff, 0xff, 0xff}, "smallest": {0x80, 0, 0, 0}, "-2": {0xff, 0xff, 0xff, 0xfe},
+		"null": {0xff, 0xff, 0xff, 0xff}, "largest": {0x7f, 0xff, 0xff, 0xff}, "smallest": {0x80, 0, 0, 0},
+		"-2":  {0xff, 0xff, 0xff, 0xfe},
 		"200": {0, 0, 0, 200}, "20": {0, 0, 0, 20},
 	}
 }
@@ -118,7 +120,8 @@ func TestNullIsRefusedWhereItMustNotBe(t *testing.T) {
 		{"compact name of a topic asked for", new(MetadataRequest), 9, []byte{2, 0, 0, 1, 0, 0, 0}},
 		{"brokers", new(MetadataResponse), 0, []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}},
 		{"name of a topic", new(MetadataResponse), 0, []byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 0}},
-		{"topics of a produce request", new(ProduceRequest), 3, []byte{0xff, 0xff, 0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}},
+		{"topics of a produce request", new(ProduceRequest), 3,
+			[]byte{0xff, 0xff, 0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}},
 		{"topics of a produce response", new(ProduceResponse), 9, []byte{0, 0, 0, 0, 0, 0}},
 	}
 	for _, test := range tests {
@@ -148,7 +151,8 @@ func TestUnknownTaggedFieldsAreSkippedEverywhere(t *testing.T) {
 		{new(ApiVersionsResponse), 3, []byte{0, 0, 2, 0, 0, 0, 3, 0, 9, '#', 0, 0, 0, 0, '#'}},
 		{new(MetadataRequest), 12, append(append([]byte{2}, make([]byte, 16)...), 0, '#', 1, 0, '#')},
 		{new(MetadataResponse), 9, []byte{0, 0, 0, 0, 2, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, '#', 0, 0, 0, 0, 1,
-			2, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, '#', 0, 0, 0, 0, '#', 0, 0, 0, 0, '#'}},
+			2, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, '#', 0, 0, 0, 0, '#', 0, 0, 0, 0,
+			'#'}},
 		{new(ProduceRequest), 9, []byte{0, 0, 1, 0, 0, 0, 0, 2, 1, 2, 0, 0, 0, 0, 1, '#', '#', '#'}},
 		{new(ProduceResponse), 9, append(append([]byte{2, 1, 2}, make([]byte, 30)...),
 			2, 0, 0, 0, 1, 0, '#', 0, '#', '#', 0, 0, 0, 0, '#')},

@@ -101,7 +101,8 @@ func ProduceFrameSize(version int16, clientID string) int {
 	// Length, API, version, correlation id, client id; transactional id, acks, timeout, topics.
 	size := 4 + 2 + 2 + 4 + 2 + min(len(clientID), maxString) + 2 + 2 + 4 + 4
 	if Produce.flexible(version) {
-		size += 2 - 1 - 3 // the tags of the header and of the body; shorter lengths of the transactional id and the topics
+		// the tags of the header and of the body; shorter lengths of the transactional id and the topics
+		size += 2 - 1 - 3
 	}
 	return size
 }

@@ -43,7 +43,8 @@ func TestProduceSizesAddUpToTheEncodedRequest(t *testing.T) {
 			for i := range 25 {
 				m := &ProduceRequest{Acks: -1, TimeoutMs: 30_000}
 				for n := range random.IntN(300) >> random.IntN(5) {
-					topic := ProduceTopic{Name: fmt.Sprint(n) + strings.Repeat("t", random.IntN(247)), ID: UUID{byte(n)}}
+					topic := ProduceTopic{Name: fmt.Sprint(n) + strings.Repeat("t", random.IntN(247)),
+						ID: UUID{byte(n)}}
 					for k := range random.IntN(300) >> random.IntN(9) {
 						records := shared[:random.IntN(len(shared))>>random.IntN(16)]
 						topic.Partitions = append(topic.Partitions, ProducePartition{Index: int32(k), Records: records})

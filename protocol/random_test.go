@@ -268,7 +268,8 @@ func (g *generator) produceResponse() *ProduceResponse {
 }
 
 func (g *generator) producePartitionResponse() ProducePartitionResponse {
-	p := ProducePartitionResponse{Index: g.int32(), ErrorCode: g.code(), BaseOffset: g.int64(), LogAppendTimeMs: g.int64()}
+	p := ProducePartitionResponse{Index: g.int32(), ErrorCode: g.code(), BaseOffset: g.int64(),
+		LogAppendTimeMs: g.int64()}
 	p.LogStartOffset = -1
 	if g.since(5) {
 		p.LogStartOffset = g.int64()
@@ -284,7 +285,8 @@ func (g *generator) producePartitionResponse() ProducePartitionResponse {
 }
 
 func (g *generator) initProducerIDRequest() *InitProducerIDRequest {
-	m := &InitProducerIDRequest{TransactionalID: g.maybe(g.pointer()), TransactionTimeoutMs: g.int32(), ProducerID: -1, ProducerEpoch: -1}
+	m := &InitProducerIDRequest{TransactionalID: g.maybe(g.pointer()), TransactionTimeoutMs: g.int32(), ProducerID: -1,
+		ProducerEpoch: -1}
 	if g.since(3) {
 		m.ProducerID, m.ProducerEpoch = g.int64(), g.int16()
 	}
@@ -292,5 +294,6 @@ func (g *generator) initProducerIDRequest() *InitProducerIDRequest {
 }
 
 func (g *generator) initProducerIDResponse() *InitProducerIDResponse {
-	return &InitProducerIDResponse{ThrottleMs: g.int32(), ErrorCode: g.code(), ProducerID: g.int64(), ProducerEpoch: g.int16()}
+	return &InitProducerIDResponse{ThrottleMs: g.int32(), ErrorCode: g.code(), ProducerID: g.int64(),
+		ProducerEpoch: g.int16()}
 }

@@ -73,8 +73,10 @@ func TestErrorsThatAProducerMeetsNameTheCure(t *testing.T) {
 // groups.
 func TestEveryCodeOfAnAnswerToProduceHasARow(t *testing.T) {
 	others := []ErrorCode{
-		None, DuplicateSequenceNumber, InvalidRequiredAcks, GroupAuthorizationFailed, InvalidTxnState, InvalidProducerIDMapping,
-		ConcurrentTransactions, TransactionalIDAuthorizationFailed, OperationNotAttempted, ProducerFenced, TransactionalIDNotFound,
+		None, DuplicateSequenceNumber, InvalidRequiredAcks, GroupAuthorizationFailed, InvalidTxnState,
+		InvalidProducerIDMapping,
+		ConcurrentTransactions, TransactionalIDAuthorizationFailed, OperationNotAttempted, ProducerFenced,
+		TransactionalIDNotFound,
 		TransactionAbortable,
 	}
 	for _, row := range codeTable {

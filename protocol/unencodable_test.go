@@ -17,14 +17,19 @@ func TestWhatAVersionCannotSayIsAnError(t *testing.T) {
 		text    string
 	}{
 		{"long string", &ApiVersionsRequest{SoftwareName: long}, 3, "a string of 32768 bytes is longer than 32767"},
-		{"long nullable string", &ProduceRequest{TransactionalID: &long}, 3, "a string of 32768 bytes is longer than 32767"},
+		{"long nullable string", &ProduceRequest{TransactionalID: &long}, 3,
+			"a string of 32768 bytes is longer than 32767"},
 		{"no topics", &MetadataRequest{Topics: []MetadataRequestTopic{}}, 0, "version 0 cannot ask for no topics"},
 		{"no creation", &MetadataRequest{Topics: named}, 3, "forbidding the broker to create topics needs version 4"},
-		{"topic asked for by id", &MetadataRequest{Topics: make([]MetadataRequestTopic, 1), AllowAutoTopicCreation: true}, 9,
+		{"topic asked for by id", &MetadataRequest{Topics: make([]MetadataRequestTopic, 1),
+			AllowAutoTopicCreation: true}, 9,
 			"a topic without a name needs version 10"},
-		{"topic without a name", &MetadataResponse{Topics: make([]MetadataTopic, 1)}, 11, "a topic without a name needs version 12"},
-		{"producer id", &InitProducerIDRequest{ProducerID: 5, ProducerEpoch: -1}, 2, "a producer id to continue needs version 3"},
-		{"producer epoch", &InitProducerIDRequest{ProducerID: -1, ProducerEpoch: 0}, 0, "a producer id to continue needs version 3"},
+		{"topic without a name", &MetadataResponse{Topics: make([]MetadataTopic, 1)}, 11,
+			"a topic without a name needs version 12"},
+		{"producer id", &InitProducerIDRequest{ProducerID: 5, ProducerEpoch: -1}, 2,
+			"a producer id to continue needs version 3"},
+		{"producer epoch", &InitProducerIDRequest{ProducerID: -1, ProducerEpoch: 0}, 0,
+			"a producer id to continue needs version 3"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -22,8 +22,9 @@ const (
 	AttributeControl       int16 = 0x20 // the records are a transaction's markers
 	AttributeDeleteHorizon int16 = 0x40 // BaseTimestamp is when the cleaner may delete tombstones (KIP-534)
 
-	attributesKnown = AttributeCodecMask | AttributeLogAppendTime | AttributeTransactional | AttributeControl | AttributeDeleteHorizon
-	maxCodec        = 4
+	attributesKnown = AttributeCodecMask | AttributeLogAppendTime | AttributeTransactional | AttributeControl |
+		AttributeDeleteHorizon
+	maxCodec = 4
 )
 
 // The places of the header's fields.

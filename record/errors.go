@@ -42,17 +42,20 @@ var (
 	// ErrDisconnected: the connection broke, or the request timed out, before the answer came.
 	ErrDisconnected error = &reason{"disconnected before the answer", "disconnected", FateMaybeWritten}
 	// ErrUnsupportedVersion: the broker is too old for this client, or for the codec.
-	ErrUnsupportedVersion error = &reason{"the broker's version is not supported", "unsupported_version", FateNotWritten}
+	ErrUnsupportedVersion error = &reason{"the broker's version is not supported", "unsupported_version",
+		FateNotWritten}
 	// ErrPartitioner: the partitioner panicked or chose a partition beyond the topic's.
 	ErrPartitioner error = &reason{"partitioner failed", "partitioner", FateRejected}
 	// ErrBatchRejected: the broker rejected another record of the same batch and the rest could not be sent again.
 	ErrBatchRejected error = &reason{"another record of the batch was rejected", "neighbour_rejected", FateNotWritten}
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the
 	// record.
-	ErrClusterReplaced error = &reason{"the servers belong to another cluster now", "cluster_replaced", FateMaybeWritten}
+	ErrClusterReplaced error = &reason{"the servers belong to another cluster now", "cluster_replaced",
+		FateMaybeWritten}
 	// ErrForeignAcknowledgement: the broker acknowledged the record at another record's offset. Another producer uses
 	// the same producer id, or the log is another one.
-	ErrForeignAcknowledgement error = &reason{"the acknowledgement is of another producer's records", "foreign_acknowledgement", FateMaybeWritten}
+	ErrForeignAcknowledgement error = &reason{"the acknowledgement is of another producer's records",
+		"foreign_acknowledgement", FateMaybeWritten}
 	// ErrInCallback: Flush or Close was called from inside a callback, so its wait for callbacks could never end.
 	ErrInCallback error = &reason{"called from inside a callback", "in_callback", FateRejected}
 )
@@ -97,7 +100,8 @@ func (e *Error) Error() string {
 // Is also finds [ErrRecordTooLarge] if a broker refused the record for its size.
 func (e *Error) Is(target error) bool {
 	var broker *protocol.Error
-	return target == ErrRecordTooLarge && errors.As(e.Err, &broker) && (broker.Code == protocol.MessageTooLarge || broker.Code == protocol.RecordListTooLarge)
+	return target == ErrRecordTooLarge && errors.As(e.Err, &broker) &&
+		(broker.Code == protocol.MessageTooLarge || broker.Code == protocol.RecordListTooLarge)
 }
 
 // Unwrap returns the reason.

@@ -14,8 +14,9 @@ func Example() {
 	b = record.AppendRecord(b, 0, 0, []byte("key"), []byte("value"), nil)
 	b = record.AppendRecord(b, 1, 5, []byte("key"), nil, []record.Header{{Key: "why", Value: []byte("tombstone")}})
 	h := record.BatchHeader{
-		Length: int32(len(b) - record.BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: record.Magic, LastOffsetDelta: 1,
-		BaseTimestamp: base, MaxTimestamp: base + 5, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Count: 2,
+		Length: int32(len(b) - record.BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: record.Magic,
+		LastOffsetDelta: 1,
+		BaseTimestamp:   base, MaxTimestamp: base + 5, ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Count: 2,
 	}
 	h.Put(b)
 	record.SetChecksum(b)
@@ -26,7 +27,8 @@ func Example() {
 		return
 	}
 	for _, r := range batch.Records {
-		fmt.Printf("offset %d at %d: %s = %q, null: %t, %d headers\n", r.Offset, r.Timestamp, r.Key, r.Value, r.Value == nil, len(r.Headers))
+		fmt.Printf("offset %d at %d: %s = %q, null: %t, %d headers\n", r.Offset, r.Timestamp, r.Key, r.Value,
+			r.Value == nil, len(r.Headers))
 	}
 	fmt.Println(len(rest), "bytes left")
 	// Output:

@@ -91,7 +91,8 @@ func FateOfCode(code protocol.ErrorCode) Fate {
 // certainOfCode is FateOfCode for a record certainly outside the log. A broker's own failure says nothing about the
 // record.
 func certainOfCode(code protocol.ErrorCode) Fate {
-	if code.Retriable() || code.AboutProducerID() || code == protocol.UnknownServerError || code == protocol.UnsupportedVersion || !code.Known() {
+	if code.Retriable() || code.AboutProducerID() || code == protocol.UnknownServerError ||
+		code == protocol.UnsupportedVersion || !code.Known() {
 		return FateNotWritten
 	}
 	return FateRejected
@@ -130,7 +131,8 @@ func Word(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case isContext(err) && errors.Is(err, ErrCanceled): // Future.GetOrCancel has withdrawn the record because its context ended
+	// Future.GetOrCancel has withdrawn the record because its context ended
+	case isContext(err) && errors.Is(err, ErrCanceled):
 		return contextWord(err)
 	case errors.As(err, &own):
 		return own.word

@@ -39,13 +39,15 @@ func TestEveryReasonHasAFateAndAWord(t *testing.T) {
 		{ErrForeignAcknowledgement, FateMaybeWritten, "foreign_acknowledgement"},
 		{ErrInCallback, FateRejected, "in_callback"},
 		{&protocol.Error{Code: protocol.NotEnoughReplicas}, FateNotWritten, "NOT_ENOUGH_REPLICAS"},
-		{&protocol.Error{Code: protocol.NotEnoughReplicasAfterAppend}, FateMaybeWritten, "NOT_ENOUGH_REPLICAS_AFTER_APPEND"},
+		{&protocol.Error{Code: protocol.NotEnoughReplicasAfterAppend}, FateMaybeWritten,
+			"NOT_ENOUGH_REPLICAS_AFTER_APPEND"},
 		{&protocol.Error{Code: protocol.InvalidRecord}, FateRejected, "INVALID_RECORD"},
 		{&protocol.Error{Code: protocol.TopicAuthorizationFailed}, FateRejected, "TOPIC_AUTHORIZATION_FAILED"},
 		{&protocol.Error{Code: protocol.InvalidProducerEpoch}, FateNotWritten, "INVALID_PRODUCER_EPOCH"},
 		{&protocol.Error{Code: 999}, FateMaybeWritten, "UNKNOWN_ERROR_CODE"},
 	} {
-		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err), &Error{Err: c.err}, fmt.Errorf("wrapped: %w", &Error{Err: c.err})} {
+		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err), &Error{Err: c.err},
+			fmt.Errorf("wrapped: %w", &Error{Err: c.err})} {
 			require.Equal(t, c.fate, FateOf(err), err)
 			require.Equal(t, c.word, Word(err), err)
 		}
@@ -59,7 +61,8 @@ func TestEveryReasonHasAFateAndAWord(t *testing.T) {
 
 // An error from elsewhere says nothing about the record, and neither does the end of a context without an Error.
 func TestForeignErrorsSayNothingOfTheRecord(t *testing.T) {
-	for err, word := range map[error]string{io.EOF: "unknown", context.Canceled: "context_canceled", context.DeadlineExceeded: "context_deadline_exceeded"} {
+	for err, word := range map[error]string{io.EOF: "unknown", context.Canceled: "context_canceled",
+		context.DeadlineExceeded: "context_deadline_exceeded"} {
 		require.Equal(t, FateMaybeWritten, FateOf(err))
 		require.Equal(t, word, Word(err))
 	}
@@ -107,7 +110,8 @@ func TestAnErrorWithoutAReasonTellsNothing(t *testing.T) {
 		require.NotPanics(t, func() { _ = err.Error() })
 		require.NotErrorIs(t, err, ErrUnknownTopic)
 	}
-	require.EqualError(t, &Error{Topic: "t", Partition: 1}, `samsa: topic "t" partition 1: no reason given (maybe written)`)
+	require.EqualError(t, &Error{Topic: "t", Partition: 1},
+		`samsa: topic "t" partition 1: no reason given (maybe written)`)
 }
 
 func TestABrokerThatIsTooOldRejectsNoRecord(t *testing.T) {

@@ -77,7 +77,9 @@ func FuzzRecordRoundTrip(f *testing.F) {
 	f.Add(int32(0), int64(0), []byte("key"), []byte("value"), "h", []byte("v"), uint8(0))
 	f.Add(int32(math.MinInt32), int64(math.MinInt64), []byte{}, []byte{}, "", []byte{}, uint8(7))
 	f.Add(int32(math.MaxInt32), int64(math.MaxInt64), make([]byte, 64), make([]byte, 8192), "", []byte{}, uint8(3))
-	f.Fuzz(func(t *testing.T, offset int32, timestamp int64, key, value []byte, name string, header []byte, nulls uint8) {
+	f.Fuzz(func(
+		t *testing.T, offset int32, timestamp int64, key, value []byte, name string, header []byte, nulls uint8,
+	) {
 		if nulls&1 != 0 {
 			key = nil
 		}

@@ -23,7 +23,8 @@ func TestRawRecordsMoveToAnotherPlaceUnchanged(t *testing.T) {
 		require.Equal(t, timestamp, raw.TimestampDelta)
 
 		offset, timestamp = int32(someDelta(r)>>32), someDelta(r)
-		require.Equal(t, AppendRecord(nil, offset, timestamp, key, value, headers), AppendRaw(nil, offset, timestamp, raw.Body))
+		require.Equal(t, AppendRecord(nil, offset, timestamp, key, value, headers),
+			AppendRaw(nil, offset, timestamp, raw.Body))
 	}
 }
 
@@ -80,7 +81,8 @@ func TestBytesThatAreNoRecordAreRefusedWithTheReason(t *testing.T) {
 		{"nothing", nil, "record length: the bytes end inside a varint"},
 		{"half a length", []byte{0x80}, "record length: the bytes end inside a varint"},
 		{"a length of six bytes", tooLong, "record length: a varint is longer than its type allows"},
-		{"a length of 33 bits", []byte{0xff, 0xff, 0xff, 0xff, 0x1f}, "record length: a varint is longer than its type allows"},
+		{"a length of 33 bits", []byte{0xff, 0xff, 0xff, 0xff, 0x1f},
+			"record length: a varint is longer than its type allows"},
 		{"length -1", varints(-1), "record length -1 is less than any record's"},
 		{"length 0", varints(0), "record length 0 is less than any record's"},
 		{"length 5", append(varints(5), 0, 0, 0, 1, 1), "record length 5 is less than any record's"},
@@ -88,14 +90,20 @@ func TestBytesThatAreNoRecordAreRefusedWithTheReason(t *testing.T) {
 		{"the greatest length", varints(math.MaxInt32), "record length 2147483647, but 0 bytes remain"},
 		{"the smallest length", varints(math.MinInt32), "record length -2147483648 is less than any record's"},
 		{"attributes", append(varints(6), 1, 0, 0, 1, 1, 0), "record attributes 0x01, but none are defined"},
-		{"half a timestamp", append(varints(6), 0, 0x80, 0x80, 0x80, 0x80, 0x80), "timestamp delta: the bytes end inside a varint"},
-		{"a timestamp of eleven bytes", append(append(varints(13), 0), 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, 0),
+		{"half a timestamp", append(varints(6), 0, 0x80, 0x80, 0x80, 0x80, 0x80),
+			"timestamp delta: the bytes end inside a varint"},
+		{"a timestamp of eleven bytes", append(append(varints(13), 0), 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+			0x80, 0x80, 0x01, 0),
 			"timestamp delta: a varint is longer than its type allows"},
-		{"a timestamp of 65 bits", append(append(varints(13), 0), 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02, 0, 0),
+		{"a timestamp of 65 bits", append(append(varints(13), 0), 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+			0x02, 0, 0),
 			"timestamp delta: a varint is longer than its type allows"},
-		{"half an offset", append(varints(6), 0, 0, 0x80, 0x80, 0x80, 0x80), "offset delta: the bytes end inside a varint"},
-		{"an offset of six bytes", append(append(varints(8), 0, 0), tooLong...), "offset delta: a varint is longer than its type allows"},
-		{"no room for key, value and headers", []byte{12, 0, 0, 0x80, 0x00, 1, 1}, "2 bytes where key, value and headers should be"},
+		{"half an offset", append(varints(6), 0, 0, 0x80, 0x80, 0x80, 0x80),
+			"offset delta: the bytes end inside a varint"},
+		{"an offset of six bytes", append(append(varints(8), 0, 0), tooLong...),
+			"offset delta: a varint is longer than its type allows"},
+		{"no room for key, value and headers", []byte{12, 0, 0, 0x80, 0x00, 1, 1},
+			"2 bytes where key, value and headers should be"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := NextRaw(c.in)

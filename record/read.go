@@ -144,7 +144,8 @@ func ReadBatch(b []byte, decompress DecompressFunc, maxRecords int) (Batch, []by
 	data := batch[BatchHeaderSize:]
 	if codec := h.Codec(); codec != 0 {
 		if decompress == nil {
-			return Batch{}, nil, fmt.Errorf("record batch is compressed with codec %d and there is no decompressor", codec)
+			return Batch{}, nil, fmt.Errorf("record batch is compressed with codec %d and there is no decompressor",
+				codec)
 		}
 		if data, err = decompress(nil, codec, data, MaxUncompressed); err != nil {
 			return Batch{}, nil, fmt.Errorf("record batch with codec %d: %w", codec, err)
@@ -160,7 +161,8 @@ func ReadBatch(b []byte, decompress DecompressFunc, maxRecords int) (Batch, []by
 // readRecords reads all of a batch's uncompressed records.
 func readRecords(h *BatchHeader, data []byte) ([]ParsedRecord, error) {
 	if most := len(data) / minRecordSize; int64(h.Count) > int64(most) {
-		return nil, fmt.Errorf("%w: count %d, but %d bytes hold at most %d records", ErrMalformed, h.Count, len(data), most)
+		return nil, fmt.Errorf("%w: count %d, but %d bytes hold at most %d records", ErrMalformed, h.Count, len(data),
+			most)
 	}
 	records := make([]ParsedRecord, h.Count)
 	rest := data
@@ -171,7 +173,8 @@ func readRecords(h *BatchHeader, data []byte) ([]ParsedRecord, error) {
 		var err error
 		delta, rest, err = records[i].read(h, last, rest)
 		if err != nil {
-			return nil, fmt.Errorf("%w: record %d of %d, at byte %d of %d: %w", ErrMalformed, i, len(records), at, len(data), err)
+			return nil, fmt.Errorf("%w: record %d of %d, at byte %d of %d: %w", ErrMalformed, i, len(records), at,
+				len(data), err)
 		}
 		last = delta
 		newest = max(newest, records[i].Timestamp)
@@ -180,7 +183,8 @@ func readRecords(h *BatchHeader, data []byte) ([]ParsedRecord, error) {
 		return nil, fmt.Errorf("%w: %d bytes behind the last of %d records", ErrMalformed, len(rest), len(records))
 	}
 	if len(records) > 0 && newest != h.MaxTimestamp {
-		return nil, fmt.Errorf("%w: greatest timestamp %d in the header, %d in the records", ErrMalformed, h.MaxTimestamp, newest)
+		return nil, fmt.Errorf("%w: greatest timestamp %d in the header, %d in the records", ErrMalformed,
+			h.MaxTimestamp, newest)
 	}
 	return records, nil
 }
@@ -192,7 +196,8 @@ func (r *ParsedRecord) read(h *BatchHeader, last int32, b []byte) (int32, []byte
 		return 0, nil, err
 	}
 	if raw.OffsetDelta <= last || raw.OffsetDelta > h.LastOffsetDelta {
-		return 0, nil, fmt.Errorf("offset delta %d is not between %d and %d", raw.OffsetDelta, int64(last)+1, h.LastOffsetDelta)
+		return 0, nil, fmt.Errorf("offset delta %d is not between %d and %d", raw.OffsetDelta, int64(last)+1,
+			h.LastOffsetDelta)
 	}
 	r.Offset = h.BaseOffset + int64(raw.OffsetDelta)
 	r.Timestamp = h.BaseTimestamp + raw.TimestampDelta
@@ -290,7 +295,8 @@ func (b *Batch) ValidateProduced() error {
 		return fmt.Errorf("%w: producer id %d", ErrMalformed, h.ProducerID)
 	case h.ProducerID == -1 && (h.ProducerEpoch != -1 || h.BaseSequence != -1),
 		h.ProducerID >= 0 && (h.ProducerEpoch < 0 || h.BaseSequence < 0):
-		return fmt.Errorf("%w: producer id %d with epoch %d and sequence %d", ErrMalformed, h.ProducerID, h.ProducerEpoch, h.BaseSequence)
+		return fmt.Errorf("%w: producer id %d with epoch %d and sequence %d", ErrMalformed, h.ProducerID,
+			h.ProducerEpoch, h.BaseSequence)
 	}
 	return nil
 }

@@ -48,7 +48,8 @@ func readGzip(dst []byte, codec int8, src []byte, limit int) ([]byte, error) {
 
 func TestBatchHeaderComesBackAsItWasPut(t *testing.T) {
 	want := BatchHeader{
-		BaseOffset: 1<<40 + 1, Length: 1 << 20, PartitionLeaderEpoch: 77, Magic: Magic, CRC: 0xdeadbeef, Attributes: 0x14,
+		BaseOffset: 1<<40 + 1, Length: 1 << 20, PartitionLeaderEpoch: 77, Magic: Magic, CRC: 0xdeadbeef,
+		Attributes:      0x14,
 		LastOffsetDelta: 1000, BaseTimestamp: -1, MaxTimestamp: 1 << 50, ProducerID: 1 << 60, ProducerEpoch: 32767,
 		BaseSequence: math.MaxInt32, Count: 1001,
 	}
@@ -94,7 +95,8 @@ func TestBatchesOfTheJavaClientAreReadAndWrittenByteForByte(t *testing.T) {
 	want := []ParsedRecord{
 		{Timestamp: base, Key: []byte("key"), Value: []byte("value")},
 		{Timestamp: base},
-		{Timestamp: base + 1, Key: []byte{}, Value: []byte{}, Headers: []Header{{"", nil}, {"h", []byte{}}, {"h", []byte("v")}}},
+		{Timestamp: base + 1, Key: []byte{}, Value: []byte{},
+			Headers: []Header{{"", nil}, {"h", []byte{}}, {"h", []byte("v")}}},
 		{Timestamp: base - 1000, Key: []byte("earlier"), Value: javaText(63)},
 		{Timestamp: base + 100000, Key: javaText(64), Value: javaText(1000)},
 		{Timestamp: base + 5, Value: javaText(3000), Headers: []Header{{"grüß", javaText(300)}}},
@@ -115,7 +117,8 @@ func TestBatchesOfTheJavaClientAreReadAndWrittenByteForByte(t *testing.T) {
 		require.NoError(t, got.ValidateProduced())
 		require.Equal(t, BatchHeader{
 			Length: int32(len(file) - BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: Magic, CRC: Checksum(file),
-			Attributes: int16(codec), LastOffsetDelta: int32(len(want) - 1), BaseTimestamp: base, MaxTimestamp: base + 100000,
+			Attributes: int16(codec), LastOffsetDelta: int32(len(want) - 1), BaseTimestamp: base, MaxTimestamp: base +
+				100000,
 			ProducerID: 4242, ProducerEpoch: 7, BaseSequence: 99, Count: int32(len(want)),
 		}, got.Header)
 		if codec == 0 {
@@ -143,7 +146,8 @@ func javaText(n int) []byte {
 func encode(b Batch) []byte {
 	out := make([]byte, BatchHeaderSize)
 	for _, r := range b.Records {
-		out = AppendRecord(out, int32(r.Offset-b.Header.BaseOffset), r.Timestamp-b.Header.BaseTimestamp, r.Key, r.Value, r.Headers)
+		out = AppendRecord(out, int32(r.Offset-b.Header.BaseOffset), r.Timestamp-b.Header.BaseTimestamp, r.Key, r.Value,
+			r.Headers)
 	}
 	h := b.Header
 	h.Length = int32(len(out) - BatchLengthOverhead)
@@ -218,23 +222,34 @@ func TestDamagedHeadersAreRefusedWithTheReason(t *testing.T) {
 	}{
 		{"magic 1", func(h *BatchHeader) { h.Magic = 1 }, "malformed record batch: magic 1 where only 2 is read"},
 		{"magic -1", func(h *BatchHeader) { h.Magic = -1 }, "malformed record batch: magic -1 where only 2 is read"},
-		{"length 48", func(h *BatchHeader) { h.Length = 48 }, "malformed record batch: length 48 does not cover the header"},
-		{"length 0", func(h *BatchHeader) { h.Length = 0 }, "malformed record batch: length 0 does not cover the header"},
-		{"length -1", func(h *BatchHeader) { h.Length = -1 }, "malformed record batch: length -1 does not cover the header"},
+		{"length 48", func(h *BatchHeader) { h.Length = 48 },
+			"malformed record batch: length 48 does not cover the header"},
+		{"length 0", func(h *BatchHeader) { h.Length = 0 },
+			"malformed record batch: length 0 does not cover the header"},
+		{"length -1", func(h *BatchHeader) { h.Length = -1 },
+			"malformed record batch: length -1 does not cover the header"},
 		{"length too great", func(h *BatchHeader) { h.Length++ }, "incomplete record batch: 93 of 94 bytes"},
-		{"greatest length", func(h *BatchHeader) { h.Length = math.MaxInt32 }, "incomplete record batch: 93 of 2147483659 bytes"},
-		{"unknown attributes", func(h *BatchHeader) { h.Attributes = 0x80 }, "malformed record batch: attributes 0x0080 with unknown bits"},
-		{"negative attributes", func(h *BatchHeader) { h.Attributes = math.MinInt16 }, "malformed record batch: attributes 0x8000 with unknown bits"},
-		{"unknown codec", func(h *BatchHeader) { h.Attributes = 5 }, "malformed record batch: attributes 0x0005 with unknown codec 5"},
+		{"greatest length", func(h *BatchHeader) { h.Length = math.MaxInt32 },
+			"incomplete record batch: 93 of 2147483659 bytes"},
+		{"unknown attributes", func(h *BatchHeader) { h.Attributes = 0x80 },
+			"malformed record batch: attributes 0x0080 with unknown bits"},
+		{"negative attributes", func(h *BatchHeader) { h.Attributes = math.MinInt16 },
+			"malformed record batch: attributes 0x8000 with unknown bits"},
+		{"unknown codec", func(h *BatchHeader) { h.Attributes = 5 },
+			"malformed record batch: attributes 0x0005 with unknown codec 5"},
 		{"count -1", func(h *BatchHeader) { h.Count = -1 }, "malformed record batch: record count -1"},
-		{"count 4", func(h *BatchHeader) { h.Count = 4 }, "malformed record batch: 4 records cannot end at offset delta 2"},
+		{"count 4", func(h *BatchHeader) { h.Count = 4 },
+			"malformed record batch: 4 records cannot end at offset delta 2"},
 		{"greatest count", func(h *BatchHeader) { h.Count, h.LastOffsetDelta = math.MaxInt32, math.MaxInt32 },
 			"malformed record batch: count 2147483647, but 32 bytes hold at most 4 records"},
-		{"count too small", func(h *BatchHeader) { h.Count = 2 }, "malformed record batch: 7 bytes behind the last of 2 records"},
+		{"count too small", func(h *BatchHeader) { h.Count = 2 },
+			"malformed record batch: 7 bytes behind the last of 2 records"},
 		{"count too great", func(h *BatchHeader) { h.Count, h.LastOffsetDelta = 4, 3 },
 			"malformed record batch: record 3 of 4, at byte 32 of 32: record length: the bytes end inside a varint"},
-		{"last offset delta -1", func(h *BatchHeader) { h.LastOffsetDelta, h.Count = -1, 0 }, "malformed record batch: last offset delta -1"},
-		{"base offset -1", func(h *BatchHeader) { h.BaseOffset = -1 }, "malformed record batch: base offset -1 with last offset delta 2"},
+		{"last offset delta -1", func(h *BatchHeader) { h.LastOffsetDelta, h.Count = -1, 0 },
+			"malformed record batch: last offset delta -1"},
+		{"base offset -1", func(h *BatchHeader) { h.BaseOffset = -1 },
+			"malformed record batch: base offset -1 with last offset delta 2"},
 		{"greatest base offset", func(h *BatchHeader) { h.BaseOffset = math.MaxInt64 - 1 },
 			"malformed record batch: base offset 9223372036854775806 with last offset delta 2"},
 		{"timestamps beyond the end", func(h *BatchHeader) { h.BaseTimestamp = math.MaxInt64 },
@@ -245,7 +260,8 @@ func TestDamagedHeadersAreRefusedWithTheReason(t *testing.T) {
 			"malformed record batch: greatest timestamp 5002 in the header, 5001 in the records"},
 		{"max timestamp too small", func(h *BatchHeader) { h.MaxTimestamp = 5000 },
 			"malformed record batch: greatest timestamp 5000 in the header, 5001 in the records"},
-		{"compressed", func(h *BatchHeader) { h.Attributes = 1 }, "record batch is compressed with codec 1 and there is no decompressor"},
+		{"compressed", func(h *BatchHeader) { h.Attributes = 1 },
+			"record batch is compressed with codec 1 and there is no decompressor"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := testBatch()
@@ -275,23 +291,40 @@ func TestDamagedRecordsAreRefusedWithTheReason(t *testing.T) {
 		records []byte
 		want    string
 	}{
-		{"offset delta again", append(record(0, 0, -1, -1, 0), record(0, 0, -1, -1, 0)...), "record 1 of 2, at byte 7 of 14: offset delta 0 is not between 1 and 9"},
-		{"offset delta beyond the last", append(record(0, 0, -1, -1, 0), record(0, 10, -1, -1, 0)...), "record 1 of 2, at byte 7 of 14: offset delta 10 is not between 1 and 9"},
-		{"offset delta -1", append(record(0, -1, -1, -1, 0), record(0, 1, -1, -1, 0)...), "record 0 of 2, at byte 0 of 14: offset delta -1 is not between 0 and 9"},
-		{"key length -2", append(record(0, 0, -2, -1, 0), make([]byte, 7)...), "record 0 of 2, at byte 0 of 14: key: length -2"},
-		{"key beyond the record", append(record(0, 0, 3, -1, 0), make([]byte, 7)...), "record 0 of 2, at byte 0 of 14: key: length 3, but 2 bytes remain"},
-		{"greatest key", append(record(0, 0, math.MaxInt32), make([]byte, 7)...), "record 0 of 2, at byte 0 of 16: key: length 2147483647, but 0 bytes remain"},
-		{"no value", append(record(0, 0, 2, 63, 63), make([]byte, 7)...), "record 0 of 2, at byte 0 of 14: value: length: the bytes end inside a varint"},
-		{"value length -2", append(record(0, 0, -1, -2, 0), make([]byte, 7)...), "record 0 of 2, at byte 0 of 14: value: length -2"},
-		{"no header count", append(record(0, 0, -1, 1, 63), make([]byte, 7)...), "record 0 of 2, at byte 0 of 14: header count: the bytes end inside a varint"},
-		{"header count -1", append(record(0, 0, -1, -1, -1), make([]byte, 7)...), "record 0 of 2, at byte 0 of 14: header count -1, but 0 bytes remain"},
-		{"header count 1 and no header", append(record(0, 0, -1, -1, 1), make([]byte, 7)...), "record 0 of 2, at byte 0 of 14: header count 1, but 0 bytes remain"},
-		{"greatest header count", append(record(0, 0, -1, -1, math.MaxInt32), make([]byte, 7)...), "record 0 of 2, at byte 0 of 18: header count 2147483647, but 0 bytes remain"},
-		{"null header key", append(record(0, 0, -1, -1, 1, -1, -1), make([]byte, 7)...), "record 0 of 2, at byte 0 of 16: header 0 of 1: key is null"},
-		{"header key beyond the record", append(record(0, 0, -1, -1, 1, 2, -1), make([]byte, 7)...), "record 0 of 2, at byte 0 of 16: header 0 of 1, key: length 2, but 1 bytes remain"},
-		{"header value beyond the record", append(record(0, 0, -1, -1, 1, 0, 1), make([]byte, 7)...), "record 0 of 2, at byte 0 of 16: header 0 of 1, value: length 1, but 0 bytes remain"},
-		{"something behind the headers", append(record(0, 0, -1, -1, 0, 5), make([]byte, 7)...), "record 0 of 2, at byte 0 of 15: 1 bytes behind the headers"},
-		{"length beyond the batch", append(record(0, 0, -1, -1, 0), 14, 0, 0, 2, 1, 1, 0), "record 1 of 2, at byte 7 of 14: record length 7, but 6 bytes remain"},
+		{"offset delta again", append(record(0, 0, -1, -1, 0), record(0, 0, -1, -1, 0)...),
+			"record 1 of 2, at byte 7 of 14: offset delta 0 is not between 1 and 9"},
+		{"offset delta beyond the last", append(record(0, 0, -1, -1, 0), record(0, 10, -1, -1, 0)...),
+			"record 1 of 2, at byte 7 of 14: offset delta 10 is not between 1 and 9"},
+		{"offset delta -1", append(record(0, -1, -1, -1, 0), record(0, 1, -1, -1, 0)...),
+			"record 0 of 2, at byte 0 of 14: offset delta -1 is not between 0 and 9"},
+		{"key length -2", append(record(0, 0, -2, -1, 0), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 14: key: length -2"},
+		{"key beyond the record", append(record(0, 0, 3, -1, 0), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 14: key: length 3, but 2 bytes remain"},
+		{"greatest key", append(record(0, 0, math.MaxInt32), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 16: key: length 2147483647, but 0 bytes remain"},
+		{"no value", append(record(0, 0, 2, 63, 63), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 14: value: length: the bytes end inside a varint"},
+		{"value length -2", append(record(0, 0, -1, -2, 0), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 14: value: length -2"},
+		{"no header count", append(record(0, 0, -1, 1, 63), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 14: header count: the bytes end inside a varint"},
+		{"header count -1", append(record(0, 0, -1, -1, -1), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 14: header count -1, but 0 bytes remain"},
+		{"header count 1 and no header", append(record(0, 0, -1, -1, 1), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 14: header count 1, but 0 bytes remain"},
+		{"greatest header count", append(record(0, 0, -1, -1, math.MaxInt32), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 18: header count 2147483647, but 0 bytes remain"},
+		{"null header key", append(record(0, 0, -1, -1, 1, -1, -1), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 16: header 0 of 1: key is null"},
+		{"header key beyond the record", append(record(0, 0, -1, -1, 1, 2, -1), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 16: header 0 of 1, key: length 2, but 1 bytes remain"},
+		{"header value beyond the record", append(record(0, 0, -1, -1, 1, 0, 1), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 16: header 0 of 1, value: length 1, but 0 bytes remain"},
+		{"something behind the headers", append(record(0, 0, -1, -1, 0, 5), make([]byte, 7)...),
+			"record 0 of 2, at byte 0 of 15: 1 bytes behind the headers"},
+		{"length beyond the batch", append(record(0, 0, -1, -1, 0), 14, 0, 0, 2, 1, 1, 0),
+			"record 1 of 2, at byte 7 of 14: record length 7, but 6 bytes remain"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := append(make([]byte, BatchHeaderSize), c.records...)

@@ -24,7 +24,8 @@ func loaded(tb testing.TB, partitions int) (*broker, []attempt) {
 		RetryBackoff: time.Hour, RetryBackoffMax: time.Hour, // it knows no server, and would allocate with each try
 	})
 	s := New(Config{
-		Cluster: client, Transport: &transport.Options{ClientID: "bench"}, RequestTimeout: 30 * time.Second, DeliveryTimeout: time.Hour, Acks: -1,
+		Cluster: client, Transport: &transport.Options{ClientID: "bench"}, RequestTimeout: 30 * time.Second,
+		DeliveryTimeout: time.Hour, Acks: -1,
 		Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 1 << 30, Linger: time.Hour},
 	})
 	var attempts []attempt
@@ -87,7 +88,8 @@ func answerTo(tb testing.TB, r *request) []byte {
 	for i := range r.body.Topics {
 		t := protocol.ProduceTopicResponse{Name: r.body.Topics[i].Name, ID: r.body.Topics[i].ID}
 		for _, p := range r.body.Topics[i].Partitions {
-			t.Partitions = append(t.Partitions, protocol.ProducePartitionResponse{Index: p.Index, BaseOffset: 1000, LogAppendTimeMs: -1})
+			t.Partitions = append(t.Partitions, protocol.ProducePartitionResponse{Index: p.Index, BaseOffset: 1000,
+				LogAppendTimeMs: -1})
 		}
 		m.Topics = append(m.Topics, t)
 	}

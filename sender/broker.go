@@ -226,7 +226,8 @@ func (b *broker) connect() *transport.Conn {
 		b.dialFailed(errors.New("the metadata does not name its address"))
 		return nil
 	}
-	setup := transport.Backoff{Initial: b.s.cfg.Transport.SetupTimeout, Max: b.s.cfg.SetupTimeoutMax}.Delay(failures + 1)
+	setup := transport.Backoff{Initial: b.s.cfg.Transport.SetupTimeout, Max: b.s.cfg.SetupTimeoutMax}.Delay(failures +
+		1)
 	conn, err := b.dial(info.Address(), setup)
 	if err != nil {
 		b.dialFailed(b.s.cfg.Cluster.ExplainDial(info.Address(), err))
@@ -279,7 +280,8 @@ func (b *broker) produceVersion(conn *transport.Conn) (int16, error) {
 	}
 	codec := b.s.cfg.Accumulator.Compressor
 	if !protocol.ProduceTakesZstd(version) && codec != nil && codec.Codec() == compress.Zstd {
-		return 0, unsupported{fmt.Errorf("broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())}
+		return 0, unsupported{fmt.Errorf(
+			"broker %s takes no zstd, which needs Kafka 2.1 or newer; choose another compression.type", conn.Address())}
 	}
 	return version, nil
 }

@@ -51,7 +51,8 @@ func TestABrokersThrottleIsHonouredForItAlone(t *testing.T) {
 		r.send(0, "warm").acked()
 		r.send(1, "warm").acked()
 		// The answer comes at once; it is for the client to keep still (KIP-219).
-		r.c.On(protocol.Produce).Broker(1).Nth(1).Do(testbroker.Edit(func(a *protocol.ProduceResponse) { a.ThrottleMs = 3000 }))
+		r.c.On(protocol.Produce).Broker(1).Nth(1).Do(testbroker.Edit(
+			func(a *protocol.ProduceResponse) { a.ThrottleMs = 3000 }))
 		began := time.Now()
 		r.send(0, "throttles").acked()
 		require.Zero(t, time.Since(began))
@@ -84,41 +85,43 @@ func TestAThrottleBeyondTheDeliveryTimeoutIsSaid(t *testing.T) {
 
 func TestARequestIsNeverLargerThanMaxRequestSize(t *testing.T) {
 	const most = 50_000
-	onRig(t, topicT(1, 20), func(c *Config) { c.MaxRequestSize, c.Accumulator.MaxRequestSize = most, most }, func(r *rig) {
-		release := make(chan struct{})
-		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(release))
-		var all []sent
-		for i := range 200 {
-			all = append(all, r.send(int32(i%20), strings.Repeat("x", 10+(i*997)%8000)))
-		}
-		// A record as large as a request, and one just below.
-		for i := range int32(2) {
-			all = append(all, r.append(3+i, &record.Record{Topic: "t", Value: make([]byte, most-200-100*i)}))
-		}
-		synctest.Wait()
-		close(release)
-		for _, s := range all {
-			s.acked()
-		}
-		shared := 0
-		for _, q := range r.c.Produces() {
-			size := 0
-			for _, part := range q.Parts {
-				size += len(part.Raw)
+	onRig(t, topicT(1, 20), func(c *Config) { c.MaxRequestSize, c.Accumulator.MaxRequestSize = most, most },
+		func(r *rig) {
+			release := make(chan struct{})
+			r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(release))
+			var all []sent
+			for i := range 200 {
+				all = append(all, r.send(int32(i%20), strings.Repeat("x", 10+(i*997)%8000)))
 			}
-			require.LessOrEqual(t, size, most)
-			if len(q.Parts) > 1 {
-				shared++
+			// A record as large as a request, and one just below.
+			for i := range int32(2) {
+				all = append(all, r.append(3+i, &record.Record{Topic: "t", Value: make([]byte, most-200-100*i)}))
 			}
-		}
-		require.NotZero(t, shared)
-	})
+			synctest.Wait()
+			close(release)
+			for _, s := range all {
+				s.acked()
+			}
+			shared := 0
+			for _, q := range r.c.Produces() {
+				size := 0
+				for _, part := range q.Parts {
+					size += len(part.Raw)
+				}
+				require.LessOrEqual(t, size, most)
+				if len(q.Parts) > 1 {
+					shared++
+				}
+			}
+			require.NotZero(t, shared)
+		})
 }
 
 // TestAnIdleProducerHasNoTimers: after all outcomes, only the age of metadata and idle connections can wake it.
 func TestAnIdleProducerHasNoTimers(t *testing.T) {
 	onRig(t, topicT(2, 2), nil, func(r *rig) {
-		faults := []testbroker.Action{testbroker.DropAnswer(), testbroker.Fail(protocol.NotEnoughReplicas), testbroker.Throttle(time.Second)}
+		faults := []testbroker.Action{testbroker.DropAnswer(), testbroker.Fail(protocol.NotEnoughReplicas),
+			testbroker.Throttle(time.Second)}
 		r.c.On(protocol.Produce).InTurn(faults...)
 		for i := range int32(6) {
 			r.send(i%2, "x").acked()
@@ -145,15 +148,16 @@ func TestAConnectionThatWasClosedWhileIdleCostsNoRetry(t *testing.T) {
 	for _, retries := range []int{0, 1} {
 		for _, acks := range []int16{-1, 1, 0} {
 			t.Run(fmt.Sprintf("retries=%d acks=%d", retries, acks), func(t *testing.T) {
-				onRig(t, topicT(1, 1), func(c *Config) { c.Retries, c.Acks, c.Idempotent = retries, acks, false }, func(r *rig) {
-					for i := range 5 {
-						r.send(0, fmt.Sprint(i)).acked()
-						r.c.WaitRecords(r.ctx, "t", i+1)
-						r.c.Disconnect(1)
-						synctest.Wait()
-					}
-					require.Len(t, r.c.Produces(), 5)
-				})
+				onRig(t, topicT(1, 1), func(c *Config) { c.Retries, c.Acks, c.Idempotent = retries, acks, false },
+					func(r *rig) {
+						for i := range 5 {
+							r.send(0, fmt.Sprint(i)).acked()
+							r.c.WaitRecords(r.ctx, "t", i+1)
+							r.c.Disconnect(1)
+							synctest.Wait()
+						}
+						require.Len(t, r.c.Produces(), 5)
+					})
 			})
 		}
 	}
@@ -235,24 +239,25 @@ func TestAnExpiredBatchsBufferIsNotReusedWhileItIsWritten(t *testing.T) {
 
 // TestExpiryInOnePartitionLeavesTheOthersAlone: they are on the same broker, and it returns in time for them.
 func TestExpiryInOnePartitionLeavesTheOthersAlone(t *testing.T) {
-	onRig(t, topicT(1, 3), func(c *Config) { c.DeliveryTimeout, c.RequestTimeout = 10*time.Second, 3*time.Second }, func(r *rig) {
-		for p := range int32(3) {
-			r.send(p, "warm").acked()
-		}
-		r.c.StopBroker(1)
-		early := []sent{r.send(0, "early"), r.send(1, "early")}
-		time.Sleep(9 * time.Second)
-		late := r.send(2, "late")
-		for _, s := range early {
-			require.ErrorIs(t, s.failed(false), record.ErrDeliveryTimeout)
-		}
-		r.c.StartBroker(1)
-		late.acked()
-		for p := range int32(2) {
-			r.send(p, "again").acked()
-			require.Equal(t, []string{"warm", "again"}, r.values(p))
-		}
-	})
+	onRig(t, topicT(1, 3), func(c *Config) { c.DeliveryTimeout, c.RequestTimeout = 10*time.Second, 3*time.Second },
+		func(r *rig) {
+			for p := range int32(3) {
+				r.send(p, "warm").acked()
+			}
+			r.c.StopBroker(1)
+			early := []sent{r.send(0, "early"), r.send(1, "early")}
+			time.Sleep(9 * time.Second)
+			late := r.send(2, "late")
+			for _, s := range early {
+				require.ErrorIs(t, s.failed(false), record.ErrDeliveryTimeout)
+			}
+			r.c.StartBroker(1)
+			late.acked()
+			for p := range int32(2) {
+				r.send(p, "again").acked()
+				require.Equal(t, []string{"warm", "again"}, r.values(p))
+			}
+		})
 }
 
 // TestWithADeliveryTimeoutOfZeroEveryRecordFailsAtOnce: zero is a time like others, not the default.

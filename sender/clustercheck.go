@@ -75,7 +75,8 @@ func (b *broker) stranger(conn *transport.Conn, found, expected string) error {
 	if startOver {
 		b.s.cfg.Cluster.Rebootstrap()
 	}
-	return fmt.Errorf("server %s belongs to cluster %.64q, and the metadata is of cluster %.64q", conn.Address(), found, expected)
+	return fmt.Errorf("server %s belongs to cluster %.64q, and the metadata is of cluster %.64q", conn.Address(), found,
+		expected)
 }
 
 // leaveFormerCluster closes the connection if its server does not belong to the cluster of the metadata.

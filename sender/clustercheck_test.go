@@ -12,7 +12,10 @@ import (
 
 // Some servers that are almost Kafka take no Metadata request for no topics, or have no cluster id for it.
 func TestAServerThatCannotAnswerTheClusterCheckGetsRecords(t *testing.T) {
-	refused := testbroker.Edit(func(m *protocol.MetadataResponse) { *m = protocol.MetadataResponse{ErrorCode: protocol.InvalidRequest} })
+	refused := testbroker.Edit(func(m *protocol.MetadataResponse) {
+		*m = protocol.MetadataResponse{
+			ErrorCode: protocol.InvalidRequest}
+	})
 	withoutID := testbroker.Edit(func(m *protocol.MetadataResponse) { m.ClusterID = nil })
 	for name, c := range map[string]struct {
 		action testbroker.Action

@@ -107,7 +107,8 @@ func TestABrokerThatIsAwayForAMomentKeepsTheOrderWithoutIdempotence(t *testing.T
 		first := r.send(1, "first")
 		synctest.Wait()
 		gone := r.c.On(protocol.Metadata).Do(testbroker.Edit(func(resp *protocol.MetadataResponse) {
-			resp.Brokers = slices.DeleteFunc(slices.Clone(resp.Brokers), func(b protocol.MetadataBroker) bool { return b.NodeID == 2 })
+			resp.Brokers = slices.DeleteFunc(slices.Clone(resp.Brokers),
+				func(b protocol.MetadataBroker) bool { return b.NodeID == 2 })
 		}))
 		r.client.Refresh()
 		time.Sleep(time.Second)

@@ -163,7 +163,8 @@ func (f *faulty) compare(p int32, all []sent, numbers []string) {
 			}
 		} else {
 			require.True(f.t, errors.As(err, &failure))
-			require.False(f.t, there && record.FateOf(failure) != record.FateMaybeWritten, "record %s is there, and was told: %v", numbers[i], err)
+			require.False(f.t, there && record.FateOf(failure) != record.FateMaybeWritten,
+				"record %s is there, and was told: %v", numbers[i], err)
 		}
 	}
 }

@@ -116,19 +116,20 @@ func TestForgottenPartitionsDoNotWaitForAnIdentity(t *testing.T) {
 }
 
 func TestAnIdentityThatComesAfterTheLastPartitionIsNotUsed(t *testing.T) {
-	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout, c.RequestTimeout = 10*time.Second, time.Minute }, func(r *rig) {
-		release := make(chan struct{})
-		r.c.On(protocol.InitProducerID).Nth(1).Do(testbroker.Hold(release))
-		_ = r.send(0, "x").failed(false)
-		time.Sleep(time.Second)
-		require.True(t, r.s.acc.Forget("t"))
-		again := r.send(0, "y")
-		synctest.Wait()
-		close(release)
-		again.acked()
-		require.Len(t, r.c.RequestsOf(protocol.InitProducerID), 2)
-		require.EqualValues(t, 1001, r.c.Batches("t", 0)[0].Header.ProducerID)
-	})
+	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout, c.RequestTimeout = 10*time.Second, time.Minute },
+		func(r *rig) {
+			release := make(chan struct{})
+			r.c.On(protocol.InitProducerID).Nth(1).Do(testbroker.Hold(release))
+			_ = r.send(0, "x").failed(false)
+			time.Sleep(time.Second)
+			require.True(t, r.s.acc.Forget("t"))
+			again := r.send(0, "y")
+			synctest.Wait()
+			close(release)
+			again.acked()
+			require.Len(t, r.c.RequestsOf(protocol.InitProducerID), 2)
+			require.EqualValues(t, 1001, r.c.Batches("t", 0)[0].Header.ProducerID)
+		})
 }
 
 func TestADeniedTopicThatIsAllowedAgainIsRequestedSoon(t *testing.T) {

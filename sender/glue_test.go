@@ -39,18 +39,24 @@ func onRig(t *testing.T, brokers testbroker.Config, change func(*Config), f func
 			RequestTimeout: 30 * time.Second, SetupTimeout: 10 * time.Second, MaxIdle: 9 * time.Minute,
 		}
 		cfg := Config{
-			Transport: options, Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20},
+			Transport: options, Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20,
+				Memory: 32 << 20},
 			Acks: -1, Idempotent: true, MaxInFlight: 5, MaxRequestSize: 1 << 20, Retries: 1<<31 - 1,
-			RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second, ReconnectBackoff: 50 * time.Millisecond, ReconnectBackoffMax: time.Second,
-			SetupTimeoutMax: 30 * time.Second, RequestTimeout: 30 * time.Second, DeliveryTimeout: 2 * time.Minute, Workers: 2,
+			RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second, ReconnectBackoff: 50 * time.Millisecond,
+			ReconnectBackoffMax: time.Second,
+			SetupTimeoutMax:     30 * time.Second, RequestTimeout: 30 * time.Second, DeliveryTimeout: 2 * time.Minute,
+			Workers: 2,
 		}
 		if change != nil {
 			change(&cfg)
 		}
 		r.client = cluster.New(cluster.Config{
-			Bootstrap: r.c.Bootstrap(), Transport: options, RetryBackoff: cfg.RetryBackoff, RetryBackoffMax: cfg.RetryBackoffMax,
-			ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax, RequestTimeout: cfg.RequestTimeout, Rebootstrap: true,
-			RebootstrapTrigger: 5 * time.Minute, MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute, SetupTimeoutMax: cfg.SetupTimeoutMax,
+			Bootstrap: r.c.Bootstrap(), Transport: options, RetryBackoff: cfg.RetryBackoff,
+			RetryBackoffMax:  cfg.RetryBackoffMax,
+			ReconnectBackoff: cfg.ReconnectBackoff, ReconnectBackoffMax: cfg.ReconnectBackoffMax,
+			RequestTimeout: cfg.RequestTimeout, Rebootstrap: true,
+			RebootstrapTrigger: 5 * time.Minute, MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute,
+			SetupTimeoutMax: cfg.SetupTimeoutMax,
 		})
 		cfg.Cluster = r.client
 		r.s = New(cfg)
@@ -370,36 +376,37 @@ func TestAHangingLeaderThatIsReplacedLosesNothing(t *testing.T) {
 
 func TestARequestHasOneBatchOfAPartition(t *testing.T) {
 	for _, idempotent := range []bool{true, false} {
-		onRig(t, topicT(1, 3), func(c *Config) { c.Accumulator.BatchSize, c.Idempotent = 200, idempotent }, func(r *rig) {
-			release := make(chan struct{})
-			r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(release))
-			var all []sent
-			for _, v := range numbered(60, strings.Repeat("x", 50)) {
+		onRig(t, topicT(1, 3), func(c *Config) { c.Accumulator.BatchSize, c.Idempotent = 200, idempotent },
+			func(r *rig) {
+				release := make(chan struct{})
+				r.c.On(protocol.Produce).Nth(1).Do(testbroker.Hold(release))
+				var all []sent
+				for _, v := range numbered(60, strings.Repeat("x", 50)) {
+					for p := range int32(3) {
+						all = append(all, r.send(p, v))
+					}
+				}
+				synctest.Wait()
+				close(release)
+				for _, s := range all {
+					s.acked()
+				}
+				several := 0
+				for _, q := range r.c.Produces() {
+					seen := map[int32]bool{}
+					for _, part := range q.Parts {
+						require.False(t, seen[part.Partition], "two batches of a partition in one request")
+						seen[part.Partition] = true
+					}
+					if len(q.Parts) > 1 {
+						several++
+					}
+				}
+				require.NotZero(t, several, "partitions share requests")
 				for p := range int32(3) {
-					all = append(all, r.send(p, v))
+					require.Equal(t, numbered(60, strings.Repeat("x", 50)), r.values(p))
 				}
-			}
-			synctest.Wait()
-			close(release)
-			for _, s := range all {
-				s.acked()
-			}
-			several := 0
-			for _, q := range r.c.Produces() {
-				seen := map[int32]bool{}
-				for _, part := range q.Parts {
-					require.False(t, seen[part.Partition], "two batches of a partition in one request")
-					seen[part.Partition] = true
-				}
-				if len(q.Parts) > 1 {
-					several++
-				}
-			}
-			require.NotZero(t, several, "partitions share requests")
-			for p := range int32(3) {
-				require.Equal(t, numbered(60, strings.Repeat("x", 50)), r.values(p))
-			}
-		})
+			})
 	}
 }
 

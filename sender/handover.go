@@ -44,10 +44,11 @@ type handover struct {
 type requestMaker uint8
 
 const (
-	noMaker          requestMaker = iota + 1 // no goroutine makes a request
-	brokerMaker                              // the broker's goroutine makes requests, until it can make none: broker.work
-	inlineMaker                              // another goroutine, in Get or after a response, makes one: broker.sendOne
-	inlineMakerWoken                         // as inlineMaker; at its end it wakes the broker's goroutine again
+	noMaker requestMaker = iota + 1 // no goroutine makes a request
+	// the broker's goroutine makes requests, until it can make none: broker.work
+	brokerMaker
+	inlineMaker      // another goroutine, in Get or after a response, makes one: broker.sendOne
+	inlineMakerWoken // as inlineMaker; at its end it wakes the broker's goroutine again
 )
 
 func (m requestMaker) String() string {

@@ -47,7 +47,8 @@ func (d *identities) after(used delivery.Identity, newID bool, p *partition) (de
 		switch {
 		case !protocol.SameCluster(d.current.Cluster, p.delivery.Cluster()):
 			if !protocol.SameCluster(p.delivery.Cluster(), d.s.cfg.Cluster.Snapshot().ClusterID) {
-				return delivery.Identity{}, false // p has not followed to the present cluster yet, and is scheduled when it does
+				// p has not followed to the present cluster yet, and is scheduled when it does
+				return delivery.Identity{}, false
 			}
 		case d.followed < p.snapshotGen: // another partition may know of a recreated topic
 			if !p.isAhead {
@@ -185,7 +186,8 @@ func (d *identities) request() (delivery.Identity, error) {
 		return delivery.Identity{}, &protocol.Error{Code: resp.ErrorCode}
 	}
 	if resp.ProducerID < 0 || resp.ProducerEpoch < 0 {
-		return delivery.Identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, epoch %d", resp.ProducerID, resp.ProducerEpoch)
+		return delivery.Identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, epoch %d", resp.ProducerID,
+			resp.ProducerEpoch)
 	}
 	id := delivery.Identity{ID: resp.ProducerID, Epoch: resp.ProducerEpoch, Valid: true, Cluster: clusterID}
 	d.mu.Lock()
@@ -197,7 +199,8 @@ func (d *identities) request() (delivery.Identity, error) {
 	// Sequences of this id were used: a broker with a memory of them would take new records for old ones. Under a later
 	// epoch it does not.
 	if spent.Epoch == math.MaxInt16 {
-		return delivery.Identity{}, fmt.Errorf("the broker gave an invalid producer id: %d, which this producer has given up", id.ID)
+		return delivery.Identity{}, fmt.Errorf(
+			"the broker gave an invalid producer id: %d, which this producer has given up", id.ID)
 	}
 	id.Epoch = max(id.Epoch, spent.Epoch+1)
 	return id, nil

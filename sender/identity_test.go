@@ -168,7 +168,10 @@ func TestStopEndsTheWaitForAProducerID(t *testing.T) {
 // next request waits for its backoff.
 func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout = 40 * time.Second }, func(r *rig) {
-		same := testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerID, a.ProducerEpoch = 7, math.MaxInt16 })
+		same := testbroker.Edit(func(a *protocol.InitProducerIDResponse) {
+			a.ProducerID, a.ProducerEpoch = 7,
+				math.MaxInt16
+		})
 		rule := r.c.On(protocol.InitProducerID).Times(1000).Do(same)
 		require.Equal(t, int64(0), r.send(0, "under 7").acked())
 		r.c.On(protocol.Produce).Nth(1).Do(testbroker.Fail(protocol.UnknownProducerID))
@@ -177,7 +180,8 @@ func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 		require.Equal(t, 40*time.Second, time.Since(began))
 		failure := r.send(0, "has none yet").failed(false)
 		require.ErrorIs(t, failure, record.ErrDeliveryTimeout)
-		require.Contains(t, failure.Error(), "no producer id: the broker gave an invalid producer id: 7, which this producer has given up")
+		require.Contains(t, failure.Error(),
+			"no producer id: the broker gave an invalid producer id: 7, which this producer has given up")
 		require.Less(t, rule.Hits(), 150, "in 80 seconds with up to a second between them")
 
 		rule.End()
@@ -247,7 +251,8 @@ func TestABrokerThatHangsWithTheProducerIDIsLeftForAnother(t *testing.T) {
 // the producer gets a new id, at once and whatever the code of the refusal.
 func TestABrokerThatRefusesBumpedEpochsGetsANewProducerID(t *testing.T) {
 	for _, code := range []protocol.ErrorCode{
-		protocol.InvalidProducerEpoch, protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID, protocol.InvalidProducerIDMapping,
+		protocol.InvalidProducerEpoch, protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID,
+		protocol.InvalidProducerIDMapping,
 		protocol.ProducerFenced,
 	} {
 		t.Run(code.Name(), func(t *testing.T) {
@@ -264,7 +269,8 @@ func TestABrokerThatRefusesBumpedEpochsGetsANewProducerID(t *testing.T) {
 				}
 				require.Len(t, r.c.RequestsOf(protocol.InitProducerID), 4)
 				r.send(1, "b").acked()
-				require.Equal(t, int64(1000), r.c.Batches("t", 1)[1].Header.ProducerID, "another partition keeps its identity")
+				require.Equal(t, int64(1000), r.c.Batches("t", 1)[1].Header.ProducerID,
+					"another partition keeps its identity")
 			})
 		})
 	}
@@ -293,7 +299,10 @@ func TestACorruptMessageIsFinalAtTheSecondAttempt(t *testing.T) {
 // id under a later epoch.
 func TestAServerWithOneProducerIDGetsALaterEpoch(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
-		r.c.On(protocol.InitProducerID).Do(testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerID, a.ProducerEpoch = 7, 0 }))
+		r.c.On(protocol.InitProducerID).Do(testbroker.Edit(func(a *protocol.InitProducerIDResponse) {
+			a.ProducerID,
+				a.ProducerEpoch = 7, 0
+		}))
 		r.send(0, "before").acked()
 		for epoch := range int16(3) {
 			remake(r, 1)

@@ -50,7 +50,8 @@ func TestAHintLoopIsBackedOff(t *testing.T) {
 						require.Less(t, rounds.Load(), int32(25), "retry.backoff.ms doubles from 100 to 1000")
 						require.Greater(t, rounds.Load(), int32(8))
 						end()
-						r.c.MoveLeader("t", 0, 2) // its epoch is far below the false ones, so it takes a while to be believed
+						// its epoch is far below the false ones, so it takes a while to be believed
+						r.c.MoveLeader("t", 0, 2)
 						require.Equal(t, int64(1), s.acked())
 						require.Less(t, time.Since(began), 20*time.Second)
 						require.Equal(t, []string{"warm", "x"}, r.values(0))
@@ -102,21 +103,22 @@ func TestBatchesInFlightDoNotSpeedUpAHintLoop(t *testing.T) {
 // TestOneInFlightKeepsItsPlaceAcrossAMove: without idempotence and with one in flight, the next batch waits for the
 // first one at the hanging former leader, though its own leader is ready.
 func TestOneInFlightKeepsItsPlaceAcrossAMove(t *testing.T) {
-	onRig(t, topicT(2, 1), func(c *Config) { c.Idempotent, c.MaxInFlight, c.Accumulator.BatchSize = false, 1, 0 }, func(r *rig) {
-		r.send(0, "warm").acked()
-		r.c.Hang(1)
-		first := r.send(0, "first")
-		synctest.Wait()
-		second := r.send(0, "second")
-		r.c.MoveLeader("t", 0, 2)
-		r.client.Refresh()
-		time.Sleep(time.Second)
-		require.Len(t, r.c.Produces(), 1, "the second waits")
-		r.c.Unhang(1)
-		require.Equal(t, int64(1), first.acked())
-		require.Equal(t, int64(2), second.acked())
-		require.Equal(t, []string{"warm", "first", "second"}, r.values(0))
-	})
+	onRig(t, topicT(2, 1), func(c *Config) { c.Idempotent, c.MaxInFlight, c.Accumulator.BatchSize = false, 1, 0 },
+		func(r *rig) {
+			r.send(0, "warm").acked()
+			r.c.Hang(1)
+			first := r.send(0, "first")
+			synctest.Wait()
+			second := r.send(0, "second")
+			r.c.MoveLeader("t", 0, 2)
+			r.client.Refresh()
+			time.Sleep(time.Second)
+			require.Len(t, r.c.Produces(), 1, "the second waits")
+			r.c.Unhang(1)
+			require.Equal(t, int64(1), first.acked())
+			require.Equal(t, int64(2), second.acked())
+			require.Equal(t, []string{"warm", "first", "second"}, r.values(0))
+		})
 }
 
 // TestOneInFlightKeepsItsPlaceWhenItExpires: the first's records have their outcome, but its request may still arrive.
@@ -264,7 +266,8 @@ func TestAPartitionThatComesBackIsNotNamedTwice(t *testing.T) {
 		synctest.Wait()
 		p := r.part(0).Drainer().(*partition)
 		move := func(to, epoch int32) {
-			r.client.ApplyLeaderHints("", []cluster.LeaderHint{{Topic: "t", Partition: 0, Leader: to, LeaderEpoch: epoch}}, nil)
+			r.client.ApplyLeaderHints("", []cluster.LeaderHint{{Topic: "t", Partition: 0, Leader: to,
+				LeaderEpoch: epoch}}, nil)
 		}
 		const here, there = 1 << 40, 1<<40 + 1
 		next := func(broker int32, fill uint64) (attempt, bool) {

@@ -55,7 +55,8 @@ func TestABatchOfManyRecordsIsSplitIntoAsManyBatches(t *testing.T) {
 				r.c.Hang(1)
 				var all []sent
 				for i := range n {
-					all = append(all, r.append(0, &record.Record{Topic: "t", Value: strconv.AppendInt(nil, int64(i), 10)}))
+					all = append(all, r.append(0, &record.Record{Topic: "t",
+						Value: strconv.AppendInt(nil, int64(i), 10)}))
 				}
 				synctest.Wait()
 				r.c.Unhang(1)

@@ -29,8 +29,10 @@ func (r *request) match() error {
 		for k := range t.Partitions {
 			part := &t.Partitions[k]
 			at := r.find(&next, t, part.Index)
-			if blamed := len(part.RecordErrors); blamed > 0 && at != noMatch && blamed > int(r.attempts[at].state.Count()) {
-				return fmt.Errorf("%w: %d refused records of partition %d, whose batch has %d", protocol.ErrMalformed, blamed, part.Index,
+			if blamed := len(part.RecordErrors); blamed > 0 && at != noMatch &&
+				blamed > int(r.attempts[at].state.Count()) {
+				return fmt.Errorf("%w: %d refused records of partition %d, whose batch has %d", protocol.ErrMalformed,
+					blamed, part.Index,
 					r.attempts[at].state.Count())
 			}
 			r.matches = append(r.matches, at)

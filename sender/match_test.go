@@ -151,7 +151,8 @@ func TestAPartThatComesTwiceOrUnaskedIsNoAnswer(t *testing.T) {
 			parts := m.Topics[0].Partitions
 			parts[1] = parts[0]
 			parts[2].Index = 1000
-			m.Topics = append(m.Topics, protocol.ProduceTopicResponse{Name: "unasked", ID: protocol.UUID{9}, Partitions: parts[3:4:4]})
+			m.Topics = append(m.Topics, protocol.ProduceTopicResponse{Name: "unasked", ID: protocol.UUID{9},
+				Partitions: parts[3:4:4]})
 			m.Topics[0].Partitions = parts[:3]
 			require.NoError(t, r.decode(encoded(t, r, m)))
 			require.Equal(t, []int32{0, noMatch, noMatch, noMatch}, r.matches)
@@ -201,7 +202,10 @@ func TestAResponseWithMorePartsThanTheRequestEndsTheConnection(t *testing.T) {
 			part := &a.Topics[0].Partitions[0]
 			part.ErrorCode, part.RecordErrors = protocol.InvalidRecord, make([]protocol.RecordError, 3)
 		},
-		"brokers": func(a *protocol.ProduceResponse) { a.NodeEndpoints = make([]protocol.NodeEndpoint, mostEndpoints+1) },
+		"brokers": func(a *protocol.ProduceResponse) {
+			a.NodeEndpoints = make([]protocol.NodeEndpoint,
+				mostEndpoints+1)
+		},
 	}
 	for name, edit := range malformed {
 		t.Run(name, func(t *testing.T) {
@@ -237,7 +241,10 @@ func TestALongResponseTakesNoMemory(t *testing.T) {
 		r.send(0, "warm").acked()
 		word := string(make([]byte, 30_000))
 		r.c.On(protocol.Produce).InTurn(
-			testbroker.Edit(func(a *protocol.ProduceResponse) { a.Topics = make([]protocol.ProduceTopicResponse, 300_000) }),
+			testbroker.Edit(func(a *protocol.ProduceResponse) {
+				a.Topics = make([]protocol.ProduceTopicResponse,
+					300_000)
+			}),
 			testbroker.Pass(),
 			testbroker.Reject(protocol.InvalidRecord, word, map[int32]string{0: word}),
 		)

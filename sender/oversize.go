@@ -30,6 +30,7 @@ func (r *request) explain(err error) (explained error, suspicious bool) {
 	}
 	const lengthField = 4 // the broker does not count it
 	e := *broken
-	e.Err = fmt.Errorf("%w; the request has %d bytes: perhaps socket.request.max.bytes of the broker is less", broken.Err, size-lengthField)
+	e.Err = fmt.Errorf("%w; the request has %d bytes: perhaps socket.request.max.bytes of the broker is less",
+		broken.Err, size-lengthField)
 	return &e, true
 }

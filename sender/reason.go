@@ -120,7 +120,8 @@ func (p *partition) whyNoLeader() string {
 	case i >= topic.Len():
 		return p.withTrouble(fmt.Sprintf("the partition has no leader: the topic has only %d partitions", topic.Len()))
 	case topic.Partition(i).Leader >= 0 && !named(snapshot, topic.Partition(i).Leader):
-		return p.withTrouble(fmt.Sprintf("the metadata names broker %d as the partition's leader, without its address", topic.Partition(i).Leader))
+		return p.withTrouble(fmt.Sprintf("the metadata names broker %d as the partition's leader, without its address",
+			topic.Partition(i).Leader))
 	}
 	return p.withTrouble("the partition has no leader")
 }
@@ -196,7 +197,8 @@ func (b *broker) silence(now time.Time) string {
 	name := b.name()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return fmt.Sprintf("%s has its batch and has answered nothing for %v", name, now.Sub(b.lastReply).Round(time.Millisecond))
+	return fmt.Sprintf("%s has its batch and has answered nothing for %v", name,
+		now.Sub(b.lastReply).Round(time.Millisecond))
 }
 
 // blockedReason returns the obstacle to requests to the broker, or "". tried leaves out broken connections.

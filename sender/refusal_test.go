@@ -115,7 +115,8 @@ func TestABugOfTheCoreIsLogged(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, func(r *rig) {
 		r.send(0, "x").acked()
 		p := r.part(0).Drainer().(*partition)
-		p.applyOutcome(&delivery.Outcome{Kind: delivery.Bug, Err: &record.Error{Topic: "t", Err: errors.New("an impossible step")}})
+		p.applyOutcome(&delivery.Outcome{Kind: delivery.Bug,
+			Err: &record.Error{Topic: "t", Err: errors.New("an impossible step")}})
 	})
 	require.Contains(t, log.String(), "level=ERROR")
 	require.Contains(t, log.String(), "an impossible step")

@@ -58,7 +58,8 @@ func logWithFaults(t *testing.T, handler func(io.Writer, *slog.HandlerOptions) s
 	onRig(t, topicT(2, 2), traced, func(r *rig) {
 		r.c.On(protocol.Produce).Partition("t", 0).InTurn(
 			testbroker.Pass(), testbroker.Fail(protocol.NotEnoughReplicas), testbroker.DropAnswer(),
-			testbroker.Reject(protocol.InvalidRecord, "no \"good\"", map[int32]string{0: "this one = bad"}), testbroker.Pass(),
+			testbroker.Reject(protocol.InvalidRecord, "no \"good\"", map[int32]string{0: "this one = bad"}),
+			testbroker.Pass(),
 			testbroker.Fail(protocol.MessageTooLarge), testbroker.Pass(), testbroker.NotLeader(2, 1), testbroker.Pass(),
 			testbroker.Fail(protocol.TopicAuthorizationFailed),
 		)
@@ -81,7 +82,8 @@ func logWithFaults(t *testing.T, handler func(io.Writer, *slog.HandlerOptions) s
 
 // TestATraceThatSaysOtherwiseDoesNotReplay shows the comparison of a replay.
 func TestATraceThatSaysOtherwiseDoesNotReplay(t *testing.T) {
-	text := string(logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }))
+	text := string(logWithFaults(t,
+		func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) }))
 	for what, change := range map[string][2]string{
 		"an offset":        {"complete 1 offset=0", "complete 1 offset=1"},
 		"a sequence":       {"epoch=0 sequence=1", "epoch=0 sequence=2"},
@@ -98,7 +100,10 @@ func TestATraceThatSaysOtherwiseDoesNotReplay(t *testing.T) {
 // TestAnIncompleteTraceDoesNotReplay shows that a log of a slow handler is refused, and not taken for a fault of the
 // core.
 func TestAnIncompleteTraceDoesNotReplay(t *testing.T) {
-	full := logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler { return slog.NewTextHandler(w, o) })
+	full := logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler {
+		return slog.NewTextHandler(w,
+			o)
+	})
 	lines := bytes.SplitAfter(full, []byte("\n"))
 	replayed, err := replay.Run(bytes.NewReader(full))
 	require.NoError(t, err)

@@ -42,7 +42,8 @@ type request struct {
 func (b *broker) fill(conn *transport.Conn, bound int) *request {
 	// The first batch always fits: a batch of one record may be as large as max.request.size by itself. If no frame can
 	// hold it, write reports this for the batch alone.
-	first, most := math.MaxInt, min(b.s.cfg.MaxRequestSize, cmp.Or(b.s.cfg.Transport.MaxRequest, transport.LargestFrame))
+	first, most := math.MaxInt, min(b.s.cfg.MaxRequestSize, cmp.Or(b.s.cfg.Transport.MaxRequest,
+		transport.LargestFrame))
 	if bound > 0 {
 		first, most = bound, min(bound, most)
 	}
@@ -71,7 +72,8 @@ func (b *broker) fill(conn *transport.Conn, bound int) *request {
 			continue
 		}
 		if t.topicID.IsZero() {
-			r.version = min(r.version, protocol.ProduceByTopicID-1) // as the first one's id is not known, all go by their names
+			// as the first one's id is not known, all go by their names
+			r.version = min(r.version, protocol.ProduceByTopicID-1)
 			size.version = r.version
 		}
 		size.add(name, partitions, len(t.batch.Bytes()))
@@ -156,7 +158,8 @@ func (r *request) dropWords() {
 			t.Name = ""
 		}
 		for k := range t.Partitions {
-			if part := &t.Partitions[k]; part.ErrorCode != protocol.None || part.ErrorMessage != nil || part.RecordErrors != nil {
+			if part := &t.Partitions[k]; part.ErrorCode != protocol.None || part.ErrorMessage != nil ||
+				part.RecordErrors != nil {
 				*part = protocol.ProducePartitionResponse{}
 			}
 		}
@@ -173,7 +176,8 @@ func (r *request) add(one attempt, at int) {
 	t := &r.body.Topics[at]
 	r.attempts = append(r.attempts, one)
 	r.records += int(one.batch.Count)
-	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(), Records: one.batch.Bytes()})
+	t.Partitions = append(t.Partitions, protocol.ProducePartition{Index: one.part.acc.Index(),
+		Records: one.batch.Bytes()})
 }
 
 // topic returns the index of a topic in the request's body, and how many partitions it has there; -1 and none if the

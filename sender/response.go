@@ -52,7 +52,8 @@ func (r *request) unsendable(err error, now time.Time) {
 // than the request: a longer one is an error before it takes memory.
 func (r *request) decode(body []byte) error {
 	n := len(r.attempts)
-	most := protocol.ProduceLimits{Topics: n, Partitions: n, RecordErrors: r.records, NodeEndpoints: max(n, mostEndpoints)}
+	most := protocol.ProduceLimits{Topics: n, Partitions: n, RecordErrors: r.records,
+		NodeEndpoints: max(n, mostEndpoints)}
 	if err := r.answer.DecodeWithin(body, r.call.Version, most); err != nil {
 		return err
 	}
@@ -150,7 +151,8 @@ func (r *request) hint() {
 			continue
 		}
 		hints = append(hints, cluster.LeaderHint{
-			Topic: one.part.acc.Topic(), TopicID: r.idOf(one), Partition: part.Index, Leader: leader.LeaderID, LeaderEpoch: leader.LeaderEpoch,
+			Topic: one.part.acc.Topic(), TopicID: r.idOf(one), Partition: part.Index, Leader: leader.LeaderID,
+			LeaderEpoch: leader.LeaderEpoch,
 		})
 	}
 	if hints == nil {

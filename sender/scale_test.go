@@ -20,7 +20,8 @@ func newScaled(t *testing.T, topics, partitions int) *Sender {
 	options := new(transport.Options)
 	client := cluster.New(cluster.Config{Transport: options, MaxAge: time.Hour})
 	s := New(Config{
-		Cluster: client, Transport: options, Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20, Memory: 32 << 20},
+		Cluster: client, Transport: options, Accumulator: accumulator.Config{BatchSize: 16384, MaxRequestSize: 1 << 20,
+			Memory: 32 << 20},
 		Acks: -1, Idempotent: true, DeliveryTimeout: time.Minute,
 	})
 	t.Cleanup(func() {
@@ -66,11 +67,13 @@ func TestAChangeVisitsOnlyThePartitionsInUseThatItNames(t *testing.T) {
 	require.Empty(t, visits(&cluster.Change{Brokers: true}))
 	require.Equal(t, []string{"t7-3"}, visits(change(cluster.TopicChange{Name: "t7", Partitions: []int32{3}})))
 	require.Equal(t, []string{"t7-19", "t8-0", "t8-1"}, visits(change(
-		cluster.TopicChange{Name: "t7", Partitions: []int32{19, 20, 999}}, cluster.TopicChange{Name: "t8", Partitions: []int32{0, 1}},
+		cluster.TopicChange{Name: "t7", Partitions: []int32{19, 20, 999}},
+		cluster.TopicChange{Name: "t8", Partitions: []int32{0, 1}},
 	)), "others are not in use")
 	require.Equal(t, of("t7", 20), visits(change(cluster.TopicChange{Name: "t7", All: true})))
 	require.Equal(t, of("t7", 20), visits(change(cluster.TopicChange{Name: "t7", Partitions: many})))
-	require.Empty(t, visits(change(cluster.TopicChange{Name: "unused", All: true}, cluster.TopicChange{Name: "unused too", Partitions: many})))
+	require.Empty(t, visits(change(cluster.TopicChange{Name: "unused", All: true},
+		cluster.TopicChange{Name: "unused too", Partitions: many})))
 	require.Len(t, visits(&cluster.Change{Cluster: true}), 1000)
 }
 

@@ -70,8 +70,9 @@ func New(cfg Config) *Sender {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Sender{
-		cfg: cfg, brokers: make(map[int32]*broker), leaving: make(map[*broker]struct{}), topics: make(map[string]map[int32]*partition),
-		start: time.Now(),
+		cfg: cfg, brokers: make(map[int32]*broker), leaving: make(map[*broker]struct{}),
+		topics: make(map[string]map[int32]*partition),
+		start:  time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.traced = cfg.Logger.Enabled(s.ctx, LevelTrace)
@@ -91,8 +92,10 @@ func (s *Sender) Accumulator() *accumulator.Accumulator { return s.acc }
 func (s *Sender) newPartition(acc *accumulator.Partition) *partition {
 	p := &partition{s: s, acc: acc}
 	cfg := &delivery.Config{
-		Topic: acc.Topic(), Partition: acc.Index(), Acks: s.cfg.Acks, Idempotent: s.cfg.Idempotent, MaxInFlight: s.cfg.MaxInFlight,
-		Retries: s.cfg.Retries, DeliveryTimeout: s.cfg.DeliveryTimeout, Backoff: s.cfg.retry().Delay, Source: (*unsealed)(p),
+		Topic: acc.Topic(), Partition: acc.Index(), Acks: s.cfg.Acks, Idempotent: s.cfg.Idempotent,
+		MaxInFlight: s.cfg.MaxInFlight,
+		Retries:     s.cfg.Retries, DeliveryTimeout: s.cfg.DeliveryTimeout, Backoff: s.cfg.retry().Delay,
+		Source: (*unsealed)(p),
 	}
 	p.trace = s.traceDelivery(cfg)
 	p.delivery.Init(cfg)

@@ -51,7 +51,8 @@ func TestAFormerTopicInOldMetadataCausesNoDuplicate(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()
 		former := protocol.UUID{1, 2, 3}
-		r.c.On(protocol.Metadata).When(namesTopics).Nth(1).Do(testbroker.Edit(func(m *protocol.MetadataResponse) { m.Topics[0].ID = former }))
+		r.c.On(protocol.Metadata).When(namesTopics).Nth(1).Do(
+			testbroker.Edit(func(m *protocol.MetadataResponse) { m.Topics[0].ID = former }))
 		r.c.On(protocol.Produce).Nth(1).Do(testbroker.DropAnswer())
 		if _, err := r.send(0, "doubtful").get(); err != nil {
 			var failed *record.Error

@@ -80,7 +80,8 @@ func (t *trace) since(at time.Time) int64 { return int64(at.Sub(t.start)) }
 func (t *trace) sealed(c *outBatch, size int) {
 	if t != nil {
 		t.nameIt(c)
-		t.line("sealed", "batch", c.String(), "count", c.state.Count(), "created", t.since(c.state.Created()), "size", size)
+		t.line("sealed", "batch", c.String(), "count", c.state.Count(), "created", t.since(c.state.Created()), "size",
+			size)
 	}
 }
 
@@ -118,7 +119,8 @@ func (t *trace) identity(p *partition, id delivery.Identity) {
 func (t *trace) sent(p *partition, b *delivery.Batch, byName bool, now time.Time) {
 	if t != nil {
 		id := b.Identity()
-		t.event(p, "sent", "at", t.since(now), "batch", b.Owner().(*outBatch).String(), "producer", id.ID, "epoch", id.Epoch, "sequence", b.Sequence(),
+		t.event(p, "sent", "at", t.since(now), "batch", b.Owner().(*outBatch).String(), "producer", id.ID, "epoch",
+			id.Epoch, "sequence", b.Sequence(),
 			"byName", byName)
 	}
 }
@@ -134,7 +136,8 @@ func (t *trace) answered(p *partition, one attempt, a *delivery.Answer, now time
 		return
 	}
 	args := []any{
-		"at", t.since(now), "batch", one.String(), "attempt", one.number, "code", int16(a.Code), "offset", a.Offset, "time", a.Time,
+		"at", t.since(now), "batch", one.String(), "attempt", one.number, "code", int16(a.Code), "offset", a.Offset,
+		"time", a.Time,
 	}
 	if a.ByID {
 		args = append(args, "byID", true)
@@ -151,7 +154,8 @@ func (t *trace) answered(p *partition, one attempt, a *delivery.Answer, now time
 
 func (t *trace) disconnected(p *partition, one attempt, sent bool, cause error, now time.Time) {
 	if t != nil {
-		t.event(p, "disconnected", "at", t.since(now), "batch", one.String(), "attempt", one.number, "sent", sent, "cause", cause.Error())
+		t.event(p, "disconnected", "at", t.since(now), "batch", one.String(), "attempt", one.number, "sent", sent,
+			"cause", cause.Error())
 	}
 }
 

@@ -110,7 +110,8 @@ func TestOnALiveConnectionEveryRetryFollowsAPause(t *testing.T) {
 				r.send(0, "warm").acked()
 				var refused atomic.Int32
 				const many = 500
-				r.c.On(protocol.Produce).When(func(*testbroker.Request) bool { return refused.Add(1) < many }).Do(testbroker.Fail(code))
+				r.c.On(protocol.Produce).When(func(*testbroker.Request) bool { return refused.Add(1) < many }).Do(
+					testbroker.Fail(code))
 				var all []sent
 				for i := range 4 {
 					all = append(all, r.send(0, fmt.Sprint(i)))

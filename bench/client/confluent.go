@@ -71,7 +71,8 @@ func (c *confluent) Close() error {
 }
 
 func (c *confluent) message(m Message) *kafka.Message {
-	return &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &c.topic, Partition: kafka.PartitionAny}, Key: m.Key, Value: m.Value}
+	return &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: &c.topic, Partition: kafka.PartitionAny},
+		Key: m.Key, Value: m.Value}
 }
 
 func (c *confluent) Send(m Message, at int64, i int) {

@@ -65,7 +65,8 @@ func openFloor(cfg Config, outcomes Outcomes) (Client, error) {
 		return nil, err
 	}
 	f := &floor{
-		conn: conn, in: bufio.NewReader(conn), topic: cfg.Topic, partitions: cfg.Partitions, limit: floorBatch, outcomes: outcomes,
+		conn: conn, in: bufio.NewReader(conn), topic: cfg.Topic, partitions: cfg.Partitions, limit: floorBatch,
+		outcomes: outcomes,
 		sequence: make([]int32, cfg.Partitions),
 	}
 	f.shared = func(err error) { outcomes.Done(0, -1, err) }
@@ -131,15 +132,17 @@ func (f *floor) write() error {
 	f.open = nil
 	count := int32(len(c.callbacks))
 	h := record.BatchHeader{
-		Length: int32(len(c.buf) - record.BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: 2, LastOffsetDelta: count - 1,
-		BaseTimestamp: c.began, MaxTimestamp: c.began, ProducerID: 1, BaseSequence: f.sequence[f.next], Count: count,
+		Length: int32(len(c.buf) - record.BatchLengthOverhead), PartitionLeaderEpoch: -1, Magic: 2,
+		LastOffsetDelta: count - 1,
+		BaseTimestamp:   c.began, MaxTimestamp: c.began, ProducerID: 1, BaseSequence: f.sequence[f.next], Count: count,
 	}
 	h.Put(c.buf)
 	record.SetChecksum(c.buf)
 	f.sequence[f.next] = int32((int64(f.sequence[f.next]) + int64(count)) % (math.MaxInt32 + 1))
 	f.request.Topics[0].Partitions[0] = protocol.ProducePartition{Index: int32(f.next), Records: c.buf}
 	f.next = (f.next + 1) % f.partitions
-	f.header = protocol.AppendRequestHeader(append(f.header[:0], 0, 0, 0, 0), protocol.Produce, floorVersion, 0, "floor")
+	f.header = protocol.AppendRequestHeader(append(f.header[:0], 0, 0, 0, 0), protocol.Produce, floorVersion, 0,
+		"floor")
 	var err error
 	if f.header, f.pieces, err = f.request.AppendVectored(f.header, f.pieces[:0], floorVersion); err != nil {
 		return err

@@ -17,18 +17,21 @@ func openFranz(cfg Config, outcomes Outcomes) (Client, error) {
 	f := &franz{outcomes: outcomes}
 	set := func(name string) { f.settings = append(f.settings, name) }
 	compression, err := codec(cfg.Compression, map[string]kgo.CompressionCodec{
-		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(),
+		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"lz4":  kgo.Lz4Compression(),
 		"zstd": kgo.ZstdCompression(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	options := []kgo.Opt{kgo.SeedBrokers(cfg.Servers...), kgo.DefaultProduceTopic(cfg.Topic), kgo.ProducerBatchCompression(compression)}
+	options := []kgo.Opt{kgo.SeedBrokers(cfg.Servers...), kgo.DefaultProduceTopic(cfg.Topic),
+		kgo.ProducerBatchCompression(compression)}
 	set("ProducerBatchCompression(" + cfg.Compression + ")")
 	if cfg.Tuned {
 		// Its own advice for throughput: linger, and enough buffered records to fill the batches while others are in
 		// flight.
-		options = append(options, kgo.ProducerLinger(tunedLinger), kgo.MaxBufferedRecords(1_000_000), kgo.MaxBufferedBytes(32<<20))
+		options = append(options, kgo.ProducerLinger(tunedLinger), kgo.MaxBufferedRecords(1_000_000),
+			kgo.MaxBufferedBytes(32<<20))
 		set("ProducerLinger(10ms) MaxBufferedRecords(1000000) MaxBufferedBytes(32MiB)")
 	}
 	if cfg.Placed {
@@ -53,7 +56,8 @@ func (f *franz) Close() error {
 }
 
 func (f *franz) Send(m Message, at int64, i int) {
-	f.c.Produce(context.Background(), &kgo.Record{Key: m.Key, Value: m.Value, Topic: m.Topic, Partition: max(m.Partition-1, 0)}, func(_ *kgo.Record, err error) {
+	f.c.Produce(context.Background(), &kgo.Record{Key: m.Key, Value: m.Value, Topic: m.Topic,
+		Partition: max(m.Partition-1, 0)}, func(_ *kgo.Record, err error) {
 		f.outcomes.Done(i, at, err)
 	})
 }

@@ -18,10 +18,12 @@ type kafkaGo struct {
 func openKafkaGo(cfg Config, outcomes Outcomes) (Client, error) {
 	k := &kafkaGo{outcomes: outcomes}
 	k.w = &kafka.Writer{
-		Addr: kafka.TCP(cfg.Servers...), Topic: cfg.Topic, RequiredAcks: kafka.RequireAll, Async: !cfg.Sync, Completion: k.completed,
+		Addr: kafka.TCP(cfg.Servers...), Topic: cfg.Topic, RequiredAcks: kafka.RequireAll, Async: !cfg.Sync,
+		Completion:   k.completed,
 		BatchTimeout: tunedLinger, Balancer: &kafka.RoundRobin{},
 	}
-	k.settings = append(k.settings, "RequiredAcks=RequireAll Async=true BatchTimeout=10ms (its default of 1s is for who sends little); it has no idempotence")
+	k.settings = append(k.settings,
+		"RequiredAcks=RequireAll Async=true BatchTimeout=10ms (its default of 1s is for who sends little); it has no idempotence")
 	if cfg.Keyed {
 		k.w.Balancer = kafka.Murmur2Balancer{}
 		k.settings = append(k.settings, "Balancer=Murmur2Balancer")

@@ -88,7 +88,8 @@ func (s *samsaSender) SendSlice(ms []Message, at int64, first int) {
 	for k, m := range ms {
 		s.records[k].Key, s.records[k].Value = m.Key, m.Value
 	}
-	s.futures = s.p.SendAllFunc(context.Background(), s.records[:len(ms)], func(i int, _ producer.RecordMetadata, err error) {
-		s.outcomes.Done(first+i, at, err)
-	}, s.futures[:0])
+	s.futures = s.p.SendAllFunc(context.Background(), s.records[:len(ms)],
+		func(i int, _ producer.RecordMetadata, err error) {
+			s.outcomes.Done(first+i, at, err)
+		}, s.futures[:0])
 }

@@ -34,7 +34,8 @@ func openSarama(cfg Config, outcomes Outcomes) (Client, error) {
 	c.Producer.Return.Successes, c.Producer.Return.Errors = true, true
 	s.settings = append(s.settings, "RequiredAcks=WaitForAll Idempotent=true Net.MaxOpenRequests=1 (which it demands)")
 	compression, err := codec(cfg.Compression, map[string]sarama.CompressionCodec{
-		"none": sarama.CompressionNone, "gzip": sarama.CompressionGZIP, "snappy": sarama.CompressionSnappy, "lz4": sarama.CompressionLZ4,
+		"none": sarama.CompressionNone, "gzip": sarama.CompressionGZIP, "snappy": sarama.CompressionSnappy,
+		"lz4":  sarama.CompressionLZ4,
 		"zstd": sarama.CompressionZSTD,
 	})
 	if err != nil {

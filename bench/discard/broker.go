@@ -30,7 +30,8 @@ type Counts struct {
 
 // Minus returns the counts since before.
 func (c Counts) Minus(before Counts) Counts {
-	return Counts{c.Requests - before.Requests, c.Batches - before.Batches, c.Records - before.Records, c.Bytes - before.Bytes}
+	return Counts{c.Requests - before.Requests, c.Batches - before.Batches, c.Records - before.Records,
+		c.Bytes - before.Bytes}
 }
 
 // SpreadTopic is the name of a topic with so many partitions, led by so many brokers. All of them are this one.
@@ -99,7 +100,8 @@ func Listen() (*Broker, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	b := &Broker{listener: l, host: host, port: int32(n), conns: map[net.Conn]bool{}, ended: make(chan struct{}), names: map[protocol.UUID]string{}, moves: map[partitionKey]moved{}}
+	b := &Broker{listener: l, host: host, port: int32(n), conns: map[net.Conn]bool{}, ended: make(chan struct{}),
+		names: map[protocol.UUID]string{}, moves: map[partitionKey]moved{}}
 	b.running.Go(b.accept)
 	return b, nil
 }
@@ -292,7 +294,8 @@ func (s *session) handle(h *protocol.RequestHeader, body []byte) (protocol.Respo
 func (b *Broker) metadata(m *protocol.MetadataRequest) *protocol.MetadataResponse {
 	cluster := "discard"
 	r := &protocol.MetadataResponse{
-		ClusterID: &cluster, ControllerID: 1, Brokers: []protocol.MetadataBroker{{NodeID: 1, Host: b.host, Port: b.port}},
+		ClusterID: &cluster, ControllerID: 1,
+		Brokers: []protocol.MetadataBroker{{NodeID: 1, Host: b.host, Port: b.port}},
 	}
 	brokers := int32(1)
 	b.mu.Lock()

@@ -22,7 +22,8 @@ func TestEverythingIsTakenAndCounted(t *testing.T) {
 	require.NoError(t, err)
 	ctx := t.Context()
 	for part := range int32(3) {
-		m, err := p.Send(ctx, &producer.Record{Topic: Topic(3), Partition: producer.InPartition(part), Value: []byte("x")}, nil).Get(ctx)
+		m, err := p.Send(ctx, &producer.Record{Topic: Topic(3), Partition: producer.InPartition(part),
+			Value: []byte("x")}, nil).Get(ctx)
 		require.NoError(t, err)
 		require.Equal(t, part, m.Partition)
 	}

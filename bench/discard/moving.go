@@ -41,7 +41,8 @@ func (b *Broker) leader(key partitionKey, brokers int32) (id, epoch int32) {
 }
 
 // refuse reports whether a batch for a moving topic meets a former leader, and completes the response then.
-func (b *Broker) refuse(t *protocol.ProduceTopic, h *record.BatchHeader, r *protocol.ProduceResponse, answer *protocol.ProducePartitionResponse) bool {
+func (b *Broker) refuse(t *protocol.ProduceTopic, h *record.BatchHeader, r *protocol.ProduceResponse,
+	answer *protocol.ProducePartitionResponse) bool {
 	key := partitionKey{t.ID, answer.Index}
 	if key.topic.IsZero() {
 		key.topic = idOf(t.Name)
@@ -49,7 +50,8 @@ func (b *Broker) refuse(t *protocol.ProduceTopic, h *record.BatchHeader, r *prot
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	last := b.moves[key]
-	if !isMoving(b.names[key.topic]) || h.BaseSequence <= 0 || last.producer == h.ProducerID && last.sequence == h.BaseSequence {
+	if !isMoving(b.names[key.topic]) || h.BaseSequence <= 0 || last.producer == h.ProducerID &&
+		last.sequence == h.BaseSequence {
 		return false
 	}
 	b.moves[key] = moved{last.epoch + 1, h.ProducerID, h.BaseSequence}

@@ -63,7 +63,8 @@ func (r *run) fill(ctx context.Context) (Result, error) {
 	if n*int64(r.spec.Size) < minFull {
 		return Result{}, fmt.Errorf("only %d records of %d bytes went into the buffer", n, r.spec.Size)
 	}
-	return Result{Client: r.spec.Client, Records: n, Total: n, Seconds: r.spec.Seconds, RSS: peakMemory(), Failed: r.failed.Load(), Setting: r.client.Settings()}, nil
+	return Result{Client: r.spec.Client, Records: n, Total: n, Seconds: r.spec.Seconds, RSS: peakMemory(),
+		Failed: r.failed.Load(), Setting: r.client.Settings()}, nil
 }
 
 // minFull is the least content of a full buffer of 32 MiB.
@@ -180,7 +181,8 @@ func (r *run) warm(ctx context.Context) (n int, took time.Duration, err error) {
 		return 0, 0, err
 	}
 	if failed := r.failed.Load(); failed > 0 {
-		return 0, 0, fmt.Errorf("%d records failed before the measurement, the first with: %s", failed, *r.failure.Load())
+		return 0, 0, fmt.Errorf("%d records failed before the measurement, the first with: %s", failed,
+			*r.failure.Load())
 	}
 	return int(sent.Load()), time.Since(began), nil
 }

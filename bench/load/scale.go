@@ -136,9 +136,11 @@ func (r *run) count(n int, steps func() error) (Result, error) {
 	runtime.ReadMemStats(&after)
 	count := float64(n)
 	result := Result{
-		Client: r.spec.Client, Records: int64(n), Total: int64(n + r.spec.Known), Seconds: seconds, Rate: count / seconds, CPU: float64(cpu.Nanoseconds()) / count,
-		Allocs: float64(after.Mallocs-before.Mallocs) / count, Alloced: float64(after.TotalAlloc-before.TotalAlloc) / count,
-		RSS: peakMemory(), Failed: r.failed.Load(), Setting: r.client.Settings(),
+		Client: r.spec.Client, Records: int64(n), Total: int64(n + r.spec.Known), Seconds: seconds,
+		Rate: count / seconds, CPU: float64(cpu.Nanoseconds()) / count,
+		Allocs:  float64(after.Mallocs-before.Mallocs) / count,
+		Alloced: float64(after.TotalAlloc-before.TotalAlloc) / count,
+		RSS:     peakMemory(), Failed: r.failed.Load(), Setting: r.client.Settings(),
 	}
 	if text := r.failure.Load(); text != nil {
 		result.Failure = *text

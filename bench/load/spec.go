@@ -54,7 +54,8 @@ type Spec struct {
 
 func (s Spec) config() client.Config {
 	return client.Config{
-		Servers: s.Servers, Topic: s.Topic, Partitions: s.Partitions, Compression: s.Codec, Tuned: s.Tuned, Sync: s.Mode == Sync,
+		Servers: s.Servers, Topic: s.Topic, Partitions: s.Partitions, Compression: s.Codec, Tuned: s.Tuned,
+		Sync:       s.Mode == Sync,
 		Goroutines: s.Goroutines, Keyed: s.Keys > 0, Batch: s.Batch, Placed: s.Mode == Each || s.Mode == Moves,
 	}
 }
@@ -84,7 +85,8 @@ type Result struct {
 
 // Rounded returns r with no more digits than a measurement is worth, to keep the stored form short.
 func (r Result) Rounded() Result {
-	for _, v := range []*float64{&r.Seconds, &r.Rate, &r.CPU, &r.Allocs, &r.Alloced, &r.P50, &r.P99, &r.P999, &r.Wire, &r.PerBatch} {
+	for _, v := range []*float64{&r.Seconds, &r.Rate, &r.CPU, &r.Allocs, &r.Alloced, &r.P50, &r.P99, &r.P999, &r.Wire,
+		&r.PerBatch} {
 		*v, _ = strconv.ParseFloat(strconv.FormatFloat(*v, 'g', 5, 64), 64)
 	}
 	return r
@@ -121,8 +123,10 @@ func Payload(s Spec) (text []byte) {
 }
 
 var (
-	fields = []string{"id", "user", "amount", "currency", "status", "created_at", "note", "items", "country", "device", "session", "price"}
-	words  = []string{"pending", "paid", "shipped", "EUR", "USD", "web", "ios", "android", "DE", "FR", "US", "gift", "express", "standard"}
+	fields = []string{"id", "user", "amount", "currency", "status", "created_at", "note", "items", "country", "device",
+		"session", "price"}
+	words = []string{"pending", "paid", "shipped", "EUR", "USD", "web", "ios", "android", "DE", "FR", "US", "gift",
+		"express", "standard"}
 )
 
 // value makes a JSON-like text of so many bytes.

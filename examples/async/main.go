@@ -97,7 +97,8 @@ func callbacks(ctx context.Context, p *producer.Producer, topic string, count in
 		return err
 	}
 	fmt.Fprintf(out, "Callbacks: %d records accepted in %v, %d of them (%d bytes) still buffered; %d acknowledged after %v\n",
-		count, accepted.Round(time.Millisecond), records, bytes, t.acknowledged.Load(), time.Since(start).Round(time.Millisecond))
+		count, accepted.Round(time.Millisecond), records, bytes, t.acknowledged.Load(),
+		time.Since(start).Round(time.Millisecond))
 	return t.err()
 }
 
@@ -127,15 +128,18 @@ func inSlices(ctx context.Context, p *producer.Producer, topic string, count int
 
 // canceled withdraws a record while its batch waits for linger.ms. The other record of the batch stays.
 func canceled(ctx context.Context, p *producer.Producer, topic string, out io.Writer) error {
-	first := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.InPartition(0), Value: []byte("withdrawn")}, nil)
-	second := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.InPartition(0), Value: []byte("stays")}, nil)
+	first := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.InPartition(0), Value: []byte("withdrawn")},
+		nil)
+	second := p.Send(ctx, &producer.Record{Topic: topic, Partition: producer.InPartition(0), Value: []byte("stays")},
+		nil)
 	withdrawn := first.Cancel() // false if the batch was sent meanwhile
 	_, outcome := first.Get(ctx)
 	metadata, err := second.Get(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Cancel:    %t; the outcome of the record is \"%v\"; the other record is at offset %d\n", withdrawn, outcome, metadata.Offset)
+	fmt.Fprintf(out, "Cancel:    %t; the outcome of the record is \"%v\"; the other record is at offset %d\n",
+		withdrawn, outcome, metadata.Offset)
 	return nil
 }
 

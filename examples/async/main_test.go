@@ -18,7 +18,8 @@ func TestAsyncSendsInEveryWayAndTheLogHoldsEachRecordOnce(t *testing.T) {
 	require.NoError(t, err)
 	defer broker.Close()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "1050"}, &out), out.String())
+	require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "1050"}, &out),
+		out.String())
 	require.Contains(t, out.String(), "1050 records accepted in ")
 	require.Contains(t, out.String(), "SendAll:   1050 records, 100 a call; 1050 acknowledged")
 	require.Contains(t, out.String(), "producer is closed")

@@ -39,7 +39,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	cluster, err := kfake.NewCluster(kfake.Ports(*port), kfake.AllowAutoTopicCreation(), kfake.DefaultNumPartitions(*partitions))
+	cluster, err := kfake.NewCluster(kfake.Ports(*port), kfake.AllowAutoTopicCreation(),
+		kfake.DefaultNumPartitions(*partitions))
 	if err != nil {
 		return err
 	}

@@ -66,8 +66,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	f := n.compare(records)
 	fmt.Fprintf(out, "%7d records were handed to Send\n", f.sent)
-	fmt.Fprintf(out, "%7d were acknowledged before the crash; %d of them are missing in the log\n", f.acknowledged, f.missing)
-	fmt.Fprintf(out, "%7d were not acknowledged; %d of them are in the log all the same, %d died with the process\n", f.open, f.openInLog, f.open-f.openInLog)
+	fmt.Fprintf(out, "%7d were acknowledged before the crash; %d of them are missing in the log\n", f.acknowledged,
+		f.missing)
+	fmt.Fprintf(out, "%7d were not acknowledged; %d of them are in the log all the same, %d died with the process\n",
+		f.open, f.openInLog, f.open-f.openInLog)
 	fmt.Fprintf(out, "%7d are in the log; %d twice, %d out of order or behind a gap\n\n", f.inLog, f.twice, f.misplaced)
 	if f.missing+f.twice+f.misplaced+f.strangers != 0 {
 		return fmt.Errorf("the log is not what the acknowledgements said: %+v", f)
@@ -234,7 +236,8 @@ func read(ctx context.Context, servers []string, topic string, begin map[int32]i
 		from[partition] = kgo.NewOffset().At(offset)
 	}
 	maps.DeleteFunc(end, func(partition int32, offset int64) bool { return offset == begin[partition] })
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +312,8 @@ func sendUntilDeath(text string) error {
 	for number := 0; ; number++ {
 		partition := int32(number % len(partitions))
 		fmt.Println(noteSent, number, partition)
-		record := producer.Record{Topic: t.topic, Partition: producer.InPartition(partition), Value: fmt.Appendf(nil, "%d", number)}
+		record := producer.Record{Topic: t.topic, Partition: producer.InPartition(partition),
+			Value: fmt.Appendf(nil, "%d", number)}
 		p.Send(ctx, &record, func(_ producer.RecordMetadata, err error) {
 			if err != nil {
 				select {

@@ -27,7 +27,8 @@ func TestACrashLosesOnlyWhatWasNotAcknowledged(t *testing.T) {
 	defer broker.Close()
 	for range 2 { // the topic of the second run holds the records of the first run
 		var out bytes.Buffer
-		require.NoError(t, run(t.Context(), []string{"-after", "3000", "-bootstrap", broker.Servers[0]}, &out), out.String())
+		require.NoError(t, run(t.Context(), []string{"-after", "3000", "-bootstrap", broker.Servers[0]}, &out),
+			out.String())
 		found := regexp.MustCompile(` (\d+) records were handed to Send\n +(\d+) were acknowledged before the crash; 0 of them are missing in the log\n` +
 			` +(\d+) were not acknowledged; (\d+) of them are in the log all the same, (\d+) died with the process\n` +
 			` +(\d+) are in the log; 0 twice, 0 out of order or behind a gap\n`).FindStringSubmatch(out.String())
@@ -55,7 +56,8 @@ func TestAChildThatFailsIsNotTakenForOneThatCrashes(t *testing.T) {
 }
 
 func TestWhatIsMissingTwiceOrMisplacedIsSeen(t *testing.T) {
-	n, err := readNotes(strings.NewReader("sent 0 0\nsent 1 1\nsent 2 0\nacknowledged 0 0\nsent 3 1\nsent 4 0\nacknowledged 1 1\nacknowledged 3 1\nsent 5 0\nacknowledged 2"))
+	n, err := readNotes(strings.NewReader(
+		"sent 0 0\nsent 1 1\nsent 2 0\nacknowledged 0 0\nsent 3 1\nsent 4 0\nacknowledged 1 1\nacknowledged 3 1\nsent 5 0\nacknowledged 2"))
 	require.NoError(t, err)
 	require.Len(t, n.sent, 6)
 	require.False(t, n.sent[2].acknowledged, "the line is not whole")
@@ -65,8 +67,10 @@ func TestWhatIsMissingTwiceOrMisplacedIsSeen(t *testing.T) {
 	}
 	require.Equal(t, figures{sent: 6, acknowledged: 3, inLog: 4, open: 3, openInLog: 1},
 		n.compare([]*kgo.Record{record(0, "0"), record(1, "1"), record(1, "3"), record(0, "2")}))
-	require.Equal(t, figures{sent: 6, acknowledged: 3, inLog: 3, missing: 1, open: 3, openInLog: 1, twice: 1, misplaced: 1, strangers: 2},
-		n.compare([]*kgo.Record{record(0, "0"), record(0, "0"), record(1, "3"), record(0, "2"), record(0, "6"), record(0, "x")}))
+	require.Equal(t, figures{sent: 6, acknowledged: 3, inLog: 3, missing: 1, open: 3, openInLog: 1, twice: 1,
+		misplaced: 1, strangers: 2},
+		n.compare([]*kgo.Record{record(0, "0"), record(0, "0"), record(1, "3"), record(0, "2"), record(0, "6"),
+			record(0, "x")}))
 
 	_, err = readNotes(strings.NewReader("acknowledged 0 0\n"))
 	require.ErrorContains(t, err, "makes no sense")

@@ -132,18 +132,21 @@ func (s *service) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"partition": place.Partition, "offset": place.Offset}) // the client may be gone
+	// the client may be gone
+	_ = json.NewEncoder(w).Encode(map[string]any{"partition": place.Partition, "offset": place.Offset})
 }
 
 // status is the fate of a record in HTTP's words.
 func status(err error) int {
 	switch {
 	case producer.Retriable(err):
-		return http.StatusServiceUnavailable // certainly not written; later it may work: the buffer is full, no broker answers, this server stops
+		// certainly not written; later it may work: the buffer is full, no broker answers, this server stops
+		return http.StatusServiceUnavailable
 	case errors.Is(err, producer.ErrRecordTooLarge):
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return http.StatusGatewayTimeout // if MaybeWritten, the record is still on its way: posting it again may double it
+		// if MaybeWritten, the record is still on its way: posting it again may double it
+		return http.StatusGatewayTimeout
 	case producer.MaybeWritten(err):
 		return http.StatusBadGateway // it may be in the log or not
 	}

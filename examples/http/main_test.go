@@ -44,7 +44,8 @@ func start(t *testing.T, configure func(*service)) *fixture {
 	require.NoError(t, err)
 	f.url = "http://" + listener.Addr().String() + "/records/key"
 
-	s := &service{cfg: producer.DefaultConfig(f.lab.Servers...), topic: "posts", answerWithin: 20 * time.Second, stopWithin: 20 * time.Second, out: &f.out}
+	s := &service{cfg: producer.DefaultConfig(f.lab.Servers...), topic: "posts", answerWithin: 20 * time.Second,
+		stopWithin: 20 * time.Second, out: &f.out}
 	configure(s)
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
@@ -177,14 +178,17 @@ func TestStatusTellsWhatBecameOfTheRecord(t *testing.T) {
 	for want, err := range map[int]error{
 		http.StatusServiceUnavailable:    &producer.Error{Err: producer.ErrBufferFull},
 		http.StatusRequestEntityTooLarge: &producer.Error{Err: producer.ErrRecordTooLarge},
-		http.StatusGatewayTimeout:        &producer.Error{Err: context.DeadlineExceeded, Fate: producer.FateMaybeWritten},
-		http.StatusBadGateway:            &producer.Error{Err: producer.ErrDisconnected, Fate: producer.FateMaybeWritten},
-		http.StatusInternalServerError:   &producer.Error{Err: producer.ErrInvalidTopic},
+		http.StatusGatewayTimeout: &producer.Error{Err: context.DeadlineExceeded,
+			Fate: producer.FateMaybeWritten},
+		http.StatusBadGateway: &producer.Error{Err: producer.ErrDisconnected,
+			Fate: producer.FateMaybeWritten},
+		http.StatusInternalServerError: &producer.Error{Err: producer.ErrInvalidTopic},
 	} {
 		require.Equal(t, want, status(err), err.Error())
 	}
 	require.Equal(t, http.StatusServiceUnavailable, status(&producer.Error{Err: producer.ErrClosed}))
-	require.Equal(t, http.StatusBadGateway, status(&producer.Error{Err: producer.ErrClosed, Fate: producer.FateMaybeWritten}))
+	require.Equal(t, http.StatusBadGateway,
+		status(&producer.Error{Err: producer.ErrClosed, Fate: producer.FateMaybeWritten}))
 	require.Equal(t, http.StatusBadGateway, status(errors.New("somebody else's")))
 }
 

@@ -118,10 +118,12 @@ func parse(args []string, out io.Writer) (*importer, error) {
 	flags.StringVar(&im.topic, "topic", "", "`name` of the topic")
 	flags.StringVar(&im.file, "file", "", "`path` of the file")
 	flags.BoolVar(&im.header, "header", false, "skip the first line")
-	flags.IntVar(&im.window, "window", 10_000, "maximum number of `lines` without an outcome, or behind a line without one")
+	flags.IntVar(&im.window, "window", 10_000,
+		"maximum number of `lines` without an outcome, or behind a line without one")
 	flags.IntVar(&im.retries, "retries", 5, "how many `times` a line is sent again if it was not written")
 	flags.DurationVar(&im.pause, "pause", time.Second, "`wait` before a line is sent again")
-	flags.Int64Var(&im.maxRejected, "max-rejected", 1000, "the import stops at more rejected `lines`: a missing right rejects all")
+	flags.Int64Var(&im.maxRejected, "max-rejected", 1000,
+		"the import stops at more rejected `lines`: a missing right rejects all")
 	flags.DurationVar(&im.drain, "drain", 10*time.Second, "maximum `duration` of a shutdown")
 	flags.DurationVar(&im.every, "every", time.Second, "`interval` of progress lines and checkpoints")
 	if err := flags.Parse(args); err != nil {
@@ -190,7 +192,8 @@ func (im *importer) loop(ctx context.Context) error {
 			err = im.sendNext(ctx)
 		}
 		if err == nil && im.hasTooManyRejected() {
-			err = fmt.Errorf("line %d is rejected, as were %d before it (-max-rejected): %w", im.lines[0].number, im.done.Rejected, im.lines[0].err)
+			err = fmt.Errorf("line %d is rejected, as were %d before it (-max-rejected): %w", im.lines[0].number,
+				im.done.Rejected, im.lines[0].err)
 		}
 		if err != nil {
 			return err
@@ -283,7 +286,8 @@ func (im *importer) advance() error {
 // hasTooManyRejected reports whether a rejected line stops the watermark. The line stays with the input, not with the
 // reject file.
 func (im *importer) hasTooManyRejected() bool {
-	return len(im.lines) > 0 && im.lines[0].settled && producer.FateOf(im.lines[0].err) == producer.FateRejected && im.done.Rejected >= im.maxRejected
+	return len(im.lines) > 0 && im.lines[0].settled && producer.FateOf(im.lines[0].err) == producer.FateRejected &&
+		im.done.Rejected >= im.maxRejected
 }
 
 // report counts a settled line, and keeps the text of a failed one.
@@ -366,7 +370,8 @@ type checkpoint struct {
 }
 
 func (c checkpoint) String() string {
-	return fmt.Sprintf("%d lines settled: %d acknowledged, %d rejected, %d maybe written", c.Lines, c.Acknowledged, c.Rejected, c.MaybeWritten)
+	return fmt.Sprintf("%d lines settled: %d acknowledged, %d rejected, %d maybe written", c.Lines, c.Acknowledged,
+		c.Rejected, c.MaybeWritten)
 }
 
 // resume continues from the checkpoint file, or starts at the beginning.

@@ -72,7 +72,8 @@ func newFixture(t *testing.T, network testbroker.Network, lines ...string) *fixt
 func (f *fixture) importer(t *testing.T, flags ...string) *importer {
 	t.Helper()
 	f.out = &lockedBuffer{}
-	im, err := parse(append([]string{"-bootstrap", f.Bootstrap()[0], "-topic", "events", "-file", f.file}, flags...), f.out)
+	im, err := parse(append([]string{"-bootstrap", f.Bootstrap()[0], "-topic", "events", "-file", f.file}, flags...),
+		f.out)
 	require.NoError(t, err)
 	im.cfg.Dialer = f.Dial
 	im.cfg.BatchSize, im.cfg.MaxRequestSize = 512, 4096
@@ -123,7 +124,8 @@ func (f *fixture) requireTrueWatermark(t *testing.T, lines []string) checkpoint 
 	for i, l := range lines[:c.Lines] {
 		text := strings.TrimSuffix(l, "\n")
 		if !isBad(text) {
-			require.True(t, inLog[text] > 0 || slices.Contains(maybe, text), "line %d of %d before the watermark has no outcome", i+1, c.Lines)
+			require.True(t, inLog[text] > 0 || slices.Contains(maybe, text),
+				"line %d of %d before the watermark has no outcome", i+1, c.Lines)
 		}
 	}
 	require.EqualValues(t, len(strings.Join(lines[:c.Lines], "")), c.Offset)
@@ -156,7 +158,8 @@ func TestImportSendsEachLineOnceAndASecondRunSendsNothing(t *testing.T) {
 		for range 2 {
 			require.NoError(t, f.importer(t).run(t.Context()), f.out)
 			require.Equal(t, 3000, f.Records("events"))
-			require.Contains(t, f.out.String(), "100%  3000 lines settled: 3000 acknowledged, 0 rejected, 0 maybe written\n")
+			require.Contains(t, f.out.String(),
+				"100%  3000 lines settled: 3000 acknowledged, 0 rejected, 0 maybe written\n")
 		}
 		require.Contains(t, f.out.String(), "resuming behind line 3000\n")
 		require.EqualValues(t, 3000, f.requireTrueWatermark(t, lines).Lines)
@@ -187,21 +190,24 @@ func TestHeaderAndBlankLinesAreNoRecords(t *testing.T) {
 func TestOnlyRejectedLinesGoToTheRejectFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines := withBad(numbered(500), 100)
-		lines = append(lines, "bad "+strings.Repeat("y", 10_000)) // longer than the reader's buffer, and without a line break
+		// longer than the reader's buffer, and without a line break
+		lines = append(lines, "bad "+strings.Repeat("y", 10_000))
 		f := newFixture(t, testbroker.Memory, lines...)
 		require.NoError(t, f.importer(t).run(t.Context()), f.out)
 		require.Equal(t, 496, f.Records("events"))
 		require.Equal(t, lines[100]+lines[200]+lines[300]+lines[400]+lines[500]+"\n", f.kept(".rejected"))
 		require.Empty(t, f.kept(".maybe-written"))
 		require.Contains(t, f.out.String(), "failed with record_too_large: 5 lines\n")
-		require.Contains(t, f.out.String(), "line 101 goes to "+f.file+".rejected, the first one with record_too_large: ")
+		require.Contains(t, f.out.String(),
+			"line 101 goes to "+f.file+".rejected, the first one with record_too_large: ")
 	})
 }
 
 func TestLinesThatABrokerRejectsGoToTheRejectFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines := numbered(3)
-		f := newFixture(t, testbroker.Memory, `{"n":"no key"}`+"\n", lines[0], lines[1], `{"n":"no key either"}`+"\n", lines[2])
+		f := newFixture(t, testbroker.Memory, `{"n":"no key"}`+"\n", lines[0], lines[1], `{"n":"no key either"}`+"\n",
+			lines[2])
 		f.SetSettings("events", testbroker.TopicSettings{Compacted: true})
 		require.NoError(t, f.importer(t).run(t.Context()), f.out)
 		require.Equal(t, `{"n":"no key"}`+"\n"+`{"n":"no key either"}`+"\n", f.kept(".rejected"))
@@ -412,14 +418,16 @@ func TestARejectFileThatTheUserHasRemovedStartsAtItsBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := "bad " + strings.Repeat("x", 5000) + "\n"
 		f := newFixture(t, testbroker.Memory, "one\n", bad)
-		require.NoError(t, os.WriteFile(f.file+".checkpoint", []byte(`{"offset":4,"lines":1,"rejected":1,"rejected_bytes":99}`), 0o600))
+		require.NoError(t, os.WriteFile(f.file+".checkpoint",
+			[]byte(`{"offset":4,"lines":1,"rejected":1,"rejected_bytes":99}`), 0o600))
 		require.NoError(t, f.importer(t).run(t.Context()), f.out)
 		require.Equal(t, bad, f.kept(".rejected"))
 	})
 }
 
 func TestWrongArgumentsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{}, {"-topic", "t"}, {"-topic", "t", "-file", "f", "more"}, {"-topic", "t", "-file", "f", "-window", "0"}} {
+	for _, args := range [][]string{{}, {"-topic", "t"}, {"-topic", "t", "-file", "f", "more"},
+		{"-topic", "t", "-file", "f", "-window", "0"}} {
 		var out bytes.Buffer
 		_, err := parse(args, &out)
 		require.Error(t, err)
@@ -488,7 +496,8 @@ func TestACrashLosesNoLineAndRejectsNoGoodLine(t *testing.T) {
 		if crashes >= 6 {
 			after = 1 << 30
 		}
-		cmd := exec.CommandContext(t.Context(), program, "-bootstrap", f.Bootstrap()[0], "-topic", "events", "-file", f.file, "-window", "300", "-every", "1ms")
+		cmd := exec.CommandContext(t.Context(), program, "-bootstrap", f.Bootstrap()[0], "-topic", "events", "-file",
+			f.file, "-window", "300", "-every", "1ms")
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", crashAfter, after))
 		out, err := cmd.CombinedOutput()
 		c := f.requireTrueWatermark(t, lines)

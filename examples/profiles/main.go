@@ -114,7 +114,8 @@ type result struct {
 }
 
 // measure sends in one profile.
-func (p profile) measure(ctx context.Context, servers []string, topic string, count, waits int, value []byte) (r result, err error) {
+func (p profile) measure(ctx context.Context, servers []string, topic string, count, waits int, value []byte) (r result,
+	err error) {
 	cfg := producer.DefaultConfig(servers...)
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	p.configure(&cfg)

@@ -19,9 +19,11 @@ func TestEveryProfileDeliversToAWorkingBroker(t *testing.T) {
 	require.NoError(t, err)
 	defer broker.Close()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "3000", "-waits", "20"}, &out), out.String())
+	require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "3000", "-waits", "20"},
+		&out), out.String())
 	const figures = ` +\d+ +\S+ +\S+ +3020 +0 +`
-	require.Regexp(t, regexp.MustCompile(`(?m)^fast +0 +false`+figures+`0$`), out.String(), "without an answer there is no offset")
+	require.Regexp(t, regexp.MustCompile(`(?m)^fast +0 +false`+figures+`0$`), out.String(),
+		"without an answer there is no offset")
 	require.Regexp(t, regexp.MustCompile(`(?m)^balanced +1 +false`+figures+`3020$`), out.String())
 	require.Regexp(t, regexp.MustCompile(`(?m)^safe +all +true`+figures+`3020$`), out.String())
 	const rounds, profiles = 2, 3

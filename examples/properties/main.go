@@ -56,7 +56,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("properties", flag.ContinueOnError)
 	flags.SetOutput(out)
-	bootstrap := flags.String("bootstrap", "localhost:9092", "`host:port` of a broker, several with commas between; empty uses the servers of the file")
+	bootstrap := flags.String("bootstrap", "localhost:9092",
+		"`host:port` of a broker, several with commas between; empty uses the servers of the file")
 	topic := flags.String("topic", "samsa-properties", "`name` of the topic")
 	file := flags.String("file", "", "`path` of a properties file; empty shows two that the program brings")
 	if err := flags.Parse(args); err != nil {
@@ -72,7 +73,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	good, bad := filepath.Join(dir, "producer.properties"), filepath.Join(dir, "broken.properties")
-	if err := errors.Join(os.WriteFile(good, []byte(working), 0o600), os.WriteFile(bad, []byte(broken), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(good, []byte(working), 0o600),
+		os.WriteFile(bad, []byte(broken), 0o600)); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "A file that works:\n\n%s\n", indent(working))
@@ -99,7 +101,8 @@ func load(ctx context.Context, file, bootstrap, topic string, out io.Writer) (er
 		fmt.Fprintln(out, "Notice:", notice)
 	}
 	if bootstrap != "" {
-		fmt.Fprintf(out, "BootstrapServers: %s in the file, replaced by %s (-bootstrap)\n", strings.Join(cfg.BootstrapServers, ", "), bootstrap)
+		fmt.Fprintf(out, "BootstrapServers: %s in the file, replaced by %s (-bootstrap)\n",
+			strings.Join(cfg.BootstrapServers, ", "), bootstrap)
 		cfg.BootstrapServers = strings.Split(bootstrap, ",")
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -21,11 +21,13 @@ func TestPropertiesShowsWhatIsTakenAndWhatIsRefused(t *testing.T) {
 	defer broker.Close()
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0]}, &out), out.String())
-	require.Contains(t, out.String(), "The configuration: acks 1, idempotence false, linger 20ms, batches of 65536 bytes, compression zstd\n")
+	require.Contains(t, out.String(),
+		"The configuration: acks 1, idempotence false, linger 20ms, batches of 65536 bytes, compression zstd\n")
 	require.Contains(t, out.String(), "Notice: enable.idempotence was not written and is now false")
 	require.Contains(t, out.String(), "passed over: key.serializer, value.serializer\n")
 	require.Contains(t, out.String(), "Sent: partition 0, offset 0\n")
-	for _, refused := range []string{"acks", "linger", "delivery.timeout.ms", "security.protocol", "transactional.id", "bootstrap.servers"} {
+	for _, refused := range []string{"acks", "linger", "delivery.timeout.ms", "security.protocol", "transactional.id",
+		"bootstrap.servers"} {
 		require.Regexp(t, `broken\.properties:\d+: `+regexp.QuoteMeta(refused), out.String())
 	}
 }

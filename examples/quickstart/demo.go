@@ -78,7 +78,8 @@ func compare(ctx context.Context, servers []string, topic string, sent []produce
 		fmt.Fprintf(out, "   partition %d: %d records\n", partition, partitions[partition])
 	}
 	missing, twice := len(sent)-len(times), len(records)-len(times)
-	fmt.Fprintf(out, "   %d sent, %d read: %d missing, %d twice, %d out of order\n", len(sent), len(records), missing, twice, disordered)
+	fmt.Fprintf(out, "   %d sent, %d read: %d missing, %d twice, %d out of order\n", len(sent), len(records), missing,
+		twice, disordered)
 	if missing != 0 || twice != 0 || disordered != 0 {
 		return errors.New("the log differs from what was sent")
 	}
@@ -91,7 +92,8 @@ func read(ctx context.Context, servers []string, topic string, first, last map[i
 	for partition, offset := range first {
 		from[partition] = kgo.NewOffset().At(offset)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
 		return nil, err
 	}

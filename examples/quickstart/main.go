@@ -31,7 +31,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(out)
-	bootstrap := flags.String("bootstrap", "", "`host:port` of a broker, several with commas between; empty starts an embedded broker")
+	bootstrap := flags.String("bootstrap", "",
+		"`host:port` of a broker, several with commas between; empty starts an embedded broker")
 	topic := flags.String("topic", "samsa-quickstart", "`name` of the topic")
 	count := flags.Int("records", 10_000, "`number` of records that are sent asynchronously")
 	if err := flags.Parse(args); err != nil {
@@ -117,6 +118,7 @@ func sendAsync(ctx context.Context, p *producer.Producer, topic string, count in
 	for _, err := range errs {
 		fates[producer.FateOf(err)]++ // the fate decides the next step; examples/import shows it
 	}
-	fmt.Fprintf(out, "   %d sent: %d acknowledged, %d failed\n\n", count, fates[producer.FateAcknowledged], count-fates[producer.FateAcknowledged])
+	fmt.Fprintf(out, "   %d sent: %d acknowledged, %d failed\n\n", count, fates[producer.FateAcknowledged],
+		count-fates[producer.FateAcknowledged])
 	return errors.Join(errs...)
 }

@@ -37,7 +37,8 @@ func TestQuickstartCanRunAgainOnAGivenBroker(t *testing.T) {
 	defer broker.Close()
 	for range 2 {
 		var out bytes.Buffer
-		require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "500", "-topic", "mine"}, &out), out.String())
+		require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "500", "-topic",
+			"mine"}, &out), out.String())
 		require.Contains(t, out.String(), "503 sent, 503 read: 0 missing, 0 twice, 0 out of order\n")
 		require.NotContains(t, out.String(), "kfake")
 	}

@@ -62,7 +62,8 @@ func TestTheReadmesCodeIsTheCodeThatTheseTestsRun(t *testing.T) {
 
 	snippets, err := os.ReadFile(filepath.Join(repository, "examples", "readme", "snippets_test.go"))
 	require.NoError(t, err)
-	for _, s := range regexp.MustCompile(`(?ms)^(\t*)// README\n(.*?)^\t*// end$`).FindAllStringSubmatch(string(snippets), -1) {
+	for _, s := range regexp.MustCompile(`(?ms)^(\t*)// README\n(.*?)^\t*// end$`).FindAllStringSubmatch(
+		string(snippets), -1) {
 		var dedented strings.Builder
 		for line := range strings.Lines(s[2]) {
 			dedented.WriteString(strings.TrimPrefix(line, s[1]))
@@ -79,7 +80,7 @@ func TestTheReadmesProgramSendsItsRecord(t *testing.T) {
 	require.Equal(t, "partition 0, offset 0\n", runLine(t, "go -C examples run ./readme "+broker.ListenAddrs()[0]))
 }
 
-// The first command runs as it stands and prints the README's text, except the figures that differ from run to run. The last one runs this
+// The first command runs as it stands and prints the README's text, except the varying figures. The last one runs this
 // test: here it only lists its stages.
 func TestTheReadmesCommandsRun(t *testing.T) {
 	commands := blocks(t, "sh")
@@ -89,7 +90,8 @@ func TestTheReadmesCommandsRun(t *testing.T) {
 	require.Contains(t, runLine(t, strings.TrimSpace(commands[len(commands)-1])+" -list"), "unit")
 }
 
-// The commands of a clone run word for word, in a new module with the first program. Only the clone itself is a copy of this repository.
+// The commands of a clone run word for word, in a new module with the first program. The clone is a copy of this
+// repository.
 func TestTheReadmesProgramBuildsWithAClone(t *testing.T) {
 	commands := blocks(t, "sh")
 	lines := strings.Split(strings.TrimSpace(commands[1]), "\n")
@@ -130,7 +132,8 @@ func runCommand(t *testing.T, dir string, env []string, command ...string) strin
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	cmd.Dir = dir
-	cmd.Env = append(append(os.Environ(), "GOWORK=", "GOFLAGS="), env...) // the setting of a fresh checkout, but for env
+	// the setting of a fresh checkout, but for env
+	cmd.Env = append(append(os.Environ(), "GOWORK=", "GOFLAGS="), env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	require.NoError(t, cmd.Run(), stderr.String())

@@ -54,10 +54,12 @@ func TestTheQuickstartCommandWorksInEverySetting(t *testing.T) {
 		{name: "without a workspace", env: []string{"GOWORK=off"}, command: resolve},
 		{name: "mod=mod", env: []string{"GOFLAGS=-mod=mod"}, command: words},
 		{name: "mod=mod without a workspace", env: []string{"GOWORK=off", "GOFLAGS=-mod=mod"}, command: resolve},
-		{name: "mod=mod as an argument", command: []string{"go", "-C", "examples", "list", "-deps", "-mod=mod", "./quickstart"}},
+		{name: "mod=mod as an argument", command: []string{"go", "-C", "examples", "list", "-deps", "-mod=mod",
+			"./quickstart"}},
 		{name: "a vendored library", vendor: ".", command: resolve},
 		{name: "vendored examples", vendor: "examples", command: resolve},
-		{name: "vendored examples without a workspace", vendor: "examples", env: []string{"GOWORK=off", "GOFLAGS=-mod=vendor"}, command: resolve},
+		{name: "vendored examples without a workspace", vendor: "examples",
+			env: []string{"GOWORK=off", "GOFLAGS=-mod=vendor"}, command: resolve},
 	} {
 		t.Run(setting.name, func(t *testing.T) {
 			dir := plain

@@ -108,7 +108,8 @@ func TestReadmeSendsASlice(t *testing.T) {
 
 func TestReadmeEncryptsConnections(t *testing.T) {
 	certificate, roots := selfSigned(t)
-	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "secret"), kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "secret"),
+		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
 	require.NoError(t, err)
 	defer broker.Close()
 	servers := broker.ListenAddrs()
@@ -183,7 +184,8 @@ func TestReadmeFakesASender(t *testing.T) {
 	for fate, errs := range map[producer.Fate][]error{
 		producer.FateAcknowledged: {nil},
 		producer.FateNotWritten:   {producer.ErrBufferFull, producer.ErrClosed, producer.ErrUnknownTopic},
-		producer.FateRejected:     {producer.ErrRecordTooLarge, &producer.BrokerError{Code: producer.CodeTopicAuthorizationFailed}},
+		producer.FateRejected: {producer.ErrRecordTooLarge,
+			&producer.BrokerError{Code: producer.CodeTopicAuthorizationFailed}},
 		producer.FateMaybeWritten: {producer.ErrDisconnected, io.ErrUnexpectedEOF},
 	} {
 		for _, want := range errs {

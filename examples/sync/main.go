@@ -96,7 +96,8 @@ func many(ctx context.Context, p *producer.Producer, topic string, count, gorout
 	}
 	took := time.Since(start)
 	fmt.Fprintf(out, "%d goroutines: %d records in %v, with a Get for each: %v a record and goroutine\n\n",
-		goroutines, count, took.Round(time.Millisecond), (took * time.Duration(goroutines) / time.Duration(max(count, 1))).Round(time.Microsecond))
+		goroutines, count, took.Round(time.Millisecond),
+		(took * time.Duration(goroutines) / time.Duration(max(count, 1))).Round(time.Microsecond))
 	return nil
 }
 
@@ -110,8 +111,10 @@ func failures(ctx context.Context, p *producer.Producer, topic string, out io.Wr
 		record producer.Record
 		want   error
 	}{
-		{"a record larger than max.request.size", ctx, producer.Record{Topic: topic, Value: make([]byte, 2<<20)}, producer.ErrRecordTooLarge},
-		{"a partition that the topic does not have", ctx, producer.Record{Topic: topic, Partition: producer.InPartition(999)}, producer.ErrInvalidPartition},
+		{"a record larger than max.request.size", ctx, producer.Record{Topic: topic, Value: make([]byte, 2<<20)},
+			producer.ErrRecordTooLarge},
+		{"a partition that the topic does not have", ctx, producer.Record{Topic: topic,
+			Partition: producer.InPartition(999)}, producer.ErrInvalidPartition},
 		{"an illegal topic name", ctx, producer.Record{Topic: "no spaces, please"}, producer.ErrInvalidTopic},
 		{"a context that has ended", ended, producer.Record{Topic: topic}, context.Canceled},
 	}
@@ -121,7 +124,8 @@ func failures(ctx context.Context, p *producer.Producer, topic string, out io.Wr
 		if !errors.Is(err, a.want) {
 			return fmt.Errorf("%s: got %w", a.what, err)
 		}
-		fmt.Fprintf(out, "- %s\n    %v\n    fate: %v; reason: %s\n", a.what, err, producer.FateOf(err), producer.Reason(err))
+		fmt.Fprintf(out, "- %s\n    %v\n    fate: %v; reason: %s\n", a.what, err, producer.FateOf(err),
+			producer.Reason(err))
 	}
 	return nil
 }

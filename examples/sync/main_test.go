@@ -17,7 +17,8 @@ func TestSyncWaitsForEachRecordAndShowsFates(t *testing.T) {
 	require.NoError(t, err)
 	defer broker.Close()
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "200"}, &out), out.String())
+	require.NoError(t, run(t.Context(), []string{"-bootstrap", broker.Servers[0], "-records", "200"}, &out),
+		out.String())
 	require.Contains(t, out.String(), "16 goroutines: 200 records in ")
 	require.Contains(t, out.String(), "fate: rejected; reason: record_too_large\n")
 	require.Contains(t, out.String(), "fate: rejected; reason: invalid_partition\n")

@@ -49,7 +49,8 @@ func unshown(page, text string, known map[string]bool) []error {
 				errs = append(errs, fmt.Errorf("%s:%d: there is no test %s", page, number, found[1]))
 			}
 		}
-		row := strings.HasPrefix(line, "|") && !strings.HasPrefix(line, "|--") && !strings.HasSuffix(line, "shown by |\n")
+		row := strings.HasPrefix(line, "|") && !strings.HasPrefix(line, "|--") &&
+			!strings.HasSuffix(line, "shown by |\n")
 		if row && len(tests) == 0 && !link.MatchString(line) {
 			errs = append(errs, fmt.Errorf("%s:%d: nothing shows this", page, number))
 		}

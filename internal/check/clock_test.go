@@ -18,7 +18,8 @@ import (
 // records. Every other decision by the clock must not notice a step of it.
 var wallClock = map[string]bool{
 	"accumulator/result.go Settled":        true, // a timestamp of the caller's
-	"accumulator/clock.go readClockLocked": true, "accumulator/clock.go timestampLocked": true, "accumulator/result.go read": true,
+	"accumulator/clock.go readClockLocked": true, "accumulator/clock.go timestampLocked": true,
+	"accumulator/result.go read":                    true,
 	"accumulator/deliver.go runCallbacksUntilPanic": true, "producer/check.go timestampProblem": true,
 }
 
@@ -64,7 +65,8 @@ func TestDecisionsUseMonotonicTime(t *testing.T) {
 	require.NoError(t, err)
 	used := make(map[string]bool)
 	for _, folder := range []string{
-		"accumulator", "compress", "internal/cluster", "internal/fifo", "internal/immutable", "internal/loggate", "internal/transport", "internal/weakly",
+		"accumulator", "compress", "internal/cluster", "internal/fifo", "internal/immutable", "internal/loggate",
+		"internal/transport", "internal/weakly",
 		"producer", "protocol", "record", "sender",
 	} {
 		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {

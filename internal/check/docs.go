@@ -20,7 +20,8 @@ const (
 )
 
 // pages are the repository's required pages.
-var pages = []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", behavioursPage}
+var pages = []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE",
+	behavioursPage}
 
 // docs looks at the pages. The tests of examples/readme run the README's code.
 func (c *checker) docs() error {
@@ -52,10 +53,12 @@ func (c *checker) checkPages() []error {
 		text[page] = string(b)
 	}
 	for _, must := range []struct{ page, command string }{
-		{"README.md", quickstartCommand + "\n"}, {"README.md", testCommand + "\n"}, {"CONTRIBUTING.md", testCommand}, {".ci/run", "exec " + testCommand + " \"$@\"\n"},
+		{"README.md", quickstartCommand + "\n"}, {"README.md", testCommand + "\n"}, {"CONTRIBUTING.md", testCommand},
+		{".ci/run", "exec " + testCommand + " \"$@\"\n"},
 	} {
 		if !strings.Contains(text[must.page], must.command) {
-			errs = append(errs, fmt.Errorf("%s does not name the command %q", must.page, strings.TrimSpace(must.command)))
+			errs = append(errs, fmt.Errorf("%s does not name the command %q", must.page,
+				strings.TrimSpace(must.command)))
 		}
 	}
 	return errs

@@ -46,7 +46,8 @@ func (c *checker) fuzzAll() error {
 }
 
 func (c *checker) fuzzOne(target fuzzTarget, share time.Duration) error {
-	cmd := goTool(".", "test", "-run=^$", "-fuzz=^"+target.name+"$", fmt.Sprintf("-fuzztime=%v", share), "-fuzzminimizetime=10s",
+	cmd := goTool(".", "test", "-run=^$", "-fuzz=^"+target.name+"$", fmt.Sprintf("-fuzztime=%v", share),
+		"-fuzzminimizetime=10s",
 		fmt.Sprintf("-timeout=%v", share+5*time.Minute), target.pkg)
 	printed, err := c.output(cmd)
 	if err == nil {
@@ -54,7 +55,8 @@ func (c *checker) fuzzOne(target fuzzTarget, share time.Duration) error {
 		return nil
 	}
 	if endedByTime(printed) {
-		c.say("%s found nothing; its workers were stopped in the middle of an input when its time was over", target.name)
+		c.say("%s found nothing; its workers were stopped in the middle of an input when its time was over",
+			target.name)
 		return nil
 	}
 	return err
@@ -63,7 +65,8 @@ func (c *checker) fuzzOne(target fuzzTarget, share time.Duration) error {
 // endedByTime recognises a false failure: when the time ends in an unlucky moment, go test fails the target with its
 // own deadline (golang.org/issue/75804). A real failure names the input.
 func endedByTime(printed string) bool {
-	return strings.Contains(printed, "\n    context deadline exceeded\n") && !strings.Contains(printed, "Failing input written")
+	return strings.Contains(printed, "\n    context deadline exceeded\n") &&
+		!strings.Contains(printed, "Failing input written")
 }
 
 // parseFuzzList reads the output of go test -list: names, and behind them their package.

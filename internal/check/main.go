@@ -34,7 +34,8 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 	flags.SetOutput(out)
 	list := flags.Bool("list", false, "list the stages and run none")
 	only := flags.String("only", "", "run these `stages` only, with commas between")
-	flags.BoolVar(&c.quick, "quick", false, "run what needs nothing but Go, in some minutes: the tests without the race detector and without a real Kafka")
+	flags.BoolVar(&c.quick, "quick", false,
+		"run what needs nothing but Go, in some minutes: the tests without the race detector and without a real Kafka")
 	flags.BoolVar(&c.verbose, "v", false, "print the counts of the stage words also when it passes")
 	flags.DurationVar(&c.fuzztime, "fuzztime", 0, "how long each fuzz target runs; 0 shares four minutes between all")
 	fuzz := flags.String("fuzz", "", "run only the fuzz targets whose name this `expression` finds")
@@ -89,10 +90,10 @@ func (c *checker) prepare(only, fuzz string) ([]stage, error) {
 	return choose(c.stages(), only)
 }
 
-// choose picks stages by name, in their own order. An empty list is all of them without those on request.
+// choose picks stages by name, in their own order. An empty list is all of them.
 func choose(stages []stage, only string) ([]stage, error) {
 	if only == "" {
-		return slices.DeleteFunc(stages, func(s stage) bool { return s.onRequest }), nil
+		return stages, nil
 	}
 	var names []string
 	wanted := map[string]bool{}

@@ -30,7 +30,8 @@ func TestEveryModuleHasItsStages(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		names = append(names, strings.Fields(line)[0])
 	}
-	require.Equal(t, []string{"format", "docs", "vet", "tidy", "lint", "build", "unit", "unit-386", "simulate", "mutate", "fuzz", "bench", "examples", "itest"}, names)
+	require.Equal(t, []string{"format", "docs", "words", "vet", "tidy", "lint", "build", "unit", "unit-386", "simulate",
+		"mutate", "fuzz", "bench", "examples", "itest"}, names)
 
 	c := checker{}
 	_, err := c.prepare("", "")
@@ -82,7 +83,8 @@ func TestAFailureDoesNotHideWhatComesAfterIt(t *testing.T) {
 	ran := 0
 	passes := func() error { ran++; return nil }
 	code := c.runAll([]stage{
-		{name: "a", run: passes}, {name: "b", run: func() error { ran++; return errors.New("b's reason") }}, {name: "c", run: passes},
+		{name: "a", run: passes}, {name: "b", run: func() error { ran++; return errors.New("b's reason") }},
+		{name: "c", run: passes},
 	})
 	require.Equal(t, 1, code)
 	require.Equal(t, 3, ran)
@@ -99,7 +101,8 @@ func TestWhatAnInterruptLeftOutIsNotPassed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	c := checker{ctx: ctx, out: &out}
 	code := c.runAll([]stage{
-		{name: "a", run: func() error { return nil }}, {name: "b", run: func() error { cancel(); return nil }}, {name: "c"},
+		{name: "a", run: func() error { return nil }}, {name: "b", run: func() error { cancel(); return nil }},
+		{name: "c"},
 	})
 	require.Equal(t, 1, code)
 	require.Regexp(t, `(?m)^b +FAILED .*\nc +not run `, out.String())
@@ -128,10 +131,12 @@ func TestAMissingToolFailsItsStageAndSaysHowToGetIt(t *testing.T) {
 	t.Setenv("PATH", goOnly(t))
 	t.Setenv("JAVA_HOME", "")
 	t.Setenv("CC", "no-such-compiler")
-	for cure, need := range map[string]tool{"openjdk-17-jdk-headless": java, "apt-get install maven": maven, "apt-get install gcc": cCompiler} {
+	for cure, need := range map[string]tool{"openjdk-17-jdk-headless": java, "apt-get install maven": maven,
+		"apt-get install gcc": cCompiler} {
 		var out bytes.Buffer
 		c := checker{ctx: t.Context(), out: &out}
-		require.Equal(t, 1, c.runAll([]stage{{name: "s", needs: []tool{need}, run: func() error { panic("it cannot run") }}}))
+		require.Equal(t, 1, c.runAll([]stage{{name: "s", needs: []tool{need},
+			run: func() error { panic("it cannot run") }}}))
 		require.Contains(t, out.String(), cure)
 	}
 }
@@ -155,7 +160,8 @@ func TestAnOldJavaIsToldFromANewOne(t *testing.T) {
 
 func TestFuzzTargetsAreReadFromGoTestsList(t *testing.T) {
 	listed := "FuzzA\nFuzzB\nok  \texample.org/one\t0.012s\n?   \texample.org/none\t[no test files]\nok  \texample.org/two\t0.1s\nFuzzC\nok  \texample.org/three\t0.1s\n"
-	require.Equal(t, []fuzzTarget{{"example.org/one", "FuzzA"}, {"example.org/one", "FuzzB"}, {"example.org/three", "FuzzC"}}, parseFuzzList(listed))
+	require.Equal(t, []fuzzTarget{{"example.org/one", "FuzzA"}, {"example.org/one", "FuzzB"},
+		{"example.org/three", "FuzzC"}}, parseFuzzList(listed))
 }
 
 func TestOnlyATimeThatIsOverExcusesAFuzzTarget(t *testing.T) {
@@ -168,20 +174,23 @@ func TestOnlyATimeThatIsOverExcusesAFuzzTarget(t *testing.T) {
 func TestUnwantedWordsAndPathsAreFoundWithTheirLine(t *testing.T) {
 	marker, home := "TO"+"DO", "/ho"+"me/ann/"
 	errs := unwanted("a.go", "fine\n// "+marker+": later\nsee "+home+"notes\nhttps://example.org"+home+"x\n")
-	require.Equal(t, "[a.go:2: unfinished: "+marker+" a.go:3: a path of somebody's machine:  "+home+"]", fmt.Sprint(errs))
+	require.Equal(t, "[a.go:2: unfinished: "+marker+" a.go:3: a path of somebody's machine:  "+home+"]",
+		fmt.Sprint(errs))
 }
 
 func TestBrokenLinksAreFound(t *testing.T) {
 	c := checker{root: t.TempDir()}
 	require.NoError(t, os.WriteFile(filepath.Join(c.root, "there.md"), nil, 0o600))
 	page := "# A `fine` heading\n[a](there.md) [b](https://example.org/x) [c](#a-fine-heading) [d](#another) [e](gone.md#part)\n"
-	require.Equal(t, "[README.md: there is no heading #another README.md: there is no gone.md]", fmt.Sprint(c.brokenLinks("README.md", page)))
+	require.Equal(t, "[README.md: there is no heading #another README.md: there is no gone.md]",
+		fmt.Sprint(c.brokenLinks("README.md", page)))
 }
 
 func TestRowsThatNothingShowsAreFound(t *testing.T) {
 	known := map[string]bool{"sender.TestThere": true}
 	page := "| behaviour | shown by |\n|---|---|\n| a | `sender.TestThere` |\n| b | [story](x) |\n| c | `sender.TestGone`, `sender.TestThere` |\n| d | |\n"
-	require.Equal(t, "[p.md:5: there is no test sender.TestGone p.md:6: nothing shows this]", fmt.Sprint(unshown("p.md", page, known)))
+	require.Equal(t, "[p.md:5: there is no test sender.TestGone p.md:6: nothing shows this]",
+		fmt.Sprint(unshown("p.md", page, known)))
 }
 
 func TestStoriesThatThePageOfBehavioursLacksAreFound(t *testing.T) {

@@ -76,7 +76,8 @@ func checkJava(printed string) error {
 // maven fetches the real Kafka.
 func maven(context.Context) error {
 	if _, err := exec.LookPath("mvn"); err != nil {
-		return fmt.Errorf("mvn is missing: the tests fetch a real Kafka with it (Debian: apt-get install maven): %w", err)
+		return fmt.Errorf("mvn is missing: the tests fetch a real Kafka with it (Debian: apt-get install maven): %w",
+			err)
 	}
 	return nil
 }

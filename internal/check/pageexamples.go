@@ -20,7 +20,8 @@ func (c *checker) pageExamples() []error {
 		if !strings.HasSuffix(name, "_test.go") || strings.Contains("/"+name, "/internal/") || c.moduleOf(name) != "." {
 			return nil
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(c.root, filepath.FromSlash(name)), nil, parser.ParseComments)
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(c.root, filepath.FromSlash(name)), nil,
+			parser.ParseComments)
 		files[path.Dir(name)] = append(files[path.Dir(name)], file)
 		return err
 	})

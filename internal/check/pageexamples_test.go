@@ -33,5 +33,6 @@ func ExampleOther() { elsewhere() }
 	for _, example := range doc.Examples([]*ast.File{file}...) {
 		problems[example.Name] = notOnItsOwn(example)
 	}
-	require.Equal(t, map[string]string{"": "", "Helper": `needs "example.org/a/internal/b"`, "Other": "needs declarations of another file"}, problems)
+	require.Equal(t, map[string]string{"": "", "Helper": `needs "example.org/a/internal/b"`,
+		"Other": "needs declarations of another file"}, problems)
 }

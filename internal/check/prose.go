@@ -17,7 +17,7 @@ const (
 	maxColumns = 120
 	tabColumns = 4
 
-	// A longer URL or string literal without a space excuses its line: it has no place for a break.
+	// A longer URL or string literal excuses its line.
 	maxUnbreakable = 60
 )
 
@@ -107,13 +107,10 @@ func readGo(name, text string) (*sourceText, error) {
 	return read, nil
 }
 
-// isUnbreakable reports whether a string literal cannot be written in shorter lines without a change of the text.
+// isUnbreakable reports whether a string literal excuses its line. A long text stays in one piece, so that a search for
+// the words of an error finds it.
 func isUnbreakable(literal string) bool {
-	raw := literal[0] == '`'
-	if raw && strings.Contains(literal, "\n") {
-		return true
-	}
-	return utf8.RuneCountInString(literal) > maxUnbreakable && (raw || !strings.Contains(literal, " "))
+	return literal[0] == '`' && strings.Contains(literal, "\n") || utf8.RuneCountInString(literal) > maxUnbreakable
 }
 
 // splitComment tells the English in a comment from code, directives, and the output of an example.

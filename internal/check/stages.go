@@ -20,8 +20,6 @@ type stage struct {
 	about string
 	needs []tool
 	run   func() error
-
-	onRequest bool // only -only runs it
 }
 
 // stages returns the stages in their order: quick failures come first.
@@ -29,20 +27,24 @@ func (c *checker) stages() []stage {
 	quick := []stage{
 		{name: "format", about: "every Go file is as gofmt writes it", run: c.format},
 		{name: "docs", about: "the pages are true: options table, links, commands, examples; no names of machines, nothing unfinished", run: c.docs},
-		{name: "words", about: "comments and pages have few relative pronouns, and lines of at most 120 columns", run: c.words, onRequest: true},
+		{name: "words", about: "comments and pages have few relative pronouns, and lines of at most 120 columns",
+			run: c.words},
 		{name: "vet", about: "go vet for every module", run: c.vet},
 		{name: "tidy", about: "every go.mod and go.sum names what is needed and nothing else", run: c.tidy},
 		{name: "lint", about: "golangci-lint for every module", run: c.lint},
 	}
 	if c.quick {
-		return append(quick, stage{name: "unit", about: "the library's tests without the race detector", run: c.unitQuick})
+		return append(quick, stage{name: "unit", about: "the library's tests without the race detector",
+			run: c.unitQuick})
 	}
 	all := slices.Concat(quick, []stage{
 		{name: "build", about: "the library builds without cgo for " + strings.Join(targets, ", "), run: c.build},
 		{name: "unit", about: "the library's tests with the race detector", needs: []tool{cCompiler}, run: c.unit},
 		{name: "unit-386", about: "the library's tests on 32 bits", run: c.unit386},
-		{name: "simulate", about: "more runs of the simulations, and a month of a service in virtual time", run: c.simulate},
-		{name: "mutate", about: "five faults put into the sender, each of which the simulations must find", run: c.mutate},
+		{name: "simulate", about: "more runs of the simulations, and a month of a service in virtual time",
+			run: c.simulate},
+		{name: "mutate", about: "five faults put into the sender, each of which the simulations must find",
+			run: c.mutate},
 		{name: "fuzz", about: "every fuzz target for some seconds", run: c.fuzzAll},
 	})
 	for _, module := range c.modules[1:] {
@@ -57,8 +59,9 @@ const realKafka = "internal/itest"
 // nested returns the stage with the tests of a module beside the library's.
 func (c *checker) nested(module string) stage {
 	s := stage{
-		name: path.Base(module), about: "the tests of " + module + " with the race detector", needs: []tool{cCompiler, java, maven},
-		run: func() error { return c.race(module) },
+		name: path.Base(module), about: "the tests of " + module + " with the race detector",
+		needs: []tool{cCompiler, java, maven},
+		run:   func() error { return c.race(module) },
 	}
 	if module == "examples" {
 		s.needs = []tool{cCompiler}
@@ -142,14 +145,16 @@ func (c *checker) unitQuick() error {
 // simulate plays other seeds than the unit stage, without the race detector.
 func (c *checker) simulate() error {
 	simulation := func(of, name string, runs int) error {
-		args := []string{"test", "-count=1", "-timeout=20m", "-run=^" + name + "$", "./internal/simulation/" + of, "-args", "-seed=10000", "-count=" + strconv.Itoa(runs)}
+		args := []string{"test", "-count=1", "-timeout=20m", "-run=^" + name + "$", "./internal/simulation/" + of,
+			"-args", "-seed=10000", "-count=" + strconv.Itoa(runs)}
 		return c.run(goTool(".", args...))
 	}
 	const month = 30 * 24
 	return errors.Join(
 		simulation("core", "TestSimulatedClusterAgreesWithOutcomes", 20_000),
 		simulation("whole", "TestTheWholeProducerKeepsItsWord", 1000),
-		c.run(goTool(".", "test", "-count=1", "-timeout=20m", "-run=^TestASoakStaysFlat$", "./producer", "-args", "-soak-hours="+strconv.Itoa(month))),
+		c.run(goTool(".", "test", "-count=1", "-timeout=20m", "-run=^TestASoakStaysFlat$", "./producer", "-args",
+			"-soak-hours="+strconv.Itoa(month))),
 	)
 }
 

@@ -135,7 +135,7 @@ func TestALineAboveTheLimitIsFound(t *testing.T) {
 		"/* " + over + " */":       true,
 		"\tvar a = `" + over + "`": false,
 		"\tvar a = \"" + number + "\" + call(\"" + strings.Repeat("a b ", 10) + "\")": false,
-		"\tvar a = \"" + over + "\"":                                          true,
+		"\tvar a = \"" + over + "\"":                                          false,
 		"var a = struct{ F int `k:\"" + number[:20] + "\"` }{" + number + "}": false,
 		"// " + long + url:                                                    false,
 		"// " + long + url[:40]:                                               true,
@@ -163,14 +163,4 @@ func TestALineAboveTheLimitIsFound(t *testing.T) {
 	require.EqualError(t, errs[0], "p.md:2: 121 columns; a line has at most 120")
 	_, err := checkWords(t, false, map[string]string{"p.md": over, "testdata/p.md": over})
 	require.EqualError(t, err, "p.md:1: 121 columns; a line has at most 120")
-}
-
-func TestAStageOnRequestRunsOnlyWhenItIsNamed(t *testing.T) {
-	stages := func() []stage { return []stage{{name: "a"}, {name: "b", onRequest: true}} }
-	chosen, err := choose(stages(), "")
-	require.NoError(t, err)
-	require.Len(t, chosen, 1)
-	chosen, err = choose(stages(), "b")
-	require.NoError(t, err)
-	require.Equal(t, "b", chosen[0].name)
 }

@@ -29,8 +29,10 @@ func TestAChangeHasTheTopicsAndPartitionsThatDiffer(t *testing.T) {
 	moved := topicOf("a", 1, 5, 1, 2, 3)
 	moved.Partitions[1].LeaderID, moved.Partitions[1].LeaderEpoch = 3, 6
 	require.Equal(t, []TopicChange{{Name: "a", Partitions: []int32{1}}}, change(s, moved).Topics)
-	require.Equal(t, []TopicChange{{Name: "a", Partitions: []int32{3, 4}}}, change(s, topicOf("a", 1, 5, 1, 2, 3, 1, 2)).Topics, "it has grown")
-	require.Equal(t, []TopicChange{{Name: "a", All: true}}, change(s, topicOf("a", 2, 5, 1, 2, 3)).Topics, "it was recreated")
+	require.Equal(t, []TopicChange{{Name: "a", Partitions: []int32{3, 4}}},
+		change(s, topicOf("a", 1, 5, 1, 2, 3, 1, 2)).Topics, "it has grown")
+	require.Equal(t, []TopicChange{{Name: "a", All: true}}, change(s, topicOf("a", 2, 5, 1, 2, 3)).Topics,
+		"it was recreated")
 
 	hinted := s.hinted("", []LeaderHint{hintOf("a", 2, 1, 9), hintOf("a", 0, 3, 7), hintOf("a", 0, 2, 8)}, nil)
 	require.Equal(t, []TopicChange{{Name: "a", Partitions: []int32{0, 2}}}, hinted.Topics)
@@ -47,7 +49,8 @@ func TestABrokerThatLeftIsADifferenceOfThePartitionsThatItLed(t *testing.T) {
 	resp = answerOf(topicOf("c", 3, 5, 3))
 	resp.Brokers = resp.Brokers[1:]
 	m := merge(s, resp, 13, []string{"c"}, nil)
-	require.ElementsMatch(t, []TopicChange{{Name: "a", Partitions: []int32{0, 2}}, {Name: "b", Partitions: []int32{0}}}, m.Topics)
+	require.ElementsMatch(t, []TopicChange{{Name: "a", Partitions: []int32{0, 2}}, {Name: "b", Partitions: []int32{0}}},
+		m.Topics)
 	require.False(t, m.Snapshot.Topic("a").hasLeader(0))
 	require.True(t, m.Snapshot.Topic("a").hasLeader(1))
 	require.True(t, m.Snapshot.Topic("c").hasLeader(0))

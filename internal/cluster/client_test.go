@@ -175,7 +175,8 @@ func TestTopicNowStartsTheFetchAndALaterOneWorks(t *testing.T) {
 }
 
 func TestAnErrorThatWaitingDoesNotCureFailsAtOnce(t *testing.T) {
-	for _, code := range []protocol.ErrorCode{protocol.TopicAuthorizationFailed, protocol.InvalidTopicException, protocol.PolicyViolation} {
+	for _, code := range []protocol.ErrorCode{protocol.TopicAuthorizationFailed, protocol.InvalidTopicException,
+		protocol.PolicyViolation} {
 		t.Run(code.Name(), func(t *testing.T) {
 			w := newWorld()
 			w.topics(refusedTopic("secret", code), topicOf("open", 1, 0, 1))
@@ -240,25 +241,26 @@ func TestAClientThatIsNotUsedAsksNothing(t *testing.T) {
 func TestATopicThatIsNotUsedLeavesTheSnapshot(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("busy", 1, 0, 1), topicOf("idle", 2, 0, 1))
-	run(t, w, func(cfg *Config) { cfg.MaxAge, cfg.MaxIdle = time.Minute, 5*time.Minute }, func(t *testing.T, c *Client) {
-		known(t, c, "idle")
-		busy := known(t, c, "busy")
-		for range 10 * 60 {
-			time.Sleep(time.Second)
-			busy.Touch(time.Now())
-		}
-		require.NotNil(t, c.Snapshot().Topic("busy"))
-		require.Nil(t, c.Snapshot().Topic("idle"))
-		rs := w.requests()
-		require.Equal(t, []string{"busy"}, rs[len(rs)-1].topics)
-		took(t, 0, func() { known(t, c, "idle") })
+	run(t, w, func(cfg *Config) { cfg.MaxAge, cfg.MaxIdle = time.Minute, 5*time.Minute },
+		func(t *testing.T, c *Client) {
+			known(t, c, "idle")
+			busy := known(t, c, "busy")
+			for range 10 * 60 {
+				time.Sleep(time.Second)
+				busy.Touch(time.Now())
+			}
+			require.NotNil(t, c.Snapshot().Topic("busy"))
+			require.Nil(t, c.Snapshot().Topic("idle"))
+			rs := w.requests()
+			require.Equal(t, []string{"busy"}, rs[len(rs)-1].topics)
+			took(t, 0, func() { known(t, c, "idle") })
 
-		time.Sleep(24 * time.Hour)
-		require.Zero(t, c.Snapshot().Len())
-		w.requests()
-		time.Sleep(24 * time.Hour)
-		require.Empty(t, w.requests())
-	})
+			time.Sleep(24 * time.Hour)
+			require.Zero(t, c.Snapshot().Len())
+			w.requests()
+			time.Sleep(24 * time.Hour)
+			require.Empty(t, w.requests())
+		})
 }
 
 func TestRefreshIsCoalescedAndBackedOffWhileItTellsNothingNew(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 
 // The expected facts about each code, written out apart from the table under test. The client retries codes in no list.
 var (
-	mustBeFinal    = []protocol.ErrorCode{protocol.InvalidTopicException, protocol.TopicAuthorizationFailed, protocol.PolicyViolation}
+	mustBeFinal = []protocol.ErrorCode{protocol.InvalidTopicException, protocol.TopicAuthorizationFailed,
+		protocol.PolicyViolation}
 	mustBeAbsent   = []protocol.ErrorCode{protocol.UnknownTopicOrPartition, protocol.UnknownTopicID}
 	mustBeNoLeader = []protocol.ErrorCode{protocol.LeaderNotAvailable, protocol.ListenerNotFound}
 )

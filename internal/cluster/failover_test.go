@@ -70,9 +70,10 @@ func TestBadServersCostABoundedTimeAndNothingElse(t *testing.T) {
 	t.Run("unreachable", func(t *testing.T) {
 		w := newWorld()
 		w.topics(topicOf("a", 1, 0, 3))
-		run(t, w, func(cfg *Config) { cfg.Transport = &transport.Options{Dialer: undialable(w)} }, func(t *testing.T, c *Client) {
-			took(t, 2*time.Second, func() { known(t, c, "a") })
-		})
+		run(t, w, func(cfg *Config) { cfg.Transport = &transport.Options{Dialer: undialable(w)} },
+			func(t *testing.T, c *Client) {
+				took(t, 2*time.Second, func() { known(t, c, "a") })
+			})
 	})
 }
 
@@ -92,7 +93,8 @@ func TestTheErrorSaysWhatEachServerDid(t *testing.T) {
 		var unreachable *UnreachableError
 		require.ErrorAs(t, err, &unreachable)
 		require.Len(t, unreachable.Servers, 3)
-		for i, want := range []string{"a:1: connection refused", "b:2: not a Kafka broker: an HTTP server answered", "c:3: no answer yet for "} {
+		for i, want := range []string{"a:1: connection refused", "b:2: not a Kafka broker: an HTTP server answered",
+			"c:3: no answer yet for "} {
 			require.ErrorContains(t, err, want)
 			require.Equal(t, want[:3], unreachable.Servers[i].Address, "in the order of the list")
 		}
@@ -199,19 +201,21 @@ func TestWhenNoKnownBrokerIsLeftTheBootstrapServersAreAskedAgain(t *testing.T) {
 			w := newWorld()
 			w.become(kafka, "boot:9")
 			w.topics(topicOf("a", 1, 0, 1))
-			run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.Rebootstrap = []string{"boot:9"}, rebootstrap }, func(t *testing.T, c *Client) {
-				known(t, c, "a")
-				moved(t, w, nil)
-				_, err := c.Topic(within(t, 100*time.Millisecond), "b")
-				if !rebootstrap {
-					require.ErrorIs(t, err, errRefused)
-					return
-				}
-				require.NoError(t, err)
-				require.Equal(t, map[int32]Broker{4: {ID: 4, Host: "d", Port: 4}}, c.Snapshot().Brokers)
-				require.NotNil(t, c.Snapshot().Topic("a"), "topics are kept, and requested first over a new connection")
-				require.EqualValues(t, 4, c.Snapshot().Topic("a").Partition(0).Leader)
-			})
+			run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.Rebootstrap = []string{"boot:9"}, rebootstrap },
+				func(t *testing.T, c *Client) {
+					known(t, c, "a")
+					moved(t, w, nil)
+					_, err := c.Topic(within(t, 100*time.Millisecond), "b")
+					if !rebootstrap {
+						require.ErrorIs(t, err, errRefused)
+						return
+					}
+					require.NoError(t, err)
+					require.Equal(t, map[int32]Broker{4: {ID: 4, Host: "d", Port: 4}}, c.Snapshot().Brokers)
+					require.NotNil(t, c.Snapshot().Topic("a"),
+						"topics are kept, and requested first over a new connection")
+					require.EqualValues(t, 4, c.Snapshot().Topic("a").Partition(0).Leader)
+				})
 		})
 	}
 }
@@ -224,13 +228,14 @@ func TestAfterTheTriggerTheBootstrapServersComeFirst(t *testing.T) {
 			w := newWorld()
 			w.become(kafka, "boot:9")
 			w.topics(topicOf("a", 1, 0, 1))
-			run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.RebootstrapTrigger = []string{"boot:9"}, trigger }, func(t *testing.T, c *Client) {
-				known(t, c, "a")
-				moved(t, w, deaf)
-				began := time.Now()
-				known(t, c, "b")
-				require.Equal(t, cost, time.Since(began))
-			})
+			run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.RebootstrapTrigger = []string{"boot:9"}, trigger },
+				func(t *testing.T, c *Client) {
+					known(t, c, "a")
+					moved(t, w, deaf)
+					began := time.Now()
+					known(t, c, "b")
+					require.Equal(t, cost, time.Since(began))
+				})
 		})
 	}
 }
@@ -468,10 +473,11 @@ func TestTheSetupTimeoutOfAServerGrowsWithItsFailures(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		kafka(w, address, nc)
 	}, "a:1")
-	run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.SetupTimeoutMax = []string{"a:1"}, 30*time.Second }, func(t *testing.T, c *Client) {
-		took(t, 26*time.Second, func() { known(t, c, "a") })
-		time.Sleep(15 * time.Second) // for the server's goroutines
-	})
+	run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.SetupTimeoutMax = []string{"a:1"}, 30*time.Second },
+		func(t *testing.T, c *Client) {
+			took(t, 26*time.Second, func() { known(t, c, "a") })
+			time.Sleep(15 * time.Second) // for the server's goroutines
+		})
 	run(t, w, func(cfg *Config) { cfg.Bootstrap = []string{"a:1"} }, func(t *testing.T, c *Client) {
 		_, err := c.Topic(within(t, 5*time.Minute), "a")
 		require.ErrorIs(t, err, transport.ErrSetupTimeout)
@@ -494,7 +500,8 @@ func TestDoEndsWithItsContext(t *testing.T) {
 	w.become(hang, "a:1", "b:2", "c:3")
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		took(t, time.Second, func() {
-			_, err := c.Do(within(t, time.Second), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
+			_, err := c.Do(within(t, time.Second), &protocol.InitProducerIDRequest{},
+				new(protocol.InitProducerIDResponse))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorIs(t, err, ErrNoAnswer)
 		})

@@ -91,7 +91,10 @@ func TestAStreamOfFirstUsesDoesNotDelayOtherRequests(t *testing.T) {
 				useNewTopics(t, c)
 				for range 3 {
 					w.requests()
-					w.set(func() { orders = topicOf("orders", 1, c.Snapshot().Topic("orders").Partition(0).LeaderEpoch+1, 2, 3) })
+					w.set(func() {
+						orders = topicOf("orders", 1,
+							c.Snapshot().Topic("orders").Partition(0).LeaderEpoch+1, 2, 3)
+					})
 					wish(c)
 					time.Sleep(3 * roundTrip)
 					synctest.Wait()
@@ -168,10 +171,11 @@ func TestAStreamOfFirstUsesDoesNotDelayTheWaitForALeader(t *testing.T) {
 func TestRequestsForKnownTopicsDoNotDelayFirstUses(t *testing.T) {
 	orders := topicOf("orders", 1, 0, 1)
 	w := busyWorld(&orders)
-	runBusy(t, w, func(cfg *Config) { cfg.MaxAge, cfg.RetryBackoff, cfg.RetryBackoffMax = 0, 0, 0 }, func(t *testing.T, c *Client) {
-		known(t, c, "orders")
-		for i := range 100 {
-			took(t, 3*roundTrip, func() { known(t, c, fmt.Sprint("new-", i)) })
-		}
-	})
+	runBusy(t, w, func(cfg *Config) { cfg.MaxAge, cfg.RetryBackoff, cfg.RetryBackoffMax = 0, 0, 0 },
+		func(t *testing.T, c *Client) {
+			known(t, c, "orders")
+			for i := range 100 {
+				took(t, 3*roundTrip, func() { known(t, c, fmt.Sprint("new-", i)) })
+			}
+		})
 }

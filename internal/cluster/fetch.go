@@ -227,7 +227,8 @@ func ask(ctx context.Context, conn *transport.Conn, q metadataQuery) (*protocol.
 		return nil, 0, nil
 	}
 	// Before version 4 there is no way to forbid the creation.
-	req := &protocol.MetadataRequest{Topics: make([]protocol.MetadataRequestTopic, len(q.topics)), AllowAutoTopicCreation: q.create || version < 4}
+	req := &protocol.MetadataRequest{Topics: make([]protocol.MetadataRequestTopic, len(q.topics)),
+		AllowAutoTopicCreation: q.create || version < 4}
 	for i := range q.topics {
 		req.Topics[i].Name = &q.topics[i]
 	}

@@ -50,21 +50,26 @@ type asked struct {
 // newWorld has brokers at a:1, b:2 and c:3 with ids 1 to 3. Topics sets their answers.
 func newWorld() *world {
 	w := &world{
-		at: map[string]behaviour{"a:1": kafka, "b:2": kafka, "c:3": kafka}, metadata: protocol.VersionRange{Min: 0, Max: 13},
-		open: make(map[net.Conn]string),
+		at:       map[string]behaviour{"a:1": kafka, "b:2": kafka, "c:3": kafka},
+		metadata: protocol.VersionRange{Min: 0, Max: 13},
+		open:     make(map[net.Conn]string),
 	}
 	w.topics()
 	return w
 }
 
 func brokers() []protocol.MetadataBroker {
-	return []protocol.MetadataBroker{{NodeID: 1, Host: "a", Port: 1}, {NodeID: 2, Host: "b", Port: 2}, {NodeID: 3, Host: "c", Port: 3}}
+	return []protocol.MetadataBroker{{NodeID: 1, Host: "a", Port: 1}, {NodeID: 2, Host: "b", Port: 2},
+		{NodeID: 3, Host: "c", Port: 3}}
 }
 
 // topics makes the brokers know these topics.
 func (w *world) topics(topics ...protocol.MetadataTopic) {
 	w.set(func() {
-		w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse { return reply3(req, topics) }
+		w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse {
+			return reply3(req,
+				topics)
+		}
 	})
 }
 
@@ -88,7 +93,8 @@ func reply3(req *protocol.MetadataRequest, topics []protocol.MetadataTopic) *pro
 func topicOf(name string, id byte, epoch int32, leaders ...int32) protocol.MetadataTopic {
 	t := protocol.MetadataTopic{Name: &name, ID: protocol.UUID{id}}
 	for i, leader := range leaders {
-		t.Partitions = append(t.Partitions, protocol.MetadataPartition{Index: int32(i), LeaderID: leader, LeaderEpoch: epoch})
+		t.Partitions = append(t.Partitions, protocol.MetadataPartition{Index: int32(i), LeaderID: leader,
+			LeaderEpoch: epoch})
 	}
 	return t
 }
@@ -211,7 +217,8 @@ func serve(w *world, nc net.Conn, answer func(request) protocol.Response) {
 		if h.Key == protocol.ApiVersions {
 			w.mu.Lock()
 			resp = &protocol.ApiVersionsResponse{FinalizedFeaturesEpoch: -1, APIs: []protocol.APIVersion{
-				{Key: protocol.Metadata, Min: w.metadata.Min, Max: w.metadata.Max}, {Key: protocol.InitProducerID, Min: 0, Max: 5},
+				{Key: protocol.Metadata, Min: w.metadata.Min, Max: w.metadata.Max},
+				{Key: protocol.InitProducerID, Min: 0, Max: 5},
 			}}
 			w.mu.Unlock()
 		} else {
@@ -252,8 +259,9 @@ func config(w *world, bootstrap ...string) Config {
 		Bootstrap: bootstrap, Transport: &transport.Options{Dialer: w.dial},
 		RetryBackoff: 100 * time.Millisecond, RetryBackoffMax: time.Second,
 		ReconnectBackoff: 50 * time.Millisecond, ReconnectBackoffMax: time.Second,
-		MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute, RequestTimeout: 30 * time.Second, SetupTimeoutMax: 10 * time.Second,
-		PropagationMax: -1, MaxBlock: time.Minute,
+		MaxAge: 5 * time.Minute, MaxIdle: 5 * time.Minute, RequestTimeout: 30 * time.Second,
+		SetupTimeoutMax: 10 * time.Second,
+		PropagationMax:  -1, MaxBlock: time.Minute,
 		AllowAutoTopicCreation: true, Rebootstrap: true, RebootstrapTrigger: 5 * time.Minute,
 	}
 }

@@ -44,7 +44,8 @@ func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Brok
 	brokers := make(map[int32]Broker)
 	for _, h := range hints {
 		t := s.Topic(h.Topic)
-		if t == nil || h.Partition < 0 || int(h.Partition) >= t.Len() || h.LeaderEpoch <= t.Partition(int(h.Partition)).LeaderEpoch {
+		if t == nil || h.Partition < 0 || int(h.Partition) >= t.Len() ||
+			h.LeaderEpoch <= t.Partition(int(h.Partition)).LeaderEpoch {
 			continue
 		}
 		leader, there := told[h.Leader]

@@ -48,7 +48,8 @@ type merger struct {
 // cluster mean nothing in the new one, not even under the same names. A response without a cluster id proves nothing,
 // since Metadata has the id from version 2 on only and one cluster may have brokers of several versions: the snapshot
 // keeps its id.
-func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string, believe map[string]bool) merged {
+func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string,
+	believe map[string]bool) merged {
 	m := merger{old: old, version: version, believe: believe}
 	if resp.ClusterID != nil && *resp.ClusterID != "" && *resp.ClusterID != old.ClusterID {
 		m.changed, m.Cluster = true, true
@@ -210,7 +211,8 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 	table := make([]Partition, count)
 	seen := make([]bool, count)
 	for i := range table {
-		table[i] = Partition{Index: int32(i), Leader: protocol.NoLeader, LeaderEpoch: -1, ErrorCode: protocol.LeaderNotAvailable}
+		table[i] = Partition{Index: int32(i), Leader: protocol.NoLeader, LeaderEpoch: -1,
+			ErrorCode: protocol.LeaderNotAvailable}
 		if before != nil && !t.ID.IsZero() && i < before.Len() {
 			if table[i] = *before.Partition(i); !m.hasBroker(table[i].Leader) {
 				table[i].Leader = protocol.NoLeader

@@ -167,7 +167,8 @@ func TestStrangePartitionsAreSortedOut(t *testing.T) {
 	odd := func(indexes ...int32) protocol.MetadataTopic {
 		topic := topicOf("a", 1, 0)
 		for i, index := range indexes {
-			topic.Partitions = append(topic.Partitions, protocol.MetadataPartition{Index: index, LeaderID: int32(i%3 + 1), LeaderEpoch: int32(i % 2)})
+			topic.Partitions = append(topic.Partitions, protocol.MetadataPartition{Index: index,
+				LeaderID: int32(i%3 + 1), LeaderEpoch: int32(i % 2)})
 		}
 		return topic
 	}
@@ -200,8 +201,10 @@ func TestStrangeBrokersAreLeftOut(t *testing.T) {
 	resp := answerOf(topicOf("a", 1, 0, 1))
 	resp.Brokers = []protocol.MetadataBroker{
 		{NodeID: 1, Host: "", Port: 9092}, {NodeID: 2, Host: "b", Port: 0}, {NodeID: 3, Host: "c", Port: 65536},
-		{NodeID: -1, Host: "d", Port: 1}, {NodeID: 7, Host: strings.Repeat("h", 256), Port: 1}, {NodeID: 8, Host: "two\nlines", Port: 1},
-		{NodeID: 9, Host: "a b", Port: 1}, {NodeID: 10, Host: "\xff", Port: 1}, {NodeID: 11, Host: "\x1b[2J", Port: 1}, {NodeID: 5, Host: "::1", Port: 65535, Rack: &rack}, {NodeID: 6, Host: "f", Port: -1},
+		{NodeID: -1, Host: "d", Port: 1}, {NodeID: 7, Host: strings.Repeat("h", 256), Port: 1},
+		{NodeID: 8, Host: "two\nlines", Port: 1},
+		{NodeID: 9, Host: "a b", Port: 1}, {NodeID: 10, Host: "\xff", Port: 1}, {NodeID: 11, Host: "\x1b[2J", Port: 1},
+		{NodeID: 5, Host: "::1", Port: 65535, Rack: &rack}, {NodeID: 6, Host: "f", Port: -1},
 	}
 	s := merge(&Snapshot{}, resp, 13, []string{"a"}, nil).Snapshot
 	require.Equal(t, map[int32]Broker{5: {ID: 5, Host: "::1", Port: 65535, Rack: "r1"}}, s.Brokers)
@@ -223,7 +226,8 @@ func hintOf(topic string, partition, leader, epoch int32) LeaderHint {
 func TestHintsPatchWhatIsOlder(t *testing.T) {
 	s := step(&Snapshot{}, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot
 	require.Nil(t, hinted(s, "", []LeaderHint{
-		hintOf("a", 0, 2, 5), hintOf("a", 0, 2, 4), hintOf("a", 9, 2, 9), hintOf("a", -1, 2, 9), hintOf("nowhere", 0, 2, 9), hintOf("a", 0, 77, 9), hintOf("a", 0, -1, 9),
+		hintOf("a", 0, 2, 5), hintOf("a", 0, 2, 4), hintOf("a", 9, 2, 9), hintOf("a", -1, 2, 9),
+		hintOf("nowhere", 0, 2, 9), hintOf("a", 0, 77, 9), hintOf("a", 0, -1, 9),
 	}, nil), "not newer, not known, or no broker")
 	require.Nil(t, hinted(s, "", nil, []Broker{{ID: 9, Host: "x", Port: 1}}), "endpoints alone are no news")
 
@@ -236,7 +240,8 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 	require.Equal(t, []int32{1, 1, 1, 1}, leaders(s))
 	require.Equal(t, s.Generation+1, n.Generation)
 
-	require.Equal(t, map[int32]Broker{1: {1, "a", 1, ""}, 2: {2, "moved", 2, ""}, 3: {3, "c", 3, ""}, 9: {9, "x", 1, ""}},
+	require.Equal(t, map[int32]Broker{1: {1, "a", 1, ""}, 2: {2, "moved", 2, ""}, 3: {3, "c", 3, ""},
+		9: {9, "x", 1, ""}},
 		hinted(s, "", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 1, 9, 7)}, []Broker{
 			{ID: 9, Host: "x", Port: 1}, {ID: 2, Host: "moved", Port: 2}, {ID: 50, Host: "leads nothing", Port: 1},
 		}).Brokers, "endpoints that lead nothing are left out")
@@ -296,7 +301,8 @@ func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
 	endpoints := make([]Broker, many)
 	hints := make([]LeaderHint, many)
 	for i := range many {
-		resp.Brokers = append(resp.Brokers, protocol.MetadataBroker{NodeID: int32(i), Host: fmt.Sprint("h", i), Port: 1})
+		resp.Brokers = append(resp.Brokers, protocol.MetadataBroker{NodeID: int32(i), Host: fmt.Sprint("h", i),
+			Port: 1})
 		endpoints[i] = Broker{ID: int32(i), Host: fmt.Sprint("moved", i), Port: 2}
 		hints[i] = hintOf("a", int32(i), int32(i), 1)
 	}

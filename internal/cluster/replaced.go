@@ -38,7 +38,8 @@ func (c *Client) misrouted(r *reply) error {
 	if !c.cfg.Rebootstrap || c.isBootstrap(r.address) {
 		return nil
 	}
-	return fmt.Errorf("the server belongs to cluster %q, and the known brokers to cluster %q", brief(*r.resp.ClusterID), brief(known))
+	return fmt.Errorf("the server belongs to cluster %q, and the known brokers to cluster %q", brief(*r.resp.ClusterID),
+		brief(known))
 }
 
 // requestAgain wants the former cluster's topics missing from the response. It requests topics at once if the request

@@ -35,7 +35,8 @@ func (w *world) replace(id string, topics ...protocol.MetadataTopic) {
 }
 
 func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
-	former := merge(&Snapshot{}, answerOf(topicOf("a", 1, 50, 1, 2, 3), topicOf("b", 2, 50, 1)), 13, []string{"a", "b"}, nil).Snapshot
+	former := merge(&Snapshot{}, answerOf(topicOf("a", 1, 50, 1, 2, 3), topicOf("b", 2, 50, 1)), 13, []string{"a", "b"},
+		nil).Snapshot
 	other := func(topics ...protocol.MetadataTopic) *protocol.MetadataResponse {
 		resp := ofCluster("another cluster", answerOf(topics...))
 		resp.Brokers = []protocol.MetadataBroker{{NodeID: 2, Host: "x", Port: 9}}
@@ -124,7 +125,8 @@ func TestTopicsInUseAreRequestedFromTheNewClusterAtOnce(t *testing.T) {
 
 func TestTheNewClusterIsNotJudgedByTheFormerOne(t *testing.T) {
 	w := newWorld()
-	w.topics(topicOf("lost", 1, 5, 1), topicOf("old", 2, 5, 1), refusedTopic("denied", protocol.TopicAuthorizationFailed))
+	w.topics(topicOf("lost", 1, 5, 1), topicOf("old", 2, 5, 1),
+		refusedTopic("denied", protocol.TopicAuthorizationFailed))
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "lost")
 		known(t, c, "old")
@@ -137,14 +139,16 @@ func TestTheNewClusterIsNotJudgedByTheFormerOne(t *testing.T) {
 		_, err := c.Topic(t.Context(), "denied")
 		require.ErrorIs(t, err, &protocol.Error{Code: protocol.TopicAuthorizationFailed})
 
-		w.replace("another cluster", topicOf("lost", 11, 9, 1), topicOf("old", 12, 9, 1), topicOf("denied", 13, 0, 1), topicOf("new", 14, 0, 1))
+		w.replace("another cluster", topicOf("lost", 11, 9, 1), topicOf("old", 12, 9, 1), topicOf("denied", 13, 0, 1),
+			topicOf("new", 14, 0, 1))
 		known(t, c, "new")
 		took(t, 0, func() { known(t, c, "denied") })
 		synctest.Wait()
 		w.topics(topicOf("new", 14, 0, 1))
 		w.set(func() {
 			w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse {
-				return ofCluster("another cluster", reply3(req, []protocol.MetadataTopic{topicOf("old", 12, 8, 2), topicOf("new", 14, 0, 1)}))
+				return ofCluster("another cluster", reply3(req,
+					[]protocol.MetadataTopic{topicOf("old", 12, 8, 2), topicOf("new", 14, 0, 1)}))
 			}
 		})
 		for range 4 {
@@ -265,7 +269,8 @@ func alternating(brief bool) *world {
 				return nil
 			}
 			w.set(func() { w.asked = append(w.asked, asked{address: address, at: time.Now()}) })
-			return ofCluster(id, reply3(req, []protocol.MetadataTopic{topicOf("a", topicID, 0, 1), topicOf("b", topicID, 0, 2)}))
+			return ofCluster(id, reply3(req, []protocol.MetadataTopic{topicOf("a", topicID, 0, 1),
+				topicOf("b", topicID, 0, 2)}))
 		})
 	}, "a:1", "b:2", "c:3")
 	return w
@@ -291,7 +296,8 @@ func TestTheClusterStaysWhileTheConnectionLives(t *testing.T) {
 // TestAClusterThatAlternatesIsFollowedWithABackoff: every connection ends at once, and every change makes the callers
 // ask again.
 func TestAClusterThatAlternatesIsFollowedWithABackoff(t *testing.T) {
-	for name, ask := range map[string]func(*Client){"Refresh": (*Client).Refresh, "Rebootstrap": (*Client).Rebootstrap} {
+	for name, ask := range map[string]func(*Client){"Refresh": (*Client).Refresh,
+		"Rebootstrap": (*Client).Rebootstrap} {
 		t.Run(name, func(t *testing.T) {
 			w := alternating(true)
 			log := new(lines)
@@ -304,7 +310,8 @@ func TestAClusterThatAlternatesIsFollowedWithABackoff(t *testing.T) {
 					ids = append(ids, s.ClusterID)
 					mu.Unlock()
 					for name, topic := range s.Topics() {
-						if topic.ID != (protocol.UUID{1}) && s.ClusterID == "one cluster" || topic.ID != (protocol.UUID{2}) && s.ClusterID == "another cluster" {
+						if topic.ID != (protocol.UUID{1}) && s.ClusterID == "one cluster" ||
+							topic.ID != (protocol.UUID{2}) && s.ClusterID == "another cluster" {
 							t.Errorf("%s of %v in a snapshot of %s", name, topic.ID, s.ClusterID)
 						}
 					}
@@ -338,7 +345,8 @@ func TestAClusterIDThatChangesOverOneConnectionIsFollowedWithABackoff(t *testing
 	w.set(func() {
 		w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse {
 			n++
-			return ofCluster(string(rune('a'+n%26)), reply3(req, []protocol.MetadataTopic{topicOf("a", 1, 0, 1), refusedTopic("b", protocol.UnknownServerError)}))
+			return ofCluster(string(rune('a'+n%26)), reply3(req,
+				[]protocol.MetadataTopic{topicOf("a", 1, 0, 1), refusedTopic("b", protocol.UnknownServerError)}))
 		}
 	})
 	run(t, w, nil, func(t *testing.T, c *Client) {
@@ -428,9 +436,11 @@ func TestDoFailsThoughTheReplacedConnectionStillAnswered(t *testing.T) {
 func TestDiscardClusterLeavesNothingInAnEntry(t *testing.T) {
 	now := time.Now()
 	e := &entry{
-		name: "a", attempts: 7, next: now, why: errReplaced, failure: errReplaced, failedUntil: now.Add(time.Minute), lostSince: now, oldSince: now,
+		name: "a", attempts: 7, next: now, why: errReplaced, failure: errReplaced, failedUntil: now.Add(time.Minute),
+		lostSince: now, oldSince: now,
 	}
-	c := &Client{cfg: Config{RetryBackoff: time.Second}, topics: topics{all: map[string]*entry{"a": e}}, noProgress: 5, avoidCurrent: true}
+	c := &Client{cfg: Config{RetryBackoff: time.Second}, topics: topics{all: map[string]*entry{"a": e}}, noProgress: 5,
+		avoidCurrent: true}
 	c.discardCluster(now)
 	require.Equal(t, &entry{name: "a", next: now}, e)
 	require.Zero(t, c.noProgress)
@@ -443,37 +453,38 @@ func TestRebootstrapLeavesTheConnectionForTheBootstrapServers(t *testing.T) {
 			w := newWorld()
 			w.become(kafka, "boot:9")
 			w.topics(topicOf("a", 1, 0, 1), topicOf("b", 2, 0, 1))
-			run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.Rebootstrap = []string{"boot:9"}, enabled }, func(t *testing.T, c *Client) {
-				known(t, c, "a")
-				w.cut("boot:9")
-				synctest.Wait()
-				known(t, c, "b") // over a broker's connection, still alive
-				time.Sleep(time.Second)
-				rs := w.requests()
-				broker := rs[len(rs)-1].address
-				require.NotEqual(t, "boot:9", broker)
-				dials := len(w.dialled)
+			run(t, w, func(cfg *Config) { cfg.Bootstrap, cfg.Rebootstrap = []string{"boot:9"}, enabled },
+				func(t *testing.T, c *Client) {
+					known(t, c, "a")
+					w.cut("boot:9")
+					synctest.Wait()
+					known(t, c, "b") // over a broker's connection, still alive
+					time.Sleep(time.Second)
+					rs := w.requests()
+					broker := rs[len(rs)-1].address
+					require.NotEqual(t, "boot:9", broker)
+					dials := len(w.dialled)
 
-				c.Rebootstrap()
-				synctest.Wait()
-				rs = w.requests()
-				require.Len(t, rs, 1)
-				require.Equal(t, []string{"a", "b"}, rs[0].topics)
-				if !enabled {
-					require.Equal(t, broker, rs[0].address)
-					require.Len(t, w.dialled, dials)
-					return
-				}
-				require.Equal(t, "boot:9", rs[0].address)
-				require.Equal(t, []string{"boot:9"}, w.dialled[dials:])
-				require.Len(t, w.open, 1, "the former connection is closed")
+					c.Rebootstrap()
+					synctest.Wait()
+					rs = w.requests()
+					require.Len(t, rs, 1)
+					require.Equal(t, []string{"a", "b"}, rs[0].topics)
+					if !enabled {
+						require.Equal(t, broker, rs[0].address)
+						require.Len(t, w.dialled, dials)
+						return
+					}
+					require.Equal(t, "boot:9", rs[0].address)
+					require.Equal(t, []string{"boot:9"}, w.dialled[dials:])
+					require.Len(t, w.open, 1, "the former connection is closed")
 
-				// Once: the next refresh stays on that connection.
-				time.Sleep(time.Second)
-				c.Refresh()
-				synctest.Wait()
-				require.Len(t, w.dialled, dials+1)
-			})
+					// Once: the next refresh stays on that connection.
+					time.Sleep(time.Second)
+					c.Refresh()
+					synctest.Wait()
+					require.Len(t, w.dialled, dials+1)
+				})
 		})
 	}
 }

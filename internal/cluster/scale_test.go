@@ -54,7 +54,8 @@ func (c *scaled) respond(q metadataQuery, resp *protocol.MetadataResponse) {
 func (c *scaled) change() {
 	c.epoch++
 	name, id := "topic-7", byte(8)
-	c.respond(metadataQuery{topics: []string{name}, refreshRequested: true}, answerOf(topicOf(name, id, int32(c.epoch), 1, 2, 3, 1, 2, 3, 1, 2, 3, 1)))
+	c.respond(metadataQuery{topics: []string{name}, refreshRequested: true},
+		answerOf(topicOf(name, id, int32(c.epoch), 1, 2, 3, 1, 2, 3, 1, 2, 3, 1)))
 }
 
 // hint gives one partition another leader.

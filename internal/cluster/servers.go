@@ -137,7 +137,8 @@ func (c *Client) candidates(rebootstrap bool) []candidate {
 		// Its broker may still be good when the connection is not.
 		brokers = append(brokers, candidate{address: c.conn.Address()})
 		if c.avoidCurrent && c.conn.InFlight() == 0 {
-			others := slices.DeleteFunc(slices.Clone(brokers), func(b candidate) bool { return b.address == c.conn.Address() })
+			others := slices.DeleteFunc(slices.Clone(brokers),
+				func(b candidate) bool { return b.address == c.conn.Address() })
 			return unique(others, first, brokers, bootstrap)
 		}
 	}

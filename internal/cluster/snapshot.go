@@ -49,7 +49,10 @@ const longestHost = 255
 // valid reports whether the broker can be connected to. Its host stands in errors and logs, so it must be such a name.
 func (b Broker) valid() bool {
 	return b.ID >= 0 && b.Host != "" && len(b.Host) <= longestHost && b.Port > 0 && b.Port <= 65535 &&
-		!strings.ContainsFunc(b.Host, func(c rune) bool { return c == ' ' || c == utf8.RuneError || !unicode.IsPrint(c) })
+		!strings.ContainsFunc(b.Host, func(c rune) bool {
+			return c == ' ' || c == utf8.RuneError ||
+				!unicode.IsPrint(c)
+		})
 }
 
 // Partition is one partition of a topic, with its leader.

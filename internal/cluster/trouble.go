@@ -53,7 +53,8 @@ func (e *AdvertisedError) Unwrap() error { return e.Err }
 
 // Of completes a sentence after the name of the broker.
 func (e *AdvertisedError) Of(broker string) string {
-	return fmt.Sprintf("%s is at %s according to %s: %v; check advertised.listeners", broker, e.Address, e.Server, e.Err)
+	return fmt.Sprintf("%s is at %s according to %s: %v; check advertised.listeners", broker, e.Address, e.Server,
+		e.Err)
 }
 
 // ExplainDial returns the failure to connect to a server, without the server's address. It is an *AdvertisedError if

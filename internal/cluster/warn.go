@@ -47,7 +47,8 @@ func (c *Client) armAlarm(now time.Time) {
 	if c.watches.Len() > 0 {
 		at = c.watches.At(0).at
 	}
-	if search := c.searching.Add(warnAfter); !c.searching.IsZero() && !c.searchWarned && (at.IsZero() || search.Before(at)) {
+	if search := c.searching.Add(warnAfter); !c.searching.IsZero() && !c.searchWarned &&
+		(at.IsZero() || search.Before(at)) {
 		at = search
 	}
 	if at.IsZero() || !c.alarmAt.IsZero() && !at.Before(c.alarmAt) || c.ctx.Err() != nil {
@@ -101,7 +102,8 @@ func (c *Client) noticeOf(w watch, now time.Time) func() {
 	if w.leaders {
 		e.leaderWatched = false
 		n := len(e.awaited)
-		if t := c.Snapshot().Topic(e.name); t == nil || n == 0 || !now.Before(e.awaitedUntil) || !e.awaitsLeader(t, now) {
+		if t := c.Snapshot().Topic(e.name); t == nil || n == 0 || !now.Before(e.awaitedUntil) ||
+			!e.awaitsLeader(t, now) {
 			return nil
 		}
 		n = len(e.awaited)

@@ -138,7 +138,8 @@ func (p *Partition) disbelieve(b *Batch, offset int64, late bool) {
 	if late {
 		return // its records failed as maybe written before
 	}
-	cause := fmt.Errorf("%w: offset %d, after offset %d was acknowledged", record.ErrForeignAcknowledgement, offset, p.lastOffset)
+	cause := fmt.Errorf("%w: offset %d, after offset %d was acknowledged", record.ErrForeignAcknowledgement, offset,
+		p.lastOffset)
 	p.giveUp(b, cause, record.FateMaybeWritten, "")
 }
 

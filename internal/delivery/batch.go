@@ -10,13 +10,14 @@ type State uint8
 
 // The stages of a batch. The zero value is none of them.
 const (
-	_          State = iota
-	Preparing        // a worker has the batch: to compress it before its first request, or to rebuild it after an answer
-	Ready            // its bytes are final, and no request had it yet
-	InFlight         // in a request without a response
-	Retrying         // waits for its next attempt
-	Unresolved       // its records failed as maybe written, but its sequence still blocks later batches
-	Settled          // has its outcome; the core has forgotten it
+	_ State = iota
+	// a worker has the batch: to compress it before its first request, or to rebuild it after an answer
+	Preparing
+	Ready      // its bytes are final, and no request had it yet
+	InFlight   // in a request without a response
+	Retrying   // waits for its next attempt
+	Unresolved // its records failed as maybe written, but its sequence still blocks later batches
+	Settled    // has its outcome; the core has forgotten it
 )
 
 func (s State) String() string {
@@ -44,7 +45,8 @@ const (
 
 func (s step) String() string {
 	return [...]string{
-		"prepared", "replaced", "joined", "sent", "unsent", "retried", "rebuilt", "acknowledged", "failed", "doubted", "overdue",
+		"prepared", "replaced", "joined", "sent", "unsent", "retried", "rebuilt", "acknowledged", "failed", "doubted",
+		"overdue",
 		"resolved",
 	}[s]
 }

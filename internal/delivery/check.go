@@ -140,7 +140,8 @@ func (p *Partition) problemOfWaiting() string {
 		for part := b.nextPart; part != nil; part = part.nextPart {
 			waiting++
 			for _, q := range []*Batch{b, part} {
-				if q.state != Retrying || q.sequence != NoSequence || q.maybeWritten() || !part.created.Equal(q.created) {
+				if q.state != Retrying || q.sequence != NoSequence || q.maybeWritten() ||
+					!part.created.Equal(q.created) {
 					return "a part waits outside the window behind one from which it differs"
 				}
 			}

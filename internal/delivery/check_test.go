@@ -150,7 +150,8 @@ func TestAStrictCorePanics(t *testing.T) {
 	p, batches, now := loose(t)
 	p.strict = true
 	batches[0].request = NoRequest
-	require.PanicsWithValue(t, "a batch that is in flight is unwritten, with no request\n"+p.String(), func() { p.Tick(now) })
+	require.PanicsWithValue(t, "a batch that is in flight is unwritten, with no request\n"+p.String(),
+		func() { p.Tick(now) })
 	batches[0].request = Outstanding
 	batches[0].state = Retrying
 	require.Panics(t, func() { p.Answered(batches[0], batches[0].attempt, &Answer{}, now) })

@@ -168,7 +168,8 @@ func TestEachErrorCodeHasItsOutcome(t *testing.T) {
 				} {
 					p, b, now := firstTry(v.cfg, 10)
 					outcomes := answer(p, b, Answer{Code: code, Offset: 5, Message: "so there"}, now)
-					require.Equal(t, v.want, verdictOf(t, p, b, outcomes), "acks=%d idempotent=%v", v.cfg.Acks, v.cfg.Idempotent)
+					require.Equal(t, v.want, verdictOf(t, p, b, outcomes), "acks=%d idempotent=%v", v.cfg.Acks,
+						v.cfg.Idempotent)
 					if v.want == verdictFailed || v.want == verdictFailedMaybe {
 						requireBrokersError(t, outcomes[0].Err, code)
 						want := record.FateMaybeWritten

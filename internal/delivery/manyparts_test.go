@@ -101,7 +101,8 @@ func TestTheEndOfABatchEndsAllPartsBehindIt(t *testing.T) {
 				var ended []*Batch
 				for _, o := range p.Drain(nil) {
 					require.Equal(t, Failed, o.Kind)
-					require.Equal(t, slices.Index(parts, o.Batch) < sent, record.FateOf(o.Err) == record.FateMaybeWritten)
+					require.Equal(t, slices.Index(parts, o.Batch) < sent,
+						record.FateOf(o.Err) == record.FateMaybeWritten)
 					ended = append(ended, o.Batch)
 				}
 				if name == "refused" {

@@ -46,7 +46,8 @@ func newStory() *story {
 	s := &story{
 		now: time.Unix(1000, 0), batches: map[string]*Batch{}, current: Identity{ID: 7, Valid: true},
 		cfg: Config{
-			Topic: "t", Acks: -1, MaxInFlight: 5, Retries: 1 << 30, DeliveryTimeout: 120 * time.Second, Idempotent: true, Strict: true,
+			Topic: "t", Acks: -1, MaxInFlight: 5, Retries: 1 << 30, DeliveryTimeout: 120 * time.Second,
+			Idempotent: true, Strict: true,
 			Backoff: func(try int) time.Duration { return time.Duration(try) * 100 * time.Millisecond },
 		},
 	}
@@ -177,7 +178,8 @@ func integer(t *testing.T, d *datadriven.TestData, key string, otherwise int) in
 func (s *story) config(t *testing.T, d *datadriven.TestData) string {
 	s.cfg.MaxInFlight = integer(t, d, "max-in-flight", s.cfg.MaxInFlight)
 	s.cfg.Retries = integer(t, d, "retries", s.cfg.Retries)
-	s.cfg.DeliveryTimeout = time.Duration(integer(t, d, "delivery-timeout-ms", int(s.cfg.DeliveryTimeout.Milliseconds()))) * time.Millisecond
+	s.cfg.DeliveryTimeout = time.Duration(integer(t, d, "delivery-timeout-ms",
+		int(s.cfg.DeliveryTimeout.Milliseconds()))) * time.Millisecond
 	if d.HasArg("plain") {
 		s.cfg.Idempotent = false
 	}
@@ -216,7 +218,8 @@ func (s *story) send(t *testing.T, d *datadriven.TestData) string {
 		case Send:
 			text := "send " + decision.Batch.name()
 			if s.cfg.Idempotent {
-				text += fmt.Sprintf(" id=%d epoch=%d sequence=%d", decision.Batch.id.ID, decision.Batch.id.Epoch, decision.Batch.sequence)
+				text += fmt.Sprintf(" id=%d epoch=%d sequence=%d", decision.Batch.id.ID, decision.Batch.id.Epoch,
+					decision.Batch.sequence)
 			}
 			texts = append(texts, text)
 			sent = append(sent, decision.Batch)
@@ -259,7 +262,8 @@ func (s *story) identityAfter(d Decision) Identity {
 func (s *story) answer(t *testing.T, d *datadriven.TestData) {
 	b := s.batches[d.CmdArgs[0].Key]
 	require.NotNil(t, b, "no batch %q", d.CmdArgs[0].Key)
-	a := Answer{Code: codeNamed(t, d.CmdArgs[1].Key), Offset: int64(integer(t, d, "offset", -1)), Time: -1, ByID: d.HasArg("by-id")}
+	a := Answer{Code: codeNamed(t, d.CmdArgs[1].Key), Offset: int64(integer(t, d, "offset", -1)), Time: -1,
+		ByID: d.HasArg("by-id")}
 	for _, arg := range d.CmdArgs[2:] {
 		if arg.Key == "blamed" {
 			a.Blamed = map[int32]string{}

@@ -114,7 +114,8 @@ func (p *Partition) expireFromOldTopic() {
 			continue
 		}
 		if slices.Contains(b.formerIncarnations, p.incarnation) {
-			p.giveUp(b, b.lastErr, record.FateMaybeWritten, "the metadata reported another topic of this name meanwhile")
+			p.giveUp(b, b.lastErr, record.FateMaybeWritten,
+				"the metadata reported another topic of this name meanwhile")
 			continue
 		}
 		isOld := b.isDoubtful() && b.incarnation != p.incarnation

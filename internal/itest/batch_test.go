@@ -60,7 +60,8 @@ func (f *filler) records(n int) []record.ParsedRecord {
 	records := make([]record.ParsedRecord, n)
 	for i := range records {
 		records[i] = record.ParsedRecord{
-			Offset: int64(i), Timestamp: time.Now().UnixMilli() + int64(f.IntN(200_000)) - 100_000, Key: blob(), Value: blob(),
+			Offset: int64(i), Timestamp: time.Now().UnixMilli() + int64(f.IntN(200_000)) - 100_000, Key: blob(),
+			Value: blob(),
 		}
 		for range f.IntN(3) {
 			records[i].Headers = append(records[i].Headers, record.Header{Key: f.text(), Value: blob()})
@@ -73,8 +74,9 @@ func (f *filler) records(n int) []record.ParsedRecord {
 func encode(t *testing.T, records []record.ParsedRecord, codec compress.Codec, c *compress.Compressor) []byte {
 	t.Helper()
 	h := record.BatchHeader{
-		PartitionLeaderEpoch: -1, Magic: record.Magic, Attributes: int16(codec), LastOffsetDelta: int32(len(records) - 1),
-		BaseTimestamp: records[0].Timestamp, MaxTimestamp: records[0].Timestamp,
+		PartitionLeaderEpoch: -1, Magic: record.Magic, Attributes: int16(codec),
+		LastOffsetDelta: int32(len(records) - 1),
+		BaseTimestamp:   records[0].Timestamp, MaxTimestamp: records[0].Timestamp,
 		ProducerID: -1, ProducerEpoch: -1, BaseSequence: -1, Count: int32(len(records)),
 	}
 	var body []byte
@@ -137,7 +139,8 @@ func TestBatchesHaveKmsgsBytes(t *testing.T) {
 
 		var body []byte
 		for i, r := range records {
-			k := kmsg.Record{TimestampDelta64: r.Timestamp - theirs.FirstTimestamp, OffsetDelta: int32(i), Key: r.Key, Value: r.Value,
+			k := kmsg.Record{TimestampDelta64: r.Timestamp - theirs.FirstTimestamp, OffsetDelta: int32(i), Key: r.Key,
+				Value:   r.Value,
 				Headers: each(r.Headers, func(h record.Header) kmsg.Header { return kmsg.Header(h) })}
 			k.TimestampDelta = int32(k.TimestampDelta64)
 			k.Length = int32(len(k.AppendTo(nil)) - 1) // the length 0 took one byte
@@ -205,7 +208,8 @@ func TestCodecsAndFranzGosReadEachOther(t *testing.T) {
 	f := newFiller(8, 0)
 	// Nothing at all does not occur, since batches have records. The rest is around the blocks of the codecs: 64 KiB
 	// and more for lz4, 128 KiB for zstd, 256 KiB for xerial snappy, with 32 from other writers.
-	sizes := []int{1, 2, 100, 1 << 10, 1<<15 - 1, 1 << 15, 1<<15 + 1, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<17 + 1, 1<<18 - 1, 1 << 18, 1<<18 + 1, 300_000}
+	sizes := []int{1, 2, 100, 1 << 10, 1<<15 - 1, 1 << 15, 1<<15 + 1, 1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<17 + 1,
+		1<<18 - 1, 1 << 18, 1<<18 + 1, 300_000}
 	decompressor := kgo.DefaultDecompressor()
 	eachLevel(t, func(t *testing.T, codec compress.Codec, c *compress.Compressor) {
 		if c == nil {

@@ -40,7 +40,8 @@ func (v kafkaVersion) node(t *testing.T) *realkafka.Cluster {
 		return realCluster(t, v.name)
 	}
 	begin := time.Now()
-	c := realkafka.Start(t, realkafka.Options{Version: v.name, Config: map[string]string{"message.max.bytes": "1048588"}})
+	c := realkafka.Start(t, realkafka.Options{Version: v.name,
+		Config: map[string]string{"message.max.bytes": "1048588"}})
 	t.Logf("Kafka %s is up after %v", v.name, time.Since(begin).Round(time.Millisecond))
 	return c
 }

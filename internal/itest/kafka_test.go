@@ -36,11 +36,13 @@ func matrix(version kafkaVersion) []*cell {
 			continue
 		}
 		for _, acks := range []producer.Acks{producer.AcksNone, producer.AcksLeader, producer.AcksAll} {
-			cells = append(cells, &cell{topic: fmt.Sprintf("%s-acks-%s", codec, acks), acks: acks, codec: codec, level: codec.DefaultLevel()})
+			cells = append(cells, &cell{topic: fmt.Sprintf("%s-acks-%s", codec, acks), acks: acks, codec: codec,
+				level: codec.DefaultLevel()})
 		}
 		for _, level := range levels[codec] {
 			if version.levels && level != codec.DefaultLevel() {
-				cells = append(cells, &cell{topic: fmt.Sprintf("%s-level%d", codec, level), acks: producer.AcksAll, codec: codec, level: level})
+				cells = append(cells, &cell{topic: fmt.Sprintf("%s-level%d", codec, level), acks: producer.AcksAll,
+					codec: codec, level: level})
 			}
 		}
 	}
@@ -131,7 +133,8 @@ func (c *cell) shapes(cfg producer.Config) []record.ParsedRecord {
 	keys := [][]byte{nil, {}, []byte("k"), []byte("a\nkey\r\n"), f.bytes(300)}
 	values := [][]byte{nil, {}, {7}, []byte("\n"), text(900), f.bytes(700)}
 	headers := [][]record.Header{
-		nil, {{Key: "h", Value: []byte("v")}}, {{Key: "h"}, {Key: "h", Value: []byte{}}, {Key: "", Value: f.bytes(150)}, {Key: "ключ", Value: text(90)}},
+		nil, {{Key: "h", Value: []byte("v")}}, {{Key: "h"}, {Key: "h", Value: []byte{}}, {Key: "", Value: f.bytes(150)},
+			{Key: "ключ", Value: text(90)}},
 	}
 	var records []record.ParsedRecord
 	now := time.Now().UnixMilli()
@@ -270,7 +273,8 @@ func (c *cell) checkRecords(t *testing.T, got []realkafka.Record) {
 		c.checkTimestamp(t, want, md, r)
 		requireSame(t, want.Key, r.Key, i)
 		requireSame(t, want.Value, r.Value, i)
-		require.Equal(t, want.Headers, each(r.Headers, func(h realkafka.Header) record.Header { return record.Header(h) }), "record %d", i)
+		require.Equal(t, want.Headers, each(r.Headers,
+			func(h realkafka.Header) record.Header { return record.Header(h) }), "record %d", i)
 	}
 }
 
@@ -325,7 +329,8 @@ func (c *cell) checkBatches(t *testing.T, batches []realkafka.Batch) {
 			require.LessOrEqual(t, b.Size, int64(16384), "batch.size")
 		}
 		if !c.idempotent() {
-			require.Equal(t, [4]int64{-1, -1, -1, -1}, [4]int64{b.ProducerID, b.ProducerEpoch, b.BaseSequence, b.LastSequence})
+			require.Equal(t, [4]int64{-1, -1, -1, -1}, [4]int64{b.ProducerID, b.ProducerEpoch, b.BaseSequence,
+				b.LastSequence})
 			continue
 		}
 		producers[b.ProducerID] = true

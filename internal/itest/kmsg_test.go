@@ -40,8 +40,9 @@ func toKmsg(m ours) theirs {
 	case *protocol.ApiVersionsResponse:
 		return kmsgApiVersionsResponse(m)
 	case *protocol.InitProducerIDRequest:
-		return &kmsg.InitProducerIDRequest{TransactionalID: m.TransactionalID, TransactionTimeoutMillis: m.TransactionTimeoutMs,
-			ProducerID: m.ProducerID, ProducerEpoch: m.ProducerEpoch}
+		return &kmsg.InitProducerIDRequest{TransactionalID: m.TransactionalID,
+			TransactionTimeoutMillis: m.TransactionTimeoutMs,
+			ProducerID:               m.ProducerID, ProducerEpoch: m.ProducerEpoch}
 	case *protocol.InitProducerIDResponse:
 		return &kmsg.InitProducerIDResponse{ThrottleMillis: m.ThrottleMs, ErrorCode: int16(m.ErrorCode),
 			ProducerID: m.ProducerID, ProducerEpoch: m.ProducerEpoch}
@@ -67,7 +68,8 @@ func kmsgProduceResponse(m *protocol.ProduceResponse) *kmsg.ProduceResponse {
 	return &kmsg.ProduceResponse{
 		ThrottleMillis: m.ThrottleMs,
 		Topics: each(m.Topics, func(t protocol.ProduceTopicResponse) kmsg.ProduceResponseTopic {
-			return kmsg.ProduceResponseTopic{Topic: t.Name, TopicID: t.ID, Partitions: each(t.Partitions, kmsgProducePartitionResponse)}
+			return kmsg.ProduceResponseTopic{Topic: t.Name, TopicID: t.ID,
+				Partitions: each(t.Partitions, kmsgProducePartitionResponse)}
 		}),
 		Brokers: each(m.NodeEndpoints, func(n protocol.NodeEndpoint) kmsg.ProduceResponseBroker {
 			return kmsg.ProduceResponseBroker{NodeID: n.NodeID, Host: n.Host, Port: n.Port, Rack: n.Rack}
@@ -111,7 +113,8 @@ func kmsgMetadataResponse(m *protocol.MetadataResponse) *kmsg.MetadataResponse {
 				ErrorCode: int16(t.ErrorCode), Topic: t.Name, TopicID: t.ID, IsInternal: t.IsInternal,
 				AuthorizedOperations: t.AuthorizedOperations,
 				Partitions: each(t.Partitions, func(p protocol.MetadataPartition) kmsg.MetadataResponseTopicPartition {
-					return kmsg.MetadataResponseTopicPartition{ErrorCode: int16(p.ErrorCode), Partition: p.Index, Leader: p.LeaderID,
+					return kmsg.MetadataResponseTopicPartition{ErrorCode: int16(p.ErrorCode), Partition: p.Index,
+						Leader:      p.LeaderID,
 						LeaderEpoch: p.LeaderEpoch, Replicas: p.Replicas, ISR: p.ISR, OfflineReplicas: p.Offline}
 				}),
 			}
@@ -126,12 +129,15 @@ func kmsgApiVersionsResponse(m *protocol.ApiVersionsResponse) *kmsg.ApiVersionsR
 		ApiKeys: each(m.APIs, func(a protocol.APIVersion) kmsg.ApiVersionsResponseApiKey {
 			return kmsg.ApiVersionsResponseApiKey{ApiKey: int16(a.Key), MinVersion: a.Min, MaxVersion: a.Max}
 		}),
-		SupportedFeatures: each(m.SupportedFeatures, func(f protocol.SupportedFeature) kmsg.ApiVersionsResponseSupportedFeature {
-			return kmsg.ApiVersionsResponseSupportedFeature{Name: f.Name, MinVersion: f.Min, MaxVersion: f.Max}
-		}),
-		FinalizedFeatures: each(m.FinalizedFeatures, func(f protocol.FinalizedFeature) kmsg.ApiVersionsResponseFinalizedFeature {
-			return kmsg.ApiVersionsResponseFinalizedFeature{Name: f.Name, MaxVersionLevel: f.Max, MinVersionLevel: f.Min}
-		}),
+		SupportedFeatures: each(m.SupportedFeatures,
+			func(f protocol.SupportedFeature) kmsg.ApiVersionsResponseSupportedFeature {
+				return kmsg.ApiVersionsResponseSupportedFeature{Name: f.Name, MinVersion: f.Min, MaxVersion: f.Max}
+			}),
+		FinalizedFeatures: each(m.FinalizedFeatures,
+			func(f protocol.FinalizedFeature) kmsg.ApiVersionsResponseFinalizedFeature {
+				return kmsg.ApiVersionsResponseFinalizedFeature{Name: f.Name, MaxVersionLevel: f.Max,
+					MinVersionLevel: f.Min}
+			}),
 	}
 }
 

@@ -23,7 +23,8 @@ func TestErrorsNameARealBrokersLimits(t *testing.T) {
 		cfg := producer.DefaultConfig(cluster.Bootstrap()...)
 		cfg.RequestTimeout, cfg.DeliveryTimeout, cfg.Linger = time.Second, 2*time.Second, 0
 		p := newProducer(t, cfg)
-		_, err := p.Send(t.Context(), &producer.Record{Topic: "orders", Value: make([]byte, 400_000)}, nil).Get(t.Context())
+		_, err := p.Send(t.Context(), &producer.Record{Topic: "orders", Value: make([]byte, 400_000)},
+			nil).Get(t.Context())
 		require.ErrorIs(t, err, producer.ErrDeliveryTimeout)
 		require.ErrorContains(t, err, "the request has 400")
 		require.ErrorContains(t, err, "socket.request.max.bytes")

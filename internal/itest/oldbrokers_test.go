@@ -49,11 +49,13 @@ func newProducer(t *testing.T, cfg producer.Config) *producer.Producer {
 
 // sendAll sends the records one after the other, waits for all, and returns the acknowledgements. With offsets it
 // demands one for each.
-func sendAll(t *testing.T, p *producer.Producer, topic string, records []record.ParsedRecord, offsets bool) []producer.RecordMetadata {
+func sendAll(t *testing.T, p *producer.Producer, topic string, records []record.ParsedRecord,
+	offsets bool) []producer.RecordMetadata {
 	t.Helper()
 	futures := make([]producer.Future, 0, len(records))
 	for _, r := range records {
-		futures = append(futures, p.Send(t.Context(), &producer.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: r.Headers,
+		futures = append(futures, p.Send(t.Context(), &producer.Record{Topic: topic, Key: r.Key, Value: r.Value,
+			Headers:   r.Headers,
 			Timestamp: time.UnixMilli(r.Timestamp)}, nil))
 	}
 	acked := make([]producer.RecordMetadata, 0, len(records))
@@ -86,7 +88,8 @@ func byPartition(records []record.ParsedRecord, acked []producer.RecordMetadata)
 // consume reads n records of a topic with franz-go's consumer.
 func consume(t *testing.T, servers []string, topic string, n int) map[int32][]record.ParsedRecord {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(servers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(servers...), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(100*time.Millisecond))
 	require.NoError(t, err)
 	defer client.Close()

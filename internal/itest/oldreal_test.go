@@ -25,7 +25,8 @@ func TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError(t *testing.T) {
 			send := func(cfg producer.Config, size int) error {
 				p, err := producer.New(cfg)
 				require.NoError(t, err)
-				_, err = p.Send(ctx, &producer.Record{Topic: "t", Value: bytes.Repeat([]byte("text"), size/4)}, nil).Get(ctx)
+				_, err = p.Send(ctx, &producer.Record{Topic: "t", Value: bytes.Repeat([]byte("text"), size/4)},
+					nil).Get(ctx)
 				require.NoError(t, p.Close(ctx))
 				return err
 			}
@@ -48,7 +49,8 @@ func TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError(t *testing.T) {
 			require.ErrorIs(t, err, &producer.BrokerError{Code: protocol.CorruptMessage})
 			require.ErrorContains(t, err, "compacted")
 			require.False(t, producer.MaybeWritten(err) || producer.Retriable(err))
-			_, err = p.Send(ctx, &producer.Record{Topic: "compacted", Key: []byte("key"), Value: []byte("v")}, nil).Get(ctx)
+			_, err = p.Send(ctx, &producer.Record{Topic: "compacted", Key: []byte("key"), Value: []byte("v")},
+				nil).Get(ctx)
 			require.NoError(t, err)
 			records, err := cluster.ReadAll(ctx, "t", "compacted")
 			require.NoError(t, err)

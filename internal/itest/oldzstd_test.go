@@ -19,7 +19,8 @@ func TestZstdOnABrokerWithoutItIsAClearError(t *testing.T) {
 			cfg.Compression = producer.CompressionZstd
 			p, err := producer.New(cfg)
 			require.NoError(t, err)
-			_, err = p.Send(t.Context(), &producer.Record{Topic: "t", Value: slices.Repeat([]byte("text"), 1000)}, nil).Get(t.Context())
+			_, err = p.Send(t.Context(), &producer.Record{Topic: "t", Value: slices.Repeat([]byte("text"), 1000)},
+				nil).Get(t.Context())
 			require.ErrorContains(t, err, "zstd")
 			require.False(t, producer.MaybeWritten(err))
 			require.NoError(t, p.Close(t.Context()))

@@ -14,6 +14,7 @@ func TestKeysGoWhereFranzGoSendsThem(t *testing.T) {
 	for range 20_000 {
 		key, partitions := f.bytes(f.IntN(60)), 1+f.IntN(1000)
 		want := theirs.Partition(&kgo.Record{Key: key}, partitions)
-		require.EqualValues(t, want, producer.PartitionForKey(key, int32(partitions)), "key %x of %d partitions", key, partitions)
+		require.EqualValues(t, want, producer.PartitionForKey(key, int32(partitions)), "key %x of %d partitions", key,
+			partitions)
 	}
 }

@@ -27,14 +27,22 @@ type pair struct {
 func pairs() []pair {
 	nothing := func(ours, int16) {}
 	return []pair{
-		{"ProduceRequest", func() ours { return &protocol.ProduceRequest{} }, func() theirs { return &kmsg.ProduceRequest{} }, nothing},
-		{"ProduceResponse", func() ours { return &protocol.ProduceResponse{} }, func() theirs { return &kmsg.ProduceResponse{} }, settleProduceResponse},
-		{"MetadataRequest", func() ours { return &protocol.MetadataRequest{} }, func() theirs { return &kmsg.MetadataRequest{} }, settleMetadataRequest},
-		{"MetadataResponse", func() ours { return &protocol.MetadataResponse{} }, func() theirs { return &kmsg.MetadataResponse{} }, settleMetadataResponse},
-		{"ApiVersionsRequest", func() ours { return &protocol.ApiVersionsRequest{} }, func() theirs { return &kmsg.ApiVersionsRequest{} }, nothing},
-		{"ApiVersionsResponse", func() ours { return &protocol.ApiVersionsResponse{} }, func() theirs { return &kmsg.ApiVersionsResponse{} }, settleApiVersionsResponse},
-		{"InitProducerIDRequest", func() ours { return &protocol.InitProducerIDRequest{} }, func() theirs { return &kmsg.InitProducerIDRequest{} }, settleInitProducerID},
-		{"InitProducerIDResponse", func() ours { return &protocol.InitProducerIDResponse{} }, func() theirs { return &kmsg.InitProducerIDResponse{} }, nothing},
+		{"ProduceRequest", func() ours { return &protocol.ProduceRequest{} },
+			func() theirs { return &kmsg.ProduceRequest{} }, nothing},
+		{"ProduceResponse", func() ours { return &protocol.ProduceResponse{} },
+			func() theirs { return &kmsg.ProduceResponse{} }, settleProduceResponse},
+		{"MetadataRequest", func() ours { return &protocol.MetadataRequest{} },
+			func() theirs { return &kmsg.MetadataRequest{} }, settleMetadataRequest},
+		{"MetadataResponse", func() ours { return &protocol.MetadataResponse{} },
+			func() theirs { return &kmsg.MetadataResponse{} }, settleMetadataResponse},
+		{"ApiVersionsRequest", func() ours { return &protocol.ApiVersionsRequest{} },
+			func() theirs { return &kmsg.ApiVersionsRequest{} }, nothing},
+		{"ApiVersionsResponse", func() ours { return &protocol.ApiVersionsResponse{} },
+			func() theirs { return &kmsg.ApiVersionsResponse{} }, settleApiVersionsResponse},
+		{"InitProducerIDRequest", func() ours { return &protocol.InitProducerIDRequest{} },
+			func() theirs { return &kmsg.InitProducerIDRequest{} }, settleInitProducerID},
+		{"InitProducerIDResponse", func() ours { return &protocol.InitProducerIDResponse{} },
+			func() theirs { return &kmsg.InitProducerIDResponse{} }, nothing},
 	}
 }
 
@@ -47,7 +55,8 @@ func settleProduceResponse(m ours, version int16) {
 		for i := range t.Partitions {
 			p := &t.Partitions[i]
 			// To kmsg an unknown leader and none are the same.
-			if version == 9 || p.CurrentLeader != nil && *p.CurrentLeader == (protocol.LeaderIDAndEpoch{LeaderID: -1, LeaderEpoch: -1}) {
+			if version == 9 || p.CurrentLeader != nil &&
+				*p.CurrentLeader == (protocol.LeaderIDAndEpoch{LeaderID: -1, LeaderEpoch: -1}) {
 				p.CurrentLeader = nil
 			}
 		}
@@ -222,7 +231,8 @@ func TestRequestHeadersAreThoseOfKmsg(t *testing.T) {
 				continue
 			}
 			key := p.ours().Key()
-			for version := protocol.SupportedVersions(key).Min; version <= protocol.SupportedVersions(key).Max; version++ {
+			for version := protocol.SupportedVersions(key).Min; version <= protocol.SupportedVersions(
+				key).Max; version++ {
 				req.SetVersion(version)
 				frame := formatter.AppendRequest(nil, req, -7)
 				header := protocol.AppendRequestHeader(nil, key, version, -7, client)
@@ -230,7 +240,8 @@ func TestRequestHeadersAreThoseOfKmsg(t *testing.T) {
 
 				decoded, body, err := protocol.DecodeRequestHeader(frame[4:])
 				require.NoError(t, err)
-				require.Equal(t, protocol.RequestHeader{Key: key, Version: version, CorrelationID: -7, ClientID: &client}, decoded)
+				require.Equal(t, protocol.RequestHeader{Key: key, Version: version, CorrelationID: -7,
+					ClientID: &client}, decoded)
 				requireSameBytes(t, req.AppendTo(nil), body)
 			}
 		}
@@ -248,5 +259,6 @@ func requireSameBytes(t *testing.T, want, got []byte) {
 		at++
 	}
 	around := func(b []byte) []byte { return b[max(0, at-16):min(len(b), at+32)] }
-	t.Fatalf("%d bytes wanted, %d had; they differ from byte %d on:\nwanted …% x…\nhad    …% x…", len(want), len(got), at, around(want), around(got))
+	t.Fatalf("%d bytes wanted, %d had; they differ from byte %d on:\nwanted …% x…\nhad    …% x…", len(want), len(got),
+		at, around(want), around(got))
 }

@@ -21,7 +21,8 @@ func TestAThrottleLongerThanTheRequestTimeoutWritesEachRecordOnceToARealKafka(t 
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	// Kafka measures a rate over all windows. With eleven of a second, its default, no record here is over the quota.
-	cluster := realkafka.Start(t, realkafka.Options{Config: map[string]string{"quota.window.num": "2", "quota.window.size.seconds": "1"}})
+	cluster := realkafka.Start(t, realkafka.Options{Config: map[string]string{"quota.window.num": "2",
+		"quota.window.size.seconds": "1"}})
 	for name, profile := range map[string]func(*producer.Config){
 		"leader":     func(cfg *producer.Config) { cfg.Acks, cfg.EnableIdempotence = producer.AcksLeader, false },
 		"idempotent": func(*producer.Config) {},
@@ -44,9 +45,10 @@ func TestAThrottleLongerThanTheRequestTimeoutWritesEachRecordOnceToARealKafka(t 
 			called := make([]int, records)
 			for i := range records {
 				value := bytes.Repeat([]byte{byte(i)}, size)
-				futures = append(futures, p.Send(ctx, &producer.Record{Topic: name, Value: value}, func(_ producer.RecordMetadata, err error) {
-					called[i]++
-				}))
+				futures = append(futures, p.Send(ctx, &producer.Record{Topic: name, Value: value},
+					func(_ producer.RecordMetadata, err error) {
+						called[i]++
+					}))
 			}
 			var connections int64
 			for i, f := range futures {

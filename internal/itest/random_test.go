@@ -98,7 +98,8 @@ func (f *filler) slice(v reflect.Value, depth int) {
 func (f *filler) number() int64 {
 	switch f.IntN(4) {
 	case 0:
-		return []int64{-1, 0, 1, math.MaxInt16, math.MinInt16, math.MaxInt32, math.MinInt32, math.MaxInt64, math.MinInt64}[f.IntN(9)]
+		return []int64{-1, 0, 1, math.MaxInt16, math.MinInt16, math.MaxInt32, math.MinInt32, math.MaxInt64,
+			math.MinInt64}[f.IntN(9)]
 	case 1:
 		return int64(f.IntN(200))
 	default:

@@ -57,7 +57,8 @@ func TestNoAcknowledgedRecordIsMissingWhenARealClusterIsReplaced(t *testing.T) {
 type outcomes struct{ acked, notWritten, maybe []string }
 
 func (o *outcomes) add(more outcomes) {
-	o.acked, o.notWritten, o.maybe = append(o.acked, more.acked...), append(o.notWritten, more.notWritten...), append(o.maybe, more.maybe...)
+	o.acked, o.notWritten, o.maybe = append(o.acked, more.acked...), append(o.notWritten, more.notWritten...),
+		append(o.maybe, more.maybe...)
 }
 
 // sendEach sends n records to both partitions in turn, and waits for each.
@@ -65,7 +66,8 @@ func sendEach(ctx context.Context, t *testing.T, p *producer.Producer, who strin
 	t.Helper()
 	for i := range n {
 		value := fmt.Sprintf("%s %d", who, i)
-		_, err := p.Send(ctx, &producer.Record{Topic: "t", Partition: producer.InPartition(int32(i % 2)), Value: []byte(value)}, nil).Get(ctx)
+		_, err := p.Send(ctx, &producer.Record{Topic: "t", Partition: producer.InPartition(int32(i % 2)),
+			Value: []byte(value)}, nil).Get(ctx)
 		switch {
 		case err == nil:
 			o.acked = append(o.acked, value)

@@ -24,6 +24,7 @@ func TestTheTableIsArchitectures(t *testing.T) {
 	require.True(t, found)
 	locks, _, found = strings.Cut(locks, "\n## ")
 	require.True(t, found)
+	locks = strings.ReplaceAll(locks, "\n   ", " ") // an item may have several lines
 	var want [][]string
 	for _, line := range regexp.MustCompile(`(?m)^\d+\. .*$`).FindAllString(locks, -1) {
 		var names []string

@@ -23,7 +23,8 @@ func TestAWrongOrderPanics(t *testing.T) {
 	broker.Lock()
 	partition.Unlock() // the order of the ends is free
 	require.PanicsWithValue(t, "samsa: sender.partition.mu is acquired under sender.broker.mu", partition.Lock)
-	require.PanicsWithValue(t, "samsa: a callback is called under sender.broker.mu", func() { AssertNone("a callback") })
+	require.PanicsWithValue(t, "samsa: a callback is called under sender.broker.mu",
+		func() { AssertNone("a callback") })
 	broker.Unlock()
 	AssertNone("a callback")
 	partition.Lock()

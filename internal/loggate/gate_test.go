@@ -28,12 +28,13 @@ type user struct {
 
 func newUser(level slog.Level, before func(slog.Record)) *user {
 	u := &user{before: before}
-	u.Handler = slog.NewTextHandler(u, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
-			return slog.Attr{}
-		}
-		return a
-	}})
+	u.Handler = slog.NewTextHandler(u, &slog.HandlerOptions{Level: level,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+				return slog.Attr{}
+			}
+			return a
+		}})
 	return u
 }
 
@@ -149,7 +150,8 @@ func TestTheNoticeOfDroppedLinesStandsInTheirPlace(t *testing.T) {
 		close(step)
 		synctest.Wait()
 		lines := u.lines()
-		require.Equal(t, []string{fmt.Sprintf("msg=%d", MostLines), `msg="log lines were dropped" lines=2 trace=0`, "msg=later"}, lines[len(lines)-3:])
+		require.Equal(t, []string{fmt.Sprintf("msg=%d", MostLines), `msg="log lines were dropped" lines=2 trace=0`,
+			"msg=later"}, lines[len(lines)-3:])
 	})
 }
 
@@ -272,7 +274,8 @@ func TestCloseWritesWhatTheLimitHeldBack(t *testing.T) {
 		log.Warn("failed", "broker", 2)
 		g.Close()
 		require.True(t, g.Flush(t.Context()))
-		require.Equal(t, []string{"msg=failed broker=1 i=0", "msg=failed broker=2", "msg=failed broker=1 i=1 suppressed=3"}, u.lines())
+		require.Equal(t, []string{"msg=failed broker=1 i=0", "msg=failed broker=2",
+			"msg=failed broker=1 i=1 suppressed=3"}, u.lines())
 	})
 }
 

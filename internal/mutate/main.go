@@ -31,7 +31,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) int {
 	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
 	flags.SetOutput(out)
-	only := flags.String("only", "", "run the mutations with this `text` in their name; \"five\" are those of the test command")
+	only := flags.String("only", "",
+		"run the mutations with this `text` in their name; \"five\" are those of the test command")
 	seed := flags.Int64("seed", 1, "first seed of the simulations")
 	verbose := flags.Bool("v", false, "print what the simulation said")
 	if err := flags.Parse(args); err != nil {
@@ -64,7 +65,8 @@ func run(ctx context.Context, args []string, out io.Writer) int {
 			missed++
 			_, _ = fmt.Fprintf(out, "MISSED  %s: %s has noticed nothing\n", m.name, m.by)
 		default:
-			_, _ = fmt.Fprintf(out, "caught  %s: %s (%v)\n", m.name, verdict(said), time.Since(start).Round(100*time.Millisecond))
+			_, _ = fmt.Fprintf(out, "caught  %s: %s (%v)\n", m.name, verdict(said),
+				time.Since(start).Round(100*time.Millisecond))
 		}
 		if *verbose {
 			_, _ = fmt.Fprintln(out, said)

@@ -42,7 +42,8 @@ func TestAMutationWhoseTextIsNotThereOnceIsAnError(t *testing.T) {
 }
 
 func TestVerdictIsTheFirstComplaint(t *testing.T) {
-	require.Equal(t, "seed 12: record 3 is in the log twice", verdict("--- FAIL: TestX (0.1s)\n    x_test.go:1: seed 12: record 3 is in the log twice\n  0s seal\n"))
+	require.Equal(t, "seed 12: record 3 is in the log twice",
+		verdict("--- FAIL: TestX (0.1s)\n    x_test.go:1: seed 12: record 3 is in the log twice\n  0s seal\n"))
 	require.Equal(t, "panic: no", verdict("panic: no\n\ngoroutine 1"))
 	require.Equal(t, "--- FAIL: TestX (0.1s)", verdict("--- FAIL: TestX (0.1s)\nno more"))
 	require.Empty(t, verdict("ok"))

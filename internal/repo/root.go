@@ -19,7 +19,8 @@ func Root() (string, error) {
 	}
 	for {
 		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if first, _, _ := bytes.Cut(mod, []byte("\n")); err == nil && strings.TrimSpace(string(first)) == "module "+modulePath {
+		if first, _, _ := bytes.Cut(mod, []byte("\n")); err == nil &&
+			strings.TrimSpace(string(first)) == "module "+modulePath {
 			return dir, nil
 		}
 		parent := filepath.Dir(dir)

@@ -20,7 +20,8 @@ func TestRootIsFoundFromBelow(t *testing.T) {
 
 func TestOutsideTheRepositoryThereIsNone(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module github.com/gosamsa/samsa/other\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module github.com/gosamsa/samsa/other\n"),
+		0o644))
 	t.Chdir(dir)
 	_, err := Root()
 	require.ErrorContains(t, err, "run it inside the repository")

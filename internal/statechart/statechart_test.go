@@ -18,7 +18,8 @@ func TestTheChartOfTheExampleIsRead(t *testing.T) {
 		"\t  @ Close           @ Write\n")
 	require.NoError(t, err)
 	require.Equal(t, []Transition{
-		{"closed", "Open", "open"}, {"open", "Close", "closed"}, {"closed", "Close", "closed"}, {"open", "Write", "open"},
+		{"closed", "Open", "open"}, {"open", "Close", "closed"}, {"closed", "Close", "closed"},
+		{"open", "Write", "open"},
 	}, all)
 }
 

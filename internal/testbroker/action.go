@@ -143,7 +143,8 @@ func (a Action) And(b Action) Action {
 		return b
 	}
 	if b.fails {
-		a.fails, a.appends, a.code, a.message, a.recordErrors, a.leader = true, b.appends, b.code, b.message, b.recordErrors, b.leader
+		a.fails, a.appends, a.code, a.message, a.recordErrors, a.leader = true, b.appends, b.code, b.message,
+			b.recordErrors, b.leader
 		a.topic, a.partition = b.topic, b.partition
 	}
 	if b.edit != nil {

@@ -59,7 +59,8 @@ func New(t testing.TB, cfg Config) *Cluster {
 	c := &Cluster{
 		t: t, cfg: cfg, id: cfg.ClusterID, aliases: make(map[string]int32), topics: make(map[string]*topic),
 		byID: make(map[protocol.UUID]*topic), denied: make(map[string]bool), claims: make(map[claim]*claimed),
-		strangers: make(map[string]func(net.Conn)), counts: make(map[protocol.APIKey]int), nextProducerID: firstProducerID, changed: make(chan struct{}),
+		strangers: make(map[string]func(net.Conn)), counts: make(map[protocol.APIKey]int),
+		nextProducerID: firstProducerID, changed: make(chan struct{}),
 	}
 	t.Cleanup(c.finish)
 	for range c.cfg.Brokers {

@@ -58,7 +58,8 @@ func TestMetadataNamesBrokersTopicsAndLeaders(t *testing.T) {
 		for version := int16(0); version <= 13; version++ {
 			var r protocol.MetadataResponse
 			name := "events"
-			k.do(version, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{{Name: &name}}, AllowAutoTopicCreation: true}, &r)
+			k.do(version, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{{Name: &name}},
+				AllowAutoTopicCreation: true}, &r)
 			require.Len(t, r.Brokers, 3)
 			require.Len(t, r.Topics, 1)
 			require.Equal(t, "events", *r.Topics[0].Name)
@@ -74,25 +75,27 @@ func TestMetadataNamesBrokersTopicsAndLeaders(t *testing.T) {
 }
 
 func TestTopicsThatDoNotExist(t *testing.T) {
-	onEach(t, Config{Topics: map[string]int32{"secret": 1}, AutoCreate: true, DefaultPartitions: 2}, func(t *testing.T, c *Cluster) {
-		c.Deny("secret")
-		k := connect(t, c, 1)
-		ask := func(name string, create bool) protocol.MetadataTopic {
-			var r protocol.MetadataResponse
-			k.do(12, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{{Name: &name}}, AllowAutoTopicCreation: create}, &r)
-			return r.Topics[0]
-		}
-		require.Equal(t, protocol.UnknownTopicOrPartition, ask("new", false).ErrorCode)
-		require.Equal(t, protocol.UnknownTopicOrPartition, ask("new", true).ErrorCode)
-		require.Len(t, ask("new", false).Partitions, 2)
-		require.Equal(t, protocol.InvalidTopicException, ask("no/good", true).ErrorCode)
-		require.Equal(t, protocol.TopicAuthorizationFailed, ask("secret", true).ErrorCode)
-		require.Equal(t, protocol.TopicAuthorizationFailed, k.produce("secret", 0, batch(plain, "x")).ErrorCode)
-		c.Allow("secret")
-		require.Equal(t, protocol.None, k.produce("secret", 0, batch(plain, "x")).ErrorCode)
-		require.Equal(t, protocol.UnknownTopicOrPartition, k.produce("none", 0, batch(plain, "x")).ErrorCode)
-		require.Equal(t, protocol.UnknownTopicOrPartition, k.produce("new", 2, batch(plain, "x")).ErrorCode)
-	})
+	onEach(t, Config{Topics: map[string]int32{"secret": 1}, AutoCreate: true, DefaultPartitions: 2},
+		func(t *testing.T, c *Cluster) {
+			c.Deny("secret")
+			k := connect(t, c, 1)
+			ask := func(name string, create bool) protocol.MetadataTopic {
+				var r protocol.MetadataResponse
+				k.do(12, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{{Name: &name}},
+					AllowAutoTopicCreation: create}, &r)
+				return r.Topics[0]
+			}
+			require.Equal(t, protocol.UnknownTopicOrPartition, ask("new", false).ErrorCode)
+			require.Equal(t, protocol.UnknownTopicOrPartition, ask("new", true).ErrorCode)
+			require.Len(t, ask("new", false).Partitions, 2)
+			require.Equal(t, protocol.InvalidTopicException, ask("no/good", true).ErrorCode)
+			require.Equal(t, protocol.TopicAuthorizationFailed, ask("secret", true).ErrorCode)
+			require.Equal(t, protocol.TopicAuthorizationFailed, k.produce("secret", 0, batch(plain, "x")).ErrorCode)
+			c.Allow("secret")
+			require.Equal(t, protocol.None, k.produce("secret", 0, batch(plain, "x")).ErrorCode)
+			require.Equal(t, protocol.UnknownTopicOrPartition, k.produce("none", 0, batch(plain, "x")).ErrorCode)
+			require.Equal(t, protocol.UnknownTopicOrPartition, k.produce("new", 2, batch(plain, "x")).ErrorCode)
+		})
 }
 
 func TestADeletedTopicsIDIsUnknown(t *testing.T) {
@@ -118,7 +121,8 @@ func TestADeletedTopicsIDIsUnknown(t *testing.T) {
 		require.Equal(t, "events", c.Produces()[2].Parts[0].Topic)
 
 		var r protocol.MetadataResponse
-		k.do(13, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{{ID: c.TopicID("events")}, {ID: old}}}, &r)
+		k.do(13, &protocol.MetadataRequest{Topics: []protocol.MetadataRequestTopic{{ID: c.TopicID("events")},
+			{ID: old}}}, &r)
 		require.Equal(t, "events", *r.Topics[0].Name)
 		require.Equal(t, protocol.UnknownTopicID, r.Topics[1].ErrorCode)
 	})
@@ -151,28 +155,31 @@ func TestOnlyTheLeaderTakesRecordsAndNamesTheLeader(t *testing.T) {
 }
 
 func TestAStoppedBrokerLosesWhatItLeads(t *testing.T) {
-	onEach(t, Config{Brokers: 2, Topics: map[string]int32{"events": 1}, MinInSyncReplicas: 2}, func(t *testing.T, c *Cluster) {
-		k := connect(t, c, 1)
-		require.Equal(t, protocol.None, k.produce("events", 0, batch(plain, "x")).ErrorCode)
-		addr := c.Address(1)
-		c.StopBroker(1)
-		_ = k.gone()
-		_, err := c.Dial(t.Context(), "tcp", addr)
-		require.ErrorContains(t, err, "refused")
-		require.EqualValues(t, 2, c.Leader("events", 0))
-		require.Equal(t, protocol.NotEnoughReplicas, connect(t, c, 2).produce("events", 0, batch(plain, "x")).ErrorCode)
-		c.StopBroker(2)
-		require.EqualValues(t, -1, c.Leader("events", 0))
-		c.StartBroker(1)
-		require.EqualValues(t, -1, c.Leader("events", 0))
-		c.StartBroker(2)
-		c.StartBroker(2)
-		require.EqualValues(t, 2, c.Leader("events", 0))
-		require.Equal(t, protocol.NotEnoughReplicas, connect(t, c, 2).produce("events", 0, batch(plain, "x")).ErrorCode)
-		c.SetISR("events", 0, 1, 2)
-		require.Equal(t, protocol.None, connect(t, c, 2).produce("events", 0, batch(plain, "x")).ErrorCode)
-		require.Equal(t, []string{"x", "x"}, values(c, "events", 0))
-	})
+	onEach(t, Config{Brokers: 2, Topics: map[string]int32{"events": 1}, MinInSyncReplicas: 2},
+		func(t *testing.T, c *Cluster) {
+			k := connect(t, c, 1)
+			require.Equal(t, protocol.None, k.produce("events", 0, batch(plain, "x")).ErrorCode)
+			addr := c.Address(1)
+			c.StopBroker(1)
+			_ = k.gone()
+			_, err := c.Dial(t.Context(), "tcp", addr)
+			require.ErrorContains(t, err, "refused")
+			require.EqualValues(t, 2, c.Leader("events", 0))
+			require.Equal(t, protocol.NotEnoughReplicas, connect(t, c, 2).produce("events", 0,
+				batch(plain, "x")).ErrorCode)
+			c.StopBroker(2)
+			require.EqualValues(t, -1, c.Leader("events", 0))
+			c.StartBroker(1)
+			require.EqualValues(t, -1, c.Leader("events", 0))
+			c.StartBroker(2)
+			c.StartBroker(2)
+			require.EqualValues(t, 2, c.Leader("events", 0))
+			require.Equal(t, protocol.NotEnoughReplicas, connect(t, c, 2).produce("events", 0,
+				batch(plain, "x")).ErrorCode)
+			c.SetISR("events", 0, 1, 2)
+			require.Equal(t, protocol.None, connect(t, c, 2).produce("events", 0, batch(plain, "x")).ErrorCode)
+			require.Equal(t, []string{"x", "x"}, values(c, "events", 0))
+		})
 }
 
 func TestAHangingBrokerGoesOnWhereItStopped(t *testing.T) {

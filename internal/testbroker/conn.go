@@ -184,7 +184,8 @@ func (k *conn) throttled(s *seen, a *Action, response protocol.Response) error {
 
 // respondsFirst says whether a broker over quota responds to a version first and mutes the connection then (KIP-219).
 func respondsFirst(key protocol.APIKey, version int16) bool {
-	first := map[protocol.APIKey]int16{protocol.Produce: 6, protocol.Metadata: 6, protocol.ApiVersions: 2, protocol.InitProducerID: 1}
+	first := map[protocol.APIKey]int16{protocol.Produce: 6, protocol.Metadata: 6, protocol.ApiVersions: 2,
+		protocol.InitProducerID: 1}
 	return version >= first[key]
 }
 

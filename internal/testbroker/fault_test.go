@@ -18,7 +18,8 @@ func TestFailAnswersWithTheCodeAndAppendsNothing(t *testing.T) {
 	onEach(t, oneTopic, func(t *testing.T, c *Cluster) {
 		rule := c.On(protocol.Produce).Skip(1).Times(2).Do(Fail(protocol.KafkaStorageError))
 		k := connect(t, c, 1)
-		for _, code := range []protocol.ErrorCode{protocol.None, protocol.KafkaStorageError, protocol.KafkaStorageError, protocol.None} {
+		for _, code := range []protocol.ErrorCode{protocol.None, protocol.KafkaStorageError, protocol.KafkaStorageError,
+			protocol.None} {
 			r := k.produce("events", 0, batch(plain, "x"))
 			require.Equal(t, code, r.ErrorCode)
 			require.Equal(t, code == protocol.None, r.BaseOffset >= 0)
@@ -32,7 +33,8 @@ func TestAFaultOfOnePartitionLeavesTheOthersAlone(t *testing.T) {
 	onEach(t, Config{Topics: map[string]int32{"events": 2}}, func(t *testing.T, c *Cluster) {
 		c.On(protocol.Produce).Partition("events", 1).Do(Fail(protocol.NotEnoughReplicas))
 		q := request(-1, "events", 0, batch(plain, "a"))
-		q.Topics[0].Partitions = append(q.Topics[0].Partitions, protocol.ProducePartition{Index: 1, Records: batch(plain, "b")})
+		q.Topics[0].Partitions = append(q.Topics[0].Partitions,
+			protocol.ProducePartition{Index: 1, Records: batch(plain, "b")})
 		var r protocol.ProduceResponse
 		connect(t, c, 1).do(12, q, &r)
 		require.Len(t, r.Topics, 1)
@@ -56,7 +58,8 @@ func TestAppendAndFailAppends(t *testing.T) {
 
 func TestRejectNamesRecords(t *testing.T) {
 	onEach(t, oneTopic, func(t *testing.T, c *Cluster) {
-		c.On(protocol.Produce).Topic("events").Nth(1).Do(Reject(protocol.InvalidRecord, "bad", map[int32]string{2: "two", 1: "one"}))
+		c.On(protocol.Produce).Topic("events").Nth(1).Do(Reject(protocol.InvalidRecord, "bad",
+			map[int32]string{2: "two", 1: "one"}))
 		r := connect(t, c, 1).produce("events", 0, batch(plain, "a", "b", "c"))
 		require.Equal(t, "bad", *r.ErrorMessage)
 		require.Len(t, r.RecordErrors, 2)
@@ -77,10 +80,12 @@ func TestSettingsOfATopicAreEnforced(t *testing.T) {
 		require.Equal(t, c.Batches("events", 0)[0].Header.MaxTimestamp, r.LogAppendTimeMs)
 		require.InDelta(t, time.Now().UnixMilli(), r.LogAppendTimeMs, 60_000)
 
-		require.Equal(t, protocol.MessageTooLarge, k.produce("events", 0, batch(plain, "xxxxxxxxxxx", "yyyyyyyyyyyyyyy")).ErrorCode)
+		require.Equal(t, protocol.MessageTooLarge, k.produce("events", 0,
+			batch(plain, "xxxxxxxxxxx", "yyyyyyyyyyyyyyy")).ErrorCode)
 
 		c.SetSettings("events", TopicSettings{})
-		require.Equal(t, protocol.None, k.produce("events", 0, batch(plain, "xxxxxxxxxxx", "yyyyyyyyyyyyyyy")).ErrorCode)
+		require.Equal(t, protocol.None, k.produce("events", 0,
+			batch(plain, "xxxxxxxxxxx", "yyyyyyyyyyyyyyy")).ErrorCode)
 	})
 }
 
@@ -114,14 +119,16 @@ func TestAHintMayLie(t *testing.T) {
 		var r protocol.ProduceResponse
 		connect(t, c, 1).do(10, request(-1, "events", 0, batch(plain, "x")), &r)
 		require.Equal(t, protocol.NotLeaderOrFollower, r.Topics[0].Partitions[0].ErrorCode)
-		require.Equal(t, &protocol.LeaderIDAndEpoch{LeaderID: 2, LeaderEpoch: 9}, r.Topics[0].Partitions[0].CurrentLeader)
+		require.Equal(t, &protocol.LeaderIDAndEpoch{LeaderID: 2, LeaderEpoch: 9},
+			r.Topics[0].Partitions[0].CurrentLeader)
 		require.Len(t, r.NodeEndpoints, 1)
 	})
 }
 
 func TestDroppedRequestsAndAnswers(t *testing.T) {
 	onEach(t, oneTopic, func(t *testing.T, c *Cluster) {
-		c.On(protocol.Produce).Broker(1).InTurn(DropRequest(), DropAnswer(), DropAnswer().And(WithReset()), CutAnswer(7))
+		c.On(protocol.Produce).Broker(1).InTurn(DropRequest(), DropAnswer(), DropAnswer().And(WithReset()),
+			CutAnswer(7))
 		for i, err := range []string{"EOF", "EOF", "reset", "unexpected EOF"} {
 			k := connect(t, c, 1)
 			k.send(12, request(-1, "events", 0, batch(plain, "x")))
@@ -164,7 +171,8 @@ func TestHalfAnAnswerAndThenSilence(t *testing.T) {
 func TestTimesPassBetweenAsTheScriptSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(t, oneTopic)
-		c.On(protocol.Produce).InTurn(Delay(time.Second), DelayAnswer(2*time.Second), Throttle(3*time.Second), DripAnswer(10, time.Second))
+		c.On(protocol.Produce).InTurn(Delay(time.Second), DelayAnswer(2*time.Second), Throttle(3*time.Second),
+			DripAnswer(10, time.Second))
 		k := connect(t, c, 1)
 		start := time.Now()
 		k.send(12, request(-1, "events", 0, batch(plain, "x")))
@@ -241,9 +249,10 @@ func TestHeldRequestsWaitForTheTest(t *testing.T) {
 
 func TestAnswersThatAreNone(t *testing.T) {
 	onEach(t, oneTopic, func(t *testing.T, c *Cluster) {
-		c.On(protocol.Produce).InTurn(WrongCorrelationID(), Garbage([]byte{0, 0, 0, 2, 1, 2}), Edit(func(r *protocol.ProduceResponse) {
-			r.Topics[0].Partitions[0].BaseOffset = 99
-		}).And(Edit(func(r *protocol.ProduceResponse) { r.Topics[0].Partitions[0].LogStartOffset = 98 })))
+		c.On(protocol.Produce).InTurn(WrongCorrelationID(), Garbage([]byte{0, 0, 0, 2, 1, 2}),
+			Edit(func(r *protocol.ProduceResponse) {
+				r.Topics[0].Partitions[0].BaseOffset = 99
+			}).And(Edit(func(r *protocol.ProduceResponse) { r.Topics[0].Partitions[0].LogStartOffset = 98 })))
 		k := connect(t, c, 1)
 		k.send(8, request(-1, "events", 0, batch(plain, "x")))
 		frame, err := k.frame()
@@ -297,9 +306,11 @@ func TestRulesOfTheSameRequestsFollowEachOther(t *testing.T) {
 	onEach(t, oneTopic, func(t *testing.T, c *Cluster) {
 		c.On(protocol.Produce).Times(1).Do(Fail(protocol.NotEnoughReplicas))
 		c.On(protocol.Produce).Times(1).Do(Fail(protocol.KafkaStorageError))
-		last := c.On(protocol.Produce).When(func(r *Request) bool { return r.Acks == -1 }).Do(Fail(protocol.RequestTimedOut))
+		last := c.On(protocol.Produce).When(func(r *Request) bool { return r.Acks == -1 }).Do(
+			Fail(protocol.RequestTimedOut))
 		k := connect(t, c, 1)
-		for _, code := range []protocol.ErrorCode{protocol.NotEnoughReplicas, protocol.KafkaStorageError, protocol.RequestTimedOut} {
+		for _, code := range []protocol.ErrorCode{protocol.NotEnoughReplicas, protocol.KafkaStorageError,
+			protocol.RequestTimedOut} {
 			require.Equal(t, code, k.produce("events", 0, batch(plain, "x")).ErrorCode)
 		}
 		last.End()

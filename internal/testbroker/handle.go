@@ -45,8 +45,10 @@ func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse 
 	own := k.b.versions[protocol.ApiVersions]
 	r := &protocol.ApiVersionsResponse{FinalizedFeaturesEpoch: -1}
 	if k.b.features && own.Max >= 3 {
-		r.SupportedFeatures = []protocol.SupportedFeature{{Name: "metadata.version", Min: 7, Max: 29}, {Name: "transaction.version", Max: 2}}
-		r.FinalizedFeatures = []protocol.FinalizedFeature{{Name: "metadata.version", Min: 29, Max: 29}, {Name: "transaction.version", Min: 2, Max: 2}}
+		r.SupportedFeatures = []protocol.SupportedFeature{{Name: "metadata.version", Min: 7, Max: 29},
+			{Name: "transaction.version", Max: 2}}
+		r.FinalizedFeatures = []protocol.FinalizedFeature{{Name: "metadata.version", Min: 29, Max: 29},
+			{Name: "transaction.version", Min: 2, Max: 2}}
 		r.FinalizedFeaturesEpoch = 1
 	}
 	m, ok := s.Message.(*protocol.ApiVersionsRequest)
@@ -61,7 +63,8 @@ func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse 
 		r.ErrorCode = a.code
 		return r
 	}
-	if s.Header.Version >= 3 && (!softwareName.MatchString(m.SoftwareName) || !softwareName.MatchString(m.SoftwareVersion)) {
+	if s.Header.Version >= 3 && (!softwareName.MatchString(m.SoftwareName) ||
+		!softwareName.MatchString(m.SoftwareVersion)) {
 		c.violationLocked("%s: software name %q, version %q", k, m.SoftwareName, m.SoftwareVersion)
 		r.ErrorCode = protocol.InvalidRequest
 		return r
@@ -76,7 +79,8 @@ func (c *Cluster) apiVersions(s *seen, a *Action) *protocol.ApiVersionsResponse 
 			r.APIs = append(r.APIs, protocol.APIVersion{Key: key, Min: v.Min, Max: v.Max})
 		}
 	}
-	slices.SortFunc(r.APIs, func(x, y protocol.APIVersion) int { return cmp.Compare(x.Key, y.Key) }) // the seed decides, not the map
+	// the seed decides, not the map
+	slices.SortFunc(r.APIs, func(x, y protocol.APIVersion) int { return cmp.Compare(x.Key, y.Key) })
 	return r
 }
 
@@ -148,7 +152,8 @@ func (c *Cluster) describe(t *topic) protocol.MetadataTopic {
 	m := protocol.MetadataTopic{Name: &t.name, ID: t.id, AuthorizedOperations: protocol.OperationsUnknown}
 	for _, p := range t.partitions {
 		d := protocol.MetadataPartition{
-			Index: p.index, LeaderID: p.leader, LeaderEpoch: p.epoch, Replicas: slices.Clone(p.replicas), ISR: slices.Clone(p.isr),
+			Index: p.index, LeaderID: p.leader, LeaderEpoch: p.epoch, Replicas: slices.Clone(p.replicas),
+			ISR: slices.Clone(p.isr),
 		}
 		if p.leader < 0 {
 			d.ErrorCode = protocol.LeaderNotAvailable
@@ -174,7 +179,8 @@ func (c *Cluster) metadata(k *conn, version int16, m *protocol.MetadataRequest, 
 		id = k.b.clusterID
 	}
 	r := &protocol.MetadataResponse{
-		Brokers: slices.Clone(v.brokers), ClusterID: &id, ControllerID: v.controller, ClusterAuthorizedOperations: protocol.OperationsUnknown,
+		Brokers: slices.Clone(v.brokers), ClusterID: &id, ControllerID: v.controller,
+		ClusterAuthorizedOperations: protocol.OperationsUnknown,
 	}
 	if a.fails && a.code == protocol.RebootstrapRequired {
 		r.ErrorCode = a.code
@@ -202,7 +208,8 @@ func (c *Cluster) metadata(k *conn, version int16, m *protocol.MetadataRequest, 
 }
 
 // metadataTopic answers for one requested topic.
-func (c *Cluster) metadataTopic(k *conn, v *view, version int16, asked protocol.MetadataRequestTopic, create bool) protocol.MetadataTopic {
+func (c *Cluster) metadataTopic(k *conn, v *view, version int16, asked protocol.MetadataRequestTopic,
+	create bool) protocol.MetadataTopic {
 	r := protocol.MetadataTopic{Name: asked.Name, AuthorizedOperations: protocol.OperationsUnknown}
 	if asked.Name == nil {
 		if version < 12 {

@@ -81,9 +81,13 @@ func order(m protocol.Response) {
 			return cmp.Or(cmp.Compare(a.Name, b.Name), bytes.Compare(a.ID[:], b.ID[:]))
 		})
 		for _, t := range m.Topics {
-			slices.SortFunc(t.Partitions, func(a, b protocol.ProducePartitionResponse) int { return cmp.Compare(a.Index, b.Index) })
+			slices.SortFunc(t.Partitions, func(a, b protocol.ProducePartitionResponse) int {
+				return cmp.Compare(a.Index,
+					b.Index)
+			})
 			for _, p := range t.Partitions {
-				slices.SortFunc(p.RecordErrors, func(a, b protocol.RecordError) int { return cmp.Compare(a.BatchIndex, b.BatchIndex) })
+				slices.SortFunc(p.RecordErrors,
+					func(a, b protocol.RecordError) int { return cmp.Compare(a.BatchIndex, b.BatchIndex) })
 			}
 		}
 	case *protocol.MetadataResponse:
@@ -96,7 +100,10 @@ func order(m protocol.Response) {
 		slices.SortFunc(m.Brokers, func(a, b protocol.MetadataBroker) int { return cmp.Compare(a.NodeID, b.NodeID) })
 		slices.SortFunc(m.Topics, func(a, b protocol.MetadataTopic) int { return cmp.Compare(name(a), name(b)) })
 		for _, t := range m.Topics {
-			slices.SortFunc(t.Partitions, func(a, b protocol.MetadataPartition) int { return cmp.Compare(a.Index, b.Index) })
+			slices.SortFunc(t.Partitions, func(a, b protocol.MetadataPartition) int {
+				return cmp.Compare(a.Index,
+					b.Index)
+			})
 		}
 	case *protocol.ApiVersionsResponse:
 		slices.SortFunc(m.APIs, func(a, b protocol.APIVersion) int { return cmp.Compare(a.Key, b.Key) })
@@ -183,8 +190,9 @@ func sealed(b []byte, who identity, values []string) []byte {
 	const now = 1_700_000_000_000
 	return seal(b, record.BatchHeader{
 		Magic: record.Magic, PartitionLeaderEpoch: -1, LastOffsetDelta: int32(len(values) - 1), BaseTimestamp: now,
-		MaxTimestamp: now + int64(len(values)-1), ProducerID: who.id, ProducerEpoch: who.epoch, BaseSequence: who.sequence,
-		Count: int32(len(values)),
+		MaxTimestamp: now + int64(len(values)-1), ProducerID: who.id, ProducerEpoch: who.epoch,
+		BaseSequence: who.sequence,
+		Count:        int32(len(values)),
 	})
 }
 

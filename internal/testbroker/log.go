@@ -138,17 +138,20 @@ func (s *producerState) check(h *record.BatchHeader) (protocol.ErrorCode, string
 	case s == nil:
 		return protocol.None, ""
 	case h.ProducerEpoch < s.epoch:
-		return protocol.InvalidProducerEpoch, fmt.Sprintf("epoch %d of producer %d, the last one was %d", h.ProducerEpoch, h.ProducerID, s.epoch)
+		return protocol.InvalidProducerEpoch, fmt.Sprintf("epoch %d of producer %d, the last one was %d",
+			h.ProducerEpoch, h.ProducerID, s.epoch)
 	case h.ProducerEpoch > s.epoch && h.BaseSequence != 0:
 		return protocol.OutOfOrderSequenceNumber,
-			fmt.Sprintf("sequence %d of producer %d at the beginning of epoch %d", h.BaseSequence, h.ProducerID, h.ProducerEpoch)
+			fmt.Sprintf("sequence %d of producer %d at the beginning of epoch %d", h.BaseSequence, h.ProducerID,
+				h.ProducerEpoch)
 	case h.ProducerEpoch > s.epoch:
 		return protocol.None, ""
 	}
 	last := s.batches[len(s.batches)-1].last
 	if h.BaseSequence != addSequence(last, 1) {
 		return protocol.OutOfOrderSequenceNumber,
-			fmt.Sprintf("sequence %d of producer %d epoch %d after %d", h.BaseSequence, h.ProducerID, h.ProducerEpoch, last)
+			fmt.Sprintf("sequence %d of producer %d epoch %d after %d", h.BaseSequence, h.ProducerID, h.ProducerEpoch,
+				last)
 	}
 	return protocol.None, ""
 }

@@ -34,7 +34,8 @@ func Pipe() (client, server net.Conn) {
 // newPipe returns the two ends of a connection. The seed decides about the pieces of the ends' reads.
 func newPipe(client, server net.Addr, seed uint64) (*pipe, *pipe) {
 	up, down := newStream(rand.NewPCG(seed, 0)), newStream(rand.NewPCG(seed, 1))
-	return &pipe{in: down, out: up, local: client, remote: server}, &pipe{in: up, out: down, local: server, remote: client}
+	return &pipe{in: down, out: up, local: client, remote: server},
+		&pipe{in: up, out: down, local: server, remote: client}
 }
 
 // Read reads the bytes written by the other end, or a part of them; it returns io.EOF after the other end has closed

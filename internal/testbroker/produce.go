@@ -20,8 +20,9 @@ func (c *Cluster) produce(s *seen, a *Action) (protocol.Response, error) {
 		p.Code, p.Offset, p.Appended = v.code, v.offset, v.appended
 		failed = failed || v.code != protocol.None
 		r := protocol.ProducePartitionResponse{
-			Index: p.Partition, ErrorCode: v.code, BaseOffset: v.offset, LogAppendTimeMs: v.appendTime, LogStartOffset: -1,
-			RecordErrors: v.recordErrors,
+			Index: p.Partition, ErrorCode: v.code, BaseOffset: v.offset, LogAppendTimeMs: v.appendTime,
+			LogStartOffset: -1,
+			RecordErrors:   v.recordErrors,
 		}
 		if v.message != "" {
 			r.ErrorMessage = &v.message
@@ -90,7 +91,8 @@ func (c *Cluster) addEndpoint(answer *protocol.ProduceResponse, id int32) {
 		return
 	}
 	b := c.broker(id)
-	answer.NodeEndpoints = append(answer.NodeEndpoints, protocol.NodeEndpoint{NodeID: id, Host: b.host, Port: b.port, Rack: b.rack})
+	answer.NodeEndpoints = append(answer.NodeEndpoints, protocol.NodeEndpoint{NodeID: id, Host: b.host, Port: b.port,
+		Rack: b.rack})
 }
 
 // produceOne handles a request's part for one partition, in Kafka's order of checks.
@@ -138,9 +140,11 @@ func (c *Cluster) appendOne(s *seen, i int) verdict {
 	case part.leader != s.Broker:
 		return refused(protocol.NotLeaderOrFollower, "")
 	case s.Acks == -1 && len(part.isr) < t.settings.MinInSyncReplicas:
-		return refused(protocol.NotEnoughReplicas, fmt.Sprintf("%d replicas in sync, %d are demanded", len(part.isr), t.settings.MinInSyncReplicas))
+		return refused(protocol.NotEnoughReplicas, fmt.Sprintf("%d replicas in sync, %d are demanded", len(part.isr),
+			t.settings.MinInSyncReplicas))
 	case len(p.Raw) > t.settings.MessageMaxBytes:
-		return refused(protocol.MessageTooLarge, fmt.Sprintf("a batch of %d bytes, %d are allowed", len(p.Raw), t.settings.MessageMaxBytes))
+		return refused(protocol.MessageTooLarge, fmt.Sprintf("a batch of %d bytes, %d are allowed", len(p.Raw),
+			t.settings.MessageMaxBytes))
 	case p.refusal != protocol.None:
 		return refused(p.refusal, p.reason)
 	}

@@ -27,7 +27,8 @@ func TestABrokerThatWasStoppedKnowsOnlyTheLastBatchOfEachProducer(t *testing.T) 
 		c.MoveLeader("events", 0, 1)
 		k = connect(t, c, 1)
 		require.Equal(t, protocol.OutOfOrderSequenceNumber, k.produce("events", 0, numbered(7, 0, 2)).ErrorCode)
-		require.EqualValues(t, 4, k.produce("events", 0, numbered(7, 0, 4)).BaseOffset, "the last before it was stopped")
+		require.EqualValues(t, 4, k.produce("events", 0, numbered(7, 0, 4)).BaseOffset,
+			"the last before it was stopped")
 		require.EqualValues(t, 8, k.produce("events", 0, numbered(7, 0, 6)).BaseOffset, "copied since")
 		require.EqualValues(t, 6, k.produce("events", 0, numbered(8, 0, 0)).BaseOffset)
 		require.EqualValues(t, 10, k.produce("events", 0, numbered(7, 0, 8)).BaseOffset)
@@ -60,7 +61,8 @@ func TestANewLeaderLacksWhatItHadNotCopied(t *testing.T) {
 				id := c.TopicID("events")
 				require.Len(t, c.BatchesOf(id, 0), 2)
 				c.MoveLeader("events", 0, 2)
-				require.Equal(t, []string{"a0", "b0"}, values(c, "events", 0), "a second is enough to copy the first batch")
+				require.Equal(t, []string{"a0", "b0"}, values(c, "events", 0),
+					"a second is enough to copy the first batch")
 				require.Len(t, c.BatchesOf(id, 0), 1)
 
 				k = connect(t, c, 2)

@@ -174,7 +174,10 @@ func (r *Rule) matches(q *Request) bool {
 // names says whether a request is about a topic, or a partition of it.
 func (q *Request) names(topic string, partition int32) bool {
 	if m, ok := q.Message.(*protocol.MetadataRequest); ok {
-		return slices.ContainsFunc(m.Topics, func(t protocol.MetadataRequestTopic) bool { return t.Name != nil && *t.Name == topic })
+		return slices.ContainsFunc(m.Topics, func(t protocol.MetadataRequestTopic) bool {
+			return t.Name != nil &&
+				*t.Name == topic
+		})
 	}
 	return slices.ContainsFunc(q.Parts, func(p Part) bool {
 		return p.Topic == topic && (partition < 0 || p.Partition == partition)

@@ -240,7 +240,8 @@ func (p *Part) read(version int16) {
 	case err != nil:
 		p.refusal, p.reason = protocol.InvalidRecord, err.Error()
 	case len(rest) > 0:
-		p.refusal, p.reason = protocol.InvalidRecord, fmt.Sprintf("%d bytes behind the one batch that is allowed", len(rest))
+		p.refusal, p.reason = protocol.InvalidRecord, fmt.Sprintf("%d bytes behind the one batch that is allowed",
+			len(rest))
 	case version < 7 && batch.Header.Codec() == int8(compress.Zstd):
 		p.refusal, p.reason = protocol.UnsupportedCompressionType, "zstd before version 7"
 	}
@@ -393,7 +394,8 @@ func (c *Cluster) trace(n int) string {
 // String returns the request in a line.
 func (r Request) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s #%d broker %d conn %d %s v%d", r.Time.Format("15:04:05.000000"), r.Number, r.Broker, r.Connection, r.Header.Key, r.Header.Version)
+	fmt.Fprintf(&b, "%s #%d broker %d conn %d %s v%d", r.Time.Format("15:04:05.000000"), r.Number, r.Broker,
+		r.Connection, r.Header.Key, r.Header.Version)
 	if r.Header.Key == protocol.Produce {
 		fmt.Fprintf(&b, " acks=%d", r.Acks)
 	}

@@ -66,7 +66,8 @@ func (c *Cluster) shuffle(s *seen, response protocol.Response) {
 		}
 	case *protocol.ApiVersionsResponse:
 		r.APIs = shuffled(rng, r.APIs)
-		r.SupportedFeatures, r.FinalizedFeatures = shuffled(rng, r.SupportedFeatures), shuffled(rng, r.FinalizedFeatures)
+		r.SupportedFeatures, r.FinalizedFeatures = shuffled(rng, r.SupportedFeatures),
+			shuffled(rng, r.FinalizedFeatures)
 	}
 }
 
@@ -91,7 +92,8 @@ func (c *Cluster) omit(s *seen, a *Action, response protocol.Response) {
 			}
 		}
 		// The endpoints of leaders still named stay.
-		r.NodeEndpoints = slices.DeleteFunc(r.NodeEndpoints, func(e protocol.NodeEndpoint) bool { return !namesLeader(r, e.NodeID) })
+		r.NodeEndpoints = slices.DeleteFunc(r.NodeEndpoints,
+			func(e protocol.NodeEndpoint) bool { return !namesLeader(r, e.NodeID) })
 	case *protocol.MetadataResponse:
 		if omits() {
 			r.ControllerID = -1

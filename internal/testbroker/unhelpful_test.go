@@ -53,8 +53,12 @@ var unordered = map[string]struct {
 		}
 		return q
 	}, func() protocol.Response { return new(protocol.ProduceResponse) }},
-	"Metadata":    {13, func() protocol.Request { return new(protocol.MetadataRequest) }, func() protocol.Response { return new(protocol.MetadataResponse) }},
-	"ApiVersions": {4, func() protocol.Request { return &protocol.ApiVersionsRequest{SoftwareName: "a", SoftwareVersion: "1"} }, func() protocol.Response { return new(protocol.ApiVersionsResponse) }},
+	"Metadata": {13, func() protocol.Request { return new(protocol.MetadataRequest) },
+		func() protocol.Response { return new(protocol.MetadataResponse) }},
+	"ApiVersions": {4, func() protocol.Request {
+		return &protocol.ApiVersionsRequest{SoftwareName: "a",
+			SoftwareVersion: "1"}
+	}, func() protocol.Response { return new(protocol.ApiVersionsResponse) }},
 }
 
 func threeTopics(seed uint64) Config {

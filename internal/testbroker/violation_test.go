@@ -23,7 +23,8 @@ func expect(t *testing.T, c *Cluster, what string) {
 func TestBatchesThatNoClientMakesAreViolations(t *testing.T) {
 	damaged := batch(plain, "x")
 	damaged[len(damaged)-3]++
-	unfinished := seal(batch(plain, "x"), record.BatchHeader{Magic: record.Magic, Count: 1, ProducerID: -1, ProducerEpoch: -1, BaseSequence: 5})
+	unfinished := seal(batch(plain, "x"), record.BatchHeader{Magic: record.Magic, Count: 1, ProducerID: -1,
+		ProducerEpoch: -1, BaseSequence: 5})
 	for _, b := range []struct {
 		name  string
 		batch []byte
@@ -51,7 +52,8 @@ func TestZstdBeforeVersionSevenIsAViolation(t *testing.T) {
 		k := connect(t, c, 1)
 		z, err := compress.NewCompressor(compress.Zstd, 3)
 		require.NoError(t, err)
-		b, err := z.Compress(batch(plain, "x")[:record.BatchHeaderSize:record.BatchHeaderSize], batch(plain, "x")[record.BatchHeaderSize:])
+		b, err := z.Compress(batch(plain, "x")[:record.BatchHeaderSize:record.BatchHeaderSize],
+			batch(plain, "x")[record.BatchHeaderSize:])
 		require.NoError(t, err)
 		h, err := record.ReadBatchHeader(batch(plain, "x"))
 		require.NoError(t, err)

@@ -38,7 +38,8 @@ func window(c *Conn, size, n int, bodies ...[]byte) error {
 	left, errs := n, make(chan error, size)
 	for range size {
 		call := &Call{Key: protocol.Produce, Version: 9}
-		call.Buffers = append(call.Buffers, protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0, "bench"))
+		call.Buffers = append(call.Buffers, protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0,
+			"bench"))
 		call.Buffers = append(call.Buffers, bodies...)
 		answered := make(chan error, 1)
 		call.Done = func(_ []byte, err error) { answered <- err }
@@ -84,7 +85,8 @@ func BenchmarkCalls(b *testing.B) {
 		name     string
 		inFlight int
 		body     int
-	}{{"100B/alone", 1, 100}, {"100B/5InFlight", 5, 100}, {"16KiB/alone", 1, 16 << 10}, {"16KiB/5InFlight", 5, 16 << 10}, {"1MiB/5InFlight", 5, 1 << 20}} {
+	}{{"100B/alone", 1, 100}, {"100B/5InFlight", 5, 100}, {"16KiB/alone", 1, 16 << 10},
+		{"16KiB/5InFlight", 5, 16 << 10}, {"1MiB/5InFlight", 5, 1 << 20}} {
 		b.Run(bench.name, func(b *testing.B) {
 			c, err := Dial(b.Context(), &Options{ReceiveBuffer: 32 << 10, RequestTimeout: time.Minute}, listen(b, sink))
 			require.NoError(b, err)
@@ -116,7 +118,8 @@ func BenchmarkCalls(b *testing.B) {
 // benchCall is a request with a body of two buffers.
 func benchCall(body []byte) *Call {
 	call := &Call{Key: protocol.Produce, Version: 9}
-	call.Buffers = [][]byte{protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0, "bench"), body, body}
+	call.Buffers = [][]byte{protocol.AppendRequestHeader(make([]byte, 4), call.Key, call.Version, 0, "bench"), body,
+		body}
 	return call
 }
 

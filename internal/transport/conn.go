@@ -289,7 +289,8 @@ func frameSize(call *Call, most int64) (int64, error) {
 		size += int64(len(b))
 	}
 	if size > most {
-		return 0, fmt.Errorf("%w: %w: it has %d bytes, a frame has at most %d", ErrBadCall, ErrRequestTooLarge, size, most)
+		return 0, fmt.Errorf("%w: %w: it has %d bytes, a frame has at most %d", ErrBadCall, ErrRequestTooLarge, size,
+			most)
 	}
 	return size, nil
 }

@@ -270,12 +270,13 @@ func TestSentTellsWhetherAByteOfTheRequestLeft(t *testing.T) {
 		t.Run(fmt.Sprint(left), func(t *testing.T) {
 			var cut *cutConn
 			pipe := dialer(func(p *peer) { p.greet(); _, _ = io.Copy(io.Discard, p) })
-			o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-				nc, err := pipe(ctx, network, address)
-				cut = &cutConn{Conn: nc}
-				cut.left.Store(1 << 20)
-				return cut, err
-			}}
+			o := Options{RequestTimeout: time.Minute,
+				Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+					nc, err := pipe(ctx, network, address)
+					cut = &cutConn{Conn: nc}
+					cut.left.Store(1 << 20)
+					return cut, err
+				}}
 			c, err := Dial(t.Context(), &o, "broker:9092")
 			require.NoError(t, err)
 			before, done1 := call("before")
@@ -297,7 +298,8 @@ func TestSentTellsWhetherAByteOfTheRequestLeft(t *testing.T) {
 func TestACallThatIsNoFrameFailsAloneAndUnsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{MaxRequest: 100}, echo)
-		for _, buffers := range [][][]byte{nil, {}, {nil}, {make([]byte, 11), make([]byte, 100)}, {make([]byte, 12), make([]byte, 89)}} {
+		for _, buffers := range [][][]byte{nil, {}, {nil}, {make([]byte, 11), make([]byte, 100)},
+			{make([]byte, 12), make([]byte, 89)}} {
 			one, done := call()
 			one.Buffers = buffers
 			err := c.Send(one)

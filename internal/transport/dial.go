@@ -20,7 +20,8 @@ const shortestShare = time.Second
 // *Error that describes the address's server in place of a broker.
 func Dial(ctx context.Context, o *Options, address string) (*Conn, error) {
 	opts := o.withDefaults()
-	bounded, cancel := context.WithTimeoutCause(ctx, opts.SetupTimeout, fmt.Errorf("%w after %v", ErrSetupTimeout, opts.SetupTimeout.Round(time.Millisecond)))
+	bounded, cancel := context.WithTimeoutCause(ctx, opts.SetupTimeout,
+		fmt.Errorf("%w after %v", ErrSetupTimeout, opts.SetupTimeout.Round(time.Millisecond)))
 	defer cancel()
 	targets, err := opts.resolve(bounded, address)
 	if err != nil {
@@ -57,9 +58,10 @@ func (o *Options) resolve(ctx context.Context, address string) ([]string, error)
 	if o.Dialer != nil || net.ParseIP(host) != nil {
 		return []string{address}, nil
 	}
-	found, err := userCall[[]string]{name: "resolver", address: host, discard: func([]string) {}, run: func(ctx context.Context) ([]string, error) {
-		return runUser(o, "resolver", host, func() ([]string, error) { return o.lookup(ctx, host) })
-	}}.await(ctx, o)
+	found, err := userCall[[]string]{name: "resolver", address: host, discard: func([]string) {},
+		run: func(ctx context.Context) ([]string, error) {
+			return runUser(o, "resolver", host, func() ([]string, error) { return o.lookup(ctx, host) })
+		}}.await(ctx, o)
 	if err == nil && len(found) == 0 {
 		err = &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
@@ -98,7 +100,8 @@ func dialOne(ctx context.Context, opts *Options, address, target string, waiting
 		return nil, explainTimeout(ctx, opts.whySilent(address), err)
 	}
 	if opts.Dialer != nil {
-		return nil, explainTimeout(ctx, "the dialer returned no connection: a dialer that makes TLS connections needs a TLS listener", err)
+		return nil, explainTimeout(ctx,
+			"the dialer returned no connection: a dialer that makes TLS connections needs a TLS listener", err)
 	}
 	return nil, explainTimeout(ctx, "no connection", err)
 }
@@ -208,7 +211,8 @@ var longAgo = time.Unix(1, 0)
 // start has the first exchange on a new stream, and makes a Conn of it.
 func start(ctx context.Context, opts *Options, stream byteStream, address string) (*Conn, error) {
 	stop := context.AfterFunc(ctx, func() { cut(stream) }) // reads and writes end
-	h := handshake{stream: stream, reader: new(frameReader), opts: opts, address: address, version: opts.Versions.of(address, time.Now())}
+	h := handshake{stream: stream, reader: new(frameReader), opts: opts, address: address,
+		version: opts.Versions.of(address, time.Now())}
 	apis, err := h.apiVersions()
 	switch {
 	case err == nil:

@@ -31,7 +31,8 @@ func TestDialNegotiatesTheNewestCommonVersions(t *testing.T) {
 			asked.Store(req)
 		}
 		p.reply(r, r.Version, &protocol.ApiVersionsResponse{APIs: []protocol.APIVersion{
-			{Key: protocol.Produce, Min: 0, Max: 8}, {Key: protocol.Metadata, Min: 0, Max: 99}, {Key: 77, Min: 1, Max: 1},
+			{Key: protocol.Produce, Min: 0, Max: 8}, {Key: protocol.Metadata, Min: 0, Max: 99},
+			{Key: 77, Min: 1, Max: 1},
 		}})
 		echo(p)
 	})
@@ -58,7 +59,8 @@ func TestABrokerOlderThan011LacksProduceAndSaysWhichItHas(t *testing.T) {
 		r, _ := p.next()
 		p.reply(r, r.Version, &protocol.ApiVersionsResponse{ErrorCode: protocol.UnsupportedVersion})
 		r, _ = p.next()
-		p.reply(r, r.Version, &protocol.ApiVersionsResponse{APIs: []protocol.APIVersion{{Key: protocol.Produce, Min: 0, Max: 2}}})
+		p.reply(r, r.Version, &protocol.ApiVersionsResponse{APIs: []protocol.APIVersion{{Key: protocol.Produce, Min: 0,
+			Max: 2}}})
 		echo(p)
 	})}
 	c, err := Dial(t.Context(), &o, "old:9092")
@@ -74,16 +76,18 @@ func TestDialAsksAgainInAnOlderVersion(t *testing.T) {
 		refusal []protocol.APIVersion
 		want    int16
 	}{
-		"that the broker names":                {[]protocol.APIVersion{{Key: protocol.ApiVersions, Min: 0, Max: 2}}, 2},
-		"0 when it names none":                 {nil, 0},
-		"0 when it names the one it refused":   {[]protocol.APIVersion{{Key: protocol.ApiVersions, Min: 0, Max: 4}}, 0},
-		"0 when it names one that we have not": {[]protocol.APIVersion{{Key: protocol.ApiVersions, Min: 90, Max: 99}}, 0},
+		"that the broker names":              {[]protocol.APIVersion{{Key: protocol.ApiVersions, Min: 0, Max: 2}}, 2},
+		"0 when it names none":               {nil, 0},
+		"0 when it names the one it refused": {[]protocol.APIVersion{{Key: protocol.ApiVersions, Min: 0, Max: 4}}, 0},
+		"0 when it names one that we have not": {[]protocol.APIVersion{{Key: protocol.ApiVersions, Min: 90, Max: 99}},
+			0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var second int16 = -1
 			o := Options{Dialer: dialer(func(p *peer) {
 				r, _ := p.next()
-				p.reply(r, r.Version, &protocol.ApiVersionsResponse{ErrorCode: protocol.UnsupportedVersion, APIs: test.refusal})
+				p.reply(r, r.Version, &protocol.ApiVersionsResponse{ErrorCode: protocol.UnsupportedVersion,
+					APIs: test.refusal})
 				r, _ = p.next()
 				second = r.Version
 				p.reply(r, r.Version, versions())
@@ -122,17 +126,18 @@ var wrongServers = map[string]struct {
 	want  string
 	is    error
 }{
-	"HTTP":             {say("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), "an HTTP server", ErrNotKafka},
-	"TLS alert":        {say("\x15\x03\x03\x00\x02\x02\x50"), "the answer is TLS", ErrNotKafka},
-	"TLS handshake":    {say("\x16\x03\x01\x02\x00\x01"), "the answer is TLS", ErrNotKafka},
-	"text":             {say("220 mail.example.com ESMTP\r\n"), `"220 mail.example.com ESMTP\r\n"`, ErrNotKafka},
-	"garbage":          {say("\xfe\xed\xfa\xce\xca\xfe\xba\xbe"), "length of -17958194", ErrNotKafka},
-	"length -1":        {say("\xff\xff\xff\xff"), "length of -1 bytes", ErrNotKafka},
-	"length 0":         {say("\x00\x00\x00\x00"), "length of 0 bytes", ErrNotKafka},
-	"length 2³¹-1":     {say("\x7f\xff\xff\xff"), "length of 2147483647 bytes", ErrNotKafka},
-	"half a frame":     {say("\x00\x00\x00\x20\x00\x00\x00\x00\x00"), "9 of an answer's 36 bytes", ErrDisconnected},
-	"half a length":    {say("\x00\x00"), "after 2 bytes of an answer", ErrDisconnected},
-	"wrong id":         {say("\x00\x00\x00\x06\x00\x00\x00\x63\x00\x00"), "correlation id 99 where 218762506", ErrNotKafka},
+	"HTTP":          {say("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"), "an HTTP server", ErrNotKafka},
+	"TLS alert":     {say("\x15\x03\x03\x00\x02\x02\x50"), "the answer is TLS", ErrNotKafka},
+	"TLS handshake": {say("\x16\x03\x01\x02\x00\x01"), "the answer is TLS", ErrNotKafka},
+	"text":          {say("220 mail.example.com ESMTP\r\n"), `"220 mail.example.com ESMTP\r\n"`, ErrNotKafka},
+	"garbage":       {say("\xfe\xed\xfa\xce\xca\xfe\xba\xbe"), "length of -17958194", ErrNotKafka},
+	"length -1":     {say("\xff\xff\xff\xff"), "length of -1 bytes", ErrNotKafka},
+	"length 0":      {say("\x00\x00\x00\x00"), "length of 0 bytes", ErrNotKafka},
+	"length 2³¹-1":  {say("\x7f\xff\xff\xff"), "length of 2147483647 bytes", ErrNotKafka},
+	"half a frame":  {say("\x00\x00\x00\x20\x00\x00\x00\x00\x00"), "9 of an answer's 36 bytes", ErrDisconnected},
+	"half a length": {say("\x00\x00"), "after 2 bytes of an answer", ErrDisconnected},
+	"wrong id": {say("\x00\x00\x00\x06\x00\x00\x00\x63\x00\x00"), "correlation id 99 where 218762506",
+		ErrNotKafka},
 	"undecodable body": {say("\x00\x00\x00\x06\x0d\x0a\x0d\x0a\x00\x00"), "malformed message", ErrNotKafka},
 	"end of stream":    {say(""), "older than 0.10", ErrDisconnected},
 	"an error code":    {refuse, "CLUSTER_AUTHORIZATION_FAILED", nil},
@@ -149,7 +154,8 @@ func say(what string) func(p *peer) {
 
 func refuse(p *peer) {
 	if r, err := p.next(); err == nil {
-		p.reply(r, r.Version, &protocol.ApiVersionsResponse{ErrorCode: protocol.ClusterAuthorizationFailed, FinalizedFeaturesEpoch: -1})
+		p.reply(r, r.Version, &protocol.ApiVersionsResponse{ErrorCode: protocol.ClusterAuthorizationFailed,
+			FinalizedFeaturesEpoch: -1})
 	}
 }
 
@@ -212,7 +218,12 @@ func TestSilenceEndsAfterTheSetupTimeout(t *testing.T) {
 	for name, serve := range map[string]func(p *peer){
 		"before the request is read": nil,
 		"after the request":          func(p *peer) { _, _ = p.next(); _, _ = p.next() },
-		"in the answer's middle":     func(p *peer) { _, _ = p.next(); _, _ = io.WriteString(p, "\x00\x00\x00\x20\x00"); _, _ = p.next() },
+		"in the answer's middle": func(p *peer) {
+			_, _ = p.next()
+			_,
+				_ = io.WriteString(p, "\x00\x00\x00\x20\x00")
+			_, _ = p.next()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

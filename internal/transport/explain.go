@@ -18,7 +18,8 @@ func (h *handshake) explain(err error) error {
 	case errors.Is(err, ErrMalformed):
 		return fmt.Errorf("%w: %w", ErrNotKafka, err)
 	case !h.reader.known && isEndedByPeer(err):
-		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions)%s: %w", ErrDisconnected, h.whyClosed(), plain(err))
+		return fmt.Errorf("%w: it closed the connection upon the first request (ApiVersions)%s: %w", ErrDisconnected,
+			h.whyClosed(), plain(err))
 	}
 	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }
@@ -45,7 +46,8 @@ func (o *Options) whySilent(address string) string {
 // a request.
 func (c *Conn) explainDo(key protocol.APIKey, err error) error {
 	var e *Error
-	if c.opts.History == nil || !errors.As(err, &e) || !errors.Is(err, ErrDisconnected) || c.opts.History.of(c.address) >= answeredRequest {
+	if c.opts.History == nil || !errors.As(err, &e) || !errors.Is(err, ErrDisconnected) ||
+		c.opts.History.of(c.address) >= answeredRequest {
 		return err
 	}
 	explained := *e

@@ -15,7 +15,8 @@ import (
 )
 
 // changing serves the first connections with first, and all later ones with then.
-func changing(connections int32, first, then func(p *peer)) func(ctx context.Context, network, address string) (net.Conn, error) {
+func changing(connections int32, first, then func(p *peer)) func(ctx context.Context, network,
+	address string) (net.Conn, error) {
 	var made atomic.Int32
 	before, after := dialer(first), dialer(then)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -26,7 +26,8 @@ func frames(bodies ...[]byte) []byte {
 func TestFramesComeWholeHoweverTheStreamIsCut(t *testing.T) {
 	bodies := [][]byte{
 		[]byte("\x00\x00\x00\x01"), bytes.Repeat([]byte{1}, initialBuffer-4), bytes.Repeat([]byte{2}, initialBuffer),
-		bytes.Repeat([]byte{3}, 100_000), []byte("\x00\x00\x00\x02ab"), bytes.Repeat([]byte{4}, 3*keptBuffer), []byte("\x00\x00\x00\x03"),
+		bytes.Repeat([]byte{3}, 100_000), []byte("\x00\x00\x00\x02ab"), bytes.Repeat([]byte{4}, 3*keptBuffer),
+		[]byte("\x00\x00\x00\x03"),
 	}
 	for name, cut := range map[string]func(io.Reader) io.Reader{
 		"in one piece":     func(r io.Reader) io.Reader { return r },
@@ -109,7 +110,8 @@ func FuzzFrameReader(f *testing.F) {
 	f.Add([]byte("\x7f\xff\xff\xff\x00"), uint8(9))
 	f.Add([]byte("\x00\x10\x00\x00half"), uint8(2))
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), uint8(200))
-	f.Add(frames(bytes.Repeat([]byte{9}, 5000), []byte("\x00\x00\x00\x02ab"), bytes.Repeat([]byte{8}, 4092)), uint8(255))
+	f.Add(frames(bytes.Repeat([]byte{9}, 5000), []byte("\x00\x00\x00\x02ab"), bytes.Repeat([]byte{8}, 4092)),
+		uint8(255))
 	f.Fuzz(func(t *testing.T, stream []byte, piece uint8) {
 		const limit = 1 << 16
 		src := &pieces{rest: stream, size: int(piece)*16 + 1}

@@ -41,16 +41,19 @@ func (e *frozenError) Unwrap() []error { return e.known }
 
 // sentinels are the errors for which freeze asks an Is method.
 var sentinels = []error{
-	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded, context.Canceled, context.DeadlineExceeded,
+	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded, context.Canceled,
+	context.DeadlineExceeded,
 	errors.ErrUnsupported, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE,
 }
 
 // standardPackages are the packages with error types that run no code of the user's, if their wrapped errors do not
 // either.
 var standardPackages = map[string]bool{
-	"bufio": true, "context": true, "crypto/tls": true, "crypto/x509": true, "encoding/asn1": true, "encoding/pem": true, "errors": true,
-	"fmt": true, "internal/poll": true, "io": true, "io/fs": true, "net": true, "net/http": true, "net/netip": true, "net/textproto": true,
-	"net/url": true, "os": true, "os/exec": true, "strconv": true, "syscall": true,
+	"bufio": true, "context": true, "crypto/tls": true, "crypto/x509": true, "encoding/asn1": true,
+	"encoding/pem": true, "errors": true,
+	"fmt": true, "internal/poll": true, "io": true, "io/fs": true, "net": true, "net/http": true, "net/netip": true,
+	"net/textproto": true,
+	"net/url":       true, "os": true, "os/exec": true, "strconv": true, "syscall": true,
 }
 
 // freeze returns err if its tree has types of the standard library only, and a frozen copy otherwise. It calls methods

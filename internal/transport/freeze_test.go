@@ -81,7 +81,8 @@ func (a userAddr) String() string { return a.text() }
 
 func TestAnErrorOfTheStandardLibraryIsKept(t *testing.T) {
 	for _, err := range []error{
-		io.EOF, net.ErrClosed, os.ErrDeadlineExceeded, context.Canceled, context.DeadlineExceeded, errors.New("mine"), syscall.ECONNREFUSED,
+		io.EOF, net.ErrClosed, os.ErrDeadlineExceeded, context.Canceled, context.DeadlineExceeded, errors.New("mine"),
+		syscall.ECONNREFUSED,
 		errno(syscall.ECONNREFUSED), &net.DNSError{Err: "no such host", IsNotFound: true}, x509.UnknownAuthorityError{},
 		tls.RecordHeaderError{Msg: "text"}, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
 		fmt.Errorf("wrapped: %w", errors.Join(io.EOF, errno(syscall.EPIPE))),
@@ -94,7 +95,8 @@ func TestAnErrorOfTheStandardLibraryIsKept(t *testing.T) {
 
 func TestAFrozenErrorHasTheStandardErrorsOfTheUsers(t *testing.T) {
 	op := &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
-	err := frozenFrom(t, foreignError{inner: []error{nil, fmt.Errorf("inner: %w", x509.UnknownAuthorityError{}), op}, is: io.EOF, as: syscall.EPIPE})
+	err := frozenFrom(t, foreignError{inner: []error{nil, fmt.Errorf("inner: %w", x509.UnknownAuthorityError{}), op},
+		is: io.EOF, as: syscall.EPIPE})
 	for _, target := range []error{io.EOF, syscall.ECONNRESET, syscall.EPIPE} {
 		require.ErrorIs(t, err, target)
 	}
@@ -116,10 +118,12 @@ func TestAFrozenErrorHasTheStandardErrorsOfTheUsers(t *testing.T) {
 
 func TestAFrozenErrorIsATimeoutIfTheUsersIs(t *testing.T) {
 	require.True(t, isTimeout(frozenFrom(t, foreignError{timeout: true})))
-	require.False(t, isTimeout(frozenFrom(t, foreignError{inner: []error{os.ErrDeadlineExceeded}})), "the first answer counts")
+	require.False(t, isTimeout(frozenFrom(t, foreignError{inner: []error{os.ErrDeadlineExceeded}})),
+		"the first answer counts")
 	require.ErrorIs(t, frozenFrom(t, foreignError{inner: []error{os.ErrDeadlineExceeded}}), os.ErrDeadlineExceeded)
 	frozen := false
-	err := freeze(fmt.Errorf("read: %w", errors.Join(&stubbornError{&frozen}, fmt.Errorf("by: %w", os.ErrDeadlineExceeded))))
+	err := freeze(fmt.Errorf("read: %w", errors.Join(&stubbornError{&frozen},
+		fmt.Errorf("by: %w", os.ErrDeadlineExceeded))))
 	frozen = true
 	require.True(t, isTimeout(err))
 	require.Equal(t, "read: stubborn\nby: i/o timeout", err.Error())
@@ -143,7 +147,8 @@ func TestAStandardErrorWithAnAddressOfTheUsersIsCopiedWithoutIt(t *testing.T) {
 		}
 		return "there"
 	}}
-	err := freeze(&net.OpError{Op: "read", Net: "mine", Addr: address, Err: os.NewSyscallError("read", syscall.ECONNRESET)})
+	err := freeze(&net.OpError{Op: "read", Net: "mine", Addr: address,
+		Err: os.NewSyscallError("read", syscall.ECONNRESET)})
 	frozen = true
 	require.Equal(t, "read mine there: read: connection reset by peer", err.Error())
 	require.True(t, isEndedByPeer(err))

@@ -24,7 +24,8 @@ func TestAConnectionThatTheOtherSideEndsIsNoticed(t *testing.T) {
 	} {
 		require.True(t, isEndedByPeer(err), "%v", err)
 	}
-	for _, err := range []error{nil, net.ErrClosed, os.ErrDeadlineExceeded, errno(syscall.ECONNREFUSED), errno(syscall.EHOSTUNREACH), errors.New("reset")} {
+	for _, err := range []error{nil, net.ErrClosed, os.ErrDeadlineExceeded, errno(syscall.ECONNREFUSED),
+		errno(syscall.EHOSTUNREACH), errors.New("reset")} {
 		require.False(t, isEndedByPeer(err), "%v", err)
 	}
 }

@@ -170,7 +170,8 @@ func TestDoThrottlesInItsVersions(t *testing.T) {
 			require.NoError(t, err)
 			defer c.Close(nil)
 			require.Equal(t, 5*time.Second, time.Until(c.ThrottledUntil()))
-			require.NoError(t, c.Do(t.Context(), &protocol.MetadataRequest{AllowAutoTopicCreation: true}, new(protocol.MetadataResponse)))
+			require.NoError(t, c.Do(t.Context(), &protocol.MetadataRequest{AllowAutoTopicCreation: true},
+				new(protocol.MetadataResponse)))
 			if version >= 6 {
 				require.Equal(t, 3*time.Second, time.Until(c.ThrottledUntil()))
 			} else {

@@ -181,10 +181,11 @@ func (c *countingConn) SetWriteDeadline(t time.Time) error {
 func counted(t *testing.T) (*Conn, *countingConn) {
 	counting := new(countingConn)
 	pipe := dialer(func(p *peer) { p.greet(); echo(p) })
-	o := Options{RequestTimeout: 30 * time.Second, Dialer: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
-		counting.Conn, err = pipe(ctx, network, address)
-		return counting, err
-	}}
+	o := Options{RequestTimeout: 30 * time.Second,
+		Dialer: func(ctx context.Context, network, address string) (nc net.Conn, err error) {
+			counting.Conn, err = pipe(ctx, network, address)
+			return counting, err
+		}}
 	c, err := Dial(t.Context(), &o, "broker:9092")
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close(nil) })

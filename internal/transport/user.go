@@ -80,7 +80,8 @@ type result[T any] struct {
 func (u userCall[T]) await(ctx context.Context, o *Options) (T, error) {
 	var none T
 	if !o.UserCalls.begin(u.address) {
-		return none, fmt.Errorf("%w: the %s has not returned from its last %d calls", ErrUserCode, u.name, mostUserCalls)
+		return none, fmt.Errorf("%w: the %s has not returned from its last %d calls", ErrUserCode, u.name,
+			mostUserCalls)
 	}
 	came := make(chan result[T])
 	go u.call(ctx, o, came)

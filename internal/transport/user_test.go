@@ -98,11 +98,12 @@ func TestADialerThatNeverReturnsRunsABoundedNumberOfTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
 		hang := make(chan struct{})
-		o := Options{UserCalls: new(UserCalls), SetupTimeout: time.Second, Dialer: func(context.Context, string, string) (net.Conn, error) {
-			calls.Add(1)
-			<-hang
-			return nil, errors.New("hung")
-		}}
+		o := Options{UserCalls: new(UserCalls), SetupTimeout: time.Second,
+			Dialer: func(context.Context, string, string) (net.Conn, error) {
+				calls.Add(1)
+				<-hang
+				return nil, errors.New("hung")
+			}}
 		for range mostUserCalls {
 			_, err := Dial(t.Context(), &o, "broker:9092")
 			require.ErrorIs(t, err, ErrSetupTimeout)
@@ -145,7 +146,10 @@ func TestASocketWhoseBufferCannotBeSetIsClosed(t *testing.T) {
 		closing := make(chan struct{})
 		close(closing)
 		ours, theirs := net.Pipe()
-		o := Options{SendBuffer: 1 << 20, Dialer: func(context.Context, string, string) (net.Conn, error) { return stream{ours, closing}, nil }}
+		o := Options{SendBuffer: 1 << 20, Dialer: func(context.Context, string, string) (net.Conn,
+			error) {
+			return stream{ours, closing}, nil
+		}}
 		_, err := Dial(t.Context(), &o, "broker:9092")
 		require.ErrorContains(t, err, "no such buffer")
 		_, err = theirs.Read(make([]byte, 1))
@@ -157,7 +161,8 @@ func TestNothingWaitsForTheCloseOfAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closing := make(chan struct{})
 		pipes := dialer(func(p *peer) { p.greet(); _, _ = p.next(); _, _ = p.next() })
-		o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+		o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn,
+			error) {
 			nc, err := pipes(ctx, network, address)
 			return stream{nc, closing}, err
 		}}
@@ -233,10 +238,11 @@ func TestAPanicOfADialersConnectionEndsTheConnectionOnly(t *testing.T) {
 				}
 				_, _ = p.next()
 			})
-			o := Options{RequestTimeout: time.Minute, Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-				nc, err := pipes(ctx, network, address)
-				return panicking{nc, method, due}, err
-			}}
+			o := Options{RequestTimeout: time.Minute,
+				Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
+					nc, err := pipes(ctx, network, address)
+					return panicking{nc, method, due}, err
+				}}
 			c, err := Dial(t.Context(), &o, "broker:9092")
 			require.NoError(t, err)
 			due.Store(true)

@@ -109,7 +109,8 @@ func hostile(h *trap, serve func(p *peer)) *Options {
 		serve(p)
 	})
 	return &Options{
-		RequestTimeout: time.Minute, SetupTimeout: time.Second, SendBuffer: 1 << 16, ReceiveBuffer: 1 << 16, UserCalls: new(UserCalls),
+		RequestTimeout: time.Minute, SetupTimeout: time.Second, SendBuffer: 1 << 16, ReceiveBuffer: 1 << 16,
+		UserCalls: new(UserCalls),
 		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
 			nc, err := pipes(ctx, network, address)
 			return hostileConn{nc, h}, err
@@ -118,11 +119,13 @@ func hostile(h *trap, serve func(p *peer)) *Options {
 }
 
 var setupMethods = []string{
-	"SetWriteBuffer", "SetReadBuffer", "Write", "Read", "end of Read", "SetDeadline", "SetReadDeadline", "NetConn", "RemoteAddr", "String",
+	"SetWriteBuffer", "SetReadBuffer", "Write", "Read", "end of Read", "SetDeadline", "SetReadDeadline", "NetConn",
+	"RemoteAddr", "String",
 }
 
 func TestAPanicOrGoexitOfADialersConnectionDuringTheSetupFailsTheDial(t *testing.T) {
-	for want, act := range map[string]func(){"panicked: boom": func() { panic("boom") }, "called runtime.Goexit": runtime.Goexit} {
+	for want, act := range map[string]func(){"panicked: boom": func() { panic("boom") },
+		"called runtime.Goexit": runtime.Goexit} {
 		for _, method := range setupMethods {
 			t.Run(method+" "+want, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -176,7 +179,8 @@ func TestAHangOfADialersConnectionDuringTheSetupCostsTheSetupTimeout(t *testing.
 }
 
 func TestAPanicOrGoexitOfADialersConnectionFailsItsCalls(t *testing.T) {
-	for want, act := range map[string]func(){"panicked: boom": func() { panic("boom") }, "called runtime.Goexit": runtime.Goexit} {
+	for want, act := range map[string]func(){"panicked: boom": func() { panic("boom") },
+		"called runtime.Goexit": runtime.Goexit} {
 		for _, method := range []string{"end of Read", "Write", "SetReadDeadline", "SetWriteDeadline"} {
 			for _, awaited := range []bool{false, true} {
 				synctest.Test(t, func(t *testing.T) {
@@ -344,14 +348,16 @@ func TestAPanicOrHangOfTheErrorOfADialerFailsTheDial(t *testing.T) {
 	for name, failing := range fails {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				for want, act := range map[string]func(){"panicked: boom": func() { panic("boom") }, "called runtime.Goexit": runtime.Goexit} {
+				for want, act := range map[string]func(){"panicked: boom": func() { panic("boom") },
+					"called runtime.Goexit": runtime.Goexit} {
 					_, err := Dial(t.Context(), &Options{Dialer: failing(&rudeError{act})}, "broker:9092")
 					require.ErrorIs(t, err, ErrUserCode)
 					require.ErrorContains(t, err, want)
 				}
 				hang := make(chan struct{})
 				began := time.Now()
-				_, err := Dial(t.Context(), &Options{SetupTimeout: time.Second, Dialer: failing(&rudeError{func() { <-hang }})}, "broker:9092")
+				_, err := Dial(t.Context(), &Options{SetupTimeout: time.Second,
+					Dialer: failing(&rudeError{func() { <-hang }})}, "broker:9092")
 				require.ErrorIs(t, err, ErrSetupTimeout)
 				require.Equal(t, time.Second, time.Since(began))
 				close(hang)

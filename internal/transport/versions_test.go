@@ -179,7 +179,8 @@ func TestTheMemoryOfVersionsHasAnEnd(t *testing.T) {
 		m.ended(fmt.Sprintf("broker-%d:9092", i), 4, now.Add(time.Minute))
 		require.LessOrEqual(t, len(m.at), mostRemembered)
 	}
-	require.EqualValues(t, 3, m.of(fmt.Sprintf("broker-%d:9092", 5*mostRemembered-1), now.Add(time.Minute)), "the newest is kept")
+	require.EqualValues(t, 3, m.of(fmt.Sprintf("broker-%d:9092", 5*mostRemembered-1), now.Add(time.Minute)),
+		"the newest is kept")
 	// Outdated entries make room first.
 	later := now.Add(time.Minute + rememberFor)
 	m.ended("new:9092", 4, later)

@@ -90,7 +90,8 @@ func (l *Lab) ReadBack(ctx context.Context, topic string, want int) ([]*kgo.Reco
 			delete(ends, partition)
 		}
 	}
-	reader, err := kgo.NewClient(kgo.SeedBrokers(l.Servers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	reader, err := kgo.NewClient(kgo.SeedBrokers(l.Servers...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
 		return nil, err
 	}

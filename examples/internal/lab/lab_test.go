@@ -16,7 +16,8 @@ func TestReadBackContinuesWhereItEnded(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	for _, value := range []string{"first", "second"} {
-		require.NoError(t, l.client.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Value: []byte(value)}).FirstErr())
+		require.NoError(t, l.client.ProduceSync(context.Background(),
+			&kgo.Record{Topic: "events", Value: []byte(value)}).FirstErr())
 		records, err := l.ReadBack(t.Context(), "events", 1)
 		require.NoError(t, err)
 		require.Len(t, records, 1)

@@ -132,9 +132,11 @@ func (n numberedBatch) String() string { return string(n) }
 func newReplayed(f fields) *replayed {
 	r := &replayed{batches: map[string]*delivery.Batch{}}
 	r.cfg = delivery.Config{
-		Topic: f["topic"], Partition: int32(f.number("partition")), Acks: int16(f.number("acks")), Idempotent: f.yes("idempotent"),
-		MaxInFlight: int(f.number("inflight")), Retries: int(f.number("retries")), DeliveryTimeout: time.Duration(f.number("timeout")),
-		Strict: true,
+		Topic: f["topic"], Partition: int32(f.number("partition")), Acks: int16(f.number("acks")),
+		Idempotent:  f.yes("idempotent"),
+		MaxInFlight: int(f.number("inflight")), Retries: int(f.number("retries")),
+		DeliveryTimeout: time.Duration(f.number("timeout")),
+		Strict:          true,
 		Backoff: func(int) time.Duration {
 			d, err := strconv.ParseInt(r.backoff, 10, 64)
 			if err != nil {
@@ -191,7 +193,8 @@ func (r *replayed) batchEvent(f fields, b *delivery.Batch) error {
 		r.delivery.WriteFinished(b)
 	case "answered":
 		a := delivery.Answer{
-			Code: protocol.ErrorCode(f.number("code")), Message: f["message"], Offset: f.number("offset"), Time: f.number("time"), ByID: f.yes("byID"),
+			Code: protocol.ErrorCode(f.number("code")), Message: f["message"], Offset: f.number("offset"),
+			Time: f.number("time"), ByID: f.yes("byID"),
 		}
 		if f["blamed"] != "" {
 			if err := json.Unmarshal([]byte(f["blamed"]), &a.Blamed); err != nil {
@@ -215,7 +218,8 @@ func (r *replayed) partitionEvent(f fields) error {
 	case "sealed":
 		r.delivery.Sealed(r.batch(f["batch"], int32(f.number("count")), int(f.number("size")), f.time("created")))
 	case "identity":
-		return r.identity(delivery.Identity{ID: f.number("producer"), Epoch: int16(f.number("epoch")), Valid: true, Cluster: f["cluster"]})
+		return r.identity(delivery.Identity{ID: f.number("producer"), Epoch: int16(f.number("epoch")), Valid: true,
+			Cluster: f["cluster"]})
 	case "leader":
 		r.delivery.LeaderMoved(int32(f.number("leader")), int32(f.number("leaderEpoch")), f.time("at"))
 	case "topicID":
@@ -230,7 +234,8 @@ func (r *replayed) partitionEvent(f fields) error {
 		r.delivery.Tick(f.time("at"))
 	case "refused":
 		r.delivery.Refused(&record.Error{
-			Topic: r.cfg.Topic, Partition: r.cfg.Partition, Err: errors.New(f["cause"]), Fate: f.fate(), Detail: f["detail"],
+			Topic: r.cfg.Topic, Partition: r.cfg.Partition, Err: errors.New(f["cause"]), Fate: f.fate(),
+			Detail: f["detail"],
 		})
 	case "closed":
 		r.delivery.Closed(errors.New(f["cause"]), f["detail"])
@@ -256,7 +261,8 @@ func (r *replayed) sent(f fields, b *delivery.Batch) error {
 		return fmt.Errorf("now it decides %v of %v", d.Kind, d.Batch)
 	}
 	id := b.Identity()
-	if id.ID != f.number("producer") || int64(id.Epoch) != f.number("epoch") || int64(b.Sequence()) != f.number("sequence") {
+	if id.ID != f.number("producer") || int64(id.Epoch) != f.number("epoch") ||
+		int64(b.Sequence()) != f.number("sequence") {
 		return fmt.Errorf("now it has %v sequence %d", id, b.Sequence())
 	}
 	return nil

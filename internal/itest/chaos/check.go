@@ -98,18 +98,21 @@ func (k *checking) readLog(log []realkafka.Record) {
 		k.v.Written++
 		s := k.owner(r)
 		if s == nil {
-			k.find(&k.v.Foreign, "foreign: partition %d offset %d holds key %q value %.60q", r.Partition, r.Offset, r.Key, r.Value)
+			k.find(&k.v.Foreign, "foreign: partition %d offset %d holds key %q value %.60q", r.Partition, r.Offset,
+				r.Key, r.Value)
 			continue
 		}
 		before := k.where[s]
 		k.where[s] = append(before, place{r.Partition, r.Offset})
 		if len(before) > 0 {
-			k.find(&k.v.Duplicate, "duplicate: %s lies at %v and again at partition %d offset %d", s, before, r.Partition, r.Offset)
+			k.find(&k.v.Duplicate, "duplicate: %s lies at %v and again at partition %d offset %d", s, before,
+				r.Partition, r.Offset)
 			continue
 		}
 		at := stream{s.Sender, r.Partition}
 		if highest, seen := last[at]; seen && s.N < highest {
-			k.find(&k.v.Reordered, "reordered: %s lies at partition %d offset %d, behind number %d", s, r.Partition, r.Offset, highest)
+			k.find(&k.v.Reordered, "reordered: %s lies at partition %d offset %d, behind number %d", s, r.Partition,
+				r.Offset, highest)
 			continue
 		}
 		last[at] = s.N
@@ -163,7 +166,8 @@ func (k *checking) checkPlace(s *Sent) {
 		}
 		// DUPLICATE_SEQUENCE is an acknowledgement without an offset.
 		if len(places) == 0 || places[0].partition != o.Partition || o.Offset != -1 && places[0].offset != o.Offset {
-			k.find(&k.v.Lost, "lost: %s was acknowledged at partition %d offset %d and lies at %v", s, o.Partition, o.Offset, places)
+			k.find(&k.v.Lost, "lost: %s was acknowledged at partition %d offset %d and lies at %v", s, o.Partition,
+				o.Offset, places)
 		}
 	case NotWritten:
 		if len(places) > 0 {

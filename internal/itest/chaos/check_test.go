@@ -86,22 +86,32 @@ func TestCheckerFindsEachKindOfBrokenWord(t *testing.T) {
 			r.told[0].Offset, r.future.Offset = -1, -1
 			s.log = s.log[:len(s.log)-1]
 		}, Counts{Lost: 1}},
-		"written twice":                       {func(s *story) { s.write(s.journal[0][9], 1) }, Counts{Duplicate: 1}},
-		"written into a second partition":     {func(s *story) { s.write(s.journal[0][9], 0) }, Counts{Duplicate: 1}},
-		"written three times":                 {func(s *story) { s.write(s.journal[0][5], 1); s.write(s.journal[0][5], 1) }, Counts{Duplicate: 2}},
+		"written twice":                   {func(s *story) { s.write(s.journal[0][9], 1) }, Counts{Duplicate: 1}},
+		"written into a second partition": {func(s *story) { s.write(s.journal[0][9], 0) }, Counts{Duplicate: 1}},
+		"written three times": {func(s *story) {
+			s.write(s.journal[0][5], 1)
+			s.write(s.journal[0][5],
+				1)
+		}, Counts{Duplicate: 2}},
 		"told maybe and written out of order": {lateMaybe, Counts{Reordered: 1}},
 		"two records changed places": {func(s *story) {
 			last := len(s.log) - 1
 			s.log[last].Value, s.log[last-2].Value = s.log[last-2].Value, s.log[last].Value
 			s.log[last].Key, s.log[last-2].Key = s.log[last-2].Key, s.log[last].Key
 		}, Counts{Reordered: 1, Lost: 2}},
-		"told not written and there":                 {func(s *story) { lateNotWritten(s) }, Counts{Lied: 1}},
-		"told twice":                                 {func(s *story) { r := s.journal[0][3]; r.Tell(r.told[0], 0) }, Counts{ToldTwice: 1}},
-		"told twice and differently":                 {func(s *story) { s.journal[0][3].Tell(Outcome{Fate: Maybe}, 0) }, Counts{ToldTwice: 1}},
-		"never told":                                 {func(s *story) { s.journal[0][3].told = nil }, Counts{NeverTold: 1}},
-		"never told by the future":                   {func(s *story) { s.journal[0][3].futures = 0 }, Counts{NeverTold: 1}},
-		"future and callback disagree on the offset": {func(s *story) { s.journal[0][3].future.Offset++ }, Counts{Disagree: 1}},
-		"future and callback disagree on the error":  {func(s *story) { s.journal[0][4].future.Err = "other" }, Counts{Disagree: 1}},
+		"told not written and there": {func(s *story) { lateNotWritten(s) }, Counts{Lied: 1}},
+		"told twice": {func(s *story) { r := s.journal[0][3]; r.Tell(r.told[0], 0) },
+			Counts{ToldTwice: 1}},
+		"told twice and differently": {func(s *story) { s.journal[0][3].Tell(Outcome{Fate: Maybe}, 0) },
+			Counts{ToldTwice: 1}},
+		"never told": {func(s *story) { s.journal[0][3].told = nil },
+			Counts{NeverTold: 1}},
+		"never told by the future": {func(s *story) { s.journal[0][3].futures = 0 },
+			Counts{NeverTold: 1}},
+		"future and callback disagree on the offset": {func(s *story) { s.journal[0][3].future.Offset++ },
+			Counts{Disagree: 1}},
+		"future and callback disagree on the error": {func(s *story) { s.journal[0][4].future.Err = "other" },
+			Counts{Disagree: 1}},
 		"a record that nobody sent": {func(s *story) {
 			s.write(&Sent{Sender: 0, N: storyRecords, Key: []byte("key-2")}, 0)
 		}, Counts{Foreign: 1}},

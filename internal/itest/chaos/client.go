@@ -16,7 +16,8 @@ import (
 type Client interface {
 	// Send hands a record over. The client calls told with each outcome of it; there should be one. Send returns a
 	// function to wait for the outcome of the client's future, or nil if the client has no futures.
-	Send(ctx context.Context, topic string, key, value []byte, told func(Outcome)) (future func(context.Context) Outcome)
+	Send(ctx context.Context, topic string, key, value []byte,
+		told func(Outcome)) (future func(context.Context) Outcome)
 	// Close delivers the buffered records.
 	Close(ctx context.Context) error
 }
@@ -79,8 +80,10 @@ func samsaConfig(brokers []string, network *Net, o ClientOptions) (producer.Conf
 	return cfg, nil
 }
 
-func (c samsaClient) Send(ctx context.Context, topic string, key, value []byte, told func(Outcome)) func(context.Context) Outcome {
-	f := c.p.Send(ctx, &producer.Record{Topic: topic, Key: key, Value: value}, func(m producer.RecordMetadata, err error) { told(samsaOutcome(m, err)) })
+func (c samsaClient) Send(ctx context.Context, topic string, key, value []byte,
+	told func(Outcome)) func(context.Context) Outcome {
+	f := c.p.Send(ctx, &producer.Record{Topic: topic, Key: key, Value: value},
+		func(m producer.RecordMetadata, err error) { told(samsaOutcome(m, err)) })
 	return func(ctx context.Context) Outcome { return samsaOutcome(f.Get(ctx)) }
 }
 
@@ -101,8 +104,9 @@ func (c samsaClient) Close(ctx context.Context) error { return c.p.Close(ctx) }
 type franzClient struct{ c *kgo.Client }
 
 var franzCodecs = map[string]kgo.CompressionCodec{
-	"": kgo.NoCompression(), "none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
-	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	"": kgo.NoCompression(), "none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
+	"snappy": kgo.SnappyCompression(),
+	"lz4":    kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
 func newFranz(brokers []string, network *Net, o ClientOptions) (Client, error) {
@@ -119,13 +123,15 @@ func newFranz(brokers []string, network *Net, o ClientOptions) (Client, error) {
 	}
 	if o.RequestTimeout > 0 {
 		// A request's bound is the broker's time and the client's addition to it.
-		opts = append(opts, kgo.ProduceRequestTimeout(o.RequestTimeout/2), kgo.RequestTimeoutOverhead(o.RequestTimeout/2))
+		opts = append(opts, kgo.ProduceRequestTimeout(o.RequestTimeout/2),
+			kgo.RequestTimeoutOverhead(o.RequestTimeout/2))
 	}
 	c, err := kgo.NewClient(opts...)
 	return franzClient{c}, err
 }
 
-func (c franzClient) Send(ctx context.Context, topic string, key, value []byte, told func(Outcome)) func(context.Context) Outcome {
+func (c franzClient) Send(ctx context.Context, topic string, key, value []byte,
+	told func(Outcome)) func(context.Context) Outcome {
 	c.c.Produce(ctx, &kgo.Record{Topic: topic, Key: key, Value: value}, func(r *kgo.Record, err error) {
 		if err != nil {
 			told(Outcome{Fate: Maybe, Err: err.Error()})

@@ -185,7 +185,8 @@ func (i *isolation) settled() (bytes int64) {
 func (i *isolation) burst() {
 	futures := make([]producer.Future, 0, bufferMemory*3/8/1000)
 	for value := make([]byte, 1000); len(futures) < cap(futures); {
-		futures = append(futures, i.p.TrySend(&producer.Record{Topic: "burst", Key: fmt.Append(nil, len(futures)), Value: value}, nil))
+		futures = append(futures, i.p.TrySend(&producer.Record{Topic: "burst", Key: fmt.Append(nil, len(futures)),
+			Value: value}, nil))
 	}
 	for _, f := range futures {
 		_, err := f.Get(i.ctx)
@@ -212,13 +213,15 @@ func TestAHungBrokerLeavesTheOthersTheirLatencyAndHalfOfTheMemory(t *testing.T) 
 	hung, begin := i.main.now(), i.control.now()
 	disturbed := p99(i.ctx, t, i.main, healthy, hung)
 	beside := p99(i.ctx, t, i.control, []int{0, 1, 2, 3}, begin)
-	t.Logf("p99: %v before, %v while node %d hangs, %v of a producer that does not send to it", normal, disturbed, victim, beside)
+	t.Logf("p99: %v before, %v while node %d hangs, %v of a producer that does not send to it", normal, disturbed,
+		victim, beside)
 	require.LessOrEqual(t, disturbed, max(2*normal, 2*beside, 250*time.Millisecond))
 
 	stop()
 	i.burst()
 	bytes := i.settled()
-	require.LessOrEqual(t, bytes, bufferMemory/2, "the hanging broker's partitions hold more than half of buffer.memory")
+	require.LessOrEqual(t, bytes, bufferMemory/2,
+		"the hanging broker's partitions hold more than half of buffer.memory")
 	require.Greater(t, bytes, bufferMemory*3/8, "its share was filled")
 
 	require.NoError(t, i.cluster.Resume(victim))

@@ -44,7 +44,8 @@ func NewReport(runs []*Result) *Report {
 		if len(gaps) == 0 {
 			continue
 		}
-		s := &Summary{Runs: len(gaps), Gap: median(gaps), PartitionGap: median(partitionGaps), GapByFault: map[Kind]time.Duration{}}
+		s := &Summary{Runs: len(gaps), Gap: median(gaps), PartitionGap: median(partitionGaps),
+			GapByFault: map[Kind]time.Duration{}}
 		for kind, gaps := range byFault {
 			s.GapByFault[kind] = median(gaps)
 		}
@@ -97,13 +98,15 @@ func table(out io.Writer) (row func(columns ...any), flush func() error) {
 func (r *Report) printRuns(out io.Writer) error {
 	row, flush := table(out)
 	row("client", "seed", "codec", "delivery", "faults", "sent", "acked", "not written", "maybe", "there",
-		"lost", "twice", "order", "lied", "told 2x", "untold", "disagree", "foreign", "gap s", "partition gap s", "p50 ms", "p99 ms")
+		"lost", "twice", "order", "lied", "told 2x", "untold", "disagree", "foreign", "gap s", "partition gap s",
+		"p50 ms", "p99 ms")
 	for _, x := range r.Runs {
 		delivery := "default"
 		if x.DeliveryTimeout > 0 {
 			delivery = x.DeliveryTimeout.String()
 		}
-		row(x.Client, x.Seed, x.Compression, delivery, len(x.Events), x.Sent, x.Acked, x.NotWritten, x.Maybe, x.MaybeThere,
+		row(x.Client, x.Seed, x.Compression, delivery, len(x.Events), x.Sent, x.Acked, x.NotWritten, x.Maybe,
+			x.MaybeThere,
 			x.Lost, x.Duplicate, x.Reordered, x.Lied, x.ToldTwice, x.NeverTold, x.Disagree, x.Foreign,
 			seconds(x.Gap), seconds(x.PartitionGap), millis(x.P50), millis(x.P99))
 	}

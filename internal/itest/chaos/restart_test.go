@@ -29,12 +29,13 @@ func startBenchAlone(t *testing.T, version string, change func(*producer.Config)
 	log, err := os.Create(filepath.Join(c.Dir(), "samsa.log"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, log.Close()) })
-	return startBenchOn(t, c, realkafka.Topic{Name: "t", Partitions: alonePartitions}, Load{Rate: 400}, func(cfg *producer.Config) {
-		cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: sender.LevelTrace}))
-		if change != nil {
-			change(cfg)
-		}
-	})
+	return startBenchOn(t, c, realkafka.Topic{Name: "t", Partitions: alonePartitions}, Load{Rate: 400},
+		func(cfg *producer.Config) {
+			cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: sender.LevelTrace}))
+			if change != nil {
+				change(cfg)
+			}
+		})
 }
 
 // TestNothingIsLostDoubledOrReorderedWhileANodeOfAnyVersionRestarts kills and stops a single node while the default

@@ -57,7 +57,8 @@ const (
 // The producer's faults are in the result.
 func Run(ctx context.Context, cluster *realkafka.Cluster, o Options) (*Result, error) {
 	o = o.withDefaults()
-	if err := cluster.CreateTopics(ctx, realkafka.Topic{Name: o.Topic, Assignment: assignment(o.Partitions)}); err != nil {
+	if err := cluster.CreateTopics(ctx, realkafka.Topic{Name: o.Topic,
+		Assignment: assignment(o.Partitions)}); err != nil {
 		return nil, err
 	}
 	network, err := NewNet(cluster.Bootstrap())
@@ -76,17 +77,21 @@ func Run(ctx context.Context, cluster *realkafka.Cluster, o Options) (*Result, e
 		return nil, err
 	}
 	w := startWorkload(ctx, client, o.Topic, o.Load)
-	r := &Result{Topic: o.Topic, Client: o.Client, Seed: o.Seed, Compression: o.Compression, DeliveryTimeout: o.DeliveryTimeout}
-	if stalled := within(ctx, progressLimit, func(ctx context.Context) []int32 { return w.awaitProgress(ctx, o.Partitions) }); len(stalled) > 0 {
+	r := &Result{Topic: o.Topic, Client: o.Client, Seed: o.Seed, Compression: o.Compression,
+		DeliveryTimeout: o.DeliveryTimeout}
+	if stalled := within(ctx, progressLimit,
+		func(ctx context.Context) []int32 { return w.awaitProgress(ctx, o.Partitions) }); len(stalled) > 0 {
 		err = fmt.Errorf("partitions %v take no records before the first fault", stalled)
 	}
 	r.Begin = w.now()
 	if err == nil {
-		r.Events, err = injectAll(ctx, injector{cluster: cluster, network: network, nodes: nodes, topic: o.Topic}, o, w.now)
+		r.Events, err = injectAll(ctx, injector{cluster: cluster, network: network, nodes: nodes, topic: o.Topic}, o,
+			w.now)
 	}
 	if err == nil {
 		o.say("the faults are over; waiting for each partition to go on")
-		r.Stalled = within(ctx, progressLimit, func(ctx context.Context) []int32 { return w.awaitProgress(ctx, o.Partitions) })
+		r.Stalled = within(ctx, progressLimit,
+			func(ctx context.Context) []int32 { return w.awaitProgress(ctx, o.Partitions) })
 	}
 	r.End = w.now()
 	finish, cancel := context.WithTimeout(ctx, finishLimit)

@@ -29,7 +29,8 @@ func startBench(t *testing.T, topic realkafka.Topic, change func(*producer.Confi
 }
 
 // startBenchOn makes the topic on a cluster and starts the senders.
-func startBenchOn(t *testing.T, c *realkafka.Cluster, topic realkafka.Topic, load Load, change func(*producer.Config)) *bench {
+func startBenchOn(t *testing.T, c *realkafka.Cluster, topic realkafka.Topic, load Load,
+	change func(*producer.Config)) *bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
@@ -75,7 +76,8 @@ func TestRecordsGoToTheNewTopicAfterOneWasDeletedAndMadeAgain(t *testing.T) {
 }
 
 func TestRecordsWaitWhileThereAreNotEnoughReplicas(t *testing.T) {
-	b := startBench(t, realkafka.Topic{Assignment: assignment(3), Config: map[string]string{"min.insync.replicas": "3"}}, nil)
+	b := startBench(t, realkafka.Topic{Assignment: assignment(3),
+		Config: map[string]string{"min.insync.replicas": "3"}}, nil)
 	b.progress(3)
 	probe := newProbe(b)
 	require.NoError(t, b.cluster.Kill(b.ctx, 2))
@@ -119,7 +121,8 @@ func (p *probe) await(code protocol.ErrorCode) {
 }
 
 func TestRecordsGoToPartitionsThatAreAddedWhileSending(t *testing.T) {
-	b := startBench(t, realkafka.Topic{Assignment: assignment(2)}, func(cfg *producer.Config) { cfg.MetadataMaxAge = 500 * time.Millisecond })
+	b := startBench(t, realkafka.Topic{Assignment: assignment(2)},
+		func(cfg *producer.Config) { cfg.MetadataMaxAge = 500 * time.Millisecond })
 	b.progress(2)
 	require.NoError(t, b.cluster.AddPartitions(b.ctx, b.topic.Name, 5))
 	b.progress(5)

@@ -25,10 +25,13 @@ const down = 3
 // The last of the settings waits for the broker; the one before it gives up after some tries.
 var settings = []setting{
 	{topic: "one-of-two", min: "1", replicas: []int32{1, 2, 3}, configure: safe, verdict: "works"},
-	{topic: "one-alone", min: "1", replicas: []int32{1, 3}, configure: safe, verdict: "works, but the leader is alone: no better than acks=1"},
-	{topic: "two", min: "2", replicas: []int32{1, 2, 3}, configure: safe, verdict: "works, and never with fewer than two copies"},
+	{topic: "one-alone", min: "1", replicas: []int32{1, 3}, configure: safe,
+		verdict: "works, but the leader is alone: no better than acks=1"},
+	{topic: "two", min: "2", replicas: []int32{1, 2, 3}, configure: safe,
+		verdict: "works, and never with fewer than two copies"},
 	{topic: "three", min: "3", replicas: []int32{1, 2, 3}, configure: hasty, verdict: "refuses every write"},
-	{topic: "three-patient", min: "3", replicas: []int32{1, 2, 3}, configure: patient, verdict: "takes them as soon as the broker is back"},
+	{topic: "three-patient", min: "3", replicas: []int32{1, 2, 3}, configure: patient,
+		verdict: "takes them as soon as the broker is back"},
 }
 
 func safe(*producer.Config) {} // the default
@@ -42,12 +45,14 @@ func patient(c *producer.Config) { c.DeliveryTimeout = 10 * time.Minute }
 // inSync is part 4: acks=all with different min.insync.replicas while one broker is down.
 func (d *demo) inSync(ctx context.Context) (accounts []account, err error) {
 	const count = 500
-	fmt.Fprintf(d.out, "4. acks=all with min.insync.replicas 1, 2 and 3 while one broker is down: %d records each\n\n", count)
+	fmt.Fprintf(d.out, "4. acks=all with min.insync.replicas 1, 2 and 3 while one broker is down: %d records each\n\n",
+		count)
 	topics := make([]realkafka.Topic, 0, len(settings))
 	names := make([]string, 0, len(settings))
 	for _, s := range settings {
 		names = append(names, s.topic)
-		topics = append(topics, realkafka.Topic{Name: s.topic, Assignment: [][]int32{s.replicas}, Config: map[string]string{"min.insync.replicas": s.min}})
+		topics = append(topics, realkafka.Topic{Name: s.topic, Assignment: [][]int32{s.replicas},
+			Config: map[string]string{"min.insync.replicas": s.min}})
 	}
 	if err := d.create(ctx, topics...); err != nil {
 		return nil, err
@@ -82,7 +87,8 @@ func (d *demo) inSync(ctx context.Context) (accounts []account, err error) {
 	for i, s := range settings {
 		a := ledgers[i].close(numbers(read[s.topic]))
 		accounts = append(accounts, a)
-		rows = append(rows, fmt.Sprintf("%s\t%d of %d\t%d\t%d\t%d\t%d\t%d\t%s", s.min, len(s.replicas)-1, len(s.replicas),
+		rows = append(rows, fmt.Sprintf("%s\t%d of %d\t%d\t%d\t%d\t%d\t%d\t%s", s.min, len(s.replicas)-1,
+			len(s.replicas),
 			a.sent, a.acknowledged, a.notWritten, a.maybeWritten, a.found, s.verdict))
 	}
 	fmt.Fprintln(d.out)
@@ -118,7 +124,8 @@ func (d *demo) impatient(ctx context.Context, clock clock, ledgers []ledger, cou
 		if err := end(ctx, kafka); err != nil {
 			return err
 		}
-		clock.say("min.insync.replicas=%s, %d of %d replicas in sync: %d acknowledged, %d not written", s.min, len(s.replicas)-1, len(s.replicas),
+		clock.say("min.insync.replicas=%s, %d of %d replicas in sync: %d acknowledged, %d not written", s.min,
+			len(s.replicas)-1, len(s.replicas),
 			l.number(acknowledged), l.number(notWritten))
 		if l.reason != nil {
 			fmt.Fprintf(d.out, "            %v\n", l.reason)
@@ -129,7 +136,8 @@ func (d *demo) impatient(ctx context.Context, clock clock, ledgers []ledger, cou
 
 // comeBack starts the broker and waits for the records behind it.
 func (d *demo) comeBack(ctx context.Context, clock clock, topics []string, waiting *ledger) error {
-	clock.say("min.insync.replicas=3, records that may wait for 10 minutes: %d acknowledged, %d failed, %d wait", waiting.number(acknowledged),
+	clock.say("min.insync.replicas=3, records that may wait for 10 minutes: %d acknowledged, %d failed, %d wait",
+		waiting.number(acknowledged),
 		waiting.number(notWritten)+waiting.number(maybeWritten), waiting.number(untold))
 	clock.say("broker %d is started", down)
 	if err := d.cluster.Restart(ctx, down); err != nil {

@@ -139,7 +139,8 @@ func (d *demo) followers(leader int32, do func(int32) error) error {
 }
 
 // awaitPartitions waits until all partitions of the topics are as they should be.
-func (d *demo) awaitPartitions(ctx context.Context, what string, topics []string, ok func(realkafka.Partition) bool) error {
+func (d *demo) awaitPartitions(ctx context.Context, what string, topics []string,
+	ok func(realkafka.Partition) bool) error {
 	return await(ctx, what, func(ctx context.Context) (bool, error) {
 		partitions, err := d.cluster.Partitions(ctx, topics...)
 		return !slices.ContainsFunc(partitions, func(p realkafka.Partition) bool { return !ok(p) }), err

@@ -82,8 +82,9 @@ func (l *ledger) close(log []int) account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := account{
-		sent: len(l.fates), acknowledged: l.count[acknowledged], notWritten: l.count[notWritten], maybeWritten: l.count[maybeWritten],
-		untold: l.count[untold], again: l.again, reason: l.reason,
+		sent: len(l.fates), acknowledged: l.count[acknowledged], notWritten: l.count[notWritten],
+		maybeWritten: l.count[maybeWritten],
+		untold:       l.count[untold], again: l.again, reason: l.reason,
 	}
 	times := make([]int, len(l.fates))
 	for _, number := range log {

@@ -10,7 +10,8 @@ import (
 
 func TestAnAccountTellsWhatWasPromisedFromWhatIsThere(t *testing.T) {
 	var l ledger
-	not, maybe := &producer.Error{Err: producer.ErrDeliveryTimeout, Fate: producer.FateNotWritten}, &producer.Error{Err: producer.ErrDisconnected, Fate: producer.FateMaybeWritten}
+	not, maybe := &producer.Error{Err: producer.ErrDeliveryTimeout, Fate: producer.FateNotWritten},
+		&producer.Error{Err: producer.ErrDisconnected, Fate: producer.FateMaybeWritten}
 	told := []error{nil, nil, not, not, maybe, maybe, nil}
 	for range told {
 		l.add()
@@ -34,7 +35,8 @@ func TestAnAccountTellsWhatWasPromisedFromWhatIsThere(t *testing.T) {
 }
 
 func TestOnlyBrokenPromisesAreErrors(t *testing.T) {
-	require.NoError(t, account{sent: 9, acknowledged: 5, lost: 3, twice: 1}.broken("fast", false), "it promised nothing")
+	require.NoError(t, account{sent: 9, acknowledged: 5, lost: 3, twice: 1}.broken("fast", false),
+		"it promised nothing")
 	require.NoError(t, account{sent: 9, acknowledged: 5, maybeWritten: 4, found: 7}.broken("safe", true))
 	for _, a := range []account{{untold: 1}, {again: 1}, {lies: 1}, {strangers: 1}} {
 		require.Error(t, a.broken("fast", false))

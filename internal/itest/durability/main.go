@@ -62,7 +62,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&d.waits, "waits", 200, "how `many` records each profile sends one after the other for its latency")
 	flags.IntVar(&d.rate, "rate", 5000, "records a `second` that each profile sends while brokers die")
 	flags.IntVar(&d.size, "size", 100, "`bytes` of each value")
-	flags.DurationVar(&d.pause, "pause", 700*time.Millisecond, "how long the followers are behind in part 3; more than 2s, and they may be taken for dead")
+	flags.DurationVar(&d.pause, "pause", 700*time.Millisecond,
+		"how long the followers are behind in part 3; more than 2s, and they may be taken for dead")
 	version := flags.String("kafka", realkafka.DefaultVersion, "`version` of Kafka")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -55,7 +55,8 @@ func TestSafeLosesNothingAndNobodyIsToldWrong(t *testing.T) {
 	}
 
 	const copies = ` +(\d) of (\d)`
-	require.Equal(t, [][]int{{1, 2, 3, 500, 500, 0, 0, 500}, {1, 1, 2, 500, 500, 0, 0, 500}, {2, 2, 3, 500, 500, 0, 0, 500}},
+	require.Equal(t, [][]int{{1, 2, 3, 500, 500, 0, 0, 500}, {1, 1, 2, 500, 500, 0, 0, 500},
+		{2, 2, 3, 500, 500, 0, 0, 500}},
 		rows(t, out, `(?m)^   ([12])`+copies+strings.Repeat(` +(\d+)`, 5)))
 	three := rows(t, out, `(?m)^   3`+copies+strings.Repeat(` +(\d+)`, 5))
 	require.Len(t, three, 2)

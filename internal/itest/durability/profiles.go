@@ -32,7 +32,8 @@ var profiles = []profile{
 			c.EnableIdempotence = false
 		},
 	}, {
-		name: "safe", settings: "acks=all, idempotent", means: "all in-sync replicas have it, at least two, once and in order",
+		name: "safe", settings: "acks=all, idempotent",
+		means:    "all in-sync replicas have it, at least two, once and in order",
 		promises: true, configure: safe,
 	},
 }
@@ -90,7 +91,8 @@ func (d *demo) speed(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%.0f\t%v\t%v\t%s", p.name, p.settings, rate, percentile(latencies, 50), percentile(latencies, 99), p.means))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%.0f\t%v\t%v\t%s", p.name, p.settings, rate, percentile(latencies, 50),
+			percentile(latencies, 99), p.means))
 	}
 	err = d.table("profile\tsettings\trecords/s\tlatency p50\tp99\tan acknowledgement means", rows...)
 	fmt.Fprintln(d.out)
@@ -98,7 +100,8 @@ func (d *demo) speed(ctx context.Context) error {
 }
 
 // measure sends count records without waiting for each, and then some one after the other.
-func (d *demo) measure(ctx context.Context, p profile, topic string, count int) (rate float64, latencies []time.Duration, err error) {
+func (d *demo) measure(ctx context.Context, p profile, topic string, count int) (rate float64,
+	latencies []time.Duration, err error) {
 	kafka, err := d.open(ctx, topic, p.configure)
 	if err != nil {
 		return 0, nil, err

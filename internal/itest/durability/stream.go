@@ -56,7 +56,8 @@ func (l *ledger) send(ctx context.Context, kafka *producer.Producer, topic strin
 	number := l.add()
 	value := strconv.Itoa(number)
 	value += strings.Repeat(" ", max(0, size-len(value)))
-	kafka.Send(ctx, &producer.Record{Topic: topic, Value: []byte(value)}, func(_ producer.RecordMetadata, err error) { l.tell(number, err) })
+	kafka.Send(ctx, &producer.Record{Topic: topic, Value: []byte(value)},
+		func(_ producer.RecordMetadata, err error) { l.tell(number, err) })
 }
 
 // numbers returns the numbers of the read records, or -1 for a record without one.

@@ -94,7 +94,8 @@ func (n *node) leads(ctx context.Context, topics []string) error {
 		}
 		for _, p := range t.Partitions {
 			if p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
-				return fmt.Errorf("node %d: partition %s-%d has leader %d and in-sync replicas %v", n.id, *t.Topic, p.Partition, p.Leader, p.ISR)
+				return fmt.Errorf("node %d: partition %s-%d has leader %d and in-sync replicas %v", n.id, *t.Topic,
+					p.Partition, p.Leader, p.ISR)
 			}
 		}
 	}
@@ -126,7 +127,10 @@ func (c *Cluster) Partitions(ctx context.Context, topics ...string) ([]Partition
 				LeaderEpoch: p.LeaderEpoch, Replicas: p.Replicas, ISR: p.ISR})
 		}
 	}
-	slices.SortFunc(partitions, func(a, b Partition) int { return comparePlace(a.Topic, a.Partition, b.Topic, b.Partition) })
+	slices.SortFunc(partitions, func(a, b Partition) int {
+		return comparePlace(a.Topic, a.Partition, b.Topic,
+			b.Partition)
+	})
 	return partitions, nil
 }
 

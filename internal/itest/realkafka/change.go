@@ -145,8 +145,10 @@ func (c *Cluster) Reassign(ctx context.Context, topic string, partition int32, r
 			return err
 		}
 		for _, p := range partitions {
-			if p.Partition == partition && (!slices.Equal(p.Replicas, replicas) || len(p.ISR) < len(replicas) || p.Leader < 0) {
-				return fmt.Errorf("%s-%d has replicas %v, in sync %v, leader %d", topic, partition, p.Replicas, p.ISR, p.Leader)
+			if p.Partition == partition && (!slices.Equal(p.Replicas, replicas) || len(p.ISR) < len(replicas) ||
+				p.Leader < 0) {
+				return fmt.Errorf("%s-%d has replicas %v, in sync %v, leader %d", topic, partition, p.Replicas, p.ISR,
+					p.Leader)
 			}
 		}
 		return nil

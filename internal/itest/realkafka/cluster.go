@@ -157,7 +157,8 @@ func (c *Cluster) startKRaft(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		n.logging = []string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=info", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+		n.logging = []string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
+			"-Dorg.slf4j.simpleLogger.showDateTime=true",
 			"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 			"-Dorg.slf4j.simpleLogger.log.state.change.logger=warn"} // several lines a partition at every change
 		return n.start(c.java, c.jars, c.opts.JVM)
@@ -286,7 +287,8 @@ func (c *Cluster) Restart(ctx context.Context, id int32) error {
 		err := n.waitReady(ctx, []int32{id})
 		// The port was free for the taking while the node was down: some client's outgoing connection may hold it for a
 		// moment.
-		if err == nil || n.running() != nil || ctx.Err() != nil || !strings.Contains(n.logTail(60), "Address already in use") {
+		if err == nil || n.running() != nil || ctx.Err() != nil ||
+			!strings.Contains(n.logTail(60), "Address already in use") {
 			return err
 		}
 	}
@@ -298,10 +300,12 @@ func (c *Cluster) Keep() { c.keep = true }
 // PrintLogs writes the last lines of each node's log.
 func (c *Cluster) PrintLogs(w io.Writer, lines int) {
 	for _, n := range c.nodes {
-		_, _ = fmt.Fprintf(w, "--- Kafka %s node %d (%s), last %d lines:\n%s\n", c.opts.Version, n.id, n.logPath(), lines, n.logTail(lines))
+		_, _ = fmt.Fprintf(w, "--- Kafka %s node %d (%s), last %d lines:\n%s\n", c.opts.Version, n.id, n.logPath(),
+			lines, n.logTail(lines))
 	}
 	if c.zookeeper != nil {
-		_, _ = fmt.Fprintf(w, "--- ZooKeeper of Kafka %s (%s), last %d lines:\n%s\n", c.opts.Version, c.zookeeper.logPath(), lines,
+		_, _ = fmt.Fprintf(w, "--- ZooKeeper of Kafka %s (%s), last %d lines:\n%s\n", c.opts.Version,
+			c.zookeeper.logPath(), lines,
 			c.zookeeper.logTail(lines))
 	}
 }

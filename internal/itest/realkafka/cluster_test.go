@@ -26,7 +26,8 @@ func samples() []Record {
 		{Key: nil, Value: text},
 		{Key: []byte{}, Value: nil},
 		{Key: []byte("k\ney"), Value: []byte{}},
-		{Key: []byte{0xff}, Value: text, Headers: []Header{{Key: "h", Value: nil}, {Key: "h", Value: []byte{}}, {Key: "é", Value: []byte{10}}}},
+		{Key: []byte{0xff}, Value: text, Headers: []Header{{Key: "h", Value: nil}, {Key: "h", Value: []byte{}},
+			{Key: "é", Value: []byte{10}}}},
 	}
 	for i := range records {
 		records[i].Timestamp, records[i].TimestampType = now+int64(i), "CreateTime"
@@ -36,12 +37,14 @@ func samples() []Record {
 
 func produce(t *testing.T, c *Cluster, topic string, records []Record, opts ...kgo.Opt) {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.Bootstrap()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.Bootstrap()...),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	require.NoError(t, err)
 	defer client.Close()
 	batch := make([]*kgo.Record, 0, len(records))
 	for _, r := range records {
-		kr := &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Timestamp: time.UnixMilli(r.Timestamp)}
+		kr := &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key, Value: r.Value,
+			Timestamp: time.UnixMilli(r.Timestamp)}
 		for _, h := range r.Headers {
 			kr.Headers = append(kr.Headers, kgo.RecordHeader(h))
 		}
@@ -63,7 +66,8 @@ func TestRecordsComeBackFromOneNodeAsTheyWereSent(t *testing.T) {
 				names = append(names, codec)
 				topics = append(topics, Topic{Name: codec, Partitions: 2})
 			}
-			topics = append(topics, Topic{Name: "append-time", Config: map[string]string{"message.timestamp.type": "LogAppendTime"}})
+			topics = append(topics, Topic{Name: "append-time",
+				Config: map[string]string{"message.timestamp.type": "LogAppendTime"}})
 			require.NoError(t, c.CreateTopics(t.Context(), topics...))
 			produce(t, c, "append-time", samples())
 			want := map[string][]Record{}
@@ -73,7 +77,8 @@ func TestRecordsComeBackFromOneNodeAsTheyWereSent(t *testing.T) {
 					for i := range records {
 						records[i].Topic, records[i].Partition, records[i].Offset = name, partition, int64(i)
 					}
-					produce(t, c, name, records, kgo.ProducerBatchCompression(codecs[name]), kgo.ProducerLinger(50*time.Millisecond))
+					produce(t, c, name, records, kgo.ProducerBatchCompression(codecs[name]),
+						kgo.ProducerLinger(50*time.Millisecond))
 					want[name] = append(want[name], records...)
 				}
 			}
@@ -139,7 +144,8 @@ func TestThreeNodesSurviveKillPauseStopAndRestart(t *testing.T) {
 			for i := range records {
 				records[i].Partition = partition
 			}
-			produce(t, c, "t", records, kgo.RequestTimeoutOverhead(time.Second), kgo.ProduceRequestTimeout(5*time.Second),
+			produce(t, c, "t", records, kgo.RequestTimeoutOverhead(time.Second),
+				kgo.ProduceRequestTimeout(5*time.Second),
 				kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }))
 			sent += len(records)
 		}
@@ -177,7 +183,8 @@ func waitInSync(ctx context.Context, t *testing.T, c *Cluster) {
 	t.Helper()
 	require.NoError(t, poll(ctx, func(ctx context.Context) bool {
 		partitions, err := c.Partitions(ctx, "t")
-		return err == nil && !slices.ContainsFunc(partitions, func(p Partition) bool { return len(p.ISR) < len(p.Replicas) })
+		return err == nil && !slices.ContainsFunc(partitions,
+			func(p Partition) bool { return len(p.ISR) < len(p.Replicas) })
 	}))
 }
 
@@ -185,7 +192,8 @@ func waitLeadersElsewhere(ctx context.Context, t *testing.T, c *Cluster, node in
 	t.Helper()
 	require.NoError(t, poll(ctx, func(ctx context.Context) bool {
 		partitions, err := c.Partitions(ctx, "t")
-		return err == nil && !slices.ContainsFunc(partitions, func(p Partition) bool { return p.Leader == node || p.Leader < 0 })
+		return err == nil && !slices.ContainsFunc(partitions,
+			func(p Partition) bool { return p.Leader == node || p.Leader < 0 })
 	}))
 }
 

@@ -86,7 +86,8 @@ func fetchJars(ctx context.Context, version, work, ready string) error {
 	if err := os.WriteFile(filepath.Join(work, "pom.xml"), pomFor(version), 0o644); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-Dkafka.version="+version, "-Dscala.version="+scalaVersion(version),
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "-Dkafka.version="+version,
+		"-Dscala.version="+scalaVersion(version),
 		"dependency:copy-dependencies", "-DoutputDirectory="+ready)
 	cmd.Dir = work
 	var out bytes.Buffer
@@ -112,7 +113,8 @@ func findJava() (string, error) {
 }
 
 // toolJVM makes a short-lived JVM quick to start and small.
-var toolJVM = []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx768m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"}
+var toolJVM = []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx768m",
+	"-Dorg.slf4j.simpleLogger.defaultLogLevel=error"}
 
 // runTool runs a class or a source file with the cluster's jars. It returns the output; a failure's error holds stderr.
 func (c *Cluster) runTool(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
@@ -122,21 +124,24 @@ func (c *Cluster) runTool(ctx context.Context, stdin []byte, args ...string) ([]
 
 // ProducerPerformance runs Kafka's own measuring program with the Java producer against the cluster, in a virtual
 // machine as it comes. It returns the program's output, and its processor time with its start.
-func (c *Cluster) ProducerPerformance(ctx context.Context, args ...string) (printed string, cpu time.Duration, err error) {
+func (c *Cluster) ProducerPerformance(ctx context.Context, args ...string) (printed string, cpu time.Duration,
+	err error) {
 	line := append([]string{"org.apache.kafka.tools.ProducerPerformance"}, args...)
 	out, cpu, err := c.runJava(ctx, []string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=error"}, nil, line...)
 	return string(out), cpu, err
 }
 
 // runJava is runTool with a choice of the virtual machine's options. It also returns the program's processor time.
-func (c *Cluster) runJava(ctx context.Context, jvm []string, stdin []byte, args ...string) (printed []byte, cpu time.Duration, err error) {
+func (c *Cluster) runJava(ctx context.Context, jvm []string, stdin []byte, args ...string) (printed []byte,
+	cpu time.Duration, err error) {
 	line := append(append([]string{}, jvm...), "-cp", filepath.Join(c.jars, "*"))
 	cmd := exec.CommandContext(ctx, c.java, append(line, args...)...)
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := run(cmd); err != nil {
-		return nil, 0, errors.Join(fmt.Errorf("%s: %w", filepath.Base(args[0]), err), errors.New(tail(stderr.Bytes(), 40)))
+		return nil, 0, errors.Join(fmt.Errorf("%s: %w", filepath.Base(args[0]), err),
+			errors.New(tail(stderr.Bytes(), 40)))
 	}
 	return stdout.Bytes(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
 }

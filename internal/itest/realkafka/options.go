@@ -60,10 +60,12 @@ func (o Options) withDefaults() Options {
 // kraftProperties returns the server.properties of a node as broker and controller.
 func (o Options) kraftProperties(n *node, controllers []string) string {
 	p := map[string]string{
-		"process.roles":                       "broker,controller",
-		"node.id":                             strconv.Itoa(int(n.id)),
-		"listeners":                           fmt.Sprintf("CLIENT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port, n.controllerPort),
-		"advertised.listeners":                fmt.Sprintf("CLIENT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port, n.controllerPort),
+		"process.roles": "broker,controller",
+		"node.id":       strconv.Itoa(int(n.id)),
+		"listeners": fmt.Sprintf("CLIENT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port,
+			n.controllerPort),
+		"advertised.listeners": fmt.Sprintf("CLIENT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port,
+			n.controllerPort),
 		"listener.security.protocol.map":      "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"inter.broker.listener.name":          "CLIENT",
 		"controller.listener.names":           "CONTROLLER",

@@ -49,7 +49,8 @@ func TestNodesDieWithTheProcessThatStartedThem(t *testing.T) {
 
 			require.NoError(t, test.crash(cmd.Process, stdin))
 			require.Error(t, cmd.Wait())
-			require.NoError(t, poll(t.Context(), func(context.Context) bool { return !slices.ContainsFunc(addresses, listens) }))
+			require.NoError(t, poll(t.Context(),
+				func(context.Context) bool { return !slices.ContainsFunc(addresses, listens) }))
 		})
 	}
 }

@@ -48,15 +48,19 @@ func TestSegmentDumpGivesBatchesAndTheirRecords(t *testing.T) {
 	batches, err := parseSegments([]byte(dump))
 	require.NoError(t, err)
 	require.Equal(t, []Batch{
-		{Topic: "my-topic", Partition: 12, LastOffset: 1, Count: 2, BaseSequence: 5, LastSequence: 6, ProducerID: 9, ProducerEpoch: 1,
-			LeaderEpoch: 4, Size: 109, TimestampType: "CreateTime", Timestamp: 1700000000001, Magic: 2, Codec: "zstd", CRC: 2675872161,
+		{Topic: "my-topic", Partition: 12, LastOffset: 1, Count: 2, BaseSequence: 5, LastSequence: 6, ProducerID: 9,
+			ProducerEpoch: 1,
+			LeaderEpoch:   4, Size: 109, TimestampType: "CreateTime", Timestamp: 1700000000001, Magic: 2, Codec: "zstd",
+			CRC:   2675872161,
 			Valid: true, Records: []BatchRecord{
 				{Offset: 0, Timestamp: 1700000000000, Sequence: 5, KeySize: -1, ValueSize: 3},
 				{Offset: 1, Timestamp: 1700000000001, Sequence: 6, KeySize: 0, ValueSize: 1000},
 			}},
-		{Topic: "my-topic", Partition: 12, BaseOffset: 2, LastOffset: 2, Count: 1, BaseSequence: -1, LastSequence: -1, ProducerID: -1,
-			ProducerEpoch: -1, LeaderEpoch: 4, Transactional: true, Control: true, Position: 109, Size: 76, TimestampType: "LogAppendTime",
-			Timestamp: 1700000000002, Magic: 2, Codec: "none", CRC: 1,
+		{Topic: "my-topic", Partition: 12, BaseOffset: 2, LastOffset: 2, Count: 1, BaseSequence: -1, LastSequence: -1,
+			ProducerID:    -1,
+			ProducerEpoch: -1, LeaderEpoch: 4, Transactional: true, Control: true, Position: 109, Size: 76,
+			TimestampType: "LogAppendTime",
+			Timestamp:     1700000000002, Magic: 2, Codec: "none", CRC: 1,
 			Records: []BatchRecord{{Offset: 2, Timestamp: 1700000000002, Sequence: -1, KeySize: 1, ValueSize: -1}}},
 	}, batches)
 }
@@ -98,22 +102,28 @@ func TestSeparateDumpsOfBatchesAndRecordsAreJoined(t *testing.T) {
 	batches, err := parseSeparateSegments([]byte(oldBatches), []byte(oldRecords))
 	require.NoError(t, err)
 	require.Equal(t, []Batch{
-		{Topic: "my-topic", Partition: 12, LastOffset: 1, Count: 2, BaseSequence: 5, LastSequence: 6, ProducerID: 9, ProducerEpoch: 1,
-			LeaderEpoch: 4, Size: 109, TimestampType: "CreateTime", Timestamp: 1700000000001, Magic: 2, Codec: "gzip", CRC: 2675872161,
+		{Topic: "my-topic", Partition: 12, LastOffset: 1, Count: 2, BaseSequence: 5, LastSequence: 6, ProducerID: 9,
+			ProducerEpoch: 1,
+			LeaderEpoch:   4, Size: 109, TimestampType: "CreateTime", Timestamp: 1700000000001, Magic: 2, Codec: "gzip",
+			CRC:   2675872161,
 			Valid: true, Records: []BatchRecord{
 				{Offset: 0, Timestamp: 1700000000000, Sequence: 5, KeySize: -1, ValueSize: 3},
 				{Offset: 1, Timestamp: 1700000000001, Sequence: 6, KeySize: 0, ValueSize: 1000},
 			}},
-		{Topic: "my-topic", Partition: 13, Count: 1, BaseSequence: -1, LastSequence: -1, ProducerID: -1, ProducerEpoch: -1, LeaderEpoch: 4,
-			Transactional: true, Size: 76, TimestampType: "LogAppendTime", Timestamp: 1700000000002, Magic: 2, Codec: "none", CRC: 1,
+		{Topic: "my-topic", Partition: 13, Count: 1, BaseSequence: -1, LastSequence: -1, ProducerID: -1,
+			ProducerEpoch: -1, LeaderEpoch: 4,
+			Transactional: true, Size: 76, TimestampType: "LogAppendTime", Timestamp: 1700000000002, Magic: 2,
+			Codec: "none", CRC: 1,
 			Records: []BatchRecord{{Offset: 0, Timestamp: 1700000000002, Sequence: -1, KeySize: 1, ValueSize: -1}}},
 	}, batches)
 	for name, change := range map[string][2]string{
-		"a record is missing":          {"offset: 1 position: 0 ", "offset: 1 position: 7 "},
-		"a record has no position":     {"offset: 1 position: 0 ", "offset: 1 "},
-		"bytes behind the last record": {"offset: 1 position: 0 ", "Found 3 invalid bytes at the end of it\noffset: 1 position: 0 "},
+		"a record is missing":      {"offset: 1 position: 0 ", "offset: 1 position: 7 "},
+		"a record has no position": {"offset: 1 position: 0 ", "offset: 1 "},
+		"bytes behind the last record": {"offset: 1 position: 0 ",
+			"Found 3 invalid bytes at the end of it\noffset: 1 position: 0 "},
 	} {
-		_, err := parseSeparateSegments([]byte(oldBatches), []byte(strings.Replace(oldRecords, change[0], change[1], 1)))
+		_, err := parseSeparateSegments([]byte(oldBatches),
+			[]byte(strings.Replace(oldRecords, change[0], change[1], 1)))
 		require.Error(t, err, name)
 	}
 	_, err = parseSeparateSegments([]byte(oldBatches), nil)
@@ -125,7 +135,8 @@ func TestVersionsChooseScalaAndZooKeeper(t *testing.T) {
 		scala     string
 		zookeeper bool
 	}{
-		"0.11.0.3": {"2.12", true}, "1.1.1": {"2.12", true}, "2.3.1": {"2.12", true}, "2.4.0": {"2.13", true}, "2.8.2": {"2.13", true},
+		"0.11.0.3": {"2.12", true}, "1.1.1": {"2.12", true}, "2.3.1": {"2.12", true}, "2.4.0": {"2.13", true},
+		"2.8.2": {"2.13", true},
 		"3.5.1": {"2.13", true}, "3.9.2": {"2.13", false}, "4.0.0": {"2.13", false}, "4.4.0": {"2.13", false},
 	} {
 		require.Equal(t, want.scala, scalaVersion(version), version)

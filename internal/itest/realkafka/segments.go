@@ -189,10 +189,12 @@ func (p *segmentParser) batch(line string) error {
 		Topic: p.topic, Partition: p.partition,
 		BaseOffset: f.number("baseOffset"), LastOffset: f.number("lastOffset"),
 		BaseSequence: f.number("baseSequence"), LastSequence: f.number("lastSequence"),
-		ProducerID: f.number("producerId"), ProducerEpoch: f.number("producerEpoch"), LeaderEpoch: f.number("partitionLeaderEpoch"),
+		ProducerID: f.number("producerId"), ProducerEpoch: f.number("producerEpoch"),
+		LeaderEpoch:   f.number("partitionLeaderEpoch"),
 		Transactional: f.values["isTransactional"] == "true", Control: f.values["isControl"] == "true",
-		Position: f.number("position"), Size: f.number("size"), Magic: f.number("magic"), Codec: strings.ToLower(f.values["compresscodec"]),
-		CRC: f.number("crc"), Valid: f.values["isvalid"] == "true",
+		Position: f.number("position"), Size: f.number("size"), Magic: f.number("magic"),
+		Codec: strings.ToLower(f.values["compresscodec"]),
+		CRC:   f.number("crc"), Valid: f.values["isvalid"] == "true",
 	}
 	b.TimestampType, b.Timestamp = f.timestamp()
 	if p.separate == nil {
@@ -252,7 +254,8 @@ func parseBatchRecord(line, keySize, valueSize string) (BatchRecord, *fields, er
 		return BatchRecord{}, nil, err
 	}
 	r := BatchRecord{
-		Offset: f.number("offset"), Sequence: f.number("sequence"), KeySize: f.number(keySize), ValueSize: f.number(valueSize),
+		Offset: f.number("offset"), Sequence: f.number("sequence"), KeySize: f.number(keySize),
+		ValueSize: f.number(valueSize),
 	}
 	_, r.Timestamp = f.timestamp()
 	return r, f, f.err

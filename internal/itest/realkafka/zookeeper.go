@@ -31,7 +31,8 @@ func (z *zookeeper) start(java, jars string) error {
 	config := filepath.Join(z.dir, "zoo.cfg")
 	// dump, the list of registered brokers, needs permission since ZooKeeper 3.5.
 	text := fmt.Sprintf("tickTime=500\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n"+
-		"admin.enableServer=false\n4lw.commands.whitelist=srvr,dump\n", filepath.ToSlash(filepath.Join(z.dir, "data")), z.port)
+		"admin.enableServer=false\n4lw.commands.whitelist=srvr,dump\n", filepath.ToSlash(filepath.Join(z.dir, "data")),
+		z.port)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return err
 	}

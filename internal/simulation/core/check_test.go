@@ -34,7 +34,8 @@ func TestSimulatedClusterAgreesWithOutcomes(t *testing.T) {
 // TestSimulationIsDeterministic shows that a seed decides everything, and that tracing changes nothing.
 func TestSimulationIsDeterministic(t *testing.T) {
 	for seed := int64(1); seed <= 20; seed++ {
-		a, b, untraced := newSim(seed, simLimits{}, true), newSim(seed, simLimits{}, true), newSim(seed, simLimits{}, false)
+		a, b, untraced := newSim(seed, simLimits{}, true), newSim(seed, simLimits{}, true),
+			newSim(seed, simLimits{}, false)
 		require.Equal(t, a.run(), b.run())
 		require.Equal(t, a.trace, b.trace)
 		require.Empty(t, untraced.run())
@@ -177,7 +178,8 @@ func (s *sim) checkAcked(r int, o simOutcome, log []*simEntry, where map[int]int
 		return ""
 	case !there:
 		return fmt.Sprintf("record %d was acknowledged and is not in the log", r)
-	case o.offset >= 0 && at != o.offset && !slices.ContainsFunc(log, func(e *simEntry) bool { return holds(e, r, o.offset) }):
+	case o.offset >= 0 && at != o.offset && !slices.ContainsFunc(log,
+		func(e *simEntry) bool { return holds(e, r, o.offset) }):
 		return fmt.Sprintf("record %d was acknowledged at %d and is at %d", r, o.offset, at)
 	}
 	return ""

@@ -271,7 +271,8 @@ func (c *simClient) fill(e *simEndpoint) *simRequest {
 		ids[topic] = l.topicID
 		c.s.checkTries(b)
 		c.s.checkPause(b)
-		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.batch.Sequence(), attempt: attempt, records: b.records}
+		part := &simPart{batch: b, slot: l.slot, topicID: ids[topic], sequence: b.batch.Sequence(), attempt: attempt,
+			records: b.records}
 		if c.s.cfg.Idempotent {
 			part.id = b.batch.Identity()
 		}
@@ -626,7 +627,8 @@ func (c *simClient) timer(l *simLane) {
 			one.failed++
 			one.refusedAt = c.s.now
 			l.ledger.reasons++
-			c.s.note("%s: broker %d has not answered %v, and does not lead any more", c.s.cluster.slots[l.slot], l.leader, one.records)
+			c.s.note("%s: broker %d has not answered %v, and does not lead any more", c.s.cluster.slots[l.slot],
+				l.leader, one.records)
 		}
 	}
 	if slices.ContainsFunc(l.delivery.Outcomes(), func(o delivery.Outcome) bool {

@@ -135,7 +135,8 @@ func (c *simCluster) createTopic(topic int) {
 		if slot.topic != topic {
 			continue
 		}
-		life := &simLife{slot: slot, topicID: c.topicID, logs: make([]*simReplica, len(c.brokers)), appended: map[int]int64{}}
+		life := &simLife{slot: slot, topicID: c.topicID, logs: make([]*simReplica, len(c.brokers)),
+			appended: map[int]int64{}}
 		there := c.members()
 		n := min(3, len(there))
 		if c.s.rng.IntN(4) == 0 {
@@ -228,7 +229,8 @@ func (c *simCluster) elect(life *simLife) {
 		life.leader = c.pick(can)
 	}
 	life.epoch++
-	c.s.note("controller: partition %s, leader %d -> %d, epoch %d, isr %v", life.slot, before, life.leader, life.epoch, life.isr.members())
+	c.s.note("controller: partition %s, leader %d -> %d, epoch %d, isr %v", life.slot, before, life.leader, life.epoch,
+		life.isr.members())
 }
 
 // fence is the controller's decision that a broker is gone.
@@ -361,7 +363,8 @@ func (c *simCluster) advance(b *simBroker, slot int) {
 // sync.
 func (c *simCluster) rules(b *simBroker, slot int) bool {
 	v := b.views[slot]
-	return v.life != nil && v.life == c.slots[slot].life && v.leader == b.id && v.life.leader == b.id && v.epoch == v.life.epoch
+	return v.life != nil && v.life == c.slots[slot].life && v.leader == b.id && v.life.leader == b.id &&
+		v.epoch == v.life.epoch
 }
 
 // shrink drops a lagging follower from the replicas in sync.

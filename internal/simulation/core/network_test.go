@@ -103,7 +103,8 @@ func (c *simCluster) handle(b *simBroker, r *simRequest) {
 		c.append(b, part, !r.conn.open)
 		failed = failed || part.answer != nil && part.answer.Code != protocol.None
 		if part.answer == nil {
-			c.s.note("broker %d appends %s %v at %d", b.id, c.slots[part.slot], part, part.required-int64(len(part.records)))
+			c.s.note("broker %d appends %s %v at %d", b.id, c.slots[part.slot], part,
+				part.required-int64(len(part.records)))
 		} else {
 			c.s.note("broker %d on %s %v: %s", b.id, c.slots[part.slot], part, part.answer.Code.Name())
 		}
@@ -156,7 +157,8 @@ func (c *simCluster) append(b *simBroker, part *simPart, stray bool) {
 		}
 	default:
 		e := &simEntry{records: part.records, id: part.id, sequence: part.sequence, base: log.end(), stray: stray}
-		e.lapsed = stray && part.id.Valid && (part.id.ID != c.s.client.ids.current.ID || part.id.Cluster != c.s.client.ids.current.Cluster)
+		e.lapsed = stray && part.id.Valid && (part.id.ID != c.s.client.ids.current.ID ||
+			part.id.Cluster != c.s.client.ids.current.Cluster)
 		log.add(e)
 		part.appended, part.required = v.life, e.end()
 		for i, record := range part.records {
@@ -190,10 +192,12 @@ func (c *simCluster) invalid(part *simPart) *delivery.Answer {
 	case c.s.hits(faultRefusal, 30):
 		return refusal(protocol.TopicAuthorizationFailed)
 	case c.s.hits(faultRetriable, 15):
-		codes := []protocol.ErrorCode{protocol.CorruptMessage, protocol.KafkaStorageError, protocol.NotLeaderOrFollower, protocol.RequestTimedOut}
+		codes := []protocol.ErrorCode{protocol.CorruptMessage, protocol.KafkaStorageError, protocol.NotLeaderOrFollower,
+			protocol.RequestTimedOut}
 		return refusal(codes[c.s.rng.IntN(len(codes))])
 	case c.s.cfg.Idempotent && c.s.hits(faultIdentityRefused, 25):
-		codes := []protocol.ErrorCode{protocol.InvalidProducerEpoch, protocol.InvalidProducerIDMapping, protocol.ProducerFenced}
+		codes := []protocol.ErrorCode{protocol.InvalidProducerEpoch, protocol.InvalidProducerIDMapping,
+			protocol.ProducerFenced}
 		return refusal(codes[c.s.rng.IntN(len(codes))])
 	}
 	return nil

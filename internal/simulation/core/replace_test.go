@@ -54,7 +54,8 @@ func (c *simCluster) strangerWrites(slot int) {
 	}
 	log := life.logs[b.id]
 	n := 1 + c.s.rng.IntN(3)
-	e := &simEntry{records: make([]int, n), id: delivery.Identity{ID: strangersID, Valid: true, Cluster: c.id}, base: log.end(), strangers: true}
+	e := &simEntry{records: make([]int, n), id: delivery.Identity{ID: strangersID, Valid: true, Cluster: c.id},
+		base: log.end(), strangers: true}
 	if p := log.producers[strangersID]; p != nil {
 		if p.epoch != 0 {
 			return // the client uses its identity, and has fenced it
@@ -63,7 +64,8 @@ func (c *simCluster) strangerWrites(slot int) {
 	} else {
 		e.sequence = int32(c.s.rng.IntN(20))
 	}
-	c.s.note("another producer writes %d records to %s with id=%d sequence=%d at %d", n, c.slots[slot], strangersID, e.sequence, e.base)
+	c.s.note("another producer writes %d records to %s with id=%d sequence=%d at %d", n, c.slots[slot], strangersID,
+		e.sequence, e.base)
 	log.add(e)
 	c.advance(b, slot)
 }

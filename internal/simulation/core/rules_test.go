@@ -58,7 +58,8 @@ func (l *simLane) hears(part *simPart, a *delivery.Answer, acks int16) {
 			g.end = end
 		}
 		g.acked = g.acked || part.topicID == l.topicID
-	case a.Code.WriteOutcomeWith(acks) == protocol.MaybeWritten, a.Code == protocol.UnknownProducerID, a.Code == protocol.InvalidProducerEpoch,
+	case a.Code.WriteOutcomeWith(acks) == protocol.MaybeWritten, a.Code == protocol.UnknownProducerID,
+		a.Code == protocol.InvalidProducerEpoch,
 		a.Code == protocol.InvalidProducerIDMapping, a.Code == protocol.ProducerFenced:
 		g.reasons++
 	}
@@ -85,7 +86,8 @@ func (s *sim) checkPause(b *simBatch) {
 // checkExhausted: a batch whose retries count as used up has had them.
 func (s *sim) checkExhausted(b *simBatch, err *record.Error) {
 	if errors.Is(err, record.ErrRetriesExhausted) && b.sends <= s.cfg.Retries {
-		panic(fmt.Sprintf("%v was sent %d times, retries is %d, and they are said to be used up", b.records, b.sends, s.cfg.Retries))
+		panic(fmt.Sprintf("%v was sent %d times, retries is %d, and they are said to be used up", b.records, b.sends,
+			s.cfg.Retries))
 	}
 }
 
@@ -181,7 +183,8 @@ func (s *sim) checkUnused(l *simLane, b *simBatch) {
 			for _, r := range append(conn.inbox[:len(conn.inbox):len(conn.inbox)], conn.pending...) {
 				for _, part := range r.parts {
 					same := part.batch == b && part.sequence == p.Sequence() // the broker sees no difference
-					if !same && part.slot == l.slot && part.topicID == l.topicID && part.answer == nil && clash(part.id, part.sequence, part.records) {
+					if !same && part.slot == l.slot && part.topicID == l.topicID && part.answer == nil &&
+						clash(part.id, part.sequence, part.records) {
 						panic(fmt.Sprintf("%v gets the sequence of %v, which is on its way", b.records, part.records))
 					}
 				}
@@ -200,9 +203,11 @@ func (s *sim) checkResolved(l *simLane, part *simPart, a *delivery.Answer) {
 		return // the answer may be about another producer's batch
 	}
 	for _, p := range l.delivery.Window() {
-		isOpen := p.State() == delivery.Unresolved && !p.Request().IsOutstanding() && p.Sequence() != delivery.NoSequence
+		isOpen := p.State() == delivery.Unresolved && !p.Request().IsOutstanding() &&
+			p.Sequence() != delivery.NoSequence
 		if isOpen && p.Identity() == part.id && seqBefore(p.Sequence(), part.sequence) {
-			panic(fmt.Sprintf("%v is unresolved, though %v was acknowledged", p.Owner().(*simBatch).records, part.records))
+			panic(fmt.Sprintf("%v is unresolved, though %v was acknowledged", p.Owner().(*simBatch).records,
+				part.records))
 		}
 	}
 }

@@ -49,8 +49,10 @@ const (
 )
 
 var faultNames = [...]string{
-	"reset", "torn", "unsent", "hang", "kill", "stop", "move", "lag", "reassign", "stale metadata", "server error", "refusal", "retriable",
-	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild", "too old", "close", "replace",
+	"reset", "torn", "unsent", "hang", "kill", "stop", "move", "lag", "reassign", "stale metadata", "server error",
+	"refusal", "retriable",
+	"identity refused", "bad records", "too large", "throttle", "silent", "remake", "forget", "no identity", "rebuild",
+	"too old", "close", "replace",
 	"forget topic", "decommission", "unsendable", "slow write", "slow worker",
 }
 
@@ -87,7 +89,8 @@ type sim struct {
 var simStart = time.Unix(1000, 0)
 
 func newSim(seed int64, limits simLimits, tracing bool) *sim {
-	s := &sim{rng: rand.New(rand.NewPCG(uint64(seed), 0)), limits: limits, now: simStart, tracing: tracing, bad: map[int]bool{}}
+	s := &sim{rng: rand.New(rand.NewPCG(uint64(seed), 0)), limits: limits, now: simStart, tracing: tracing,
+		bad: map[int]bool{}}
 	s.configure()
 	often := 1 + s.rng.IntN(3) // some runs have little trouble, so that its effect is seen
 	for i := range s.faults {
@@ -115,7 +118,8 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 		s.populate(l, 5+s.rng.IntN(40))
 	}
 	s.note("acks=%d idempotent=%v max.in.flight=%d retries=%d delivery.timeout=%v request.timeout=%v min.insync.replicas=%d brokers=%d kafka=%+v faults: %s",
-		s.cfg.Acks, s.cfg.Idempotent, s.cfg.MaxInFlight, s.cfg.Retries, s.cfg.DeliveryTimeout, s.requestTimeout, s.cluster.minISR, len(s.cluster.brokers),
+		s.cfg.Acks, s.cfg.Idempotent, s.cfg.MaxInFlight, s.cfg.Retries, s.cfg.DeliveryTimeout, s.requestTimeout,
+		s.cluster.minISR, len(s.cluster.brokers),
 		s.cluster.kind, s.faultList())
 	return s
 }
@@ -163,7 +167,8 @@ func (s *sim) populate(l *simLane, n int) {
 	if s.rng.IntN(3) == 0 && s.cfg.Idempotent && !s.cluster.kind.unknownProducers {
 		if !s.client.ids.current.Valid {
 			s.cluster.given++
-			s.client.ids.current = delivery.Identity{ID: s.cluster.given, Epoch: s.client.ids.epoch, Valid: true, Cluster: s.cluster.id}
+			s.client.ids.current = delivery.Identity{ID: s.cluster.given, Epoch: s.client.ids.epoch, Valid: true,
+				Cluster: s.cluster.id}
 			s.client.ids.epoch, s.client.ids.retired = 0, -1
 		}
 		next := 1<<31 - 1 - int32(s.rng.IntN(30))
@@ -417,7 +422,8 @@ func (s *sim) settle() {
 
 func (s *sim) over() bool {
 	for _, l := range s.client.deliveries {
-		if len(l.records)+len(l.open)+len(l.preparing)+len(l.rebuild) > 0 || !s.client.stopped && !l.delivery.IsEmpty() {
+		if len(l.records)+len(l.open)+len(l.preparing)+len(l.rebuild) > 0 || !s.client.stopped &&
+			!l.delivery.IsEmpty() {
 			return false
 		}
 	}

@@ -53,7 +53,8 @@ type verdict struct {
 
 func (w *world) check() {
 	v := &verdict{
-		world: w, items: map[string]*item{}, present: map[*item][]found{}, ever: map[*item]int{}, latest: map[*item]int64{}, logs: map[log][]entry{},
+		world: w, items: map[string]*item{}, present: map[*item][]found{}, ever: map[*item]int{},
+		latest: map[*item]int64{}, logs: map[log][]entry{},
 		final: map[*item]outcome{},
 	}
 	for _, it := range w.items {
@@ -139,8 +140,10 @@ func (v *verdict) item(r *record.ParsedRecord, topic string) *item {
 	case name == strangersClient:
 	case it == nil:
 		v.fail("a record in %s was never sent: %.60q", topic, r.Value)
-	case string(r.Value) != it.value || string(r.Key) != it.key || topic != it.record.Topic || len(r.Headers) != len(it.record.Headers):
-		v.fail("%v arrived in %s as key %q value %.60q; it was sent to %s as key %q value %.60q", it, topic, r.Key, r.Value,
+	case string(r.Value) != it.value || string(r.Key) != it.key || topic != it.record.Topic ||
+		len(r.Headers) != len(it.record.Headers):
+		v.fail("%v arrived in %s as key %q value %.60q; it was sent to %s as key %q value %.60q", it, topic, r.Key,
+			r.Value,
 			it.record.Topic, it.key, it.value)
 	}
 	return it
@@ -227,10 +230,15 @@ func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []foun
 		return
 	}
 	// A recreated topic may have it at the offset of the one before.
-	there := slices.DeleteFunc(slices.Clone(where), func(f found) bool { return f.partition != m.Partition || f.offset != m.Offset })
+	there := slices.DeleteFunc(slices.Clone(where), func(f found) bool {
+		return f.partition != m.Partition ||
+			f.offset != m.Offset
+	})
 	if len(there) > 0 {
-		if !slices.ContainsFunc(there, func(f found) bool { return v.mayBeTold(it, m.Timestamp.UnixMilli(), f.stamp) }) {
-			v.fail("%v was acknowledged with timestamp %d, and is in %v at %d with %d", it, m.Timestamp.UnixMilli(), there[0], there[0].offset, there[0].stamp)
+		if !slices.ContainsFunc(there,
+			func(f found) bool { return v.mayBeTold(it, m.Timestamp.UnixMilli(), f.stamp) }) {
+			v.fail("%v was acknowledged with timestamp %d, and is in %v at %d with %d", it, m.Timestamp.UnixMilli(),
+				there[0], there[0].offset, there[0].stamp)
 		}
 		return
 	}
@@ -266,7 +274,8 @@ func (v *verdict) order() {
 				if before.item != nil && (newID && v.final[it.item].err != nil || newIdentity && unnoticed) {
 					continue
 				}
-			case v.cfg.MaxInFlight > 1 || v.cfg.Acks == producer.AcksNone || v.final[it.item].err != nil || len(v.present[it.item]) > 1:
+			case v.cfg.MaxInFlight > 1 || v.cfg.Acks == producer.AcksNone || v.final[it.item].err != nil ||
+				len(v.present[it.item]) > 1:
 				continue
 			}
 			if before.item != nil && before.number > it.number {
@@ -373,7 +382,8 @@ func (w *world) checkClose(err error) {
 	case err == nil:
 	case !errors.As(err, &left):
 		w.fail("Close returned %v", err)
-	case (w.plan.closing == closeHealed || w.plan.closing == closeBroken) && (left.Undelivered != 0 || left.MaybeWritten != 0 || left.Err != nil):
+	case (w.plan.closing == closeHealed || w.plan.closing == closeBroken) &&
+		(left.Undelivered != 0 || left.MaybeWritten != 0 || left.Err != nil):
 		w.fail("Close had all its time and returned %v", err)
 	}
 	w.left = left

@@ -37,7 +37,9 @@ var requestFaults = []requestFault{
 	{"lost answer", anyAPI, func(_ *world, d draws, _ *testbroker.Request) testbroker.Action {
 		return breaking(d, testbroker.DropAnswer())
 	}},
-	{"silence", anyAPI, func(*world, draws, *testbroker.Request) testbroker.Action { return testbroker.SwallowAnswer() }},
+	{"silence", anyAPI, func(*world, draws, *testbroker.Request) testbroker.Action {
+		return testbroker.SwallowAnswer()
+	}},
 	{"torn answer", anyAPI, func(_ *world, d draws, _ *testbroker.Request) testbroker.Action {
 		torn := testbroker.CutAnswer(1 + d.IntN(40))
 		if d.oneIn(3) {
@@ -84,12 +86,14 @@ var requestFaults = []requestFault{
 		n := 1 + d.IntN(len(r.Parts))
 		return testbroker.Edit(func(a *protocol.ProduceResponse) {
 			for range n {
-				a.Topics = append(a.Topics, protocol.ProduceTopicResponse{Name: "other", Partitions: make([]protocol.ProducePartitionResponse, 1)})
+				a.Topics = append(a.Topics, protocol.ProduceTopicResponse{Name: "other",
+					Partitions: make([]protocol.ProducePartitionResponse, 1)})
 			}
 		})
 	}},
 	{"no producer id", protocol.InitProducerID, func(_ *world, d draws, _ *testbroker.Request) testbroker.Action {
-		return testbroker.Fail(choose(d, protocol.CoordinatorLoadInProgress, protocol.ClusterAuthorizationFailed, protocol.UnknownServerError,
+		return testbroker.Fail(choose(d, protocol.CoordinatorLoadInProgress, protocol.ClusterAuthorizationFailed,
+			protocol.UnknownServerError,
 			protocol.RequestTimedOut))
 	}},
 	{"last epochs", protocol.InitProducerID, func(_ *world, d draws, _ *testbroker.Request) testbroker.Action {
@@ -97,7 +101,8 @@ var requestFaults = []requestFault{
 		return testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerEpoch = epoch })
 	}},
 	{"failing metadata", protocol.Metadata, func(_ *world, d draws, _ *testbroker.Request) testbroker.Action {
-		return testbroker.Fail(choose(d, protocol.LeaderNotAvailable, protocol.UnknownTopicOrPartition, protocol.UnknownServerError))
+		return testbroker.Fail(choose(d, protocol.LeaderNotAvailable, protocol.UnknownTopicOrPartition,
+			protocol.UnknownServerError))
 	}},
 	{"wrong metadata", protocol.Metadata, func(w *world, d draws, _ *testbroker.Request) testbroker.Action {
 		leader, older := 1+d.Int32N(int32(w.plan.brokers)), d.oneIn(2)
@@ -132,8 +137,10 @@ func at(d draws, r *testbroker.Request, a testbroker.Action) testbroker.Action {
 }
 
 func (w *world) notWritten(d draws, r *testbroker.Request) testbroker.Action {
-	code := choose(d, protocol.NotLeaderOrFollower, protocol.NotEnoughReplicas, protocol.CorruptMessage, protocol.TopicAuthorizationFailed,
-		protocol.UnknownTopicOrPartition, protocol.InvalidRecord, protocol.InvalidProducerEpoch, protocol.InvalidProducerIDMapping, protocol.ProducerFenced)
+	code := choose(d, protocol.NotLeaderOrFollower, protocol.NotEnoughReplicas, protocol.CorruptMessage,
+		protocol.TopicAuthorizationFailed,
+		protocol.UnknownTopicOrPartition, protocol.InvalidRecord, protocol.InvalidProducerEpoch,
+		protocol.InvalidProducerIDMapping, protocol.ProducerFenced)
 	if code.WriteOutcomeWith(r.Acks) == protocol.IsWritten {
 		return testbroker.Pass()
 	}
@@ -142,7 +149,8 @@ func (w *world) notWritten(d draws, r *testbroker.Request) testbroker.Action {
 
 // maybeWritten answers with an error that leaves the write of the batch open, and writes it or not.
 func (w *world) maybeWritten(d draws, r *testbroker.Request) testbroker.Action {
-	code := choose(d, protocol.NotEnoughReplicasAfterAppend, protocol.RequestTimedOut, protocol.NotLeaderOrFollower, protocol.UnknownServerError,
+	code := choose(d, protocol.NotEnoughReplicasAfterAppend, protocol.RequestTimedOut, protocol.NotLeaderOrFollower,
+		protocol.UnknownServerError,
 		protocol.KafkaStorageError, protocol.ErrorCode(3000))
 	if code.WriteOutcomeWith(r.Acks) != protocol.MaybeWritten {
 		return testbroker.Pass()
@@ -162,7 +170,8 @@ func (w *world) fate(r *testbroker.Request) testbroker.Action {
 		return testbroker.Pass()
 	}
 	f := requestFaults[d.IntN(len(requestFaults))]
-	if !w.plan.faults[f.name] || f.of != anyAPI && f.of != r.Header.Key || r.Header.Key == protocol.Produce && len(r.Parts) == 0 {
+	if !w.plan.faults[f.name] || f.of != anyAPI && f.of != r.Header.Key || r.Header.Key == protocol.Produce &&
+		len(r.Parts) == 0 {
 		return testbroker.Pass()
 	}
 	w.noteLocked("fault: %s for request #%d", f.name, r.Number)

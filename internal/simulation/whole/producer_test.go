@@ -134,12 +134,14 @@ func (d draws) upTo(most time.Duration) time.Duration {
 func choose[T any](d draws, of ...T) T { return of[d.IntN(len(of))] }
 
 func newWorld(t *testing.T, seed int64) *world {
-	w := &world{t: t, seed: uint64(seed), began: time.Now(), healed: make(chan struct{}), gone: map[int32]bool{}, recreated: map[protocol.UUID]bool{}}
+	w := &world{t: t, seed: uint64(seed), began: time.Now(), healed: make(chan struct{}), gone: map[int32]bool{},
+		recreated: map[protocol.UUID]bool{}}
 	d := w.draws(0)
 	w.chance = w.draws(1).Rand
 	w.drawPlan(d)
 	cfg := testbroker.Config{
-		Seed: 1 + w.seed, Brokers: w.plan.brokers, ReplicationFactor: w.plan.replicas, MinInSyncReplicas: 1 + d.IntN(w.plan.replicas), Topics: w.plan.topics,
+		Seed: 1 + w.seed, Brokers: w.plan.brokers, ReplicationFactor: w.plan.replicas, MinInSyncReplicas: 1 +
+			d.IntN(w.plan.replicas), Topics: w.plan.topics,
 		ReplicationLag: w.plan.lag, Settings: map[string]testbroker.TopicSettings{}, AutoCreate: w.plan.creates,
 	}
 	if d.oneIn(5) {
@@ -338,7 +340,10 @@ func (w *world) story() string {
 		}
 	}
 	// slog's times are in milliseconds.
-	slices.SortStableFunc(all, func(a, b note) int { return a.at.Truncate(time.Millisecond).Compare(b.at.Truncate(time.Millisecond)) })
+	slices.SortStableFunc(all, func(a, b note) int {
+		return a.at.Truncate(time.Millisecond).Compare(
+			b.at.Truncate(time.Millisecond))
+	})
 	var b strings.Builder
 	for _, n := range all {
 		fmt.Fprintf(&b, "%12v %s\n", n.at.Sub(w.began), n.text)

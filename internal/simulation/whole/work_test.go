@@ -92,7 +92,8 @@ func (w *world) probe() {
 func (k *worker) knock(topic string, partition int32) error {
 	k.number++
 	it := &item{sender: k.id, number: k.number}
-	it.record = producer.Record{Topic: topic, Partition: producer.InPartition(partition), Key: []byte("k"), Value: []byte(it.String() + "|")}
+	it.record = producer.Record{Topic: topic, Partition: producer.InPartition(partition), Key: []byte("k"),
+		Value: []byte(it.String() + "|")}
 	it.key, it.value = "k", string(it.record.Value)
 	k.add(it)
 	k.sent(it, k.p.Send(k.t.Context(), &it.record, nil))

@@ -60,14 +60,19 @@ func parse(args []string) (flags, error) {
 	set := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	set.Uint64Var(&f.Seed, "seed", 1, "the first run's seed; each further run has the next one")
 	set.IntVar(&f.runs, "runs", 1, "how many runs of each client")
-	set.DurationVar(&f.Duration, "duration", time.Minute, "how long faults go on in a run; each kind comes once at least")
+	set.DurationVar(&f.Duration, "duration", time.Minute,
+		"how long faults go on in a run; each kind comes once at least")
 	set.StringVar(&client, "client", "both", "samsa, franz, or both in turn")
-	set.StringVar(&kinds, "faults", "all", "kinds of faults, with commas between: all, nodes, proxy, "+fmt.Sprint(chaos.Kinds()))
+	set.StringVar(&kinds, "faults", "all",
+		"kinds of faults, with commas between: all, nodes, proxy, "+fmt.Sprint(chaos.Kinds()))
 	set.BoolVar(&f.Overlap, "overlap", false, "break connections while nodes are broken, not in turn")
-	set.StringVar(&codecs, "compression", "none", "none, gzip, snappy, lz4, zstd; of several, with commas between, each run takes the next")
-	set.StringVar(&deliveries, "delivery-timeout", "0", "each client's bound on a record's delivery, or several with commas between; "+
-		"0 is its default, 120s for samsa and none for franz-go")
-	set.DurationVar(&f.requests, "request-timeout", 0, "each client's bound on a request; 0 is its default, or 2/5 of the delivery timeout if that is given")
+	set.StringVar(&codecs, "compression", "none",
+		"none, gzip, snappy, lz4, zstd; of several, with commas between, each run takes the next")
+	set.StringVar(&deliveries, "delivery-timeout", "0",
+		"each client's bound on a record's delivery, or several with commas between; "+
+			"0 is its default, 120s for samsa and none for franz-go")
+	set.DurationVar(&f.requests, "request-timeout", 0,
+		"each client's bound on a request; 0 is its default, or 2/5 of the delivery timeout if that is given")
 	set.IntVar(&f.Partitions, "partitions", 6, "of the topic")
 	set.IntVar(&f.Load.Async, "async", 4, "goroutines that do not wait for outcomes")
 	set.IntVar(&f.Load.Rate, "rate", 200, "records a second of each of them")
