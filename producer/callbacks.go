@@ -72,8 +72,8 @@ func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
 // Unobserved logs failures without a listener.
 func (l *listener) Unobserved(n int, err *record.Error) {
-	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err, "reason",
-		record.Word(err))
+	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err,
+		"reason", record.Word(err))
 }
 
 // plural returns "1 thing" or "n things".

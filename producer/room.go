@@ -66,6 +66,6 @@ func (p *Producer) lookAtRoom() {
 		return
 	}
 	p.room.on.Store(false)
-	p.cfg.Logger.Warn("the buffer is full: Send waits for room, at most for max.block.ms", "buffer.memory",
-		p.cfg.BufferMemory, "reason", p.acc.WhyPending())
+	p.cfg.Logger.Warn("the buffer is full: Send waits for room, at most for max.block.ms",
+		"buffer.memory", p.cfg.BufferMemory, "reason", p.acc.WhyPending())
 }

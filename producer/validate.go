@@ -125,8 +125,8 @@ var configRules = [...]configRule{
 	configRuleUpTo("ReconnectBackoff", "ReconnectBackoffMax", func(c *Config) (*time.Duration, *time.Duration) {
 		return &c.ReconnectBackoff, &c.ReconnectBackoffMax
 	}),
-	configRuleUpTo("SocketConnectionSetupTimeout", "SocketConnectionSetupTimeoutMax",
-		func(c *Config) (*time.Duration, *time.Duration) {
+	configRuleUpTo("SocketConnectionSetupTimeout",
+		"SocketConnectionSetupTimeoutMax", func(c *Config) (*time.Duration, *time.Duration) {
 			return &c.SocketConnectionSetupTimeout, &c.SocketConnectionSetupTimeoutMax
 		}),
 	configRuleIdempotence("Acks", "AcksAll (all)", func(c *Config) bool { return c.Acks == AcksAll }),

@@ -226,8 +226,8 @@ func (b *broker) connect() *transport.Conn {
 		b.dialFailed(errors.New("the metadata does not name its address"))
 		return nil
 	}
-	setup := transport.Backoff{Initial: b.s.cfg.Transport.SetupTimeout, Max: b.s.cfg.SetupTimeoutMax}.Delay(failures +
-		1)
+	timeouts := transport.Backoff{Initial: b.s.cfg.Transport.SetupTimeout, Max: b.s.cfg.SetupTimeoutMax}
+	setup := timeouts.Delay(failures + 1)
 	conn, err := b.dial(info.Address(), setup)
 	if err != nil {
 		b.dialFailed(b.s.cfg.Cluster.ExplainDial(info.Address(), err))

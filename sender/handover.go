@@ -44,11 +44,14 @@ type handover struct {
 type requestMaker uint8
 
 const (
-	noMaker requestMaker = iota + 1 // no goroutine makes a request
-	// the broker's goroutine makes requests, until it can make none: broker.work
+	// noMaker: no goroutine makes a request.
+	noMaker requestMaker = iota + 1
+	// brokerMaker: the broker's goroutine makes requests, until it can make none: broker.work.
 	brokerMaker
-	inlineMaker      // another goroutine, in Get or after a response, makes one: broker.sendOne
-	inlineMakerWoken // as inlineMaker; at its end it wakes the broker's goroutine again
+	// inlineMaker: another goroutine, in Get or after a response, makes one: broker.sendOne.
+	inlineMaker
+	// inlineMakerWoken: as inlineMaker; at its end it wakes the broker's goroutine again.
+	inlineMakerWoken
 )
 
 func (m requestMaker) String() string {
@@ -90,8 +93,8 @@ const (
 
 func (e handoverEvent) String() string {
 	return [...]string{
-		"startWork", "stopWork", "acquire", "release", "awaitReply", "sent", "repliedFast", "repliedSlow",
-	}[e]
+		"startWork", "stopWork", "acquire", "release", "awaitReply", "sent", "repliedFast",
+	"repliedSlow", }[e]
 }
 
 // makerTransitions and replyTransitions are the arrows of the two charts. Zero is no state: that transition is a bug.

@@ -316,8 +316,8 @@ func (p *partition) answered(t attempt, a *delivery.Answer, now time.Time) {
 	p.unlockAndApply(now)
 	if warn {
 		p.s.cfg.Logger.Warn("the leader refuses a partition's records: the client retries, at most until delivery.timeout.ms",
-			"topic", p.acc.Topic(), "partition", p.acc.Index(), "error",
-			&protocol.Error{Code: a.Code, Message: a.Message})
+			"topic", p.acc.Topic(), "partition", p.acc.Index(),
+			"error", &protocol.Error{Code: a.Code, Message: a.Message})
 	}
 	if tired {
 		p.s.cfg.Cluster.RefreshTopic(p.acc.Topic())
@@ -365,8 +365,8 @@ func (p *partition) drainLocked(list []delivery.Outcome) []delivery.Outcome {
 // applyOutcome settles a batch. The caller holds no lock.
 func (p *partition) applyOutcome(o *delivery.Outcome) {
 	if o.Kind == delivery.Bug {
-		p.s.cfg.Logger.Error("a bug of this client: please report it", "topic", p.acc.Topic(), "partition",
-			p.acc.Index(), "error", o.Err)
+		p.s.cfg.Logger.Error("a bug of this client: please report it", "topic", p.acc.Topic(),
+			"partition", p.acc.Index(), "error", o.Err)
 		return
 	}
 	c := o.Batch.Owner().(*outBatch)
@@ -389,8 +389,8 @@ func (p *partition) failBatch(c *outBatch, err *record.Error) {
 		err.Detail = fmt.Sprintf("the batch has %d bytes", len(c.batch.Bytes()))
 	}
 	if c.sent != nil {
-		p.s.cfg.Logger.Info("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(), "records",
-			c.batch.Count, "error", err)
+		p.s.cfg.Logger.Info("records failed", "topic", p.acc.Topic(), "partition", p.acc.Index(),
+			"records", c.batch.Count, "error", err)
 	}
 	p.settleFailed(c, err)
 }

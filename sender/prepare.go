@@ -110,8 +110,8 @@ func (p *partition) compress(b *accumulator.Batch) {
 	}
 	if err := b.Compress(); err != nil {
 		// The codec failed. The client sends the uncompressed batch; every broker accepts it.
-		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(), "partition",
-			p.acc.Index(), "error", err)
+		p.s.cfg.Logger.Error("cannot compress a batch, it is sent uncompressed", "topic", p.acc.Topic(),
+			"partition", p.acc.Index(), "error", err)
 	}
 }
 

@@ -42,8 +42,8 @@ type request struct {
 func (b *broker) fill(conn *transport.Conn, bound int) *request {
 	// The first batch always fits: a batch of one record may be as large as max.request.size by itself. If no frame can
 	// hold it, write reports this for the batch alone.
-	first, most := math.MaxInt, min(b.s.cfg.MaxRequestSize, cmp.Or(b.s.cfg.Transport.MaxRequest,
-		transport.LargestFrame))
+	frame := cmp.Or(b.s.cfg.Transport.MaxRequest, transport.LargestFrame)
+	first, most := math.MaxInt, min(b.s.cfg.MaxRequestSize, frame)
 	if bound > 0 {
 		first, most = bound, min(bound, most)
 	}

@@ -80,8 +80,8 @@ func (t *trace) since(at time.Time) int64 { return int64(at.Sub(t.start)) }
 func (t *trace) sealed(c *outBatch, size int) {
 	if t != nil {
 		t.nameIt(c)
-		t.line("sealed", "batch", c.String(), "count", c.state.Count(), "created", t.since(c.state.Created()), "size",
-			size)
+		t.line("sealed", "batch", c.String(), "count", c.state.Count(), "created", t.since(c.state.Created()),
+			"size", size)
 	}
 }
 
@@ -119,8 +119,8 @@ func (t *trace) identity(p *partition, id delivery.Identity) {
 func (t *trace) sent(p *partition, b *delivery.Batch, byName bool, now time.Time) {
 	if t != nil {
 		id := b.Identity()
-		t.event(p, "sent", "at", t.since(now), "batch", b.Owner().(*outBatch).String(), "producer", id.ID, "epoch",
-			id.Epoch, "sequence", b.Sequence(),
+		t.event(p, "sent", "at", t.since(now), "batch", b.Owner().(*outBatch).String(), "producer", id.ID,
+			"epoch", id.Epoch, "sequence", b.Sequence(),
 			"byName", byName)
 	}
 }

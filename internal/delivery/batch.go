@@ -11,13 +11,18 @@ type State uint8
 // The stages of a batch. The zero value is none of them.
 const (
 	_ State = iota
-	// a worker has the batch: to compress it before its first request, or to rebuild it after an answer
+	// Preparing: a worker has the batch, to compress it before its first request, or to rebuild it after an answer.
 	Preparing
-	Ready      // its bytes are final, and no request had it yet
-	InFlight   // in a request without a response
-	Retrying   // waits for its next attempt
-	Unresolved // its records failed as maybe written, but its sequence still blocks later batches
-	Settled    // has its outcome; the core has forgotten it
+	// Ready: its bytes are final, and no request had it yet.
+	Ready
+	// InFlight: in a request without a response.
+	InFlight
+	// Retrying: it waits for its next attempt.
+	Retrying
+	// Unresolved: its records failed as maybe written, but its sequence still blocks later batches.
+	Unresolved
+	// Settled: it has its outcome; the core has forgotten it.
+	Settled
 )
 
 func (s State) String() string {

@@ -114,8 +114,8 @@ func New(cfg *Config) *Partition {
 
 // Init is New for a Partition inside another struct.
 func (p *Partition) Init(cfg *Config) {
-	*p = Partition{cfg: cfg, source: cfg.Source, leader: protocol.NoLeader, leaderEpoch: -1, strict: cfg.Strict ||
-		raceBuild}
+	*p = Partition{cfg: cfg, source: cfg.Source, leader: protocol.NoLeader, leaderEpoch: -1}
+	p.strict = cfg.Strict || raceBuild
 	if p.source == nil {
 		p.source = noSource{}
 	}
