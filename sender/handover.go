@@ -94,7 +94,7 @@ const (
 func (e handoverEvent) String() string {
 	return [...]string{
 		"startWork", "stopWork", "acquire", "release", "awaitReply", "sent", "repliedFast",
-	"repliedSlow", }[e]
+		"repliedSlow"}[e]
 }
 
 // makerTransitions and replyTransitions are the arrows of the two charts. Zero is no state: that transition is a bug.
