@@ -183,7 +183,7 @@ func TestCancelOfARecordThatIsSettledOrOnItsWayDoesNothing(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-func TestCancelReleasesThoseWhoWaitForTheRecordOnly(t *testing.T) {
+func TestCancelReleasesWaitersOfTheRecordOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour})
 		p := a.Topic("t").Partition(0)

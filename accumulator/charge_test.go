@@ -16,7 +16,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-func TestTheAccountKnowsTheSizesOfWhatItCounts(t *testing.T) {
+func TestTheAccountKnowsTheSizesOfItsParts(t *testing.T) {
 	// In the race build the lock of a Result also has its owner.
 	owner := unsafe.Sizeof(lockrank.Mutex[lockrank.AccumulatorResult]{}) - unsafe.Sizeof(sync.Mutex{})
 	require.LessOrEqual(t, unsafe.Sizeof(opened{})-owner, uintptr(resultBytes))
@@ -170,7 +170,7 @@ func TestTheHeapOfTinyRecordsIsWithinTheAccount(t *testing.T) {
 }
 
 // The results behind a sending interceptor could never come free.
-func TestSendInsideAnInterceptorDoesNotWaitForWhatWaitsBehindIt(t *testing.T) {
+func TestSendInsideAnInterceptorDoesNotWaitForLaterOutcomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sendingListener{t: t}
 		a := newTest(Config{Memory: 8192, BatchSize: 200, Listener: s})

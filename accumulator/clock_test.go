@@ -112,7 +112,7 @@ func (c *periods) isRunning() bool {
 }
 
 // A timer runs only while readings are shared: an idle producer wakes for nothing.
-func TestNoTimerRunsWhereNoReadingIsShared(t *testing.T) {
+func TestNoTimerRunsWithoutASharedReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour})
 		p := a.Topic("t").Partition(0)

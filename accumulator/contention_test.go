@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestItIsCrowdedWhereAQuarterWaits(t *testing.T) {
+func TestAQuarterOfWaitingAppendsIsContention(t *testing.T) {
 	var c contention
 	round := func(waits int) bool {
 		for i := range crowdOf {
@@ -22,7 +22,7 @@ func TestItIsCrowdedWhereAQuarterWaits(t *testing.T) {
 	require.False(t, round(crowdWaits-1), "each round counts for itself")
 }
 
-func TestCrowdedIsToldWithBytes(t *testing.T) {
+func TestContentionIsReportedWithBytes(t *testing.T) {
 	a := newTest(Config{Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
 	p.contention.much = true

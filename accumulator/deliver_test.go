@@ -26,7 +26,7 @@ func batches(t *testing.T, p *Partition, n int, l *log) (taken []*Batch, all []A
 	return taken, all
 }
 
-func TestCallbacksRunInTheOrderOfSendingWhateverIsSettledFirst(t *testing.T) {
+func TestCallbacksAlwaysRunInTheOrderOfSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
@@ -95,7 +95,7 @@ func TestSlowCallbackHoldsUpItsPartitionOnly(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsForCallbacksCountsInTheMemory(t *testing.T) {
+func TestOutcomesBehindCallbacksCountInTheMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)
@@ -330,7 +330,7 @@ func TestBufferIsReusedOnlyWhenTheConnectionHasLetGoOfIt(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-func TestWhoeverSeesTheOutcomeSeesTheMemoryFree(t *testing.T) {
+func TestTheMemoryIsFreeBeforeTheOutcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{})
 		p := a.Topic("t").Partition(0)

@@ -250,7 +250,7 @@ func TestCancelAmongManyBatchesCostsTheSameEach(t *testing.T) {
 }
 
 // A goroutine waits for each record. The cancel of one wakes those of its row, not all.
-func TestCancelWakesFewOfThoseWhoWaitForOtherRecords(t *testing.T) {
+func TestCancelWakesFewWaitersOfOtherRecords(t *testing.T) {
 	a := newForMany()
 	all := manyRecords(t, a, 10_000)
 	r := all[0].Result

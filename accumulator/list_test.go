@@ -15,7 +15,7 @@ type element struct {
 
 func inTest(e *element) *links[element] { return &e.place }
 
-func TestListKeepsItsOrderWhateverIsRemoved(t *testing.T) {
+func TestListKeepsItsOrderAfterAnyRemoval(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		var l list[element]

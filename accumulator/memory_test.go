@@ -376,7 +376,7 @@ func TestMemoryOfCallbacksThatSendIsAtMostTwiceTheLimit(t *testing.T) {
 
 // Random requests, releases, moves and ends of contexts: after each step the sums agree, no serviceable request waits,
 // and in the end nothing is left.
-func TestMemoryAccountsAgreeWhateverHappens(t *testing.T) {
+func TestMemoryAccountsAlwaysAgree(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
@@ -525,7 +525,7 @@ func TestReserveFailsAtOnceForMoreThanAllMemory(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-func TestWaitForMemoryCostsOnlyWhatLingers(t *testing.T) {
+func TestWaitForMemoryCostsOnlyLingeringBatches(t *testing.T) {
 	a := newTest(Config{Linger: time.Hour})
 	for n := range int32(100) {
 		put(t, a.Topic("t").Partition(n), "x")

@@ -259,7 +259,7 @@ func TestTimestampIsTheRecordsOwnOrTheTimeOfTheSend(t *testing.T) {
 	})
 }
 
-func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
+func TestAppendNeverBlocksButReportsItsShortfall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Memory: 1024, BatchSize: 128, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
@@ -286,7 +286,7 @@ func TestAppendNeverBlocksButSaysWhatItNeeds(t *testing.T) {
 }
 
 // A grant is enough with any change of the open batch meanwhile, so no Send waits for more while holding some.
-func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
+func TestAppendWithAGrantOfItsShortfallSucceeds(t *testing.T) {
 	for name, meanwhile := range map[string]func(p *Partition){
 		"the batch is still there": func(*Partition) {},
 		"the batch was completed":  func(p *Partition) { p.completeLocked(&deferred{}) },
@@ -316,7 +316,7 @@ func TestAppendWithAGrantOfWhatItNeededSucceeds(t *testing.T) {
 
 // The last free bytes of scarce memory are left until a Send with a grant takes them: small batches would make brokers
 // slow, and memory scarcer.
-func TestBatchesStayLargeWhereMemoryIsScarce(t *testing.T) {
+func TestBatchesStayLargeWithScarceMemory(t *testing.T) {
 	const memory, batch = 64<<10 + 1100, 4 << 10
 	a := newTest(Config{Memory: memory, BatchSize: batch, Linger: time.Hour})
 	p := a.Topic("t").Partition(0)
@@ -563,7 +563,7 @@ func TestCloseRefusesNewRecordsAndKeepsTheBuffered(t *testing.T) {
 	})
 }
 
-func TestFailWaitingFailsWhatIsOldEnoughAndWasNotTaken(t *testing.T) {
+func TestExpireQueuedFailsOldQueuedBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{BatchSize: 64, Linger: time.Hour})
 		p := a.Topic("t").Partition(0)
@@ -638,7 +638,7 @@ func TestTopicAndPartitionAreMadeOnce(t *testing.T) {
 	require.Equal(t, 1, a.memory.brokers)
 }
 
-func TestWithoutOwnersNobodyIsTold(t *testing.T) {
+func TestDrainersAreOptional(t *testing.T) {
 	a := New(Config{BatchSize: 100, Memory: 1 << 20})
 	p := a.Topic("t").Partition(0)
 	put(t, p, "a")

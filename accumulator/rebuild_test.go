@@ -267,7 +267,7 @@ func TestSplitPartsHaveTheTimestampsOfTheirRecords(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-func TestSplitCountsWhatThePartsHold(t *testing.T) {
+func TestSplitCountsTheMemoryOfTheParts(t *testing.T) {
 	a := newTest(Config{BatchSize: 1 << 20, MaxRequestSize: 1 << 20})
 	p := a.Topic("t").Partition(0)
 	for range 1000 {
@@ -332,8 +332,8 @@ func TestBatchesStayBelowTheSizeThatPassedAfterASplit(t *testing.T) {
 	requireEmpty(t, a)
 }
 
-// TestBatchesGrowAgainWithWhatPasses: the broker's limit may have been lifted.
-func TestBatchesGrowAgainWithWhatPasses(t *testing.T) {
+// TestBatchesGrowAgainWithAcceptedSizes: the broker's limit may have been lifted.
+func TestBatchesGrowAgainWithAcceptedSizes(t *testing.T) {
 	a := newTest(Config{Linger: 0})
 	topic := a.Topic("t")
 	p := topic.Partition(0)

@@ -65,7 +65,7 @@ func TestCallbacksOfRefusedRecordsRunInTheOrderOfTheSends(t *testing.T) {
 	})
 }
 
-func TestARefusedRecordThatNobodyIsToldOfStartsNoGoroutine(t *testing.T) {
+func TestARefusedRecordWithoutListenersStartsNoGoroutine(t *testing.T) {
 	a := newTest(Config{})
 	before := runtime.NumGoroutine()
 	for range 100 {
@@ -183,7 +183,7 @@ func TestFlushWaitsForCallbacksOfRecordsThatWereRefusedBeforeIt(t *testing.T) {
 	})
 }
 
-func TestPendingCallbacksCountsOutcomesWhoseCallbacksHaveNotReturned(t *testing.T) {
+func TestPendingCallbacksCountsUnreturnedCallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour})
 		p := a.Topic("t").Partition(0)

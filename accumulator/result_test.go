@@ -52,7 +52,7 @@ func TestLogAppendTimeIsEveryRecordsTimestamp(t *testing.T) {
 	}
 }
 
-func TestFailureIsToldToEveryRecord(t *testing.T) {
+func TestEveryRecordGetsTheFailure(t *testing.T) {
 	a := newTest(Config{})
 	p := a.Topic("t").Partition(4)
 	all := putMany(t, p, 0, 2)
@@ -307,7 +307,7 @@ func TestTimestampRunsFindEveryRecord(t *testing.T) {
 	}
 }
 
-func TestRecordSetHoldsWhatWasAdded(t *testing.T) {
+func TestRecordSetHoldsItsRecords(t *testing.T) {
 	var s recordSet
 	numbers := []int32{0, 1, 63, 64, 65, 127, 128, 1000}
 	for _, i := range numbers {
@@ -353,7 +353,7 @@ type lender struct{ lent []bool }
 
 func (l *lender) BatchReady(awaited <-chan struct{}) { l.lent = append(l.lent, awaited != nil) }
 
-func TestWhoIsAboutToGoIsNotMadeUseOf(t *testing.T) {
+func TestGetNearItsDeadlineDoesNotSendInline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		owner := new(lender)
 		a := newTest(Config{Linger: time.Hour, NewDrainer: func(*Partition) Drainer { return owner }})

@@ -91,7 +91,7 @@ func TestANetworkThatStopsHoldsOneSendForAMoment(t *testing.T) {
 }
 
 // A single batch can take all excess bytes with it. A waiting Send need not wait for its time to end then.
-func TestALargeBatchThatLeavesWakesWhoWaits(t *testing.T) {
+func TestTheEndOfALargeBatchWakesWaitingSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTest(Config{Linger: time.Hour, Memory: 64 << 20, MaxRequestSize: 4 << 20})
 		p := a.Topic("t").Partition(0)

@@ -90,7 +90,7 @@ func TestARealKafkaIsStartedForTheMeasurement(t *testing.T) {
 	}
 }
 
-func TestWrongFlagsSayWhatIsWrong(t *testing.T) {
+func TestWrongFlagsAreNamed(t *testing.T) {
 	for want, args := range map[string][]string{
 		`no client is named "nobody"`:           short("-clients", "nobody"),
 		`no mode is named "never"`:              short("-clients", "samsa", "-mode", "never"),

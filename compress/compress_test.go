@@ -24,7 +24,7 @@ var (
 	}{{"text", text}, {"random", random}, {"mixed", mixed}, {"zeros", func(n int) []byte { return make([]byte, n) }}}
 )
 
-func TestWhatWasCompressedComesBack(t *testing.T) {
+func TestCompressedBytesComeBack(t *testing.T) {
 	forAll(t, func(t *testing.T, c *Compressor) {
 		for _, kind := range kinds {
 			for _, n := range append(sizes, 1<<20) {

@@ -109,7 +109,7 @@ func TestSnappyBlocksOfAnySizeAreRead(t *testing.T) {
 }
 
 // The encoder's library has a format of its own beside snappy; a reader of snappy must not take it.
-func TestWhatIsNoSnappyIsRefused(t *testing.T) {
+func TestBytesThatAreNoSnappyAreRefused(t *testing.T) {
 	data := make([]byte, 100000)
 	_, err := Decompress(nil, 2, s2.Encode(nil, data), len(data))
 	require.ErrorIs(t, err, ErrCorrupt)

@@ -119,7 +119,7 @@ func TestDamagedZstdIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-func TestZstdClaimsAllocateByWhatTheBlocksBear(t *testing.T) {
+func TestZstdClaimsAllocateByTheirBlocks(t *testing.T) {
 	// 64 MiB in runs of one byte: only the limit bounds it.
 	run := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38}
 	for range 511 {

@@ -360,7 +360,7 @@ func TestManyHeadersAreBoundedByTheirSizeAlone(t *testing.T) {
 	})
 }
 
-func TestWhatIsInvalidWhateverTheTopicIsFailsBeforeAnyWait(t *testing.T) {
+func TestInvalidRecordsFailBeforeAnyWait(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		c.Hang(1)
 		began := time.Now()

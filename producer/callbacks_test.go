@@ -176,7 +176,7 @@ func TestCallbacksRunOutsideTheCallersGoroutine(t *testing.T) {
 	})
 }
 
-func TestACallbackIsToldWhatTheFutureTells(t *testing.T) {
+func TestCallbackAndFutureAgree(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
 		c.On(protocol.Produce).Nth(2).Do(testbroker.Fail(protocol.PolicyViolation))

@@ -18,7 +18,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-func TestCloseDeliversWhatIsBuffered(t *testing.T) {
+func TestCloseDeliversBufferedRecords(t *testing.T) {
 	bubble(t, topics(2, 4), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 4, lingering(time.Hour))
 		var told outcomes
@@ -98,7 +98,7 @@ func TestCloseWakesSendsThatWait(t *testing.T) {
 	})
 }
 
-func TestCloseWhoseContextEndsFailsTheRestAndCounts(t *testing.T) {
+func TestCloseWithAnEndedContextFailsTheRestAndCounts(t *testing.T) {
 	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.Linger = 0 })
 		c.Mute(1) // leads partition 0: its requests have left

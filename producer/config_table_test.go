@@ -229,7 +229,7 @@ func TestMarkdownHasARowForEachField(t *testing.T) {
 	}
 }
 
-func TestReadmeSectionIsWhatStandsBetweenTheMarkers(t *testing.T) {
+func TestReadmeSectionIsBetweenTheMarkers(t *testing.T) {
 	section, err := readmeSection("# Samsa\n<!-- options:begin -->\n| a |\n| b |\n<!-- options:end -->\nrest")
 	require.NoError(t, err)
 	require.Equal(t, "| a |\n| b |\n", section)

@@ -56,7 +56,7 @@ func (c hostileEnd) Write(b []byte) (int, error) {
 
 var misbehaviour = map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit}
 
-func TestADialersErrorWhoseMethodsPanicFailsTheAttemptOnly(t *testing.T) {
+func TestAPanickingErrorOfADialerFailsTheAttemptOnly(t *testing.T) {
 	for name, act := range misbehaviour {
 		for _, all := range []bool{false, true} {
 			scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
@@ -82,7 +82,7 @@ func TestADialersErrorWhoseMethodsPanicFailsTheAttemptOnly(t *testing.T) {
 	}
 }
 
-func TestADialersErrorWhoseMethodsBlockHoldsUpNeitherSendNorClose(t *testing.T) {
+func TestABlockingErrorOfADialerHoldsUpNeitherSendNorClose(t *testing.T) {
 	for after := range 40 {
 		bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 			hang := make(chan struct{})
@@ -111,7 +111,7 @@ func TestADialersErrorWhoseMethodsBlockHoldsUpNeitherSendNorClose(t *testing.T) 
 	}
 }
 
-func TestAConnectionsErrorWhoseMethodsPanicEndsTheConnectionOnly(t *testing.T) {
+func TestAPanickingErrorOfAConnectionEndsTheConnectionOnly(t *testing.T) {
 	for name, act := range misbehaviour {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 			var failing atomic.Bool
@@ -133,7 +133,7 @@ func TestAConnectionsErrorWhoseMethodsPanicEndsTheConnectionOnly(t *testing.T) {
 	}
 }
 
-func TestAConnectionsErrorWhoseMethodsBlockHoldsUpNoClose(t *testing.T) {
+func TestABlockingErrorOfAConnectionHoldsUpNoClose(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		var failing atomic.Bool
 		hang := make(chan struct{})
@@ -196,7 +196,7 @@ func TestCloseReturnsInTimeThoughAConnectionsDeadlineIsNeverSet(t *testing.T) {
 	})
 }
 
-func TestADialersConnectionWhoseMethodsEndTheirGoroutineCostsTheConnectionOnly(t *testing.T) {
+func TestGoexitInADialersConnectionCostsTheConnectionOnly(t *testing.T) {
 	for name, act := range misbehaviour {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 			var armed atomic.Bool
@@ -235,7 +235,7 @@ func (c endingConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-func TestADialersConnectionWhoseAddressHangsCostsTheSetupTimeout(t *testing.T) {
+func TestAHangingAddressOfADialersConnectionCostsTheSetupTimeout(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		hang := make(chan struct{})
 		var dials atomic.Int32

@@ -88,7 +88,7 @@ func TestFlushsErrorSpeaksOnlyOfTheWait(t *testing.T) {
 	})
 }
 
-func TestFlushDoesNotWaitForWhatComesLater(t *testing.T) {
+func TestFlushDoesNotWaitForLaterRecords(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
 		c.Mute(1)

@@ -119,7 +119,7 @@ func TestGoroutinesThatSendSynchronouslyShareBatches(t *testing.T) {
 	})
 }
 
-func TestCancelTakesBackWhatIsNotSealed(t *testing.T) {
+func TestCancelWithdrawsUnsealedRecords(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, lingering(time.Hour))
 		var futures []producer.Future

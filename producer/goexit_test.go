@@ -161,7 +161,7 @@ func TestGoexitInOnAcknowledgementCostsNoCallbackAndNoInterceptor(t *testing.T) 
 	})
 }
 
-func TestInterceptorsWhoseCloseEndsItsGoroutine(t *testing.T) {
+func TestInterceptorsWithGoexitInClose(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		var seen sights
 		p := start(t, c, func(cfg *producer.Config) {

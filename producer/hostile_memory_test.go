@@ -64,7 +64,7 @@ func metadataFrame(body []byte) []byte {
 	return answer
 }
 
-func TestWhatAServerSendsIsAllocatedNoMoreThanSomeTimes(t *testing.T) {
+func TestAServersBytesBoundTheAllocations(t *testing.T) {
 	encoded := func(m *protocol.MetadataResponse) []byte {
 		body, err := m.Append(nil, 13)
 		require.NoError(t, err)

@@ -112,7 +112,7 @@ func TestNoRecordFromOnSendKeepsTheRecordBefore(t *testing.T) {
 	require.Contains(t, log.String(), "returned no record")
 }
 
-func TestEveryInterceptorHearsTheOutcomeWhateverTheOthersDo(t *testing.T) {
+func TestEveryInterceptorGetsTheOutcomeDespiteTheOthers(t *testing.T) {
 	failure := errors.New("failure")
 	first := &spyInterceptor{ack: func(RecordMetadata, error) { panic("ack-boom") }}
 	second := &spyInterceptor{}

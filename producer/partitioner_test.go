@@ -34,7 +34,7 @@ type partitionerFunc func(*Record, TopicView) int32
 
 func (f partitionerFunc) Partition(r *Record, v TopicView) int32 { return f(r, v) }
 
-func TestTopicViewTellsWhatIsAvailable(t *testing.T) {
+func TestTopicViewHasTheAvailablePartitions(t *testing.T) {
 	v := newTopicView("t", 5, []int32{1, 4})
 	require.Equal(t, "t", v.Name())
 	require.EqualValues(t, 5, v.Partitions())

@@ -185,7 +185,7 @@ func TestJavasPropertiesThatMeanNothingHereAreKeptForTheLog(t *testing.T) {
 	require.Equal(t, DefaultConfig(), c)
 }
 
-func TestWhatIsNotThereYetIsAnErrorAndItsValueIsNotShown(t *testing.T) {
+func TestAMissingFeatureIsAnErrorWithoutItsValue(t *testing.T) {
 	for property, says := range map[string]string{
 		"security.protocol":                     "TLS",
 		"sasl.jaas.config":                      "SASL",
@@ -299,7 +299,7 @@ func TestIdempotenceGivesWayToProperties(t *testing.T) {
 	require.Len(t, c.Warnings(), 1, "it is turned off once")
 }
 
-func TestDefaultsGiveWayToWhatIsWritten(t *testing.T) {
+func TestDefaultsGiveWayToWrittenProperties(t *testing.T) {
 	cases := []struct {
 		written propertyMap
 		changed string
@@ -334,7 +334,7 @@ func TestDefaultsGiveWayToWhatIsWritten(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrittenAndContradictsItselfIsAnError(t *testing.T) {
+func TestContradictingPropertiesAreAnError(t *testing.T) {
 	for field, written := range map[string]propertyMap{
 		"DeliveryTimeout": {"delivery.timeout.ms": "30000"},
 		"BatchSize":       {"batch.size": "2000000"},

@@ -200,7 +200,7 @@ func TestEveryEndedWaitNamesTheUnresolvableAdvertisedName(t *testing.T) {
 	}
 }
 
-func TestEveryWaitForMetadataNamesWhatTheServersDo(t *testing.T) {
+func TestEveryWaitForMetadataNamesTheServersReasons(t *testing.T) {
 	for name, wait := range map[string]func(t *testing.T, p *producer.Producer) error{
 		"Send": func(t *testing.T, p *producer.Producer) error {
 			_, err := p.Send(t.Context(), to(0, "x"), nil).Get(t.Context())
@@ -298,7 +298,7 @@ func TestAMessageFormatThatIsTooOldIsNamedWithItsCure(t *testing.T) {
 }
 
 // Each case breaks something and sends a record; a Get and a Flush end a second later, with words in their errors.
-func TestAnEndedWaitSaysWhatTheRecordWaitsFor(t *testing.T) {
+func TestAnEndedWaitNamesTheRecordsObstacle(t *testing.T) {
 	for name, test := range map[string]struct {
 		brokers int
 		cold    bool // no producer id and no connection to the broker yet

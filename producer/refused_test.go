@@ -199,7 +199,7 @@ func TestHangingCallbacksOfRefusedRecordsBecomeBackpressureAndNotGrowth(t *testi
 }
 
 // Only a callback of a refused record would wait for itself.
-func TestWhichCallbacksWaitForCallbacksOfRefusedRecords(t *testing.T) {
+func TestCallbacksBehindThoseOfRefusedRecords(t *testing.T) {
 	const memory = 64 << 10
 	const most = memory / 4 / 256
 	scene(t, "that of a refused record does not", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {

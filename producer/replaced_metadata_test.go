@@ -52,8 +52,8 @@ func TestMetadataOfAReplacedClusterIsUsedAtOnce(t *testing.T) {
 	})
 }
 
-// TestATopicThatOnlyTheFormerClusterHadIsWaitedFor: a former topic does not hide that the new cluster lacks it.
-func TestATopicThatOnlyTheFormerClusterHadIsWaitedFor(t *testing.T) {
+// TestSendWaitsForATopicOfOnlyTheFormerCluster: a former topic does not hide that the new cluster lacks it.
+func TestSendWaitsForATopicOfOnlyTheFormerCluster(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, plainly)
 		c.CreateTopic("later", 1)

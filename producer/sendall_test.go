@@ -122,7 +122,7 @@ func TestSendAllLargerThanTheBufferGoesInPieces(t *testing.T) {
 	})
 }
 
-func TestSendAllAdmitsWhatFitsAtOnceAndFailsTheRestNotWritten(t *testing.T) {
+func TestSendAllAdmitsFittingRecordsAndFailsTheRestNotWritten(t *testing.T) {
 	const block, sooner = 2 * time.Second, time.Second
 	ends := map[string]func(t *testing.T, p *producer.Producer, rs []producer.Record) ([]producer.Future, time.Duration,
 		error){

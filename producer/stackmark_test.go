@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAStackMarkIsFoundWhateverItsNumber(t *testing.T) {
+func TestEveryStackMarkIsFound(t *testing.T) {
 	for _, m := range []stackMark{1, 2, 3, 4, 5, 15, 16, 63, 64, 255, 256, 1<<40 + 7, 1<<64 - 1} {
 		require.False(t, m.isOnStack())
 		m.run(func() {

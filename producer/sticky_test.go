@@ -44,7 +44,7 @@ func TestOnePartitionIsFilledAtATime(t *testing.T) {
 	require.NotEqual(t, first, s.pick())
 }
 
-func TestWhereItIsCrowdedEachProcessorFillsAPartition(t *testing.T) {
+func TestEachProcessorFillsAPartitionUnderContention(t *testing.T) {
 	processors(t, 4)
 	synctest.Test(t, func(t *testing.T) {
 		s := topicOf(allOf(1000))

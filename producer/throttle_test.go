@@ -197,7 +197,7 @@ func TestAThrottleIsBoundedByTheDeliveryTimeout(t *testing.T) {
 }
 
 // Before version 6 of Produce the broker has waited already.
-func TestAnOldBrokersThrottleIsNotWaitedForTwice(t *testing.T) {
+func TestAnOldBrokersThrottleCostsOneWait(t *testing.T) {
 	cfg := topics(1, 1)
 	cfg.Versions = testbroker.KafkaVersions("1.0")
 	bubble(t, cfg, func(t *testing.T, c *testbroker.Cluster) {

@@ -192,7 +192,7 @@ func TestAPropertiesFileConfiguresAProducer(t *testing.T) {
 	require.NoError(t, p.Close(t.Context()))
 }
 
-func TestTheProfilesDifferInWhatAnAcknowledgementMeans(t *testing.T) {
+func TestTheProfilesDifferInTheMeaningOfAnAcknowledgement(t *testing.T) {
 	c := shop(t)
 	fast := openShop(t, c, func(c *producer.Config) { c.Acks, c.EnableIdempotence = producer.AcksNone, false })
 	metadata, err := fast.Send(t.Context(), inOrders(1, "a book"), nil).Get(t.Context())

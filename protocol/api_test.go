@@ -93,7 +93,7 @@ func TestApiVersionsResponseTellsTheRangeOfAnAPI(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestUnsupportedVersionIsAnsweredInVersion0WhateverWasAsked(t *testing.T) {
+func TestUnsupportedVersionIsAlwaysAnsweredInVersion0(t *testing.T) {
 	refusal := &ApiVersionsResponse{ErrorCode: UnsupportedVersion, APIs: []APIVersion{{ApiVersions, 0, 2}},
 		FinalizedFeaturesEpoch: -1}
 	body, err := refusal.Append(nil, 0)
@@ -118,7 +118,7 @@ func TestUUIDIsPrintedAsKafkaPrintsIt(t *testing.T) {
 }
 
 // The versions are those of Kafka's shouldClientThrottle.
-func TestAClientWaitsOnlyInVersionsInWhichTheBrokerRespondsFirst(t *testing.T) {
+func TestAClientWaitsOnlyInVersionsOfEarlyResponses(t *testing.T) {
 	from := map[APIKey]int16{Produce: 6, Metadata: 6, ApiVersions: 2, InitProducerID: 1}
 	require.Len(t, from, len(apis))
 	for _, resp := range []func(ms int32) Response{

@@ -68,7 +68,7 @@ func lies(flexible bool) map[string][]byte {
 	}
 }
 
-func TestFalseLengthsAllocateNoMoreThanAMultipleOfWhatCame(t *testing.T) {
+func TestFalseLengthsAllocateAtMostAMultipleOfTheBytes(t *testing.T) {
 	for _, kind := range allKinds {
 		versions := kind.versions()
 		for _, version := range []int16{versions[0], versions[len(versions)-1]} {
@@ -105,7 +105,7 @@ func requireSmallDecode(t *testing.T, kind messageKind, version int16, body []by
 	require.LessOrEqual(t, least, limit, what)
 }
 
-func TestNullIsRefusedWhereItMustNotBe(t *testing.T) {
+func TestForbiddenNullIsRefused(t *testing.T) {
 	tests := []struct {
 		name    string
 		m       Message

@@ -59,7 +59,7 @@ func TestProduceSizesAddUpToTheEncodedRequest(t *testing.T) {
 }
 
 // Lengths of one, two and three bytes: of names, of batches, of partitions and of topics.
-func TestProduceSizesWhereLengthsGrow(t *testing.T) {
+func TestProduceSizesAtGrowingLengths(t *testing.T) {
 	shared := make([]byte, maxString)
 	for _, version := range produceVersions() {
 		for _, n := range []int{0, 1, 125, 126, 127, 128, 129, 249, 16381, 16382, 16383, 16384, maxString} {

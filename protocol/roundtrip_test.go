@@ -19,7 +19,7 @@ func forEachVersion(t *testing.T, test func(t *testing.T, kind messageKind, vers
 	}
 }
 
-func TestEveryVersionDecodesWhatItAppends(t *testing.T) {
+func TestEveryVersionDecodesItsOwnBytes(t *testing.T) {
 	forEachVersion(t, func(t *testing.T, kind messageKind, version int16) {
 		for seed := range uint64(25) {
 			sent := kind.random(newGenerator(seed, version))

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatAVersionCannotSayIsAnError(t *testing.T) {
+func TestAValueOutsideAVersionIsAnError(t *testing.T) {
 	long := strings.Repeat("x", maxString+1)
 	named := []MetadataRequestTopic{{Name: ptr("t")}}
 	tests := []struct {

@@ -148,7 +148,7 @@ func TestRecordsAppendWithAndWithoutExactlyEnoughRoom(t *testing.T) {
 	}
 }
 
-func TestAppendingDoesNotAllocateWhereThereIsRoom(t *testing.T) {
+func TestAppendingIntoRoomDoesNotAllocate(t *testing.T) {
 	headers := []Header{{"trace", noise[:16]}, {"tenant", nil}}
 	for _, n := range []int{0, 10, 1000, 100000} {
 		dst := make([]byte, 0, RecordSize(1, 1, noise[:10], noise[:n], headers))

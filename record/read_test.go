@@ -157,7 +157,7 @@ func encode(b Batch) []byte {
 	return out
 }
 
-func TestTheBrokersTimeIsEveryRecordsWhereItSaysSo(t *testing.T) {
+func TestLogAppendTimeIsTheTimeOfEveryRecord(t *testing.T) {
 	b := testBatch()
 	h := testHeader(b)
 	h.Attributes, h.MaxTimestamp = AttributeLogAppendTime, 9000
@@ -355,7 +355,7 @@ func TestTheDecompressorsErrorIsHandedOn(t *testing.T) {
 	require.ErrorIs(t, err, cause)
 }
 
-func TestWhatAProducerMayNotSendIsNamed(t *testing.T) {
+func TestForbiddenRecordsAreNamed(t *testing.T) {
 	for _, c := range []struct {
 		damage func(h *BatchHeader)
 		want   string

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPartitionZeroAndNoChoiceAreTold(t *testing.T) {
+func TestPartitionZeroAndNoChoiceDiffer(t *testing.T) {
 	var none Partition
 	_, ok := none.Number()
 	require.False(t, ok)
@@ -21,7 +21,7 @@ func TestPartitionZeroAndNoChoiceAreTold(t *testing.T) {
 	require.NotEqual(t, none, InPartition(0))
 }
 
-func TestErrorsSayWhereWhyAndTheFate(t *testing.T) {
+func TestErrorsHavePlaceReasonAndFate(t *testing.T) {
 	for _, c := range []struct {
 		err  Error
 		want string

@@ -62,7 +62,7 @@ func (w *writes) byWaiter() bool {
 	return strings.Contains(last, "accumulator.(*Result).Wait(") && !strings.Contains(last, "sender.(*broker).run(")
 }
 
-func TestWhoWaitsWritesByItself(t *testing.T) {
+func TestAWaitingGoroutineWritesItsRequest(t *testing.T) {
 	var w writes
 	onRig(t, topicT(1, 1), w.watch, func(r *rig) {
 		require.Equal(t, int64(0), r.send(0, "first").acked())
@@ -76,7 +76,7 @@ func TestWhoWaitsWritesByItself(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsWritesNothingThatCouldBlock(t *testing.T) {
+func TestAWaitingGoroutineNeverBlocksInAWrite(t *testing.T) {
 	var w writes
 	onRig(t, topicT(1, 1), w.watch, func(r *rig) {
 		r.send(0, "first").acked()
@@ -101,7 +101,7 @@ func TestWithoutAcknowledgementsNobodyWaitsInAWrite(t *testing.T) {
 	})
 }
 
-func TestWhoeverHandlesAnAnswerSendsWhatOthersWaitFor(t *testing.T) {
+func TestTheGoroutineOfAResponseSendsAwaitedBatches(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		takes    time.Duration
@@ -255,7 +255,7 @@ func hungAnswer(r *rig) (requests func() int) {
 	}
 }
 
-func TestAnAnswerThatDoesNotComeSoonIsNotWaitedFor(t *testing.T) {
+func TestASlowResponseHoldsUpNoRequest(t *testing.T) {
 	onRig(t, topicT(1, 2), lingering, func(r *rig) {
 		requests := hungAnswer(r)
 		require.Equal(t, 1, requests())
@@ -267,7 +267,7 @@ func TestAnAnswerThatDoesNotComeSoonIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsForAnAnswerThatDoesNotComeIsNotForgotten(t *testing.T) {
+func TestALostResponseLeavesNoGoroutineWaiting(t *testing.T) {
 	onRig(t, topicT(1, 2), lingering, func(r *rig) {
 		requests := hungAnswer(r)
 		r.send(1, "at once").await()

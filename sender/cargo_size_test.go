@@ -10,6 +10,6 @@ import (
 )
 
 // The account of a batch counts the sender's part of it.
-func TestTheAccountCountsWhatTheSenderKnowsOfABatch(t *testing.T) {
+func TestTheAccountCountsTheSendersPartOfABatch(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(outBatch{}), uintptr(accumulator.DrainerBytes))
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// TestWhichCodesRefreshTheMetadata: the codes of an outdated view of topics and leaders. The list is Kafka's own, its
+// TestCodesThatRefreshTheMetadata: the codes of an outdated view of topics and leaders. The list is Kafka's own, its
 // InvalidMetadataExceptions.
-func TestWhichCodesRefreshTheMetadata(t *testing.T) {
+func TestCodesThatRefreshTheMetadata(t *testing.T) {
 	outdated := map[string]bool{}
 	for name := range strings.FieldsSeq(`UNKNOWN_TOPIC_OR_PARTITION LEADER_NOT_AVAILABLE NOT_LEADER_OR_FOLLOWER REPLICA_NOT_AVAILABLE
 		NETWORK_EXCEPTION KAFKA_STORAGE_ERROR LISTENER_NOT_FOUND FENCED_LEADER_EPOCH PREFERRED_LEADER_NOT_AVAILABLE

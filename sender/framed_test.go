@@ -57,7 +57,7 @@ func TestTheSizeOfARequestIsThatOfItsFrame(t *testing.T) {
 }
 
 // The largest batch for the space makes the request as long as the limit, or a few bytes less.
-func TestSpaceIsWhatARequestHasRoomFor(t *testing.T) {
+func TestSpaceIsTheRoomOfARequest(t *testing.T) {
 	for version := int16(3); version <= 13; version++ {
 		for _, limit := range []int{1000, 1400, 20_000, 100_000} {
 			for _, name := range []string{"old", strings.Repeat("new", 83)} {

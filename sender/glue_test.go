@@ -289,7 +289,7 @@ func TestADeadBrokerHoldsUpNoOther(t *testing.T) {
 
 // If a leader hangs and is replaced, its unanswered batches are sent to the new one at once: not when its requests time
 // out. The late answers of the old one are about attempts without meaning.
-func TestAHangingLeaderThatIsReplacedIsNotWaitedFor(t *testing.T) {
+func TestAReplacedHangingLeaderHoldsUpNothing(t *testing.T) {
 	onRig(t, topicT(2, 2), nil, func(r *rig) {
 		r.send(0, "warm").acked()
 		r.send(1, "warm").acked()
@@ -314,7 +314,7 @@ func TestAHangingLeaderThatIsReplacedIsNotWaitedFor(t *testing.T) {
 }
 
 // A batch of unknown fate at the new leader is settled by the new leader's answer, though the old one took it.
-func TestAHangingLeaderThatHasTakenABatchIsNotWaitedFor(t *testing.T) {
+func TestAHangingLeaderWithABatchHoldsUpNothing(t *testing.T) {
 	onRig(t, topicT(2, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()
 		r.c.On(protocol.Produce).Broker(1).Nth(1).Do(testbroker.SwallowAnswer())

@@ -54,8 +54,8 @@ func TestTheHandoversChartsAreItsTables(t *testing.T) {
 	require.ElementsMatch(t, drawn, inTables)
 }
 
-// TestTheHandoversMethodsDoWhatItsChartsShow calls each method in each state. Outside the charts a method is refused.
-func TestTheHandoversMethodsDoWhatItsChartsShow(t *testing.T) {
+// TestTheHandoversMethodsAgreeWithItsCharts calls each method in each state. Outside the charts a method is refused.
+func TestTheHandoversMethodsAgreeWithItsCharts(t *testing.T) {
 	drawn, err := statechart.OfType("handover.go", "handover")
 	require.NoError(t, err)
 	targets := make(map[[2]string]string)

@@ -147,8 +147,9 @@ func TestOneInFlightKeepsItsPlaceWhenItExpires(t *testing.T) {
 	})
 }
 
-// TestTooFewReplicasAreWaitedFor: the batches wait for the replica to come back and are written in order, once.
-func TestTooFewReplicasAreWaitedFor(t *testing.T) {
+// TestTheClientRetriesUntilReplicasAreInSync: the batches wait for the replica to come back and are written in order,
+// once.
+func TestTheClientRetriesUntilReplicasAreInSync(t *testing.T) {
 	for _, away := range []time.Duration{300 * time.Millisecond, 90 * time.Second} {
 		brokers := topicT(3, 1)
 		brokers.MinInSyncReplicas = 2
@@ -172,9 +173,9 @@ func TestTooFewReplicasAreWaitedFor(t *testing.T) {
 	}
 }
 
-// TestAPartitionWithoutALeaderIsWaitedFor: the only replica is away, so nobody leads. Records wait, at no cost in
+// TestRecordsWaitForALeader: the only replica is away, so nobody leads. Records wait, at no cost in
 // retries.
-func TestAPartitionWithoutALeaderIsWaitedFor(t *testing.T) {
+func TestRecordsWaitForALeader(t *testing.T) {
 	onRig(t, topicT(2, 2), func(c *Config) { c.Retries = 1 }, func(r *rig) {
 		r.send(0, "warm").acked()
 		r.c.MoveLeader("t", 0, -1)
@@ -190,9 +191,9 @@ func TestAPartitionWithoutALeaderIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestABatchThatMetALeaderlessPartitionIsWaitedFor: as before, but the batch was sent to the former leader, and it
+// TestABatchOfALeaderlessPartitionIsRetried: as before, but the batch was sent to the former leader, and it
 // answers so.
-func TestABatchThatMetALeaderlessPartitionIsWaitedFor(t *testing.T) {
+func TestABatchOfALeaderlessPartitionIsRetried(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()
 		r.c.MoveLeader("t", 0, -1)

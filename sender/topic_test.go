@@ -11,11 +11,11 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// TestATopicThatIsMadeAgainBehindAGapLosesNothing: one batch fails for certain, and the one behind it, which may have
+// TestATopicRecreatedBehindAGapLosesNothing: one batch fails for certain, and the one behind it, which may have
 // been written, is sent again under its old sequence. Meanwhile the topic is recreated: its log has no state of the
 // producer and takes any first sequence, that one, too. Later batches must not be numbered from the gap on: they would
 // pass for duplicates of that batch.
-func TestATopicThatIsMadeAgainBehindAGapLosesNothing(t *testing.T) {
+func TestATopicRecreatedBehindAGapLosesNothing(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		r.send(0, "warm").acked()
 		release := make(chan struct{})

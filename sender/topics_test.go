@@ -21,9 +21,9 @@ func remake(r *rig, partitions int32) {
 	r.c.CreateTopic("t", partitions)
 }
 
-// TestATopicThatIsMadeAgainGetsWhatComesNext: waiting and later records are sent to the new topic, in order and once,
+// TestARecreatedTopicGetsTheNextRecords: waiting and later records are sent to the new topic, in order and once,
 // whatever the obstacle in the old one, and whatever the brokers' age.
-func TestATopicThatIsMadeAgainGetsWhatComesNext(t *testing.T) {
+func TestARecreatedTopicGetsTheNextRecords(t *testing.T) {
 	for _, release := range []string{"4.3", "3.3", "2.8", "2.4", "1.0"} {
 		for _, moves := range []int{0, 3} { // so many epochs the old topic has behind it
 			for _, idempotent := range []bool{true, false} {
@@ -94,9 +94,9 @@ func TestATopicThatIsGoneFailsItsRecordsInTime(t *testing.T) {
 	}
 }
 
-// TestATopicThatIsMadeAgainWithFewerPartitionsFailsTheRest: records for a missing partition of the new topic fail in
+// TestATopicRecreatedWithFewerPartitionsFailsTheRest: records for a missing partition of the new topic fail in
 // time; the others go on.
-func TestATopicThatIsMadeAgainWithFewerPartitionsFailsTheRest(t *testing.T) {
+func TestATopicRecreatedWithFewerPartitionsFailsTheRest(t *testing.T) {
 	onRig(t, topicT(2, 3), nil, func(r *rig) {
 		r.send(0, "old").acked()
 		r.send(2, "old").acked()
@@ -137,9 +137,9 @@ func TestSequencesOutliveATopicThatDisappearsForAWhile(t *testing.T) {
 	}
 }
 
-// TestTheLogOfATopicThatIsMadeAgainStartsWithOneInFlight: the new log knows no producer and takes any first sequence; a
+// TestTheLogOfARecreatedTopicStartsWithOneInFlight: the new log knows no producer and takes any first sequence; a
 // lost first batch with others behind it would leave a hole without an error.
-func TestTheLogOfATopicThatIsMadeAgainStartsWithOneInFlight(t *testing.T) {
+func TestTheLogOfARecreatedTopicStartsWithOneInFlight(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.Accumulator.BatchSize = 0 }, func(r *rig) {
 		r.send(0, "old").acked()
 		remake(r, 1)

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestACrashLosesOnlyWhatWasNotAcknowledged(t *testing.T) {
+func TestACrashLosesOnlyUnacknowledgedRecords(t *testing.T) {
 	broker, err := lab.Open(t.Context(), 3, "samsa-crash")
 	require.NoError(t, err)
 	defer broker.Close()
@@ -55,7 +55,7 @@ func TestAChildThatFailsIsNotTakenForOneThatCrashes(t *testing.T) {
 	require.ErrorContains(t, err, "it failed: samsa: ")
 }
 
-func TestWhatIsMissingTwiceOrMisplacedIsSeen(t *testing.T) {
+func TestMissingDoubledAndMisplacedRecordsAreFound(t *testing.T) {
 	n, err := readNotes(strings.NewReader(
 		"sent 0 0\nsent 1 1\nsent 2 0\nacknowledged 0 0\nsent 3 1\nsent 4 0\nacknowledged 1 1\nacknowledged 3 1\nsent 5 0\nacknowledged 2"))
 	require.NoError(t, err)

@@ -174,7 +174,7 @@ func TestAShutdownThatCannotDeliverSaysHowManyRecordsAreLeft(t *testing.T) {
 	require.Equal(t, 1, failed.MaybeWritten)
 }
 
-func TestStatusTellsWhatBecameOfTheRecord(t *testing.T) {
+func TestStatusIsTheFateOfTheRecord(t *testing.T) {
 	for want, err := range map[int]error{
 		http.StatusServiceUnavailable:    &producer.Error{Err: producer.ErrBufferFull},
 		http.StatusRequestEntityTooLarge: &producer.Error{Err: producer.ErrRecordTooLarge},

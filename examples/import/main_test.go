@@ -367,7 +367,7 @@ func TestAShutdownWhileTheBrokerIsDownRejectsNoGoodLine(t *testing.T) {
 	}
 }
 
-func TestAnInterruptWithAWorkingBrokerDeliversWhatWasRead(t *testing.T) {
+func TestAnInterruptWithAWorkingBrokerDeliversTheReadLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines := numbered(3000)
 		f := newFixture(t, testbroker.Memory, lines...)

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestPropertiesShowsWhatIsTakenAndWhatIsRefused(t *testing.T) {
+func TestPropertiesShowsAcceptedAndRefusedFiles(t *testing.T) {
 	broker, err := lab.Open(t.Context(), 1, "samsa-properties")
 	require.NoError(t, err)
 	defer broker.Close()

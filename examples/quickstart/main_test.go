@@ -17,14 +17,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestQuickstartReadsBackWhatItSent(t *testing.T) {
+func TestQuickstartReadsItsRecordsBack(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), nil, &out), out.String())
 	require.Contains(t, out.String(), "10003 sent, 10003 read: 0 missing, 0 twice, 0 out of order\n")
 	require.Regexp(t, regexp.MustCompile(`greeting-2 is in partition \d at offset \d`), out.String())
 }
 
-func TestTheLastLineOfQuickstartSaysWhatToReadNext(t *testing.T) {
+func TestTheLastLineOfQuickstartNamesTheNextPage(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-records", "10"}, &out), out.String())
 	require.Regexp(t, `\nRead next: examples/quickstart/main\.go, .*README\.md\.\n$`, out.String())

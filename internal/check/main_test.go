@@ -71,13 +71,13 @@ func TestAStageThatIsNotThereIsRefused(t *testing.T) {
 	require.Equal(t, 2, run(t.Context(), []string{"-nonsense"}, &out))
 }
 
-func TestStagesRunInTheirOwnOrderWhateverTheirOrderInTheList(t *testing.T) {
+func TestStagesRunInTheirOwnOrder(t *testing.T) {
 	chosen, err := choose([]stage{{name: "a"}, {name: "b"}, {name: "c"}}, "c, a")
 	require.NoError(t, err)
 	require.Equal(t, []string{"a", "c"}, []string{chosen[0].name, chosen[1].name})
 }
 
-func TestAFailureDoesNotHideWhatComesAfterIt(t *testing.T) {
+func TestAFailureDoesNotHideLaterStages(t *testing.T) {
 	var out bytes.Buffer
 	c := checker{ctx: t.Context(), out: &out}
 	ran := 0
@@ -96,7 +96,7 @@ func TestAFailureDoesNotHideWhatComesAfterIt(t *testing.T) {
 	require.True(t, strings.HasSuffix(out.String(), "\n1 passed, 0 failed\n"), out.String())
 }
 
-func TestWhatAnInterruptLeftOutIsNotPassed(t *testing.T) {
+func TestInterruptedStagesAreNotPassed(t *testing.T) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())
 	c := checker{ctx: ctx, out: &out}
@@ -151,7 +151,7 @@ func goOnly(t *testing.T) string {
 	return dir
 }
 
-func TestAnOldJavaIsToldFromANewOne(t *testing.T) {
+func TestAnOldJavaDiffersFromANewOne(t *testing.T) {
 	require.NoError(t, checkJava(`openjdk version "17.0.15" 2025-04-15`))
 	require.NoError(t, checkJava(`openjdk version "25" 2025-09-16`))
 	require.ErrorContains(t, checkJava(`java version "1.8.0_402"`), "java 8 is too old")

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnInterruptEndsWhatWasStartedAndAllThatThatStarted(t *testing.T) {
+func TestAnInterruptEndsStartedProcessesAndTheirChildren(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	reader, writer, err := os.Pipe()

@@ -55,7 +55,7 @@ func TestOnlyTopicsThatAreWantedAreAskedFor(t *testing.T) {
 	})
 }
 
-func TestManyWhoWantTopicsAtOnceShareRequests(t *testing.T) {
+func TestManyNewTopicsShareRequests(t *testing.T) {
 	w := newWorld()
 	var topics []protocol.MetadataTopic
 	for i := range 100 {
@@ -290,7 +290,7 @@ func TestRefreshIsCoalescedAndBackedOffWhileItTellsNothingNew(t *testing.T) {
 	})
 }
 
-func TestEverySnapshotIsToldAndNeverUnderALock(t *testing.T) {
+func TestEverySnapshotIsDeliveredAndNeverUnderALock(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))
 	run(t, w, nil, func(t *testing.T, c *Client) {
@@ -316,7 +316,7 @@ func TestEverySnapshotIsToldAndNeverUnderALock(t *testing.T) {
 	})
 }
 
-func TestCloseWakesEverybodyWhoWaits(t *testing.T) {
+func TestCloseWakesAllWaits(t *testing.T) {
 	w := newWorld()
 	w.become(hang, "a:1", "b:2", "c:3")
 	run(t, w, nil, func(t *testing.T, c *Client) {
@@ -425,7 +425,7 @@ func TestDoMakesAConnectionIfThereIsNone(t *testing.T) {
 	}
 }
 
-func TestDoTriesOnceAndSaysWhatEachServerDid(t *testing.T) {
+func TestDoTriesOnceAndNamesEachServersReason(t *testing.T) {
 	w := newWorld()
 	w.become(nil, "a:1", "b:2", "c:3")
 	run(t, w, nil, func(t *testing.T, c *Client) {

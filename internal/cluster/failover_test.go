@@ -77,7 +77,7 @@ func TestBadServersCostABoundedTimeAndNothingElse(t *testing.T) {
 	})
 }
 
-func TestTheErrorSaysWhatEachServerDid(t *testing.T) {
+func TestTheErrorHasEachServersReason(t *testing.T) {
 	w := newWorld()
 	w.become(nil, "a:1")
 	w.become(http, "b:2")
@@ -296,9 +296,9 @@ func TestABrokerThatTellsOldThingsIsLeftForAnother(t *testing.T) {
 	}
 }
 
-// TestWhatLooksOldForLongIsBelieved: before topics had ids, a recreated topic begins with epoch 0 and looks like an
+// TestALastingOlderEpochIsAccepted: before topics had ids, a recreated topic begins with epoch 0 and looks like an
 // answer of a broker behind the others.
-func TestWhatLooksOldForLongIsBelieved(t *testing.T) {
+func TestALastingOlderEpochIsAccepted(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 0, 5, 1), topicOf("b", 0, 5, 1))
 	run(t, w, nil, func(t *testing.T, c *Client) {
@@ -361,7 +361,7 @@ func TestATopicThatABrokerCallsUnknownIsKeptAWhile(t *testing.T) {
 	})
 }
 
-func TestATopicThatIsMadeAgainReplacesTheOldOne(t *testing.T) {
+func TestARecreatedTopicReplacesTheFormerOne(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 7, 1, 2, 3))
 	run(t, w, nil, func(t *testing.T, c *Client) {
@@ -439,7 +439,7 @@ func TestAnAbsurdThrottleIsBounded(t *testing.T) {
 }
 
 // Before version 6 of Metadata the broker has waited already.
-func TestAThrottleDelaysTheNextRequestWhereTheBrokerRespondsFirst(t *testing.T) {
+func TestAThrottleDelaysTheNextRequestAfterAnEarlyResponse(t *testing.T) {
 	for version, want := range map[int16]time.Duration{5: 0, 6: 10 * time.Second} {
 		w := newWorld()
 		w.set(func() {

@@ -223,7 +223,7 @@ func hintOf(topic string, partition, leader, epoch int32) LeaderHint {
 	return LeaderHint{Topic: topic, Partition: partition, Leader: leader, LeaderEpoch: epoch}
 }
 
-func TestHintsPatchWhatIsOlder(t *testing.T) {
+func TestHintsPatchOlderLeaders(t *testing.T) {
 	s := step(&Snapshot{}, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot
 	require.Nil(t, hinted(s, "", []LeaderHint{
 		hintOf("a", 0, 2, 5), hintOf("a", 0, 2, 4), hintOf("a", 9, 2, 9), hintOf("a", -1, 2, 9),
@@ -250,8 +250,8 @@ func TestHintsPatchWhatIsOlder(t *testing.T) {
 	require.Equal(t, []int32{2, protocol.NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot))
 }
 
-// TestAHintForATopicThatWasMadeAgainIsIgnored: the epochs of the old one say nothing about the new one.
-func TestAHintForATopicThatWasMadeAgainIsIgnored(t *testing.T) {
+// TestAHintForARecreatedTopicIsIgnored: the epochs of the old one say nothing about the new one.
+func TestAHintForARecreatedTopicIsIgnored(t *testing.T) {
 	old := step(&Snapshot{}, topicOf("a", 1, 5, 1)).Snapshot
 	s := step(old, topicOf("a", 2, 0, 1)).Snapshot
 	hint := hintOf("a", 0, 2, 6)
@@ -261,7 +261,7 @@ func TestAHintForATopicThatWasMadeAgainIsIgnored(t *testing.T) {
 	require.Equal(t, []int32{2}, leaders(hinted(s, "", []LeaderHint{hint}, nil)))
 }
 
-func TestAHintIsToldAtOnce(t *testing.T) {
+func TestAHintIsDeliveredAtOnce(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))
 	run(t, w, nil, func(t *testing.T, c *Client) {

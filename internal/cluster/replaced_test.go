@@ -160,7 +160,7 @@ func TestTheNewClusterIsNotJudgedByTheFormerOne(t *testing.T) {
 	})
 }
 
-func TestATopicThatTheNewClusterDoesNotHaveIsWaitedFor(t *testing.T) {
+func TestTheClientWaitsForATopicMissingInTheNewCluster(t *testing.T) {
 	for _, code := range []protocol.ErrorCode{protocol.UnknownTopicOrPartition, protocol.UnknownServerError} {
 		t.Run(code.Name(), func(t *testing.T) {
 			w := newWorld()
@@ -489,7 +489,7 @@ func TestRebootstrapLeavesTheConnectionForTheBootstrapServers(t *testing.T) {
 	}
 }
 
-func TestRebootstrapReachesABrokerWhereNoBootstrapServerAnswers(t *testing.T) {
+func TestRebootstrapReachesABrokerWithoutABootstrapServer(t *testing.T) {
 	w := newWorld()
 	w.become(kafka, "boot:9")
 	w.topics(topicOf("a", 1, 0, 1))

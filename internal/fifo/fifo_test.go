@@ -36,7 +36,7 @@ func TestTheQueueIsFirstInFirstOut(t *testing.T) {
 	require.LessOrEqual(t, cap(q.items), keeps, "an empty queue gives back what a burst took")
 }
 
-func TestWhatWasNotPoppedCanStillGoFirst(t *testing.T) {
+func TestUnpopPutsAnElementFirst(t *testing.T) {
 	var q Queue[int]
 	q.Unpop(2)
 	q.Unpop(1)

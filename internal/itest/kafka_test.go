@@ -70,9 +70,9 @@ func (c *cell) producerConfig(servers []string) producer.Config {
 	return cfg
 }
 
-// TestRealKafkaHoldsByteForByteWhatWasSent sends records of every shape and size in every way to real brokers, and
+// TestRealKafkaHoldsTheSentBytes sends records of every shape and size in every way to real brokers, and
 // reads them back with the consumer and the DumpLogSegments of the same version.
-func TestRealKafkaHoldsByteForByteWhatWasSent(t *testing.T) {
+func TestRealKafkaHoldsTheSentBytes(t *testing.T) {
 	for _, version := range kafkaVersions {
 		t.Run(version.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError shows that zstd before 2.1, a batch over the broker's
+// TestARealOldBrokersRefusalIsAClearError shows that zstd before 2.1, a batch over the broker's
 // limit, and a record without a key in a compacted topic fail as not written.
-func TestARealOldBrokerRefusesWhatItDoesNotTakeWithAClearError(t *testing.T) {
+func TestARealOldBrokersRefusalIsAClearError(t *testing.T) {
 	for _, version := range []string{"1.1.1", "0.11.0.3"} {
 		t.Run(version, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func TestKeysGoWhereFranzGoSendsThem(t *testing.T) {
+func TestKeysGoToFranzGosPartitions(t *testing.T) {
 	f := newFiller(12, 0)
 	theirs := kgo.StickyKeyPartitioner(nil).ForTopic("t") // nil: murmur2 as in the Java client
 	for range 20_000 {

@@ -265,7 +265,7 @@ func TestRepeatedLinesAreLimitedAndCounted(t *testing.T) {
 	})
 }
 
-func TestCloseWritesWhatTheLimitHeldBack(t *testing.T) {
+func TestCloseWritesTheSuppressedLines(t *testing.T) {
 	u := newUser(slog.LevelInfo, nil)
 	gated(t, u, func(t *testing.T, g *Gate, log *slog.Logger) {
 		for i := range 5 {

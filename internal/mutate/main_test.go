@@ -33,7 +33,7 @@ func TestEveryMutationFindsItsPlace(t *testing.T) {
 	require.Len(t, choose("five"), 5)
 }
 
-func TestAMutationWhoseTextIsNotThereOnceIsAnError(t *testing.T) {
+func TestAMutationWithoutItsTextIsAnError(t *testing.T) {
 	m := mutation{file: "a.go", right: "x := 1", wrong: "x := 2"}
 	for _, text := range []string{"y := 1", "x := 1; x := 1"} {
 		_, err := m.apply(text)

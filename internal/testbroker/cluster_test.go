@@ -154,7 +154,7 @@ func TestOnlyTheLeaderTakesRecordsAndNamesTheLeader(t *testing.T) {
 	})
 }
 
-func TestAStoppedBrokerLosesWhatItLeads(t *testing.T) {
+func TestAStoppedBrokerLosesItsPartitions(t *testing.T) {
 	onEach(t, Config{Brokers: 2, Topics: map[string]int32{"events": 1}, MinInSyncReplicas: 2},
 		func(t *testing.T, c *Cluster) {
 			k := connect(t, c, 1)
@@ -182,7 +182,7 @@ func TestAStoppedBrokerLosesWhatItLeads(t *testing.T) {
 		})
 }
 
-func TestAHangingBrokerGoesOnWhereItStopped(t *testing.T) {
+func TestAHangingBrokerGoesOnAfterItsPause(t *testing.T) {
 	onEach(t, Config{Topics: map[string]int32{"events": 1}}, func(t *testing.T, c *Cluster) {
 		k := connect(t, c, 1)
 		c.Hang(1)

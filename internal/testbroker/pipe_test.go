@@ -85,7 +85,7 @@ func TestClosingWithUnreadBytesResets(t *testing.T) {
 	require.Equal(t, "rest", string(got))
 }
 
-func TestAResetLosesWhatIsUnderWay(t *testing.T) {
+func TestAResetLosesBytesUnderWay(t *testing.T) {
 	a, b := newPipe(address("a"), address("b"), 1)
 	_, err := a.Write([]byte("lost"))
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestAResetLosesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestACloseWakesWhoWaits(t *testing.T) {
+func TestACloseWakesReadsAndWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, _ := Pipe()
 		_, err := a.Write(make([]byte, socketBuffer))

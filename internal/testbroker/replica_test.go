@@ -38,7 +38,7 @@ func TestABrokerThatWasStoppedKnowsOnlyTheLastBatchOfEachProducer(t *testing.T) 
 // lagging is a topic with two replicas and a slow follower.
 var lagging = Config{Brokers: 2, Topics: map[string]int32{"events": 1}, ReplicationLag: time.Second}
 
-func TestANewLeaderLacksWhatItHadNotCopied(t *testing.T) {
+func TestANewLeaderLacksUncopiedBatches(t *testing.T) {
 	for name, fault := range map[string]Action{
 		"acks=1":                 Pass(),
 		"acks=all, not answered": SwallowAnswer(),
@@ -73,7 +73,7 @@ func TestANewLeaderLacksWhatItHadNotCopied(t *testing.T) {
 	}
 }
 
-func TestWhatWasAcknowledgedByAllReplicasIsNeverLostNorWhatLiesBeforeIt(t *testing.T) {
+func TestFullyReplicatedBatchesAndEarlierOnesAreNeverLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(t, lagging)
 		k := connect(t, c, 1)

@@ -87,7 +87,7 @@ func TestResponsesComeInAnyOrder(t *testing.T) {
 	}
 }
 
-func TestASeedFixesWhatTheBrokerChooses(t *testing.T) {
+func TestASeedFixesTheBrokersChoices(t *testing.T) {
 	for name, kind := range unordered {
 		t.Run(name, func(t *testing.T) {
 			answers := func(seed uint64) (list []string) {

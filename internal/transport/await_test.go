@@ -81,7 +81,7 @@ func (c *Conn) restless() time.Time {
 	return c.parkedReader.not
 }
 
-func TestWhoAwaitsReadsByItself(t *testing.T) {
+func TestReadUntilReadsOnTheCallersGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{}, echo)
 		synctest.Wait()
@@ -93,7 +93,7 @@ func TestWhoAwaitsReadsByItself(t *testing.T) {
 
 		// The next one's Done runs on its own goroutine.
 		one, ended, _ := awaitedCall("two")
-		mine, where := "TestWhoAwaitsReadsByItself", ""
+		mine, where := "TestReadUntilReadsOnTheCallersGoroutine", ""
 		done := one.Done
 		one.Done = func(body []byte, err error) {
 			buf := make([]byte, 1<<16)
@@ -232,7 +232,7 @@ func TestAConnectionThatIsLateAgainAndAgainRestsEverLess(t *testing.T) {
 	})
 }
 
-func TestAwaitEndsWhenWhatItWaitsForHappensWithoutAnAnswer(t *testing.T) {
+func TestReadUntilEndsWithoutAResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var after atomic.Int64
 		c := connect(t, Options{}, slowEcho(&after))
@@ -322,7 +322,7 @@ func TestAConnectionThatIsClosedWhileItRestsLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestDeadlinesAreSetRarelyWhereAnswersAreAwaited(t *testing.T) {
+func TestReadUntilSetsDeadlinesRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, counting := counted(t)
 		const n, pause = 10_000, 50 * time.Microsecond

@@ -112,7 +112,7 @@ func TestTwoAnswersInOnePieceAreBothSeen(t *testing.T) {
 	})
 }
 
-func TestCloseFailsWhatIsInFlightInOrderWithItsCause(t *testing.T) {
+func TestCloseFailsCallsInFlightInOrderWithItsCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{}, func(p *peer) {
 			for {
@@ -446,7 +446,7 @@ func TestCorrelationIDsWrapAround(t *testing.T) {
 	})
 }
 
-func TestEveryCallHasOneOutcomeWhateverHappensToTheConnection(t *testing.T) {
+func TestEveryCallHasOneOutcome(t *testing.T) {
 	for seed := range 20 {
 		address := listen(t, func(p *peer) {
 			p.greet()

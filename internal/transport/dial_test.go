@@ -54,7 +54,7 @@ func TestDialNegotiatesTheNewestCommonVersions(t *testing.T) {
 	require.ErrorContains(t, err, "does not know InitProducerId")
 }
 
-func TestABrokerOlderThan011LacksProduceAndSaysWhichItHas(t *testing.T) {
+func TestABrokerOlderThan011LacksProduceAndNamesItsVersions(t *testing.T) {
 	o := Options{Dialer: dialer(func(p *peer) {
 		r, _ := p.next()
 		p.reply(r, r.Version, &protocol.ApiVersionsResponse{ErrorCode: protocol.UnsupportedVersion})
@@ -159,7 +159,7 @@ func refuse(p *peer) {
 	}
 }
 
-func TestDialSaysWhatItFoundInsteadOfABroker(t *testing.T) {
+func TestDialNamesAServerThatIsNoBroker(t *testing.T) {
 	for name, test := range wrongServers {
 		for where, address := range map[string]func(o *Options) string{
 			"pipe": func(o *Options) string { o.Dialer = dialer(test.serve); return "broker:9092" },

@@ -77,7 +77,7 @@ func TestADeadlineInTheMiddleOfAFrameLosesNothing(t *testing.T) {
 	}
 }
 
-func TestTheBufferGrowsWithWhatComesNotWithWhatIsClaimed(t *testing.T) {
+func TestTheBufferGrowsWithReceivedBytesOnly(t *testing.T) {
 	claim := binary.BigEndian.AppendUint32(nil, 90<<20)
 	var r frameReader
 	_, err := r.next(io.MultiReader(bytes.NewReader(claim), bytes.NewReader(make([]byte, 10_000))), 100<<20)

@@ -42,7 +42,7 @@ func TestARequestWithoutAnswerEndsTheConnectionAfterItsTimeout(t *testing.T) {
 	})
 }
 
-func TestTheShortestTimeoutCountsWhateverItsPlace(t *testing.T) {
+func TestTheShortestTimeoutCountsInAnyPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{}, func(p *peer) {
 			for {
@@ -114,7 +114,7 @@ func TestAConnectionThatWasNeverUsedClosesItself(t *testing.T) {
 	})
 }
 
-func TestAnIdleConnectionStaysOpenWhereIdlenessHasNoBound(t *testing.T) {
+func TestAnIdleConnectionWithoutABoundStaysOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{MaxIdle: -1}, echo)
 		time.Sleep(1000 * time.Hour)

@@ -141,7 +141,7 @@ func (s stream) Close() error {
 	return s.Conn.Close()
 }
 
-func TestASocketWhoseBufferCannotBeSetIsClosed(t *testing.T) {
+func TestASocketWithoutASettableBufferIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closing := make(chan struct{})
 		close(closing)

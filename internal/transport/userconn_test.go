@@ -213,7 +213,7 @@ func TestAPanicOrGoexitOfADialersConnectionFailsItsCalls(t *testing.T) {
 	}
 }
 
-func TestCloseFailsTheCallsOfAConnectionWhoseMethodsHang(t *testing.T) {
+func TestCloseFailsTheCallsOfAHangingConnection(t *testing.T) {
 	for _, method := range []string{"Read", "end of Read", "SetReadDeadline", "SetDeadline", "Close"} {
 		synctest.Test(t, func(t *testing.T) {
 			h, hang := new(trap), make(chan struct{})
@@ -241,7 +241,7 @@ func TestCloseFailsTheCallsOfAConnectionWhoseMethodsHang(t *testing.T) {
 	}
 }
 
-func TestAConnectionWhoseCloseCallsGoexitEndsNothing(t *testing.T) {
+func TestGoexitInAConnectionsCloseEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := new(trap)
 		for _, method := range []string{"Close", "SetDeadline"} {

@@ -17,7 +17,7 @@ type value struct{ called *int }
 
 func (v *value) call() { *v.called++ }
 
-func TestDoCallsWhatIsAlive(t *testing.T) {
+func TestDoCallsOnlyReachableFunctions(t *testing.T) {
 	v := &value{called: new(int)}
 	do := Do(v, (*value).call)
 	do()

@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestReadBackContinuesWhereItEnded(t *testing.T) {
+func TestReadBackContinuesAtItsLastEnd(t *testing.T) {
 	l, err := Open(t.Context(), 2, "events")
 	require.NoError(t, err)
 	defer l.Close()

@@ -58,7 +58,7 @@ func (s *story) write(r *Sent, partition int32) {
 
 func (s *story) check() Verdict { return Checker{Futures: true}.Check(s.journal, s.log) }
 
-func TestCheckerFindsNothingWhereAllIsWell(t *testing.T) {
+func TestCheckerFindsNothingInGoodRuns(t *testing.T) {
 	v := newStory().check()
 	require.True(t, v.Clean(), "%v", v.Findings)
 	require.Empty(t, v.Findings)

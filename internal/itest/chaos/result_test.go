@@ -61,7 +61,7 @@ func TestReportComparesMediansAndPrintsThem(t *testing.T) {
 	require.False(t, report.OK())
 }
 
-func TestAResultIsNotOKWhereAPartitionStallsOrCloseFails(t *testing.T) {
+func TestAResultWithAStalledPartitionOrAFailedCloseIsNotOK(t *testing.T) {
 	require.True(t, (&Result{}).OK())
 	require.False(t, (&Result{Stalled: []int32{1}}).OK())
 	require.False(t, (&Result{CloseError: "x"}).OK())

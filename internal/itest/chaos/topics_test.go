@@ -64,7 +64,7 @@ func (b *bench) finishAndCheck(mayBeGone func(*Sent) bool) Verdict {
 	return v
 }
 
-func TestRecordsGoToTheNewTopicAfterOneWasDeletedAndMadeAgain(t *testing.T) {
+func TestRecordsGoToARecreatedTopic(t *testing.T) {
 	b := startBench(t, realkafka.Topic{Assignment: assignment(3)}, nil)
 	b.progress(3)
 	require.NoError(t, b.cluster.DeleteTopics(b.ctx, b.topic.Name))

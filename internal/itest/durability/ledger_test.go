@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnAccountTellsWhatWasPromisedFromWhatIsThere(t *testing.T) {
+func TestAnAccountComparesPromisesWithTheLog(t *testing.T) {
 	var l ledger
 	not, maybe := &producer.Error{Err: producer.ErrDeliveryTimeout, Fate: producer.FateNotWritten},
 		&producer.Error{Err: producer.ErrDisconnected, Fate: producer.FateMaybeWritten}

@@ -31,7 +31,7 @@ func rows(t *testing.T, out, expression string) [][]int {
 	return rows
 }
 
-func TestSafeLosesNothingAndNobodyIsToldWrong(t *testing.T) {
+func TestSafeLosesNothingAndReportsRightly(t *testing.T) {
 	var buffer bytes.Buffer
 	err := run(t.Context(), []string{"-records", "3000", "-waits", "20", "-rate", "2000"}, &buffer)
 	out := buffer.String()
@@ -71,7 +71,7 @@ func TestSafeLosesNothingAndNobodyIsToldWrong(t *testing.T) {
 	requireReadmeShows(t, out)
 }
 
-func TestWithoutJavaItSaysWhatIsMissing(t *testing.T) {
+func TestWithoutJavaTheErrorNamesIt(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("JAVA_HOME", "")
 	require.ErrorContains(t, run(t.Context(), nil, io.Discard), "java 17 or newer is needed")
