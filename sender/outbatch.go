@@ -37,6 +37,9 @@ type attempt struct {
 	topicID protocol.UUID // the topic's id at that time
 }
 
+// isStale reports whether the core has given the attempt up: its end has no effect, and its partition may be forgotten.
+func (t attempt) isStale() bool { return t.number != t.state.Attempt() }
+
 // stamp writes the batch's identity, sequence and checksum into its bytes. A retry under the same sequence keeps its
 // bytes.
 func (c *outBatch) stamp(idempotent bool) {

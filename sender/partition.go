@@ -307,7 +307,7 @@ func (p *partition) Forget(end func() bool) bool {
 func (p *partition) answered(t attempt, a *delivery.Answer, now time.Time) {
 	p.mu.Lock()
 	tired, warn := false, false
-	if t.number == t.state.Attempt() {
+	if !t.isStale() {
 		tired = p.refusals.add(a.Code, now)
 		warn = p.refusals.isWorthAWarning(a.Code, tired)
 	}

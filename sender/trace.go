@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,8 +54,12 @@ func (s *Sender) traceDelivery(cfg *delivery.Config) *trace {
 }
 
 func (t *trace) line(event string, args ...any) {
-	if t.drawn != nil {
-		args = append(args, "backoff", int64(t.drawn[0]))
+	if t.drawn != nil { // an event can draw several: Tick, after a leader change
+		texts := make([]string, 0, len(t.drawn))
+		for _, d := range t.drawn {
+			texts = append(texts, strconv.FormatInt(int64(d), 10))
+		}
+		args = append(args, "backoff", strings.Join(texts, " "))
 		t.drawn = nil
 	}
 	t.log.Log(context.Background(), LevelTrace, "core", append([]any{"event", event}, args...)...)
@@ -132,7 +137,7 @@ func (t *trace) written(p *partition, b *delivery.Batch) {
 }
 
 func (t *trace) answered(p *partition, one attempt, a *delivery.Answer, now time.Time) {
-	if t == nil {
+	if t == nil || one.isStale() {
 		return
 	}
 	args := []any{
@@ -153,14 +158,14 @@ func (t *trace) answered(p *partition, one attempt, a *delivery.Answer, now time
 }
 
 func (t *trace) disconnected(p *partition, one attempt, sent bool, cause error, now time.Time) {
-	if t != nil {
+	if t != nil && !one.isStale() {
 		t.event(p, "disconnected", "at", t.since(now), "batch", one.String(), "attempt", one.number, "sent", sent,
 			"cause", cause.Error())
 	}
 }
 
 func (t *trace) unsendable(p *partition, one attempt, cause error) {
-	if t != nil {
+	if t != nil && !one.isStale() {
 		t.event(p, "unsendable", "batch", one.String(), "attempt", one.number, "cause", cause.Error())
 	}
 }

@@ -121,7 +121,7 @@ type replayed struct {
 	cfg      delivery.Config
 	delivery *delivery.Partition
 	batches  map[string]*delivery.Batch
-	backoff  string // of the event at hand
+	backoffs []string // of the event at hand
 }
 
 // numberedBatch is the owner of a replayed batch: its number in the trace.
@@ -138,11 +138,14 @@ func newReplayed(f fields) *replayed {
 		DeliveryTimeout: time.Duration(f.number("timeout")),
 		Strict:          true,
 		Backoff: func(int) time.Duration {
-			d, err := strconv.ParseInt(r.backoff, 10, 64)
-			if err != nil {
+			if len(r.backoffs) == 0 {
 				panic("no backoff was drawn then")
 			}
-			r.backoff = ""
+			d, err := strconv.ParseInt(r.backoffs[0], 10, 64)
+			if err != nil {
+				panic(err)
+			}
+			r.backoffs = r.backoffs[1:]
 			return time.Duration(d)
 		},
 	}
@@ -157,7 +160,7 @@ func (r *replayed) event(f fields) (err error) {
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
-	r.backoff = f["backoff"]
+	r.backoffs = strings.Fields(f["backoff"])
 	var b *delivery.Batch
 	if name, of := f["batch"]; of && f["event"] != "sealed" {
 		if b = r.batches[name]; b == nil {
@@ -172,7 +175,7 @@ func (r *replayed) event(f fields) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.backoff != "" {
+	if len(r.backoffs) > 0 {
 		return errors.New("a backoff was drawn then, and none now")
 	}
 	if does := delivery.Describe(r.delivery.Drain(nil)); does != f["does"] {
