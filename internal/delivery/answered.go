@@ -25,7 +25,7 @@ const maxCorrupt = 2
 
 // Answered takes the broker's response to an attempt of b.
 func (p *Partition) Answered(b *Batch, attempt uint32, a *Answer, now time.Time) {
-	defer p.leave(b)
+	defer p.endEvent(b)
 	if attempt != b.attempt {
 		return
 	}
@@ -62,7 +62,7 @@ func (p *Partition) succeeded(b *Batch, a *Answer, late bool, now time.Time) {
 		offset = -1
 	}
 	if p.wentBack(b, a, offset) {
-		p.disbelieve(b, offset, late)
+		p.rejectAcknowledgement(b, offset, late)
 		return
 	}
 	if b.id == p.id {
@@ -128,9 +128,9 @@ func (p *Partition) noteOffset(b *Batch, offset int64) {
 // forgetOffset is for a possible change of the log.
 func (p *Partition) forgetOffset() { p.hasOffset, p.isGrowing = false, false }
 
-// disbelieve takes an acknowledgement at an offset that went back. It proves nothing about b, and another producer
-// shares the identity.
-func (p *Partition) disbelieve(b *Batch, offset int64, late bool) {
+// rejectAcknowledgement takes an acknowledgement at an offset that went back. It proves nothing about b, and another
+// producer shares the identity.
+func (p *Partition) rejectAcknowledgement(b *Batch, offset int64, late bool) {
 	if b.id == p.id {
 		p.needBump, p.needID, p.shared = true, true, true
 	}

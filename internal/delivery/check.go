@@ -32,8 +32,8 @@ func (p *Partition) step(b *Batch, s step) {
 	b.state = next
 }
 
-// leave ends every method with an event. It must be deferred. b is the batch of the event, or nil.
-func (p *Partition) leave(b *Batch) {
+// endEvent ends every method with an event. It must be deferred. b is the batch of the event, or nil.
+func (p *Partition) endEvent(b *Batch) {
 	cause := recover()
 	switch {
 	case cause == nil && p.strict:
@@ -44,12 +44,12 @@ func (p *Partition) leave(b *Batch) {
 	case p.strict:
 		panic(cause)
 	default:
-		p.mend(b, cause)
+		p.exitFromBug(b, cause)
 	}
 }
 
-// lawful has the permitted fates and requests of a state, as sets of bits.
-type lawful struct{ fates, requests uint8 }
+// allowedSets has the permitted fates and requests of a state, as sets of bits.
+type allowedSets struct{ fates, requests uint8 }
 
 const (
 	anyFate     = 1<<Unwritten | 1<<Doubtful | 1<<Proven | 1<<InDeletedTopic
@@ -57,7 +57,7 @@ const (
 	outstanding = 1<<Outstanding | 1<<Resent
 )
 
-var laws = [Settled + 1]lawful{
+var allowedIn = [Settled + 1]allowedSets{
 	Preparing:  {1 << Unwritten, answered},
 	Ready:      {1 << Unwritten, 1 << NoRequest},
 	InFlight:   {anyFate, outstanding},
@@ -109,12 +109,12 @@ func (p *Partition) problem() string {
 
 // problemOf is problem for one batch of the window.
 func (p *Partition) problemOf(b *Batch) string {
-	law := laws[b.state]
+	allowed := allowedIn[b.state]
 	hasSequence := b.sequence != NoSequence
 	switch {
 	case b.state == Ready || b.state == Settled || b.state == 0:
 		return fmt.Sprintf("a batch that is %v stands in the window", b.state)
-	case law.fates&(1<<b.fate) == 0 || law.requests&(1<<b.request) == 0:
+	case allowed.fates&(1<<b.fate) == 0 || allowed.requests&(1<<b.request) == 0:
 		return fmt.Sprintf("a batch that is %v is %v, with %v", b.state, b.fate, b.request)
 	case b.hasOutcome != (b.state == Unresolved):
 		return fmt.Sprintf("a batch that is %v has an outcome: %v", b.state, b.hasOutcome)
@@ -156,14 +156,14 @@ func (p *Partition) problemOfWaiting() string {
 // errBug is the error of the records in a batch with an impossible step.
 var errBug = errors.New("internal error of the client")
 
-// mend is the exit from an impossible step in a user's process. b is the batch of the event, or nil.
-func (p *Partition) mend(b *Batch, cause any) {
+// exitFromBug is the exit from an impossible step in a user's process. b is the batch of the event, or nil.
+func (p *Partition) exitFromBug(b *Batch, cause any) {
 	state := p.safeString()
 	if i, isStep := cause.(impossible); isStep {
 		b = i.batch
 	}
-	if !p.doomAlone(b, cause) {
-		p.doomAll(cause)
+	if !p.failAloneAfterBug(b, cause) {
+		p.failAllAfterBug(cause)
 	}
 	p.needBump, p.needID = p.cfg.Idempotent, p.cfg.Idempotent
 	bug := p.failure(fmt.Errorf("%w: %v", errBug, cause), true)
@@ -171,8 +171,8 @@ func (p *Partition) mend(b *Batch, cause any) {
 	p.outcomes = append(p.outcomes, Outcome{Batch: b, Kind: Bug, Err: bug})
 }
 
-// doomAlone fails one batch as maybe written, and reports whether the state is possible then.
-func (p *Partition) doomAlone(b *Batch, cause any) (possible bool) {
+// failAloneAfterBug fails one batch as maybe written, and reports whether the state is possible then.
+func (p *Partition) failAloneAfterBug(b *Batch, cause any) (possible bool) {
 	defer func() {
 		if recover() != nil {
 			possible = false
@@ -181,7 +181,7 @@ func (p *Partition) doomAlone(b *Batch, cause any) (possible bool) {
 	if b == nil {
 		return false
 	}
-	p.doom(b, cause)
+	p.failAfterBug(b, cause)
 	if p.cfg.Idempotent {
 		p.needBump = true
 	}
@@ -189,7 +189,7 @@ func (p *Partition) doomAlone(b *Batch, cause any) (possible bool) {
 	return p.problem() == ""
 }
 
-func (p *Partition) doom(b *Batch, cause any) {
+func (p *Partition) failAfterBug(b *Batch, cause any) {
 	if b.hasOutcome {
 		return
 	}
@@ -211,8 +211,8 @@ func (p *Partition) doom(b *Batch, cause any) {
 	}
 }
 
-// doomAll fails every batch of the window and every waiting part as maybe written, and starts anew.
-func (p *Partition) doomAll(cause any) {
+// failAllAfterBug fails every batch of the window and every waiting part as maybe written, and starts anew.
+func (p *Partition) failAllAfterBug(cause any) {
 	window := p.window
 	p.window, p.waiting, p.inFlight, p.hasGap = nil, 0, 0, false
 	for _, b := range window {

@@ -30,7 +30,7 @@ func TestEveryStepIsLegalOrPanics(t *testing.T) {
 			legal++
 		}
 	}
-	require.Equal(t, 18, legal, "the table has another length: look at the laws and at the stories")
+	require.Equal(t, 18, legal, "the table has another length: look at the allowedIn and at the stories")
 }
 
 // loose returns a core as it is in a user's process, with a, b and c in flight and d unsent.

@@ -12,7 +12,7 @@ import (
 // Tick ends the batches after delivery.timeout.ms, and the attempts that former leaders do not answer. Deadline returns
 // the time for the next call.
 func (p *Partition) Tick(now time.Time) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	for _, b := range slices.Clone(p.window) {
 		if !p.isOverdue(b, now) {
 			continue
@@ -111,7 +111,7 @@ func (p *Partition) expiryDetail(b *Batch) string {
 // client cannot get it. With idempotence these are the batches without a sequence, which are certainly not written; a
 // batch with a sequence is retried. Without idempotence these are all batches.
 func (p *Partition) Refused(err *record.Error) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	for _, b := range slices.Clone(p.window) {
 		if b.state != Retrying || b.sequence != NoSequence {
 			continue
@@ -128,7 +128,7 @@ func (p *Partition) Refused(err *record.Error) {
 // Closed fails every batch with cause: the producer closes. detail is added to each error. Batches at workers fail as
 // soon as their worker calls Prepared or Replaced.
 func (p *Partition) Closed(cause error, detail string) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	if p.closed == nil {
 		err := p.failure(cause, false)
 		err.Fate, err.Detail = record.FateNotWritten, detail

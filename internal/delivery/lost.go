@@ -24,7 +24,7 @@ var errFormerLeader = errors.New("the partition has another leader, and the form
 // Disconnected ends an attempt of b without a response: the connection broke, or the request timed out. sent reports
 // whether some byte of the request may have left.
 func (p *Partition) Disconnected(b *Batch, attempt uint32, sent bool, cause error, now time.Time) {
-	defer p.leave(b)
+	defer p.endEvent(b)
 	if attempt == b.attempt {
 		p.disconnected(b, sent, cause, now)
 	}
@@ -61,7 +61,7 @@ func (p *Partition) disconnected(b *Batch, sent bool, cause error, now time.Time
 // Unsendable ends an attempt of b that no request can carry. Now and later no byte leaves, so b fails at once. If an
 // earlier attempt may have been written, its fate stays open.
 func (p *Partition) Unsendable(b *Batch, attempt uint32, cause error) {
-	defer p.leave(b)
+	defer p.endEvent(b)
 	if attempt != b.attempt {
 		return
 	}
@@ -79,7 +79,7 @@ func (p *Partition) Unsendable(b *Batch, attempt uint32, cause error) {
 // WriteFinished notes that no connection reads the bytes of b any more. The caller may call it late: Next asks for it
 // if needed.
 func (p *Partition) WriteFinished(b *Batch) {
-	defer p.leave(b)
+	defer p.endEvent(b)
 	b.isWriting = false
 }
 
@@ -138,7 +138,7 @@ func (p *Partition) fastRetry(b *Batch) bool {
 // answered after 100 ms count as lost: it may hang until request.timeout.ms. Idempotence makes that safe, as after a
 // broken connection.
 func (p *Partition) LeaderMoved(leader, epoch int32, now time.Time) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	if epoch >= 0 && epoch != p.leaderEpoch {
 		p.epochMoved(epoch, now)
 	}

@@ -55,7 +55,7 @@ const producerStateTTL = time.Minute
 
 // Next decides the partition's next step. The caller calls it again after the event named in the decision.
 func (p *Partition) Next(now time.Time, room Room) (d Decision) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	if !p.hasRetrying() && !p.hasFresh() {
 		return Decision{}
 	}
@@ -240,13 +240,13 @@ func (p *Partition) send(b *Batch, byName bool) {
 
 // IdentityReceived gives the partition the identity for its next batches.
 func (p *Partition) IdentityReceived(id Identity) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	p.setIdentity(id)
 }
 
 // ResumeAt makes next the sequence of the next batch under id. It serves tests.
 func (p *Partition) ResumeAt(id Identity, next int32) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	p.id, p.next = id, next
 }
 

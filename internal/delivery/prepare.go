@@ -8,13 +8,13 @@ import (
 
 // Sealed puts a batch at the end of the unsent ones.
 func (p *Partition) Sealed(b *Batch) {
-	defer p.leave(b)
+	defer p.endEvent(b)
 	p.unsent = append(p.unsent, b)
 }
 
 // Prepared notes that the bytes of an unsent batch are final and have this size. After Closed the batch fails.
 func (p *Partition) Prepared(b *Batch, size int) {
-	defer p.leave(b)
+	defer p.endEvent(b)
 	b.size = size
 	p.step(b, stepPrepared)
 	if p.closed != nil {
@@ -26,7 +26,7 @@ func (p *Partition) Prepared(b *Batch, size int) {
 // a batch that was in a request start without a sequence and with b's age: the first enters the window, and each other
 // one waits behind the part before it. Without parts, the caller has given all records of b their outcome.
 func (p *Partition) Replaced(b *Batch, parts []*Batch) {
-	defer p.leave(b)
+	defer p.endEvent(b)
 	b.hasOutcome = true
 	if i := slices.Index(p.Unsent(), b); i >= 0 {
 		p.step(b, stepReplaced)

@@ -13,7 +13,7 @@ const maxFormerTopics = 8
 // TopicIs takes the topic's id from the metadata; zero is an unknown one. Another id than before means that the topic
 // was deleted and recreated, or that a broker with old metadata reports a former topic again.
 func (p *Partition) TopicIs(id protocol.UUID) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	before := p.topicID
 	p.topicID = id
 	if !before.IsZero() && before != id {
@@ -54,7 +54,7 @@ func (p *Partition) recreated(life int) {
 // may have assigned the same producer id to another producer, and its "duplicate" would be wrong. A batch that the
 // former cluster may have written fails as maybe written; the other batches get a new identity.
 func (p *Partition) ClusterIs(id string) {
-	defer p.leave(nil)
+	defer p.endEvent(nil)
 	before := p.cluster
 	if id == "" || id == before {
 		return
