@@ -229,20 +229,18 @@ func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []foun
 		v.fail("%v was acknowledged in %s/%d at %d, and is in no log", it, m.Topic, m.Partition, m.Offset)
 		return
 	}
-	// A recreated topic may have it at the offset of the one before.
+	// A recreated topic may have it at the offset of the one before. Then the acknowledged copy may be the lost one.
 	there := slices.DeleteFunc(slices.Clone(where), func(f found) bool {
-		return f.partition != m.Partition ||
-			f.offset != m.Offset
+		return f.partition != m.Partition || f.offset != m.Offset
 	})
-	if len(there) > 0 {
-		if !slices.ContainsFunc(there,
-			func(f found) bool { return v.mayBeTold(it, m.Timestamp.UnixMilli(), f.stamp) }) {
-			v.fail("%v was acknowledged with timestamp %d, and is in %v at %d with %d", it, m.Timestamp.UnixMilli(),
-				there[0], there[0].offset, there[0].stamp)
-		}
-		return
-	}
-	if v.cfg.Acks == producer.AcksAll || lost == 0 {
+	mustBeThere := v.cfg.Acks == producer.AcksAll || lost == 0
+	told := m.Timestamp.UnixMilli()
+	switch {
+	case slices.ContainsFunc(there, func(f found) bool { return v.mayBeTold(it, told, f.stamp) }), !mustBeThere:
+	case len(there) > 0:
+		v.fail("%v was acknowledged with timestamp %d, and is in %v at %d with %d", it, told, there[0],
+			there[0].offset, there[0].stamp)
+	default:
 		v.fail("%v was acknowledged in %s/%d at %d, and is in %v", it, m.Topic, m.Partition, m.Offset, where)
 	}
 }
