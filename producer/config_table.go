@@ -95,7 +95,7 @@ var configOptions = [...]configOption{
 		ptr:    func(c *Config) any { return &c.ConnectionsMaxIdle },
 		modern: "540000", min: -1, max: configMaxLong,
 		zero:    "0 would close each connection before its first request; -1 keeps connections open",
-		meaning: "after which time an unused connection is closed; -1 keeps it open",
+		meaning: "the time after which an unused connection is closed; -1 keeps it open",
 	}, {
 		property: "send.buffer.bytes", field: "SendBuffer", ptr: func(c *Config) any { return &c.SendBuffer },
 		modern: "-1", classic: "131072", bytes: true, min: -1, max: configMaxInt, zero: configNoBuffer,
@@ -107,7 +107,7 @@ var configOptions = [...]configOption{
 	}, {
 		property: "acks", field: "Acks", ptr: func(c *Config) any { return &c.Acks },
 		modern: "all", classic: "1", values: []string{"all", "-1", "0", "1"},
-		meaning: "0: no answer is waited for and a failed send is not known; 1: the leader's answer; all (-1): the in-sync replicas have it",
+		meaning: "0: the producer waits for no answer, and a failed send stays unknown; 1: the leader's answer; all (-1): the in-sync replicas have it",
 	}, {
 		property: "enable.idempotence", field: "EnableIdempotence",
 		ptr:    func(c *Config) any { return &c.EnableIdempotence },
@@ -125,11 +125,11 @@ var configOptions = [...]configOption{
 	}, {
 		property: "linger.ms", field: "Linger", ptr: func(c *Config) any { return &c.Linger },
 		modern: "5", classic: "0", min: 0, max: configMaxLong,
-		meaning: "how long a batch that is not full waits for more records; a full one goes at once",
+		meaning: "how long a batch that is not full waits for more records; a full one is sent at once",
 	}, {
 		property: "batch.size", field: "BatchSize", ptr: func(c *Config) any { return &c.BatchSize },
 		modern: "16384", bytes: true, min: 0, max: configMaxInt,
-		meaning: "up to how many bytes records of one partition are sent together; a larger record goes alone, and 0 sends every record alone",
+		meaning: "the largest batch in bytes, as encoded on the wire; a larger record is sent alone, and 0 sends every record alone",
 	}, {
 		property: "buffer.memory", field: "BufferMemory", ptr: func(c *Config) any { return &c.BufferMemory },
 		modern: "33554432", bytes: true, min: 0, max: configMaxLong,
@@ -180,7 +180,7 @@ var configOptions = [...]configOption{
 	}, {
 		property: "request.timeout.ms", field: "RequestTimeout", ptr: func(c *Config) any { return &c.RequestTimeout },
 		modern: "30000", min: 0, max: configMaxInt,
-		meaning: "how long an answer is waited for",
+		meaning: "the longest wait for an answer",
 	}, {
 		property: "max.block.ms", field: "MaxBlock", ptr: func(c *Config) any { return &c.MaxBlock },
 		modern: "60000", min: 0, max: configMaxLong,
@@ -202,12 +202,12 @@ var configOptions = [...]configOption{
 		property: "metadata.max.idle.ms", field: "MetadataMaxIdle",
 		ptr:    func(c *Config) any { return &c.MetadataMaxIdle },
 		modern: "300000", min: 5000, max: configMaxLong,
-		meaning: "after which time a topic that nobody sends to is forgotten",
+		meaning: "the time after which an unused topic is forgotten",
 	}, {
 		property: "metadata.recovery.strategy", field: "MetadataRecoveryStrategy",
 		ptr:    func(c *Config) any { return &c.MetadataRecoveryStrategy },
 		modern: "rebootstrap", classic: "none", values: []string{"rebootstrap", "none"},
-		meaning: "what happens when no known broker answers any more: start again from bootstrap.servers, or go on trying",
+		meaning: "the reaction when no known broker answers any more: start again from bootstrap.servers, or go on trying",
 	}, {
 		property: "metadata.recovery.rebootstrap.trigger.ms", field: "MetadataRecoveryRebootstrapTrigger",
 		ptr:    func(c *Config) any { return &c.MetadataRecoveryRebootstrapTrigger },
@@ -236,7 +236,7 @@ var configGoFields = [...]configGoField{
 	{"Dialer", "net.Dialer", "makes the connections"},
 	{"Partitioner", "built-in", "chooses the partition of records that name none"},
 	{"Interceptors", "none", "see every record before it is sent and every outcome"},
-	{"Logger", "slog.Default() for warnings and errors", "gets what the producer has to say, a *slog.Logger"},
+	{"Logger", "slog.Default() for warnings and errors", "gets the log lines of the producer, a *slog.Logger"},
 	{"CompressionWorkers", "0", "how many goroutines compress; 0 is as many as GOMAXPROCS"},
 }
 

@@ -219,7 +219,7 @@ func TestConfigIsInTheOrderOfItsThemes(t *testing.T) {
 func TestMarkdownHasARowForEachField(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(configMarkdown(), "\n\n"), "\n")
 	require.Len(t, lines, 5*len(configThemes)+len(configOptions)+len(configGoFields))
-	require.Contains(t, lines, "| `linger.ms` | `Linger` | 5 | 0 | 0 or more | how long a batch that is not full waits for more records; a full one goes at once |")
+	require.Contains(t, lines, "| `linger.ms` | `Linger` | 5 | 0 | 0 or more | how long a batch that is not full waits for more records; a full one is sent at once |")
 	require.Contains(t, lines, "| `batch.size` | `BatchSize` | 16384 | 16384 | 0 to 2147483647 | "+configOptionOf(
 		"batch.size").meaning+" |")
 	for _, line := range lines {

@@ -50,7 +50,7 @@ func (p *partition) whyPendingLocked(now time.Time) string {
 	why := ""
 	switch {
 	case q.State() == delivery.Preparing:
-		why = "its batch is being rebuilt without what the broker refused"
+		why = "its batch is being rebuilt without the refused records"
 	case q.State() == delivery.InFlight:
 		why = q.Owner().(*outBatch).sent.silence(now)
 	default:

@@ -127,7 +127,7 @@ func (p *Partition) expireFromOldTopic() {
 		case b.sequence == NoSequence:
 			isBehind = true
 		case isBehind && isOld:
-			p.giveUp(b, b.lastErr, record.FateMaybeWritten, "the topic was deleted and made again meanwhile")
+			p.giveUp(b, b.lastErr, record.FateMaybeWritten, "the topic was deleted and recreated meanwhile")
 		}
 	}
 }
