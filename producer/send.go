@@ -133,7 +133,7 @@ func (p *Producer) resolvePartition(wait *budget, r *Record) (*topic, *accumulat
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout}
 	}
 	n, failed := p.choose(wait, r, &meta.view, t.sticky)
-	if failed == nil && n >= meta.view.partitions {
+	if _, named := r.Partition.Number(); named && n >= meta.view.partitions {
 		failed = p.awaitPartition(wait, t, n)
 	}
 	if failed != nil {
