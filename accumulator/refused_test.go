@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/running"
 	"github.com/gosamsa/samsa/record"
 )
 
@@ -66,15 +67,17 @@ func TestCallbacksOfRefusedRecordsRunInTheOrderOfTheSends(t *testing.T) {
 }
 
 func TestARefusedRecordWithoutListenersStartsNoGoroutine(t *testing.T) {
-	a := newTest(Config{})
-	before := runtime.NumGoroutine()
-	for range 100 {
-		a.Fail(tooLarge(), Callback{})
-		require.Equal(t, before, runtime.NumGoroutine())
-	}
-	require.Zero(t, a.PendingCallbacks())
-	a.ReportUnobserved()
-	requireEmpty(t, a)
+	synctest.Test(t, func(t *testing.T) {
+		a := newTest(Config{})
+		before := running.Goroutines()
+		for range 100 {
+			a.Fail(tooLarge(), Callback{})
+			require.ElementsMatch(t, before, running.Goroutines())
+		}
+		require.Zero(t, a.PendingCallbacks())
+		a.ReportUnobserved()
+		requireEmpty(t, a)
+	})
 }
 
 // A Send behind too many waiting callbacks waits: nothing grows, and no callback is lost.

@@ -2,7 +2,6 @@ package producer_test
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,13 +11,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/running"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
 	"github.com/gosamsa/samsa/protocol"
 )
-
-// module is the prefix of the names of all our functions.
-const module = "github.com/gosamsa/samsa/"
 
 // goroutines are the library's goroutines at one time, by purpose.
 type goroutines struct {
@@ -28,29 +25,12 @@ type goroutines struct {
 	all       string // their first functions, for the failure's text
 }
 
-// goroutinesNow counts the goroutines of the caller's bubble by their first function, the outermost one of the module.
-// It leaves out the test's own goroutines and those of the fake brokers. Goroutines of an earlier test are in another
-// bubble, and may still be ending.
+// goroutinesNow counts the goroutines of the caller's bubble. It leaves out the test's own goroutines and those of the
+// fake brokers.
 func goroutinesNow() (g goroutines) {
-	buf := make([]byte, 64<<10)
-	mine := bubbleOf(string(buf[:runtime.Stack(buf, false)]))
-	n := runtime.Stack(buf, true)
-	for n == len(buf) {
-		buf = make([]byte, 2*len(buf))
-		n = runtime.Stack(buf, true)
-	}
-	for stack := range strings.SplitSeq(string(buf[:n]), "\n\n") {
-		if bubbleOf(stack) != mine {
-			continue
-		}
-		first := ""
-		for line := range strings.Lines(stack) {
-			if name, is := strings.CutPrefix(line, module); is {
-				first = name
-			}
-		}
+	for _, first := range running.Goroutines() {
 		switch {
-		case first == "", strings.HasPrefix(first, "producer_test."), strings.HasPrefix(first, "producer.TestMain"),
+		case strings.HasPrefix(first, "producer_test."), strings.HasPrefix(first, "producer.TestMain"),
 			strings.HasPrefix(first, "internal/testbroker."):
 			continue
 		case strings.HasPrefix(first, "internal/transport."):
@@ -60,16 +40,9 @@ func goroutinesNow() (g goroutines) {
 		default:
 			g.others++
 		}
-		g.all += first
+		g.all += first + "\n"
 	}
 	return g
-}
-
-// bubbleOf returns the name of a goroutine's bubble from a stack's first line.
-func bubbleOf(stack string) string {
-	first, _, _ := strings.Cut(stack, "]:")
-	_, bubble, _ := strings.Cut(first, "synctest bubble ")
-	return bubble
 }
 
 // handful is the bound beside two goroutines a connection: two workers for compression, and one that requests a

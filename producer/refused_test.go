@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/running"
 	"github.com/gosamsa/samsa/internal/testbroker"
 	"github.com/gosamsa/samsa/producer"
 )
@@ -138,10 +139,10 @@ func TestCallbacksOfRefusedRecordsRunInTheOrderOfTheirSends(t *testing.T) {
 func TestARefusedRecordWithoutACallbackStartsNoGoroutine(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
-		before := runtime.NumGoroutine()
+		before := running.Goroutines()
 		for range 100 {
 			p.TrySend(nil, nil)
-			require.LessOrEqual(t, runtime.NumGoroutine(), before)
+			require.ElementsMatch(t, before, running.Goroutines())
 		}
 	})
 }
@@ -159,7 +160,7 @@ func TestHangingCallbacksOfRefusedRecordsBecomeBackpressureAndNotGrowth(t *testi
 		hang := make(chan struct{})
 		var returned, called atomic.Int64
 		cb := func(producer.RecordMetadata, error) { <-hang; called.Add(1) }
-		before := runtime.NumGoroutine()
+		before := len(running.Goroutines())
 		var wait sync.WaitGroup
 		for i := range senders {
 			wait.Go(func() {
@@ -175,7 +176,7 @@ func TestHangingCallbacksOfRefusedRecordsBecomeBackpressureAndNotGrowth(t *testi
 		}
 		synctest.Wait()
 		require.EqualValues(t, memory/4/256, returned.Load())
-		require.LessOrEqual(t, runtime.NumGoroutine(), before+senders+1, "theirs, and one for all callbacks")
+		require.Len(t, running.Goroutines(), before+senders+1, "theirs, and one for all callbacks")
 		_, used := p.Buffered()
 		require.LessOrEqual(t, used, int64(memory/4+256*senders))
 		require.True(t, isOver(p.TrySend(illegal(), nil)), "without a callback nothing waits")

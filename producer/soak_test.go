@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gosamsa/samsa/internal/running"
 	"github.com/gosamsa/samsa/producer"
 )
 
@@ -77,7 +78,7 @@ func (s *soak) measure() footprint {
 	time.Sleep(20 * time.Minute)
 	s.order(1)
 	synctest.Wait()
-	f := footprint{heap: liveHeap(), goroutines: runtime.NumGoroutine()}
+	f := footprint{heap: liveHeap(), goroutines: len(running.Goroutines())}
 	_, f.buffered = s.p.Buffered()
 	before := goroutinesMade()
 	time.Sleep(time.Hour)
@@ -153,6 +154,8 @@ func (s *soak) close() {
 	require.Zero(s.t, records)
 	require.Zero(s.t, bytes)
 	synctest.Wait()
+	runtime.GC() // the collector's goroutines have all started
+	withoutCollector(s.t)
 	before := goroutinesMade()
 	time.Sleep(1000 * time.Hour)
 	require.Equal(s.t, before, goroutinesMade(), "a timer of a closed producer has fired")

@@ -95,7 +95,8 @@ func TestTheChangesInOrderMakeTheSnapshot(t *testing.T) {
 		for i := range 20 {
 			wg.Go(func() {
 				name := fmt.Sprint("t", i)
-				known(t, c, name)
+				_, err := c.Topic(t.Context(), name)
+				require.NoError(t, err)
 				for epoch := range int32(50) {
 					c.ApplyLeaderHints("", []LeaderHint{hintOf(name, epoch%3, epoch%2+1, epoch+1)}, nil)
 					time.Sleep(time.Duration(i+1) * time.Microsecond)

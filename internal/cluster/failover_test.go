@@ -537,7 +537,9 @@ func TestFailoverOverRealSockets(t *testing.T) {
 	cfg.Transport = &transport.Options{SetupTimeout: 500 * time.Millisecond}
 	c := New(cfg)
 	defer c.Close()
-	require.Equal(t, 1, known(t, c, "a").Len())
+	topic, err := c.Topic(within(t, time.Minute), "a")
+	require.NoError(t, err)
+	require.Equal(t, 1, topic.Len())
 	_, err = c.Do(t.Context(), &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse))
 	require.NoError(t, err)
 }

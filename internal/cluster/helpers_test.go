@@ -288,11 +288,12 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-// known waits for a topic and requires it to become known.
+// known waits for a topic and requires it to become known. When known returns, the client has delivered its snapshot.
 func known(t *testing.T, c *Client, name string) *Topic {
 	t.Helper()
 	topic, err := c.Topic(within(t, time.Minute), name)
 	require.NoError(t, err)
+	synctest.Wait()
 	return topic
 }
 
