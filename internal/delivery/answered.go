@@ -125,7 +125,7 @@ func (p *Partition) noteOffset(b *Batch, offset int64) {
 	p.hasOffset, p.lastOffset, p.lastEpoch = b.epochSeen >= 0, offset+int64(b.count)-1, b.epochSeen
 }
 
-// forgetOffset is for a possible change of the log.
+// forgetOffset discards the known offsets: from here on the log may be another one.
 func (p *Partition) forgetOffset() { p.hasOffset, p.isGrowing = false, false }
 
 // rejectAcknowledgement takes an acknowledgement at an offset that went back. It proves nothing about b, and another
@@ -171,8 +171,8 @@ func (p *Partition) resolveBefore(acked *Batch) {
 // lateFailure takes a failure of a batch with an outcome: its records failed as maybe written before.
 func (p *Partition) lateFailure(b *Batch, a *Answer) {
 	if a.Code.WriteOutcomeWith(p.cfg.Acks) == protocol.NotWritten && !b.isDoubtful() {
-		// The batch is certainly not written, which comes too late for its records. Later batches have a hole before
-		// them.
+		// The batch is certainly not written, but its records failed as maybe written before. Later batches have a hole
+		// before them.
 		p.step(b, stepResolved)
 		p.openGap(b)
 		p.drop(b)

@@ -211,7 +211,8 @@ func (p *Partition) failAfterBug(b *Batch, cause any) {
 	}
 }
 
-// failAllAfterBug fails every batch of the window and every waiting part as maybe written, and starts anew.
+// failAllAfterBug fails every batch of the window and every waiting part as maybe written, and empties the window. Of
+// the unsent batches it keeps those in a possible state.
 func (p *Partition) failAllAfterBug(cause any) {
 	window := p.window
 	p.window, p.waiting, p.inFlight, p.hasGap = nil, 0, 0, false
@@ -252,5 +253,5 @@ func (p *Partition) safeString() (text string) {
 	return p.String()
 }
 
-// IsBug reports whether err is that of an impossible step.
+// IsBug reports whether err is the error of an impossible step.
 func IsBug(err *record.Error) bool { return errors.Is(err, errBug) }

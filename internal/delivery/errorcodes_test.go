@@ -25,12 +25,12 @@ const (
 	verdictFailedMaybe verdict = "failed, maybe written"
 )
 
-// codeVerdicts is every code of Kafka by what has to become of a batch of several records at its first try. It is
-// written from what the codes mean to a producer, not from the table in package protocol:
-//   - Java retries what is a RetriableException there, and so do we.
-//   - A code that the leader can say only before it appends is "not written"; one that can come from after the append,
-//     or that no Produce request is answered with, proves nothing.
-//   - What concerns sequence and identity concerns idempotent producers only.
+// codeVerdicts lists every code of Kafka under the verdict on a batch of several records at its first try. It follows
+// the meaning of the codes to a producer, not the table in package protocol:
+//   - This client retries each RetriableException of Java, as Java does.
+//   - A code that the leader can send only before the append means "not written". A code that can follow the append
+//     proves nothing; nor does a code outside the responses to Produce.
+//   - Codes about sequence and identity concern idempotent producers only.
 var codeVerdicts = []struct {
 	idempotent verdict // acks=all
 	plain      verdict // acks=all
@@ -41,7 +41,7 @@ var codeVerdicts = []struct {
 		`NONE DUPLICATE_SEQUENCE_NUMBER`},
 	{verdictSplit, verdictSplit, verdictSplit,
 		`MESSAGE_TOO_LARGE`},
-	// Nothing of the batch was written, and under its old identity nothing will be.
+	// The batch was not written, and will not be under its old identity.
 	{verdictIdentity, verdictFailed, verdictFailed,
 		`OUT_OF_ORDER_SEQUENCE_NUMBER UNKNOWN_PRODUCER_ID INVALID_PRODUCER_EPOCH INVALID_PRODUCER_ID_MAPPING PRODUCER_FENCED`},
 	// Refused before the append.
@@ -51,7 +51,7 @@ var codeVerdicts = []struct {
 	// Before the append, or with acks=all while the request waits for the other replicas.
 	{verdictAgainMaybe, verdictAgainMaybe, verdictAgain,
 		`UNKNOWN_TOPIC_OR_PARTITION NOT_LEADER_OR_FOLLOWER`},
-	// After the append too, or never said to a producer.
+	// Possible after the append too, or never sent to a producer.
 	{verdictAgainMaybe, verdictAgainMaybe, verdictAgainMaybe,
 		`LEADER_NOT_AVAILABLE REQUEST_TIMED_OUT REPLICA_NOT_AVAILABLE NETWORK_EXCEPTION NOT_ENOUGH_REPLICAS_AFTER_APPEND
 		NOT_CONTROLLER KAFKA_STORAGE_ERROR FETCH_SESSION_ID_NOT_FOUND INVALID_FETCH_SESSION_EPOCH LISTENER_NOT_FOUND
@@ -59,14 +59,14 @@ var codeVerdicts = []struct {
 		ELIGIBLE_LEADERS_NOT_AVAILABLE ELECTION_NOT_NEEDED UNSTABLE_OFFSET_COMMIT THROTTLING_QUOTA_EXCEEDED
 		INCONSISTENT_TOPIC_ID FETCH_SESSION_TOPIC_ID_ERROR SHARE_SESSION_NOT_FOUND INVALID_SHARE_SESSION_EPOCH
 		SHARE_SESSION_LIMIT_REACHED`},
-	// Refused before the append, and would be again.
+	// Refused before the append, and the next attempt would be refused too.
 	{verdictFailed, verdictFailed, verdictFailed,
 		`INVALID_TOPIC_EXCEPTION RECORD_LIST_TOO_LARGE INVALID_REQUIRED_ACKS TOPIC_AUTHORIZATION_FAILED
 		GROUP_AUTHORIZATION_FAILED CLUSTER_AUTHORIZATION_FAILED INVALID_TIMESTAMP UNSUPPORTED_SASL_MECHANISM
 		ILLEGAL_SASL_STATE UNSUPPORTED_VERSION INVALID_REQUEST UNSUPPORTED_FOR_MESSAGE_FORMAT POLICY_VIOLATION
 		INVALID_TXN_STATE TRANSACTIONAL_ID_AUTHORIZATION_FAILED OPERATION_NOT_ATTEMPTED SASL_AUTHENTICATION_FAILED
 		UNSUPPORTED_COMPRESSION_TYPE INVALID_RECORD TRANSACTIONAL_ID_NOT_FOUND TRANSACTION_ABORTABLE`},
-	// UNKNOWN_SERVER_ERROR can come from anywhere; the others are never said to a producer.
+	// UNKNOWN_SERVER_ERROR can arise anywhere; brokers never send the others to a producer.
 	{verdictFailedMaybe, verdictFailedMaybe, verdictFailedMaybe,
 		`UNKNOWN_SERVER_ERROR OFFSET_OUT_OF_RANGE INVALID_FETCH_SIZE BROKER_NOT_AVAILABLE STALE_CONTROLLER_EPOCH
 		OFFSET_METADATA_TOO_LARGE ILLEGAL_GENERATION INCONSISTENT_GROUP_PROTOCOL INVALID_GROUP_ID UNKNOWN_MEMBER_ID
@@ -121,7 +121,7 @@ func answer(p *Partition, b *Batch, a Answer, now time.Time) []Outcome {
 	return p.Drain(nil)
 }
 
-// verdictOf puts outcomes, and the state after them, into words.
+// verdictOf returns the verdict of the outcomes and of the state after them.
 func verdictOf(t *testing.T, p *Partition, b *Batch, outcomes []Outcome) verdict {
 	t.Helper()
 	if len(outcomes) == 0 {
@@ -238,8 +238,8 @@ func TestTheLastTrysCodeFailsTheBatch(t *testing.T) {
 	}
 }
 
-// TestNoCodeTakesBackADoubt: after a try with a lost answer, whatever the broker says next, the batch is not called
-// "not written", unless the answer is about that very sequence.
+// TestNoCodeTakesBackADoubt: after a try with a lost response, no later code makes the batch "not written". The
+// exception is OUT_OF_ORDER_SEQUENCE_NUMBER: it denies the very sequence of the batch.
 func TestNoCodeTakesBackADoubt(t *testing.T) {
 	for _, row := range codeVerdicts {
 		for name := range strings.FieldsSeq(row.names) {
@@ -253,7 +253,7 @@ func TestNoCodeTakesBackADoubt(t *testing.T) {
 					outcomes := answer(p, b, Answer{Code: codeNamed(t, name), Offset: 5}, now)
 					switch got := verdictOf(t, p, b, outcomes); {
 					case idempotent && name == "OUT_OF_ORDER_SEQUENCE_NUMBER":
-						// Neither try was taken, nor can one be any more.
+						// The broker accepted neither try, and cannot accept one any more.
 						require.Equal(t, verdictIdentity, got)
 					case row.plain == verdictSuccess:
 						require.Equal(t, verdictSuccess, got)

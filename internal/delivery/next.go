@@ -105,8 +105,8 @@ func (p *Partition) hasFresh() bool {
 	return p.closed == nil && p.source.Ready()
 }
 
-// firstUnsent returns the batch that is first in line for its first attempt. It seals one if there is none. The result
-// is nil if there is none after all, and while the batch is being prepared.
+// firstUnsent returns the next batch for a first attempt, and seals one if no sealed batch is left. The result is nil
+// if the source has no batch after all, and while the batch is being prepared.
 func (p *Partition) firstUnsent() *Batch {
 	if p.head == len(p.unsent) {
 		b := p.source.Seal()
@@ -250,7 +250,7 @@ func (p *Partition) ResumeAt(id Identity, next int32) {
 	p.id, p.next = id, next
 }
 
-// addSequence adds n to a sequence, which wraps from 2³¹−1 to 0.
+// addSequence adds n to a sequence; sequences wrap from 2³¹−1 to 0.
 func addSequence(s, n int32) int32 { return int32((int64(s) + int64(n)) & 0x7fffffff) }
 
 // comesBefore reports whether sequence a is before b, across the wrap.

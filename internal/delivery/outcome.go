@@ -23,7 +23,7 @@ const (
 	Bug
 )
 
-// Outcome tells the caller to give a batch its outcome.
+// Outcome is the core's instruction to the caller for one batch.
 type Outcome struct {
 	Batch  *Batch
 	Kind   OutcomeKind

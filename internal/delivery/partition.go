@@ -90,7 +90,7 @@ type Partition struct {
 	formerTopics []formerTopic
 	cluster      string // the id of the cluster that leads the partition; empty while it is unknown
 
-	hasOffset  bool  // the next three fields are known of this log
+	hasOffset  bool  // the next three fields have values of this log
 	isGrowing  bool  // acknowledged offsets have grown; a server without a log may answer with a constant
 	lastOffset int64 // the offset of the last acknowledged record
 	lastEpoch  int32 // the leader epoch under which its batch was sent

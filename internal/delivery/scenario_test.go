@@ -16,7 +16,7 @@ import (
 )
 
 // TestScenarios runs the core through the stories in testdata/stories. A story is text for people: the events of one
-// partition, and the core's decisions. `go test ./internal/delivery -run Scenarios -rewrite` writes the decisions anew;
+// partition, and the core's decisions. `go test ./internal/delivery -run Scenarios -rewrite` rewrites the decisions;
 // read the difference before you commit it. The comments in run show each command.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
@@ -152,7 +152,7 @@ func (s *story) runPartition(t *testing.T, d *datadriven.TestData) string {
 	// id now=9: another partition got this producer id.
 	case "id":
 		s.current = Identity{ID: int64(integer(t, d, "now", 0)), Valid: true, Cluster: s.delivery.cluster}
-	// refuse: no identity can be had.
+	// refuse: the cluster refuses a producer id.
 	case "refuse":
 		s.delivery.Refused(&record.Error{Topic: "t", Err: &protocol.Error{Code: protocol.ClusterAuthorizationFailed}})
 	// abort: the producer closes.
@@ -205,7 +205,7 @@ func (s *story) batch(name string, count int32, size int) *Batch {
 	return &b
 }
 
-// send asks the core until it has nothing more to send.
+// send calls Next until the core has nothing more to send.
 func (s *story) send(t *testing.T, d *datadriven.TestData) string {
 	var texts []string
 	var sent []*Batch

@@ -100,7 +100,7 @@ func (f fields) number(key string) int64 {
 	return n
 }
 
-// replayEpoch is when a replay begins.
+// replayEpoch is the start time of a replay.
 var replayEpoch = time.Unix(1_000_000_000, 0)
 
 func (f fields) time(key string) time.Time { return replayEpoch.Add(time.Duration(f.number(key))) }
@@ -116,7 +116,7 @@ func (f fields) fate() record.Fate {
 	return record.FateAcknowledged
 }
 
-// replayed is a delivery core that lives through a trace.
+// replayed is a delivery core fed from a trace.
 type replayed struct {
 	cfg      delivery.Config
 	delivery *delivery.Partition
@@ -153,7 +153,7 @@ func newReplayed(f fields) *replayed {
 	return r
 }
 
-// event lets the core live through one event, and compares its outcomes.
+// event feeds one event to the core, and compares its outcomes.
 func (r *replayed) event(f fields) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
