@@ -61,7 +61,7 @@ func (f fate) String() string {
 type simOutcome struct {
 	slot   int
 	fate   fate
-	offset int64    // -1: not told
+	offset int64    // -1: unknown
 	life   *simLife // the log of the acknowledgement; nil with acks=0
 }
 
@@ -121,13 +121,13 @@ func (s *sim) check() string {
 	return ""
 }
 
-// checkLog looks at one partition's log. What is promised depends on the configuration:
-//   - not written is never a lie;
-//   - acks=all: what was acknowledged is there, where it was told to be; acks=1: it was there once;
-//   - idempotence: nothing twice, nothing out of order, unless a batch of unknown fate turns up under a former producer
-//     id;
-//   - without it, but with acks, max.in.flight=1 keeps the order of what the client had not given up when the broker
-//     took it.
+// checkLog checks one partition's log. The promises depend on the configuration:
+//   - a record reported as not written is not in the log;
+//   - acks=all: an acknowledged record is in the log, at its acknowledged offset; acks=1: it was there once;
+//   - idempotence: no record is there twice; the order holds, except for a batch of unknown fate under a former
+//     producer id;
+//   - without idempotence, but with acks, max.in.flight=1 keeps the order of the batches that the client had not given
+//     up when the broker took them.
 func (s *sim) checkLog(life *simLife, log []*simEntry, lasting bool) string {
 	where, seen := map[int]int64{}, map[int]bool{}
 	var order []int
@@ -152,7 +152,7 @@ func (s *sim) checkLog(life *simLife, log []*simEntry, lasting bool) string {
 	}
 	// A request with the topic's name can reach a recreated topic while the former one refused others before it.
 	again := life != life.slot.first() && !s.cluster.kind.topicIDs
-	// With acks=0 the client does not know of requests before a former leader, which may lead again.
+	// With acks=0 the client does not know of requests on their way to a former leader, and that broker may lead again.
 	inOrder := s.cfg.Idempotent || s.cfg.MaxInFlight == 1 && s.cfg.Acks != 0
 	if inOrder && !again && !slices.IsSorted(order) {
 		return fmt.Sprintf("the log is out of order: %v", order)

@@ -192,7 +192,7 @@ func (c *simClient) sendable(l *simLane) bool {
 	return c.decide(l, delivery.Room{}).Kind == delivery.NoRoom
 }
 
-// hear plays the metadata client and partition.follow at news about a leader.
+// hear takes a leader from the metadata or from a hint, as the cluster client and partition.follow do.
 func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool) {
 	same := l.topicID == topicID
 	if l.cluster != c.cluster && !hint {
@@ -230,7 +230,7 @@ func (c *simClient) hear(l *simLane, topicID, leader int, epoch int32, hint bool
 	c.finish(l)
 }
 
-// refresh asks a broker for metadata: its belief, which may be old.
+// refresh takes metadata from a broker: the broker's belief, perhaps an old one.
 func (c *simClient) refresh(l *simLane) {
 	var can []*simBroker
 	for _, b := range c.s.cluster.brokers {

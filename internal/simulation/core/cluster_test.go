@@ -13,10 +13,10 @@ import (
 
 // simKafka has the differences between the versions of Kafka in a run.
 type simKafka struct {
-	unknownProducers bool // UNKNOWN_PRODUCER_ID without a state (before 2.5), else any first sequence
-	namesDuplicates  bool // DUPLICATE_SEQUENCE_NUMBER before the window (1.0), else OUT_OF_ORDER_SEQUENCE_NUMBER
+	unknownProducers bool // UNKNOWN_PRODUCER_ID without a state (before 2.5), otherwise any first sequence
+	namesDuplicates  bool // DUPLICATE_SEQUENCE_NUMBER before the window (1.0), or OUT_OF_ORDER_SEQUENCE_NUMBER
 	remembers        int  // batches of a producer in the window: 5, or 1 (0.11)
-	topicIDs         bool // requests name topics by id (from 4.0 on), so that none reaches a recreated topic
+	topicIDs         bool // requests name topics by id (from 4.0 on), so none reaches a recreated topic
 	hints            bool // NOT_LEADER_OR_FOLLOWER names the leader (KIP-951)
 	stallsBelowMin   bool // the high watermark stands while too few replicas are in sync (KIP-966)
 	staleMetadata    bool // metadata has no reliable leader epochs (before 2.4)
@@ -95,7 +95,7 @@ type simBroker struct {
 
 // simView is a broker's belief about one partition.
 type simView struct {
-	life   *simLife // nil: it has heard of none
+	life   *simLife // nil: the controller has reported none
 	leader int
 	epoch  int32
 	isr    brokerSet
@@ -187,8 +187,8 @@ func (c *simCluster) remakeTopic(topic int) {
 	c.createTopic(topic)
 }
 
-// truth is the log that counts: the leader's, or that of any replica in sync. A broker without news of the partition
-// has nothing.
+// truth is the authoritative log: the leader's, or without a leader that of a replica in sync. It is empty while that
+// broker does not know of the partition.
 func (c *simCluster) truth(life *simLife) []*simEntry {
 	id := life.leader
 	if id == noLeader {
@@ -251,7 +251,7 @@ func (c *simCluster) fence(b *simBroker) {
 	}
 }
 
-// unfence takes a broker back. It leads the partitions again of which it was the last replica in sync.
+// unfence takes a broker back. If it was a partition's last replica in sync, it leads that partition again.
 func (c *simCluster) unfence(b *simBroker) {
 	b.fenced = false
 	c.s.note("controller takes broker %d back", b.id)
@@ -262,7 +262,7 @@ func (c *simCluster) unfence(b *simBroker) {
 	}
 }
 
-// learn tells a broker the controller's decision for one partition.
+// learn gives a broker the controller's decision for one partition.
 func (c *simCluster) learn(b *simBroker, slot int) {
 	life, v := c.slots[slot].life, b.views[slot]
 	if v.life != life {
@@ -308,7 +308,7 @@ func (c *simCluster) learn(b *simBroker, slot int) {
 	c.advance(b, slot)
 }
 
-// fetch lets a follower copy from its leader. The follower first names its end, which counts for the leader from then
+// fetch lets a follower copy from its leader. First the follower reports its end, and the leader counts on it from then
 // on.
 func (c *simCluster) fetch(b *simBroker, slot int) {
 	v := b.views[slot]

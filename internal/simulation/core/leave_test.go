@@ -30,7 +30,7 @@ func (d *simIdentities) retire(used delivery.Identity, last bool) {
 	}
 }
 
-// decommission moves all partitions off a broker, which then never comes back. It does nothing if a partition would
+// decommission moves all partitions off a broker; the broker never comes back. It does nothing if a partition would
 // lose its log.
 func (c *simCluster) decommission(b *simBroker) {
 	staying := 0

@@ -257,7 +257,7 @@ func (c *simCluster) judgeWaiting(b *simBroker, part *simPart) {
 	}
 }
 
-// busy reports whether some broker has an unanswered request, of whatever connection.
+// busy reports whether some broker has an unanswered request, on any connection.
 func (c *simCluster) busy() bool {
 	for _, b := range c.brokers {
 		for _, conn := range b.conns {

@@ -83,7 +83,7 @@ func (s *sim) checkPause(b *simBatch) {
 	b.sentAt = s.now
 }
 
-// checkExhausted: a batch whose retries count as used up has had them.
+// checkExhausted: a batch failed with ErrRetriesExhausted has had all its retries.
 func (s *sim) checkExhausted(b *simBatch, err *record.Error) {
 	if errors.Is(err, record.ErrRetriesExhausted) && b.sends <= s.cfg.Retries {
 		panic(fmt.Sprintf("%v was sent %d times, retries is %d, and they are said to be used up", b.records, b.sends,
@@ -161,7 +161,7 @@ func (s *sim) checkHole(l *simLane, b *simBatch) {
 	}
 }
 
-// checkUnused: nothing else in a log or on its way has these sequences, and the batch itself is not in the log yet.
+// checkUnused: no other batch in a log or on its way has these sequences, and the batch itself is not in a log yet.
 func (s *sim) checkUnused(l *simLane, b *simBatch) {
 	p := &b.batch
 	clash := func(id delivery.Identity, sequence int32, records []int) bool {
@@ -193,8 +193,8 @@ func (s *sim) checkUnused(l *simLane, b *simBatch) {
 	}
 }
 
-// checkResolved: an acknowledgement proves the earlier batches under the same identity, so that none of them blocks
-// later ones any more.
+// checkResolved: an acknowledgement proves the earlier batches under the same identity, so none of them blocks later
+// batches any more.
 func (s *sim) checkResolved(l *simLane, part *simPart, a *delivery.Answer) {
 	if a.Code != protocol.None && a.Code != protocol.DuplicateSequenceNumber || !s.cfg.Idempotent {
 		return
@@ -212,8 +212,8 @@ func (s *sim) checkResolved(l *simLane, part *simPart, a *delivery.Answer) {
 	}
 }
 
-// inspect compares the core's own counts with the client's knowledge, and looks at the order of the window. The core
-// itself checks that its state is legal: it is strict here.
+// inspect compares the core's own counts with the client's knowledge, and looks at the order of the window. The core is
+// strict here, and checks its own state.
 func (s *sim) inspect() {
 	for _, l := range s.client.deliveries {
 		flying := 0

@@ -59,8 +59,8 @@ var faultNames = [...]string{
 // simLimits are the shrinker's cuts of a run, for a shorter story. The zero value cuts nothing.
 type simLimits struct {
 	without uint32 // excluded faults
-	steps   int    // so many steps before everything is made well; 0 is as many as the seed says
-	records int    // so many records of each partition at most; 0 is as many as the seed says
+	steps   int    // at most this number of steps before all faults end; 0 is no limit
+	records int    // at most this number of records of each partition; 0 is no limit
 }
 
 // sim is one run.
@@ -70,7 +70,7 @@ type sim struct {
 	now     time.Time
 	tracing bool
 	trace   []string
-	calm    bool // nothing goes wrong any more
+	calm    bool // no fault strikes any more
 	steps   int
 
 	cfg            delivery.Config
@@ -92,7 +92,7 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 	s := &sim{rng: rand.New(rand.NewPCG(uint64(seed), 0)), limits: limits, now: simStart, tracing: tracing,
 		bad: map[int]bool{}}
 	s.configure()
-	often := 1 + s.rng.IntN(3) // some runs have little trouble, so that its effect is seen
+	often := 1 + s.rng.IntN(3) // some runs have few faults, so the effect of each is visible
 	for i := range s.faults {
 		s.faults[i] = s.rng.IntN(6) < often && limits.without&(1<<i) == 0
 	}
@@ -124,7 +124,7 @@ func newSim(seed int64, limits simLimits, tracing bool) *sim {
 	return s
 }
 
-// acquaint tells everybody the controller's decisions at the start.
+// acquaint gives the brokers and the client the controller's decisions at the start.
 func (s *sim) acquaint() {
 	for slot, l := range s.client.deliveries {
 		for _, b := range s.cluster.brokers {
@@ -192,8 +192,8 @@ func (s *sim) faultList() string {
 	return strings.Join(names, ", ")
 }
 
-// hits reports whether a fault strikes now, once in oneIn times. It draws in any case, so that the run stays much the
-// same without it.
+// hits reports whether a fault strikes now, once in oneIn times. It draws in any case: without the fault the run stays
+// almost the same.
 func (s *sim) hits(f fault, oneIn int) bool {
 	return s.rng.IntN(oneIn) == 0 && s.faults[f] && !s.calm
 }
@@ -351,7 +351,8 @@ func (s *sim) trouble(b *simBroker, e *simEndpoint, slot int) {
 	}
 }
 
-// moveOrFence is the controller's part: a dead broker loses its leaderships; else the leader changes without a reason.
+// moveOrFence is the controller's part: a dead or hanging broker loses its leaderships. Otherwise the leader changes
+// without a reason.
 func (s *sim) moveOrFence(b *simBroker, slot int) {
 	if !b.alive || b.hung {
 		if !b.fenced {
@@ -372,7 +373,7 @@ func (s *sim) quiet() bool {
 	return !s.cluster.busy()
 }
 
-// round lets everything go on that can.
+// round gives every broker and the client one step of each kind.
 func (s *sim) round() {
 	c := s.cluster
 	for slot := range c.slots {
@@ -402,7 +403,7 @@ func (s *sim) round() {
 	s.inspect()
 }
 
-// settle ends all trouble and waits until everything has its outcome and nothing is on its way.
+// settle ends all faults and waits until every batch has its outcome and no request is on its way.
 func (s *sim) settle() {
 	s.note("from here on all is well")
 	s.calm = true
@@ -430,7 +431,7 @@ func (s *sim) over() bool {
 	return !s.cluster.busy()
 }
 
-// probe sends more records after all trouble: they must be acknowledged.
+// probe sends more records after all faults: the cluster must acknowledge them.
 func (s *sim) probe() string {
 	// A broker answers a request in two rounds: the last of eight in flight waits longer than the shortest timeout.
 	s.requestTimeout = max(s.requestTimeout, time.Second)
