@@ -77,8 +77,8 @@ func (w *world) check() {
 	}
 }
 
-// memory checks that all memory was given back, and that no more than buffer.memory was used, apart from the needs of
-// callbacks, compression and rebuilding, which do not wait.
+// memory checks that all memory was given back, and that at most buffer.memory was in use. Callbacks, compression and
+// rebuilding may exceed it, because they do not wait.
 func (v *verdict) memory() {
 	if records, used := v.p.Buffered(); records != 0 || used != 0 {
 		v.fail("%d records with %d bytes are still buffered", records, used)
@@ -149,7 +149,7 @@ func (v *verdict) item(r *record.ParsedRecord, topic string) *item {
 	return it
 }
 
-// told checks that the caller got one outcome, everywhere the same.
+// told checks that the future, the callback and every Get had the same outcome.
 func (v *verdict) told(it *item) bool {
 	select {
 	case <-it.future.Done():
@@ -245,9 +245,9 @@ func (v *verdict) acknowledged(it *item, m producer.RecordMetadata, where []foun
 	}
 }
 
-// mayBeTold reports whether a record with that timestamp in a log may be acknowledged with another one. A broker
-// answers a duplicate with the batch's greatest own timestamp, whatever timestamps the topic has. If its own clock says
-// the same, no test can tell the two answers to a retry apart.
+// mayBeTold reports whether a record with the timestamp logged in a log may be acknowledged with the timestamp told. A
+// broker answers a duplicate with the batch's greatest own timestamp, for every timestamp type of the topic. If the
+// broker's clock shows the same time, no test can distinguish the two answers to a retry.
 func (v *verdict) mayBeTold(it *item, told, logged int64) bool {
 	return told == logged || logged == v.latest[it] && told <= logged
 }
@@ -303,8 +303,8 @@ func (v *verdict) order() {
 // cluster checks the brokers' observations.
 func (v *verdict) cluster() {
 	for _, violation := range v.c.Violations() {
-		// The test broker takes a batch for possibly written until an answer for that very batch denies it. The client
-		// may know from another: see reuse.
+		// The test broker counts a batch as possibly written until an answer for that very batch denies it. The client
+		// may know it from the answer for another batch: see reuse.
 		if !strings.Contains(violation, "is used again for another batch") {
 			v.fail("violation: %s", violation)
 		}

@@ -282,7 +282,7 @@ var strikes = []strike{
 	{"topic deleted", func(w *world, d draws) (string, func()) {
 		t, _ := w.somePartition(d)
 		if w.plan.creates {
-			return "", nil // it could be made again at once
+			return "", nil // the cluster could recreate it at once
 		}
 		n := 1 + d.Int32N(w.topics[t])
 		w.c.DeleteTopic(t)
@@ -318,8 +318,8 @@ var strikes = []strike{
 // strangersClient is the client id of the producer in a new cluster.
 const strangersClient = "stranger"
 
-// replaceCluster discards the cluster and starts another one at the same addresses, mostly with another cluster id. The
-// new cluster assigns producer ids from the same start value. Another producer is fast and gets the first one, and
+// replaceCluster discards the cluster and starts another one at the same addresses, usually with another cluster id.
+// The new cluster assigns producer ids from the same start value. Another producer is fast and gets the first one, and
 // sends for a while.
 func (w *world) replaceCluster(d draws) (string, func()) {
 	if w.plan.creates {

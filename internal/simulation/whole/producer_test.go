@@ -28,13 +28,12 @@ var (
 )
 
 // TestTheWholeProducerKeepsItsWord sends with the whole producer through a strict cluster in virtual time while
-// brokers, networks and answers break, and compares what callers were told with what the logs hold. Configuration, work
-// and faults come from the seed; the schedule of goroutines does not, so a failing seed may need some tries:
+// brokers, networks and answers break, and compares the outcomes of the records with the logs. Configuration, work and
+// faults come from the seed; the schedule of goroutines does not, so a failing seed may need some tries:
 //
 //	go test -race ./internal/simulation/whole -run WholeProducer -args -seed N -count K
 //
-// What the delivery core was told in each run is replayed then by delivery cores alone (see package replay), which must
-// decide the same.
+// Then package replay feeds the events of each run to delivery cores alone; they must decide the same.
 func TestTheWholeProducerKeepsItsWord(t *testing.T) {
 	for seed := *firstSeed; seed < *firstSeed+int64(*runs); seed++ {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
