@@ -290,12 +290,12 @@ func TestAFullBatchDoesNotWaitForAnAnswer(t *testing.T) {
 	})
 }
 
-// await lets somebody wait for the record.
+// await starts a goroutine that waits for the record in Get.
 func (s sent) await() {
 	go func() { _, _ = s.get() }()
 }
 
-// acquired lets the test stand for a goroutine with a request at hand, until release.
+// acquired makes the test the maker of the broker's next request, until release.
 func (b *broker) acquired() (release func() (woken bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -120,8 +120,9 @@ func (b *broker) run() {
 var errLeft = errors.New("the broker has left the cluster")
 
 // forget drops a connection after its end. Unless it was idle for too long, the broker may have gone, or with acks=0
-// have refused a batch, without any other sign: so the client requests metadata. The client does not dial without end a
-// broker whose connections break soon; after a longer connection it dials at once.
+// have refused a batch, without any other sign: so the client requests metadata. The backoff before the next dial
+// counts from the start of the connection: it bounds the dials of a broker with short connections, and is over after a
+// longer connection.
 func (b *broker) forget(conn *transport.Conn) {
 	idle := errors.Is(conn.Err(), transport.ErrIdle)
 	b.mu.Lock()

@@ -263,7 +263,7 @@ func TestExpiryInOnePartitionLeavesTheOthersAlone(t *testing.T) {
 // TestWithADeliveryTimeoutOfZeroEveryRecordFailsAtOnce: zero is a time like others, not the default.
 func TestWithADeliveryTimeoutOfZeroEveryRecordFailsAtOnce(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout = 0 }, func(r *rig) {
-		r.c.On(protocol.InitProducerID).Do(testbroker.Delay(time.Minute)) // else the answer can come at the same moment
+		r.c.On(protocol.InitProducerID).Do(testbroker.Delay(time.Minute)) // so it cannot come at the same moment
 		began := time.Now()
 		for range 3 {
 			failure := r.send(0, "x").failed(false)

@@ -8,9 +8,9 @@ import (
 // partition in use, and owes no response. Sender.mu guards this decision: Sender.brokers, broker.leads and
 // broker.departed.
 
-// acquireBroker returns the broker with that id and counts one more partition under its leadership; releaseBroker
-// counts it off. It returns nil once the sender has stopped. A leaving broker comes back: a second connection could
-// overtake the requests on its first one.
+// acquireBroker returns the broker with this id and adds one to its led partitions; releaseBroker subtracts one. It
+// returns nil once the sender has stopped. A leaving broker comes back: a second connection could overtake the requests
+// on its first one.
 func (s *Sender) acquireBroker(id int32) *broker {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +44,7 @@ func (s *Sender) comeBackLocked(id int32) *broker {
 	return nil
 }
 
-// releaseBroker notes that a broker leads one partition less; b may be nil.
+// releaseBroker notes that a broker leads one partition fewer; b may be nil.
 func (s *Sender) releaseBroker(b *broker) {
 	if b == nil {
 		return
@@ -66,8 +66,9 @@ func (s *Sender) brokersChanged(snapshot *cluster.Snapshot) {
 	}
 }
 
-// dismissLocked lets a broker leave if it has left the cluster and leads nothing. Between its move to Sender.leaving
-// and leave nobody may get it back: it would lead partitions, and leave.
+// dismissLocked lets a broker leave if it has left the cluster and leads no partition. The caller's lock covers both
+// the move to Sender.leaving and leave. Otherwise comeBackLocked could return the broker in between: it would lead
+// partitions, and leave.
 func (s *Sender) dismissLocked(b *broker) {
 	if !b.departed || b.leads > 0 || s.brokers[b.id] != b {
 		return

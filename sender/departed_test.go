@@ -181,8 +181,8 @@ func TestAClosedSenderEndsBrokersThatAreLeaving(t *testing.T) {
 }
 
 // TestABrokerThatWasAcquiredDoesNotLeave lets a partition acquire a broker while another one releases it. A former
-// version could take a broker back between its dismissal and its leave: it ended, and the partition waited for it for
-// ever. In real time, so that the goroutines run at once.
+// version could take a broker back between its dismissal and its leave: the broker ended, and the partition waited for
+// it for ever. The test runs in real time, so the goroutines run in parallel.
 func TestABrokerThatWasAcquiredDoesNotLeave(t *testing.T) {
 	_, attempts := loaded(t, 1)
 	s := attempts[0].part.s

@@ -15,8 +15,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Whatever the reason for a partition without anything to send, the client must not dial a broker for it, or request
-// metadata.
+// For a partition without anything to send, for any reason, the client must neither dial a broker nor request metadata.
 func TestNobodyDialsABrokerForPartitionsThatHaveNothingToSend(t *testing.T) {
 	const partitions = 40 // as many chances for the orders of goroutines
 	for _, c := range []struct {

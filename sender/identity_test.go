@@ -90,7 +90,7 @@ func TestAProducerIDThatNeverComesIsBoundedByTheDeliveryTimeout(t *testing.T) {
 	}
 }
 
-// TestOneProducerIDServesAllPartitions: it is asked for once.
+// TestOneProducerIDServesAllPartitions: the client requests it once.
 func TestOneProducerIDServesAllPartitions(t *testing.T) {
 	onRig(t, topicT(2, 10), nil, func(r *rig) {
 		var all []sent
@@ -164,8 +164,8 @@ func TestStopEndsTheWaitForAProducerID(t *testing.T) {
 	})
 }
 
-// A producer id is never used a second time, whatever a broker says: its old sequences would pass for the new ones. The
-// next request waits for its backoff.
+// The client never uses a producer id a second time, even if a broker assigns it again: its old sequences would pass
+// for the new ones. The next request waits for its backoff.
 func TestAProducerIDThatIsUsedUpIsNotTakenAgain(t *testing.T) {
 	onRig(t, topicT(1, 1), func(c *Config) { c.DeliveryTimeout = 40 * time.Second }, func(r *rig) {
 		same := testbroker.Edit(func(a *protocol.InitProducerIDResponse) {
@@ -248,7 +248,7 @@ func TestABrokerThatHangsWithTheProducerIDIsLeftForAnother(t *testing.T) {
 }
 
 // A server accepts no epoch of the client's choice. The first batch under a bumped epoch was certainly not written, and
-// the producer gets a new id, at once and whatever the code of the refusal.
+// the producer gets a new id, at once and after any code of refusal.
 func TestABrokerThatRefusesBumpedEpochsGetsANewProducerID(t *testing.T) {
 	for _, code := range []protocol.ErrorCode{
 		protocol.InvalidProducerEpoch, protocol.OutOfOrderSequenceNumber, protocol.UnknownProducerID,
@@ -295,8 +295,8 @@ func TestACorruptMessageIsFinalAtTheSecondAttempt(t *testing.T) {
 	})
 }
 
-// A server that is almost Kafka gives everybody the same producer id. If the producer needs another one, it takes this
-// id under a later epoch.
+// A server that is almost Kafka gives every producer the same id. If the producer needs another one, it takes this id
+// under a later epoch.
 func TestAServerWithOneProducerIDGetsALaterEpoch(t *testing.T) {
 	onRig(t, topicT(1, 1), nil, func(r *rig) {
 		r.c.On(protocol.InitProducerID).Do(testbroker.Edit(func(a *protocol.InitProducerIDResponse) {

@@ -68,7 +68,7 @@ func TestAHintLoopDoesNotBurnTheRetries(t *testing.T) {
 	onRig(t, topicT(2, 1), func(c *Config) { c.Retries = 5 }, func(r *rig) {
 		r.send(0, "warm").acked()
 		rounds, end := hintLoop(r, 1, func(asked int32) int32 { return 3 - asked })
-		time.AfterFunc(500*time.Millisecond, func() { // two tries are left by then; the first asks for the leader
+		time.AfterFunc(500*time.Millisecond, func() { // two tries are left then; the first requests the leader
 			end()
 			for range 200 { // a true leader under an epoch beyond the false ones
 				r.c.MoveLeader("t", 0, 1)
@@ -173,7 +173,7 @@ func TestTheClientRetriesUntilReplicasAreInSync(t *testing.T) {
 	}
 }
 
-// TestRecordsWaitForALeader: the only replica is away, so nobody leads. Records wait, at no cost in
+// TestRecordsWaitForALeader: the only replica is away, so the partition has no leader. Records wait, at no cost in
 // retries.
 func TestRecordsWaitForALeader(t *testing.T) {
 	onRig(t, topicT(2, 2), func(c *Config) { c.Retries = 1 }, func(r *rig) {

@@ -10,8 +10,8 @@ import (
 )
 
 // Kafka's brokers return the partitions of a response in the order of a hash map, and the protocol allows any order. A
-// response in the request's order needs no search. For all others, the request gets an index on first need: so matching
-// costs in proportion to the request, whatever the order.
+// response in the request's order needs no search. For all others, the request gets an index on first need: so in any
+// order the cost of matching is proportional to the request.
 
 // noMatch is the match of a part without a batch in the request.
 const noMatch int32 = -1

@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// lined is a request of many batches. They share their bytes, which nobody sends.
+// lined is a request of many batches. They share their bytes; no test sends them.
 func lined(tb testing.TB, version int16, topics, partitions int) *request {
 	tb.Helper()
 	b, attempts := loaded(tb, 1)

@@ -35,7 +35,7 @@ type partition struct {
 	timer       *time.Timer
 	due         time.Time // the time of timer; zero if it is not armed
 	stopped     bool
-	// forgotten: nobody used the topic, and the partition has left the accumulator. It has stopped too.
+	// forgotten: the topic was not in use, and the partition has left the accumulator. It has stopped too.
 	forgotten bool
 }
 
@@ -52,7 +52,7 @@ func (p *partition) BatchReady(awaited <-chan struct{}) {
 		awaited = nil // it may stand before the awaited batch
 	}
 	var b *broker
-	if !p.queued { // else there is no need to know the time
+	if !p.queued { // a queued partition does not need the time
 		b = p.enqueueLocked(time.Now())
 	}
 	switch {
@@ -111,7 +111,7 @@ func (p *partition) askLeaderLocked(now time.Time) {
 	p.s.cfg.Cluster.AwaitLeader(p.acc.Topic(), p.acc.Index())
 }
 
-// decideLocked asks the delivery core for its decision, and at once serves the core's needs: it asks for an identity,
+// decideLocked asks the delivery core for its decision, and at once serves the core's needs: it takes an identity,
 // looks after an unfinished write, and arms the timer.
 func (p *partition) decideLocked(now time.Time, room delivery.Room) delivery.Decision {
 	for {
@@ -140,10 +140,10 @@ func (p *partition) decideLocked(now time.Time, room delivery.Room) delivery.Dec
 	}
 }
 
-// next gives the request the batch that is sent now, if the request has room for it and took no batch of the partition
-// yet: a request takes one batch of a partition. at is the index of the topic in the request, negative if it is new.
-// full reports that a batch must wait for the next request; the partition stays queued then. Otherwise it leaves the
-// queue, and is queued again if it has more to send.
+// next gives the request the partition's next batch, if the request has room for it and no batch of the partition yet:
+// a request takes one batch of a partition. at is the index of the topic in the request, negative if it is new. full
+// reports that a batch must wait for the next request; the partition stays queued then. Otherwise it leaves the queue,
+// and is queued again if it has more to send.
 func (p *partition) next(r *request, at int, ticket uint64, now time.Time, space int) (t attempt, full bool) {
 	p.mu.Lock()
 	t, full = p.nextLocked(r, at, ticket, now, space)
@@ -375,7 +375,7 @@ func (p *partition) applyOutcome(o *delivery.Outcome) {
 		appended := o.Time
 		if o.Batch.Tries() > 1 && appended == c.batch.MaxTimestamp() {
 			// It was a duplicate of an earlier try. A broker answers a duplicate with the batch's greatest timestamp,
-			// whatever timestamps the topic has; each record has its own.
+			// for every timestamp type of the topic; each record has its own.
 			appended = -1
 		}
 		p.acc.Settle(c.batch, accumulator.Outcome{BaseOffset: o.Offset, LogAppendTime: appended})

@@ -109,7 +109,7 @@ func TestADeliveryTimeoutBelowASecondHoldsWithoutALeader(t *testing.T) {
 	})
 }
 
-// TestABugOfTheCoreIsLogged: the operator and the developers must see it, whatever the outcome of the records.
+// TestABugOfTheCoreIsLogged: the operator and the developers must see it, with any outcome of the records.
 func TestABugOfTheCoreIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	onRig(t, topicT(1, 1), func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, func(r *rig) {

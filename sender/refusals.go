@@ -8,8 +8,8 @@ import (
 
 // Some error codes mean that the metadata is out of date (see protocol.ErrorCode.RefreshMetadata). Others do not, and a
 // former leader may answer with them all the same: NOT_ENOUGH_REPLICAS when the other replicas have left it,
-// REQUEST_TIMED_OUT when no replica follows it. So the client requests metadata, whatever the code, when a leader has
-// refused a partition's batches for a while.
+// REQUEST_TIMED_OUT when no replica follows it. So the client requests metadata after a while of refusals by a leader,
+// with any code.
 const (
 	refusalsInARow = 3
 	refusedFor     = time.Second

@@ -25,8 +25,8 @@ import (
 
 var traceFile = flag.String("trace", "", "a log at LevelTrace, of slog's text or JSON handler, that TestReplay replays")
 
-// TestReplay feeds a log's events to fresh delivery cores: they must decide as the log says. The log is the one of
-// -trace, or else one from this test.
+// TestReplay feeds a log's events to fresh delivery cores: they must decide as the log says. The log is the file of
+// -trace, or a log from this test.
 func TestReplay(t *testing.T) {
 	if *traceFile == "" {
 		for name, handler := range map[string]func(io.Writer, *slog.HandlerOptions) slog.Handler{
@@ -97,7 +97,7 @@ func TestATraceThatSaysOtherwiseDoesNotReplay(t *testing.T) {
 	}
 }
 
-// TestAnIncompleteTraceDoesNotReplay shows that a log of a slow handler is refused, and not taken for a fault of the
+// TestAnIncompleteTraceDoesNotReplay: the replay refuses the incomplete log of a slow handler, and does not blame the
 // core.
 func TestAnIncompleteTraceDoesNotReplay(t *testing.T) {
 	full := logWithFaults(t, func(w io.Writer, o *slog.HandlerOptions) slog.Handler {

@@ -12,8 +12,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// request is one Produce request with the batches in it. It is reused when the connection has let go of its bytes and
-// its answer was handled, whichever comes last.
+// request is one Produce request with the batches in it. The broker reuses it after the connection has released its
+// bytes and the client has handled its answer.
 type request struct {
 	b        *broker
 	conn     *transport.Conn
@@ -40,8 +40,8 @@ type request struct {
 // the request also has at most that size. fill returns nil if no partition had anything to send after all, or nothing
 // of that size.
 func (b *broker) fill(conn *transport.Conn, bound int) *request {
-	// The first batch always fits: a batch of one record may be as large as max.request.size by itself. If no frame can
-	// hold it, write reports this for the batch alone.
+	// The first batch always fits: a batch of one record may be as large as max.request.size without the rest of the
+	// request. If no frame can hold it, write reports this for the batch alone.
 	frame := cmp.Or(b.s.cfg.Transport.MaxRequest, transport.LargestFrame)
 	first, most := math.MaxInt, min(b.s.cfg.MaxRequestSize, frame)
 	if bound > 0 {
@@ -180,8 +180,8 @@ func (r *request) add(one attempt, at int) {
 		Records: one.batch.Bytes()})
 }
 
-// topic returns the index of a topic in the request's body, and how many partitions it has there; -1 and none if the
-// topic is new. Mostly it is the topic of the last call.
+// topic returns the index of a topic in the request's body, and the number of its partitions there; -1 and none if the
+// topic is new. Usually it is the topic of the last call.
 func (r *request) topic(name string) (at, partitions int) {
 	at = len(r.body.Topics) - 1
 	if at < 0 || r.body.Topics[at].Name != name {
@@ -206,7 +206,7 @@ func (r *request) addTopic(name string, id protocol.UUID) int {
 	return n
 }
 
-// write sends the request. Its outcome comes through done, on whatever goroutine. If it is awaited, the caller calls
+// write sends the request. done gets its outcome, on any goroutine. If the response is awaited, the caller calls
 // Conn.ReadUntil next.
 func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	r.began = time.Now()
@@ -215,7 +215,7 @@ func (b *broker) write(conn *transport.Conn, r *request, awaited bool) {
 	// One for the bytes, one for the answer.
 	r.holders.Store(2)
 	if err := r.encode(); err == nil {
-		_ = conn.Send(&r.call) // done is told
+		_ = conn.Send(&r.call) // done gets the error too
 	} else {
 		r.done(nil, &transport.Error{Address: conn.Address(), Err: fmt.Errorf("%w: %w", transport.ErrBadCall, err)})
 	}

@@ -95,7 +95,7 @@ func (t attempt) hasNewerLeader(part *protocol.ProducePartitionResponse) bool {
 	return known && leader.ID == hint.LeaderID && hint.LeaderEpoch > seen
 }
 
-// parts yields the parts of the answer with their batches. Nobody asked for the others.
+// parts yields the parts of the answer with their batches. It skips parts without a batch in the request.
 func (r *request) parts(yield func(*protocol.ProducePartitionResponse, attempt) bool) {
 	n := 0
 	for i := range r.answer.Topics {

@@ -16,8 +16,8 @@ import (
 )
 
 // TestOfAThousandBatchesFewAreSplit: the broker takes less than batch.size. Each refused size costs a split, and then
-// the topic's batches keep below the accepted size, whatever their compression. Batches complete before that are cut
-// before they are sent.
+// the topic's batches keep below the accepted size, with any compression. Batches complete before that are cut before
+// they are sent.
 func TestOfAThousandBatchesFewAreSplit(t *testing.T) {
 	const burst = 4000
 	rng := rand.New(rand.NewSource(1))

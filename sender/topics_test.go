@@ -21,11 +21,11 @@ func remake(r *rig, partitions int32) {
 	r.c.CreateTopic("t", partitions)
 }
 
-// TestARecreatedTopicGetsTheNextRecords: waiting and later records are sent to the new topic, in order and once,
-// whatever the obstacle in the old one, and whatever the brokers' age.
+// TestARecreatedTopicGetsTheNextRecords: waiting and later records are sent to the new topic, in order and once, for
+// every obstacle in the old one and every version of the brokers.
 func TestARecreatedTopicGetsTheNextRecords(t *testing.T) {
 	for _, release := range []string{"4.3", "3.3", "2.8", "2.4", "1.0"} {
-		for _, moves := range []int{0, 3} { // so many epochs the old topic has behind it
+		for _, moves := range []int{0, 3} { // the number of leader changes of the old topic
 			for _, idempotent := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s, %d moves, idempotent=%v", release, moves, idempotent), func(t *testing.T) {
 					brokers := topicT(2, 2)
@@ -67,7 +67,7 @@ func TestARecreatedTopicGetsTheNextRecords(t *testing.T) {
 	}
 }
 
-// TestATopicThatIsGoneFailsItsRecordsInTime: nobody makes it again.
+// TestATopicThatIsGoneFailsItsRecordsInTime: the topic is not recreated.
 func TestATopicThatIsGoneFailsItsRecordsInTime(t *testing.T) {
 	for _, release := range []string{"4.3", "2.8", "1.0"} {
 		t.Run(release, func(t *testing.T) {

@@ -16,8 +16,7 @@ import (
 )
 
 // LevelTrace is below slog.LevelDebug: a Logger that is enabled for it when the Sender is made gets every event of
-// every partition's delivery core, a line each, with all that the core was told and what it decided. Such a log
-// replays:
+// every partition's delivery core, a line each, with the core's input and its decisions. Such a log replays:
 //
 //	go test ./sender -run Replay -args -trace FILE
 //
@@ -151,7 +150,7 @@ func (t *trace) answered(p *partition, one attempt, a *delivery.Answer, now time
 		args = append(args, "message", a.Message)
 	}
 	if a.Blamed != nil {
-		blamed, _ := json.Marshal(a.Blamed) // of a map of strings, which cannot fail
+		blamed, _ := json.Marshal(a.Blamed) // cannot fail for a map of strings
 		args = append(args, "blamed", string(blamed))
 	}
 	t.event(p, "answered", args...)

@@ -98,8 +98,8 @@ func TestARequestThatCannotBeEncodedFailsAtOnce(t *testing.T) {
 	})
 }
 
-// TestOnALiveConnectionEveryRetryFollowsAPause: a broker with endless refusals, of whatever code, does not keep the
-// client busy.
+// TestOnALiveConnectionEveryRetryFollowsAPause: a broker with endless refusals, of any code, does not keep the client
+// busy.
 func TestOnALiveConnectionEveryRetryFollowsAPause(t *testing.T) {
 	for code := protocol.ErrorCode(-1); code < 135; code++ {
 		if code == protocol.None || code == protocol.DuplicateSequenceNumber {

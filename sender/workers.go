@@ -7,8 +7,9 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// workers run the work for processors, which must hold up nobody: compression, and rebuilding batches. Goroutines exist
-// only while there is work, at most limit at a time. The queue needs no bound: its batches are within buffer.memory.
+// workers compress and rebuild batches: this costs processor time, and must not delay other goroutines. Goroutines
+// exist only while there is work, at most limit at a time. The queue needs no bound: its batches are within
+// buffer.memory.
 type workers struct {
 	limit int
 	wait  sync.WaitGroup
