@@ -34,17 +34,21 @@ type sourceText struct {
 	prose []proseLine
 }
 
-// readText reads a Go file or a page; it returns nil for other files, for test data and for generated files.
+// readText reads a Go file, a page or a story; it returns nil for other files, for other test data and for generated
+// files.
 func (c *checker) readText(name string) (*sourceText, error) {
-	isGo := path.Ext(name) == ".go"
-	if !isGo && path.Ext(name) != ".md" || strings.Contains("/"+name, "/testdata/") {
+	isGo, isStory := path.Ext(name) == ".go", path.Dir(name) == storiesFolder
+	if !isStory && (!isGo && path.Ext(name) != ".md" || strings.Contains("/"+name, "/testdata/")) {
 		return nil, nil
 	}
 	text, err := os.ReadFile(filepath.Join(c.root, filepath.FromSlash(name)))
 	if err != nil {
 		return nil, err
 	}
-	if isGo {
+	switch {
+	case isStory:
+		return readStory(string(text)), nil
+	case isGo:
 		return readGo(name, string(text))
 	}
 	return readPage(string(text)), nil
@@ -179,6 +183,18 @@ func readPage(text string) *sourceText {
 	}
 	for i, line := range strings.Split(withoutCode(strings.Join(prose, "\n")), "\n") {
 		read.prose = append(read.prose, proseLine{number: i + 1, text: linkTarget.ReplaceAllString(line, "]")})
+	}
+	return read
+}
+
+// readStory returns the comments of a story. Its other lines are commands and their output.
+func readStory(text string) *sourceText {
+	read := &sourceText{}
+	for _, line := range splitLines(text) {
+		if comment, isComment := strings.CutPrefix(line.text, "#"); isComment {
+			read.lines = append(read.lines, line)
+			read.prose = append(read.prose, proseLine{number: line.number, text: comment})
+		}
 	}
 	return read
 }

@@ -57,7 +57,7 @@ func (p place) String() string {
 	return fmt.Sprintf("%s:%d: %s", p.file, p.number, strings.Join(p.found, ", "))
 }
 
-// tally counts the words of one text: a page, or all comments of a package.
+// tally counts the words of one text: a page, all comments of a package, or those of all stories.
 type tally struct {
 	name      string
 	words     int
@@ -124,7 +124,8 @@ func (t *tally) problem() error {
 	return errors.New(text.String())
 }
 
-// words counts relatives in the comments of each package and the prose of each page, and looks for long lines.
+// words counts relatives in the comments of each package and of the stories, and in the prose of each page. It also
+// looks for long lines.
 func (c *checker) words() error {
 	tallies := map[string]*tally{}
 	var errs []error
@@ -133,9 +134,9 @@ func (c *checker) words() error {
 		if texts == nil || err != nil {
 			return err
 		}
-		of := name
-		if path.Ext(name) == ".go" {
-			of = path.Dir(name)
+		of := path.Dir(name)
+		if path.Ext(name) == ".md" {
+			of = name
 		}
 		if tallies[of] == nil {
 			tallies[of] = &tally{name: of}

@@ -116,6 +116,26 @@ func TestAPackageAboveTheLimitFailsWithItsWorstPlaces(t *testing.T) {
 	require.Regexp(t, `(?m)^ +220 +4 +18\.2 +0 +0\.0  a$`, out)
 }
 
+func TestTheCommentsOfAllStoriesAreOneText(t *testing.T) {
+	story := "# That one\nseal a\n----\nfail a, not written: what which # who where\n\n# " +
+		strings.Repeat("long ", 24) + "\nsend\n----\n" + strings.Repeat("that ", 30) + "\n"
+	files := map[string]string{
+		storiesFolder + "/one":                     story,
+		storiesFolder + "/two":                     "# Which one\n",
+		storiesFolder + "/folder/three":            "# that which what where\n",
+		"internal/delivery/testdata/other/stories": "# that which what where\n",
+	}
+	_, err := checkWords(t, false, files)
+	require.EqualError(t, err, storiesFolder+"/one:6: 122 columns; a line has at most 120")
+
+	files[storiesFolder+"/one"] = "# That one\nseal a\n----\n\nsend\n----\n\n# and what\n# or where\n"
+	_, err = checkWords(t, false, files)
+	require.EqualError(t, err, storiesFolder+
+		": 8 words have 4 relatives (at most 3) and 0 times \"who\" (at most 1); the worst places:\n"+
+		"\t"+storiesFolder+"/one:1: that\n\t"+storiesFolder+"/one:8: what\n\t"+storiesFolder+"/one:9: where\n"+
+		"\t"+storiesFolder+"/two:1: which")
+}
+
 func TestAShortTextMayHaveAsManyRelativesAsOneSentenceNeeds(t *testing.T) {
 	require.NoError(t, (&tally{words: 3, relatives: 3, who: 1}).problem())
 	require.Error(t, (&tally{words: 199, relatives: 4}).problem())
