@@ -133,6 +133,13 @@ func TestTheSuiteWritesAPageAndPlots(t *testing.T) {
 	again, err := readReport(data)
 	require.NoError(t, err)
 	require.Equal(t, r.Sections, again.Sections)
+
+	r.Sections[0].About = "a former description"
+	require.NoError(t, writeJSON(data, r))
+	r.Sections[0].About = sections()[0].About
+	again, err = readReport(data)
+	require.NoError(t, err, "the program's own description is the newest")
+	require.Equal(t, r.Sections, again.Sections)
 	require.NoError(t, writePage(page, filepath.Join(folder, "plots"), again))
 	readme := filepath.Join(folder, "README.md")
 	require.NoError(t, os.WriteFile(readme, []byte("before\n"+summaryBegin+"old\n"+summaryEnd+"\nafter\n"), 0o644))
@@ -185,10 +192,10 @@ func TestThreeRunsOfTheSuiteStandBesideEachOther(t *testing.T) {
 	require.NoError(t, err)
 	var b strings.Builder
 	writeGoals(&b, r)
-	require.Contains(t, b.String(), "run 3 times (day 1, day 2, day 3)")
+	require.Contains(t, b.String(), "ran 3 times (day 1, day 2, day 3)")
 	require.Contains(t, b.String(),
 		"| async 100 B: CPU a record, of franz-go's | at most 0.5× | 0.45× | 0.6, 0.45, 0.4 | reached |")
-	require.NotContains(t, b.String(), "## Why")
+	require.NotContains(t, b.String(), "## Reasons")
 	require.Len(t, r.pooled().rounds("defaults", "100 B", "samsa"), 3)
 
 	broken := aReport("day 4", 80)
@@ -224,7 +231,7 @@ func TestAMissIsExplainedAsFarAsItIsUnderstood(t *testing.T) {
 	var b strings.Builder
 	writeGoals(&b, aReport("today", 70))
 	require.Contains(t, b.String(), "| 0.7× | 0.7 | **missed** |")
-	_, why, _ := strings.Cut(b.String(), "## Why")
+	_, why, _ := strings.Cut(b.String(), "## Reasons")
 	require.Contains(t, why, "**async 100 B: CPU a record, of franz-go's**: ")
 	for _, r := range reasons {
 		require.True(t, slices.ContainsFunc(goals(), func(g goal) bool { return strings.HasPrefix(g.name, r.goal) }),

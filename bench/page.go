@@ -15,18 +15,22 @@ import (
 
 const intro = `# Benchmarks
 
-Samsa beside the other Kafka clients for Go, all with the same workload through one small adapter each. A program writes
-this page from its measurements; only the reasons for our losses are written by hand. To repeat it:
+This page compares Samsa with the other Kafka clients for Go. Each client runs the same workloads through a small
+adapter. A program writes this page from its measurements; people write only the reasons for our losses. This command
+repeats the measurements:
 
 %s
 
-Each measurement is a process of its own, so clients share no heap; they take turns in rounds through all workloads of a
-table, in changing orders. CPU is user and system time of the client's process, with the cost of measuring: a clock
-reading before and after each record, and a closure. The values are JSON-like text. The discarding broker runs in
-another process on the same machine; the real Kafka does, too. Machines differ: take the ratios. Every single figure is
-in bench/results.json, and the figures of earlier runs in its neighbours.
+- Each measurement runs in a process of its own, so clients share no heap.
+- The clients take turns: each round runs all workloads of a table, and each round has another order of the clients.
+- CPU is the user and system time of the client's process.
+- CPU includes the cost of measuring: a clock reading before and after each record, and a closure.
+- The values of records are JSON-like text.
+- The discarding broker and the real Kafka run in other processes on the same machine.
+- Absolute figures depend on the machine, so compare the ratios.
+- bench/results.json has every single figure, and bench/results.1.json and bench/results.2.json those of earlier runs.
 
-Measured on %s, except for the sections with a note about a separate run. Figures are medians of the rounds.
+Measured on %s. A section with other conditions has a note about its separate run. Figures are medians of the rounds.
 `
 
 // writePage writes the report as Markdown, and its plots.
@@ -39,8 +43,8 @@ func writePage(name, plots string, r *report) error {
 			fmt.Fprintf(&b, "| %s | %s |\n", c, v)
 		}
 	}
-	b.WriteString("\nThe floor is no client: it is one goroutine that encodes, checksums, writes, reads answers and calls back, " +
-		"without locks, timers, retries or care for errors. It shows the least work of a client.\n")
+	b.WriteString("\nThe floor is a lower bound instead of a client: one goroutine encodes, checksums, writes, reads responses and " +
+		"runs callbacks, without locks, timers, retries or error handling. It shows the least work of a client.\n")
 	writeGoals(&b, r)
 	if err := os.MkdirAll(plots, 0o755); err != nil {
 		return err
@@ -107,13 +111,13 @@ func relative(page, folder string) string {
 
 // writeGoals lists the reached goals, and our losses. The rounds of all runs count.
 func writeGoals(b *strings.Builder, r *report) {
-	b.WriteString("\n## What we want to reach, and where we lose\n\n")
+	b.WriteString("\n## Goals, reached and missed\n\n")
 	runs := r.runs()
 	if len(runs) > 1 {
-		fmt.Fprintf(b, "The whole suite was run %d times (%s); every table has the rounds of all runs.\n\n", len(runs),
+		fmt.Fprintf(b, "The whole suite ran %d times (%s). Every table has the rounds of all runs.\n\n", len(runs),
 			strings.Join(datesOf(runs), ", "))
 	}
-	b.WriteString("The ratios are those of clients in the same round, and the median of all rounds counts.\n\n")
+	b.WriteString("Each ratio compares two clients in the same round. The table shows the median of the ratios of all rounds.\n\n")
 	b.WriteString("| figure | goal | measured | in each run | |\n|---|---|---|---|---|\n")
 	var missed []goal
 	for _, g := range goals() {
@@ -140,7 +144,7 @@ func writeGoals(b *strings.Builder, r *report) {
 			strings.Join(each, ", "), verdict)
 	}
 	if len(missed) > 0 {
-		b.WriteString("\n## Why\n")
+		b.WriteString("\n## Reasons for the missed goals\n")
 	}
 	for _, g := range missed {
 		fmt.Fprintf(b, "\n**%s**: %s\n", g.name, g.reason())
@@ -180,7 +184,7 @@ func writeSection(b *strings.Builder, s sectionReport) {
 	}
 }
 
-// writeSettings tells how each client was configured, once for each way.
+// writeSettings lists the configurations of each client, each of them once.
 func writeSettings(b *strings.Builder, r *report) {
 	said := map[string][]string{}
 	for _, s := range r.Sections {

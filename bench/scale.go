@@ -30,12 +30,12 @@ func scaleSections() []section {
 	waiting := func(n int) workload {
 		return row(load.Blocked, 1000, "%s goroutines", n, both, func(s *load.Spec) { s.Waiting = n })
 	}
-	const about = "What a step costs when there is much already: the figures count steps. A first send is a record to a topic that the client has not " +
-		"heard of, while so many others are known; a thousand at a time share their Metadata requests. A first record is the first one to each partition of a topic, and " +
-		"includes the topic's metadata. A leader move is a record that its partition's former leader refuses, with the new leader in the response, after a record was " +
-		"sent to each partition; it includes the record's two requests. franz-go has no row for first sends and leader moves with 100,000: its cost of a step " +
-		"grows with the number, as the rows before show. With brokers, the figures count records as in the other tables."
-	const blocked = "A broker that reads nothing, and a full buffer. The figures count goroutines: what each costs that gives up after five seconds."
+	const about = "These tables show the cost of one step beside many known topics or partitions. Their figures count steps. A first send is a " +
+		"record to a topic unknown to the client; a row's name gives the number of known topics. A thousand first sends at a time share their Metadata requests. A first record is the first one to each partition " +
+		"of a topic, and includes the topic's metadata. Before a leader move, each partition has had a record. Then the former leader of a partition refuses a record, and its " +
+		"response names the new leader; the step includes the record's two requests. franz-go has no row for first sends and leader moves with 100,000: its cost of a step grows " +
+		"with the number, as the rows before show. In the tables with brokers, the figures count records as on the rest of the page."
+	const blocked = "The broker reads nothing, and the buffer is full. The figures count goroutines: each waits for room, and gives up after five seconds."
 	return []section{
 		{"scale", "Scale: topics, partitions, brokers", about, place{}, []workload{
 			firstSends(1000, both), firstSends(10_000, both), firstSends(100_000, us), firstRecords(1000),

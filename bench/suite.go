@@ -69,7 +69,7 @@ func sections() []section {
 	}
 	discarding := []section{
 		{"defaults", "Each with its own defaults",
-			"A broker that takes everything and keeps nothing; acknowledgements by all replicas, idempotent where the client can.", place{}, []workload{
+			"The broker accepts everything and discards it. Clients demand the acknowledgement of all replicas, and use idempotence if they have it.", place{}, []workload{
 				{"100 B", async, all}, {"100 B, 8 goroutines", goroutines(async, 8), peers},
 				{"100 B, 100,000 keys", with(async, func(s *load.Spec) { s.Keys = 100_000 }), peers},
 				{"1,000 B", spec(load.Async, 1000), all},
@@ -77,12 +77,12 @@ func sections() []section {
 				codec("lz4"), codec("zstd"), codec("snappy"), codec("gzip"),
 			}},
 		{"pinned", "One record at a time",
-			"The same broker, kept on one processor: where it runs decides more than what the client does.",
+			"The same broker, pinned to one processor: the broker's processor has more effect on the figures than the client.",
 			place{pinned: true}, []workload{
 				{"sync, 1 goroutine", sync, all},
 			}},
 		{"tuned", "Each tuned for throughput",
-			"Batches of up to 1 MB, 10 ms of linger, and what else each client's documentation advises.", place{},
+			"Batches of up to 1 MB, 10 ms of linger, and the other advice of each client's documentation.", place{},
 			[]workload{
 				{"100 B", tuned(async), all}, {"1,000 B", tuned(spec(load.Async, 1000)), all},
 			}},
@@ -91,17 +91,17 @@ func sections() []section {
 				sameBatch("none"), sameBatch("lz4"), sameBatch("zstd"), sameBatch("snappy"), sameBatch("gzip"),
 			}},
 		{"own", "What the client itself allocates",
-			"One callback for all records, no clock; and a slice of 100 records a call.", place{}, []workload{
+			"Three ways to send: one callback for all records, without a clock; a callback for each record; and 100 records a call.", place{}, []workload{
 				{"100 B, one callback", spec(load.Plain, 100), both}, {"100 B, Send", async, us},
 				{"100 B, SendAll", spec(load.Slice, 100), us},
 			}},
 		{"full", "A full buffer and a dead broker",
-			"32 MiB of buffer.memory, and a broker that reads nothing: how much memory the process takes.",
+			"buffer.memory is 32 MiB, and the broker reads nothing. The figure is the memory of the process.",
 			place{deaf: true}, []workload{
 				{"1,000 B", with(spec(load.Full, 1000), func(s *load.Spec) { s.Seconds = 5 }), us},
 				{"100 B", with(spec(load.Full, 100), func(s *load.Spec) { s.Seconds = 5 }), us},
 			}},
-		{"partitions", "Many partitions", "100 B without a key.", place{},
+		{"partitions", "Many partitions", "Records of 100 B without a key.", place{},
 			[]workload{partitions(12), partitions(1000), partitions(10_000)}},
 	}
 	return slices.Concat(discarding, scaleSections(), []section{
@@ -113,7 +113,7 @@ func sections() []section {
 				workload{"sync, 1 goroutine", sync, peers}, workload{"sync, 64 goroutines", goroutines(sync, 64),
 					peers})},
 		{"kafka-1-open", "50,000 records a second for 30 s, one node",
-			"Times count from when a record was due, not from when it was sent.",
+			"The latency of a record begins at its due time, also if the client sends it later.",
 			place{kafka: realkafka.DefaultVersion, nodes: 1, warm: warmKafka}, []workload{
 				{"100 B", with(spec(load.Open, 100), func(s *load.Spec) { s.Rate, s.Seconds = 50_000, 30 }), both},
 			}},
@@ -340,7 +340,19 @@ func readReport(name string) (*report, error) {
 	if err == nil {
 		err = json.Unmarshal(text, r)
 	}
+	r.describe()
 	return r, err
+}
+
+// describe gives the sections their present descriptions: a better sentence needs no new measurement.
+func (r *report) describe() {
+	for _, known := range sections() {
+		for i := range r.Sections {
+			if r.Sections[i].ID == known.ID {
+				r.Sections[i].About = known.About
+			}
+		}
+	}
 }
 
 func writeJSON(name string, v any) error {

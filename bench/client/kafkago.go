@@ -23,7 +23,7 @@ func openKafkaGo(cfg Config, outcomes Outcomes) (Client, error) {
 		BatchTimeout: tunedLinger, Balancer: &kafka.RoundRobin{},
 	}
 	k.settings = append(k.settings,
-		"RequiredAcks=RequireAll Async=true BatchTimeout=10ms (its default of 1s is for who sends little); it has no idempotence")
+		"RequiredAcks=RequireAll Async=true BatchTimeout=10ms (the default of 1s suits few records); it has no idempotence")
 	if cfg.Keyed {
 		k.w.Balancer = kafka.Murmur2Balancer{}
 		k.settings = append(k.settings, "Balancer=Murmur2Balancer")

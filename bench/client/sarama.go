@@ -32,7 +32,7 @@ func openSarama(cfg Config, outcomes Outcomes) (Client, error) {
 	c.Version = sarama.V4_0_0_0
 	c.Producer.RequiredAcks, c.Producer.Idempotent, c.Net.MaxOpenRequests = sarama.WaitForAll, true, 1
 	c.Producer.Return.Successes, c.Producer.Return.Errors = true, true
-	s.settings = append(s.settings, "RequiredAcks=WaitForAll Idempotent=true Net.MaxOpenRequests=1 (which it demands)")
+	s.settings = append(s.settings, "RequiredAcks=WaitForAll Idempotent=true Net.MaxOpenRequests=1 (sarama requires 1)")
 	compression, err := codec(cfg.Compression, map[string]sarama.CompressionCodec{
 		"none": sarama.CompressionNone, "gzip": sarama.CompressionGZIP, "snappy": sarama.CompressionSnappy,
 		"lz4":  sarama.CompressionLZ4,
