@@ -154,7 +154,7 @@ func TestATopicThatDoesNotExistIsLoggedWithinASecondAndOnceIn30s(t *testing.T) {
 
 func TestATopicThatIsCreatedWithinAMomentIsNoWarning(t *testing.T) {
 	logged(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer, log *lines) {
-		time.AfterFunc(300*time.Millisecond, func() { c.CreateTopic("new", 1) })
+		time.AfterFunc(150*time.Millisecond, func() { c.CreateTopic("new", 1) })
 		taken(t, p, &Record{Topic: "new"})
 		time.Sleep(5 * time.Second)
 		require.Zero(t, log.warned(""), log.String())
