@@ -12,15 +12,15 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Send puts a record into the buffer and returns its outcome to come. cb, if not nil, is called with the outcome, once,
-// on a goroutine of the producer's: never inside Send (see [Callback]). When Send returns, r and the bytes that it
-// points at may be used again.
+// Send puts a record into the buffer and returns a Future for its outcome. If cb is not nil, the producer calls it once
+// with the outcome, on a goroutine of its own and never inside Send (see [Callback]). When Send returns, the caller may
+// reuse r and its bytes.
 //
-// Send waits when the topic's partitions are not known yet and when the buffer is full: at most MaxBlock in all, or
-// until ctx ends. ctx bounds this wait and nothing else: a buffered record is not touched when ctx ends later. With a
-// ctx that is over Send buffers nothing. Every error comes through the Future and the callback. The Future of a record
-// that is not buffered has its outcome when Send returns. Such a Send also waits, whatever ctx and MaxBlock say, while
-// too many callbacks of such records have not returned: see [Callback].
+// Send waits while the topic's partitions are unknown or the buffer is full: at most MaxBlock in all, or until ctx
+// ends. ctx bounds this wait only: the end of ctx does not affect a buffered record. If ctx is already done, Send fails
+// without buffering the record. Every error comes through the Future and the callback. If Send fails, the Future has
+// its outcome when Send returns. Such a Send also waits while too many callbacks of failed Sends have not returned,
+// regardless of ctx and MaxBlock: see [Callback].
 func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	if ctx != nil && ctx.Err() != nil {
 		return p.failed(r, accumulator.Callback{One: cb}, &record.Error{Partition: -1,
@@ -40,7 +40,7 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	return p.sendWaiting(ctx, r, callback)
 }
 
-// sendWaiting is Send if the record is not a usual one, or must wait.
+// sendWaiting is the slow path of Send, for an unusual record or one that must wait.
 func (p *Producer) sendWaiting(ctx context.Context, r *Record, callback accumulator.Callback) Future {
 	wait := budget{p: p, user: ctx}
 	defer wait.end() // the user's code may call runtime.Goexit
@@ -55,11 +55,11 @@ func (p *Producer) SendSync(ctx context.Context, r *Record) (RecordMetadata, err
 }
 
 // TrySend is a Send without a wait. While the topic's partitions are unknown it fails with [ErrMetadataTimeout] and
-// requests them, so a later one works. If the last response called the topic unknown, it fails with [ErrUnknownTopic].
-// If the buffer is full, it fails with [ErrBufferFull]. All three are retriable and certainly not written. The callback
-// of such a record runs later, like that of any other. In one state TrySend waits anyway, for ten seconds at most:
-// while too many callbacks of such records have not returned (see [Callback]). Without a callback and interceptors it
-// never does.
+// requests them, so a later TrySend succeeds. If the last response called the topic unknown, it fails with
+// [ErrUnknownTopic]. If the buffer is full, it fails with [ErrBufferFull]. All three are retriable and certainly not
+// written. The callback of such a record runs later, as for any other record. With a callback or interceptors TrySend
+// waits in one state, for at most ten seconds: while too many callbacks of failed Sends have not returned (see
+// [Callback]).
 func (p *Producer) TrySend(r *Record, cb Callback) Future {
 	return p.send(nil, r, accumulator.Callback{One: cb})
 }

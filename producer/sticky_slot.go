@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// stickySlot is the built-in choice for a topic's records without a key (KIP-794): all go to one partition until it got
-// about batch.size bytes, then to another one at random. So batches fill, and in the long run every partition gets as
-// many bytes; where queues are known, partitions with long ones get fewer.
+// stickySlot is the built-in choice for a topic's records without a key (KIP-794). Records are sent to one partition
+// until it has about batch.size bytes, and then to another one at random. So batches fill, and over time every
+// partition gets the same number of bytes. With known queues, partitions with long queues get fewer.
 //
 // All methods may be called from many goroutines. None takes a lock: pick is one atomic load.
 type stickySlot struct {
@@ -19,8 +19,8 @@ type stickySlot struct {
 	load         func(partition int32, now time.Time) stickyLoad // nil: choose uniformly
 	random       stickyRandom
 
-	// state is the current partition in the upper half, and its bytes since the choice in the lower: one word, so that
-	// bytes of the partition before cannot count for the next one.
+	// state has the current partition in its upper half, and the partition's bytes since the choice in its lower half.
+	// It is one word, so bytes of one partition cannot count for the next one.
 	state atomic.Uint64
 	view  atomic.Pointer[TopicView]
 	table atomic.Pointer[stickyTable]
@@ -29,7 +29,7 @@ type stickySlot struct {
 // stickyLoad is the load of a partition.
 type stickyLoad struct {
 	queued  int32         // waiting batches
-	stalled time.Duration // for how long its broker could have taken a batch and has not
+	stalled time.Duration // the time for which its broker could have taken a batch and has not
 }
 
 // newStickySlot makes a slot; see newStickyTopic.
@@ -68,10 +68,10 @@ func (s *stickySlot) current(partition int32) bool {
 	return stickyPartition(s.state.Load()) == partition
 }
 
-// appended counts bytes in a partition. complete means that the partition has no open batch for more records: it is
-// full, sealed, or not there. The slot leaves the partition after batch.size bytes if it is complete, and after twice
-// as many in any case; so no small rest of a batch is left to linger. A caller may count bytes for each record, or once
-// for a sealed batch, which touches the shared word less. They do not count if the slot has left the partition already.
+// appended counts bytes in a partition. complete means that the partition has no open batch for more records. The slot
+// leaves the partition after batch.size bytes if complete, and after twice as many in any case: so no small rest of a
+// batch lingers. A caller may count bytes for each record, or once for several records; this changes the shared word
+// less often. The slot ignores bytes of a partition that it has left.
 func (s *stickySlot) appended(partition int32, bytes int, complete bool) {
 	for {
 		state := s.state.Load()
@@ -89,21 +89,21 @@ func (s *stickySlot) appended(partition int32, bytes int, complete bool) {
 	}
 }
 
-// move goes on to a next partition, unless the state has changed meanwhile.
+// move chooses the next partition, unless the state has changed meanwhile.
 func (s *stickySlot) move(state uint64) bool {
 	view := s.view.Load()
 	if !s.state.CompareAndSwap(state, stickyState(s.choose(view), 0)) {
 		return false
 	}
 	if s.view.Load() != view {
-		// update was between: it saw the state before, and the choice was made from the view before
+		// A concurrent update saw the former state, and the choice used the former view.
 		s.leaveUnavailable()
 	}
 	return true
 }
 
-// update makes a new view of the topic count. The slot leaves a current partition without a leader, if another one has
-// one.
+// update gives the slot a new view of the topic. The slot leaves its partition if that has no leader and another
+// partition has one.
 func (s *stickySlot) update(view TopicView) {
 	s.view.Store(&view)
 	s.leaveUnavailable()
@@ -115,7 +115,7 @@ func (s *stickySlot) leaveUnavailable() {
 	if p == noChoice || view.IsAvailable(p) || p < view.partitions && len(view.available) == 0 {
 		return
 	}
-	s.state.CompareAndSwap(state, stickyState(noChoice, 0)) // if it changed, somebody has moved on already
+	s.state.CompareAndSwap(state, stickyState(noChoice, 0)) // if it has changed, another goroutine has chosen already
 }
 
 func stickyState(partition int32, bytes uint32) uint64 {
@@ -124,8 +124,8 @@ func stickyState(partition int32, bytes uint32) uint64 {
 
 func stickyPartition(state uint64) int32 { return int32(state >> 32) }
 
-// choose returns the next partition: by the table if queues are known, otherwise uniformly among those with a leader,
-// or among all if none has one.
+// choose returns the next partition. With known queues the table decides. Otherwise the choice is uniform among the
+// partitions with a leader, or among all partitions if none has a leader.
 func (s *stickySlot) choose(view *TopicView) int32 {
 	switch {
 	case view.partitions <= 0:
@@ -138,12 +138,12 @@ func (s *stickySlot) choose(view *TopicView) int32 {
 	return s.currentTable(view).choose(&s.random)
 }
 
-// currentTable returns the table of weights. It makes a new one after the last choice of the old one. With very few
-// partitions a table is for every choice; with more it serves for some, so that a choice does not cost time in
-// proportion to the topic's partitions.
+// currentTable returns the table of weights. It makes a new table after the last use of the old one. With few
+// partitions each choice has a new table. With more partitions a table serves several choices, so the cost of a choice
+// does not grow with the number of partitions.
 func (s *stickySlot) currentTable(view *TopicView) *stickyTable {
 	const (
-		share = 4           // partitions asked for their load, for each choice
+		share = 4           // partitions whose load is read, for each choice
 		most  = time.Second // the age limit of a table
 		part  = 100         // a table lives at least this many times as long as it took to make
 	)
@@ -159,17 +159,17 @@ func (s *stickySlot) currentTable(view *TopicView) *stickyTable {
 	return t
 }
 
-// stickyTable says how often each partition is to be chosen. It is immutable but for its uses.
+// stickyTable has the weight of each partition in the choice. Only uses changes.
 type stickyTable struct {
 	view       *TopicView
 	made       time.Time
-	took       time.Duration // of making it, in proportion to the number of partitions
+	took       time.Duration // the time to make the table, in proportion to the number of partitions
 	uses       atomic.Int32
 	partitions []int32
-	sums       []uint64 // of the weights up to each partition; nil: all weigh the same
+	sums       []uint64 // the sum of the weights up to each partition; nil if all weights are equal
 }
 
-// newStickyTable weighs a partition with the longest queue + 1 - its own queue: of queues of 0, 3 and 1 batches the
+// newStickyTable gives a partition the weight "longest queue + 1 - its own queue": for queues of 0, 3 and 1 batches the
 // weights are 4, 1 and 3.
 func newStickyTable(view *TopicView, load func(int32, time.Time) stickyLoad, availability time.Duration,
 	now time.Time) *stickyTable {
@@ -184,7 +184,7 @@ func newStickyTable(view *TopicView, load func(int32, time.Time) stickyLoad, ava
 		queues = append(queues, l.queued)
 	}
 	if len(t.partitions) == 0 {
-		t.partitions = view.available // all are stalled: none is better than another
+		t.partitions = view.available // all are stalled, so all are equal
 		return t
 	}
 	longest := slices.Max(queues)

@@ -10,31 +10,31 @@ import (
 // mostSlots bounds how many partitions of a topic are filled at the same time.
 const mostSlots = 16
 
-// crowdedFor is how long goroutines are kept apart after they were in each other's way. Then they are let together
-// again: whether they still would be cannot be seen while they are not.
+// crowdedFor is how long each processor keeps a partition of its own after goroutines waited for each other. Then all
+// use one partition again, because separate partitions do not show whether the contention has ended.
 const crowdedFor = 100 * time.Millisecond
 
-// stickyTopic chooses the partitions of a topic's records without a key. As a rule it fills one partition at a time,
-// which makes the largest batches. Where many goroutines send, they would wait for each other at that partition's lock;
-// so while it is crowded, each processor chooses for itself, and mostly fills another one than the others.
+// stickyTopic chooses the partitions of a topic's records without a key. As a rule it fills one partition at a time:
+// this makes the largest batches. If many goroutines send, they wait for each other at that partition's lock. Then the
+// topic is crowded for a while: each processor has a slot of its own, and the slots rarely fill the same partition.
 //
 // All methods may be called from many goroutines.
 type stickyTopic struct {
 	slots   []*stickySlot
-	usable  atomic.Int32 // how many of them may be used: no more than the topic has partitions to choose from
-	crowded atomic.Int64 // the end of the time with a slot for each processor, in nanoseconds since began; 0: none
+	usable  atomic.Int32 // the number of slots in use, at most one for each partition of the choice
+	crowded atomic.Int64 // the end of the crowded time, in nanoseconds since began; 0 if the topic is not crowded
 	began   time.Time
 
 	newest atomic.Uint32
-	tokens sync.Pool // of *slotToken: usually a processor gets its own back
+	tokens sync.Pool // of *slotToken; a processor usually gets back the token that it has put in
 }
 
 // slotToken has the slot of a processor.
 type slotToken struct{ slot uint32 }
 
-// newStickyTopic makes the choice for one topic. Load tells how busy a partition is; it is asked without any lock held,
-// now and then for every available partition, and not at all if the configuration is not adaptive. Equal seeds choose
-// equally.
+// newStickyTopic returns the state of one topic. load returns the load of a partition. If the configuration is
+// adaptive, choices call load now and then for every available partition, without any lock held. Equal seeds make equal
+// choices.
 func newStickyTopic(c *Config, view TopicView, load func(partition int32, now time.Time) stickyLoad,
 	seed uint64) *stickyTopic {
 	s := &stickyTopic{began: time.Now()}
@@ -61,7 +61,8 @@ func (s *stickyTopic) pick() int32 {
 	return s.slotForP(false).pick()
 }
 
-// slotForP returns the slot of about the caller's processor. another makes it a different one than before.
+// slotForP returns a slot for the caller's processor: usually the same one for all calls on that processor. With
+// another it moves the processor to the next slot.
 func (s *stickyTopic) slotForP(another bool) *stickySlot {
 	t, _ := s.tokens.Get().(*slotToken)
 	if t == nil {
@@ -75,7 +76,7 @@ func (s *stickyTopic) slotForP(another bool) *stickySlot {
 	return slot
 }
 
-// appended counts bytes in a partition; see stickySlot. crowded means that goroutines wait for each other at this
+// appended counts bytes in a partition; see stickySlot. crowded reports that goroutines waited for each other at this
 // partition.
 func (s *stickyTopic) appended(partition int32, bytes int, complete, crowded bool) {
 	if crowded || s.crowded.Load() != 0 {
@@ -89,13 +90,13 @@ func (s *stickyTopic) appended(partition int32, bytes int, complete, crowded boo
 	}
 }
 
-// part keeps goroutines apart at a crowded partition, and lets them together again after a while.
+// part begins or extends the crowded time of the topic, or ends it when it is over.
 func (s *stickyTopic) part(crowded bool) {
 	until, now := s.crowded.Load(), time.Since(s.began)
 	switch {
 	case crowded && s.usable.Load() > 1:
 		if until != 0 {
-			// two processors have the same slot, as after garbage collections, or their slots the same partition
+			// Two processors share a slot, as after a garbage collection, or two slots fill the same partition.
 			s.slotForP(true)
 		}
 		s.crowded.Store(int64(now + crowdedFor))
@@ -104,8 +105,8 @@ func (s *stickyTopic) part(crowded bool) {
 	}
 }
 
-// update makes a new view of the topic count. A slot leaves a current partition without a leader, if another one has
-// one.
+// update gives the slots a new view of the topic. A slot leaves its partition if that has no leader and another
+// partition has one.
 func (s *stickyTopic) update(view TopicView) {
 	for _, slot := range s.slots {
 		slot.update(view)
