@@ -204,7 +204,7 @@ func (a *Accumulator) Buffered() (records int, bytes int64) {
 // OldestWait returns the beginning of the longest present wait of a Send for room; ok is false when none waits.
 func (a *Accumulator) OldestWait() (since time.Time, ok bool) { return a.memory.oldest() }
 
-// Unobserved returns how many records have failed with nobody listening: no callback, and their future never asked.
+// Unobserved returns how many failed records had no observer: no callback, and no call of their future.
 func (a *Accumulator) Unobserved() int64 { return a.unobserved.Load() }
 
 // Close refuses further records with err and wakes the Sends waiting for memory. Buffered records stay.
@@ -273,7 +273,7 @@ func plain(err *record.Error) error {
 	return err
 }
 
-// nobody is the Listener, and the Owner of each partition, of an accumulator without one.
+// nobody is the Listener of an accumulator without one, and the Drainer of its partitions.
 type nobody struct{}
 
 func (nobody) BatchReady(<-chan struct{}) {}

@@ -149,7 +149,7 @@ func (p *Partition) appendLocked(r *record.Record, callback Callback, grant *int
 	}
 }
 
-// unreportedPart: AppendResult.Bytes may be late by one part in so many of a batch.
+// unreportedPart: AppendResult.Bytes may be late by this part of a batch.
 const unreportedPart = 16
 
 // surelyTakes reports whether the open batch has room for a record with any encoding of its lengths. If it says no,

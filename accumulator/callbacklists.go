@@ -17,7 +17,7 @@ const (
 // nothing.
 var callbackLists [maxListBits - minListBits + 1]sync.Pool
 
-// listCapacity returns how many elements a list for n has room for: less than twice as many.
+// listCapacity returns the capacity of a list for n elements: less than 2n.
 func listCapacity(n int) int { return 1 << max(bits.Len(uint(n-1)), minListBits) }
 
 // newCallbackList returns an empty list with room for listCapacity(n) elements.

@@ -133,7 +133,7 @@ func (h *callbacks) at(i int32) Callback {
 	return Callback{}
 }
 
-// next returns the callback of record i, when it is asked for every record in order.
+// next returns the callback of record i. The caller calls it for every record in order.
 func (h *callbacks) next(i int32) Callback {
 	if one := h.single(i); one != nil {
 		return Callback{One: one}

@@ -17,7 +17,7 @@ import (
 const (
 	// sharers is how many records share a reading.
 	sharers = 16
-	// sharedFor bounds the time of so many records: only then do the next ones share a reading.
+	// sharedFor bounds the time of sharers records: only then do the next records share a reading.
 	sharedFor = time.Millisecond
 	// sharedPeriod is the longest time of sharing a reading. A late timer adds to it.
 	sharedPeriod = 2 * time.Millisecond

@@ -19,7 +19,7 @@ import (
 // Results before their callbacks and interceptors count too, but not for a Send from inside one. This Send is served
 // first: the callbacks behind the memory may be waiting for it to return.
 //
-// mu guards everything but waiting. It is a leaf: nothing is locked under it, and nobody is woken under it.
+// mu guards everything but waiting. It is a leaf: its holder takes no other lock and wakes no goroutine.
 type memory struct {
 	waiting atomic.Int64 // Sends that wait for room; Append reads it without the lock
 
@@ -127,7 +127,7 @@ func (m *memory) move(h *holder, broker int32) {
 	wake(woken)
 }
 
-// leaveLocked ends h's part in an account. An account of nobody is forgotten.
+// leaveLocked ends h's part in an account. An account without partitions is removed.
 func (m *memory) leaveLocked(from *account, h *holder) {
 	from.used -= h.held
 	from.kept -= h.kept
@@ -240,7 +240,7 @@ func (m *memory) takeLocked(h *holder, n int64) {
 	h.account.used += n
 }
 
-// try reserves n bytes for h if they are free and nobody of the same account waits for longer.
+// try reserves n bytes for h if they are free and the account has no earlier waiter.
 func (m *memory) try(h *holder, n int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -152,7 +152,7 @@ func (r *Result) watch(i int32) <-chan struct{} {
 	return r.waits.of(i)
 }
 
-// takeOutcome returns the known outcome of record i to a caller that has asked for it.
+// takeOutcome returns the known outcome of record i to its observer.
 func (r *Result) takeOutcome(i int32) (record.RecordMetadata, error) {
 	md, err := r.get(i)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	mostSuspects = 1000
 )
 
-// pendingReports are failures that nobody listens for so far. mu guards what stands below it, and is a leaf.
+// pendingReports are failures without an observer so far. mu guards what stands below it, and is a leaf.
 type pendingReports struct {
 	mu      lockrank.Mutex[lockrank.AccumulatorReports]
 	results []suspect
@@ -128,7 +128,7 @@ func (a *Accumulator) reportUnobserved() {
 	}
 }
 
-// stillUnobserved returns how many of the result's records have failed with nobody asking.
+// stillUnobserved returns how many failed records of the result have no observer.
 func (r *Result) stillUnobserved() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -183,7 +183,7 @@ func (e *CloseError) fates() string {
 	return fmt.Sprintf("(%d of them maybe written)", e.MaybeWritten)
 }
 
-// unobserved says how many failures nobody observed, and why the first record failed.
+// unobserved describes the number of unobserved failures, and the reason of the first one.
 func (e *CloseError) unobserved() string {
 	text, first := plural(e.Unobserved, "record")+" failed and nobody observed them", "; the first: "
 	if e.Unobserved == 1 {

@@ -9,7 +9,7 @@ import (
 )
 
 // Interceptor sees every record on its way, for tracing, counting or marking. A panic in a method is recovered and
-// logged with its stack; the record goes on.
+// logged with its stack, and the producer continues with the record.
 //
 // An interceptor that is an io.Closer as well is closed when the producer is, after the last outcome; where the context
 // of [Producer.Close] ends first, perhaps before the last outcome. Each Close runs on a goroutine of its own, one after

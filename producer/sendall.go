@@ -14,8 +14,8 @@ import (
 // pieceSize is how many records of a slice are placed and admitted at a time.
 const pieceSize = 128
 
-// SendAll sends the records of a slice and returns their futures in the order of the slice. It costs less than as many
-// Sends: records of one partition are appended under one lock.
+// SendAll sends the records of a slice and returns their futures in the order of the slice. It costs less than the same
+// number of Sends: records of one partition are appended under one lock.
 //
 // Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. Records that
 // fit into the buffer are appended at once; for the others SendAll waits like Send, at most MaxBlock for the whole

@@ -36,7 +36,7 @@ type Client struct {
 	conn *transport.Conn
 	// unproven: conn has followed another connection, and no topic id has proved yet that it leads to the same cluster.
 	unproven bool
-	// waiting is there while somebody needs a connection.
+	// waiting is not nil while a goroutine needs a connection.
 	waiting *connection
 	// refresh is a request of Refresh, granted from notBefore on; topics.stale has the requests of RefreshTopic.
 	// renewAt is the end of metadata.max.age.ms.
@@ -72,7 +72,7 @@ type connection struct {
 	err  error
 }
 
-// New starts a client. It asks nobody before it is asked for something.
+// New starts a client. The client sends no request before its first use.
 func New(cfg Config) *Client {
 	c := newClient(cfg)
 	go c.run()

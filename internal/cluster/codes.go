@@ -24,7 +24,7 @@ const (
 	// deleted.
 	absent
 	// final: every wait for the topic fails at once with the code, and a known topic leaves the snapshot. The client
-	// requests the topic again when somebody needs it and the backoff is over, so the topic recovers with its cause.
+	// requests the topic again when a goroutine needs it after the backoff, so the topic recovers with its cause.
 	final
 )
 
@@ -82,7 +82,7 @@ var codeTable = [...]codeRow{
 	{protocol.None, use, takeTold, useTold},
 	{protocol.OffsetOutOfRange, retry, keepKnown, nextServer},
 	{protocol.CorruptMessage, retry, keepKnown, nextServer},
-	// The topic does not exist, or this broker has not heard of it yet.
+	// The topic does not exist, or this broker does not know it yet.
 	{protocol.UnknownTopicOrPartition, absent, keepKnown, nextServer},
 	{protocol.InvalidFetchSize, retry, keepKnown, nextServer},
 	// The topic is being created, or no leader of the partition is alive.

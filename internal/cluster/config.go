@@ -13,7 +13,7 @@ const (
 	shortestBackoff = time.Millisecond
 	// headStarts is how many servers in a row can be tried within one setup timeout, though none of them answers.
 	headStarts = 10
-	// noProgressBefore is after how many refreshes in vain another broker is asked.
+	// noProgressBefore is the number of refreshes without progress before the client asks another broker.
 	noProgressBefore = 3
 )
 
@@ -90,7 +90,7 @@ func (c *Config) reconnect() transport.Backoff {
 	return transport.Backoff{Initial: c.ReconnectBackoff, Max: c.ReconnectBackoffMax}
 }
 
-// dial returns the options for an attempt at a server after so many failures.
+// dial returns the options for a dial of a server after this number of failures.
 func (c *Config) dial(failures int) *transport.Options {
 	if failures == 0 || c.SetupTimeoutMax <= c.Transport.SetupTimeout {
 		return c.Transport
@@ -100,7 +100,7 @@ func (c *Config) dial(failures int) *transport.Options {
 	return &opts
 }
 
-// headStart is how long a server is left alone with a request before another one is asked beside it.
+// headStart is how long the client waits for one server before it also asks another one.
 func (c *Config) headStart() time.Duration { return c.Transport.SetupTimeout / headStarts }
 
 // longestThrottle bounds a broker's throttle time: it must not stop the client for good.

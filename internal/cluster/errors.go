@@ -14,9 +14,9 @@ import (
 var (
 	// ErrClosed: the client was closed.
 	ErrClosed = errors.New("cluster client is closed")
-	// ErrPending: the topic is not known yet, and is being asked for.
+	// ErrPending: the topic is not known yet, and the client is requesting it.
 	ErrPending = errors.New("its metadata is being fetched")
-	// ErrNoServers: there is nobody to ask.
+	// ErrNoServers: the client knows no server.
 	ErrNoServers = errors.New("there is no server to ask")
 	// ErrNotTried: the server's turn has not come yet.
 	ErrNotTried = errors.New("not tried yet")
@@ -24,7 +24,7 @@ var (
 	ErrNoAnswer = errors.New("no answer yet")
 	// ErrNoBrokers: the server answered, but named no broker with a usable address.
 	ErrNoBrokers = errors.New("its answer names no usable broker")
-	// errReplaced: another server is asked now, or answered first.
+	// errReplaced: the client asks another server now, or another server answered first.
 	errReplaced = errors.New("connection given up for another server")
 	// errRebootstrap: the broker asks the client to bootstrap again.
 	errRebootstrap = errors.New("the broker asks to start again from the bootstrap servers")

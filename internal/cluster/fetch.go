@@ -64,12 +64,12 @@ type fetching struct {
 	replies    chan reply
 	candidates []candidate
 	running    int
-	// nextStart is when the next server is asked although others have not answered.
+	// nextStart is when the client asks the next server without the answers of others.
 	nextStart time.Time
 	// started counts the asked servers, and tried has the ones asked over a new connection.
 	started int
 	tried   map[string]bool
-	// rebootstrapped: the search has begun anew with the bootstrap servers.
+	// rebootstrapped: the search has begun again with the bootstrap servers.
 	rebootstrapped bool
 }
 
@@ -98,7 +98,7 @@ func (c *Client) overdue(now time.Time) bool {
 	return c.cfg.Rebootstrap && now.Sub(c.searching) >= c.cfg.RebootstrapTrigger
 }
 
-// rebootstrap puts the bootstrap servers first when nobody has answered for too long.
+// rebootstrap puts the bootstrap servers first after too long a time without an answer.
 func (f *fetching) rebootstrap(now time.Time) {
 	c := f.client
 	c.mu.Lock()

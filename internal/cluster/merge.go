@@ -205,7 +205,7 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 		}
 	}
 	if before != nil && !t.ID.IsZero() && count > 0 {
-		// Topics do not shrink: this broker has not heard of the newest partitions yet.
+		// Topics do not shrink: this broker does not know the newest partitions yet.
 		count = max(count, int64(before.Len()))
 	}
 	table := make([]Partition, count)

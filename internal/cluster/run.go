@@ -374,7 +374,7 @@ func (c *Client) refused(e *entry, err error, now time.Time, pause func(int) tim
 	return ready
 }
 
-// pace sets when metadata may and must be asked for next. It needs mu.
+// pace sets when the next metadata request may and must be sent. It needs mu.
 func (c *Client) pace(q metadataQuery, m merged, throttle time.Duration, now time.Time) {
 	if q.all {
 		c.renewAt = now.Add(c.cfg.MaxAge)

@@ -179,7 +179,7 @@ func (u *usage) touch(now time.Time) {
 	}
 }
 
-// idleFor returns for how long nobody has used the topic.
+// idleFor returns the time since the last use of the topic.
 func (u *usage) idleFor(now time.Time) time.Duration {
 	return now.Sub(u.began) - time.Duration(u.at.Load())
 }

@@ -12,7 +12,7 @@ type entry struct {
 	name string
 	// used is shared with the snapshots' Topics.
 	used *usage
-	// waiters are in Topic. ready is closed when their wait is over; it is nil while nobody waits.
+	// waiters are in Topic. ready is closed when their wait is over; it is nil while no goroutine waits.
 	waiters int
 	ready   chan struct{}
 	// wanted: the topic is requested until it is known. attempts counts answers without the topic, and failures to get
@@ -154,7 +154,7 @@ func (d *dueEntries) Pop() any {
 	return e
 }
 
-// idle reports whether nobody has used the topic for so long.
+// idle reports whether the topic was unused for this time.
 func (e *entry) idle(now time.Time, bound time.Duration) bool {
 	return e.waiters == 0 && e.used.idleFor(now) >= bound
 }
@@ -258,7 +258,7 @@ func (t *topics) idleFor(now time.Time, bound time.Duration) (names []string) {
 	return names
 }
 
-// forget forgets all about a topic if nobody has used it for so long; it reports whether it did.
+// forget removes a topic that was unused for this time, and reports whether it did.
 func (t *topics) forget(name string, now time.Time, bound time.Duration) bool {
 	e := t.all[name]
 	if e == nil || e.wanted || !e.idle(now, bound) {

@@ -57,7 +57,7 @@ type Conn struct {
 	apis    map[protocol.APIKey]protocol.VersionRange
 	log     *slog.Logger
 
-	// writeSem holds one element while somebody writes. It is a channel, not a mutex, because it is held over the
+	// writeSem holds one element while a goroutine writes. It is a channel, not a mutex, because it is held over the
 	// write.
 	writeSem chan struct{}
 	// out belongs to the holder of writeSem.
@@ -185,7 +185,7 @@ func (c *Conn) send(call *Call, over <-chan struct{}) error {
 	return c.written(call, n)
 }
 
-// takeTurn waits until nobody else writes. It returns an error when the connection ends before, or over is closed.
+// takeTurn waits until no other goroutine writes. It returns an error if the connection ends or over is closed before.
 func (c *Conn) takeTurn(over <-chan struct{}) error {
 	select {
 	case c.writeSem <- struct{}{}:
@@ -279,7 +279,7 @@ func (c *Conn) failure(sent bool, cause error) *Error {
 	return &Error{Address: c.address, Sent: sent, Timeout: isTimeout(cause), Err: cause}
 }
 
-// frameSize checks that the call is a frame of at most so many bytes, and returns its size with the length field.
+// frameSize checks that the call is within the size of a frame, and returns its size with the length field.
 func frameSize(call *Call, most int64) (int64, error) {
 	if len(call.Buffers) == 0 || len(call.Buffers[0]) < frameHead {
 		return 0, fmt.Errorf("%w: its first buffer lacks the header", ErrBadCall)

@@ -30,7 +30,7 @@ func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Respo
 	}
 	came := make(chan answer, 1)
 	call := &Call{Key: req.Key(), Version: version, Buffers: [][]byte{frame}, Done: func(body []byte, err error) {
-		// A copy: when the wait has ended, nobody may write into resp any more.
+		// A copy: after the end of the wait, no goroutine may write into resp.
 		came <- answer{append([]byte(nil), body...), err}
 	}}
 	// The write may wait for a broker without reads. It ends with the request's time, or with the connection.
