@@ -35,12 +35,12 @@ func (c *closer) init(l *listener) {
 // Close refuses new records, delivers the buffered ones, and ends the producer: its connections and goroutines. If ctx
 // ends first, the remaining records fail with [ErrClosed], and the error is a [*CloseError]. It has the number of these
 // records, of records that may be written, and of callbacks that have not returned; do not read the results of such
-// callbacks yet. Its text names what the oldest record waited for. Records that failed while nobody observed it,
-// without a callback and with a Future that nobody asked, are a *CloseError too. So is an interceptor's Close that has
-// not returned. Close returns nil if all records were acknowledged or their failures were observed, and nothing is left
-// to return.
+// callbacks yet. Its text names the obstacle of the oldest record. Close also returns a *CloseError for failures
+// without an observer, neither a callback nor a call of the Future, and for an interceptor's Close that has not
+// returned. Close returns nil if all records were acknowledged or their failures were observed, and all user code has
+// returned.
 //
-// Give Close a context of its own. A context that has ended before Close, as that of a stopped service, fails every
+// Give Close a context of its own. The context of a stopped service has ended already: with it Close fails every
 // buffered record.
 //
 // Close returns when all of this is done, or when ctx ends, whatever brokers and the user's code do. After the last

@@ -56,7 +56,7 @@ type MetadataRecoveryStrategy string
 const (
 	// MetadataRecoveryRebootstrap starts again from the bootstrap servers (KIP-899).
 	MetadataRecoveryRebootstrap MetadataRecoveryStrategy = "rebootstrap"
-	// MetadataRecoveryNone goes on trying the brokers known last.
+	// MetadataRecoveryNone keeps trying the brokers of the last metadata.
 	MetadataRecoveryNone MetadataRecoveryStrategy = "none"
 )
 
@@ -69,7 +69,7 @@ type Config struct {
 	// # Connection
 	//
 	// BootstrapServers are the brokers of the first contact, as host:port. One is enough; with several the client goes
-	// on to the next by itself when one is down. Property bootstrap.servers, no default, range host:port, several with
+	// on to the next when one is down. Property bootstrap.servers, no default, range host:port, several with
 	// commas between.
 	BootstrapServers []string
 	// ClientID names this program to the brokers, in their logs and quotas. The Java client makes names like
@@ -167,7 +167,7 @@ type Config struct {
 	// DeliveryTimeout bounds everything after Send: linger, sending, retries. It is at least Linger and RequestTimeout
 	// together. Property delivery.timeout.ms, default 120000, range 0 to 2147483647.
 	DeliveryTimeout time.Duration
-	// RequestTimeout is how long an answer is waited for.
+	// RequestTimeout is how long the client waits for a response.
 	// Property request.timeout.ms, default 30000, range 0 to 2147483647.
 	RequestTimeout time.Duration
 	// MaxBlock is how long Send and PartitionsFor may block for metadata and for room in the buffer, both together.
@@ -239,10 +239,10 @@ type Config struct {
 	Partitioner Partitioner
 	// Interceptors see every record before it is sent and every outcome, in this order.
 	Interceptors []Interceptor
-	// Logger gets what the producer has to say; never a record's content. Nil is slog.Default() for warnings and
-	// errors, which it is asked for at each line; silence is slog.New(slog.DiscardHandler). At level -8
-	// (slog.LevelDebug-4) it gets every event of each partition's delivery, too, which is much; such a log can be
-	// replayed (see CONTRIBUTING.md).
+	// Logger gets the producer's messages, never a record's content. A nil Logger means slog.Default() for warnings and
+	// errors, as it is at the time of each message; slog.New(slog.DiscardHandler) is silence. At level -8
+	// (slog.LevelDebug-4) Logger also gets every event of each partition's delivery. These are many lines; such a log
+	// can be replayed (see CONTRIBUTING.md).
 	//
 	// Its handler runs on a goroutine of its own, for one line at a time, in the order of logging, with the time of the
 	// event. It may block: nothing of the producer waits for it, except Close, until its context ends. Up to 1000 lines

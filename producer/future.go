@@ -33,12 +33,12 @@ func NewFuture(md RecordMetadata, err error) Future {
 	return Future{result: accumulator.Settled(md, failed)}
 }
 
-// Get waits until the record has its outcome and returns its place in the log, or why it has none. Waiting readies the
-// record's batch: linger.ms is for those who do not wait.
+// Get waits until the record has its outcome. It returns the record's metadata and a nil error; or an error and
+// whatever metadata is known. Get sends the record's batch without waiting for linger.ms.
 //
-// ctx bounds the wait and nothing else: when it ends, the record is still on its way, and so the error is the
-// context's, [MaybeWritten] is true and [Retriable] is false. The text names what the record waits for. Get may be
-// called often and from many goroutines.
+// ctx bounds the wait only. If ctx ends first, the record is still on its way: the error is the context's,
+// [MaybeWritten] is true and [Retriable] is false. The error names the obstacle of the record. Get may be called often
+// and from many goroutines.
 func (f Future) Get(ctx context.Context) (RecordMetadata, error) {
 	if f.result == nil {
 		return RecordMetadata{Partition: -1, Offset: -1}, errZeroFuture

@@ -130,7 +130,7 @@ var codeTable = [...]codeRow{
 		"the group is rebalancing"},
 	{InvalidCommitOffsetSize, "INVALID_COMMIT_OFFSET_SIZE", final, notProduce,
 		"the offset to commit takes too many bytes"},
-	// Authorisation is asked for before anything is done.
+	// The broker checks the authorisation before it does anything.
 	{TopicAuthorizationFailed, "TOPIC_AUTHORIZATION_FAILED", final, beforeAppend,
 		"the client may not do this to the topic"},
 	// As 29, for every request.
@@ -169,7 +169,7 @@ var codeTable = [...]codeRow{
 	// Found while the batch is validated or converted.
 	{UnsupportedForMessageFormat, "UNSUPPORTED_FOR_MESSAGE_FORMAT", final, beforeAppend,
 		"the topic's message format does not allow this"},
-	// A policy is asked before anything is done.
+	// The broker asks the policy before it does anything.
 	{PolicyViolation, "POLICY_VIOLATION", final, beforeAppend,
 		"a policy of the broker forbids this"},
 	// Sequences are checked right before the append. It says nothing about earlier tries of the batch.

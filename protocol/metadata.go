@@ -14,7 +14,7 @@ const OperationsUnknown int32 = math.MinInt32
 //   - 9 is flexible
 //   - 10 adds topic ids; only from 12 on do brokers look them up (KIP-516)
 type MetadataRequest struct {
-	// Topics are the topics asked for: nil means all, empty means none. In version 0 none cannot be said, and Append
+	// Topics are the requested topics: nil means all, empty means none. In version 0 none cannot be said, and Append
 	// fails.
 	Topics []MetadataRequestTopic
 	// AllowAutoTopicCreation is allow.auto.create.topics: the broker may create missing topics named in the request.
@@ -26,7 +26,7 @@ type MetadataRequest struct {
 	IncludeTopicAuthorizedOperations   bool
 }
 
-// MetadataRequestTopic is one topic asked for, by name, or by id with a nil Name.
+// MetadataRequestTopic is one requested topic, by name, or by id with a nil Name.
 type MetadataRequestTopic struct {
 	// ID is sent from version 10 on.
 	ID UUID

@@ -206,7 +206,7 @@ func (d *identities) request() (delivery.Identity, error) {
 	return id, nil
 }
 
-// finish ends a request: the waiting partitions go on, or their records fail with the reason. Later sends ask again,
+// finish ends a request: the waiting partitions continue, or their records fail with the reason. Later sends ask again,
 // after a backoff.
 func (d *identities) finish(id delivery.Identity, since uint64, err error) {
 	d.mu.Lock()

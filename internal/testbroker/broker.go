@@ -166,7 +166,7 @@ func (b *broker) stop() {
 	c.wake()
 }
 
-// Disconnect resets all connections of a broker. The broker goes on.
+// Disconnect resets all connections of a broker. The broker continues.
 func (c *Cluster) Disconnect(id int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

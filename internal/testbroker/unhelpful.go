@@ -34,7 +34,7 @@ func (b *broker) draw() {
 	b.features = rng.IntN(2) == 0
 }
 
-// shuffled returns the elements of a list in another order. The list itself may belong to somebody else.
+// shuffled returns the elements of a list in another order. The list itself may belong to another goroutine.
 func shuffled[T any](rng *rand.Rand, list []T) []T {
 	list = slices.Clone(list)
 	rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
