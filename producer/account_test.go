@@ -11,15 +11,15 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// Outcomes behind an interceptor count in buffer.memory, callback or not. So do outcomes behind a callback that does
-// not return.
+// Outcomes that wait for an interceptor count in buffer.memory, with and without a callback. Outcomes that wait for a
+// hanging callback count too.
 func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 	const memory = 64 << 10
 	release := make(chan struct{})
 	for name, change := range map[string]func(*producer.Config){
 		"interceptor": func(cfg *producer.Config) {
 			onAck := func(_ producer.RecordMetadata, err error) {
-				if err == nil { // a record that fails before it is buffered; the goroutine of its Send fails it
+				if err == nil { // a refused record: its outcome comes from the goroutine of its Send
 					<-release
 				}
 			}
@@ -58,22 +58,22 @@ func TestSlowInterceptorsBecomeBackpressure(t *testing.T) {
 	}
 }
 
-// Canceled records wait for no broker.
+// The callbacks of canceled records run without a broker.
 func TestCanceledRecordsHoldNoMemoryWhileTheBrokerCannotBeReached(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 1<<20, 500 })
 		c.StopBroker(1)
-		synctest.Wait() // until the connection is gone
+		synctest.Wait() // until the connection has ended
 		for range 2 {
 			var all []producer.Future
-			for range 540 { // of a batch each
+			for range 540 { // each is a batch of its own
 				f := p.TrySend(sized(450), nil)
 				require.False(t, isOver(f))
 				all = append(all, f)
 			}
 			_, used := p.Buffered()
 			require.Greater(t, used, int64(900<<10))
-			time.Sleep(time.Second) // they stand in the queue of their broker
+			time.Sleep(time.Second) // the partitions are in the queue of their broker
 			for _, f := range all {
 				require.True(t, f.Cancel())
 			}

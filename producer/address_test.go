@@ -14,8 +14,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// TestABrokerMayCallItsHostABracketedIPv6Address: some servers advertise their listener's address as they were given
-// it.
+// TestABrokerMayCallItsHostABracketedIPv6Address: some servers advertise the address of their listener exactly as
+// configured.
 func TestABrokerMayCallItsHostABracketedIPv6Address(t *testing.T) {
 	for host, address := range map[string]string{
 		"[::1]": "[::1]:9092", "::1": "[::1]:9092", "[fe80::1%eth0]": "[fe80::1%eth0]:9092",
@@ -53,7 +53,7 @@ func TestBrokersHostsWithUselessBracketsAreNamedAsTheyAre(t *testing.T) {
 	})
 }
 
-// The leader in a produce response (KIP-951) may have brackets, too.
+// A produce response (KIP-951) may name the new leader's host with brackets, too.
 func TestALeaderHintMayHaveABracketedIPv6Address(t *testing.T) {
 	bubble(t, topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)

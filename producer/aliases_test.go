@@ -16,7 +16,7 @@ import (
 )
 
 // TestAliasesShowTheirFieldsAndMethods compares the code in the comment of each alias with the aliased type: `go doc`
-// shows of an alias only its comment.
+// shows only the comment of an alias.
 func TestAliasesShowTheirFieldsAndMethods(t *testing.T) {
 	aliases := 0
 	for _, file := range parseFolder(t, ".") {

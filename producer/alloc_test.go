@@ -14,11 +14,11 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// The budgets of the whole way of a record, from Send to its outcome, whichever goroutine allocates. The race detector
-// makes pools forget at random, so they are built without it.
+// These tests limit the allocations of all goroutines for a record, from Send to its outcome. This file is built
+// without the race detector, because the detector makes pools drop objects at random.
 
-// cheapest runs f several times; each run handles n records. It returns the allocations of the whole process for a
-// record in the cheapest run: a collection empties the pools, and the other runs may have had to fill them.
+// cheapest runs f several times; each run handles n records. It returns the allocations per record in the cheapest run,
+// counted in the whole process. In other runs a garbage collection may have emptied the pools.
 func cheapest(records int, f func()) (allocations, bytes float64) {
 	f()
 	for i := range 5 {
@@ -47,7 +47,7 @@ func onSink(t *testing.T, linger time.Duration) *producer.Producer {
 	return p
 }
 
-// A record leaves nothing on the heap, and a batch little: 120 records share 2 to 4 allocations.
+// A record needs no allocation of its own, and a batch few: 120 records share 2 to 4 allocations.
 func TestARecordCostsAtMostATwentiethOfAnAllocation(t *testing.T) {
 	const records = 10_000
 	var delivered atomic.Int64
@@ -62,7 +62,7 @@ func TestARecordCostsAtMostATwentiethOfAnAllocation(t *testing.T) {
 		allocations float64
 	}{{"without a callback", nil, 0.05}, {"with a callback", callback, 0.05}} {
 		t.Run(c.name, func(t *testing.T) {
-			p := onSink(t, time.Minute) // batches go when they are full, however slow the machine is
+			p := onSink(t, time.Minute) // only full batches are sent, even on a slow machine
 			r := &producer.Record{Topic: "t", Key: make([]byte, 10), Value: make([]byte, 100)}
 			allocations, bytes := cheapest(records, func() {
 				for range records {
@@ -80,7 +80,7 @@ func TestARecordCostsAtMostATwentiethOfAnAllocation(t *testing.T) {
 	require.EqualValues(t, 6*records, delivered.Load())
 }
 
-// A record with a waiting goroutine is a batch of its own, and pays for all of it.
+// A record with a waiting goroutine is a batch of its own, so it needs all allocations of a batch.
 func TestASynchronousSendCostsAtMostFourAllocations(t *testing.T) {
 	const records = 1000
 	p := onSink(t, 5*time.Millisecond)

@@ -11,12 +11,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Azure Event Hubs once did this. The metadata connection learns the version for its address, and the connections to
-// the brokers theirs.
+// Azure Event Hubs once ended connections in this way. The client remembers the working version for each address: of
+// the metadata connection, and of each broker.
 func TestAServerThatResetsTheConnectionUponANewApiVersionsIsUsable(t *testing.T) {
 	for _, test := range []struct {
-		newest int16         // the versions of the server's answers
-		wait   time.Duration // at most, for each of two addresses
+		newest int16         // the versions that the server answers
+		wait   time.Duration // the maximum for each of two addresses
 	}{{3, 60 * time.Millisecond}, {0, 180 * time.Millisecond}} {
 		scene(t, fmt.Sprintf("answers up to %d", test.newest), topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 			c.On(protocol.ApiVersions).When(func(r *testbroker.Request) bool { return r.Header.Version > test.newest }).
@@ -47,8 +47,8 @@ func TestAServerThatResetsTheConnectionUponANewApiVersionsIsUsable(t *testing.T)
 	}
 }
 
-// A proxy without a broker behind it ends every connection at once. When the broker comes back, the version at hand
-// works, and the newest version is tried again and again.
+// A proxy without a broker behind it ends every connection at once. The client tries every version in turn, the newest
+// one again after the lowest, so it connects as soon as the broker is back.
 func TestAServerThatEndedEveryConnectionWorksWhenItIsBack(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		down := c.On(protocol.ApiVersions).Do(testbroker.DropRequest())

@@ -18,7 +18,7 @@ import (
 )
 
 // badInput runs f in virtual time with a producer on a cluster of one broker. Its topic t has three partitions. It
-// requires that the broker got only the requests of f itself, and that everything ends.
+// requires that the broker gets only requests caused by f, and that all goroutines end.
 func badInput(t *testing.T, change func(*Config), f func(t *testing.T, c *testbroker.Cluster, p *Producer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -49,8 +49,8 @@ type calledWith struct {
 	err error
 }
 
-// refused requires that every way to send r fails with the reason, certainly not written, and that the error has each
-// of the words. The callbacks must have run when the calls return.
+// refused requires that every method to send r fails with the reason, with a fate that excludes a write, and with each
+// of the words in the error. The callbacks must have run when the calls return.
 func refused(t *testing.T, p *Producer, r *Record, reason error, retriable bool, words ...string) {
 	t.Helper()
 	ctx := context.Background()
@@ -224,7 +224,7 @@ func TestTheWaitForAPartitionIsBounded(t *testing.T) {
 			began := time.Now()
 			_, err := p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(9)},
 				nil).Get(context.Background())
-			// No response denies it: it may have been added.
+			// No response rules the partition out: it may have been added.
 			require.ErrorIs(t, err, ErrMetadataTimeout)
 			require.True(t, Retriable(err))
 			require.ErrorContains(t, err, "partition 9")
@@ -253,7 +253,7 @@ func TestATimestampBefore1970IsRefused(t *testing.T) {
 	})
 }
 
-// TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue has the usual slips: a count in one unit taken for another.
+// TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue has the usual mistakes: a count in the wrong unit.
 func TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue(t *testing.T) {
 	now := time.Date(2026, 5, 17, 12, 0, 0, 123456789, time.UTC)
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
@@ -281,7 +281,7 @@ func TestATimestampThatKafkaCannotKeepIsRefusedWithItsValue(t *testing.T) {
 			refused(t, p, &Record{Topic: "t", Timestamp: tc.at}, ErrInvalidTimestamp, false,
 				append(tc.words, `topic "t"`)...)
 		}
-		// The producer says so at once, before it knows the topic, and before it waits for a broker.
+		// The producer reports the error at once, without metadata of the topic and without a broker.
 		refused(t, p, &Record{Topic: "missing", Timestamp: time.Unix(now.UnixNano(), 0)}, ErrInvalidTimestamp, false)
 		require.Empty(t, c.Requests())
 		last := time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC)
@@ -323,7 +323,7 @@ func TestAHeaderKeyThatIsNotUTF8IsRefused(t *testing.T) {
 	})
 }
 
-// TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused: also a record from an interceptor.
+// TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused: this includes an invalid record returned by an interceptor.
 func TestOnlyTheRecordsOfASliceThatAreInvalidAreRefused(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		rs := make([]Record, 300)
@@ -490,8 +490,8 @@ func outOfRange(o *configOption) []func(*Config) {
 	return spoil
 }
 
-// TestNewRefusesEachFieldOutOfItsRange goes through the whole table: New and Validate say the same, naming property,
-// field, value and range, and there is no producer.
+// TestNewRefusesEachFieldOutOfItsRange goes through the whole table: New and Validate return the same error, with
+// property, field, value and range, and New returns no producer.
 func TestNewRefusesEachFieldOutOfItsRange(t *testing.T) {
 	for i := range configOptions {
 		o := &configOptions[i]
@@ -578,7 +578,7 @@ func TestAnUnknownTopicWithoutABoundOfItsOwnIsAwaitedUntilMaxBlock(t *testing.T)
 		require.ErrorIs(t, err, ErrUnknownTopic)
 		require.Equal(t, FateNotWritten, FateOf(err))
 		require.Contains(t, err.Error(), `topic "missing" does not exist (UNKNOWN_TOPIC_OR_PARTITION) after 20s`)
-		// Asking is backed off.
+		// The client requests the topic with a backoff.
 		require.Less(t, len(c.RequestsOf(protocol.Metadata)), 40)
 	})
 }
@@ -622,7 +622,7 @@ func TestATopicThatMayNotBeSeenFailsAtOnceAndWorksOnceItMay(t *testing.T) {
 	})
 }
 
-// TestATopicThatMayNotBeWrittenFailsItsRecordsAlone: the right goes away after the metadata was read.
+// TestATopicThatMayNotBeWrittenFailsItsRecordsAlone: the producer loses the right after it has read the metadata.
 func TestATopicThatMayNotBeWrittenFailsItsRecordsAlone(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		c.CreateTopic("other", 1)

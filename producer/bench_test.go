@@ -25,8 +25,8 @@ func toSink(b *testing.B, change func(*producer.Config)) *producer.Producer {
 	return p
 }
 
-// BenchmarkSend is one goroutine that sends without waiting for outcomes. It includes the library's work for a record
-// until its acknowledgement: a faster Send waits for room.
+// BenchmarkSend measures one goroutine that sends without waiting for outcomes. The result includes the work for a
+// record until its acknowledgement, because a full buffer makes Send wait.
 func BenchmarkSend(b *testing.B) {
 	callback := func(producer.RecordMetadata, error) {}
 	headers := []producer.Header{{Key: "trace", Value: make([]byte, 16)}, {Key: "tenant", Value: []byte("blue")}}
@@ -57,7 +57,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// BenchmarkSendParallel has a goroutine for each processor; all send to the same partition.
+// BenchmarkSendParallel measures one goroutine for each processor; all goroutines send to the same partition.
 func BenchmarkSendParallel(b *testing.B) {
 	p := toSink(b, nil)
 	b.SetBytes(100)
@@ -70,7 +70,7 @@ func BenchmarkSendParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkSendAll is a hundred records at a time.
+// BenchmarkSendAll measures SendAll with a hundred records.
 func BenchmarkSendAll(b *testing.B) {
 	p := toSink(b, nil)
 	records, futures := make([]producer.Record, 100), make([]producer.Future, 0, 100)

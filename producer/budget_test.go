@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// MaxBlock bounds a Send that waits for room, although other Sends get the free room first.
+// MaxBlock bounds a Send that waits for room, even if other Sends keep taking the free room.
 func TestManySendsThatWaitForRoomAllEndByMaxBlock(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := crammed(t, c)
@@ -32,7 +32,7 @@ func TestManySendsThatWaitForRoomAllEndByMaxBlock(t *testing.T) {
 	})
 }
 
-// A record may wait for longer than metadata.max.idle.ms. Then its topic is forgotten.
+// A record may wait longer than metadata.max.idle.ms, so the producer forgets its topic during the wait.
 func TestATopicThatIsForgottenWhileItsRecordsWaitIsFoundAgain(t *testing.T) {
 	idle := func(cfg *producer.Config) { cfg.MetadataMaxIdle = 5 * time.Second }
 	scene(t, "while they linger", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {

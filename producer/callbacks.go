@@ -11,8 +11,8 @@ import (
 // metadata is known.
 //
 // Every callback runs on a goroutine of the producer, never on the goroutine that calls Send, Cancel, Flush or Close.
-// While the buffer is full, Send waits until callbacks return, for max.block.ms at most. So a lock that is held around
-// Send must not be one that a callback takes. TrySend does not wait for room.
+// While the buffer is full, Send waits until callbacks return, for max.block.ms at most. So a program must not hold a
+// lock around Send if a callback takes the same lock. TrySend does not wait for room.
 //
 //   - Callbacks of one partition run one after the other in the order of sending. Callbacks of different partitions run
 //     at the same time.
@@ -22,15 +22,15 @@ import (
 //   - Callbacks of a partition's canceled records run one after the other in the order of the Cancels. They wait for no
 //     other record.
 //
-// A callback may block, and may call Send and Get. Whatever waits for a slow one counts in buffer.memory. A callback
-// that never returns holds up the later ones of its own order, and nothing else.
+// A callback may block, and may call Send and Get. Outcomes that wait for a slow callback count in buffer.memory. A
+// callback that never returns delays only the later callbacks of its own order.
 //
-// Callbacks of refused records have a bound of their own: those that have not returned count 256 bytes each, and take a
-// quarter of buffer.memory at most. Beyond that, every Send, TrySend or SendAll whose record is refused waits for one
-// of them to return: for ten seconds at most, whatever ctx and MaxBlock say. Inside such a callback Send does not wait
-// for that.
+// Callbacks of refused records have a bound of their own: a callback that has not returned counts 256 bytes, and all of
+// them together take at most a quarter of buffer.memory. If that quarter is used up, a Send, TrySend or SendAll with a
+// refused record waits until one of these callbacks returns. This wait takes ten seconds at most, and ignores ctx and
+// MaxBlock. A Send inside such a callback skips this wait.
 //
-// A panic is recovered and logged with its stack. runtime.Goexit costs no other callback.
+// A panic is recovered and logged with its stack. After runtime.Goexit in a callback, the other callbacks run as usual.
 type Callback func(RecordMetadata, error)
 
 // listener is the accumulator's link to users' code.
@@ -38,7 +38,7 @@ type listener struct {
 	chain  interceptorChain
 	logger *slog.Logger
 	mark   stackMark
-	// refused is the mark of callbacks of refused records. It lies inside mark.
+	// refused marks the callbacks of refused records. On the stack its calls lie beneath those of mark.
 	refused stackMark
 }
 
@@ -47,7 +47,7 @@ func newListener(cfg *Config) *listener {
 		refused: newStackMark()}
 }
 
-// Run runs users' code beneath a mark, so that Flush and Close recognise calls from inside it.
+// Run calls users' code with a mark on the stack, so that Flush and Close recognise calls from inside this code.
 func (l *listener) Run(work func()) { l.mark.run(work) }
 
 // RunRefused is Run for the callbacks of refused records.
@@ -70,7 +70,7 @@ func (l *listener) OnAcknowledgement(md record.RecordMetadata, err error) {
 // Panicked logs a callback's panic with its stack.
 func (l *listener) Panicked(value any) { logPanic(l.logger, "callback", value) }
 
-// Unobserved logs failures without a listener.
+// Unobserved logs the failures of records without a callback and with an unread Future.
 func (l *listener) Unobserved(n int, err *record.Error) {
 	l.logger.Warn("records failed and nobody observed them", "topic", err.Topic, "records", n, "error", err,
 		"reason", record.Word(err))

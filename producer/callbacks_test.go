@@ -99,7 +99,8 @@ func TestSendInsideACallbackWithAFullBufferEndsByMaxBlock(t *testing.T) {
 	})
 }
 
-// Outcomes behind a slow callback count in buffer.memory, so they become backpressure, not growth.
+// Outcomes that wait for a slow callback count in buffer.memory, so a slow callback slows Send down instead of filling
+// the memory.
 func TestSlowCallbacksBecomeBackpressure(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { small(cfg); cfg.Linger = 0 })
@@ -151,7 +152,7 @@ func TestACallbackThatPanicsIsLoggedAndTheRestGoesOn(t *testing.T) {
 	})
 }
 
-// A callback may end its goroutine, as FailNow does in a test: other callbacks lose nothing.
+// A callback may end its goroutine, as FailNow does in a test: the other callbacks still run.
 func TestACallbackThatEndsItsGoroutine(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
@@ -168,7 +169,7 @@ func TestCallbacksRunOutsideTheCallersGoroutine(t *testing.T) {
 		p := warm(t, c, 1, nil)
 		returned, called := make(chan struct{}), make(chan error, 1)
 		p.Send(t.Context(), to(0, "x"), func(_ producer.RecordMetadata, err error) {
-			<-returned // would never end on the caller's
+			<-returned // would never return on the caller's goroutine
 			called <- err
 		})
 		close(returned)

@@ -11,8 +11,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// checkRecord returns the problem of a record, whatever its topic, or nil. It needs no broker, so it runs before every
-// wait: an unsendable record fails at once.
+// checkRecord returns a record's problem, or nil. It checks the record without metadata of its topic, so it runs before
+// every wait: an unsendable record fails at once.
 func (p *Producer) checkRecord(r *Record) *record.Error {
 	if problem := timestampProblem(r.Timestamp); problem != "" {
 		return &record.Error{Topic: shorten(r.Topic), Partition: -1, Err: record.ErrInvalidTimestamp, Detail: problem}
@@ -31,13 +31,13 @@ func (p *Producer) checkRecord(r *Record) *record.Error {
 	return nil
 }
 
-// lastSecond is the last second of the year 9999, in UTC and seconds since 1970. A later timestamp is a slip, and a far
-// later one does not fit into Kafka's 64 bits of milliseconds.
+// lastSecond is the last second of the year 9999, in UTC and seconds since 1970. A later timestamp is most likely a
+// mistake, and a much later one overflows Kafka's 64 bits of milliseconds.
 const lastSecond = 253402300799
 
-// timestampProblem returns the problem of a timestamp, or "". The zero time is right: it means now.
+// timestampProblem returns the problem of a timestamp, or "". The zero time is valid and means now.
 func timestampProblem(t time.Time) string {
-	seconds := t.Unix() // unlike milliseconds, they do not wrap for any time
+	seconds := t.Unix() // seconds of any time fit into 64 bits; milliseconds may overflow
 	switch {
 	case t.IsZero() || seconds >= 0 && seconds <= lastSecond:
 		return ""
@@ -80,19 +80,19 @@ func (p *Producer) tooLarge(r *Record) *record.Error {
 	}
 }
 
-// largestBatch is the largest batch in a request of any client id and topic: max.request.size may be as large as a
-// frame.
+// largestBatch is the largest batch that fits into one frame together with the longest client id and topic.
+// max.request.size may be as large as a frame, so it does not leave room for them.
 const largestBatch = transport.LargestFrame - 64<<10
 
 // smallRecordOf returns the smallest size of key and value that could be too large for a record without headers, in
-// bytes. It is 0 if even an empty record could be too large.
+// bytes. If even an empty record could be too large, the size is 0.
 func smallRecordOf(cfg *Config) uint {
-	const around = 256 // more than everything around key and value
+	const around = 256 // more than the encoding of a record and a batch adds to key and value
 	return uint(max(0, min(int64(cfg.MaxRequestSize), cfg.BufferMemory, largestBatch)-around))
 }
 
 // sizeOf returns the size of a batch of r alone, in bytes. Headers may share one huge slice, so on 32 bits the sum of
-// their lengths can overflow an int; such a sum is reported roughly.
+// their lengths can overflow an int. For such a sum the size is approximate.
 func sizeOf(r *Record) int64 {
 	sum := int64(len(r.Key)) + int64(len(r.Value))
 	for i := range r.Headers {

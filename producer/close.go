@@ -11,7 +11,7 @@ import (
 	"github.com/gosamsa/samsa/sender"
 )
 
-// closer is the one end of a producer. mu guards the fields below it.
+// closer is the state of Close, shared by all its calls. mu guards the fields below it.
 type closer struct {
 	begin sync.Once
 	abort sync.Once
@@ -19,7 +19,7 @@ type closer struct {
 	count sync.Once // of the unobserved failures
 
 	interceptors *interceptorClosing
-	ended        chan struct{} // closed when nothing of the producer runs any more
+	ended        chan struct{} // closed when all goroutines and user code of the producer have returned
 
 	mu              lockrank.Mutex[lockrank.ProducerCloser]
 	left            sender.Undelivered
@@ -43,12 +43,12 @@ func (c *closer) init(l *listener) {
 // Give Close a context of its own. The context of a stopped service has ended already: with it Close fails every
 // buffered record.
 //
-// Close returns when all of this is done, or when ctx ends, whatever brokers and the user's code do. After the last
-// record it cuts every connection, closes the interceptors, and waits until callbacks, interceptors and the log handler
-// have returned. What has not returned when ctx ends keeps its goroutine until it returns.
+// After the last record Close cuts every connection, closes the interceptors, and waits until callbacks, interceptors
+// and the log handler have returned. Close returns when these steps are done or ctx ends, even if brokers or the user's
+// code hang. User code that has not returned when ctx ends keeps its goroutine until it returns.
 //
-// Called from inside a callback, an interceptor's Close or a log handler it fails at once with [ErrInCallback]. Calling
-// Close again waits for the callbacks and the ends that the first call left behind. The first call decides which
+// Inside a callback, an interceptor's Close or a log handler, Close fails at once with [ErrInCallback]. A second Close
+// waits for the callbacks, interceptors and log handler that the first call left running. The first call decides which
 // records fail, and every call reports these.
 func (p *Producer) Close(ctx context.Context) error {
 	if p.listener.InCallback() || p.logMark.isOnStack() {
@@ -64,7 +64,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		p.close(record.ErrClosed)
 		p.acc.Close(&record.Error{Partition: -1, Err: record.ErrClosed})
 	})
-	err := p.waiting.wait(ctx) // they end at once
+	err := p.waiting.wait(ctx) // closing wakes the waiting calls
 	if err == nil {
 		err = p.acc.Flush(ctx)
 	}
@@ -107,8 +107,8 @@ func (p *Producer) countUnobserved() {
 	})
 }
 
-// finish ends the parts that run after the connections. Its waits for library and user code end with ctx. Then it goes
-// on with the next part, and the end is when all of them have returned.
+// finish ends the parts of the producer that outlive the connections, one after the other. When ctx ends, finish stops
+// waiting for a part and goes on with the next one. It closes ended after all parts have returned.
 func (p *Producer) finish(ctx context.Context) {
 	c := &p.closer
 	stopped := make(chan struct{})
@@ -130,7 +130,7 @@ func (p *Producer) finish(ctx context.Context) {
 	close(c.ended)
 }
 
-// closeResult is the result of Close when the producer, or ctx, has ended.
+// closeResult returns the result of Close after the end of the producer or of ctx.
 func (p *Producer) closeResult(ctx context.Context) error {
 	failed, pending := p.closer.interceptors.outcome()
 	c := &p.closer
@@ -155,7 +155,7 @@ func (p *Producer) closeResult(ctx context.Context) error {
 	return e
 }
 
-// inOneLine joins errors like [errors.Join], in one line. Nil errors are permitted.
+// inOneLine joins errors like [errors.Join], but on one line. It ignores nil errors.
 func inOneLine(errs ...error) (all error) {
 	for _, err := range errs {
 		switch {

@@ -101,11 +101,11 @@ func TestCloseWakesSendsThatWait(t *testing.T) {
 func TestCloseWithAnEndedContextFailsTheRestAndCounts(t *testing.T) {
 	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 2, func(cfg *producer.Config) { cfg.Linger = 0 })
-		c.Mute(1) // leads partition 0: its requests have left
+		c.Mute(1) // leads partition 0, whose requests were sent
 		var told outcomes
 		sent := []producer.Future{p.Send(t.Context(), to(0, "a"), told.add), p.Send(t.Context(), to(0, "b"), told.add)}
 		time.Sleep(time.Millisecond)
-		c.StopBroker(2) // led partition 1: it waits
+		c.StopBroker(2) // led partition 1, whose record waits
 		c.MoveLeader("t", 1, -1)
 		time.Sleep(time.Second)
 		waiting := []producer.Future{p.Send(t.Context(), to(1, "c"), told.add),
@@ -254,7 +254,7 @@ func TestCloseReportsPendingCallbacksAndCloseAgainWaitsForThem(t *testing.T) {
 	})
 }
 
-// The first record may still find room, for the buffer becomes free when Close begins.
+// The first record may still find room, because Close frees the buffer when it begins.
 func TestCloseWaitsForTheCallbacksOfSendsThatItFails(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := crammed(t, c)
@@ -288,7 +288,8 @@ func TestCloseFromManyGoroutines(t *testing.T) {
 	})
 }
 
-// Every record that races with Close has one outcome, and a record reported as delivered is delivered.
+// Every record of a Send concurrent with Close has exactly one outcome, and every record reported as delivered is in
+// the log.
 func TestCloseRacesSends(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
@@ -328,7 +329,7 @@ func TestFailuresThatNobodyHearsAreLoggedNowAndThenAndNamedByClose(t *testing.T)
 			p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Logger = log.logger() })
 			c.On(protocol.Produce).Do(testbroker.Fail(protocol.PolicyViolation))
 			unobserved := func() int { return strings.Count(log.String(), "nobody observed them") }
-			for range 10 { // they share a line
+			for range 10 { // the failures share a line
 				p.Send(t.Context(), to(0, "secret value"), nil)
 				require.NoError(t, p.Flush(t.Context()))
 				time.Sleep(50 * time.Millisecond)

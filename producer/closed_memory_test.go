@@ -17,7 +17,8 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// belongings are the user's objects in a producer. As long as one is reachable, some part of the producer is.
+// belongings are the user's objects in a producer. If one is reachable after Close, a part of the producer is still
+// reachable.
 type belongings struct {
 	interceptor *watcher
 	logs        *logs
@@ -25,7 +26,7 @@ type belongings struct {
 	callback    *outcomes
 }
 
-// testDialer is an object of the user's: a method value keeps it alive.
+// testDialer is an object of the user: its method value in the Config keeps it reachable.
 type testDialer struct{ c *testbroker.Cluster }
 
 func (d *testDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -45,7 +46,8 @@ func watchEnd(p *producer.Producer, b *belongings) map[string]func() bool {
 	}
 }
 
-// manyTimers fills the runtime's heaps of timers: the runtime does not look for a few stopped timers among many.
+// manyTimers fills the runtime's heaps of timers: among many timers the runtime does not remove a few stopped timers at
+// once.
 func manyTimers(t *testing.T) {
 	t.Helper()
 	var all []*time.Timer
@@ -70,7 +72,7 @@ func manyTimers(t *testing.T) {
 	})
 }
 
-// Timers of up to minutes run when a producer is closed: of linger, delivery, backoff and silence.
+// When a program closes a producer, timers of up to minutes may be running: for linger, delivery, backoff and silence.
 func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 	manyTimers(t)
 	for name, use := range map[string]func(t *testing.T, c *testbroker.Cluster, p *producer.Producer, b *belongings){
@@ -108,7 +110,7 @@ func TestNothingOfAClosedProducerStaysInMemory(t *testing.T) {
 			for what, gone := range closedProducer(t, c, use) {
 				end := time.Now().Add(10 * time.Second)
 				for !gone() && time.Now().Before(end) {
-					// a wait would change timers, and then the runtime forgets stopped ones
+					// a wait would change timers and so make the runtime remove stopped timers
 					runtime.GC()
 				}
 				require.True(t, gone(), "the %s is reachable", what)

@@ -16,7 +16,8 @@ import "github.com/gosamsa/samsa/protocol"
 //	func (c ErrorCode) WriteOutcomeWith(acks int16) WriteOutcome // the same with other acks
 type ErrorCode = protocol.ErrorCode
 
-// Kafka's error codes, to compare with the Code of a [BrokerError]. Few of them can end a Send.
+// These are Kafka's error codes, to compare with the Code of a [BrokerError]. Only a few of them can be the reason of a
+// failed Send.
 const (
 	CodeUnknownServerError                     = protocol.UnknownServerError
 	CodeNone                                   = protocol.None

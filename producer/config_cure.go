@@ -17,8 +17,8 @@ const (
 
 const configQuotes = "\"'`“”„"
 
-// cure returns the cure for a value that store refuses: the reason of a usual slip, and the most likely meaning. It is
-// empty if the value has no clear meaning.
+// cure returns advice for a value that store refuses: the usual mistake behind it, and the value that the user most
+// likely meant. The advice is empty if the value has no clear meaning.
 func (o *configOption) cure(text string) string {
 	switch {
 	case text == "" && o.modern != "":
@@ -110,7 +110,7 @@ func (o *configOption) guessNumber(text string) string {
 	return configWhole(value * o.factor(number[end:]))
 }
 
-// factor is the size of a unit, in the unit of the option; NaN for a unit outside the option's.
+// factor returns the size of a unit, in the unit of the option; NaN if the option cannot have this unit.
 func (o *configOption) factor(unit string) float64 {
 	if unit == "" {
 		return 1
@@ -137,7 +137,8 @@ var configTimeUnits = map[string]float64{
 	"d": 86400e3, "day": 86400e3, "days": 86400e3,
 }
 
-// configWithoutThousands removes the commas between thousands; a comma elsewhere may stand for a decimal point.
+// configWithoutThousands removes the commas between thousands. It keeps other commas, because they may be decimal
+// points.
 func configWithoutThousands(number string) string {
 	groups := strings.Split(number, ",")
 	for _, group := range groups[1:] {

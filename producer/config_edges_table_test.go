@@ -82,7 +82,7 @@ func edgeWords() []edgeRow {
 	ignoreKeys := func(ignore bool) func(e *edge) {
 		return func(e *edge) {
 			chooser := newPartitionChooser(&e.cfg)
-			view := newTopicView("t", 8, []int32{5}) // the sticky choice takes only partitions with a leader
+			view := newTopicView("t", 8, []int32{5}) // the sticky partitioner chooses only partitions with a leader
 			require.NotEqualValues(e, 5, PartitionForKey([]byte("k"), 8))
 			n, failed := chooser.choose(&Record{Key: []byte("k")}, &view, stickyTopicOf(&e.cfg, view))
 			require.Nil(e, failed)
@@ -167,7 +167,7 @@ func edgeWords() []edgeRow {
 	)
 }
 
-// edgeDelivery are the counts of delivery.
+// edgeDelivery are the options that count something in the delivery.
 func edgeDelivery() []edgeRow {
 	retries := func(attempts int) func(e *edge) {
 		return func(e *edge) {
@@ -214,7 +214,7 @@ func edgeDelivery() []edgeRow {
 	)
 }
 
-// edgeTimeouts are the times of delivery.
+// edgeTimeouts are the options with a time of the delivery.
 func edgeTimeouts() []edgeRow {
 	const longest = math.MaxInt32 * time.Millisecond
 	seldom := func(e *edge) { e.cfg.RetryBackoffMax, e.cfg.ReconnectBackoffMax = time.Hour, time.Hour }
@@ -349,7 +349,7 @@ func edgeSizes() []edgeRow {
 				err := e.get(e.send(value))
 				require.ErrorIs(e, err, ErrRecordTooLarge)
 				require.ErrorContains(e, err, says)
-				// The usual record, without a partition, takes another way through Send.
+				// A record without a partition takes the fast path through Send.
 				require.ErrorIs(e, e.get(e.p.Send(context.Background(), &Record{Topic: "t"}, nil)), ErrRecordTooLarge)
 			}
 			require.Empty(e, e.c.Produces())
@@ -433,7 +433,7 @@ func edgeLevels() []edgeRow {
 	)
 }
 
-// edgeLoad is a topic with an unserved partition 0, for a second.
+// edgeLoad is a topic with a partition 0 that was not served for a second.
 func edgeLoad(partition int32, _ time.Time) stickyLoad {
 	if partition == 0 {
 		return stickyLoad{stalled: time.Second}
@@ -470,7 +470,7 @@ func edgePartitioner() []edgeRow {
 // edgeBackoffs are the waits between attempts.
 func edgeBackoffs() []edgeRow {
 	const ms = time.Millisecond
-	// retried requires the first waits between attempts at a partition.
+	// retried requires these waits between the first attempts at a partition.
 	retried := func(want ...time.Duration) func(e *edge) {
 		return func(e *edge) {
 			e.cfg.DeliveryTimeout, e.cfg.RequestTimeout = 15*time.Second, time.Second
@@ -481,7 +481,7 @@ func edgeBackoffs() []edgeRow {
 			e.gaps(e.attempts(), want...)
 		}
 	}
-	// redialed requires the first waits between connections to a refusing server.
+	// redialed requires these waits between the first connections to a refusing server.
 	redialed := func(want ...time.Duration) func(e *edge) {
 		return func(e *edge) {
 			e.cfg.MaxBlock, e.cfg.RetryBackoff, e.cfg.RetryBackoffMax = 8*time.Second, ms, ms
@@ -537,7 +537,7 @@ func edgeBackoffs() []edgeRow {
 // edgeConnections are the options of connections.
 func edgeConnections() []edgeRow {
 	const ms = time.Millisecond
-	// setup requires the first waits between connections to a silent server: the setup timeouts.
+	// setup requires these waits between the first connections to a silent server: the setup timeouts.
 	setup := func(most time.Duration, want ...time.Duration) func(e *edge) {
 		return func(e *edge) {
 			e.cfg.MaxBlock, e.cfg.ReconnectBackoff, e.cfg.ReconnectBackoffMax = most, ms, ms
@@ -617,7 +617,7 @@ func edgeConnections() []edgeRow {
 }
 
 // startElsewhere starts a producer on three brokers; the third leads no partition. The bootstrap server is the third
-// broker under a name outside the metadata.
+// broker under a name that the metadata does not have.
 func (e *edge) startElsewhere() {
 	e.brokers = testbroker.Config{Brokers: 3, Topics: map[string]int32{"t": 2}}
 	e.prepare()
@@ -628,8 +628,8 @@ func (e *edge) startElsewhere() {
 	synctest.Wait()
 }
 
-// moveAway ends all connections, the metadata's first, and makes new ones to the brokers' own names impossible. The
-// bootstrap server's name still works.
+// moveAway ends all connections, the metadata connection first, and makes new connections to the brokers' own names
+// fail. Connections to the bootstrap server's name still work.
 func (e *edge) moveAway() {
 	e.c.CreateTopic("new", 1)
 	e.c.Disconnect(3)
@@ -654,7 +654,7 @@ func edgeMetadata() []edgeRow {
 		require.Zero(e, e.metadataOf(idle), "a topic that nobody uses is forgotten")
 		require.NoError(e, e.get(e.send("x")))
 	}
-	// order requires how many known brokers are asked before the bootstrap server, when they are silent.
+	// order requires that the client asks this many silent known brokers before the bootstrap server.
 	order := func(known int) func(e *edge) {
 		return func(e *edge) {
 			e.startElsewhere()

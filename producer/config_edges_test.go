@@ -25,7 +25,7 @@ import (
 type edgeRow struct {
 	property, value string
 	with            propertyMap // other settings for the value
-	refused         string      // the reason of the refusal, empty for an accepted value
+	refused         string      // the error for a refused value, empty for an accepted value
 	does            string      // the check of an accepted value
 	test            func(e *edge)
 }
@@ -102,7 +102,7 @@ func (e *edge) get(f Future) error {
 	return err
 }
 
-// delivers requires the arrival of records.
+// delivers requires that records are delivered.
 func (e *edge) delivers() {
 	e.warm()
 	for _, value := range []string{"", "x", strings.Repeat("y", 5000)} {
@@ -121,7 +121,7 @@ func (e *edge) fails(reason error, maybe bool) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// dialsTo are the connections to an address since some time; empty is any address.
+// dialsTo returns the connections to an address since a time; the empty address means all.
 func (e *edge) dialsTo(address string, since time.Time) (at []time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,7 +133,7 @@ func (e *edge) dialsTo(address string, since time.Time) (at []time.Time) {
 	return at
 }
 
-// gaps requires the pauses of a backoff with 20 % of jitter between the times, as far as there are times.
+// gaps requires that the times are apart by the pauses of a backoff with 20 % of jitter. Later times do not matter.
 func (e *edge) gaps(at []time.Time, want ...time.Duration) {
 	e.Helper()
 	require.Greater(e, len(at), len(want), "%v", at)
@@ -150,13 +150,13 @@ func (e *edge) attempts() (at []time.Time) {
 	return at
 }
 
-// later lets a second pass. It returns a time after the end of everything under way.
+// later lets a second pass, in which all pending work ends, and returns the time.
 func (e *edge) later() time.Time {
 	time.Sleep(time.Second)
 	return time.Now()
 }
 
-// tooFewReplicas fails every Produce request with an error that a retry may mend.
+// tooFewReplicas fails every Produce request with a retriable error.
 func (e *edge) tooFewReplicas() {
 	e.c.On(protocol.Produce).Do(testbroker.Fail(protocol.NotEnoughReplicas))
 }
@@ -204,8 +204,8 @@ func TestEachOptionAtTheEndsOfItsRange(t *testing.T) {
 	}
 }
 
-// TestTheTableHasEachEndOfEachRange keeps the table complete: of each number 0, -1, 1 and the largest one, and one
-// beyond.
+// TestTheTableHasEachEndOfEachRange requires that the table is complete: for each number it has 0, -1, 1, the largest
+// value and one more.
 func TestTheTableHasEachEndOfEachRange(t *testing.T) {
 	there := map[string]bool{}
 	for _, row := range edgeRows() {
@@ -277,7 +277,7 @@ func joined(err error) []error {
 	return nil
 }
 
-// TestAllDurationsAtTheirLargestDeliver: sums and multiples of them fit into 64 bits.
+// TestAllDurationsAtTheirLargestDeliver: sums and multiples of the durations fit into 64 bits.
 func TestAllDurationsAtTheirLargestDeliver(t *testing.T) {
 	m := propertyMap{"bootstrap.servers": "localhost:9092"}
 	for i := range configOptions {
@@ -317,7 +317,7 @@ func TestThePageShowsTheTable(t *testing.T) {
 		"go test ./producer -run TestThePageShowsTheTable -update-readme writes it")
 }
 
-// edgesMarkdown is the table as the page shows it, in the order of the options.
+// edgesMarkdown returns the table as the page shows it, in the order of the options.
 func edgesMarkdown() string {
 	var b strings.Builder
 	b.WriteString("# Options at the ends of their ranges\n\n" +
@@ -345,7 +345,7 @@ func edgesMarkdown() string {
 	return b.String()
 }
 
-// edgeValue is a value as the page shows it.
+// edgeValue returns a value as the page shows it.
 func edgeValue(value string) string {
 	switch {
 	case value == "":

@@ -10,11 +10,11 @@ import (
 
 // configFile is the contents of a properties file.
 type configFile struct {
-	values   map[string]string // the last of each name
-	lines    map[string]int    // the line of each name, of unread ones too
-	unread   map[string]bool   // names with an error of syntax in their last value
+	values   map[string]string // the last value of each name
+	lines    map[string]int    // the line of each name, also of the names in unread
+	unread   map[string]bool   // names with a syntax error in their last value
 	replaced []configReplaced
-	problems configProblems // of syntax, each with its line
+	problems configProblems // syntax errors, each with its line
 }
 
 // configReplaced is a line that replaces the value of an earlier line.
@@ -62,7 +62,7 @@ func (f *configFile) add(line int, logical string) {
 	f.values[name] = value
 }
 
-// notices are the warnings about lines that replace the values of earlier ones.
+// notices returns the warnings about lines that replace the values of earlier lines.
 func (f *configFile) notices(path string) (notices []string) {
 	for _, r := range f.replaced {
 		notices = append(notices, fmt.Sprintf("%s:%d: %s replaces another value in line %d", path, r.line,
@@ -71,8 +71,8 @@ func (f *configFile) notices(path string) (notices []string) {
 	return notices
 }
 
-// configLines cuts a properties file into logical lines: comments and blank lines are left out, continued lines joined,
-// and the white space before each line is taken off.
+// configLines splits a properties file into logical lines: it skips comments and blank lines, joins continued lines,
+// and removes the white space before each line.
 type configLines struct {
 	rest    string
 	number  int    // natural lines read
@@ -102,7 +102,7 @@ func (l *configLines) next() bool {
 	return l.logical != ""
 }
 
-// natural reads one line, without its end and the white space before it.
+// natural reads one line, and removes its line ending and the white space before it.
 func (l *configLines) natural() string {
 	l.number++
 	line := l.rest
@@ -127,7 +127,7 @@ func configContinued(line string) (string, bool) {
 	return line[:len(line)-1], true
 }
 
-// configSplitLine parts key and value, both still escaped.
+// configSplitLine splits a line into key and value, both still escaped.
 func configSplitLine(line string) (key, value string) {
 	end := 0
 	for end < len(line) && !strings.ContainsRune(configBlank+"=:", rune(line[end])) {
@@ -152,7 +152,7 @@ func configUnescape(s string) (text, problem string) {
 	if !strings.Contains(s, `\`) {
 		return s, ""
 	}
-	var units []uint16 // Java's characters: two \uXXXX can make one of ours
+	var units []uint16 // UTF-16 as in Java: two \uXXXX can be one rune
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		i += size
@@ -176,7 +176,7 @@ func configUnescape(s string) (text, problem string) {
 	return string(utf16.Decode(units)), ""
 }
 
-// configEscape is the meaning of a backslash and r.
+// configEscape returns the character that a backslash followed by r stands for.
 func configEscape(r rune) rune {
 	switch r {
 	case 't':

@@ -27,8 +27,7 @@ func TestFilesReadAsInJava(t *testing.T) {
 		contents := propertiesUnhex(t, file)
 		got := propertiesRead(contents)
 		if strings.HasSuffix(strings.TrimRight(contents, "\n"), `\`) && !strings.HasPrefix(got, "-=-") {
-			// A last line may end with a continuation and have nothing more. Java makes an empty name of it; here it is
-			// nothing.
+			// The last line may consist of a continuation only. Java reads it as an empty name; Samsa ignores it.
 			want = strings.TrimPrefix(strings.TrimPrefix(want, "-=-"), " ")
 		}
 		require.Equal(t, want, got, "file %q", contents)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// configElsewhere are names of other clients for options with another name in Kafka's Java client.
+// configElsewhere maps the names of options in other clients to their names in Kafka's Java client.
 var configElsewhere = map[string]string{
 	"broker.list":                        "bootstrap.servers",
 	"compression.codec":                  "compression.type",
@@ -38,19 +38,19 @@ func configNearest(name string) string {
 	slices.SortStableFunc(names, func(a, b string) int { return len(a) - len(b) })
 	for _, known := range names {
 		if len(name) > 3 && strings.HasPrefix(known, name+".") {
-			return known // the end was forgotten
+			return known // the user left out the end of the name
 		}
 	}
 	for _, known := range names {
 		if strings.HasSuffix(name, "."+known) {
-			return known // a prefix of the user's own
+			return known // the user put a prefix before the name
 		}
 	}
 	return configNearestOf(name, append(names, configOtherNames()...))
 }
 
-// configNearestOf returns the word with the fewest edits, or "" if a typing slip cannot explain them. Of equals, the
-// first one wins.
+// configNearestOf returns the word with the smallest edit distance from text, or "" if the distance is too large for a
+// typing error. Among equally near words it returns the first.
 func configNearestOf(text string, words []string) string {
 	nearest, fewest := "", (min(len(text), configLongestName)+2)/4
 	for _, word := range words {

@@ -4,7 +4,7 @@ import "strings"
 
 // configOthers are the properties of other programs that share files with a producer. Names are separated by spaces; a
 // name with a dot at its end is a prefix. Names of security settings (security., sasl., ssl.) and of a producer inside
-// another program (producer., spring.kafka.) are missing on purpose: they concern this producer, so they stay errors.
+// another program (producer., spring.kafka.) are missing on purpose: they concern this producer, so they remain errors.
 var configOthers = [...]struct{ owner, names string }{
 	{"consumer", `
 		auto.commit.interval.ms auto.offset.reset check.crcs default.api.timeout.ms enable.auto.commit exclude.internal.topics
@@ -54,7 +54,7 @@ var configOthers = [...]struct{ owner, names string }{
 	{"Spring's serializers", `spring.deserializer. spring.json. spring.message.`},
 }
 
-// configOwnerOf returns the program of a property, or "" if it is not one of configOthers.
+// configOwnerOf returns the program of a property, or "" if the property is not in configOthers.
 func configOwnerOf(name string) string {
 	for i := range configOthers {
 		for known := range strings.FieldsSeq(configOthers[i].names) {

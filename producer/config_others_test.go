@@ -47,7 +47,7 @@ func requireIgnored(t *testing.T, client, name string) {
 	require.Contains(t, c.Warnings()[0], name)
 	require.NotContains(t, c.Warnings()[0], "S3cret")
 	if c.ignored != nil {
-		return // a producer's property, too; its notice is no warning
+		return // a producer's property, too; its line has level Info
 	}
 	var log bytes.Buffer
 	c.logNotices(slog.New(slog.NewTextHandler(&log, nil)))

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// configPlainSerializers are the serializers with their input as output, bytes or text: here, Record.Key and
-// Record.Value.
+// configPlainSerializers are the serializers that write bytes or text unchanged, as this producer does with Record.Key
+// and Record.Value.
 var configPlainSerializers = []string{
 	"ByteArraySerializer", "ByteBufferSerializer", "BytesSerializer", "StringSerializer", "VoidSerializer",
 }

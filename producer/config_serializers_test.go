@@ -25,7 +25,7 @@ func TestASerializerThatSendsTheRecordsBytesIsPassedOver(t *testing.T) {
 	}
 }
 
-// TestASerializerWithAFormatOfItsOwnIsAnError: the bytes of a record would not have the format of its readers.
+// TestASerializerWithAFormatOfItsOwnIsAnError: the bytes of a record would not have the format that its readers expect.
 func TestASerializerWithAFormatOfItsOwnIsAnError(t *testing.T) {
 	const (
 		confluent = "a schema registry's serializer adds a schema id, and this producer sends Record.%s as it is: " +

@@ -16,19 +16,20 @@ type configOption struct {
 	classic  string            // the value in ClassicConfig, if it differs
 	min, max int64             // of numbers, and of durations in milliseconds
 	bytes    bool              // of numbers: a size in bytes
-	zero     string            // why 0 is refused although it lies between min and max; empty: it is not
-	levels   compress.Codec    // a codec's level: the codec knows the range
+	zero     string            // why 0 is refused between min and max; empty: it is valid
+	levels   compress.Codec    // of a compression level: its codec has the range
 	values   []string          // of enumerations
 	format   string            // of other texts: the range in words
 	meaning  string
 }
 
 const (
-	configMaxInt  = math.MaxInt32 // Java's int; Go's int holds it everywhere
+	configMaxInt  = math.MaxInt32 // Java's int; every Go int can hold it
 	configMaxLong = math.MaxInt64
 )
 
-// configNoBuffer: Java's client fails at its first connection with this value.
+// configNoBuffer is the reason to refuse a buffer of 0 bytes: with this value Java's client fails at its first
+// connection.
 const configNoBuffer = "a socket cannot have a buffer of 0 bytes; -1 leaves it to the operating system"
 
 // classicDefault is ClassicConfig's value, written as in a properties file.
@@ -228,7 +229,7 @@ var configOptions = [...]configOption{
 
 // configGoField is a field without a Kafka property.
 type configGoField struct {
-	field, std, meaning string // std is the default, in words
+	field, std, meaning string // std is the default as the README shows it
 }
 
 // configGoFields are the fields of Go alone.
@@ -260,7 +261,7 @@ func configFromTable(column func(*configOption) string) Config {
 			continue
 		}
 		if err := o.set(&c, value); err != nil {
-			panic(err) // a default outside its own range: a mistake in the table; the tests of the table find it
+			panic(err) // a default outside its own range is a mistake in the table; its tests find it
 		}
 	}
 	return c

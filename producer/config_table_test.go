@@ -61,8 +61,8 @@ func TestDefaultsAndRangesAreTheJavaProducers(t *testing.T) {
 	require.Equal(t, java["send.buffer.bytes"].std, strconv.Itoa(ClassicConfig().SendBuffer))
 }
 
-// javaRange is Java's range in one spelling: enumerations sorted by nobody, in lower case, and the largest int left
-// out.
+// javaRange returns Java's range in one spelling: enumerations in Java's order and in lower case, and without the
+// largest int.
 func javaRange(o javaOption) string {
 	if o.kind == "BOOLEAN" {
 		return "[true, false]"
@@ -125,7 +125,7 @@ func TestReadmeShowsTheTable(t *testing.T) {
 	const path = "../README.md"
 	text, err := os.ReadFile(path)
 	if os.IsNotExist(err) {
-		return // nothing can be wrong
+		return // every value is valid
 	}
 	require.NoError(t, err)
 	section, err := readmeSection(string(text))

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The columns of the options' description, written out: the table may not drift from them.
+// The expected columns of the table of options. They are written out here, so that a change of the table needs a change
+// of the test.
 func TestDefaultConfigIsTheModernColumn(t *testing.T) {
 	c := DefaultConfig("b1:9092", "b2:9092")
 	require.Equal(t, []string{"b1:9092", "b2:9092"}, c.BootstrapServers)
@@ -202,7 +203,7 @@ func configErrors(t testing.TB, err error) []*ConfigError {
 	return list
 }
 
-// configOneError expects exactly one problem.
+// configOneError requires exactly one problem and returns it.
 func configOneError(t testing.TB, err error) *ConfigError {
 	t.Helper()
 	list := configErrors(t, err)

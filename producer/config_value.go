@@ -26,7 +26,7 @@ func (o *configOption) set(c *Config, text string) *ConfigError {
 	return &ConfigError{Property: o.property, Field: o.field, Value: text, Problem: problem}
 }
 
-// store is set without the cure.
+// store does the work of set. It returns the problem without advice.
 func (o *configOption) store(c *Config, text string) (problem string) {
 	switch p := o.ptr(c).(type) {
 	case *bool:
@@ -65,7 +65,7 @@ func (o *configOption) store(c *Config, text string) (problem string) {
 	return problem
 }
 
-// setNumber is set for whole numbers and for durations in milliseconds.
+// setNumber does the work of store for whole numbers and for durations in milliseconds.
 func (o *configOption) setNumber(c *Config, text string) (problem string) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
@@ -85,7 +85,7 @@ func (o *configOption) setNumber(c *Config, text string) (problem string) {
 	return ""
 }
 
-// problem checks the value in a Config; empty is none.
+// problem checks the value in a Config and returns its problem, or "".
 func (o *configOption) problem(c *Config) string {
 	switch p := o.ptr(c).(type) {
 	case *Acks:
@@ -207,8 +207,8 @@ func (o *configOption) text(c *Config) string {
 	return ""
 }
 
-// configMillis turns milliseconds into a duration. Java's largest number of milliseconds passes Go's largest duration,
-// 292 years: both mean for ever.
+// configMillis turns milliseconds into a duration. Java's largest number of milliseconds exceeds Go's largest duration,
+// 292 years. Both mean for ever, so the result is Go's largest duration.
 func configMillis(ms int64) time.Duration {
 	const most = math.MaxInt64 / int64(time.Millisecond)
 	if ms > most {

@@ -15,17 +15,17 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// crowd is a cluster with every topic. Unlike the brokers of package testbroker it keeps nothing, and its work follows
-// the request: so a count of the process is a count of the client. It checks nothing.
+// crowd is a cluster with every topic. Unlike the brokers of package testbroker it stores and checks nothing, and its
+// work depends only on the size of the request. So counts of the whole process measure the client.
 type crowd struct {
 	partitions int32
-	leaderless int32 // the last so many partitions of each topic have no leader
+	leaderless int32 // this many of the last partitions of each topic have no leader
 
 	mu      sync.Mutex
 	brokers []int32 // in the cluster; the broker at p modulo their number leads partition p of each topic
 	epoch   int32
 	conns   map[net.Conn]int32
-	refuses int // batches at a broker that does not lead
+	refuses int // batches sent to a broker that does not lead the partition
 	asked   int // topics in Metadata requests
 }
 
@@ -46,7 +46,7 @@ func (c *crowd) turnOver() {
 	c.epoch++
 }
 
-// exchange ends the broker at the front for good, and adds one with a new id and address.
+// exchange removes the first broker for good, and adds a broker with a new id and address.
 func (c *crowd) exchange() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// hostileError is an error of the user's with misbehaving methods. Error misbehaves only if all is set.
+// hostileError is a user's error with misbehaving methods. Its method Error misbehaves only if all is set.
 type hostileError struct {
 	act func()
 	all bool
@@ -91,7 +91,7 @@ func TestABlockingErrorOfADialerHoldsUpNeitherSendNorClose(t *testing.T) {
 				cfg.Dialer = func(context.Context, string, string) (net.Conn, error) {
 					var calls atomic.Int32
 					return nil, &hostileError{act: func() {
-						if calls.Add(1) > int32(after) { // somewhere, perhaps under a lock of the library
+						if calls.Add(1) > int32(after) { // the library may call the method anywhere, also under a lock
 							<-hang
 						}
 					}}
@@ -155,7 +155,7 @@ func TestABlockingErrorOfAConnectionHoldsUpNoClose(t *testing.T) {
 	})
 }
 
-// stuckDeadline is a connection; while armed is set, its deadlines misbehave.
+// stuckDeadline is a connection; while armed is set, its methods for deadlines misbehave.
 type stuckDeadline struct {
 	net.Conn
 	armed *atomic.Bool
@@ -186,7 +186,7 @@ func TestCloseReturnsInTimeThoughAConnectionsDeadlineIsNeverSet(t *testing.T) {
 				return stuckDeadline{nc, &armed, func() { <-hang }}, err
 			}
 		})
-		time.Sleep(100 * time.Second) // the deadlines are due
+		time.Sleep(100 * time.Second) // the library sets the deadlines now
 		armed.Store(true)
 		p.Send(t.Context(), to(0, "x"), nil)
 		time.Sleep(time.Second)

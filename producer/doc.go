@@ -23,7 +23,7 @@
 //
 // # Configuration
 //
-// The fields of [Config] stand by theme. Each comment has the Kafka property, the default and the range.
+// The fields of [Config] are grouped by theme. Each comment has the Kafka property, the default and the range.
 //
 //   - Connection: BootstrapServers, ClientID, backoffs and timeouts of connections, socket buffers.
 //   - Guarantees: Acks, EnableIdempotence, Retries, MaxInFlight.
@@ -40,8 +40,8 @@
 // # Fates
 //
 // Every record ends with one of four fates: acknowledged, not written, rejected, or maybe written. [FateOf] returns the
-// fate of an error. Only a rejected record would be refused again. A second Send of a maybe written record may
-// duplicate it. [Reason] returns a word for metrics.
+// fate of an error. Only a rejected record would fail again for the same reason. A second Send of a maybe written
+// record may duplicate it. [Reason] returns a word for metrics.
 //
 // # Partitions
 //
@@ -51,6 +51,6 @@
 // # Concurrency
 //
 // All methods of a Producer and of a Future may be called from many goroutines. Callbacks run on goroutines of the
-// Producer: one at a time for each partition, in the order of sending. A callback may block, at the cost of the records
-// behind it and of their room in the buffer.
+// Producer: one at a time for each partition, in the order of sending. A callback may block, but delays the later
+// callbacks of its partition, and their outcomes take room in the buffer.
 package producer

@@ -8,8 +8,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Error describes a failed record: its place, the reason, and its fate. Every error of a Future or callback from this
-// package is one. See [FateOf].
+// Error describes a failed record: its topic and partition, the reason, and its fate. Every error that this package
+// passes to a Future or callback is an *Error. See [FateOf].
 //
 //	type Error struct {
 //		Topic     string
@@ -24,7 +24,7 @@ import (
 type Error = record.Error
 
 // BrokerError is a broker's refusal, with Kafka's error code, its name, and the broker's own message. Find it with
-// errors.As. errors.Is takes two of them with the same code for the same.
+// errors.As. errors.Is treats two BrokerErrors with the same code as equal.
 //
 //	type BrokerError struct {
 //		Code    ErrorCode
@@ -34,13 +34,13 @@ type Error = record.Error
 //	func (e *BrokerError) Is(target error) bool
 type BrokerError = protocol.Error
 
-// The client's own reasons, found with errors.Is.
+// These are the client's own reasons for a failure. Find them with errors.Is.
 var (
 	// ErrClosed: the producer was closed before or while the record was handled.
 	ErrClosed = record.ErrClosed
 	// ErrCanceled: the record was withdrawn with [Future.Cancel] or [Future.GetOrCancel].
 	ErrCanceled = record.ErrCanceled
-	// ErrNilRecord: Send was given nil.
+	// ErrNilRecord: the record passed to Send is nil.
 	ErrNilRecord = record.ErrNilRecord
 	// ErrZeroFuture: the Future is the zero value, without a Send.
 	ErrZeroFuture = record.ErrZeroFuture
@@ -51,7 +51,7 @@ var (
 	ErrInvalidPartition = record.ErrInvalidPartition
 	// ErrInvalidTimestamp: the timestamp lies before 1970 or after the year 9999.
 	ErrInvalidTimestamp = record.ErrInvalidTimestamp
-	// ErrInvalidHeader: a header's key is not UTF-8. A broker that recompresses the batch would change it.
+	// ErrInvalidHeader: a header's key is not UTF-8. A broker that recompresses the batch would change the key.
 	ErrInvalidHeader = record.ErrInvalidHeader
 	// ErrRecordTooLarge: the record alone is larger than max.request.size or buffer.memory.
 	ErrRecordTooLarge = record.ErrRecordTooLarge
@@ -75,12 +75,12 @@ var (
 	// ErrPartitioner: the user's partitioner panicked or chose a missing partition.
 	ErrPartitioner = record.ErrPartitioner
 	// ErrClusterReplaced: the servers belong to another cluster now, and the former cluster may have written the
-	// record: it is in that cluster's log or in none.
+	// record. The record is in the former cluster's log or in none.
 	ErrClusterReplaced = record.ErrClusterReplaced
 	// ErrBatchRejected: the broker rejected other records of the same batch, and the rest could not be sent again.
 	ErrBatchRejected = record.ErrBatchRejected
 	// ErrForeignAcknowledgement: the broker acknowledged the record at the offset of other records. Another producer
-	// uses the same producer id, or the log is another one, so the record may be missing.
+	// uses the same producer id, or the partition's log was replaced, so the record may be missing.
 	ErrForeignAcknowledgement = record.ErrForeignAcknowledgement
 	// ErrInCallback: Flush or Close was called from inside a callback: its wait for callbacks could never end.
 	ErrInCallback = record.ErrInCallback
@@ -101,8 +101,8 @@ const (
 	// FateRejected: the record is certainly not in the log, and would be refused again. The record itself, or the
 	// settings or rights of its topic, must change first.
 	FateRejected = record.FateRejected
-	// FateMaybeWritten: the record may be in the log or not. Sent again, it may be there twice: idempotence covers the
-	// producer's own retries, not a second Send.
+	// FateMaybeWritten: the record may be in the log or not. A second Send may write a duplicate: idempotence covers
+	// only the producer's own retries.
 	FateMaybeWritten = record.FateMaybeWritten
 )
 
@@ -133,20 +133,20 @@ type CloseError struct {
 	// MaybeWritten is how many of these may be in the log all the same.
 	MaybeWritten int
 	// PendingCallbacks is the number of records with an outcome whose callback or interceptor's OnAcknowledgement had
-	// not returned when Close did; records of Undelivered are among them. They run on: do not read their results before
-	// another Close has waited for them. The number can be up to 7 too high for each partition with a running callback
-	// at the start of Close.
+	// not returned when Close did; records of Undelivered are among them. These callbacks keep running: do not read
+	// their results before another Close has waited for them. The number can be up to 7 too high for each partition
+	// with a running callback at the start of Close.
 	PendingCallbacks int
-	// Unobserved is the number of unobserved failures before that, in the producer's whole life: the records had no
-	// callback, and nobody asked their Future. It does not count the records of Undelivered.
+	// Unobserved is the number of failures in the producer's whole life that the program never observed: the records
+	// had no callback, and their Future was not read. It does not include the records of Undelivered.
 	Unobserved int64
-	// FirstUnobserved is one of these failures, usually the first; nil if none is known any more.
+	// FirstUnobserved is one of these failures, usually the first; nil if the producer kept none of their errors.
 	FirstUnobserved error
 	// Err is why Close stopped waiting, or nil.
 	Err error
 }
 
-// Error gives the counts that are not zero.
+// Error returns a text with the counts above zero.
 func (e *CloseError) Error() string {
 	var counts []string
 	if e.Undelivered > 0 {
@@ -172,7 +172,7 @@ func (e *CloseError) Error() string {
 	return text + strings.Join(counts, "; ")
 }
 
-// fates says how many of the undelivered records may be written.
+// fates returns the part of the text about undelivered records that may be written.
 func (e *CloseError) fates() string {
 	switch e.MaybeWritten {
 	case 0:

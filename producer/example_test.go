@@ -63,8 +63,8 @@ func ExampleProducer_Send() {
 	}
 }
 
-// TrySend never waits. A record without room in the buffer, or of a topic that is not known yet, fails at once and can
-// be sent again later.
+// TrySend does not wait. If the buffer is full or the topic is not known yet, the record fails at once, and can be sent
+// again later.
 func ExampleProducer_TrySend() {
 	cfg := producer.DefaultConfig("localhost:9092")
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -215,7 +215,7 @@ func ExampleProducer_PartitionsFor() {
 	}
 }
 
-// The fate of an error decides about its record.
+// The fate of an error decides the program's reaction.
 func ExampleFateOf() {
 	for _, err := range []error{nil, producer.ErrBufferFull, producer.ErrRecordTooLarge, producer.ErrDisconnected} {
 		switch producer.FateOf(err) {

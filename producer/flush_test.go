@@ -133,7 +133,8 @@ func TestFlushFromManyGoroutines(t *testing.T) {
 	})
 }
 
-// insides are all kinds of callbacks: inside gets a function, and returns after its call.
+// insides are all kinds of callbacks. inside runs a function in such a callback, and returns when the function has
+// returned.
 var insides = map[string]func(t *testing.T, c *testbroker.Cluster, p *producer.Producer, cb producer.Callback){
 	"delivered": func(t *testing.T, _ *testbroker.Cluster, p *producer.Producer, cb producer.Callback) {
 		p.Send(t.Context(), to(0, "x"), cb)

@@ -17,12 +17,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// forgetful makes a producer forget a topic after an unused minute.
+// forgetful makes a producer forget a topic after a minute without use.
 func forgetful(cfg *producer.Config) {
 	cfg.MetadataMaxIdle, cfg.MetadataMaxAge = time.Minute, 30*time.Second
 }
 
-// forgotten is longer than it takes to forget a topic.
+// forgotten is a time after which a forgetful producer has forgotten an unused topic.
 const forgotten = 3 * time.Minute
 
 // liveHeap is how many bytes the heap holds after a garbage collection.
@@ -54,7 +54,7 @@ func TestForgottenTopicsLeaveNoMemoryBehind(t *testing.T) {
 		use("t")
 		held := liveHeap() - before
 		time.Sleep(forgotten)
-		// Reused lists may be longer than before.
+		// A reused list may keep a larger capacity.
 		require.Less(t, liveHeap()-before, held/4)
 	})
 }
@@ -155,7 +155,8 @@ func TestATopicWithUndeliveredRecordsIsNotForgotten(t *testing.T) {
 	}
 }
 
-// The pauses have about the lifetime of an unused topic, so Sends meet the moment of its end.
+// The pauses are about as long as the lifetime of an unused topic, so some Sends coincide with the moment of
+// forgetting.
 func TestSendsWhileTheirTopicIsForgottenLoseNothing(t *testing.T) {
 	const senders, records = 4, 100
 	for name, send := range map[string]func(*producer.Producer, context.Context, *producer.Record) producer.Future{

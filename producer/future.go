@@ -9,8 +9,8 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// Future is a send's outcome to come. It is a small value: copy it freely, keep it as long as you like. The zero Future
-// is settled with [ErrZeroFuture].
+// Future gives access to the outcome of a send, which may still be pending. It is a small value: copy it freely, keep
+// it as long as you like. The zero Future is settled with [ErrZeroFuture].
 type Future struct {
 	result *accumulator.Result
 	index  int32
@@ -60,22 +60,23 @@ func (f Future) Done() <-chan struct{} {
 	return f.result.Done(f.index)
 }
 
-// Cancel takes the record back if its batch is not sealed yet, and reports whether it did. If so, its outcome is
-// [ErrCanceled], certainly not written, when Cancel returns. Its callback runs on a goroutine of the producer's, and
-// Flush waits for it. Other records are not affected. If not, the record is sent and its outcome comes.
+// Cancel withdraws the record if its batch is not sealed yet, and reports whether it did. A withdrawn record is
+// certainly not written, and has the outcome [ErrCanceled] when Cancel returns. Its callback runs on a goroutine of the
+// producer, and Flush waits for the callback. Other records are not affected. If Cancel returns false, the record is
+// delivered as usual.
 func (f Future) Cancel() bool {
 	return f.result != nil && f.result.Cancel(f.index)
 }
 
 // GetOrCancel is Get with a withdrawal: if ctx ends before the record's batch is sealed, the record is withdrawn. Then
 // the error is the context's, and the record is certainly not written ([FateNotWritten]). Otherwise the error is that
-// of Get: the record may be written. It is for callers that send the record again, or not at all, after their own
-// deadline.
+// of Get: the record may be written. Use GetOrCancel if the program decides after its own deadline to send the record
+// again or to drop it.
 func (f Future) GetOrCancel(ctx context.Context) (RecordMetadata, error) {
 	var md RecordMetadata
 	var err error
-	// Get readies the batch, and with it the neighbours of the record. With an ended ctx the record is withdrawn
-	// instead.
+	// Get would send the whole batch at once, with other records in it. If ctx has already ended, withdraw the record
+	// first.
 	if ended := ctx != nil && ctx.Err() != nil; !ended || !f.Cancel() {
 		md, err = f.Get(ctx)
 		if err == nil || ended || ctx == nil || ctx.Err() == nil || !f.Cancel() {

@@ -99,7 +99,8 @@ func TestGetFromManyGoroutines(t *testing.T) {
 	})
 }
 
-// Ready is not sealed: while the broker has its fill of requests, the goroutines in Get share batches.
+// A ready batch is not sealed yet: while the broker has the maximum of requests in flight, the records of goroutines in
+// Get share batches.
 func TestGoroutinesThatSendSynchronouslyShareBatches(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.MaxInFlight = 1 })
@@ -205,7 +206,7 @@ func TestABatchThatWasCanceledWhollyTakesNoSequence(t *testing.T) {
 	})
 }
 
-// The first call decides an outcome, once: the seal or Cancel.
+// The first step decides the outcome, exactly once: the seal of the batch, or Cancel.
 func TestCancelRacesTheSeal(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Linger = 0 })

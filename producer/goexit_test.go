@@ -92,7 +92,7 @@ func TestGoexitInsideSendLeavesNothingBehind(t *testing.T) {
 func TestGoexitInsideSendAllKeepsTheOutcomesOfAdmittedRecords(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Partitioner = quitter{} })
-		const quits, pieces = 300, 128 // SendAll admits so many records at a time
+		const quits, pieces = 300, 128 // SendAll handles this many records at a time
 		rs := make([]producer.Record, 400)
 		for i := range rs {
 			rs[i] = producer.Record{Topic: "t", Value: []byte("x")}
@@ -208,7 +208,7 @@ func TestADialerThatPanicsOrEndsItsGoroutineIsNamedInTheError(t *testing.T) {
 	}
 }
 
-// rude is an error with a text for one call only.
+// rude is an error whose method Error misbehaves from the second call on.
 type rude struct{ asked *atomic.Int32 }
 
 func (r rude) Error() string {
@@ -240,7 +240,7 @@ func TestTheTextOfAConnectionsErrorIsAskedForOnce(t *testing.T) {
 	})
 }
 
-// breaking is a connection that ends with an error of its own, once.
+// breaking is a connection that fails once, with an error of its own.
 type breaking struct {
 	net.Conn
 	breaks *atomic.Bool

@@ -17,12 +17,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// goroutines are the library's goroutines at one time, by purpose.
+// goroutines counts the library's goroutines at one time, by purpose.
 type goroutines struct {
-	readers   int // of connections
+	readers   int // serve a connection
 	callbacks int // run the callbacks of a partition
 	others    int
-	all       string // their first functions, for the failure's text
+	all       string // their first functions, for the text of a failure
 }
 
 // goroutinesNow counts the goroutines of the caller's bubble. It leaves out the test's own goroutines and those of the
@@ -45,8 +45,8 @@ func goroutinesNow() (g goroutines) {
 	return g
 }
 
-// handful is the bound beside two goroutines a connection: two workers for compression, and one that requests a
-// producer id.
+// handful is the number of allowed goroutines beyond two for each connection: two workers for compression, and one that
+// requests a producer id.
 const handful = 3
 
 // requireTwoAConnection checks that the connections bound the number of the library's goroutines, whatever the number
@@ -71,7 +71,8 @@ type peak struct {
 	seen     goroutines
 }
 
-// look is a callback of the cluster; it runs while the library works. A look at every request would take long.
+// look is a callback of the cluster, so it runs while the library works. It counts only at some requests, because
+// counting takes long.
 func (p *peak) look(*testbroker.Request) testbroker.Action {
 	if p.requests.Add(1)%20 != 1 {
 		return testbroker.Pass()
@@ -86,7 +87,7 @@ func (p *peak) look(*testbroker.Request) testbroker.Action {
 	return testbroker.Pass()
 }
 
-// TestAProducerHasTwoGoroutinesAConnection: and none for a topic, a partition, a batch, a request or a record. While
+// TestAProducerHasTwoGoroutinesAConnection: a topic, a partition, a batch, a request and a record have none. While
 // callbacks run, there is one more for each of their partitions.
 func TestAProducerHasTwoGoroutinesAConnection(t *testing.T) {
 	const partitions = 1000
@@ -94,7 +95,8 @@ func TestAProducerHasTwoGoroutinesAConnection(t *testing.T) {
 		scene(t, fmt.Sprintf("%d brokers", brokers), topics(brokers, partitions),
 			func(t *testing.T, c *testbroker.Cluster) {
 				p := sentToAll(t, c, partitions, func(cfg *producer.Config) {
-					// Without linger: its timers would all fire at one time, and each starts a goroutine for a moment.
+					// linger.ms is 0, because the timers of lingering batches would fire at the same time, and each
+					// starts a goroutine for a moment.
 					cfg.Compression, cfg.CompressionWorkers, cfg.Linger = producer.CompressionSnappy, 2, 0
 				})
 				requireTwoAConnection(t, c, brokers)
@@ -121,7 +123,7 @@ func TestAProducerHasTwoGoroutinesAConnection(t *testing.T) {
 				synctest.Wait()
 				requireTwoAConnection(t, c, brokers)
 
-				// A connection may have another reader for the time of an answer's processing.
+				// While one goroutine processes a response, another goroutine may read from the same connection.
 				t.Logf("at most %d readers, %d others", most.seen.readers, most.seen.others)
 				require.LessOrEqual(t, most.seen.others, brokers+1+handful, most.seen.all)
 				require.Zero(t, most.seen.callbacks, "nobody wants to be called")

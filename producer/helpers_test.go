@@ -19,7 +19,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// scene runs f as a subtest with a cluster, in a synctest bubble: time passes only while everybody waits.
+// scene runs f as a subtest with a cluster, in a synctest bubble: time passes only while all goroutines wait.
 func scene(t *testing.T, name string, cfg testbroker.Config, f func(t *testing.T, c *testbroker.Cluster)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) { bubble(t, cfg, f) })
@@ -36,8 +36,8 @@ func topics(brokers int, partitions int32) testbroker.Config {
 	return testbroker.Config{Brokers: brokers, Topics: map[string]int32{"t": partitions}}
 }
 
-// start returns a producer on the cluster, with the modern defaults and the changes of change. The test's end closes
-// it.
+// start returns a producer on the cluster, with DefaultConfig as modified by change. The end of the test closes the
+// producer.
 func start(t *testing.T, c *testbroker.Cluster, change func(*producer.Config)) *producer.Producer {
 	t.Helper()
 	cfg := producer.DefaultConfig(c.Bootstrap()...)
@@ -55,8 +55,8 @@ func start(t *testing.T, c *testbroker.Cluster, change func(*producer.Config)) *
 	return p
 }
 
-// warm is start with a connection, metadata and, if wanted, a producer id and a first acknowledgement in each of the
-// first n partitions of topic t: so the test's own records need no preparation.
+// warm is start followed by an acknowledged record in each of the first n partitions of topic t. So the producer has
+// connections, metadata and a producer id before the test's own records.
 func warm(t *testing.T, c *testbroker.Cluster, n int32, change func(*producer.Config)) *producer.Producer {
 	t.Helper()
 	p := start(t, c, change)
@@ -76,7 +76,7 @@ func to(partition int32, value string) *producer.Record {
 // sized is a record for partition 0 of topic t, with n bytes of value.
 func sized(n int) *producer.Record { return to(0, strings.Repeat("x", n)) }
 
-// filling is a record for partition 0 of topic t; it takes this many bytes as number index of a batch.
+// filling is a record for partition 0 of topic t. As record number index of a batch it takes this many bytes.
 func filling(t *testing.T, size int, index int32) *producer.Record {
 	t.Helper()
 	for n := max(0, size-16); n <= size; n++ {
@@ -88,7 +88,8 @@ func filling(t *testing.T, size int, index int32) *producer.Record {
 	return nil
 }
 
-// values are the values of all records for topic t in Produce requests from number first on, in order of arrival.
+// values returns the values of all records for topic t in the Produce requests from number first on, in order of
+// arrival.
 func values(c *testbroker.Cluster, first int) (all []string) {
 	for _, r := range c.Produces()[first:] {
 		for _, p := range r.Parts {
@@ -100,7 +101,7 @@ func values(c *testbroker.Cluster, first int) (all []string) {
 	return all
 }
 
-// written are the values in the log of a partition of topic t, in order.
+// written returns the values in the log of a partition of topic t, in order.
 func written(c *testbroker.Cluster, partition int32) (all []string) {
 	for _, r := range c.Produces() {
 		for _, p := range r.Parts {
@@ -174,10 +175,10 @@ func brokerCode(t *testing.T, err error, name string) {
 	require.Equal(t, name, broker.Code.Name(), fmt.Sprint(err))
 }
 
-// stalling is a logger; it hangs between stall and resume.
+// stalling is a log handler that blocks between stall and resume.
 type stalling struct {
 	mu      sync.Mutex
-	stalled chan struct{} // nil while it does not hang
+	stalled chan struct{} // nil unless it blocks
 }
 
 func (l *stalling) Write(b []byte) (int, error) {

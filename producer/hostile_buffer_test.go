@@ -15,13 +15,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about brokers that read slowly: if a batch expires while a connection still writes it, its bytes stay,
-// whatever is sent meanwhile. Under the race detector a freed buffer is poison at once (accumulator/poison.go).
+// This file tests brokers that read slowly. If a batch expires while a connection still writes it, the batch's bytes
+// must not change, even while other records are sent. Under the race detector a freed buffer is poison at once
+// (accumulator/poison.go).
 
 // large is the value of the slow batch.
 var large = bytes.Repeat([]byte{'A'}, 900_000)
 
-// reuse fills buffers of the same size with something else.
+// reuse sends records that would overwrite a wrongly freed buffer of the same size.
 func reuse(p *Producer) (all []Future) {
 	for i := range 24 {
 		other := bytes.Repeat([]byte{'B'}, 900_000)
@@ -78,13 +79,13 @@ func TestABatchThatExpiresWhileItIsWrittenKeepsItsBytes(t *testing.T) {
 	})
 }
 
-// gatedServer passes bytes on to a broker, but of a large request only the first ones until the gate is opened.
+// gatedServer forwards bytes to a broker. Of a large request it forwards only the first bytes until the gate opens.
 type gatedServer struct {
 	broker string
 	gate   chan struct{}
 
 	got     []byte        // of the first large request
-	done    chan struct{} // closed when got is there
+	done    chan struct{} // closed when got is set
 	began   sync.Once
 	arrives chan struct{} // closed at the first bytes of that request
 }
@@ -130,9 +131,9 @@ func (g *gatedServer) serve(client net.Conn) {
 	}
 }
 
-// The same over a real socket: the system reads the buffers. On a slow machine the connection may end before the gate
-// opens; then the bytes until there must be right. The batch may also expire before the socket takes it, and then the
-// test begins again.
+// This test is like the one above, but over a real socket: the operating system reads the buffers. On a slow machine
+// the connection may end before the gate opens; then the bytes received so far must be right. If the batch expires
+// before the socket has taken a byte of it, the test starts again.
 func TestABatchThatExpiresWhileASocketTakesItKeepsItsBytes(t *testing.T) {
 	for range 20 {
 		if expiresInASocket(t) {
@@ -158,13 +159,13 @@ func expiresInASocket(t *testing.T) bool {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close(context.Background()) })
 
-	// Its first second goes by before there is a producer id; so its time is over before the request's is.
+	// The record waits a second for a producer id, so its delivery timeout ends before the timeout of its request.
 	_, err = p.Send(context.Background(), &Record{Topic: "t", Partition: InPartition(0), Value: large},
 		nil).Get(context.Background())
 	require.ErrorIs(t, err, ErrDeliveryTimeout)
 	arrived := false
 	select {
-	case <-g.arrives: // before any other record was sent, so it is this record
+	case <-g.arrives: // no other record was sent before, so these bytes belong to this record
 		arrived = true
 	default:
 	}

@@ -17,13 +17,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about the first contact: servers other than Kafka, and answers to ApiVersions.
+// This file tests the first contact: servers other than Kafka, and hostile answers to ApiVersions.
 
 func TestServersThatAreNoKafka(t *testing.T) {
 	noise := make([]byte, 1<<20)
 	r := rand.NewChaCha8([32]byte{7})
 	_, _ = r.Read(noise)
-	noise[0] = 0x7f // else it may be a length, and the client waits for the bytes
+	noise[0] = 0x7f // otherwise the bytes may be a length, and the client waits for the rest
 	survive(t, []*hostileCase{
 		{name: "HTTP", servers: webServer, check: unreached("not a Kafka broker", "an HTTP server answered",
 			"use the port of a Kafka listener")},
@@ -115,7 +115,8 @@ func TestBrokenAnswersToApiVersions(t *testing.T) {
 		})...))
 }
 
-// spoken edits the answers to ApiVersions. A healed broker has been restarted: versions change at a restart.
+// spoken edits the answers to ApiVersions. heal ends the connections, because a broker changes its versions only at a
+// restart.
 func spoken(edit func(r *protocol.ApiVersionsResponse)) func(*testing.T) ([]string, func()) {
 	return func(t *testing.T) ([]string, func()) {
 		c := testbroker.New(t, testbroker.Config{Network: testbroker.TCP, Topics: map[string]int32{"t": 2}})
@@ -138,14 +139,14 @@ func ranged(key protocol.APIKey, low, high int16) func(*testing.T) ([]string, fu
 	})
 }
 
-// lacking says nothing of an API.
+// lacking removes an API from the answer.
 func lacking(key protocol.APIKey) func(*testing.T) ([]string, func()) {
 	return spoken(func(r *protocol.ApiVersionsResponse) {
 		r.APIs = slices.DeleteFunc(r.APIs, func(a protocol.APIVersion) bool { return a.Key == key })
 	})
 }
 
-// notTaken: certainly not written, with a reason that has these words.
+// notTaken requires an error of a record that is certainly not written, with these words in the reason.
 func notTaken(words ...string) func(require.TestingT, error) {
 	return func(t require.TestingT, err error) {
 		require.Error(t, err)
@@ -196,7 +197,7 @@ func TestVersionsThatMakeNoSense(t *testing.T) {
 	survive(t, cases)
 }
 
-// changing is a broker with other versions on each connection. It breaks the first connections after a batch was
+// changing is a broker with different versions on each connection. It breaks the first connections after a batch was
 // written.
 func changing(t *testing.T) ([]string, func()) {
 	c := testbroker.New(t, testbroker.Config{Network: testbroker.TCP, Topics: map[string]int32{"t": 2}})

@@ -21,7 +21,7 @@ type meddler struct {
 	address string
 
 	mu     sync.Mutex
-	tamper func(x *exchange) error // nil passes everything on
+	tamper func(x *exchange) error // nil forwards every answer unchanged
 	conns  int
 	turns  map[protocol.APIKey]int
 }
@@ -36,7 +36,7 @@ type exchange struct {
 	answer     []byte // the whole frame
 }
 
-// pass gives the client the good answer.
+// pass sends the good answer to the client.
 func (x *exchange) pass() error { return x.write(x.answer) }
 
 func (x *exchange) write(b []byte) error {
@@ -44,7 +44,7 @@ func (x *exchange) write(b []byte) error {
 	return err
 }
 
-// body gives the client a whole frame with these bytes behind the good header.
+// body sends the client a whole frame with the good header and this body.
 func (x *exchange) body(b []byte) error {
 	head := 8
 	if x.key != protocol.ApiVersions {
@@ -136,7 +136,7 @@ func meddled(name string, check func(require.TestingT, error), tamper func(x *ex
 	}
 }
 
-// bodies are cases with a bad body of one sort in every answer of one API.
+// bodies returns a case for each body in list: every answer of the API has this body.
 func bodies(key protocol.APIKey, check func(require.TestingT, error), list map[string][]byte) (cases []*hostileCase) {
 	for name, body := range list {
 		cases = append(cases, meddled(name, check, func(x *exchange) error {
@@ -149,7 +149,7 @@ func bodies(key protocol.APIKey, check func(require.TestingT, error), list map[s
 	return cases
 }
 
-// through returns a producer on a meddler, without a pause after failures and with a long time for retries.
+// through returns a producer connected to a meddler, with the shortest backoffs and the default delivery timeout.
 func through(t *testing.T, tamper func(x *exchange) error) (*Producer, *meddler) {
 	t.Helper()
 	m := newMeddler(t, tamper)

@@ -15,14 +15,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about the memory that a server can make a producer allocate. The decoders' own bounds are tested beside
-// them.
+// This file tests how much memory a server can make a producer allocate. The packages of the decoders test the bounds
+// of each decoder.
 
-// factor and slack bound the allocations end to end: a multiple of the received bytes, and the needs of a producer and
+// factor and slack bound all allocations: factor is a multiple of the received bytes, and slack covers a producer and
 // its connections.
 const factor, slack = 30, 4 << 20
 
-// flood is a server with a right answer to ApiVersions and one prepared frame for everything else.
+// flood is a server with a valid answer to ApiVersions, and one prepared frame as the answer to every other request.
 type flood struct {
 	answer []byte // the frame
 	sent   atomic.Int64
@@ -42,7 +42,7 @@ func (f *flood) serve(nc net.Conn) {
 			}}).Append(make([]byte, 8), 4)
 			binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
 		}
-		// The head is written apart: the frame is shared.
+		// The header is written separately, because connections share the frame.
 		head := append(append([]byte(nil), answer[:4]...), request[8:12]...)
 		if _, err := nc.Write(head); err != nil {
 			return
@@ -85,7 +85,7 @@ func TestAServersBytesBoundTheAllocations(t *testing.T) {
 	}
 	unusable := []protocol.MetadataBroker{{NodeID: 1, Host: "", Port: 9092}}
 	claim := metadataFrame(make([]byte, 100))
-	binary.BigEndian.PutUint32(claim, 90<<20) // and then it waits
+	binary.BigEndian.PutUint32(claim, 90<<20) // the server sends nothing more
 	name := "t"
 	for what, answer := range map[string][]byte{
 		"a claim of 90 MiB": claim,

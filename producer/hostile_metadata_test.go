@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about answers to Metadata.
+// This file tests hostile answers to Metadata.
 
 func TestBrokenAnswersToMetadata(t *testing.T) {
 	var cases []*hostileCase
@@ -22,9 +22,9 @@ func TestBrokenAnswersToMetadata(t *testing.T) {
 			check: unreached(f.word)})
 	}
 	// A body of version 13 is throttle, brokers, cluster id, controller, topics, error code, and tagged fields.
-	none := []byte{0, 0, 0, 0, 1, 0, 0, 0, 0, 1} // up to the topics
+	none := []byte{0, 0, 0, 0, 1, 0, 0, 0, 0, 1} // the fields before the topics
 	with := func(b []byte, more ...byte) []byte { return append(b[:len(b):len(b)], more...) }
-	topic := append([]byte{2, 0, 0, 2, 't'}, make([]byte, 17)...) // up to the partitions
+	topic := append([]byte{2, 0, 0, 2, 't'}, make([]byte, 17)...) // the fields before the partitions
 	survive(t, append(cases, bodies(protocol.Metadata, unreached("malformed"), map[string][]byte{
 		"no body": {}, "null for the brokers": {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0},
 		"2^32-2 brokers":              {0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0},
@@ -54,7 +54,7 @@ func described(edit func(r *protocol.MetadataResponse)) func(*testing.T) ([]stri
 }
 
 func TestMetadataThatMakesNoSense(t *testing.T) {
-	// each edits the topics of an answer; the first contact asks for none.
+	// each edits the topics of an answer; the answer at the first contact has no topics.
 	each := func(edit func(topic *protocol.MetadataTopic)) func(*testing.T) ([]string, func()) {
 		return described(func(r *protocol.MetadataResponse) {
 			for i := range r.Topics {
@@ -98,7 +98,7 @@ func TestMetadataThatMakesNoSense(t *testing.T) {
 			r.Brokers = append(r.Brokers, r.Brokers...)
 		}), check: acknowledged},
 		{name: "one id for two brokers", servers: described(func(r *protocol.MetadataResponse) {
-			// The order of the list decides the client's choice between the two, so both are reachable.
+			// The client chooses between the two addresses by their order in the list, so both must be reachable.
 			r.Brokers = append(r.Brokers, protocol.MetadataBroker{NodeID: r.Brokers[0].NodeID, Host: "localhost",
 				Port: r.Brokers[0].Port})
 		}), check: acknowledged},

@@ -12,7 +12,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about answers to Produce.
+// This file tests hostile answers to Produce.
 
 func TestBrokenAnswersToProduce(t *testing.T) {
 	var cases []*hostileCase
@@ -22,7 +22,7 @@ func TestBrokenAnswersToProduce(t *testing.T) {
 	}
 	// A body of version 13 is topics, throttle, and tagged fields. A topic is an id, partitions, and tagged fields.
 	topic := append([]byte{2}, make([]byte, 16)...)
-	part := append(append(topic[:17:17], 2), make([]byte, 30)...) // up to the record errors
+	part := append(append(topic[:17:17], 2), make([]byte, 30)...) // the fields before the record errors
 	with := func(b []byte, more ...byte) []byte { return append(b[:len(b):len(b)], more...) }
 	survive(t, append(cases, bodies(protocol.Produce, undelivered(true, "127.0.0.1:", "malformed"), map[string][]byte{
 		"no body": {}, "null for the topics": {0, 0, 0, 0, 0, 0},
@@ -44,7 +44,7 @@ func TestBrokenAnswersToProduce(t *testing.T) {
 	})...))
 }
 
-// unhealed are servers that stay as they are.
+// unhealed are servers that keep their fault.
 func unhealed(servers func(*testing.T) ([]string, func())) func(*testing.T) ([]string, func()) {
 	return func(t *testing.T) ([]string, func()) {
 		addresses, _ := servers(t)
@@ -85,12 +85,12 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 		require.Equal(t, protocol.InvalidRecord, broker.Code)
 		require.False(t, MaybeWritten(err))
 	}
-	// The broker has appended a batch with an error as its answer, so its log and the client's numbers do not agree: it
-	// is not healed.
+	// The broker has appended a batch but answered with an error, so the client's sequence numbers differ from its log.
+	// Therefore the case has no heal.
 	lies := func(edit func(r *protocol.ProduceResponse)) func(*testing.T) ([]string, func()) {
 		return unhealed(broken(protocol.Produce, testbroker.Fail(protocol.InvalidRecord).And(testbroker.Edit(edit))))
 	}
-	// A response with more than the request can have caused is none: the connection ends.
+	// A response with topics or partitions that the request did not have is malformed, and ends the connection.
 	tooLong := undelivered(true, "127.0.0.1:", "malformed")
 	long := strings.Repeat("forged\nline ", 30_000/12)
 	survive(t, []*hostileCase{
@@ -185,7 +185,8 @@ func TestProduceAnswersThatMakeNoSense(t *testing.T) {
 					Port: 1 + i%1000})
 			}
 		}), check: acknowledged},
-		// No leader can follow that of the last epoch. The client accepts a long-lasting report all the same.
+		// No leader epoch can be newer than the largest one. The client nevertheless accepts an older epoch after
+		// enough responses have reported it.
 		{name: "a leader of the last epoch, where nobody listens", servers: produced(func(r *protocol.ProduceResponse) {
 			first(r).ErrorCode, first(r).CurrentLeader = protocol.NotLeaderOrFollower,
 				&protocol.LeaderIDAndEpoch{LeaderID: 7, LeaderEpoch: math.MaxInt32}

@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about answers to InitProducerId.
+// This file tests hostile answers to InitProducerId.
 
 // identified edits the answers to InitProducerId.
 func identified(edit func(r *protocol.InitProducerIDResponse)) func(*testing.T) ([]string, func()) {

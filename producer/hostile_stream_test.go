@@ -12,8 +12,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// A whole frame may have contents that end too early, at any byte, for each API. The client recognises it, and keeps
-// and believes nothing of it: the same producer accepts the good answer, and the record is written once.
+// For each API the contents of a complete frame may end too early, at any byte. The client must detect this and discard
+// the whole answer. Then the same producer accepts the good answer, and the record is written once.
 func TestAnAnswerThatEndsAfterAnyByteIsNotBelieved(t *testing.T) {
 	for _, key := range []protocol.APIKey{protocol.ApiVersions, protocol.Metadata, protocol.InitProducerID,
 		protocol.Produce} {
@@ -80,7 +80,7 @@ func TestAnAnswerThatComesTwiceIsNobodysAnswer(t *testing.T) {
 	}
 }
 
-// Whatever the first question is: bytes without a question end the connection and nothing else.
+// Bytes without a request only end the connection, for every kind of first request.
 func TestBytesThatNobodyAskedForCostNoRecord(t *testing.T) {
 	for name, bytes := range map[string][]byte{
 		"a frame": frame(8, "\x00\x00\x00\x05abcd"), "zeros": make([]byte, 100), "half a frame": frame(20, "half"),
@@ -101,7 +101,7 @@ func TestBytesThatNobodyAskedForCostNoRecord(t *testing.T) {
 func TestAnswersOutOfOrderAreNotMixedUp(t *testing.T) {
 	ctx := context.Background()
 	var mu sync.Mutex
-	var holding, held bool // the next answer to Produce is to be held back; it is
+	var holding, held bool // hold back the next answer to Produce; the answer is held back
 	var kept []byte
 	cameIn := make(chan struct{}, 1)
 	p, m := through(t, func(x *exchange) error {

@@ -23,15 +23,15 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The hostile tests are ordered by the producer's questions: hostile_connect_test.go (ApiVersions),
-// hostile_metadata_test.go, hostile_producerid_test.go, hostile_produce_test.go. hostile_stream_test.go is about all
-// answers, hostile_time_test.go about time, and hostile_memory_test.go about memory.
+// The hostile tests are grouped by the producer's requests: hostile_connect_test.go (ApiVersions),
+// hostile_metadata_test.go, hostile_producerid_test.go, hostile_produce_test.go. Three further files cover all answers
+// (hostile_stream_test.go), time (hostile_time_test.go) and memory (hostile_memory_test.go).
 
-// hostileCase is a server, over real sockets, for a producer to survive: nothing panics, nothing hangs beyond the
-// configured limits, no claim of the server's decides about allocations, and the error describes the fault.
+// hostileCase is a faulty server on a real socket. The producer must not panic, hang beyond the configured limits, or
+// allocate memory by the server's claims, and its error must describe the fault.
 type hostileCase struct {
 	name string
-	// servers starts the other side. heal, which may be nil, ends its fault: the same producer must work then.
+	// servers starts the faulty server. heal ends the fault, and then the same producer must work; heal may be nil.
 	servers func(t *testing.T) (addresses []string, heal func())
 	change  func(*Config)
 	check   func(t require.TestingT, err error)
@@ -42,7 +42,7 @@ type hostileCase struct {
 	logged   longestLine
 }
 
-// patientConfig is for cases with a good end, however slow the machine.
+// patientConfig is for cases that end in success, even on a slow machine.
 func patientConfig(servers ...string) Config {
 	cfg := hostileConfig(servers...)
 	cfg.MaxBlock, cfg.RequestTimeout, cfg.DeliveryTimeout = patience, patience, patience
@@ -68,7 +68,7 @@ func (l *longestLine) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// patience is far more than any case takes by its configuration.
+// patience is much longer than any case takes with its configuration.
 const patience = 2 * time.Minute
 
 func hostileConfig(servers ...string) Config {
@@ -81,7 +81,7 @@ func hostileConfig(servers ...string) Config {
 	return cfg
 }
 
-// survive sends one record in each case, in all of them at the same time, and checks the result.
+// survive runs all cases at the same time, sends one record in each, and checks the result.
 func survive(t *testing.T, cases []*hostileCase) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -134,14 +134,15 @@ func survive(t *testing.T, cases []*hostileCase) {
 		})
 	}
 	runtime.ReadMemStats(&after)
-	// Servers claim gigabytes. Retries allocate too, and a slow machine takes longer and retries more often.
+	// The servers claim gigabytes, so the bound is far below these claims. It leaves room for retries, which also
+	// allocate and are more frequent on a slow machine.
 	const forCase, forSecond = 16 << 20, 64 << 20
 	most := uint64(forCase*len(cases)) + uint64(forSecond*time.Since(began).Seconds())
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, most, "what a server claims must not be allocated")
 }
 
-// requireReason checks that sending fails, and that the error has the reason. On a slow machine the time can be over
-// before the producer meets the server's fault; then the next record shows it.
+// requireReason checks that a record fails, and that its error has the reason. On a slow machine a record can time out
+// before the producer meets the server's fault; then requireReason sends another record.
 func (h *hostileCase) requireReason(ctx context.Context, t *testing.T, err error) {
 	t.Helper()
 	for {
@@ -191,7 +192,7 @@ func (h *hostileCase) requireWorks(ctx context.Context, t *testing.T) {
 	}
 }
 
-// undescribed: no metadata of the topic came.
+// undescribed: the producer got no metadata of the topic.
 func undescribed(words ...string) func(require.TestingT, error) {
 	return func(t require.TestingT, err error) {
 		require.True(t, errors.Is(err, ErrMetadataTimeout) || errors.Is(err, ErrUnknownTopic), err)
@@ -201,7 +202,7 @@ func undescribed(words ...string) func(require.TestingT, error) {
 	}
 }
 
-// unreached: nobody answered, and the reason is given for the address.
+// unreached: no server answered, and the error has the reason for the address.
 func unreached(words ...string) func(require.TestingT, error) {
 	return undescribed(append(words, "no broker answered for ", "127.0.0.1:")...)
 }
@@ -222,7 +223,7 @@ func says(t require.TestingT, err error, words []string) {
 	}
 }
 
-// acknowledged: the record is delivered, at the first time.
+// acknowledged: the first record is delivered.
 var acknowledged func(require.TestingT, error)
 
 // listening serves every connection with handle until the test ends.
@@ -287,7 +288,7 @@ func nobody(t *testing.T) ([]string, func()) {
 	return []string{l.Addr().String()}, nil
 }
 
-// frame is a frame's length and some bytes after it.
+// frame returns some bytes after a length field.
 func frame(length int32, rest string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(length)), rest...)
 }
@@ -301,7 +302,7 @@ func broken(key protocol.APIKey, fault testbroker.Action) func(*testing.T) ([]st
 	}
 }
 
-// faults are bad answers, with the words of their errors: after the first contact, and at it.
+// faults returns cases with bad answers and the words of their errors, for answers during and after the first contact.
 var faults = []struct {
 	name        string
 	fault       testbroker.Action
@@ -336,5 +337,5 @@ var faults = []struct {
 	{"reset", testbroker.DropAnswer().And(testbroker.WithReset()), "broker", "broker"},
 }
 
-// timeOver is the text for an answer that does not come in time.
+// timeOver is the error's text for an answer that does not come in time.
 const timeOver = "no answer within the request timeout"

@@ -16,7 +16,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about servers that waste time, in virtual time: the bounds of the wait, and the number of attempts at
+// This file tests servers that waste time, in virtual time. The tests bound the waits, and the number of connections to
 // such a server.
 
 // anHour is the limit of these tests: no wait comes near it.
@@ -31,7 +31,8 @@ func outcomeOf(p *Producer, r *Record) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// A byte every ten seconds keeps no request alive: each has its time, and the record has its own.
+// A byte every ten seconds does not extend a request: request.timeout.ms bounds the request, and delivery.timeout.ms
+// the record.
 func TestAnswersThatDripEndWithTheirRequestsTime(t *testing.T) {
 	drip := testbroker.DripAnswer(1, 10*time.Second)
 	for key, bound := range map[protocol.APIKey]time.Duration{
@@ -56,7 +57,7 @@ func TestAnswersThatDripEndWithTheirRequestsTime(t *testing.T) {
 	}
 }
 
-// A server that drips an answer in time is only slow.
+// A server that sends its answer byte by byte, but in time, is only slow.
 func TestAnswersThatDripInTimeAreTaken(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		for _, key := range []protocol.APIKey{protocol.Metadata, protocol.InitProducerID, protocol.Produce} {
@@ -95,7 +96,7 @@ func TestServersThatAreNoneAreDialledWithABackoff(t *testing.T) {
 			require.ErrorIs(t, err, ErrMetadataTimeout)
 			require.Contains(t, err.Error(), "stranger:9092")
 			require.Equal(t, 10*time.Minute, took)
-			// reconnect.backoff.max.ms is a second, less a fifth by chance.
+			// reconnect.backoff.max.ms is a second; jitter shortens it by up to a fifth.
 			require.LessOrEqual(t, connections, 10*60*5/4+10)
 			require.Greater(t, connections, 10*60/2, "and it is not given up")
 		})
@@ -110,7 +111,7 @@ func TestServersThatAreNoneAreDialledWithABackoff(t *testing.T) {
 	})
 }
 
-// The client does not dial without end a broker whose connections end at each Produce request.
+// If each Produce request ends its connection, the client keeps the reconnect backoff between connections.
 func TestABrokerThatClosesUponEachRequestIsTriedWithABackoff(t *testing.T) {
 	for name, fault := range map[string]testbroker.Action{
 		"before it":     testbroker.DropRequest(),
@@ -138,7 +139,7 @@ func TestABrokerThatClosesUponEachRequestIsTriedWithABackoff(t *testing.T) {
 	}
 }
 
-// circling answers each Produce request with a newer leader: the result of leader.
+// circling answers each Produce request with a newer leader, chosen by the function leader.
 func circling(c *testbroker.Cluster, leader func(asked int32) int32) *testbroker.Rule {
 	var epoch atomic.Int32
 	byBroker := func(id int32) testbroker.Action {
@@ -157,8 +158,8 @@ func circling(c *testbroker.Cluster, leader func(asked int32) int32) *testbroker
 	return c.On(protocol.Produce).Broker(1).Do(byBroker(1))
 }
 
-// Leaders point at themselves or at each other, in ever newer epochs. The client does not follow them in a circle: the
-// retries keep their backoff, and a small number of retries lasts as long as with any other error.
+// Each leader names itself or another broker as the leader of a newer epoch. The client must not follow them in a tight
+// loop: retries keep their backoff, so a few retries last as long as with any other error.
 func TestLeadersThatAreNamedInACircleAreFollowedWithABackoff(t *testing.T) {
 	for name, leader := range map[string]func(int32) int32{
 		"itself": func(asked int32) int32 { return asked }, "each other": func(asked int32) int32 { return 3 - asked },
@@ -222,7 +223,7 @@ func TestABrokerThatRefusesEveryApiVersionsIsAskedTwiceAConnection(t *testing.T)
 	})
 }
 
-// No broker's throttle is longer than a record's life, in any answer.
+// In no answer can a throttle stop the client for longer than delivery.timeout.ms.
 func TestThrottlesWithoutEndHaveAnEnd(t *testing.T) {
 	for _, ms := range []int32{1<<31 - 1, -1 << 31, -1} {
 		t.Run(fmt.Sprint(ms), func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file measures the cost of an idle producer. A test cannot ask for its timers, but it can ask the runtime: every
-// timer with a function of its own starts a goroutine when it fires, and everything else that wakes is scheduled.
+// This file measures the cost of an idle producer. A test cannot list the timers, but it can read counters of the
+// runtime: a timer with a function starts a goroutine when it fires, and every goroutine that wakes is scheduled.
 
 // sentToAll is a producer with an acknowledged record in each of the partitions of topic t.
 func sentToAll(t *testing.T, c *testbroker.Cluster, partitions int32,
@@ -32,7 +32,7 @@ func sentToAll(t *testing.T, c *testbroker.Cluster, partitions int32,
 	return p
 }
 
-// withoutCollector stops the garbage collector until the test ends: its goroutines would be counted too.
+// withoutCollector stops the garbage collector until the test ends: the counters would include its goroutines.
 func withoutCollector(t *testing.T) {
 	t.Helper()
 	percent := debug.SetGCPercent(-1)
@@ -57,8 +57,8 @@ func scheduled() (n uint64) {
 	return 8 * n
 }
 
-// whenStarted lets time pass until d after began, and returns the seconds in which goroutines were started. It looks
-// half a second before and after each.
+// whenStarted lets time pass until d after began, and returns the seconds in which goroutines were started. It reads
+// the counter in the middle between two full seconds.
 func whenStarted(began time.Time, d time.Duration) (seconds []int) {
 	before := started()
 	for s := time.Since(began).Round(time.Second); s <= d; s += time.Second {
@@ -78,18 +78,18 @@ func TestAnIdleProducerWakesOnlyForMetadataAndIdleConnections(t *testing.T) {
 		began := time.Now()
 		sentToAll(t, c, 1000, func(cfg *producer.Config) { cfg.MetadataMaxIdle = 24 * time.Hour })
 		require.Zero(t, time.Since(began), "the fake network takes no time")
-		time.Sleep(1500 * time.Millisecond) // while a broker owes an answer it is looked after for a second
+		time.Sleep(1500 * time.Millisecond) // while a response is due, a timer checks the broker after a second
 		before := len(c.Requests())
 		ran := whenStarted(began, time.Hour)
 
-		// A connection looks once more at the latest time for its last answer, and then sleeps until it has been idle
-		// for too long. The timer of a write deadline, after twice that time, wakes no goroutine; it is the fake
-		// network's.
+		// A connection wakes once at the timeout of its last answer, and then sleeps until connections.max.idle.ms is
+		// over. The timer of the write deadline fires after twice the timeout and wakes no goroutine; it belongs to the
+		// fake network.
 		want := []int{30, 60}
 		for refresh := 300; refresh < 3600; refresh += 300 {
 			want = append(want, refresh, refresh+30, refresh+60)
 		}
-		want = append(want, 540, 3600) // at 540 the connections of the records are closed
+		want = append(want, 540, 3600) // after 540 s the client closes the connections of the records
 		slices.Sort(want)
 		require.Equal(t, want, ran)
 
@@ -103,8 +103,8 @@ func TestAnIdleProducerWakesOnlyForMetadataAndIdleConnections(t *testing.T) {
 	})
 }
 
-// TestAnIdleProducerSleepsForYears: the test would notice everything that wakes a goroutine more than twice a week,
-// also a loop in a long-lived goroutine.
+// TestAnIdleProducerSleepsForYears: the test fails if anything wakes a goroutine more than twice a week, even a loop in
+// a long-lived goroutine.
 func TestAnIdleProducerSleepsForYears(t *testing.T) {
 	const year, mostScheduled = 365 * 24 * time.Hour, 1000
 	withoutCollector(t)

@@ -2,9 +2,9 @@ package producer
 
 import "github.com/gosamsa/samsa/internal/cluster"
 
-// A topic forgotten by metadata.max.idle.ms leaves every package. Its former metadata stays for a while, so that a rare
-// TrySend can append its record at once. The number of topics and of their partitions is bounded; the oldest ones go
-// first.
+// After metadata.max.idle.ms without use, every package forgets a topic. The producer keeps the topic's former metadata
+// for a while, so that a rare TrySend can append its record at once. These bounds limit the kept topics and their
+// partitions; the producer drops the oldest topics first.
 const (
 	mostIdleTopics     = 256
 	mostIdlePartitions = 4096

@@ -11,21 +11,22 @@ import (
 // Interceptor sees every record on its way, for tracing, counting or marking. A panic in a method is recovered and
 // logged with its stack, and the producer continues with the record.
 //
-// An interceptor that is an io.Closer as well is closed when the producer is, after the last outcome; where the context
-// of [Producer.Close] ends first, perhaps before the last outcome. Each Close runs on a goroutine of its own, one after
-// the other. It may block: [Producer.Close] waits for it until its context ends, and closes the other interceptors
-// nevertheless. Its error, a panic and a call of runtime.Goexit are in the error of [Producer.Close].
+// If an interceptor is also an io.Closer, [Producer.Close] calls its Close after the last outcome, or possibly before
+// if the context of [Producer.Close] ends first. The interceptors are closed one after the other, each on a goroutine
+// of its own. An interceptor's Close may block: [Producer.Close] waits until its context ends, and then closes the
+// other interceptors nevertheless. The error of [Producer.Close] includes an error, a panic and a runtime.Goexit of an
+// interceptor's Close.
 type Interceptor interface {
 	// OnSend runs inside Send on the caller's goroutine, before the partition is chosen, and returns the record to
-	// send. It is given a copy and may change its fields and its list of headers, but not write into the bytes of key,
-	// value and headers, which are the caller's. After a panic, or with nil, the record goes on as it was before this
-	// interceptor.
+	// send. OnSend gets a copy of the record, and may change the copy's fields and its list of headers. The bytes of
+	// key, value and headers are the caller's: OnSend must not write into them. If OnSend panics or returns nil, the
+	// producer uses the record from before this interceptor.
 	//
-	// It may block: that holds up this Send, for which neither its context nor MaxBlock counts then. runtime.Goexit
-	// ends the caller's goroutine: Send does not return, and the record is not sent and has no outcome.
+	// OnSend may block. It then delays this Send, even beyond its context and MaxBlock. runtime.Goexit ends the
+	// caller's goroutine: Send does not return, and the record is not sent and has no outcome.
 	OnSend(r *Record) *Record
-	// OnAcknowledgement runs for every record that has its outcome, before the record's callback: with its place and a
-	// nil error, or with the error and of the place what is known.
+	// OnAcknowledgement runs for every record with an outcome, before the record's callback. It gets the RecordMetadata
+	// and a nil error, or an error and whatever metadata is known.
 	//
 	// It should be quick, but may block: later outcomes of the same partition wait, while requests and other partitions
 	// go on. It runs on the goroutine of the record's callback, never on the caller's (see [Callback]). After
@@ -54,7 +55,7 @@ func (c *interceptorChain) onSend(r *Record) *Record {
 	return r
 }
 
-// intercept runs one OnSend on a copy, so a panic half-way leaves nothing half-changed.
+// intercept runs one OnSend on a copy of r, so that a panic in the middle leaves r unchanged.
 func (c *interceptorChain) intercept(i int, r *Record) *Record {
 	offered := *r
 	offered.Headers = slices.Clone(r.Headers)
@@ -84,18 +85,18 @@ func (c *interceptorChain) callOnSend(i int, r *Record) (changed *Record) {
 	return changed
 }
 
-// onAcknowledgement tells all interceptors of an outcome.
+// onAcknowledgement reports an outcome to all interceptors.
 func (c *interceptorChain) onAcknowledgement(m RecordMetadata, err error) {
 	lockrank.AssertNone("OnAcknowledgement")
 	c.acknowledgeFrom(0, m, err)
 }
 
-// acknowledgeFrom tells interceptor i and those behind it.
+// acknowledgeFrom reports an outcome to interceptor i and all later ones.
 func (c *interceptorChain) acknowledgeFrom(i int, m RecordMetadata, err error) {
 	next := i
 	defer func() {
 		if next < len(c.list) {
-			// the interceptor before it has called runtime.Goexit, and this function runs on the way
+			// the previous interceptor has called runtime.Goexit; this deferred function runs while its goroutine ends
 			c.acknowledgeFrom(next, m, err)
 		}
 	}()

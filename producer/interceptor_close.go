@@ -22,7 +22,7 @@ type interceptorClose struct {
 	err    error
 }
 
-// newClosing lists the interceptors to close. Every Close will run inside around.
+// newClosing returns the closing of all interceptors with a Close method. It calls each Close inside around.
 func (c *interceptorChain) newClosing(around func(work func())) *interceptorClosing {
 	e := &interceptorClosing{chain: c, around: around}
 	for i := range c.list {
@@ -33,8 +33,8 @@ func (c *interceptorChain) newClosing(around func(work func())) *interceptorClos
 	return e
 }
 
-// run closes the interceptors one after the other, each on a goroutine of its own. When ctx ends it waits no longer:
-// then it closes the others beside the hanging one.
+// run closes the interceptors one after the other, each on a goroutine of its own. When ctx ends, run stops waiting for
+// a hanging Close and closes the remaining interceptors.
 func (e *interceptorClosing) run(ctx context.Context) {
 	for _, one := range e.all {
 		go e.around(func() { e.close(one) })

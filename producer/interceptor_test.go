@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spyInterceptor does the test's bidding and remembers outcomes.
+// spyInterceptor runs the test's function in OnSend, and records the outcomes.
 type spyInterceptor struct {
 	send    func(*Record) *Record
 	ack     func(RecordMetadata, error)

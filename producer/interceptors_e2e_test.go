@@ -13,7 +13,8 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// watcher is an interceptor that keeps its arguments. Its names are in seen in the order of the calls.
+// watcher is an interceptor that keeps its arguments. All watchers of a test append their name to seen, in the order of
+// the calls.
 type watcher struct {
 	name   string
 	seen   *sights

@@ -14,11 +14,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// None of this depends on the machine: time is virtual, and the cost of a hanging broker for others would show to the
-// nanosecond.
+// These tests do not depend on the machine: time is virtual, so they detect a delay of other brokers to the nanosecond.
 
-// latencies sends to partitions 1 and 2 for some seconds, a goroutine each, while another sends to partition 0, and
-// returns how long each record of these two took.
+// latencies sends to partitions 0, 1 and 2 for some seconds, with a goroutine for each partition. It returns the
+// latency of each record in partitions 1 and 2.
 func latencies(t *testing.T, c *testbroker.Cluster, p *producer.Producer) [2][]time.Duration {
 	var took [2][]time.Duration
 	c.On(protocol.Produce).Do(testbroker.DelayAnswer(3 * time.Millisecond))
@@ -31,7 +30,7 @@ func latencies(t *testing.T, c *testbroker.Cluster, p *producer.Producer) [2][]t
 	})
 	for i := range took {
 		senders.Go(func() {
-			time.Sleep(time.Second) // by then partition 0 holds its full share
+			time.Sleep(time.Second) // by then partition 0 has used up its share of the buffer
 			for n := range 300 {
 				began := time.Now()
 				_, err := p.Send(t.Context(), to(int32(i+1), strings.Repeat("y", n)), nil).Get(t.Context())
@@ -98,8 +97,8 @@ func TestAHangingBrokerLeavesOthersHalfOfTheBuffer(t *testing.T) {
 	})
 }
 
-// The sends come without end, and each of three brokers hangs in its own way. Two of them hold the whole buffer between
-// them, so Send waits for the fourth broker's partitions as well; its accepted records leave at once.
+// Goroutines send without a pause, and each of three brokers hangs in a different way. Batches for two of them fill the
+// whole buffer, so Sends to the fourth broker wait for room too; but its accepted records are sent at once.
 func TestRecordsOfSeveralHangingBrokersLeaveByTheDeliveryTimeout(t *testing.T) {
 	bubble(t, topics(4, 8), func(t *testing.T, c *testbroker.Cluster) {
 		const timeout = 10 * time.Second
@@ -124,7 +123,7 @@ func TestRecordsOfSeveralHangingBrokersLeaveByTheDeliveryTimeout(t *testing.T) {
 						select {
 						case at := <-sent:
 							took = time.Since(at)
-						default: // it was refused in Send
+						default: // Send refused the record
 						}
 						mu.Lock()
 						defer mu.Unlock()
@@ -152,7 +151,7 @@ func TestRecordsOfSeveralHangingBrokersLeaveByTheDeliveryTimeout(t *testing.T) {
 	})
 }
 
-// The broker has its own idle timeout, and a record may be sent in the very moment of the close.
+// The broker closes idle connections by its own timeout, and a record may be sent in the same moment.
 func TestAConnectionThatTheBrokerClosesFailsNoSendWhileThereAreRetries(t *testing.T) {
 	once := func(cfg *producer.Config) { cfg.Retries = 1 }
 	scene(t, "while idle", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {

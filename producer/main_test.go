@@ -7,7 +7,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Tests without a Logger of their own keep their output readable.
+// Without this logger, tests without a Logger of their own would fill the output.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m)

@@ -14,7 +14,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about error codes in Metadata responses. It tests the table in internal/cluster/codes.go.
+// This file tests the reactions to error codes in Metadata responses, listed in internal/cluster/codes.go.
 
 // metadataCodes are all of Kafka's error codes, and some unknown ones.
 func metadataCodes() []protocol.ErrorCode {
@@ -31,12 +31,12 @@ func metadataCodes() []protocol.ErrorCode {
 var finalCodes = []protocol.ErrorCode{protocol.InvalidTopicException, protocol.TopicAuthorizationFailed,
 	protocol.PolicyViolation}
 
-// saying edits Metadata responses until the returned function is called.
+// saying edits Metadata responses until the caller calls the returned function.
 func saying(c *testbroker.Cluster, edit func(r *protocol.MetadataResponse)) (end func()) {
 	return c.On(protocol.Metadata).Do(testbroker.Edit(edit)).End
 }
 
-// ofTopic makes an error of one topic.
+// ofTopic returns an edit that gives topic t an error code.
 func ofTopic(name string, code protocol.ErrorCode) func(r *protocol.MetadataResponse) {
 	return func(r *protocol.MetadataResponse) {
 		for i := range r.Topics {
@@ -47,7 +47,7 @@ func ofTopic(name string, code protocol.ErrorCode) func(r *protocol.MetadataResp
 	}
 }
 
-// fresh makes metadata old after 200 ms.
+// fresh makes the client refresh its metadata after 200 ms.
 func fresh(cfg *producer.Config) { cfg.MetadataMaxAge = 200 * time.Millisecond }
 
 // sends sends n records to partition 0 of topic t, with a pause after each, and returns their errors and the longest
@@ -66,8 +66,8 @@ func sends(t *testing.T, p *producer.Producer, n int, pause time.Duration) (errs
 	return errs, longest
 }
 
-// unhurried requires a backoff between failing Metadata requests. A request without topics checks the cluster of a new
-// connection.
+// unhurried requires a backoff between failing Metadata requests. Requests without topics do not count: they check the
+// cluster of a new connection.
 func unhurried(t *testing.T, requests []testbroker.Request) {
 	t.Helper()
 	requests = slices.DeleteFunc(requests,
@@ -144,7 +144,7 @@ func TestEveryErrorCodeInMetadata(t *testing.T) {
 	}
 }
 
-// transientForTheTopic: a known topic stays known, and a new one is waited for.
+// transientForTheTopic requires that a known topic stays known, and that a Send to a new topic waits.
 func transientForTheTopic(t *testing.T, c *testbroker.Cluster, p *producer.Producer, code protocol.ErrorCode) {
 	t.Helper()
 	end := saying(c, ofTopic("t", code))
@@ -168,7 +168,8 @@ func transientForTheTopic(t *testing.T, c *testbroker.Cluster, p *producer.Produ
 	require.NoError(t, err)
 }
 
-// finalForTheTopic: known or new, the topic fails at once, and recovers when the cause is gone.
+// finalForTheTopic requires that records of a known and of a new topic fail at once, and that the topic recovers with
+// its cause.
 func finalForTheTopic(t *testing.T, c *testbroker.Cluster, p *producer.Producer, code protocol.ErrorCode) {
 	t.Helper()
 	refused := func(topic string) {
@@ -199,7 +200,7 @@ func finalForTheTopic(t *testing.T, c *testbroker.Cluster, p *producer.Producer,
 	}
 }
 
-// ofAPartition: the partition keeps its leader, unless the code denies one.
+// ofAPartition requires that the partition keeps its leader, unless the code reports that it has none.
 func ofAPartition(t *testing.T, c *testbroker.Cluster, p *producer.Producer, code protocol.ErrorCode) {
 	t.Helper()
 	end := saying(c, func(r *protocol.MetadataResponse) {
@@ -222,7 +223,7 @@ func ofAPartition(t *testing.T, c *testbroker.Cluster, p *producer.Producer, cod
 	end()
 }
 
-// ofTheResponse: the client keeps its metadata and asks again.
+// ofTheResponse requires that the client keeps its metadata and requests it again.
 func ofTheResponse(t *testing.T, c *testbroker.Cluster, p *producer.Producer, code protocol.ErrorCode) {
 	t.Helper()
 	end := saying(c, func(r *protocol.MetadataResponse) { r.ErrorCode, r.Topics = code, nil })

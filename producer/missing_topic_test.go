@@ -90,12 +90,12 @@ func TestATopicThatIsBeingCreatedIsAwaitedUntilMaxBlock(t *testing.T) {
 	})
 }
 
-// sendsLater sends a record on another goroutine.
+// sendsLater sends a record on another goroutine, and ignores its outcome.
 func sendsLater(p *Producer, r *Record) {
 	go func() { _, _ = outcomeOf(p, r) }()
 }
 
-// lines is a log's text; its handler writes on another goroutine.
+// lines is the text of a log; another goroutine writes it.
 type lines struct{ logtext.Text }
 
 func (l *lines) String() string {

@@ -35,17 +35,18 @@ type mistake struct {
 	// run makes the mistake and returns its error.
 	run func(s *mistakeScene) error
 	// text is the whole text of the error: the cause, then the cure. A "#" stands for a varying number or duration, and
-	// "…" for any text. An empty text: there is no error.
+	// "…" for any text. It is empty if there is no error.
 	text string
-	// fate and reason are the meaning of the error for the record. An empty reason: the error is about no record.
+	// fate and reason are the results of FateOf and Reason for the error. reason is empty if the error concerns no
+	// record.
 	fate   producer.Fate
 	reason string
-	// is is an error that errors.Is finds, or nil.
+	// is is an error that errors.Is must find, or nil.
 	is error
 	// log is the beginning of the first line at level Warn or above, due within a second; a "|" separates alternatives.
-	// An empty log: the producer must not warn.
+	// If it is empty, the producer must not warn.
 	log string
-	// ended: the user's own context has ended, so the text may say so, once.
+	// ended: the user's own context has ended, so the text may report it, once.
 	ended bool
 }
 
@@ -67,7 +68,7 @@ func (s *mistakeScene) start(change func(*producer.Config)) *producer.Producer {
 	})
 }
 
-// started returns a producer after a delivered record in each partition. The mistake begins afterwards.
+// started returns a producer after a delivered record in each partition. The mistake begins after that.
 func (s *mistakeScene) started(change func(*producer.Config)) *producer.Producer {
 	p := s.start(change)
 	for i := range int32(2) {
@@ -127,7 +128,7 @@ func TestMistakes(t *testing.T) {
 				if m.cluster != nil {
 					m.cluster(&cfg)
 				}
-				cfg.Seed = 1 // the broker leaves out the same fields in each run
+				cfg.Seed = 1 // the broker omits the same fields in each run
 				s := &mistakeScene{T: t, c: testbroker.New(t, cfg), log: &warnings{Handler: slog.DiscardHandler},
 					began: time.Now()}
 				m.check(s, m.run(s))
@@ -162,7 +163,7 @@ var (
 	address = regexp.MustCompile(`0x[0-9a-f]{4,}`)
 )
 
-// checkWords checks that a text is for people.
+// checkWords checks that a text is readable for people.
 func (m *mistake) checkWords(s *mistakeScene, text string) {
 	require.Equal(s, 1, strings.Count(text, "samsa:"), text)
 	for _, foreign := range []string{"%!", "<nil>", "&{", "map["} {
@@ -180,7 +181,7 @@ func (m *mistake) checkWords(s *mistakeScene, text string) {
 	}
 }
 
-// checkFate checks that all views of an error agree.
+// checkFate checks that all functions about an error agree.
 func (m *mistake) checkFate(s *mistakeScene, err error) {
 	require.Equal(s, m.fate.String(), producer.FateOf(err).String())
 	require.Equal(s, m.fate == producer.FateNotWritten, producer.Retriable(err))
@@ -211,7 +212,7 @@ func (m *mistake) checkLog(s *mistakeScene) {
 	}
 }
 
-// mistakes are the mistakes: first of the connection, then of topics, records, calls, and the configuration.
+// mistakes are grouped: first about the connection, then about topics, records, calls, and the configuration.
 var mistakes = []mistake{
 	{
 		name: "wrong port",
@@ -968,13 +969,13 @@ func unresolved(_ context.Context, _, address string) (net.Conn, error) {
 		Server: "10.0.0.2:53", IsNotFound: true}}
 }
 
-// stopBroker stops the broker. Some time later the producer has noticed it, by a read or by the next write.
+// stopBroker stops the broker, and waits until the producer has noticed it.
 func (s *mistakeScene) stopBroker() {
 	s.c.StopBroker(1)
 	synctest.Wait()
 }
 
-// serve returns a producer; its only server is no broker.
+// serve returns a producer whose only server is not a Kafka broker.
 func (s *mistakeScene) serve(f func(net.Conn)) *producer.Producer {
 	const address = "server:8080"
 	s.c.Serve(address, f)

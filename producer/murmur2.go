@@ -9,9 +9,9 @@ const (
 	murmur2Shift = 24
 )
 
-// PartitionForKey returns the partition of a key among this number of partitions, as the Java producer's built-in
-// partitioner does: murmur2 of the key, its sign bit cleared, modulo partitions. Partitioners of users can fall back on
-// it. Without partitions it returns -1, the number of no partition.
+// PartitionForKey returns the partition of a key in a topic with this many partitions, as the Java producer's built-in
+// partitioner does: murmur2 of the key, its sign bit cleared, modulo partitions. A user's [Partitioner] can call it. If
+// partitions is not positive, it returns -1.
 func PartitionForKey(key []byte, partitions int32) int32 {
 	if partitions <= 0 {
 		return -1

@@ -13,7 +13,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The rows about delivery in the table of options.
+// This file tests the rows about delivery in the table of options.
 
 func TestAcks(t *testing.T) {
 	acks := func(a producer.Acks) func(*producer.Config) {
@@ -77,7 +77,7 @@ func TestAcks(t *testing.T) {
 	})
 }
 
-// With acks=0 nothing is tried twice: a record of a request that may have left is reported as maybe written.
+// With acks=0 the producer does not retry: if a request may have left, its records are maybe written.
 func TestAcksNoneBroken(t *testing.T) {
 	none := func(cfg *producer.Config) {
 		cfg.Acks, cfg.EnableIdempotence = producer.AcksNone, false

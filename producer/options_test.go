@@ -21,7 +21,7 @@ import (
 // Each test here is one row of the table of options, on both sides of its boundary.
 
 func TestBootstrapServers(t *testing.T) {
-	// bounded is the longest delay of the first contact by a silent server: the setup timeout with its jitter.
+	// bounded is the longest time that a silent server can delay the first contact: the setup timeout with its jitter.
 	const bounded = 13 * time.Second
 	deliver := func(t *testing.T, p *producer.Producer, bound time.Duration) {
 		t.Helper()
@@ -207,7 +207,7 @@ func TestBufferMemory(t *testing.T) {
 		require.Equal(t, accepted, records)
 		c.Unhang(1)
 		require.NoError(t, p.Flush(t.Context()))
-		synctest.Wait() // until the connection lets go of the bytes
+		synctest.Wait() // until the connection no longer needs the bytes
 		records, used := p.Buffered()
 		require.Zero(t, records)
 		require.Zero(t, used)
@@ -252,7 +252,7 @@ func TestCompressionType(t *testing.T) {
 				const batchSize = 16 << 10
 				p := warm(t, c, 1, func(cfg *producer.Config) { cfg.Compression, cfg.Linger = codec, time.Second })
 				random := rand.New(rand.NewPCG(1, 2))
-				for range 8000 { // faster than anybody compresses
+				for range 8000 { // faster than any compression
 					p.Send(t.Context(), to(0, sometimes(random)), nil)
 				}
 				require.NoError(t, p.Flush(t.Context()))
@@ -302,7 +302,7 @@ func TestCompressionType(t *testing.T) {
 		})
 }
 
-// sometimes is a value with a compressed size of about a third.
+// sometimes returns a value that compresses to about a third.
 func sometimes(random *rand.Rand) string {
 	return noise(random, 60) + strings.Repeat("the same words again and again ", 6)
 }
@@ -315,7 +315,7 @@ func noise(random *rand.Rand, n int) string {
 	return string(b)
 }
 
-// wireSizes are the sizes of all batches at the broker.
+// wireSizes returns the sizes of all batches at the broker.
 func wireSizes(c *testbroker.Cluster) (sizes []int) {
 	for _, r := range c.Produces() {
 		for _, p := range r.Parts {

@@ -10,8 +10,8 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// Sends keep their distance to a fast network, but buffer.memory is the bound: a burst that fits is taken, whatever the
-// network does.
+// The producer slows Sends down if the network falls behind. But it accepts a burst that fits into buffer.memory, even
+// if the network has stopped.
 func TestABurstThatFitsIntoTheBufferIsTakenAtOnce(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)

@@ -14,20 +14,20 @@ import (
 // one.
 //
 // Partition returns a number from 0 to topic.Partitions()-1, or [BuiltInDecides] to leave the record to the built-in
-// partitioner. It runs inside Send on the caller's goroutine, for many callers at the same time. It may block: that
-// holds up this Send, for which neither its context nor MaxBlock counts then. The record is a copy that is valid during
-// the call; its key, value and headers must not be written to. A panic, or a partition that the topic does not have,
-// fails the record with [ErrPartitioner], not written; a panic is logged with its stack. runtime.Goexit ends the
+// partitioner. Partition runs inside Send on the caller's goroutine, and many goroutines may call it at the same time.
+// It may block, and then delays this Send, even beyond its context and MaxBlock. The record is a copy, valid during the
+// call only; Partition must not write into its key, value and headers. A panic, or a partition that the topic does not
+// have, fails the record with [ErrPartitioner], not written; a panic is logged with its stack. runtime.Goexit ends the
 // caller's goroutine: Send does not return, and the record is not sent and has no outcome.
 type Partitioner interface {
 	Partition(r *Record, topic TopicView) int32
 }
 
-// BuiltInDecides is the result of a [Partitioner] for leaving a record to the built-in partitioner.
+// BuiltInDecides is the number that a [Partitioner] returns to leave a record to the built-in partitioner.
 const BuiltInDecides int32 = math.MinInt32
 
-// TopicView is the view of a topic when a partition is chosen: the number of its partitions, and the available ones,
-// with a leader. It does not change.
+// TopicView shows a topic to a [Partitioner]: the number of its partitions, and its available partitions, which have a
+// leader. It is immutable.
 type TopicView struct {
 	name       string
 	partitions int32
@@ -35,7 +35,7 @@ type TopicView struct {
 }
 
 // newTopicView makes the view of a topic from its number of partitions and the ascending numbers of those with a
-// leader. It keeps available.
+// leader. The view keeps the slice available.
 func newTopicView(name string, partitions int32, available []int32) TopicView {
 	return TopicView{name: name, partitions: partitions, available: available}
 }
@@ -83,7 +83,7 @@ func (c *partitionChooser) choose(r *Record, topic *TopicView, sticky *stickyTop
 		return n, nil
 	}
 	if c.custom != nil {
-		// The copy keeps the caller's record from escaping to the heap in every Send, with or without a partitioner.
+		// Without the copy, the caller's record would escape to the heap in every Send, even without a partitioner.
 		clone := *r
 		if n, failed := c.ask(&clone, *topic); failed != nil || n != BuiltInDecides {
 			return n, failed
@@ -92,7 +92,7 @@ func (c *partitionChooser) choose(r *Record, topic *TopicView, sticky *stickyTop
 	return c.builtIn(r.Key, topic, sticky), nil
 }
 
-// builtIn is the built-in partitioner, and its only place: Send's fast path calls it too. Every record without a
+// builtIn is the only implementation of the built-in partitioner: Send's fast path calls it too. Every record without a
 // partition passes through it, unless the user's partitioner decides.
 func (c *partitionChooser) builtIn(key []byte, topic *TopicView, sticky *stickyTopic) int32 {
 	if key == nil || c.ignoreKeys {

@@ -80,7 +80,7 @@ func TestKeysAreHashedOverAllPartitionsLeaderOrNot(t *testing.T) {
 
 func TestNoKeyOrIgnoredKeysAreLeftToTheStickyChoice(t *testing.T) {
 	c := DefaultConfig()
-	view := newTopicView("t", 8, []int32{5}) // keys do not care about leaders, the sticky choice does
+	view := newTopicView("t", 8, []int32{5}) // the choice by key ignores leaders, the sticky choice does not
 	for key, ignored := range map[string]bool{"": false, "k": true, "another": true} {
 		c.PartitionerIgnoreKeys = ignored
 		chooser := newPartitionChooser(&c)
@@ -94,7 +94,7 @@ func TestNoKeyOrIgnoredKeysAreLeftToTheStickyChoice(t *testing.T) {
 	}
 }
 
-// TestThereIsOnePartitionChoice: a partitioner inside builtIn decides about every record, on every path.
+// TestThereIsOnePartitionChoice: only builtIn calls the functions that choose, so both paths of Send choose equally.
 func TestThereIsOnePartitionChoice(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
@@ -201,7 +201,7 @@ func stickyOf(batchSize int, view TopicView, load func(int32, time.Time) stickyL
 	return newStickySlot(&c, view, load, 42)
 }
 
-// switches counts the records of each partition in a run of choices: it fills batches and moves on.
+// switches returns how often the slot chooses each partition, in n choices with a full batch after each.
 func switches(s *stickySlot, n int) map[int32]int {
 	counts := map[int32]int{}
 	for range n {
@@ -216,7 +216,7 @@ func TestStickyStaysUntilABatchIsFull(t *testing.T) {
 	s := stickyOf(1000, allOf(1000), nil)
 	p := s.pick()
 	s.appended(p, 400, false)
-	s.appended(p, 400, true) // sealed by linger: not enough yet
+	s.appended(p, 400, true) // sealed by linger, below batch.size
 	require.Equal(t, p, s.pick())
 	s.appended(p, 199, true)
 	require.Equal(t, p, s.pick())

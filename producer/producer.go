@@ -26,31 +26,31 @@ type Producer struct {
 	chooser  partitionChooser
 	listener *listener
 	log      *loggate.Gate
-	logMark  stackMark // the log handler runs beneath it
+	logMark  stackMark // marks the stack of the log handler's goroutine
 	cluster  *cluster.Client
 	sender   *sender.Sender
 	acc      *accumulator.Accumulator
 
-	asksUser    bool // a partitioner or interceptor of the user's decides on records
-	smallRecord uint // fewer bytes of key and value than this are far from every limit
+	asksUser    bool // the user has set a partitioner or an interceptor
+	smallRecord uint // a record with fewer bytes of key and value is below every limit
 
 	topicsMu lockrank.Mutex[lockrank.ProducerTopics]
 	topics   atomic.Pointer[immutable.Map[*topic]] // replaced under topicsMu
-	// of these: most producers have one, found without a look into the map
+	// the newest of topics: most producers have one topic, and skip the map
 	newest          atomic.Pointer[topic]
 	metadataChanged atomic.Pointer[chan struct{}] // closed when there is newer metadata
 	idle            idleTopics                    // guarded by topicsMu
 
 	waiting waitingCalls
 	closing context.Context // ends when Close begins
-	closed  atomic.Bool     // the same, for calls that only look
+	closed  atomic.Bool     // the same, for calls that only check
 	room    roomWatch
 	close   context.CancelCauseFunc
 	closer  closer
 }
 
 // New returns a running producer, or an error with every problem of cfg (see [Config.Validate]). It copies cfg, and
-// does not wait for a broker: the first Send reports whether one can be reached.
+// returns without a connection to a broker: the first Send reports unreachable brokers.
 func New(cfg Config) (*Producer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func clusterConfig(cfg *Config, options *transport.Options) cluster.Config {
 	}
 }
 
-// clusterChanged updates the changed topics and wakes the Sends that wait for newer metadata.
+// clusterChanged updates the changed topics, and wakes the Sends that wait for newer metadata.
 func (p *Producer) clusterChanged(change *cluster.Change) {
 	p.topicsMu.Lock()
 	if change.Cluster {
@@ -163,10 +163,11 @@ func (p *Producer) clusterChanged(change *cluster.Change) {
 	close(*p.metadataChanged.Swap(&changed))
 }
 
-// Flush readies every record accepted before it and waits until each has its outcome and its callback has returned, or
-// until ctx ends. It also waits for the callbacks of canceled records, and of records that failed before they were
-// buffered. Its error concerns the wait only; futures and callbacks report failed records. The text names the obstacle
-// of the oldest undelivered record. Called from inside a callback it fails at once with [ErrInCallback].
+// Flush sends every record accepted before it without waiting for linger.ms. It waits until each record has its outcome
+// and its callback has returned, or until ctx ends. It also waits for the callbacks of canceled records, and of records
+// that failed before they were buffered. Its error concerns the wait only; futures and callbacks report failed records.
+// The error's text names the obstacle of the oldest undelivered record. Inside a callback Flush fails at once with
+// [ErrInCallback].
 func (p *Producer) Flush(ctx context.Context) error {
 	if p.listener.InCallback() {
 		return fmt.Errorf("samsa: flush: %w", ErrInCallback)
@@ -181,8 +182,8 @@ func (p *Producer) Flush(ctx context.Context) error {
 }
 
 // Buffered returns how many accepted records have no outcome yet, and how many bytes of buffer.memory are in use. The
-// bytes count whole buffers, and results and refused records until their callbacks and interceptors have returned. So
-// there can be bytes without records.
+// bytes include whole buffers, and also outcomes and refused records until their callbacks and interceptors have
+// returned. So bytes can be above zero when records is zero.
 func (p *Producer) Buffered() (records int, bytes int64) { return p.acc.Buffered() }
 
 // PartitionInfo describes one partition of a topic.
@@ -199,9 +200,9 @@ type PartitionInfo struct {
 }
 
 // Ping asks one broker for metadata and returns nil with its response, so a program can check at its start that
-// BootstrapServers are right. If every server refuses the connection, Ping fails at once: the error has the reason of
-// each server, and no server is tried twice. A server that does not answer costs SocketConnectionSetupTimeout. A ctx
-// with a deadline bounds Ping alone; else MaxBlock does. Ping needs no topic and no authorization.
+// BootstrapServers are right. Ping tries each server once. If every server refuses the connection, Ping fails at once,
+// and the error has the reason of each server. For an unresponsive server Ping waits SocketConnectionSetupTimeout. The
+// deadline of ctx bounds Ping if ctx has one; otherwise MaxBlock does. Ping needs no topic and no authorization.
 func (p *Producer) Ping(ctx context.Context) error {
 	wait := p.newCall(ctx)
 	defer wait.end()
@@ -230,9 +231,9 @@ func (e *pingError) Error() string { return "samsa: ping: " + e.err.Error() }
 
 func (e *pingError) Unwrap() []error { return []error{record.ErrMetadataTimeout, e.err} }
 
-// PartitionsFor returns the topic's partitions. A ctx with a deadline bounds the wait for them alone; otherwise
-// MaxBlock does, or the end of ctx. Called before the first Send, it spares that one the wait. The error is an
-// [*Error], as of a Send.
+// PartitionsFor returns the topic's partitions. The deadline of ctx bounds the wait if ctx has one; otherwise MaxBlock
+// does, or the cancellation of ctx. After PartitionsFor the first Send need not wait for metadata. The error is an
+// [*Error], as from Send.
 func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]PartitionInfo, error) {
 	wait := p.newCall(ctx)
 	defer wait.end()
@@ -245,7 +246,7 @@ func (p *Producer) PartitionsFor(ctx context.Context, topic string) ([]Partition
 	}
 	meta := t.meta.Load()
 	if meta == nil {
-		// It was forgotten between two lines of this function.
+		// The producer forgot the topic after topicFor returned.
 		return nil, &record.Error{Topic: topic, Partition: -1, Err: record.ErrMetadataTimeout}
 	}
 	infos := make([]PartitionInfo, 0, meta.topic.Len())

@@ -11,26 +11,26 @@ import (
 // ParseProperties makes a Config from Kafka's properties, on top of [DefaultConfig]. It distinguishes three kinds of a
 // producer's properties:
 //
-//   - those of [Config]'s fields are read and checked;
-//   - those of the Java client that mean nothing here, such as metric.reporters, are passed over; [Config.Warnings]
-//     names them;
-//   - those of the Java client that ask for what is not there, such as security.protocol=SSL, are errors: a producer
-//     that should have used TLS never connects without it.
+//   - properties of [Config]'s fields set these fields;
+//   - other properties of the Java client without a meaning in Samsa, such as metric.reporters, are ignored;
+//     [Config.Warnings] names them;
+//   - properties of the Java client that request a missing feature, such as security.protocol=SSL, are errors: a
+//     producer that should have used TLS never connects without it.
 //
-// key.serializer and value.serializer are passed over if they are Kafka's serializers of bytes and strings. Any other
-// serializer, such as a schema registry's KafkaAvroSerializer, is an error: the record's bytes would not have its
-// format.
+// ParseProperties ignores key.serializer and value.serializer if they name Kafka's serializers of bytes and strings.
+// Any other serializer, such as a schema registry's KafkaAvroSerializer, is an error: the record's bytes would not have
+// the serializer's format.
 //
 // The names of Kafka's other clients (consumer, admin, Streams, Connect) and of well-known companions, such as group.id
 // and schema.registry.url, are ignored too; [Config.Warnings] names them and New logs a warning. Any other name is an
-// error, with a hint if a known name is near. An error of a value names the cure of a usual slip: "5s" is 5000 in
-// milliseconds.
+// error, with a hint if a known name is near. An error about a value suggests the likely intention: for "5s" it
+// suggests 5000, in milliseconds.
 //
-// What is written stays. Where a default contradicts it, the default gives way if that is safe, and a notice says so:
-// idempotence is turned off by acks, retries or max.in.flight.requests.per.connection, unless enable.idempotence is
-// written; delivery.timeout.ms grows to linger.ms and request.timeout.ms together; batch.size shrinks to
-// max.request.size and buffer.memory; a backoff or timeout meets its .max. What is written and contradicts itself is an
-// error.
+// A property in m always keeps its value. If a default contradicts it, ParseProperties changes the default if that is
+// safe, and adds a warning. Values of acks, retries or max.in.flight.requests.per.connection can turn idempotence off,
+// unless m has enable.idempotence. delivery.timeout.ms grows to the sum of linger.ms and request.timeout.ms; batch.size
+// shrinks to max.request.size and buffer.memory; a backoff or timeout and its .max become equal. Two properties in m
+// that contradict each other are an error.
 //
 // The error joins a *[ConfigError] for each problem. bootstrap.servers may be missing: set Config.BootstrapServers
 // before New then. For a file, [LoadProperties] gives errors with the line.
@@ -41,7 +41,7 @@ func ParseProperties(m map[string]string) (Config, error) {
 
 // LoadProperties reads a file with Java's syntax for properties, in UTF-8, and makes a Config of it as
 // [ParseProperties] does. Each [ConfigError] has the file and the line, in the order of the file. As in Java, the last
-// of several lines with one name counts; a notice names the lines if their values differ.
+// of several lines with one name counts; a warning names the lines if their values differ.
 func LoadProperties(path string) (Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -63,8 +63,7 @@ func LoadProperties(path string) (Config, error) {
 	return c, nil
 }
 
-// configFromProperties makes a Config, or returns the problems. The properties of unread have a line with an unreadable
-// value.
+// configFromProperties makes a Config, or returns the problems. unread has the properties with an unreadable value.
 func configFromProperties(m map[string]string, unread map[string]bool) (Config, configProblems) {
 	c := DefaultConfig()
 	var problems configProblems
@@ -105,7 +104,7 @@ func configFromProperties(m map[string]string, unread map[string]bool) (Config, 
 	return c, nil
 }
 
-// configSetProperty sets one of our own options. Java's files may name the protocol of a server: PLAINTEXT://host:port.
+// configSetProperty sets one option of the table. In Java's files a server may have a protocol: PLAINTEXT://host:port.
 func configSetProperty(o *configOption, c *Config, text string) *ConfigError {
 	if e := o.set(c, text); e != nil {
 		return e
@@ -145,7 +144,7 @@ var configIgnored = [...]string{
 var configAbsent = [...]struct {
 	name    string
 	allowed string // the harmless value, in lower case; with none, any value is an error
-	empty   bool   // an empty value asks for nothing either
+	empty   bool   // an empty value is harmless, too
 	problem string
 }{
 	{name: "client.dns.lookup", allowed: "use_all_dns_ips",

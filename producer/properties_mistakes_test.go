@@ -151,7 +151,7 @@ func TestANameThatIsNearAKnownOneGetsAHint(t *testing.T) {
 		"odd letters are visible")
 }
 
-// TestAValueWithAUsualSlipIsAnErrorWithTheCure: the value stays refused as in Java; the error has the most likely
+// TestAValueWithAUsualSlipIsAnErrorWithTheCure: the value is refused as in Java, and the error suggests the most likely
 // meaning.
 func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 	const (
@@ -177,7 +177,7 @@ func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 		{"buffer.memory", "1g", "did you mean 1073741824?"},
 		{"max.request.size", "1000 bytes", "did you mean 1000?"},
 		{"send.buffer.bytes", "128kb", "did you mean 131072?"},
-		// a number in other clothes
+		// a number in another notation
 		{"batch.size", "16,384", "did you mean 16384?"},
 		{"batch.size", "16_384", "did you mean 16384?"},
 		{"batch.size", "16 384", "did you mean 16384?"},
@@ -186,7 +186,7 @@ func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 		{"retries", "0x10", "did you mean 16?"},
 		{"retries", "Integer.MAX_VALUE", "did you mean 2147483647?"},
 		{"max.block.ms", "Long.MAX_VALUE", "did you mean 9223372036854775807?"},
-		// a word in other clothes
+		// a word in another spelling
 		{"enable.idempotence", "yes", "did you mean true?"},
 		{"enable.idempotence", "On", "did you mean true?"},
 		{"enable.idempotence", "1", "did you mean true?"},
@@ -228,7 +228,7 @@ func TestAValueWithAUsualSlipIsAnErrorWithTheCure(t *testing.T) {
 	}
 }
 
-// TestASlipWithoutAClearMeaningGetsNoGuess: the guess is a value of the property, or there is none.
+// TestASlipWithoutAClearMeaningGetsNoGuess: an error suggests only values that the property accepts.
 func TestASlipWithoutAClearMeaningGetsNoGuess(t *testing.T) {
 	for property, values := range map[string][]string{
 		"linger.ms": {"-1", "1.5", "soon", "5x", "5KB", "99999999999999999999", "1e300", "inf", "NaN",

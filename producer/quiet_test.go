@@ -80,7 +80,7 @@ func TestGetOrCancelWithdrawsARecordThatIsNotSealed(t *testing.T) {
 		require.EqualValues(t, 1, md.Offset)
 
 		c.StopBroker(1)
-		p.Send(t.Context(), to(0, "first"), nil) // it meets the end of the connection
+		p.Send(t.Context(), to(0, "first"), nil) // this write meets the end of the connection
 		time.Sleep(time.Second)
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -112,7 +112,7 @@ func TestGetOrCancelWithdrawsARecordThatIsNotSealed(t *testing.T) {
 	})
 }
 
-// keysOnly chooses for records with a key.
+// keysOnly is a partitioner that chooses only for records with a key.
 type keysOnly struct{}
 
 func (keysOnly) Partition(r *producer.Record, _ producer.TopicView) int32 {
@@ -138,7 +138,8 @@ func TestAPartitionerMayLeaveARecordToTheBuiltInOne(t *testing.T) {
 	})
 }
 
-// A shutdown withdraws as many records as it can: the first call must not send the batch of the others.
+// A program in shutdown withdraws as many records as it can: the first GetOrCancel must not send the batch with the
+// other records.
 func TestGetOrCancelWithAnEndedContextWithdrawsEveryRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, lingering(time.Hour))

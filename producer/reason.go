@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// because adds a reason to a text, if there is one.
+// because adds a reason to a text, unless the reason is empty.
 func because(text, reason string) string {
 	if reason == "" {
 		return text
@@ -13,7 +13,7 @@ func because(text, reason string) string {
 	return text + ": " + reason
 }
 
-// noPartition says why no metadata with partition n of a topic has come.
+// noPartition returns the error of a wait that ended before the metadata had partition n of a topic.
 func (p *Producer) noPartition(topic string, n int32) error {
 	text := fmt.Sprintf("waiting for partition %d, which the metadata does not have", n)
 	if trouble := p.cluster.Trouble(topic); trouble != nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// This file is about the texts of errors: each names its cause, and the cure if there is one.
+// This file tests the texts of errors: each names its cause, and the cure if there is one.
 
-// within returns a context that ends after d, with the test at the latest.
+// within returns a context that ends after d, or at the end of the test.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -297,7 +297,8 @@ func TestAMessageFormatThatIsTooOldIsNamedWithItsCure(t *testing.T) {
 	})
 }
 
-// Each case breaks something and sends a record; a Get and a Flush end a second later, with words in their errors.
+// Each case breaks something and sends a record. A second later a Get and a Flush end, with these words in their
+// errors.
 func TestAnEndedWaitNamesTheRecordsObstacle(t *testing.T) {
 	for name, test := range map[string]struct {
 		brokers int
@@ -404,7 +405,7 @@ func TestAnEndedWaitNamesTheRecordsObstacle(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			mentions(t, err, test.words...)
 			if name == "behind other requests" {
-				return // to Flush, the record in the other partition is older
+				return // Flush reports the older record, of the other partition
 			}
 			mentions(t, p.Flush(ctx), test.words...)
 		})

@@ -16,10 +16,10 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The user's view of faults and recoveries.
+// This file tests faults and recoveries as the user sees them.
 
-// TestSendInsideTheCallbackOfAnExpiredRecord: a callback may send its failed record again. The record neither deadlocks
-// nor gets lost.
+// TestSendInsideTheCallbackOfAnExpiredRecord: a callback may send its failed record again. The producer must not
+// deadlock, and must deliver the record.
 func TestSendInsideTheCallbackOfAnExpiredRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) {
@@ -46,8 +46,8 @@ func TestSendInsideTheCallbackOfAnExpiredRecord(t *testing.T) {
 	})
 }
 
-// TestFlushWaitsForThePartsOfASplit: smaller batches replace the batch of the Flush, and still smaller ones replace
-// these.
+// TestFlushWaitsForThePartsOfASplit: smaller batches replace the batch that Flush waits for, and even smaller batches
+// replace these.
 func TestFlushWaitsForThePartsOfASplit(t *testing.T) {
 	cfg := topics(1, 1)
 	cfg.Settings = map[string]testbroker.TopicSettings{"t": {MessageMaxBytes: 1000}}
@@ -71,8 +71,8 @@ func TestFlushWaitsForThePartsOfASplit(t *testing.T) {
 	})
 }
 
-// TestPartitionsThatWereAddedAreUsedWithoutAKey: once metadata.max.age.ms is over the new ones get their share, without
-// a restart.
+// TestPartitionsThatWereAddedAreUsedWithoutAKey: after metadata.max.age.ms the new partitions get their share of
+// records, without a restart.
 func TestPartitionsThatWereAddedAreUsedWithoutAKey(t *testing.T) {
 	bubble(t, topics(2, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BatchSize, cfg.MetadataMaxAge = 0, time.Minute })
@@ -88,7 +88,8 @@ func TestPartitionsThatWereAddedAreUsedWithoutAKey(t *testing.T) {
 	})
 }
 
-// TestCloseDoesNotHangWhileTheProducerIDIsReplaced: the epochs of the first id are used up, and no other is to be had.
+// TestCloseDoesNotHangWhileTheProducerIDIsReplaced: the epochs of the first id are used up, and the brokers assign no
+// other id.
 func TestCloseDoesNotHangWhileTheProducerIDIsReplaced(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		last := testbroker.Edit(func(a *protocol.InitProducerIDResponse) { a.ProducerEpoch = math.MaxInt16 })
@@ -107,8 +108,8 @@ func TestCloseDoesNotHangWhileTheProducerIDIsReplaced(t *testing.T) {
 	})
 }
 
-// TestRecordsWithoutAKeyAvoidABrokerThatHangs: with partitioner.availability.timeout.ms the producer leaves its
-// partitions out after that time, and chooses them again when it is back.
+// TestRecordsWithoutAKeyAvoidABrokerThatHangs: after partitioner.availability.timeout.ms the producer avoids the
+// partitions of the broker, and chooses them again when the broker is back.
 func TestRecordsWithoutAKeyAvoidABrokerThatHangs(t *testing.T) {
 	bubble(t, topics(2, 4), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 4, func(cfg *producer.Config) {
@@ -116,7 +117,7 @@ func TestRecordsWithoutAKeyAvoidABrokerThatHangs(t *testing.T) {
 				time.Second
 		})
 		c.Hang(2)
-		for i := range int32(20) { // more than the limit in flight, so that some wait for it
+		for i := range int32(20) { // more than the limit in flight, so some wait for the broker
 			p.Send(t.Context(), to(1+2*(i%2), "stuck"), nil)
 			synctest.Wait()
 		}
@@ -140,8 +141,8 @@ func TestRecordsWithoutAKeyAvoidABrokerThatHangs(t *testing.T) {
 	})
 }
 
-// TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata: neither for a backoff, nor for a refresh of the known
-// topics.
+// TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata: a backoff or a refresh of the known topics does not delay
+// it.
 func TestTheFirstRecordOfATopicWaitsForNothingButItsMetadata(t *testing.T) {
 	cfg := testbroker.Config{Brokers: 3, Topics: map[string]int32{}}
 	for i := range 50 {

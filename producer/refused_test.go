@@ -17,8 +17,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// refusals are the ways in which a record fails before it is buffered, and Cancel: each has its outcome when the
-// function returns.
+// refusals are functions that refuse or cancel a record. When such a function returns, its record has an outcome.
 var refusals = map[string]func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future{
 	"no record": func(t *testing.T, p *producer.Producer, cb producer.Callback) producer.Future {
 		return p.Send(t.Context(), nil, cb)
@@ -57,11 +56,12 @@ var refusals = map[string]func(t *testing.T, p *producer.Producer, cb producer.C
 
 func illegal() *producer.Record { return &producer.Record{Topic: "not legal"} }
 
-// A program may hold a lock around Send and take it in the callback: that must work for every record.
+// A program may hold a lock around Send and take the same lock in the callback. This must work for every refused
+// record.
 func TestALockThatTheCallbackTakesMayBeHeldAroundSend(t *testing.T) {
 	for name, refuse := range refusals {
 		scene(t, name, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
-			lock := make(chan struct{}, 1) // a mutex for synctest
+			lock := make(chan struct{}, 1) // a mutex that synctest can see
 			acknowledged := 0
 			p := warm(t, c, 1, func(cfg *producer.Config) {
 				cfg.Linger = time.Second
@@ -147,8 +147,8 @@ func TestARefusedRecordWithoutACallbackStartsNoGoroutine(t *testing.T) {
 	})
 }
 
-// The callback of a refused record hangs. Refused Sends with a callback wait, whatever their context does, and
-// everything else goes on.
+// The callback of a refused record hangs. Then other refused Sends with a callback wait, regardless of their context,
+// and all other calls go on.
 func TestHangingCallbacksOfRefusedRecordsBecomeBackpressureAndNotGrowth(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		const memory, senders = 64 << 10, 4
@@ -199,7 +199,8 @@ func TestHangingCallbacksOfRefusedRecordsBecomeBackpressureAndNotGrowth(t *testi
 	})
 }
 
-// Only a callback of a refused record would wait for itself.
+// A Send inside the callback of a refused record would wait for itself, so it does not wait; Sends in other callbacks
+// wait.
 func TestCallbacksBehindThoseOfRefusedRecords(t *testing.T) {
 	const memory = 64 << 10
 	const most = memory / 4 / 256
@@ -255,7 +256,7 @@ func TestARefusedRecordsCallbackThatPanicsOrEndsItsGoroutineCostsNoOther(t *test
 	})
 }
 
-// A callback that never returns slows refused Sends down, and hangs none of them.
+// A callback that never returns delays refused Sends, but does not block them for ever.
 func TestACallbackOfARefusedRecordThatNeverReturnsHangsNoSend(t *testing.T) {
 	const memory = 32 << 10
 	const most = memory / 4 / 256

@@ -16,7 +16,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// named sets the client id: it tells the test broker the difference between two producers with the same producer id.
+// named sets the client id. By the client id the test broker distinguishes two producers with the same producer id.
 func named(id string) func(*producer.Config) { return func(c *producer.Config) { c.ClientID = id } }
 
 // sendNumbered sends n records one after the other, each to the next of the partitions, and returns the acknowledged
@@ -34,7 +34,7 @@ func sendNumbered(t *testing.T, p *producer.Producer, who string, n int, partiti
 	return acked
 }
 
-// valuesOf are the values of topic t in the log of the present cluster.
+// valuesOf returns the values of topic t in the log of the present cluster.
 func valuesOf(c *testbroker.Cluster, partitions int32) (values []string) {
 	for i := range partitions {
 		for _, r := range c.Log("t", i) {
@@ -73,8 +73,8 @@ func TestNoAcknowledgedRecordIsMissingWhenTheClusterIsReplaced(t *testing.T) {
 	}
 }
 
-// The new cluster has the former one's id, so only the ids of its topics distinguish the two. An unused partition of
-// the producer has no identity to give up, and must not get the producer's former one.
+// The new cluster has the former one's id, so only the ids of its topics distinguish the two. A partition that the
+// producer has not used yet must not get the producer's former id.
 func TestAnUnusedPartitionGetsNoIdentityOfTheFormerCluster(t *testing.T) {
 	bubble(t, topics(1, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := start(t, c, named("P"))
@@ -109,7 +109,8 @@ func requireOneProducerEach(t *testing.T, c *testbroker.Cluster, partition int32
 	}
 }
 
-// A record that the former cluster may have written is reported so, and is not sent to the new one.
+// If the former cluster may have written a record, the producer reports it as maybe written, and does not send it to
+// the new cluster.
 func TestADoubtfulRecordOfTheFormerClusterIsReportedAsMaybeWritten(t *testing.T) {
 	scene(t, "answer lost", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, nil)
@@ -171,7 +172,7 @@ func TestClustersThatAnswerInAlternationLoseNoAcknowledgedRecord(t *testing.T) {
 		cfgB := topics(1, 2)
 		cfgB.ClusterID = "cluster-B"
 		a, b := testbroker.New(t, topics(1, 2)), testbroker.New(t, cfgB)
-		var dials, toB atomic.Int64 // of four dials, so many lead to b
+		var dials, toB atomic.Int64 // of four dials, this many lead to b
 		p := start(t, a, func(cfg *producer.Config) {
 			cfg.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
 				if dials.Add(1)%4 < toB.Load() {
@@ -202,8 +203,8 @@ func TestClustersThatAnswerInAlternationLoseNoAcknowledgedRecord(t *testing.T) {
 	})
 }
 
-// The addresses lead to another cluster, and the former one still runs: connections to its brokers end with the
-// metadata's change of cluster.
+// The addresses lead to another cluster, and the former one still runs: the producer must end its connections to the
+// former brokers when the metadata changes the cluster.
 func TestAConnectionToTheFormerClusterGetsNoMoreRecords(t *testing.T) {
 	for name, change := range map[string]func(*producer.Config){"acks=1": ackedByTheLeader,
 		"idempotent": func(*producer.Config) {}} {

@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// plainly is a producer without an identity: an identity would belong to the former cluster.
+// plainly configures a producer without idempotence, so that no producer id of the former cluster affects the test.
 func plainly(cfg *producer.Config) { cfg.EnableIdempotence = false }
 
 // TestMetadataOfAReplacedClusterIsUsedAtOnce: topic ids and leader epochs of the former cluster do not count in the new

@@ -42,7 +42,8 @@ func requireFramesWithin(t *testing.T, c *testbroker.Cluster, most int) (batches
 }
 
 func TestARequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
-	// The batches fill more than two requests, so the second request is full whatever the first one has.
+	// The batches fill more than two requests, so the second request is full however many batches the first request
+	// has.
 	const most, n = 80_000, 2000
 	for _, release := range []string{"4.3", "4.3 without topic ids", "3.9", "2.1"} {
 		cfg, names := longTopics(strings.TrimSuffix(release, " without topic ids"), n)
@@ -54,7 +55,7 @@ func TestARequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
 				cfg.MaxRequestSize, cfg.MaxInFlight, cfg.Linger, cfg.ClientID = most, 1, 0, "größe-日本語"
 			})
 			var running sync.WaitGroup
-			for _, name := range names { // together, so that few requests bring the metadata
+			for _, name := range names { // together, so that few Metadata requests suffice
 				running.Go(func() {
 					_, err := p.PartitionsFor(t.Context(), name)
 					assert.NoError(t, err)
@@ -80,14 +81,14 @@ func TestARequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
 	}
 }
 
-// Requests of awaited batches have a bound of their own; it may be the larger one.
+// Requests of awaited batches have a bound of their own, and the configured bound may be smaller.
 func TestAnAwaitedRequestAsFramedStaysWithinMaxRequestSize(t *testing.T) {
 	const most, n = 2000, 40
 	for _, release := range []string{"4.3", "3.9", "2.1"} {
 		cfg, names := longTopics(release, n)
 		scene(t, release, cfg, func(t *testing.T, c *testbroker.Cluster) {
 			p := start(t, c, func(cfg *producer.Config) { cfg.MaxRequestSize, cfg.BatchSize = most, 1000 })
-			// Soon, but not at once: the others wait for this answer, and go together.
+			// The answer takes a moment: meanwhile the other batches wait for it, and then share requests.
 			c.On(protocol.Produce).Do(testbroker.DelayAnswer(time.Millisecond))
 			for _, round := range []string{"warm", "x", "y"} {
 				var running sync.WaitGroup

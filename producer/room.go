@@ -8,11 +8,11 @@ import (
 	"github.com/gosamsa/samsa/internal/weakly"
 )
 
-// roomWait is how long a Send waits for room in the buffer before the producer warns of it.
+// roomWait is how long a Send waits for room in the buffer before the producer logs a warning.
 const roomWait = 750 * time.Millisecond
 
-// roomWatch looks at the Sends that wait for room, while there are any. A waiting Send costs one atomic read, however
-// many wait.
+// roomWatch checks with a timer how long Sends have waited for room. The timer runs only while a Send waits. Each
+// waiting Send costs one atomic read.
 type roomWatch struct {
 	on atomic.Bool
 
@@ -21,7 +21,7 @@ type roomWatch struct {
 	ended bool
 }
 
-// watch begins to look, if nothing does.
+// watch starts the timer, unless it runs already.
 func (w *roomWatch) watch(p *Producer) {
 	if !w.on.Load() && w.on.CompareAndSwap(false, true) {
 		w.after(p, roomWait)
@@ -50,13 +50,13 @@ func (w *roomWatch) end() {
 	}
 }
 
-// lookAtRoom warns if a Send has waited for long, and ends the watch. The next waiting Send begins another one, so no
-// timer runs for ever beside a Send without an end.
+// lookAtRoom logs a warning if a Send has waited too long, and ends the watch. The next Send without room starts the
+// watch again, so a Send that waits for ever does not keep a timer running.
 func (p *Producer) lookAtRoom() {
 	since, waits := p.acc.OldestWait()
 	if !waits {
 		p.room.on.Store(false)
-		if _, waits = p.acc.OldestWait(); waits { // it came before the line above
+		if _, waits = p.acc.OldestWait(); waits { // this Send began to wait before the watch was ended above
 			p.room.watch(p)
 		}
 		return

@@ -25,7 +25,7 @@ func startOnCrowd(t testing.TB, c *crowd) *producer.Producer {
 	return p
 }
 
-// sendTo sends a record and waits for its outcome.
+// sendTo sends a record to one partition and waits for its outcome.
 func sendTo(t testing.TB, p *producer.Producer, topic string) {
 	t.Helper()
 	_, err := p.Send(t.Context(), &producer.Record{Topic: topic, Partition: producer.InPartition(0)},
@@ -33,7 +33,7 @@ func sendTo(t testing.TB, p *producer.Producer, topic string) {
 	require.NoError(t, err)
 }
 
-// sendToAll sends a record to each partition up to a number, of each topic of a list, and waits for the outcomes.
+// sendToAll sends a record to each of the first partitions of each topic, and waits for the outcomes.
 func sendToAll(t testing.TB, p *producer.Producer, topics []string, partitions int32) {
 	t.Helper()
 	var failed atomic.Int64
@@ -51,7 +51,7 @@ func sendToAll(t testing.TB, p *producer.Producer, topics []string, partitions i
 	require.Zero(t, failed.Load())
 }
 
-// allocatedBy is how many bytes f allocates, by all goroutines.
+// allocatedBy returns how many bytes all goroutines allocate during f.
 func allocatedBy(f func()) float64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -60,8 +60,8 @@ func allocatedBy(f func()) float64 {
 	return float64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// These two tests count work by its allocated bytes, a measure independent of the machine. Both kinds of work copied
-// all topics or all partitions.
+// These two tests measure work by allocated bytes, so the result does not depend on the machine. Both kinds of work
+// once copied all topics or all partitions.
 func TestAFirstSendCostsTheSameWithManyKnownTopics(t *testing.T) {
 	const sends = 100
 	p := startOnCrowd(t, newCrowd(1, 1))
@@ -115,8 +115,8 @@ func TestALeaderHintCostsTheSameInATopicOfManyPartitions(t *testing.T) {
 	require.Less(t, many, 3*few, "bytes for a leader hint")
 }
 
-// hints returns a round of samecost.Check: the producer learns of another leader of a partition, again and again. The
-// metadata client, the sender and the producer do their part on this goroutine.
+// hints returns a round of samecost.Check: the producer repeatedly learns of another leader of a partition. The work of
+// the metadata client, the sender and the producer runs on this goroutine.
 func hints(p *producer.Producer, topic string) func() {
 	client := producer.ClusterOf(p)
 	return func() {
@@ -128,14 +128,14 @@ func hints(p *producer.Producer, topic string) func() {
 	}
 }
 
-// A visit without an allocation, such as taking the lock of each partition, costs time.
+// Work without allocations, such as taking the lock of each partition, shows in the time.
 func TestHintsAndFirstUsesTakeTheSameTimeWithMuchInUse(t *testing.T) {
 	inUse := func(topics int, partitions int32) *producer.Producer {
 		p := startOnCrowd(t, newCrowd(2, partitions))
 		names := make([]string, topics)
 		for i := range names {
 			names[i] = fmt.Sprint("t", i)
-			_, err := producer.ClusterOf(p).TryTopic(names[i]) // so that few requests have them all
+			_, err := producer.ClusterOf(p).TryTopic(names[i]) // so that few requests contain all batches
 			require.ErrorIs(t, err, cluster.ErrPending)
 		}
 		sendToAll(t, p, names, partitions)

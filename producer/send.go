@@ -43,13 +43,14 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 // sendWaiting is the slow path of Send, for an unusual record or one that must wait.
 func (p *Producer) sendWaiting(ctx context.Context, r *Record, callback accumulator.Callback) Future {
 	wait := budget{p: p, user: ctx}
-	defer wait.end() // the user's code may call runtime.Goexit
+	defer wait.end() // user code may call runtime.Goexit
 	return p.send(&wait, r, callback)
 }
 
-// SendSync is Send and [Future.Get] in one call: it returns when the record has its outcome. ctx bounds both waits.
-// When it ends first, the error is the context's. A record that is not appended yet is not written; an appended one may
-// be written ([FateMaybeWritten]). One goroutine in SendSync has one record in flight; many goroutines share batches.
+// SendSync is Send and [Future.Get] in one call: it returns when the record has its outcome. ctx bounds both waits. If
+// ctx ends first, SendSync returns the context's error: the record is not written if Send had not buffered it yet, and
+// may be written otherwise ([FateMaybeWritten]). One goroutine in SendSync has one record in flight; the records of
+// many goroutines share batches.
 func (p *Producer) SendSync(ctx context.Context, r *Record) (RecordMetadata, error) {
 	return p.Send(ctx, r, nil).Get(ctx)
 }
@@ -64,7 +65,7 @@ func (p *Producer) TrySend(r *Record, cb Callback) Future {
 	return p.send(nil, r, accumulator.Callback{One: cb})
 }
 
-// send is Send without a wait budget's end; a nil budget does not wait.
+// send does the work of Send; the caller ends the budget. With a nil budget, send does not wait.
 func (p *Producer) send(wait *budget, r *Record, callback accumulator.Callback) Future {
 	t, part, r, failed := p.place(wait, r)
 	if failed != nil {
@@ -74,9 +75,8 @@ func (p *Producer) send(wait *budget, r *Record, callback accumulator.Callback) 
 }
 
 // fastPartition returns the partition of a usual record: of a known topic, without headers, timestamp and partition,
-// far below every limit, with no interceptor and no user's partitioner. The checks of resolvePartition cost half of
-// their time here, in one function. A nil result leaves the record to resolvePartition. The choice itself is the same:
-// builtIn.
+// far below every limit, with no interceptor and no user's partitioner. One function takes half the time of the checks
+// of resolvePartition. If the result is nil, resolvePartition handles the record. Both choose with builtIn.
 func (p *Producer) fastPartition(r *Record) (*topic, *accumulator.Partition) {
 	if r == nil || p.asksUser || p.closed.Load() || len(r.Headers) > 0 || !r.Timestamp.IsZero() ||
 		r.Partition != (Partition{}) ||
@@ -98,7 +98,7 @@ func (p *Producer) fastPartition(r *Record) (*topic, *accumulator.Partition) {
 	return t, t.acc.Lookup(n)
 }
 
-// place checks a record, after the interceptors, and chooses its partition.
+// place checks a record as the interceptors returned it, and chooses its partition.
 func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
 	if t, part := p.fastPartition(r); part != nil {
 		return t, part, r, nil
@@ -106,7 +106,7 @@ func (p *Producer) place(wait *budget, r *Record) (*topic, *accumulator.Partitio
 	return p.resolvePartition(wait, r)
 }
 
-// resolvePartition is place for any record.
+// resolvePartition does the work of place for every record that fastPartition leaves.
 func (p *Producer) resolvePartition(wait *budget, r *Record) (*topic, *accumulator.Partition, *Record, *record.Error) {
 	if r == nil {
 		return nil, nil, r, &record.Error{Partition: -1, Err: record.ErrNilRecord}
@@ -129,7 +129,7 @@ func (p *Producer) resolvePartition(wait *budget, r *Record) (*topic, *accumulat
 	}
 	meta := t.meta.Load()
 	if meta == nil {
-		// It was forgotten between two lines of this function.
+		// The producer forgot the topic after topicFor returned.
 		return nil, nil, r, &record.Error{Topic: r.Topic, Partition: -1, Err: record.ErrMetadataTimeout}
 	}
 	n, failed := p.choose(wait, r, &meta.view, t.sticky)
@@ -155,7 +155,7 @@ func (p *Producer) choose(wait *budget, r *Record, view *TopicView, sticky *stic
 	return p.chooser.choose(r, view, sticky)
 }
 
-// lookUpAgain returns the new partition in place of a just forgotten one.
+// lookUpAgain returns the partition after the producer forgot its topic: the recreated topic has a new object for it.
 func (p *Producer) lookUpAgain(wait *budget, topic string, n int32) (*topic, *accumulator.Partition, *record.Error) {
 	for {
 		t, failed := p.topicFor(wait, topic)
@@ -165,9 +165,9 @@ func (p *Producer) lookUpAgain(wait *budget, topic string, n int32) (*topic, *ac
 		if part := t.acc.Partition(n); part != nil {
 			return t, part, nil
 		}
-		// letGo has ended the topic and is about to drop it.
+		// letGo has closed the topic's partitions, and holds topicsMu until it has dropped the topic.
 		p.topicsMu.Lock()
-		p.topicsMu.Unlock() //nolint:staticcheck // the wait is the purpose
+		p.topicsMu.Unlock() //nolint:staticcheck // waiting for letGo is the purpose
 	}
 }
 
@@ -175,7 +175,7 @@ func (p *Producer) lookUpAgain(wait *budget, topic string, n int32) (*topic, *ac
 func noSuchPartition(name string, t *topic, n int32) *record.Error {
 	var details []string
 	if n < 0 {
-		// The error's place has no negative number.
+		// An Error cannot hold a negative partition, so the detail names it.
 		details = append(details, fmt.Sprintf("%d is negative; to let the producer choose, set no Partition", n))
 	}
 	if t != nil {
@@ -187,9 +187,10 @@ func noSuchPartition(name string, t *topic, n int32) *record.Error {
 		Detail: strings.Join(details, "; ")}
 }
 
-// awaitPartition requests newer metadata, which may have the record's partition: topics grow.
+// awaitPartition requests newer metadata, because the topic may have grown to include the record's partition.
 func (p *Producer) awaitPartition(wait *budget, t *topic, n int32) *record.Error {
-	// Twice, since the first news may be of an earlier request, or of a single leader's move.
+	// The loop waits twice, because the first change may come from an earlier request, or from the move of a single
+	// leader.
 	for range 2 {
 		changed := *p.metadataChanged.Load()
 		p.cluster.RefreshTopic(t.name)
@@ -231,15 +232,14 @@ func (p *Producer) append(wait *budget, t *topic, part *accumulator.Partition, r
 	return Future{result: a.Result, index: a.Index}
 }
 
-// pace holds a Send for a moment if its record may have filled a batch and much is ahead of the network.
+// pace delays a Send briefly if its record may have filled a batch and many batches wait for the network.
 func (p *Producer) pace(a *accumulator.AppendResult) {
 	if a.Index == 0 || a.Complete {
 		p.acc.ThrottleUnsent()
 	}
 }
 
-// appendLater goes on after an append without room: it waits for room, takes the free room, or returns the reason for
-// its lack.
+// appendLater continues after an append found no room: it waits for room and appends, or returns why there is none.
 func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Record, callback accumulator.Callback,
 	a *accumulator.AppendResult) *record.Error {
 	var grant int64
@@ -252,7 +252,7 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 		if err := part.Reserve(wait.context(), more); err != nil {
 			failed := p.bufferError(wait, part, err)
 			if errors.Is(failed, record.ErrBufferFull) {
-				part.Append(r, callback, &grant, a) // there may be room for less than was waited for
+				part.Append(r, callback, &grant, a) // the free room may suffice although the wait asked for more
 			}
 			part.Unreserve(grant)
 			if a.Result != nil {
@@ -276,12 +276,12 @@ func (p *Producer) appendLater(wait *budget, part *accumulator.Partition, r *Rec
 	return nil
 }
 
-// appended reports to the counting parts: the sticky partitioner, and the metadata, for the topic is in use.
+// appended counts the record's bytes in the sticky partitioner, and marks the topic's metadata as used.
 func (p *Producer) appended(t *topic, partition int32, a *accumulator.AppendResult) {
 	if a.Bytes == 0 {
 		return
 	}
-	// The report also covers other records before this one, whatever their source.
+	// The counted bytes include earlier records of other calls.
 	t.sticky.appended(partition, a.Bytes, a.Complete, a.Contended)
 	if a.Index == 0 {
 		if meta := t.meta.Load(); meta != nil {
@@ -290,7 +290,7 @@ func (p *Producer) appended(t *topic, partition int32, a *accumulator.AppendResu
 	}
 }
 
-// failed settles a record outside the buffer.
+// failed gives a record its outcome without buffering it.
 func (p *Producer) failed(r *Record, callback accumulator.Callback, err *record.Error) Future {
 	if err.Topic == "" && r != nil {
 		err.Topic = shorten(r.Topic)
@@ -298,7 +298,7 @@ func (p *Producer) failed(r *Record, callback accumulator.Callback, err *record.
 	return Future{result: p.acc.Fail(err, callback)}
 }
 
-// bufferError says why there was no room.
+// bufferError returns the reason why there was no room.
 func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err error) *record.Error {
 	failed := &record.Error{Topic: part.Topic(), Partition: part.Index(), Err: record.ErrBufferFull}
 	switch {
@@ -319,8 +319,7 @@ func (p *Producer) bufferError(wait *budget, part *accumulator.Partition, err er
 	return failed
 }
 
-// budget is the permitted wait of one call: MaxBlock from its first wait on, the caller's context, and the producer's
-// life.
+// budget bounds the waits of one call: by MaxBlock from the first wait on, by the caller's context, and by Close.
 type budget struct {
 	p    *Producer
 	user context.Context // may be nil
@@ -340,7 +339,7 @@ func (p *Producer) newCall(ctx context.Context) *budget {
 	return wait
 }
 
-// context returns the context of the wait. It is made at the first wait: most sends need none.
+// context returns the context of the waits. The first wait creates it, because most sends do not wait.
 func (b *budget) context() context.Context {
 	if b.ctx != nil {
 		return b.ctx
@@ -371,8 +370,8 @@ func (b *budget) end() {
 	}
 }
 
-// waitingCalls counts the calls that wait, or have waited and have not returned. Close waits for them: their records
-// fail or are appended before Close looks for the last outcome. mu is a leaf.
+// waitingCalls counts the calls that have begun to wait and have not returned. Close waits for these calls, so each of
+// their records is appended or has failed before Close waits for the last outcome. No other lock is taken under mu.
 type waitingCalls struct {
 	mu   lockrank.Mutex[lockrank.ProducerWaiting]
 	n    int
@@ -400,7 +399,7 @@ func (w *waitingCalls) leave() {
 	}
 }
 
-// wait returns when there is no such call, or when ctx ends.
+// wait returns when the count is zero, or when ctx ends.
 func (w *waitingCalls) wait(ctx context.Context) error {
 	w.mu.Lock()
 	if w.n == 0 {

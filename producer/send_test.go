@@ -18,7 +18,7 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// lingering makes batches wait for so long unless somebody readies them.
+// lingering sets linger.ms to a long time, so that batches wait until Get, Flush or Close sends them.
 func lingering(d time.Duration) func(*producer.Config) {
 	return func(cfg *producer.Config) { cfg.Linger, cfg.DeliveryTimeout = d, d+2*cfg.RequestTimeout }
 }
@@ -149,7 +149,7 @@ func TestContextBoundsTheWaitOfSendAndNothingElse(t *testing.T) {
 	})
 }
 
-// crammed is a producer with a full buffer, on a hanging broker.
+// crammed returns a producer with a full buffer; its broker hangs.
 func crammed(t *testing.T, c *testbroker.Cluster) *producer.Producer {
 	t.Helper()
 	p := warm(t, c, 1, func(cfg *producer.Config) {
@@ -414,7 +414,7 @@ func TestBrokersWordsReachTheError(t *testing.T) {
 	})
 }
 
-// panics is a partitioner that does.
+// panics is a partitioner that panics.
 type panics struct{}
 
 func (panics) Partition(*producer.Record, producer.TopicView) int32 { panic("no partition today") }
@@ -432,8 +432,8 @@ func TestAPartitionerThatPanicsFailsTheRecord(t *testing.T) {
 	})
 }
 
-// A Send waits for room for a large batch, but after its time it takes the free room: then there is no room for a
-// TrySend either.
+// A Send waits for room for a large batch, but after max.block.ms it takes the free room. A later TrySend finds no
+// room.
 func TestABufferIsFullWhenThereIsNoRoomForTheRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) {

@@ -11,20 +11,20 @@ import (
 	"github.com/gosamsa/samsa/record"
 )
 
-// pieceSize is how many records of a slice are placed and admitted at a time.
+// pieceSize is how many records of a slice SendAll handles at a time.
 const pieceSize = 128
 
 // SendAll sends the records of a slice and returns their futures in the order of the slice. It costs less than the same
 // number of Sends: records of one partition are appended under one lock.
 //
-// Each record has its own outcome; nothing is all or nothing. The order within a partition is the slice's. Records that
-// fit into the buffer are appended at once; for the others SendAll waits like Send, at most MaxBlock for the whole
-// call. When MaxBlock or ctx ends, the remaining records fail, not written. SendAll requests the metadata of all topics
-// of the slice before it waits, and no record waits for the topic of another one.
+// Each record succeeds or fails alone. Within a partition the records keep the order of the slice. SendAll appends
+// records that fit into the buffer at once; for the others it waits like Send, at most MaxBlock for the whole call.
+// When MaxBlock or ctx ends, the remaining records fail, not written. SendAll requests the metadata of all topics of
+// the slice before it waits, and no record waits for another record's topic.
 //
-// When SendAll returns, rs and the bytes that its records point at may be used again.
+// When SendAll returns, the caller may reuse rs and the bytes of its records.
 //
-// Where a partitioner or an interceptor's OnSend calls runtime.Goexit, SendAll does not return. The records that it has
+// If a partitioner or an interceptor's OnSend calls runtime.Goexit, SendAll does not return. The records that it has
 // appended keep their outcomes and callbacks; it appends 128 at a time. The others are not sent and have no outcome.
 func (p *Producer) SendAll(ctx context.Context, rs []Record) []Future {
 	return p.SendAllFunc(ctx, rs, nil, nil)
@@ -78,7 +78,7 @@ func (s *sendAll) requestTopics(rs []Record) {
 	}
 }
 
-// callback is the callback of the slice's record i.
+// callback returns the callback of record i of the slice.
 func (s *sendAll) callback(i int) accumulator.Callback {
 	if s.cb == nil {
 		return accumulator.Callback{}
@@ -86,11 +86,12 @@ func (s *sendAll) callback(i int) accumulator.Callback {
 	return accumulator.Callback{All: s.cb, I: i}
 }
 
-// shortRun is the longest run of records that is not worth the lock of an append in one piece.
+// shortRun is the largest number of records that SendAll appends one by one: for so few, an append under one lock is
+// not faster.
 const shortRun = 8
 
 // sendRun appends the first of rs as far as they are usual records of one partition and there is room. Most slices need
-// no more. The first one is the slice's record number from.
+// only this step. The first of rs has the index from in the slice.
 func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 	t, part := s.p.fastPartition(&rs[0])
 	n := 1
@@ -109,10 +110,11 @@ func (s *sendAll) sendRun(rs []Record, from int, out []Future) []Future {
 	return out
 }
 
-// appendAll appends n records as far as there is room, and returns how many; pick gives record k, and took its future.
+// appendAll appends n records as far as there is room, and returns how many; pick gives record k, and took receives its
+// future.
 func (s *sendAll) appendAll(t *topic, part *accumulator.Partition, n int,
 	pick func(k int) (*Record, accumulator.Callback), took func(k int, f Future)) int {
-	// Of most records there is nothing to tell: bytes are counted some records at a time.
+	// Most records need no entry here: the accumulator reports appended bytes once for several records.
 	counts := make([]accumulator.AppendResult, 0, 16)
 	appended := part.AppendAll(n, pick, func(k int, a *accumulator.AppendResult) {
 		took(k, Future{result: a.Result, index: a.Index})
@@ -137,7 +139,7 @@ func (s *sendAll) stopped() *record.Error {
 	return nil
 }
 
-// over says why no more records are admitted: they were stopped, or MaxBlock has ended.
+// over returns the reason to append no more records: the end of the producer, of ctx, or of MaxBlock.
 func (s *sendAll) over() *record.Error {
 	if err := s.stopped(); err != nil {
 		return err
@@ -149,23 +151,23 @@ func (s *sendAll) over() *record.Error {
 	return nil
 }
 
-// sendPiece is a part of a slice, small enough to be placed as a whole before any of it is appended.
+// sendPiece is a part of a slice. SendAll chooses the partitions of a whole piece before it appends the first record.
 type sendPiece struct {
 	sendAll
 	from int
 	rs   []Record
 
-	records [pieceSize]*Record // as the interceptors made them; nil when the record is dealt with
+	records [pieceSize]*Record // as the interceptors returned them; nil once appended or failed
 	topics  [pieceSize]*topic
 	parts   [pieceSize]*accumulator.Partition
 	futures [pieceSize]Future
 	waiting [pieceSize]bool // its topic's partitions are not known
-	behind  [pieceSize]bool // did not fit, or stands behind such a record of its partition
-	full    bool            // some are behind
+	behind  [pieceSize]bool // did not fit, or follows such a record of its partition
+	full    bool            // an element of behind is true
 }
 
 func (s *sendPiece) send(out []Future) []Future {
-	// Records that need no wait for metadata go first; the rest of a topic stays behind its first waiting record.
+	// Records with known metadata are appended first. After a topic's first waiting record, its later records wait too.
 	var later []string
 	for k := range s.rs {
 		if name := s.rs[k].Topic; !slices.Contains(later, name) &&
@@ -180,7 +182,7 @@ func (s *sendPiece) send(out []Future) []Future {
 	for len(later) > 0 {
 		changed := *s.p.metadataChanged.Load()
 		if !s.p.listener.chain.empty() {
-			s.placeAll(later, s.place) // an interceptor may change the topic, so each record waits for itself
+			s.placeAll(later, s.place) // an interceptor may change the topic, so each record waits alone
 			break
 		}
 		if later = s.placeSettled(later); len(later) == 0 {
@@ -207,8 +209,8 @@ func (s *sendPiece) hasUnknownTopic() bool {
 	return false
 }
 
-// canWait reports whether a record may wait for its topic. An interceptor may change its topic, and the invalid part of
-// it.
+// canWait reports whether a record may wait for the metadata of its topic. An invalid record may not, unless there are
+// interceptors: they may change the topic and repair the record.
 func (p *Producer) canWait(r *Record) bool {
 	if !p.listener.chain.empty() {
 		return true
@@ -217,7 +219,7 @@ func (p *Producer) canWait(r *Record) bool {
 	return p.checkRecord(r) == nil && protocol.TopicNameProblem(r.Topic) == "" && (!named || n >= 0)
 }
 
-// placeSettled appends the waiting records of the topics that are known by now, or have failed. It returns the other
+// placeSettled places the waiting records of the topics that have become known or have failed. It returns the other
 // topics.
 func (s *sendPiece) placeSettled(topics []string) (pending []string) {
 	for _, name := range topics {
@@ -242,7 +244,7 @@ func (s *sendPiece) placeAll(topics []string, place func(k int)) {
 	s.admitAll()
 }
 
-// admitOneByOne lets the remaining records wait, one at a time, holding no room for those behind it.
+// admitOneByOne waits for room for one remaining record at a time. It reserves no room for the later records.
 func (s *sendPiece) admitOneByOne() {
 	for k := range s.rs {
 		if s.records[k] == nil {
@@ -257,9 +259,9 @@ func (s *sendPiece) admitOneByOne() {
 	}
 }
 
-// admitAll appends the records with a partition and none before them in line, as far as there is room. A record may
-// have got its partition later, because its topic had disappeared for a moment, and then stands behind one that did not
-// fit before.
+// admitAll appends, as far as there is room, the records with a partition and without an earlier unappended record of
+// the same partition. A record can get its partition late, because its topic had disappeared for a moment. Then an
+// earlier record of the partition may already be waiting for room.
 func (s *sendPiece) admitAll() {
 	for k := range s.rs {
 		switch {
@@ -276,7 +278,7 @@ func (s *sendPiece) admitAll() {
 // pieceSize records at most, so the work for a slice grows with its length.
 func (s *sendPiece) isBehind(k int) bool {
 	for j := range k {
-		// A forgotten partition comes back as another object.
+		// A recreated partition is another object, so compare indexes and topics.
 		if s.behind[j] && s.parts[j].Index() == s.parts[k].Index() && s.parts[j].Topic() == s.parts[k].Topic() {
 			return true
 		}
@@ -284,7 +286,7 @@ func (s *sendPiece) isBehind(k int) bool {
 	return false
 }
 
-// place chooses the partition of record k, or settles it with its problem.
+// place chooses the partition of record k, or fails the record.
 func (s *sendPiece) place(k int) {
 	if failed := s.stopped(); failed != nil {
 		s.futures[k] = s.p.failed(&s.rs[k], s.callback(s.from+k), failed)
@@ -293,7 +295,7 @@ func (s *sendPiece) place(k int) {
 	s.choose(k)
 }
 
-// choose is place after the end of the wait: the error names the cause of the wait.
+// choose is place after the wait has ended: its error names the obstacle.
 func (s *sendPiece) choose(k int) {
 	r := &s.rs[k]
 	var failed *record.Error

@@ -39,7 +39,7 @@ func TestSendAllLetsNoKnownTopicWaitForAnUnknownOne(t *testing.T) {
 	})
 }
 
-// The topics exist, but the producer does not know them yet. MaxBlock ends at the missing topic.
+// The topics exist, but the producer does not know them yet. One more topic is missing, and uses up MaxBlock.
 func TestSendAllLetsNoNewTopicWaitForAnUnknownOne(t *testing.T) {
 	many := testbroker.Config{Topics: map[string]int32{"a": 1, "b": 1, "c": 1}}
 	bubble(t, many, func(t *testing.T, c *testbroker.Cluster) {

@@ -9,8 +9,9 @@ import (
 	"github.com/gosamsa/samsa/internal/testbroker"
 )
 
-// The topic of a slice's records was gone for a moment while their partitions were chosen: the second record gets its
-// partition later than the first, which did not fit. The second fits, and must not pass the first.
+// While SendAll chose the partitions, the topic disappeared for a moment, so the second record gets its partition later
+// than the first. The first record does not fit into the buffer. The second record fits, but must not overtake the
+// first.
 func TestARecordOfASliceThatIsPlacedLaterPassesNoneThatDidNotFit(t *testing.T) {
 	badInput(t, func(c *Config) { c.BufferMemory = 32768 }, func(t *testing.T, c *testbroker.Cluster, p *Producer) {
 		to := func(part int32, size int) Record {
@@ -20,7 +21,7 @@ func TestARecordOfASliceThatIsPlacedLaterPassesNoneThatDidNotFit(t *testing.T) {
 		_, err := p.Send(t.Context(), &first, nil).Get(t.Context())
 		require.NoError(t, err)
 		c.Hang(1)
-		filler := to(1, 9000) // takes half of the buffer
+		filler := to(1, 9000) // takes up half of the buffer
 		filled := p.TrySend(&filler, nil)
 
 		s := sendPiece{sendAll: sendAll{p: p, wait: p.newBudget(t.Context())}, rs: []Record{to(0, 20_000), to(0, 100)}}

@@ -49,7 +49,7 @@ func TestSendAllKeepsTheSlicesOrder(t *testing.T) {
 		for part := range want {
 			require.Equal(t, want[part], written(c, int32(part)))
 		}
-		offsets := [3]int64{1, 1, 1} // 0 is the warming record
+		offsets := [3]int64{1, 1, 1} // offset 0 is the record of warm
 		for i, f := range out[1:] {
 			md, err := f.Get(t.Context())
 			require.NoError(t, err)
@@ -172,7 +172,8 @@ func TestSendAllAdmitsFittingRecordsAndFailsTheRestNotWritten(t *testing.T) {
 	}
 }
 
-// A slice that waits for room holds none for its later records: a small Send elsewhere gets the free room.
+// A SendAll that waits for room does not reserve room for its later records: a small Send to another partition gets the
+// free room.
 func TestSendAllHoldsNoRoomWhileItWaits(t *testing.T) {
 	bubble(t, topics(2, 2), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 2, small)
@@ -221,7 +222,7 @@ func TestSendAllWithoutMetadataWaitsOnce(t *testing.T) {
 	})
 }
 
-// unnamed are n records of topic t without a partition.
+// unnamed returns n records of topic t without a partition.
 func unnamed(n int) []producer.Record {
 	rs := make([]producer.Record, n)
 	for i := range rs {
@@ -230,8 +231,8 @@ func unnamed(n int) []producer.Record {
 	return rs
 }
 
-// Records without a partition are appended in runs. They have the order of the slice also if many do not fit into the
-// buffer at once.
+// SendAll appends records without a partition in runs. The records keep the order of the slice, even if the buffer has
+// room for only a few at a time.
 func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		for name, change := range map[string]func(*producer.Config){
@@ -243,7 +244,7 @@ func TestSendAllOfRecordsForOnePartitionKeepsTheirOrder(t *testing.T) {
 			rs := unnamed(1000)
 			if name == "as in a mixture" {
 				for i := 0; i < len(rs); i += 37 {
-					rs[i].Partition = producer.InPartition(0) // not a usual one
+					rs[i].Partition = producer.InPartition(0) // not for the fast path
 				}
 			}
 			called := make([]int, len(rs))
@@ -283,7 +284,7 @@ func TestSendAllCanceledInTheMiddleOfARun(t *testing.T) {
 	})
 }
 
-// max.block.ms is for the whole call: after it, the remaining records fail even if they would fit.
+// max.block.ms bounds the whole call: when it is over, the remaining records fail even if they fit into the buffer.
 func TestSendAllSendsNothingMoreWhenItsTimeHasPassed(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.MaxBlock = time.Second })

@@ -14,13 +14,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// sink is a broker with one topic of one partition. It accepts everything and, unlike the test broker, allocates
-// nothing for it: so a count of the process is a count of the client.
+// sink is a broker with one topic of one partition. It accepts every batch and, unlike the test broker, does not
+// allocate. So counts of the whole process measure the client.
 type sink struct {
-	listener net.Listener // nil if only shortcut reaches it
+	listener net.Listener // nil if connections come only from shortcut
 }
 
-// sinkVersions are versions with always the same Produce answer: requests name topics by their name.
+// sinkVersions are API versions in which requests name topics by name. So the Produce answer is always the same.
 var sinkVersions = []protocol.APIVersion{
 	{Key: protocol.Produce, Min: 3, Max: 12}, {Key: protocol.Metadata, Min: 0, Max: 12},
 	{Key: protocol.ApiVersions, Min: 0, Max: 4}, {Key: protocol.InitProducerID, Min: 0, Max: 5},
@@ -76,14 +76,14 @@ func readFrame(conn net.Conn, frame []byte) ([]byte, error) {
 	return frame, err
 }
 
-// answers are those of one connection.
+// answers are the answers on one connection.
 type answers struct {
 	sink     *sink
 	produced []byte // the answer to every Produce request
 }
 
-// to is the answer to a request. A request begins with API key, version and correlation id. The answer is good until
-// the next one.
+// to returns the answer to a request, which begins with API key, version and correlation id. The answer is valid until
+// the next call.
 func (a *answers) to(request []byte) ([]byte, error) {
 	key, version := protocol.APIKey(binary.BigEndian.Uint16(request)), int16(binary.BigEndian.Uint16(request[2:]))
 	answer := a.produced
@@ -135,18 +135,17 @@ func (s *sink) answer(key protocol.APIKey, version int16) ([]byte, error) {
 	return answer, nil
 }
 
-// shortcut is a connection to a sink without anything between: a Write reads the head of a request, drops the rest, and
-// leaves the answer for Read. There is no system call and no copy of the records, so a measurement is one of the
-// library.
+// shortcut is a direct connection to a sink: Write parses the header of a request, drops the rest, and prepares the
+// answer for Read. It makes no system calls and no copies of the records, so benchmarks measure the library alone.
 type shortcut struct {
-	net.Conn // nil; the library's methods are below
+	net.Conn // nil; the library calls only the methods below
 	answer   answers
 
 	mu       sync.Mutex
 	readable sync.Cond
 	head     [12]byte // length, API key, version and correlation id of the coming request
 	have     int      // bytes of head
-	rest     int      // bytes of the request behind it
+	rest     int      // bytes of the request after the header
 	answers  []byte
 	closed   bool
 }
@@ -215,11 +214,11 @@ func (c *shortcut) Close() error {
 	return nil
 }
 
-// Nothing is ever late here.
+// Deadlines never pass on this connection.
 func (c *shortcut) SetDeadline(time.Time) error      { return nil }
 func (c *shortcut) SetReadDeadline(time.Time) error  { return nil }
 func (c *shortcut) SetWriteDeadline(time.Time) error { return nil }
 
-// it is used as a socket is, without goroutines of its own
+// the library uses it like a socket, without extra goroutines
 func (c *shortcut) WriteBuffer() int     { return 0 }
 func (c *shortcut) RemoteAddr() net.Addr { return &net.TCPAddr{} }

@@ -65,7 +65,7 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
-// footprint has the values that must not grow.
+// footprint has the measured values that must not grow.
 type footprint struct {
 	heap, sending float64
 	goroutines    int
@@ -122,7 +122,7 @@ func (s *soak) hour() {
 	s.told.forget()
 }
 
-// minute sends to some new topics from several goroutines, and takes the records of one more topic back.
+// minute sends to some new topics from several goroutines, and cancels the records of one more topic.
 func (s *soak) minute(minute int) {
 	const topics, senders = 1000 / 60, 4
 	var wg sync.WaitGroup
@@ -144,11 +144,11 @@ func (s *soak) minute(minute int) {
 	s.order(1)
 }
 
-// close ends the service. A leftover shows in the bubble, which does not end then.
+// close ends the service. If a goroutine is left, the bubble does not end, and the test fails.
 func (s *soak) close() {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	err := s.p.Close(ctx)
-	cancel() // its timer is not the producer's
+	cancel() // its timer does not belong to the producer
 	require.NoError(s.t, err)
 	records, bytes := s.p.Buffered()
 	require.Zero(s.t, records)

@@ -7,10 +7,11 @@ import (
 )
 
 // Flush and Close must recognise a call from inside a callback of their own producer: there they would wait for their
-// own caller. Go does not reveal the number of a goroutine, but its running functions. So each producer has a number,
-// and its callbacks run beneath calls that spell this number: one function for each digit. Flush and Close read the
-// calls on their own stack. That costs the callbacks a few calls for each run of them, and only Flush and Close a walk.
-// The alternative, a goroutine's number for each run, cost a tenth of a record of 1,000 bytes.
+// own caller. Go hides the number of a goroutine, but shows the functions on its stack. So each producer has a number,
+// and calls its callbacks through functions that spell this number on the stack: one function for each digit. Flush and
+// Close look for these functions on their own stack. The mark costs a few calls for each run of callbacks, and only
+// Flush and Close walk the stack. Reading the goroutine's number for each run instead took a tenth of the time of a
+// record of 1,000 bytes.
 
 // stackMark is the number of a producer in this process, from 1 on.
 type stackMark uint64
@@ -19,12 +20,12 @@ var lastStackMark atomic.Uint64
 
 func newStackMark() stackMark { return stackMark(lastStackMark.Add(1)) }
 
-// run runs work beneath the mark.
+// run calls work with the mark on the stack.
 //
 //go:noinline
 func (m stackMark) run(work func()) { spell(uint64(m), work) }
 
-// spell spells n to the base of four, beginning with the last digit.
+// spell calls work through one function for each base-four digit of n, the last digit first.
 //
 //go:noinline
 func spell(n uint64, work func()) {
@@ -73,10 +74,10 @@ func (m stackMark) isOnStack() bool {
 		n = runtime.Callers(2, pcs)
 	}
 	frames := runtime.CallersFrames(pcs[:n])
-	var number stackMark // the mark around the calls so far: the innermost call is the first digit
+	var number stackMark // the number spelled so far: the innermost call is the first digit
 	for {
 		frame, more := frames.Next()
-		own := frame.Func != nil // an inlined function has its host's entry
+		own := frame.Func != nil // an inlined function has the entry of its caller
 		for digit, entry := range spellers {
 			if own && frame.Entry == entry {
 				number = 4*number + stackMark(digit)

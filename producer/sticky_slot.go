@@ -15,7 +15,7 @@ import (
 // All methods may be called from many goroutines. None takes a lock: pick is one atomic load.
 type stickySlot struct {
 	batchSize    uint32
-	availability time.Duration                                   // leave out partitions stalled for longer; 0: none
+	availability time.Duration                                   // skip partitions stalled for longer; 0: skip none
 	load         func(partition int32, now time.Time) stickyLoad // nil: choose uniformly
 	random       stickyRandom
 
@@ -63,7 +63,7 @@ func (s *stickySlot) pickFirst() int32 {
 	}
 }
 
-// current reports whether the slot fills the partition.
+// current reports whether partition is the slot's current one.
 func (s *stickySlot) current(partition int32) bool {
 	return stickyPartition(s.state.Load()) == partition
 }
@@ -207,13 +207,13 @@ func (t *stickyTable) choose(random *stickyRandom) int32 {
 	x := random.below(t.sums[len(t.sums)-1])
 	i, found := slices.BinarySearch(t.sums, x)
 	if found {
-		i++ // a sum is the start of the next partition's share
+		i++ // a sum is where the next partition's share begins
 	}
 	return t.partitions[i]
 }
 
-// stickyRandom is the generator SplitMix64: a counter and a mixing function, so an atomic addition makes it safe for
-// many goroutines.
+// stickyRandom is the random number generator SplitMix64. It mixes the bits of a counter, so an atomic addition makes
+// it safe for many goroutines.
 type stickyRandom struct{ state atomic.Uint64 }
 
 func (r *stickyRandom) next() uint64 {

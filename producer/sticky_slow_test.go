@@ -12,7 +12,7 @@ import (
 	"github.com/gosamsa/samsa/producer"
 )
 
-// inTurn is a partitioner.
+// inTurn is a partitioner that chooses the partitions in turn.
 type inTurn struct{ next atomic.Int32 }
 
 func (p *inTurn) Partition(_ *producer.Record, topic producer.TopicView) int32 {
@@ -23,7 +23,7 @@ func (p *inTurn) Partition(_ *producer.Record, topic producer.TopicView) int32 {
 // to spread them.
 func TestASlowProducerStaysInOnePartitionUntilBatchSize(t *testing.T) {
 	const records = 300
-	// partitions sends records of 100 bytes, one a second, and returns their partitions.
+	// partitions sends one record of 100 bytes a second, and returns the partitions of the records.
 	partitions := func(t *testing.T, p *producer.Producer, edit func(i int, r *producer.Record)) (all []int32) {
 		t.Helper()
 		for i := range records {
@@ -38,7 +38,7 @@ func TestASlowProducerStaysInOnePartitionUntilBatchSize(t *testing.T) {
 		}
 		return all
 	}
-	// changes counts how often the partition is another one than for the record before.
+	// changes counts the records with another partition than the record before.
 	changes := func(all []int32) (n int) {
 		for i := 1; i < len(all); i++ {
 			if all[i] != all[i-1] {

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// processors makes the test run on so many.
+// processors sets GOMAXPROCS for the test.
 func processors(t *testing.T, n int) {
 	before := runtime.GOMAXPROCS(n)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
@@ -22,7 +22,7 @@ func topicOf(view TopicView) *stickyTopic {
 	return newStickyTopic(&c, view, nil, 42)
 }
 
-// slotsOf are the slots of processors without one yet.
+// slotsOf returns the slots that new processors get.
 func slotsOf(s *stickyTopic, n int) map[*stickySlot]int {
 	slots := make(map[*stickySlot]int)
 	for range n {
@@ -83,7 +83,7 @@ func TestEachProcessorFillsAPartitionUnderContention(t *testing.T) {
 func TestAProcessorThatIsInAnothersLaneTakesAnotherOne(t *testing.T) {
 	processors(t, 4)
 	s := topicOf(allOf(1000))
-	s.tokens.New = func() any { return &slotToken{slot: 2} } // whether the pool has kept its own or not
+	s.tokens.New = func() any { return &slotToken{slot: 2} } // holds with and without a token in the pool
 	require.Same(t, s.slots[3], s.slotForP(true))
 	s.tokens = sync.Pool{New: func() any { return &slotToken{slot: 7} }}
 	require.Same(t, s.slots[0], s.slotForP(true))

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// mostSlots bounds how many partitions of a topic are filled at the same time.
+// mostSlots is the largest number of partitions of a topic that stickyTopic fills at the same time.
 const mostSlots = 16
 
 // crowdedFor is how long each processor keeps a partition of its own after goroutines waited for each other. Then all

@@ -19,10 +19,11 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The tests in this file have something that never returns: a broker without reads, or code of the user's. Each shows
-// that other partitions go on, that Close returns when its context ends, and that nothing is left once it returns.
+// In each test of this file something never returns: a broker that reads nothing, or user code. The test requires that
+// other partitions go on, that Close returns when its context ends, and that no goroutine is left after the hanging
+// code has returned.
 
-// closeWithin calls Close, which cannot end, with a context of d. It returns the result of Close.
+// closeWithin calls Close with a context that ends after d, requires that Close waits for it, and returns the result.
 func closeWithin(t *testing.T, p *producer.Producer, d time.Duration) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -41,14 +42,14 @@ func requireNothingLeft(t *testing.T) {
 	require.Zero(t, g.readers+g.callbacks+g.others, g.all)
 }
 
-// works checks the acknowledgement of a record to a partition of topic t.
+// works requires that a record to a partition of topic t is acknowledged.
 func works(t *testing.T, p *producer.Producer, partition int32) {
 	t.Helper()
 	_, err := p.Send(t.Context(), to(partition, "x"), nil).Get(within(t, time.Second))
 	require.NoError(t, err)
 }
 
-// valve is a dialer of connections that can stop taking bytes, as with a broker that reads nothing.
+// valve is a dialer. Its connections can stop accepting bytes, as with a broker that reads nothing.
 type valve struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	shut sync.Map // of addresses
@@ -98,7 +99,7 @@ func TestCloseReturnsInTimeThoughABrokerReadsNothing(t *testing.T) {
 		require.True(t, notOver)
 		requireNothingLeft(t)
 	})
-	// The request for a producer id waits for its write, behind one that never ends.
+	// The request for a producer id waits for its turn to write, because another write never ends.
 	scene(t, "before it has a producer id", topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		v := &valve{dial: c.Dial}
 		p := start(t, c, func(cfg *producer.Config) { cfg.Dialer = v.Dial })
@@ -155,7 +156,7 @@ func TestCloseReturnsInTimeThoughADialerNeverReturns(t *testing.T) {
 	})
 }
 
-// The resolver of package net cannot be used in a bubble, so time is real here.
+// The resolver of package net does not work in a bubble, so this test uses real time.
 func TestCloseReturnsInTimeThoughTheResolverHangs(t *testing.T) {
 	hang, asked, before := make(chan struct{}), make(chan struct{}, 100), net.DefaultResolver
 	defer func() { net.DefaultResolver = before }()
@@ -202,7 +203,7 @@ func (c hangingClose) Close() error {
 	return c.Conn.Close()
 }
 
-// hangingHandler is a log handler; it waits for hang.
+// hangingHandler is a log handler that blocks until hang is closed.
 type hangingHandler struct {
 	slog.Handler
 	hang <-chan struct{}

@@ -30,7 +30,7 @@ type loggedConn struct {
 	once sync.Once
 }
 
-// WriteBuffer keeps the producer's inline path open.
+// WriteBuffer lets the producer send on the caller's goroutine.
 func (c *loggedConn) WriteBuffer() int { return c.Conn.(interface{ WriteBuffer() int }).WriteBuffer() }
 
 func (c *loggedConn) Close() error {
@@ -72,7 +72,7 @@ func (l *dialLog) closedAfter(began time.Time) (after []time.Duration) {
 	return after
 }
 
-// ackedByTheLeader is acks=1 without idempotence: there every needless retry is a duplicate.
+// ackedByTheLeader sets acks=1 without idempotence: so every needless retry becomes a duplicate.
 func ackedByTheLeader(cfg *producer.Config) {
 	cfg.Acks, cfg.EnableIdempotence = producer.AcksLeader, false
 }
@@ -116,7 +116,7 @@ func TestAThrottleLongerThanTheRequestTimeout(t *testing.T) {
 	}
 }
 
-// The goroutine in Get reads the throttling response, and others have requests in flight behind it.
+// The goroutine in Get reads the throttling response while other requests are in flight.
 func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 	bubble(t, topics(1, 4), func(t *testing.T, c *testbroker.Cluster) {
 		var dials dialLog
@@ -125,7 +125,7 @@ func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 			cfg.Dialer = dials.dial(c)
 		})
 		before, _ := dials.counts()
-		// A slow broker gets requests as they come.
+		// A slow broker gets each request as soon as it is ready.
 		slow := testbroker.DelayAnswer(10 * time.Millisecond)
 		mute := testbroker.Throttle(35 * time.Second).And(slow)
 		c.On(protocol.Produce).InTurn(slow, mute, mute, mute)
@@ -150,7 +150,8 @@ func TestAThrottleLongerThanTheRequestTimeoutOfAwaitedRecords(t *testing.T) {
 	})
 }
 
-// One record after the other is awaited, and each is throttled: the client waits between them, and cuts no connection.
+// A goroutine waits for one record after the other, and the broker throttles each response. The client waits in
+// between, and keeps its connections.
 func TestEachAwaitedRecordIsThrottled(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, ackedByTheLeader)
@@ -196,7 +197,7 @@ func TestAThrottleIsBoundedByTheDeliveryTimeout(t *testing.T) {
 	})
 }
 
-// Before version 6 of Produce the broker has waited already.
+// Before version 6 of Produce the broker waits before it responds.
 func TestAnOldBrokersThrottleCostsOneWait(t *testing.T) {
 	cfg := topics(1, 1)
 	cfg.Versions = testbroker.KafkaVersions("1.0")
@@ -212,8 +213,8 @@ func TestAnOldBrokersThrottleCostsOneWait(t *testing.T) {
 	})
 }
 
-// The request for a producer id follows a Metadata response over the same connection, which is muted for longer than
-// request.timeout.ms, and than two of them.
+// The request for a producer id follows a throttled Metadata response over the same connection. The broker mutes this
+// connection for more than twice request.timeout.ms.
 func TestAThrottledMetadataConnectionIsKept(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		var dials dialLog
@@ -231,8 +232,8 @@ func TestAThrottledMetadataConnectionIsKept(t *testing.T) {
 	})
 }
 
-// While the connection for metadata is throttled, the client asks for a new topic over the same connection, and opens
-// no other one.
+// While the broker throttles the metadata connection, the client requests a new topic over the same connection, and
+// does not open another one.
 func TestANewTopicWaitsForTheThrottle(t *testing.T) {
 	for key, change := range map[protocol.APIKey]func(*producer.Config){
 		protocol.InitProducerID: func(*producer.Config) {}, protocol.Metadata: ackedByTheLeader,

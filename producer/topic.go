@@ -25,13 +25,14 @@ type topic struct {
 // topicMeta is one state of the topic's metadata. It does not change.
 type topicMeta struct {
 	topic      *cluster.Topic
-	generation uint64 // of the topic's snapshot
-	former     bool   // from before the topic was forgotten: only a TrySend uses it, until there is newer metadata
+	generation uint64 // of the snapshot with this metadata
+	former     bool   // from before the producer forgot the topic; only TrySend uses it
 	view       TopicView
 }
 
-// update takes the topic from a snapshot; it may be missing there. difference is the change that made the snapshot; nil
-// stands for any change. The caller holds topicsMu. A snapshot older than the topic's present one changes nothing.
+// update takes the topic's metadata from a snapshot, or nothing if the snapshot lacks the topic. difference is the
+// topic's change in this snapshot; nil stands for an unknown change. A snapshot older than the topic's present one has
+// no effect. The caller holds topicsMu.
 func (t *topic) update(s *cluster.Snapshot, difference *cluster.TopicChange) {
 	old, meta := t.meta.Load(), s.Topic(t.name)
 	if old != nil && s.Generation < old.generation {
@@ -47,11 +48,11 @@ func (t *topic) update(s *cluster.Snapshot, difference *cluster.TopicChange) {
 	t.take(meta, s.Generation, difference)
 }
 
-// take uses a version of the topic's metadata, from a snapshot of that generation. The caller holds topicsMu.
+// take stores metadata of the topic from the snapshot with this generation. The caller holds topicsMu.
 func (t *topic) take(meta *cluster.Topic, generation uint64, difference *cluster.TopicChange) {
 	old := t.meta.Load()
 	if old != nil && difference != nil && !difference.All && old.topic.SameAvailability(meta, difference.Partitions) {
-		t.meta.Store(&topicMeta{topic: meta, generation: generation, view: old.view}) // only leaders moved
+		t.meta.Store(&topicMeta{topic: meta, generation: generation, view: old.view}) // only leaders have changed
 		return
 	}
 	available := make([]int32, 0, meta.Len())
@@ -65,7 +66,7 @@ func (t *topic) take(meta *cluster.Topic, generation uint64, difference *cluster
 	t.sticky.update(view)
 }
 
-// load tells the sticky partitioner how busy a partition is.
+// load returns the load of a partition for the sticky partitioner.
 func (t *topic) load(partition int32, now time.Time) stickyLoad {
 	part := t.acc.Lookup(partition)
 	if part == nil {
@@ -75,7 +76,8 @@ func (t *topic) load(partition int32, now time.Time) stickyLoad {
 	return stickyLoad{queued: int32(queued), stalled: stalled}
 }
 
-// topicFor returns a topic with its metadata, waiting for it within the budget; without a budget it does not wait.
+// topicFor returns a topic with its metadata. It waits for the metadata within the budget; with a nil budget it does
+// not wait.
 func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 	t := p.topic(name)
 	if t.isKnown() {
@@ -103,7 +105,7 @@ func (p *Producer) topicFor(wait *budget, name string) (*topic, *record.Error) {
 		if t := p.addTopic(name); t != nil {
 			return t, nil
 		}
-		// The topic has left the snapshot since. The next look requests it.
+		// The topic has left the snapshot since. The next iteration requests it.
 	}
 }
 
@@ -116,7 +118,7 @@ func (p *Producer) topic(name string) *topic {
 	return t
 }
 
-// isKnown reports whether the topic's partitions are known now. A nil topic's are not.
+// isKnown reports whether the topic's partitions are known now. It returns false for a nil topic.
 func (t *topic) isKnown() bool {
 	if t == nil {
 		return false
@@ -125,8 +127,8 @@ func (t *topic) isKnown() bool {
 	return meta != nil && !meta.former
 }
 
-// addTopic returns the topic of that name with the newest metadata, made if there is none; nil if the snapshot does not
-// have the topic.
+// addTopic returns the topic of that name with the newest metadata, and creates it if needed. It returns nil if the
+// snapshot does not have the topic.
 func (p *Producer) addTopic(name string) *topic {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
@@ -152,15 +154,15 @@ func (p *Producer) newTopic(name string) *topic {
 	return t
 }
 
-// keep lets Sends find a topic. The caller holds topicsMu.
+// keep adds a topic to the topics that Sends can find. The caller holds topicsMu.
 func (p *Producer) keep(t *topic) {
 	topics := p.topics.Load().With(t.name, t)
 	p.topics.Store(&topics)
 	p.newest.Store(t)
 }
 
-// revive returns a topic that was forgotten because it was idle, with its former partitions. The client requests its
-// metadata meanwhile, and the records wait for a leader. It returns nil for any other topic.
+// revive returns a topic that the producer forgot as idle, with its former partitions. The client requests the topic's
+// metadata, and until the response the records wait for a leader. It returns nil for any other topic.
 func (p *Producer) revive(name string) *topic {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
@@ -183,8 +185,8 @@ func (p *Producer) revive(name string) *topic {
 	return t
 }
 
-// letGo drops a topic after metadata.max.idle.ms without use, unless records of it are undelivered. A Send that has
-// found the topic before finds out when it appends, and looks again.
+// letGo drops a topic after metadata.max.idle.ms without use, and returns false if the topic has undelivered records. A
+// Send that found the topic earlier cannot append to it any more, and looks it up again.
 func (p *Producer) letGo(name string) bool {
 	p.topicsMu.Lock()
 	defer p.topicsMu.Unlock()
@@ -200,7 +202,7 @@ func (p *Producer) letGo(name string) bool {
 	return true
 }
 
-// metadataError says why a topic's partitions are not known.
+// metadataError returns the error of a Send without metadata for its topic.
 func (p *Producer) metadataError(wait *budget, name string, err error) *record.Error {
 	failed := &record.Error{Topic: name, Partition: -1}
 	var ended *cluster.TopicError
@@ -228,7 +230,7 @@ func (p *Producer) metadataError(wait *budget, name string, err error) *record.E
 	return failed
 }
 
-// metadataTimeoutOf is the reason of a Send after a wait of max.block.ms for metadata.
+// metadataTimeoutOf returns the error of a Send that has waited max.block.ms for metadata.
 func (p *Producer) metadataTimeoutOf(ended *cluster.TopicError, err error) error {
 	timeout := &metadataTimeout{reason: brokersReason(ended)}
 	bound := fmt.Sprintf("for %v (MaxBlock)", p.cfg.MaxBlock)
@@ -241,8 +243,7 @@ func (p *Producer) metadataTimeoutOf(ended *cluster.TopicError, err error) error
 	return timeout
 }
 
-// whyNoMetadata returns the obstacle to a topic's metadata, or "". err is the whole error; ended is the part with the
-// reasons.
+// whyNoMetadata returns why a topic has no metadata, or "". err is the whole error; ended is the part with the reasons.
 func whyNoMetadata(ended *cluster.TopicError, err error) string {
 	var silent *cluster.UnreachableError
 	switch {

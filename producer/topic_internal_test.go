@@ -10,7 +10,7 @@ import (
 	"github.com/gosamsa/samsa/internal/testbroker"
 )
 
-// A goroutine may hold Metadata from before the topic left the snapshot: it must not make the topic known again.
+// A goroutine may have loaded a snapshot from before the topic left. This snapshot must not make the topic known again.
 func TestATopicThatIsNotInTheSnapshotIsNotAdded(t *testing.T) {
 	p, err := New(DefaultConfig("nowhere:9092"))
 	require.NoError(t, err)
@@ -19,7 +19,7 @@ func TestATopicThatIsNotInTheSnapshotIsNotAdded(t *testing.T) {
 	require.Nil(t, p.topic("t"))
 }
 
-// A Send may hold metadata from before the topic grew, while the sticky partition is already one of the new ones.
+// A Send may use metadata from before the topic grew, while the sticky partition is already one of the new partitions.
 func TestAStickyPartitionNewerThanTheMetadataIsUsed(t *testing.T) {
 	badInput(t, nil, func(t *testing.T, _ *testbroker.Cluster, p *Producer) {
 		_, err := p.SendSync(t.Context(), &Record{Topic: "t"})

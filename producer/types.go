@@ -22,7 +22,7 @@ type Record = record.Record
 //	}
 type Header = record.Header
 
-// RecordMetadata is the place of an acknowledged record.
+// RecordMetadata has the partition, offset and timestamp of an acknowledged record.
 //
 //	type RecordMetadata struct {
 //		Topic     string

@@ -203,7 +203,7 @@ func TestTheProfilesDifferInTheMeaningOfAnAcknowledgement(t *testing.T) {
 	_, err = safe.Send(t.Context(), inOrders(0, "a book"), nil).Get(t.Context())
 	require.NoError(t, err, "safe: all replicas are in sync")
 
-	c.SetISR("orders", 0, 1) // two of three replicas are out of sync, and min.insync.replicas is 2
+	c.SetISR("orders", 0, 1) // two of three replicas are not in sync, and min.insync.replicas is 2
 	balanced := openShop(t, c, func(c *producer.Config) { c.Acks, c.EnableIdempotence = producer.AcksLeader, false })
 	metadata, err = balanced.Send(t.Context(), inOrders(0, "a lamp"), nil).Get(t.Context())
 	require.NoError(t, err, "balanced: the leader alone acknowledges")

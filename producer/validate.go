@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-// Validate reports all problems of the configuration at once: each field against its range, and fields against each
-// other. The error joins a *[ConfigError] for each problem. A Config without [DefaultConfig] or its like as its start
-// has zero in most fields that need a value; the error then says only so. New calls Validate.
+// Validate reports all problems of the configuration at once: it checks each field against its range, and the rules
+// across fields. The error joins a *[ConfigError] for each problem. If the Config did not start from [DefaultConfig] or
+// a similar function, most fields that need a value are zero; then the error reports only this mistake. New calls
+// Validate.
 func (c Config) Validate() error {
 	if e := c.notFromDefault(); e != nil {
 		return configProblems{e}
@@ -44,8 +45,8 @@ func (c *Config) notFromDefault() *ConfigError {
 
 const configNoServers = "name at least one server, as host:port"
 
-// problems finds all problems. A field in blamed has its problem already: it is not checked again, and no rule across
-// fields counts against it.
+// problems finds all problems. A field in blamed already has a problem, so problems skips this field and every rule
+// about it.
 func (c *Config) problems(blamed map[string]bool) configProblems {
 	var problems configProblems
 	blame := func(e *ConfigError) {
@@ -88,17 +89,18 @@ func (c *Config) problems(blamed map[string]bool) configProblems {
 
 // configRule is a rule across fields.
 type configRule struct {
-	fields []string // its fields; the first gets the blame
+	fields []string // its fields; the problem names the first
 	broken func(*Config) bool
-	wrong  func(*Config) string // the problem of the first field's value, naming the others
+	wrong  func(*Config) string // returns the problem of the first field, with the other fields' values
 	cure   string
-	// yields are the defaults that may give way to properties; the first unwritten one does.
+	// yields are the defaults that properties may override. If the rule is broken, the first default without a property
+	// changes.
 	yields []configYield
 }
 
 type configYield struct {
 	field string
-	wrong func(*Config) string // the problem of its default
+	wrong func(*Config) string // returns the problem of its default
 	yield func(*Config)
 }
 
@@ -134,7 +136,7 @@ var configRules = [...]configRule{
 	configRuleIdempotence("MaxInFlight", "5 or less", func(c *Config) bool { return c.MaxInFlight <= 5 }),
 }
 
-// configRuleDelivery requires time for a batch to linger and for one answer.
+// configRuleDelivery requires delivery.timeout.ms to cover linger.ms and request.timeout.ms.
 func configRuleDelivery() configRule {
 	wrong := func(c *Config) string {
 		return fmt.Sprintf("is less than %s and %s together, %v and %v", configNames("Linger"),
@@ -150,7 +152,7 @@ func configRuleDelivery() configRule {
 	}
 }
 
-// configRuleBatch requires that a batch fits into something.
+// configRuleBatch requires that batch.size does not exceed another field.
 func configRuleBatch(field, cure string, size func(*Config) int64) configRule {
 	wrong := func(c *Config) string { return fmt.Sprintf("is more than %s, %d", configNames(field), size(c)) }
 	return configRule{
@@ -162,8 +164,8 @@ func configRuleBatch(field, cure string, size func(*Config) int64) configRule {
 	}
 }
 
-// configLeastDelivery is the least delivery.timeout.ms beside linger.ms and request.timeout.ms. As in the Java client
-// it is never more than delivery.timeout.ms can be.
+// configLeastDelivery is the least delivery.timeout.ms beside linger.ms and request.timeout.ms. As in the Java client,
+// it does not exceed the range of delivery.timeout.ms.
 func configLeastDelivery(c *Config) time.Duration {
 	most := configMillis(configMaxInt)
 	if c.Linger > most-c.RequestTimeout {
@@ -172,7 +174,7 @@ func configLeastDelivery(c *Config) time.Duration {
 	return c.Linger + c.RequestTimeout
 }
 
-// configRuleUpTo requires that a first wait is no longer than the longest one.
+// configRuleUpTo requires that a first wait does not exceed its maximum.
 func configRuleUpTo(field, top string, both func(*Config) (wait, most *time.Duration)) configRule {
 	wrong := func(c *Config) string {
 		_, most := both(c)
@@ -194,7 +196,7 @@ func configRuleUpTo(field, top string, both func(*Config) (wait, most *time.Dura
 	}
 }
 
-// configRuleIdempotence has the requirements of idempotence.
+// configRuleIdempotence returns a rule that idempotence needs.
 func configRuleIdempotence(field, needs string, met func(*Config) bool) configRule {
 	wrong := func(c *Config) string {
 		return fmt.Sprintf("needs %s to be %s, but it is %s", configNames(field), needs,
@@ -209,7 +211,7 @@ func configRuleIdempotence(field, needs string, met func(*Config) bool) configRu
 	}
 }
 
-// configNames gives a field's both names.
+// configNames returns the property and the field's name.
 func configNames(field string) string {
 	return field + " (" + configOptionOfField(field).property + ")"
 }
@@ -224,8 +226,8 @@ func configOptionOfField(field string) *configOption {
 	return nil
 }
 
-// configGiveWay lets defaults give way if properties break a rule, and keeps warnings of it. Fields of written come
-// from properties and stay.
+// configGiveWay changes defaults if properties break a rule, and adds a warning for each change. Fields in written come
+// from properties and keep their values.
 func configGiveWay(c *Config, written, blamed map[string]bool) {
 	for i := range configRules {
 		rule := &configRules[i]
@@ -334,7 +336,7 @@ func configLooksLikeIPv6(server string) bool {
 		strings.Trim(address, "0123456789abcdefABCDEF:.") == ""
 }
 
-// configHostProblem checks the characters of a name or an IPv4 address; whether it exists is for the resolver to say.
+// configHostProblem checks the characters of a host name or an IPv4 address, not its existence.
 func configHostProblem(host string) string {
 	if host == "" {
 		return "no host before the port"

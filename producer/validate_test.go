@@ -197,7 +197,7 @@ func TestAFieldOutOfRangeIsNotHeldAgainstOthers(t *testing.T) {
 	require.Len(t, configErrors(t, c.Validate()), 3)
 }
 
-// TestAConfigThatDidNotStartFromADefaultIsOneError: a list of every field with zero would hide the cause.
+// TestAConfigThatDidNotStartFromADefaultIsOneError: a list of all zero fields would hide the cause.
 func TestAConfigThatDidNotStartFromADefaultIsOneError(t *testing.T) {
 	for name, c := range map[string]Config{
 		"zero":             {},
@@ -223,7 +223,7 @@ func TestAConfigThatDidNotStartFromADefaultIsOneError(t *testing.T) {
 		"start from DefaultConfig(servers...) and change its fields")
 }
 
-// TestAFewZeroFieldsAreReportedOneByOne: a Config from a default keeps the errors of its fields.
+// TestAFewZeroFieldsAreReportedOneByOne: a Config that started from a default gets an error for each field.
 func TestAFewZeroFieldsAreReportedOneByOne(t *testing.T) {
 	c := validConfig()
 	c.SendBuffer, c.ReceiveBuffer, c.MaxInFlight = 0, 0, 0
@@ -334,12 +334,13 @@ func TestServersAreHostAndPort(t *testing.T) {
 	}
 }
 
-// TestServersInAPropertiesFile has the usual slips: each is accepted, or the error names the server and the cure.
+// TestServersInAPropertiesFile has the usual mistakes: the server is accepted, or the error names the server and the
+// cure.
 func TestServersInAPropertiesFile(t *testing.T) {
 	for text, want := range map[string][]string{
 		"a:9092":                             {"a:9092"},
 		" a:9092 , b:9092\t":                 {"a:9092", "b:9092"},
-		"a:9092,a:9092":                      {"a:9092", "a:9092"}, // Java warns; here it does no harm
+		"a:9092,a:9092":                      {"a:9092", "a:9092"}, // Java warns; Samsa accepts it
 		"PLAINTEXT://a:9092,plaintext://b:1": {"a:9092", "b:1"},
 		"[::1]:9092,[fe80::1%eth0]:9092":     {"[::1]:9092", "[fe80::1%eth0]:9092"},
 		"PLAINTEXT://[::1]:9092":             {"[::1]:9092"},

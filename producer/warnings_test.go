@@ -92,7 +92,7 @@ func TestPartitionsForOfAClosedProducerFails(t *testing.T) {
 	})
 }
 
-// All records of a slice have waited for the same thing.
+// All records of the slice wait for the same hanging broker, so each error names the same cause.
 func TestSendAllNamesTheCauseForEveryRecord(t *testing.T) {
 	bubble(t, topics(1, 1), func(t *testing.T, c *testbroker.Cluster) {
 		p := warm(t, c, 1, func(cfg *producer.Config) { cfg.BufferMemory, cfg.BatchSize = 4096, 1024 })
