@@ -8,7 +8,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// large is an answer with so many topics of ten partitions, and their names.
+// large returns an answer with this number of topics of ten partitions, and the names of the topics.
 func large(topics int) (*protocol.MetadataResponse, []string) {
 	var all []protocol.MetadataTopic
 	var names []string

@@ -2,13 +2,13 @@ package cluster
 
 import "github.com/gosamsa/samsa/protocol"
 
-// Change is the difference between a snapshot and the one before it. Its size follows the affected topics and
-// partitions.
+// Change is the difference between a snapshot and its predecessor. Its size grows with the affected topics and
+// partitions only.
 type Change struct {
 	// Snapshot is the state after the change.
 	Snapshot *Snapshot
-	// Cluster reports a new cluster id, or the first one known. This concerns every partition, also of topics outside
-	// Topics.
+	// Cluster reports a new cluster id, or the first known one. A new cluster affects every partition, also of topics
+	// outside Topics.
 	Cluster bool
 	// Brokers reports a difference of the brokers.
 	Brokers bool

@@ -54,7 +54,7 @@ func TestABrokerThatLeftIsADifferenceOfThePartitionsThatItLed(t *testing.T) {
 	require.False(t, m.Snapshot.Topic("a").hasLeader(0))
 	require.True(t, m.Snapshot.Topic("a").hasLeader(1))
 	require.True(t, m.Snapshot.Topic("c").hasLeader(0))
-	// The partitions get their leader again one by one.
+	// One after the other the partitions get their leader again.
 	again := m.Snapshot.hinted("", []LeaderHint{hintOf("a", 0, 2, 6), hintOf("a", 2, 3, 6)}, nil).Snapshot
 	require.True(t, again.Topic("a").hasLeader(2))
 	require.False(t, again.Topic("a").hasLeader(3), "there is no such partition")
@@ -73,7 +73,7 @@ func TestTheChangesInOrderMakeTheSnapshot(t *testing.T) {
 			require.False(t, busy, "one at a time")
 			busy = true
 			mu.Unlock()
-			time.Sleep(time.Microsecond) // others publish meanwhile
+			time.Sleep(time.Microsecond) // other goroutines publish meanwhile
 			mu.Lock()
 			busy = false
 			require.Greater(t, change.Snapshot.Generation, last)
@@ -204,7 +204,7 @@ func TestTheWaitForALeaderEndsThoughAnotherPartitionHasNone(t *testing.T) {
 	})
 }
 
-// A topic can become known while a caller waits for the lock in order to want it.
+// A topic can become known while a caller waits for the lock to request it.
 func TestAKnownTopicThatIsWantedAllTheSameIsRefreshed(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))

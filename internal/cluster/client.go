@@ -18,13 +18,13 @@ import (
 type Client struct {
 	cfg      Config
 	snapshot atomic.Pointer[Snapshot]
-	// wake makes the client's goroutine look for work. It holds one wake-up; more would say no more.
+	// wake makes the client's goroutine look for work. It holds one wake-up, which covers all later ones.
 	wake chan struct{}
 	// ctx ends with Close.
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// mu is never held over a channel operation, a dial, a request, or a call of foreign code.
+	// No goroutine holds mu during a channel operation, a dial, a request, or a call of code outside the package.
 	mu       lockrank.Mutex[lockrank.ClusterClient]
 	topics   topics
 	servers  servers
@@ -34,31 +34,33 @@ type Client struct {
 	delivering bool
 	// conn carries the requests; it may have ended.
 	conn *transport.Conn
-	// unproven: conn has followed another connection, and no topic id has proved yet that it leads to the same cluster.
+	// unproven: conn replaced another connection, and no topic id has yet proved that conn leads to the same cluster.
 	unproven bool
 	// waiting is not nil while a goroutine needs a connection.
 	waiting *connection
-	// refresh is a request of Refresh, granted from notBefore on; topics.stale has the requests of RefreshTopic.
-	// renewAt is the end of metadata.max.age.ms.
+	// refresh is a pending request of Refresh, to be served from notBefore on; topics.stale has the requests of
+	// RefreshTopic. renewAt is the end of metadata.max.age.ms.
 	refresh   bool
 	notBefore time.Time
 	renewAt   time.Time
-	// knownNext: the last request was for wanted topics, so due known topics precede further wanted ones.
+	// knownNext: the last request was for wanted topics, so due known topics come before further wanted topics.
 	knownNext bool
-	// failures counts fetches in a row without an answer, noProgress fetches in a row with nothing new in the answer.
+	// failures counts fetches in a row without an answer; noProgress counts fetches in a row without news in the
+	// answer.
 	failures, noProgress int
-	// searching is since when there has been something to ask and no answer, zero after an answer.
+	// searching is the time of the first unanswered request since the last answer; zero after an answer.
 	searching time.Time
-	// avoidCurrent: another broker than the present one shall be asked next time, for this one may not be up to date.
+	// avoidCurrent: the next request goes to another broker, because the present broker may be out of date.
 	avoidCurrent bool
-	// startOver: the next fetch asks the bootstrap servers first, over new connections. See Rebootstrap.
+	// startOver: the next fetch tries the bootstrap servers first, over new connections. See Rebootstrap.
 	startOver bool
 	// replacements counts successive changes of the cluster, each within Config.grace of the last. replacedAt is the
 	// time of the last change, warnedAt the time of the last warning about one.
 	replacements         int
 	replacedAt, warnedAt time.Time
-	// alarm runs warnDue when the first of watches, or a search without an answer, has lasted for warnAfter. alarmAt is
-	// zero while it is not set. searchWarned: the present search has had its warning.
+	// alarm runs warnDue when the oldest wait in watches, or a search without an answer, has lasted for warnAfter.
+	// alarmAt is the time of the alarm, zero for none. searchWarned: the client has logged the warning about the
+	// present search.
 	alarm        *time.Timer
 	alarmAt      time.Time
 	watches      fifo.Queue[watch]
@@ -113,24 +115,25 @@ func (c *Client) Close() {
 // Snapshot returns the current snapshot. It is never nil.
 func (c *Client) Snapshot() *Snapshot { return c.snapshot.Load() }
 
-// OnChange calls fn with every later change, in order and one at a time. Changes without differences count: a waiting
-// caller can then ask again. fn runs on the client's goroutine or on a caller's of ApplyLeaderHints, under no lock, and
-// must not block. Snapshot may be newer than the change.
+// OnChange calls fn with every later change, in order and one at a time. A Change may be without differences: then a
+// waiting caller can check again. fn runs without a lock, on the client's goroutine or on a goroutine that calls
+// ApplyLeaderHints. It must not block. Snapshot may be newer than the change.
 func (c *Client) OnChange(fn func(*Change)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A copy, for the old slice may be in use.
+	// Copy the slice, because deliver may be using the old one.
 	c.watchers = append(c.watchers[:len(c.watchers):len(c.watchers)], fn)
 }
 
-// publish makes a change's snapshot the current one. It needs mu; the caller runs deliver once mu is free.
+// publish makes the snapshot of a change the current one. The caller holds mu, and calls deliver after it has released
+// mu.
 func (c *Client) publish(change *Change) {
 	c.snapshot.Store(change.Snapshot)
 	c.changes = append(c.changes, change)
 }
 
-// deliver gives the published changes to the watchers. If another goroutine is delivering, it also delivers these
-// changes.
+// deliver passes the published changes to the watchers. If another goroutine is already delivering, that goroutine
+// delivers these changes too.
 func (c *Client) deliver() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,8 +153,8 @@ func (c *Client) deliver() {
 	}
 }
 
-// Topic returns a topic, at once if it is known. Else it asks the brokers until they know it, they answer with an error
-// beyond the cure of waiting (TOPIC_AUTHORIZATION_FAILED, …), or ctx ends; the error is a *TopicError.
+// Topic returns a topic, at once if it is known. Otherwise the client requests the topic until the brokers know it, the
+// brokers answer with a final error (TOPIC_AUTHORIZATION_FAILED, …), or ctx ends. The error is a *TopicError.
 func (c *Client) Topic(ctx context.Context, name string) (*Topic, error) {
 	for {
 		t, e, ready, err := c.await(name)
@@ -196,7 +199,7 @@ func (c *Client) await(name string) (*Topic, *entry, <-chan struct{}, error) {
 	return nil, e, e.ready, nil
 }
 
-// awaited ends a wait. It returns nil when the entry's outcome is there to be looked at.
+// awaited ends a wait of Topic. It returns nil if the caller can read the entry's outcome.
 func (c *Client) awaited(ctx context.Context, e *entry) error {
 	closed, over := c.ctx.Err(), ctx.Err()
 	c.mu.Lock()
@@ -211,7 +214,7 @@ func (c *Client) awaited(ctx context.Context, e *entry) error {
 	return c.unknownYet(e, over)
 }
 
-// unknownYet is the error of a call ended by reason before the topic is known. It needs mu.
+// unknownYet returns the error of a call that reason ended before the topic became known. It needs mu.
 func (c *Client) unknownYet(e *entry, reason error) *TopicError {
 	err := &TopicError{Topic: e.name, Err: reason, Why: c.whyNot(e)}
 	var answer *protocol.Error
@@ -221,7 +224,8 @@ func (c *Client) unknownYet(e *entry, reason error) *TopicError {
 	return err
 }
 
-// TryTopic returns a topic if it is known. Else it starts to ask for it, and says why it is not there yet.
+// TryTopic returns a topic if it is known. Otherwise it makes the client request the topic, and returns why the topic
+// is not known yet.
 func (c *Client) TryTopic(name string) (*Topic, error) {
 	now := time.Now()
 	if t := c.Snapshot().Topic(name); t != nil {
@@ -254,7 +258,7 @@ func (c *Client) TryTopic(name string) (*Topic, error) {
 	return nil, c.unknownYet(e, ErrPending)
 }
 
-// track wants a topic. It needs mu.
+// track makes the client request a topic until the topic is known. It needs mu.
 func (c *Client) track(name string, now time.Time) *entry {
 	if len(c.topics.all) == 0 {
 		c.renewAt = now.Add(c.cfg.MaxAge)
@@ -273,8 +277,8 @@ func (c *Client) whyNot(e *entry) error {
 	return c.servers.report(time.Now())
 }
 
-// Refresh asks for new metadata of all topics soon: at once, or as soon as retry.backoff.ms allows; the backoff grows
-// while answers contain nothing new. It does not wait; OnChange reports the answer.
+// Refresh makes the client request new metadata of all topics: at once, or as soon as retry.backoff.ms allows. The
+// backoff grows while answers contain no news. Refresh does not wait; OnChange reports the answer.
 func (c *Client) Refresh() {
 	c.mu.Lock()
 	c.refresh = true
@@ -297,7 +301,7 @@ func (c *Client) refreshTopic(name string) {
 	}
 }
 
-// AwaitLeader has the client request a topic, with retry.backoff.ms between the requests, until the partition has a
+// AwaitLeader makes the client request a topic, with retry.backoff.ms between the requests, until the partition has a
 // leader. The client gives up request.timeout.ms after the last call.
 func (c *Client) AwaitLeader(topic string, partition int32) {
 	now := time.Now()
@@ -322,7 +326,8 @@ func (c *Client) AwaitLeader(topic string, partition int32) {
 	c.wakeUp()
 }
 
-// awaitsLeader reports whether the client requests a topic again because a partition waits for its leader.
+// awaitsLeader reports whether the client keeps requesting a topic because a caller waits for the leader of a
+// partition.
 func (e *entry) awaitsLeader(t *Topic, now time.Time) bool {
 	if !now.Before(e.awaitedUntil) {
 		e.awaited = nil

@@ -117,7 +117,7 @@ func TestATopicThatDoesNotExistIsAskedForWithBackoffUntilTheContextEnds(t *testi
 		require.ErrorIs(t, err, &protocol.Error{Code: protocol.UnknownTopicOrPartition})
 		require.ErrorContains(t, err, `"nowhere"`)
 		rs := w.requests()
-		// 100, 200, 400, 800 ms and then each second, within 20 %.
+		// The backoff is 100, 200, 400, 800 ms and then a second, with 20 % of jitter.
 		require.InDelta(t, 22, len(rs), 5)
 		for i, r := range rs {
 			require.True(t, r.create)
@@ -279,7 +279,7 @@ func TestRefreshIsCoalescedAndBackedOffWhileItTellsNothingNew(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		require.InDelta(t, 22, len(w.requests()), 5)
-		// After a pause there is no backoff left to wait for, and news end it.
+		// After a pause the backoff is over, and an answer with news resets it.
 		time.Sleep(3 * time.Second)
 		w.requests()
 		w.topics(topicOf("a", 1, 1, 2))
@@ -304,7 +304,7 @@ func TestEverySnapshotIsDeliveredAndNeverUnderALock(t *testing.T) {
 			mu.Lock()
 			generations = append(generations, change.Snapshot.Generation)
 			mu.Unlock()
-			// All of these take the lock.
+			// All of these calls take the lock.
 			c.Refresh()
 			_, _ = c.TryTopic("a")
 			c.ApplyLeaderHints("", nil, nil)

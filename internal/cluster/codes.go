@@ -3,10 +3,10 @@ package cluster
 import "github.com/gosamsa/samsa/protocol"
 
 // A Metadata response has error codes in three places: one for the whole response (from version 13 on), one for each
-// topic, and one for each partition. codeTable says for each place and code how the client reacts. Codes outside the
-// table, such as those of a future Kafka, are treated as otherCodes.
+// topic, and one for each partition. codeTable has the client's reaction to each code in each place. otherCodes has the
+// reaction to codes outside the table, such as codes of a future Kafka.
 //
-// Only a code about the topic itself is final. Every other code can go away: the client retries the request with
+// Only a code about the topic itself is final. Every other code is transient: the client retries the request with
 // retry.backoff.ms, up to retry.backoff.max.ms, and a waiting Send fails with the code as the reason after
 // max.block.ms.
 
@@ -14,13 +14,13 @@ import "github.com/gosamsa/samsa/protocol"
 type topicReaction uint8
 
 const (
-	// retry: the response says nothing about the topic. A known topic stays known, an unknown one stays unknown; the
-	// client requests metadata again.
+	// retry: the response has no information about the topic. A known topic stays known, an unknown one stays unknown;
+	// the client requests metadata again.
 	retry topicReaction = iota
 	// use: the topic is as the response says.
 	use
-	// absent: the broker does not know the topic. The client retries. A known topic stays known, since a newly started
-	// broker may not know it yet, until brokers have said so for Config.grace without a break: then it counts as
+	// absent: the broker does not know the topic. The client retries. A known topic stays known at first, because a
+	// newly started broker may not know it yet. When every response for Config.grace has this code, the topic counts as
 	// deleted.
 	absent
 	// final: every wait for the topic fails at once with the code, and a known topic leaves the snapshot. The client
@@ -32,8 +32,8 @@ const (
 type partitionReaction uint8
 
 const (
-	// keepKnown: the response says nothing about the partition, its other fields may be defaults. The client keeps the
-	// known leader, if there is one, and requests metadata again.
+	// keepKnown: the response has no information about the partition, and its other fields may be defaults. The client
+	// keeps the known leader, if there is one, and requests metadata again.
 	keepKnown partitionReaction = iota
 	// takeTold: the partition is as the response says.
 	takeTold
@@ -46,12 +46,13 @@ const (
 type responseReaction uint8
 
 const (
-	// nextServer: the response says nothing. The client closes the connection and asks the next server, and after the
-	// last one retries with retry.backoff.ms. Its snapshot stays.
+	// nextServer: the response has no information. The client closes the connection and tries the next server; after
+	// the last server it retries with retry.backoff.ms. It keeps its snapshot.
 	nextServer responseReaction = iota
-	// useTold: the response is good.
+	// useTold: the response is valid.
 	useTold
-	// startAgain: the same, but the bootstrap servers are next if metadata.recovery.strategy is rebootstrap.
+	// startAgain: like nextServer, but with metadata.recovery.strategy=rebootstrap the client tries the bootstrap
+	// servers next.
 	startAgain
 )
 
@@ -75,7 +76,7 @@ func reactionTo(code protocol.ErrorCode) codeRow {
 }
 
 // codeTable has one row for each of Kafka's codes, in the order of the codes, from -1 on. A comment gives a broker's
-// reason to put the code into a Metadata response; no broker is known to put the codes without a comment there.
+// reason to send the code in a Metadata response. For codes without a comment, no such broker is known.
 var codeTable = [...]codeRow{
 	// The broker failed with an exception without a code.
 	{protocol.UnknownServerError, retry, keepKnown, nextServer},
@@ -112,7 +113,7 @@ var codeTable = [...]codeRow{
 	{protocol.InvalidSessionTimeout, retry, keepKnown, nextServer},
 	{protocol.RebalanceInProgress, retry, keepKnown, nextServer},
 	{protocol.InvalidCommitOffsetSize, retry, keepKnown, nextServer},
-	// An ACL is missing. When it is there, the next request finds the topic.
+	// An ACL is missing. Once the ACL is added, the next request finds the topic.
 	{protocol.TopicAuthorizationFailed, final, keepKnown, nextServer},
 	{protocol.GroupAuthorizationFailed, retry, keepKnown, nextServer},
 	{protocol.ClusterAuthorizationFailed, retry, keepKnown, nextServer},
@@ -217,7 +218,7 @@ var codeTable = [...]codeRow{
 	{protocol.DuplicateVoter, retry, keepKnown, nextServer},
 	{protocol.VoterNotFound, retry, keepKnown, nextServer},
 	{protocol.InvalidRegularExpression, retry, keepKnown, nextServer},
-	// KIP-1102: the server belongs to the cluster no more.
+	// KIP-1102: the server no longer belongs to the cluster.
 	{protocol.RebootstrapRequired, retry, keepKnown, startAgain},
 	{protocol.StreamsInvalidTopology, retry, keepKnown, nextServer},
 	{protocol.StreamsInvalidTopologyEpoch, retry, keepKnown, nextServer},

@@ -12,7 +12,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// The expected facts about each code, written out apart from the table under test. The client retries codes in no list.
+// These lists are the expected reactions, written independently of the table under test. The client retries every code
+// outside the lists.
 var (
 	mustBeFinal = []protocol.ErrorCode{protocol.InvalidTopicException, protocol.TopicAuthorizationFailed,
 		protocol.PolicyViolation}
@@ -60,7 +61,7 @@ func spaced(t *testing.T, requests []asked) {
 	}
 }
 
-// TestEachCodeOfAKnownTopic: ten seconds of the code are longer than the grace of five.
+// TestEachCodeOfAKnownTopic: the brokers send the code for ten seconds, longer than the grace of five.
 func TestEachCodeOfAKnownTopic(t *testing.T) {
 	eachCode(t, func(t *testing.T, code protocol.ErrorCode) {
 		w := newWorld()
@@ -142,7 +143,7 @@ func TestEachCodeOfAPartition(t *testing.T) {
 		default:
 			require.Equal(t, Partition{Index: 1, Leader: 2, LeaderEpoch: 5, ErrorCode: code}, p)
 			require.True(t, m.unsure["a"])
-			// An unknown leader, or one gone from the cluster, cannot be kept.
+			// If there is no known leader, or it has left the cluster, the client cannot keep it.
 			fresh := *step(&Snapshot{}, told).Snapshot.Topic("a").Partition(1)
 			require.Equal(t, Partition{Index: 1, Leader: protocol.NoLeader, LeaderEpoch: -1, ErrorCode: code}, fresh)
 			resp := answerOf(told)
@@ -210,7 +211,7 @@ func TestEachCodeOfAWholeResponse(t *testing.T) {
 	})
 }
 
-// TestAnotherCodeEndsTheSuspicionThatATopicIsDeleted: only answers without a break count.
+// TestAnotherCodeEndsTheSuspicionThatATopicIsDeleted: only an unbroken row of such answers counts.
 func TestAnotherCodeEndsTheSuspicionThatATopicIsDeleted(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))

@@ -7,23 +7,23 @@ import (
 	"github.com/gosamsa/samsa/internal/transport"
 )
 
-// Bounds without an option.
+// These bounds have no option.
 const (
-	// shortestBackoff keeps the client from asking a fast broker in a tight loop, with any config.
+	// shortestBackoff keeps the client from sending requests to a fast broker in a tight loop, with any config.
 	shortestBackoff = time.Millisecond
-	// headStarts is how many servers in a row can be tried within one setup timeout, though none of them answers.
+	// headStarts is how many unresponsive servers the client can try in a row within one setup timeout.
 	headStarts = 10
 	// noProgressBefore is the number of refreshes without progress before the client asks another broker.
 	noProgressBefore = 3
 )
 
-// Config says how to reach the cluster and how often to ask it. The names in brackets are Kafka's properties. The
-// caller sets every field but Logger: zero is a value of these properties and stands for itself.
+// Config is the configuration of a client. The names in brackets are Kafka's properties. The caller sets every field
+// except Logger: a zero has no default, but is the property's value 0.
 type Config struct {
-	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. They are tried in random
-	// order.
+	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. The client tries them in
+	// random order.
 	Bootstrap []string
-	// Transport says how connections are made. It must not be nil.
+	// Transport has the options of the connections. It must not be nil.
 	Transport *transport.Options
 	// MaxAge (metadata.max.age.ms) is the age at which the client refreshes its metadata. With zero the client
 	// refreshes it as often as RetryBackoff allows.
@@ -34,7 +34,7 @@ type Config struct {
 	// least time between two requests for the same metadata. Below a millisecond they count as one.
 	RetryBackoff, RetryBackoffMax time.Duration
 	// ReconnectBackoff and ReconnectBackoffMax (reconnect.backoff.ms, reconnect.backoff.max.ms) are the pause before
-	// the next attempt at a failed server. Below a millisecond they count as one.
+	// the next connection to a failed server. Below a millisecond they count as one.
 	ReconnectBackoff, ReconnectBackoffMax time.Duration
 	// SetupTimeoutMax (socket.connection.setup.timeout.max.ms) is the largest setup timeout of a server. The timeout
 	// begins as Transport's and doubles with each failure.
@@ -48,15 +48,15 @@ type Config struct {
 	// AllowAutoTopicCreation (allow.auto.create.topics): a request for a missing topic creates it, if the brokers allow
 	// it too. Only a caller's wait for a topic creates it, never a refresh.
 	AllowAutoTopicCreation bool
-	// Rebootstrap (metadata.recovery.strategy=rebootstrap, KIP-899): when no known broker can be used, the bootstrap
-	// servers are asked again.
+	// Rebootstrap (metadata.recovery.strategy=rebootstrap, KIP-899): when no known broker is usable, the client tries
+	// the bootstrap servers again.
 	Rebootstrap bool
-	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after so long without an answer the
-	// bootstrap servers come first. Zero means at once.
+	// RebootstrapTrigger (metadata.recovery.rebootstrap.trigger.ms, KIP-1102): after this time without an answer the
+	// client tries the bootstrap servers first. Zero means at once.
 	RebootstrapTrigger time.Duration
 	// The client calls LetGo before it forgets a topic after MaxIdle without use. LetGo returns false while records of
-	// the topic are undelivered: then the client asks again at the next refresh. It runs on the client's goroutine
-	// under no lock, and must not block. Nil agrees.
+	// the topic are undelivered; then the client calls it again at the next refresh. LetGo runs on the client's
+	// goroutine without a lock, and must not block. Nil always allows it.
 	LetGo func(topic string) bool
 	// Logger gets failures as warnings and the rest at debug level. Nil is silent.
 	Logger *slog.Logger
@@ -103,8 +103,9 @@ func (c *Config) dial(failures int) *transport.Options {
 // headStart is how long the client waits for one server before it also asks another one.
 func (c *Config) headStart() time.Duration { return c.Transport.SetupTimeout / headStarts }
 
-// longestThrottle bounds a broker's throttle time: it must not stop the client for good.
+// longestThrottle bounds a broker's throttle time: a broker must not stop the client for ever.
 func (c *Config) longestThrottle() time.Duration { return max(c.MaxAge, time.Minute) }
 
-// grace is how long the client keeps a known topic against brokers' word: a newly started broker may not know it yet.
+// grace is how long the client keeps a known topic after brokers call it unknown: a newly started broker may not know
+// the topic yet.
 func (c *Config) grace() time.Duration { return 5 * max(c.RetryBackoffMax, c.RetryBackoff) }

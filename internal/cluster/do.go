@@ -11,10 +11,10 @@ import (
 )
 
 // Do sends a request for any broker, such as InitProducerId, over the client's connection, and makes a connection first
-// if there is none. It tries once: the caller decides about another attempt. Besides ctx, the connection bounds the
-// request's time, and a throttle extends this bound. It gets a connection in twice RequestTimeout, or fails. It returns
-// the cluster id of the answering server, as in Snapshot.ClusterID; a caller keeps the id with any part of the answer
-// it keeps.
+// if there is none. Do sends the request once; the caller decides about a retry. Besides ctx, the connection's request
+// timeout bounds the request, extended by a throttle. Do fails if it has no connection after twice RequestTimeout. It
+// returns the cluster id of the answering server, as in Snapshot.ClusterID. A caller that stores a part of the answer
+// must store this id with it.
 func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Response) (clusterID string, err error) {
 	first, cancel := context.WithTimeout(ctx, 2*c.cfg.RequestTimeout)
 	conn, err := c.connection(first)
@@ -24,7 +24,7 @@ func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Res
 	}
 	err = conn.Do(ctx, req, resp)
 	if errors.Is(err, transport.ErrRequestTimeout) {
-		// The next try goes to another server if there is one.
+		// The next attempt uses another server if there is one.
 		c.mu.Lock()
 		c.servers.failed(conn.Address(), err, c.cfg.reconnect())
 		c.mu.Unlock()
@@ -41,8 +41,8 @@ func (c *Client) Do(ctx context.Context, req protocol.Request, resp protocol.Res
 	return c.Snapshot().ClusterID, nil
 }
 
-// Rebootstrap requests new metadata from the bootstrap servers, over new connections: the caller has met a server of
-// another cluster at the address of a broker. With metadata.recovery.strategy=none it is a Refresh.
+// Rebootstrap requests new metadata from the bootstrap servers, over new connections: callers use it after they have
+// found a server of another cluster at the address of a broker. With metadata.recovery.strategy=none it is a Refresh.
 func (c *Client) Rebootstrap() {
 	c.mu.Lock()
 	c.refresh = true
@@ -51,13 +51,13 @@ func (c *Client) Rebootstrap() {
 	c.wakeUp()
 }
 
-// Ping requests metadata and returns nil with the response. It returns an *UnreachableError after every server was
-// tried once in vain, or when ctx ends; and ErrClosed.
+// Ping requests metadata and returns nil with the response. It returns an *UnreachableError after one failed attempt at
+// every server, or when ctx ends. After Close it returns ErrClosed.
 func (c *Client) Ping(ctx context.Context) error {
 	c.mu.Lock()
 	for _, v := range c.servers {
 		if v.err != nil {
-			v.until = time.Time{} // the caller wants to know now
+			v.until = time.Time{} // Ping does not wait for a server's backoff
 		}
 	}
 	c.mu.Unlock()
@@ -65,7 +65,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return err
 }
 
-// connection returns the client's connection, and has one made if it has ended.
+// connection returns the client's connection. If there is none, or it has ended, the client makes a new one.
 func (c *Client) connection(ctx context.Context) (*transport.Conn, error) {
 	c.mu.Lock()
 	if conn := c.conn; conn != nil && conn.Err() == nil && c.ctx.Err() == nil {

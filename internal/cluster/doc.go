@@ -12,12 +12,12 @@
 //	}
 //	leader, ok := client.Snapshot().Leader("orders", 0)
 //
-// A Client has one goroutine, and one more for each server it is asking. It does nothing before the first request for a
-// topic, and an idle one wakes only for metadata.max.age.ms.
+// A Client has one goroutine, and one more for each server with a request in progress. It sends nothing before the
+// first call, and an idle client wakes only for metadata.max.age.ms.
 //
-// The client requests a new topic at once, together with other new topics, and without regard to the backoff of the
-// known topics. However many new topics there are, at most one request for them precedes due known topics: for Refresh,
-// RefreshTopic, AwaitLeader, metadata.max.age.ms, or to forget idle topics.
+// The client requests a new topic at once, together with other new topics, and ignores the backoff of the known topics.
+// At most one request for new topics precedes a due request for known topics: for Refresh, RefreshTopic, AwaitLeader,
+// metadata.max.age.ms, or to forget idle topics.
 //
 // # Another cluster behind the same addresses
 //

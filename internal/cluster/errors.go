@@ -18,9 +18,9 @@ var (
 	ErrPending = errors.New("its metadata is being fetched")
 	// ErrNoServers: the client knows no server.
 	ErrNoServers = errors.New("there is no server to ask")
-	// ErrNotTried: the server's turn has not come yet.
+	// ErrNotTried: the client has not tried the server yet.
 	ErrNotTried = errors.New("not tried yet")
-	// ErrNoAnswer: the server has been asked and has not answered yet.
+	// ErrNoAnswer: the server has not answered a request yet.
 	ErrNoAnswer = errors.New("no answer yet")
 	// ErrNoBrokers: the server answered, but named no broker with a usable address.
 	ErrNoBrokers = errors.New("its answer names no usable broker")
@@ -30,15 +30,15 @@ var (
 	errRebootstrap = errors.New("the broker asks to start again from the bootstrap servers")
 )
 
-// TopicError says why a topic's metadata is not to be had. errors.Is and errors.As find both Err and Why.
+// TopicError is the reason for missing metadata of a topic. errors.Is and errors.As find both Err and Why.
 type TopicError struct {
 	Topic string
-	// Err is the reason for the end of the wait: a context's error, ErrPending, ErrClosed, a *MissingError, or a
-	// *protocol.Error beyond the cure of waiting.
+	// Err is the reason for the end of the wait: a context's error, ErrPending, ErrClosed, a *MissingError, or a final
+	// *protocol.Error.
 	Err error
 	// Why is the obstacle until then: a *protocol.Error of the brokers, or an *UnreachableError. It may be nil.
 	Why error
-	// Missing is not nil if every response so far has called the topic unknown.
+	// Missing is set if every response so far has called the topic unknown.
 	Missing *MissingError
 }
 
@@ -58,15 +58,15 @@ func (e *TopicError) Unwrap() []error {
 	return []error{e.Err, e.Why}
 }
 
-// MissingError reports a missing topic: every response has said so for some time.
+// MissingError reports a missing topic: every response for some time has called it unknown.
 type MissingError struct {
 	// Code is the code of the last response.
 	Code protocol.ErrorCode
-	// After is how long the responses have said so.
+	// After is how long all responses have called the topic unknown.
 	After time.Duration
 }
 
-// Error completes a sentence about the topic.
+// Error returns a text that continues a sentence about the topic.
 func (e *MissingError) Error() string {
 	after := ""
 	if d := roughly(e.After); d > 0 {
@@ -78,7 +78,7 @@ func (e *MissingError) Error() string {
 // Unwrap returns the brokers' error.
 func (e *MissingError) Unwrap() error { return &protocol.Error{Code: e.Code} }
 
-// roughly rounds a duration for a text.
+// roughly rounds a duration for an error's text.
 func roughly(d time.Duration) time.Duration {
 	if d >= time.Second {
 		return d.Round(100 * time.Millisecond)
@@ -100,10 +100,10 @@ type UnreachableError struct {
 // namedServers is how many servers the text of an error names: a cluster may claim any number.
 const namedServers = 20
 
-// Error gives every server with its reason; of very many it gives the first ones.
+// Error lists the servers with their reasons, at most namedServers of them.
 func (e *UnreachableError) Error() string { return "no broker answered: " + e.Reasons() }
 
-// IsUntried reports whether no server has been asked yet.
+// IsUntried reports whether the client has not tried any server yet.
 func (e *UnreachableError) IsUntried() bool {
 	return !slices.ContainsFunc(e.Servers, func(s ServerFailure) bool { return !errors.Is(s.Err, ErrNotTried) })
 }
@@ -131,7 +131,7 @@ func (e *UnreachableError) Unwrap() []error {
 	return errs
 }
 
-// stripAddress takes the address off an error in a list with the address anyway.
+// stripAddress removes the address from an error, because the list of reasons already has it.
 func stripAddress(err error) error {
 	var e *transport.Error
 	if errors.As(err, &e) {

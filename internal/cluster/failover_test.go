@@ -14,7 +14,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// undialable never comes to a connection.
+// undialable is a server to which every connection attempt fails.
 func undialable(w *world) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address == "c:3" {
@@ -51,7 +51,7 @@ func TestBadServersCostABoundedTimeAndNothingElse(t *testing.T) {
 		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// The order is random: some runs see each.
+			// The order is random, so several runs see each server first.
 			for range 10 {
 				w := newWorld()
 				w.topics(topicOf("a", 1, 0, 3), topicOf("b", 2, 0, 3))
@@ -168,14 +168,14 @@ func TestABrokerThatHangsIsLeftForAnother(t *testing.T) {
 				return answer(address, req)
 			}
 		})
-		// The connection in use has its head start, and so may a new one to the same broker.
+		// The connection in use gets a head start, and a new connection to the same broker may get another.
 		took(t, 2*time.Second, func() { known(t, c, "b") })
 		took(t, 0, func() { known(t, c, "c") })
 		time.Sleep(time.Minute)
 	})
 }
 
-// moved makes a world without the client's known brokers; the bootstrap server leads to new ones.
+// moved makes a world in which the client's known brokers are gone, and the bootstrap server names new brokers.
 func moved(t *testing.T, w *world, old behaviour) {
 	t.Helper()
 	id := "the cluster"
@@ -296,8 +296,8 @@ func TestABrokerThatTellsOldThingsIsLeftForAnother(t *testing.T) {
 	}
 }
 
-// TestALastingOlderEpochIsAccepted: before topics had ids, a recreated topic begins with epoch 0 and looks like an
-// answer of a broker behind the others.
+// TestALastingOlderEpochIsAccepted: without topic ids, an answer about a recreated topic, with epoch 0, looks like an
+// answer of a broker with old metadata.
 func TestALastingOlderEpochIsAccepted(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 0, 5, 1), topicOf("b", 0, 5, 1))
@@ -438,7 +438,7 @@ func TestAnAbsurdThrottleIsBounded(t *testing.T) {
 	})
 }
 
-// Before version 6 of Metadata the broker has waited already.
+// Before version 6 of Metadata the broker waits before it responds.
 func TestAThrottleDelaysTheNextRequestAfterAnEarlyResponse(t *testing.T) {
 	for version, want := range map[int16]time.Duration{5: 0, 6: 10 * time.Second} {
 		w := newWorld()
@@ -452,7 +452,7 @@ func TestAThrottleDelaysTheNextRequestAfterAnEarlyResponse(t *testing.T) {
 		})
 		run(t, w, nil, func(t *testing.T, c *Client) {
 			known(t, c, "a")
-			c.Refresh() // the first one takes the topic in
+			c.Refresh() // the first change adds the topic
 			synctest.Wait()
 			w.requests()
 			began := time.Now()
@@ -468,7 +468,7 @@ func TestAThrottleDelaysTheNextRequestAfterAnEarlyResponse(t *testing.T) {
 func TestTheSetupTimeoutOfAServerGrowsWithItsFailures(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))
-	// It takes 15 s to greet, and the setup timeout begins with 10 s.
+	// The server takes 15 s for the first exchange, and the setup timeout begins with 10 s.
 	w.become(func(w *world, address string, nc net.Conn) {
 		time.Sleep(15 * time.Second)
 		kafka(w, address, nc)

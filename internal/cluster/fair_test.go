@@ -27,7 +27,7 @@ func (c slowConn) Write(b []byte) (int, error) {
 // roundTrip is how long a broker of busyWorld takes for a response.
 const roundTrip = 20 * time.Millisecond
 
-// busyWorld has slow brokers with every topic. orders is their answer for the topic of that name.
+// busyWorld has slow brokers that know every topic. orders is their answer about the topic "orders".
 func busyWorld(orders *protocol.MetadataTopic) *world {
 	w := newWorld()
 	slow := func(w *world, address string, nc net.Conn) { kafka(w, address, slowConn{nc, roundTrip}) }
@@ -46,7 +46,7 @@ func busyWorld(orders *protocol.MetadataTopic) *world {
 	return w
 }
 
-// runBusy is run for a world with brokers still sending a last response after the client's end.
+// runBusy is run for a world in which brokers send a last response after the end of the client.
 func runBusy(t *testing.T, w *world, adjust func(*Config), test func(t *testing.T, c *Client)) {
 	t.Helper()
 	run(t, w, adjust, func(t *testing.T, c *Client) {
@@ -55,8 +55,8 @@ func runBusy(t *testing.T, w *world, adjust func(*Config), test func(t *testing.
 	})
 }
 
-// useNewTopics uses new topics without a pause, until the test ends: while one goroutine's request is under way, others
-// want their topics.
+// useNewTopics uses new topics without a pause, until the test ends: while the client requests the topic of one
+// goroutine, other goroutines wait for theirs.
 func useNewTopics(t *testing.T, c *Client) {
 	for g := range 4 {
 		go func() {
@@ -74,8 +74,8 @@ func useNewTopics(t *testing.T, c *Client) {
 // namesOrders reports whether a request is for the known topic.
 func (a asked) namesOrders() bool { return slices.Contains(a.topics, "orders") }
 
-// A service can use new topics without a pause. Each test has a moment for a request of known topics; the client may
-// send one more request for new topics then.
+// A service can use new topics without a pause. In each test a request for known topics becomes due; the client may
+// send only one more request for new topics first.
 func TestAStreamOfFirstUsesDoesNotDelayOtherRequests(t *testing.T) {
 	for name, wish := range map[string]func(c *Client){
 		"Refresh":      func(c *Client) { c.Refresh() },
@@ -144,7 +144,7 @@ func TestAStreamOfFirstUsesDoesNotKeepIdleTopics(t *testing.T) {
 	})
 }
 
-// The leader of a partition appears after a while: each request for it takes its turn.
+// The leader of a partition appears after a while: requests for it and for new topics take turns.
 func TestAStreamOfFirstUsesDoesNotDelayTheWaitForALeader(t *testing.T) {
 	orders := topicOf("orders", 1, 0, protocol.NoLeader)
 	w := busyWorld(&orders)
@@ -167,7 +167,7 @@ func TestAStreamOfFirstUsesDoesNotDelayTheWaitForALeader(t *testing.T) {
 	})
 }
 
-// With metadata.max.age.ms=0 the known topics are to be requested all the time.
+// With metadata.max.age.ms=0 the known topics are due all the time.
 func TestRequestsForKnownTopicsDoNotDelayFirstUses(t *testing.T) {
 	orders := topicOf("orders", 1, 0, 1)
 	w := busyWorld(&orders)

@@ -10,17 +10,17 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// metadataQuery is the question of one fetch.
+// metadataQuery is the content of one Metadata request.
 type metadataQuery struct {
 	topics []string
 	// create: the brokers may create missing topics.
 	create bool
-	// all: these are all topics without the separately wanted ones; refreshRequested: a caller called Refresh or
-	// RefreshTopic.
+	// all: topics has all known topics; wanted topics have queries of their own. refreshRequested: a caller called
+	// Refresh or RefreshTopic.
 	all, refreshRequested bool
 }
 
-// reply is one server's answer to a question, or its failure.
+// reply is one server's answer to a query, or its failure.
 type reply struct {
 	candidate
 	resp    *protocol.MetadataResponse
@@ -29,8 +29,8 @@ type reply struct {
 }
 
 // fetch asks one server after another until one answers. If a server has not answered after its head start, fetch asks
-// the next one in parallel (hedged), and the first answer counts. So a dead or hanging server costs a bounded time,
-// once. The error means: every server was asked in vain, or the client was closed.
+// the next one in parallel (hedged), and the first answer counts. So a dead or hanging server delays a fetch for a
+// bounded time, once. fetch returns an error if no server answered or the client was closed.
 func (c *Client) fetch(q metadataQuery) (reply, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
@@ -66,7 +66,7 @@ type fetching struct {
 	running    int
 	// nextStart is when the client asks the next server without the answers of others.
 	nextStart time.Time
-	// started counts the asked servers, and tried has the ones asked over a new connection.
+	// started counts the servers asked so far; tried has the servers asked over a new connection.
 	started int
 	tried   map[string]bool
 	// rebootstrapped: the search has begun again with the bootstrap servers.
@@ -139,7 +139,8 @@ func (f *fetching) advance() (wait time.Duration, more bool) {
 	return forever, f.running > 0
 }
 
-// soonest returns the next candidate: the first candidate free to be tried now, else the one with the earliest time.
+// soonest returns the next candidate: the first one without a backoff now, otherwise the one with the earliest end of
+// its backoff.
 func (f *fetching) soonest(now time.Time) (next int, due time.Time) {
 	f.client.mu.Lock()
 	defer f.client.mu.Unlock()
@@ -152,7 +153,7 @@ func (f *fetching) soonest(now time.Time) (next int, due time.Time) {
 			next, due = i, at
 		}
 		if !due.After(now) {
-			break // nobody is due earlier
+			break // no candidate is due earlier
 		}
 	}
 	if f.running > 0 && due.Before(f.nextStart) {
@@ -161,7 +162,7 @@ func (f *fetching) soonest(now time.Time) (next int, due time.Time) {
 	return next, due
 }
 
-// received takes a reply in. It returns true when the question is answered.
+// received processes a reply, and reports whether the reply answers the query.
 func (f *fetching) received(r reply) bool {
 	f.running--
 	c := f.client
@@ -186,8 +187,8 @@ func (f *fetching) received(r reply) bool {
 	return false
 }
 
-// attempt puts the question to one server. Nobody may be there to take the reply any more; then the connection is of no
-// use.
+// attempt sends the query to one server. If fetch has returned by the time of the reply, attempt abandons the
+// connection.
 func (c *Client) attempt(ctx context.Context, v candidate, q metadataQuery, replies chan<- reply) {
 	r := reply{candidate: v}
 	if r.conn == nil {
@@ -206,7 +207,7 @@ func (c *Client) attempt(ctx context.Context, v candidate, q metadataQuery, repl
 	}
 }
 
-// abandon lets go of a server after the wait for its reply has ended.
+// abandon closes the connection of a reply that fetch no longer waits for.
 func (c *Client) abandon(r reply) {
 	c.mu.Lock()
 	c.servers.get(r.address).since = time.Time{}
@@ -216,17 +217,18 @@ func (c *Client) abandon(r reply) {
 	}
 }
 
-// ask asks for metadata over a connection.
+// ask requests metadata over a connection.
 func ask(ctx context.Context, conn *transport.Conn, q metadataQuery) (*protocol.MetadataResponse, int16, error) {
 	version, err := conn.Version(protocol.Metadata)
 	if err != nil {
 		return nil, 0, err
 	}
 	if version == 0 && len(q.topics) == 0 {
-		// Version 0 cannot ask for no topics: none are all. The connection alone must do.
+		// In version 0 an empty list of topics means all topics, so an empty query sends no request. The connection
+		// itself is the answer.
 		return nil, 0, nil
 	}
-	// Before version 4 there is no way to forbid the creation.
+	// Before version 4 a request cannot forbid the creation of topics.
 	req := &protocol.MetadataRequest{Topics: make([]protocol.MetadataRequestTopic, len(q.topics)),
 		AllowAutoTopicCreation: q.create || version < 4}
 	for i := range q.topics {

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a cluster in memory: a server at each address, and the metadata. Tests change it under its lock.
 type world struct {
 	mu sync.Mutex
-	// at has the behaviour of each address; other addresses refuse connections.
+	// at has the server's behaviour for each address; other addresses refuse connections.
 	at map[string]behaviour
 	// answer makes the answer to a metadata request; nil closes the connection.
 	answer   func(address string, req *protocol.MetadataRequest) *protocol.MetadataResponse
@@ -38,7 +38,7 @@ type world struct {
 // behaviour is a server's reaction to a new connection.
 type behaviour func(w *world, address string, nc net.Conn)
 
-// asked is one metadata request as a broker saw it.
+// asked is one Metadata request as received by a broker.
 type asked struct {
 	address string
 	topics  []string
@@ -47,7 +47,7 @@ type asked struct {
 	at      time.Time
 }
 
-// newWorld has brokers at a:1, b:2 and c:3 with ids 1 to 3. Topics sets their answers.
+// newWorld returns a world with brokers at a:1, b:2 and c:3 with ids 1 to 3. topics sets their answers.
 func newWorld() *world {
 	w := &world{
 		at:       map[string]behaviour{"a:1": kafka, "b:2": kafka, "c:3": kafka},
@@ -63,7 +63,7 @@ func brokers() []protocol.MetadataBroker {
 		{NodeID: 3, Host: "c", Port: 3}}
 }
 
-// topics makes the brokers know these topics.
+// topics sets the topics that the brokers know.
 func (w *world) topics(topics ...protocol.MetadataTopic) {
 	w.set(func() {
 		w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse {
@@ -160,14 +160,14 @@ func (w *world) dial(ctx context.Context, _, address string) (net.Conn, error) {
 // hang reads everything and answers nothing.
 func hang(_ *world, _ string, nc net.Conn) { _, _ = io.Copy(io.Discard, nc) }
 
-// http answers like a web server.
+// http is a web server.
 func http(_ *world, _ string, nc net.Conn) {
 	if _, _, err := nextRequest(bufio.NewReader(nc)); err == nil {
 		_, _ = io.WriteString(nc, "HTTP/1.1 400 Bad Request\r\n\r\n")
 	}
 }
 
-// deaf has the first exchange and answers nothing more.
+// deaf answers the first exchange and no other request.
 func deaf(w *world, address string, nc net.Conn) {
 	serve(w, nc, func(request) protocol.Response { return nil })
 }
@@ -205,7 +205,8 @@ type request struct {
 	body []byte
 }
 
-// serve greets, and then answers each request. No answer leaves the request open.
+// serve answers the first exchange, and then each request with the result of a function. Without a result the request
+// stays unanswered.
 func serve(w *world, nc net.Conn, answer func(request) protocol.Response) {
 	in := bufio.NewReader(nc)
 	for {
@@ -253,7 +254,7 @@ func nextRequest(in io.Reader) (protocol.RequestHeader, []byte, error) {
 	return protocol.DecodeRequestHeader(frame)
 }
 
-// config is Kafka's defaults, with the world as the network.
+// config returns Kafka's defaults, with the world as the network.
 func config(w *world, bootstrap ...string) Config {
 	return Config{
 		Bootstrap: bootstrap, Transport: &transport.Options{Dialer: w.dial},
@@ -297,7 +298,7 @@ func known(t *testing.T, c *Client, name string) *Topic {
 	return topic
 }
 
-// took requires that f takes at most d.
+// took requires that f returns within d.
 func took(t *testing.T, d time.Duration, f func()) {
 	t.Helper()
 	began := time.Now()

@@ -8,7 +8,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// LeaderHint is a produce answer's news about a partition with another leader (KIP-951).
+// LeaderHint is the new leader of a partition, as named by a produce response (KIP-951).
 type LeaderHint struct {
 	Topic                          string
 	Partition, Leader, LeaderEpoch int32
@@ -29,7 +29,7 @@ func (c *Client) ApplyLeaderHints(clusterID string, hints []LeaderHint, endpoint
 	c.deliver()
 }
 
-// hinted returns the change made by the hints, or nil if none is news. It takes only the leaders among the endpoints.
+// hinted returns the change made by the hints, or nil if no hint is new. It adds only endpoints of hinted leaders.
 func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Broker) *Change {
 	if !protocol.SameCluster(clusterID, s.ClusterID) {
 		return nil
@@ -68,8 +68,8 @@ func (s *Snapshot) hinted(clusterID string, hints []LeaderHint, endpoints []Brok
 	return s.patched(fresh, brokers)
 }
 
-// patched returns the change to a snapshot with other partitions of some topics, and with brokers new or at another
-// address.
+// patched returns the change to a snapshot with replaced partitions of some topics, and with new brokers or new
+// addresses of brokers.
 func (s *Snapshot) patched(partitions map[string][]Partition, brokers map[int32]Broker) *Change {
 	c := &Change{Snapshot: s.next(), Brokers: len(brokers) > 0}
 	if c.Brokers {
@@ -87,7 +87,7 @@ func (s *Snapshot) patched(partitions map[string][]Partition, brokers map[int32]
 	return c
 }
 
-// newest keeps the newest leader if several hints are about the same partition.
+// newest keeps only the newest leader of each partition with several hints.
 func newest(hinted []Partition) []Partition {
 	slices.SortStableFunc(hinted, func(a, b Partition) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(b.LeaderEpoch, a.LeaderEpoch))

@@ -8,31 +8,33 @@ import (
 )
 
 const (
-	// epochsTrusted is the first version of Metadata with reliable leader epochs; older brokers may tell stale ones.
+	// epochsTrusted is the first version of Metadata with reliable leader epochs; brokers with older versions may send
+	// stale epochs.
 	epochsTrusted = 9
-	// Partition numbers are dense, so the client makes a table of them. A broker cannot enlarge the table by naming a
-	// partition far beyond the number of listed partitions.
+	// Partition numbers are dense, so the client stores partitions in a table. These constants keep a broker from
+	// enlarging the table with a partition number far above the number of listed partitions.
 	sparseFactor, sparseSlack = 4, 16
 )
 
 // merged is the result of merging an answer into a snapshot.
 type merged struct {
 	Change
-	// codes has every requested topic: None for a known one, else the broker's code.
+	// codes has an entry for every requested topic: None for a known topic, otherwise the broker's code.
 	codes map[string]protocol.ErrorCode
-	// changed: the answer told something new.
+	// changed: the answer had news.
 	changed bool
-	// stale has the topics with leaders in the answer older than the known ones.
+	// stale has the topics for which the answer named older leaders than the known ones.
 	stale map[string]bool
-	// unsure has the topics with an error in place of a partition's leader; the known leader was kept.
+	// unsure has the topics for which the answer had an error in place of a partition's leader; the snapshot keeps the
+	// known leader.
 	unsure map[string]bool
-	// replaced: the response is of another cluster than the snapshot before. The snapshot has nothing of the former
-	// one.
+	// replaced: the response comes from another cluster than the snapshot before, so the new snapshot has no data of
+	// the former cluster.
 	replaced bool
 }
 
-// merger turns one answer and the snapshot before it into the next one. No answer makes it panic, or allocate more than
-// a small multiple of the answer.
+// merger combines a snapshot and an answer into the next snapshot. It must not panic, nor allocate more than a small
+// multiple of the answer's size, for any answer.
 type merger struct {
 	merged
 	old     *Snapshot
@@ -40,14 +42,14 @@ type merger struct {
 	believe map[string]bool
 }
 
-// merge builds the successor of old from an answer to a request for the topics asked. Other topics stay as they are, or
-// nearly: the list of brokers is always complete, so a leader outside it is none. For the topics in believe the answer
-// counts, however old it looks.
+// merge builds the successor of old from an answer to a request for the topics asked. Other topics only lose leaders
+// that are missing from the answer's list of brokers, because this list is always complete. For the topics in believe,
+// merge accepts leader epochs older than the known ones.
 //
 // A response of another cluster discards the whole snapshot: brokers, topics, topic ids and leader epochs of the former
 // cluster mean nothing in the new one, not even under the same names. A response without a cluster id proves nothing,
-// since Metadata has the id from version 2 on only and one cluster may have brokers of several versions: the snapshot
-// keeps its id.
+// because Metadata has the id only from version 2 on, and a cluster may have brokers of several versions. Then the
+// snapshot keeps its id.
 func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked []string,
 	believe map[string]bool) merged {
 	m := merger{old: old, version: version, believe: believe}
@@ -74,7 +76,7 @@ func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked 
 		if _, wanted := m.codes[*t.Name]; !wanted {
 			continue
 		}
-		// A response may name a topic twice, so the topic before is the newest version.
+		// A response may name a topic twice, so compare with the version in the new snapshot.
 		before := m.Snapshot.Topic(*t.Name)
 		topic, code := m.topic(t, before)
 		m.codes[*t.Name] = code
@@ -90,7 +92,7 @@ func merge(old *Snapshot, resp *protocol.MetadataResponse, version int16, asked 
 	return m.merged
 }
 
-// topicsOf adds the topics of the former cluster to the change, without those of the new one.
+// topicsOf adds to the change the topics of the former cluster that the new one does not have.
 func (m *merger) topicsOf(former *Snapshot) {
 	for name := range former.Topics() {
 		if m.Snapshot.Topic(name) == nil {
@@ -99,7 +101,7 @@ func (m *merger) topicsOf(former *Snapshot) {
 	}
 }
 
-// brokerOf makes a broker from an answer's.
+// brokerOf converts a broker of an answer.
 func brokerOf(b *protocol.MetadataBroker) Broker {
 	broker := Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
 	if b.Rack != nil {
@@ -127,8 +129,7 @@ func (m *merger) brokers(resp *protocol.MetadataResponse) {
 	m.changed, m.Brokers = true, true
 }
 
-// departed takes leaders out of the topics once they have left the cluster. It looks at each topic once, and only when
-// a broker has left.
+// departed removes leaders that have left the cluster from the topics. It checks the topics only if a broker has left.
 func (m *merger) departed() {
 	left := false
 	for id := range m.old.Brokers {
@@ -144,20 +145,20 @@ func (m *merger) departed() {
 		case len(difference.Partitions) > 0:
 			m.put(next, difference)
 		default:
-			m.Snapshot.topics = m.Snapshot.topics.With(t.Name, next) // only the list of leaders is shorter
+			m.Snapshot.topics = m.Snapshot.topics.With(t.Name, next) // only the list of leaders has changed
 		}
 	}
 }
 
-// topic returns an answer's version of one topic, the old one if nothing is new, or the code in place of a topic. A
-// changed topic shares unchanged partitions with the old one.
+// topic returns the new version of one topic, the old version if the answer has no news, or the answer's error code. A
+// changed topic shares unchanged partitions with the old version.
 func (m *merger) topic(t *protocol.MetadataTopic, old *Topic) (*Topic, protocol.ErrorCode) {
 	if reactionTo(t.ErrorCode).topic != use {
 		return nil, t.ErrorCode
 	}
 	before := old
 	if old != nil && (!old.ID.IsZero() && !t.ID.IsZero() && old.ID != t.ID || m.believe[*t.Name]) {
-		// It is another topic of the same name: its epochs have nothing to do with the old one's.
+		// This is a recreated topic: its epochs are unrelated to the old topic's.
 		before = nil
 	}
 	partitions := m.partitions(t, before)
@@ -194,8 +195,8 @@ func (t *Topic) following(table []Partition) *Topic {
 	return t.with(changed...)
 }
 
-// partitions makes the dense table of partitions. Partitions missing from the answer stay as before if the topic is
-// certain to be the same, and else become leaderless.
+// partitions makes the dense table of partitions. If the topic is certainly the same, partitions missing from the
+// answer stay as before; otherwise they become leaderless.
 func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partition {
 	limit := int64(len(t.Partitions))*sparseFactor + sparseSlack
 	count := int64(0)
@@ -233,8 +234,8 @@ func (m *merger) partitions(t *protocol.MetadataTopic, before *Topic) []Partitio
 	return table
 }
 
-// partition returns one partition after the answer: the answer's version, or the known one if that is newer or the
-// answer gives an error only.
+// partition returns one partition of the new snapshot: the known version if it is newer or the answer has only an
+// error, otherwise the answer's version.
 func (m *merger) partition(topic string, told *protocol.MetadataPartition, before *Topic) Partition {
 	reaction := reactionTo(told.ErrorCode).partition
 	if reaction == keepKnown {
@@ -244,7 +245,8 @@ func (m *merger) partition(topic string, told *protocol.MetadataPartition, befor
 		m.unsure[topic] = true
 		return m.kept(told, before)
 	}
-	// Brokers list these in any order, and another order is no news. The first of all replicas is the preferred leader.
+	// Brokers list these replicas in any order, so sort them: a changed order is no news. Replicas keeps its order,
+	// because its first element is the preferred leader.
 	slices.Sort(told.ISR)
 	slices.Sort(told.Offline)
 	p := Partition{
@@ -258,7 +260,7 @@ func (m *merger) partition(topic string, told *protocol.MetadataPartition, befor
 		known := *before.Partition(int(told.Index))
 		switch {
 		case p.LeaderEpoch < 0:
-			// An answer without epoch does not make the next older one true.
+			// Keep the known epoch, so that a later answer with an older epoch is still recognised as stale.
 			p.LeaderEpoch = known.LeaderEpoch
 		case p.LeaderEpoch < known.LeaderEpoch:
 			if m.stale == nil {
@@ -274,7 +276,7 @@ func (m *merger) partition(topic string, told *protocol.MetadataPartition, befor
 	return p
 }
 
-// kept returns the partition as it is known, with the error code of the response.
+// kept returns the known version of a partition, with the error code of the response.
 func (m *merger) kept(told *protocol.MetadataPartition, before *Topic) Partition {
 	p := Partition{Index: told.Index, Leader: protocol.NoLeader, LeaderEpoch: -1}
 	if before != nil && int(told.Index) < before.Len() {

@@ -59,8 +59,8 @@ func TestAnAnswerThatTellsNothingNewKeepsTheTopicAndSaysSo(t *testing.T) {
 	require.Same(t, first.Snapshot.Topic("a"), second.Snapshot.Topic("a"))
 }
 
-// TestAnotherOrderTellsNothingNew: brokers list partitions and replicas as they like. Another order, taken for news,
-// would bring the next request forward.
+// TestAnotherOrderTellsNothingNew: brokers list partitions and replicas in any order. If another order counted as news,
+// the client would send its next request too early.
 func TestAnotherOrderTellsNothingNew(t *testing.T) {
 	answer := func(reverse bool) *protocol.MetadataResponse {
 		topic := topicOf("a", 1, 1, 1, 2)
@@ -133,7 +133,7 @@ func TestEpochsOfOldVersionsAreNotTrusted(t *testing.T) {
 func TestATopicWithAnIDDoesNotShrink(t *testing.T) {
 	s := step(&Snapshot{}, topicOf("a", 1, 0, 1, 2, 3)).Snapshot
 	require.Equal(t, []int32{2, 2, 3}, leaders(step(s, topicOf("a", 1, 1, 2, 2)).Snapshot))
-	// Without ids it may be another topic.
+	// Without topic ids this may be a recreated topic.
 	s = step(&Snapshot{}, topicOf("a", 0, 0, 1, 2, 3)).Snapshot
 	require.Equal(t, []int32{2, 2}, leaders(step(s, topicOf("a", 0, 1, 2, 2)).Snapshot))
 }
@@ -190,7 +190,7 @@ func TestStrangePartitionsAreSortedOut(t *testing.T) {
 			}
 		})
 	}
-	// A topic without anything usable is one in creation.
+	// A topic without a usable partition is being created.
 	m := step(&Snapshot{}, odd(-1, 1<<30))
 	require.Equal(t, protocol.LeaderNotAvailable, m.codes["a"])
 	require.Nil(t, m.Snapshot.Topic("a"))
@@ -246,11 +246,12 @@ func TestHintsPatchOlderLeaders(t *testing.T) {
 			{ID: 9, Host: "x", Port: 1}, {ID: 2, Host: "moved", Port: 2}, {ID: 50, Host: "leads nothing", Port: 1},
 		}).Brokers, "endpoints that lead nothing are left out")
 
-	// An answer from before the hint does not undo it; but the client cannot connect to a broker outside its list.
+	// An answer older than the hint does not undo the hint. But the client cannot connect to a broker that the answer
+	// does not list.
 	require.Equal(t, []int32{2, protocol.NoLeader, 1, 1}, leaders(step(n, topicOf("a", 1, 5, 1, 1, 1, 1)).Snapshot))
 }
 
-// TestAHintForARecreatedTopicIsIgnored: the epochs of the old one say nothing about the new one.
+// TestAHintForARecreatedTopicIsIgnored: the epochs of the old topic mean nothing for the new topic.
 func TestAHintForARecreatedTopicIsIgnored(t *testing.T) {
 	old := step(&Snapshot{}, topicOf("a", 1, 5, 1)).Snapshot
 	s := step(old, topicOf("a", 2, 0, 1)).Snapshot
@@ -280,8 +281,8 @@ func TestAHintIsDeliveredAtOnce(t *testing.T) {
 
 func TestATopicMadeElsewhereCanBeTouched(*testing.T) { new(Topic).Touch(time.Now()) }
 
-// spent is how many bytes f allocates. The runtime counts the allocations of the whole process, its own included. These
-// can only add to f's: so the smallest of several tries counts.
+// spent returns how many bytes f allocates. The runtime counts the allocations of the whole process, including its own,
+// which only add to f's. So spent returns the smallest of several measurements.
 func spent(f func()) uint64 {
 	least := ^uint64(0)
 	for range 3 {
@@ -294,7 +295,7 @@ func spent(f func()) uint64 {
 	return least
 }
 
-// A server may name any number of brokers, partitions and endpoints. The cost grows with the number and no faster.
+// A server may name any number of brokers, partitions and endpoints. The cost must grow only linearly with this number.
 func TestVeryLongAnswersCostNoMoreThanAMultipleOfTheirSize(t *testing.T) {
 	const many = 100_000
 	resp := answerOf(topicOf("a", 1, 0, make([]int32, many)...))
@@ -375,14 +376,15 @@ func FuzzMerge(f *testing.F) {
 	})
 }
 
-// allocated returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
+// allocated returns the bytes allocated since the start of the process. It is cheap, and exact for large objects; the
+// runtime counts small objects with a delay.
 func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// holdsTogether checks the guarantees for users of a snapshot.
+// holdsTogether checks the invariants of a snapshot.
 func holdsTogether(t *testing.T, s *Snapshot, limit int) {
 	for name, topic := range s.Topics() {
 		if topic.Name != name || topic.Len() == 0 || topic.Len() > limit {

@@ -11,8 +11,8 @@ import (
 
 // This file is about the change from one cluster to another. doc.go gives the reasons.
 
-// discardCluster forgets the state of the former cluster. The snapshot and the addresses of brokers are replaced by
-// merge and prune. It needs mu.
+// discardCluster drops the state of the former cluster, except the snapshot, which merge replaces, and the addresses of
+// brokers, which prune removes. It needs mu.
 func (c *Client) discardCluster(now time.Time) {
 	if now.Sub(c.replacedAt) >= c.cfg.grace() {
 		c.replacements = 0
@@ -28,8 +28,9 @@ func (c *Client) discardCluster(now time.Time) {
 }
 
 // misrouted returns an error for a response of another cluster, unless a bootstrap server sent it. The address of a
-// broker may belong to another cluster by now, with topics unrelated to the user's; bootstrap.servers is the user's
-// word. With metadata.recovery.strategy=none the bootstrap servers are not asked again, so every server counts.
+// broker may belong to another cluster by now, with topics unrelated to the user's; the user chose only the bootstrap
+// servers. With metadata.recovery.strategy=none the client does not return to the bootstrap servers, so it accepts a
+// response of every server.
 func (c *Client) misrouted(r *reply) error {
 	known := c.Snapshot().ClusterID
 	if r.resp == nil || r.resp.ClusterID == nil || protocol.SameCluster(*r.resp.ClusterID, known) {
@@ -42,9 +43,9 @@ func (c *Client) misrouted(r *reply) error {
 		brief(known))
 }
 
-// requestAgain wants the former cluster's topics missing from the response. It requests topics at once if the request
-// did not name them. After one change of the cluster upon another, all of them wait for the backoff: otherwise the
-// changes could follow each other as fast as servers answer. It needs mu.
+// requestAgain requests topics of the former cluster that are missing from the response. If the request did not name a
+// topic, the client requests it at once. But after several changes of the cluster in a row all these topics wait for
+// the backoff; otherwise changes could follow each other as fast as servers answer. It needs mu.
 func (c *Client) requestAgain(former *Snapshot, m merged, now time.Time) {
 	at := now
 	if c.replacements > 1 {
@@ -66,7 +67,7 @@ func (c *Client) requestAgain(former *Snapshot, m merged, now time.Time) {
 }
 
 // replacementNotice returns a function that logs a change of the cluster: as a warning at most once in
-// retry.backoff.max.ms, else at debug level. It needs mu; the function does not.
+// retry.backoff.max.ms, otherwise at debug level. It needs mu; the function does not.
 func (c *Client) replacementNotice(before, after, server string, now time.Time) func() {
 	level := slog.LevelDebug
 	if now.Sub(c.warnedAt) >= max(c.cfg.RetryBackoffMax, c.cfg.RetryBackoff) {
@@ -78,5 +79,5 @@ func (c *Client) replacementNotice(before, after, server string, now time.Time) 
 	}
 }
 
-// brief bounds a name for the log.
+// brief shortens a name for the log.
 func brief(name string) string { return name[:min(len(name), longestHost)] }

@@ -21,7 +21,7 @@ func ofCluster(id string, resp *protocol.MetadataResponse) *protocol.MetadataRes
 	return resp
 }
 
-// replace makes all servers of the world belong to another cluster, with these topics, and ends the connections.
+// replace moves all servers of the world to another cluster with these topics, and ends the connections.
 func (w *world) replace(id string, topics ...protocol.MetadataTopic) {
 	w.set(func() {
 		w.answer = func(_ string, req *protocol.MetadataRequest) *protocol.MetadataResponse {
@@ -43,7 +43,7 @@ func TestASnapshotHasNothingOfTheFormerCluster(t *testing.T) {
 		return resp
 	}
 	t.Run("topics, topic ids, epochs and brokers", func(t *testing.T) {
-		for _, id := range []byte{0, 1, 9} { // also with equal ids, or without ids
+		for _, id := range []byte{0, 1, 9} { // also with equal topic ids, or without topic ids
 			m := merge(former, other(topicOf("a", id, 0, 2, 1)), 13, []string{"a"}, nil)
 			require.True(t, m.replaced && m.changed)
 			require.Equal(t, "another cluster", m.Snapshot.ClusterID)
@@ -130,7 +130,8 @@ func TestTheNewClusterIsNotJudgedByTheFormerOne(t *testing.T) {
 	run(t, w, nil, func(t *testing.T, c *Client) {
 		known(t, c, "lost")
 		known(t, c, "old")
-		// Suspicions of the former cluster: "lost" seems to be deleted, and "old" seems to be old.
+		// In the former cluster "lost" seemed to be deleted, and the answers about "old" seemed to be old. The client
+		// must drop these suspicions.
 		w.topics(topicOf("old", 2, 4, 1), refusedTopic("denied", protocol.TopicAuthorizationFailed))
 		for range 4 {
 			c.Refresh()
@@ -238,15 +239,15 @@ func TestHintsOfAnotherClusterAreIgnored(t *testing.T) {
 // lines is a log.
 type lines struct{ logtext.Text }
 
-// warnings returns how many warnings there were about another cluster.
+// warnings returns the number of warnings about another cluster.
 func (l *lines) warnings() int {
 	return strings.Count(l.String(), "the servers belong to another cluster now")
 }
 
 func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// alternating is a world of two clusters: each new connection reaches the other one, as behind a DNS name with
-// alternating addresses. Each connection ends a millisecond after its first response if brief.
+// alternating is a world of two clusters, as behind a DNS name with alternating addresses: each new connection reaches
+// the other cluster than the connection before. Each connection ends a millisecond after its first response if brief.
 func alternating(brief bool) *world {
 	w := newWorld()
 	connections := 0
@@ -280,7 +281,7 @@ func TestTheClusterStaysWhileTheConnectionLives(t *testing.T) {
 	run(t, alternating(false), nil, func(t *testing.T, c *Client) {
 		first := known(t, c, "a")
 		for i := range 10 {
-			if i < noProgressBefore-1 { // after more of them without news, another broker is asked
+			if i < noProgressBefore-1 { // after more requests without news the client tries another broker
 				c.Refresh()
 			}
 			time.Sleep(200 * time.Millisecond)
@@ -293,8 +294,8 @@ func TestTheClusterStaysWhileTheConnectionLives(t *testing.T) {
 	})
 }
 
-// TestAClusterThatAlternatesIsFollowedWithABackoff: every connection ends at once, and every change makes the callers
-// ask again.
+// TestAClusterThatAlternatesIsFollowedWithABackoff: every connection ends at once, and after every change the callers
+// request their topics again.
 func TestAClusterThatAlternatesIsFollowedWithABackoff(t *testing.T) {
 	for name, ask := range map[string]func(*Client){"Refresh": (*Client).Refresh,
 		"Rebootstrap": (*Client).Rebootstrap} {
@@ -379,7 +380,7 @@ func TestDoReturnsTheIDOfTheCluster(t *testing.T) {
 	})
 }
 
-// TestDoFailsWhenItsConnectionIsReplaced: its response may be of another cluster than the snapshot.
+// TestDoFailsWhenItsConnectionIsReplaced: its response may come from another cluster than the snapshot.
 func TestDoFailsWhenItsConnectionIsReplaced(t *testing.T) {
 	w := newWorld()
 	w.topics(topicOf("a", 1, 0, 1))
@@ -479,7 +480,7 @@ func TestRebootstrapLeavesTheConnectionForTheBootstrapServers(t *testing.T) {
 					require.Equal(t, []string{"boot:9"}, w.dialled[dials:])
 					require.Len(t, w.open, 1, "the former connection is closed")
 
-					// Once: the next refresh stays on that connection.
+					// The client changes the connection once: the next refresh uses the same connection.
 					time.Sleep(time.Second)
 					c.Refresh()
 					synctest.Wait()
@@ -524,8 +525,8 @@ func TestRebootstrapKeepsTheBackoff(t *testing.T) {
 	})
 }
 
-// The address of a broker belongs to another cluster by now. Its metadata does not count, though the client asks it;
-// the bootstrap server's does.
+// The address of a broker belongs to another cluster by now. The client requests metadata from this broker, but accepts
+// only metadata of the bootstrap server.
 func TestOnlyABootstrapServerChangesTheCluster(t *testing.T) {
 	for name, rebootstrap := range map[string]bool{"rebootstrap": true, "none": false} {
 		t.Run(name, func(t *testing.T) {

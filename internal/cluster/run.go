@@ -9,12 +9,12 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// run is the client's goroutine: it finds the next question, asks it, and sleeps until there is more. It asks one
-// question at a time; new requests go into the next one.
+// run is the client's goroutine: it fetches the next query, and then sleeps until another query is due. It fetches one
+// query at a time; new requests become part of the next query.
 func (c *Client) run() {
 	timer := time.NewTimer(forever)
 	defer timer.Stop()
-	defer c.Close() // for a connection made during Close
+	defer c.Close() // closes a connection made during Close
 	for c.ctx.Err() == nil {
 		q, due, ask := c.plan(time.Now())
 		if ask {
@@ -35,8 +35,8 @@ func (c *Client) run() {
 	}
 }
 
-// plan returns the question to ask now, or the time of the next one; zero is never. While topics are wanted all the
-// time, every other request is for the known topics, if these are due.
+// plan returns the query to fetch now, or the time of the next query; zero means never. If new topics are wanted all
+// the time, every second request is for the known topics, if these are due.
 func (c *Client) plan(now time.Time) (q metadataQuery, due time.Time, ask bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,7 +44,7 @@ func (c *Client) plan(now time.Time) (q metadataQuery, due time.Time, ask bool) 
 	if c.knownNext && !again.IsZero() && !again.After(now) {
 		return c.refreshKnown(now), now, true
 	}
-	// Unknown topics come first, and without regard to the backoff of the others.
+	// Unknown topics come first, and ignore the backoff of the known topics.
 	if len(c.topics.due) > 0 && !c.topics.due[0].next.After(now) && c.firstKnown() {
 		return c.refreshAll(), now, true
 	}
@@ -70,7 +70,7 @@ func (c *Client) plan(now time.Time) (q metadataQuery, due time.Time, ask bool) 
 	return q, due, false
 }
 
-// knownDue returns when known topics are to be requested, zero if there are none. It needs mu.
+// knownDue returns the time of the next request for known topics, zero if there are none. It needs mu.
 func (c *Client) knownDue(now time.Time) time.Time {
 	if len(c.topics.all) == c.topics.wanted {
 		return time.Time{}
@@ -85,7 +85,7 @@ func (c *Client) knownDue(now time.Time) time.Time {
 	return at
 }
 
-// refreshKnown returns the question for the due known topics. It needs mu.
+// refreshKnown returns the query for the due known topics. It needs mu.
 func (c *Client) refreshKnown(now time.Time) metadataQuery {
 	if c.refresh || !c.renewAt.After(now) {
 		return c.refreshAll()
@@ -94,14 +94,14 @@ func (c *Client) refreshKnown(now time.Time) metadataQuery {
 	return metadataQuery{topics: slices.Collect(maps.Keys(c.topics.stale)), refreshRequested: true}
 }
 
-// refreshAll returns the question for all known topics, and takes Refresh's wish. It needs mu.
+// refreshAll returns the query for all known topics, and clears the request of Refresh. It needs mu.
 func (c *Client) refreshAll() metadataQuery {
 	q := metadataQuery{all: true, refreshRequested: c.refresh || len(c.topics.stale) > 0}
 	c.refresh, c.knownNext = false, false
 	return q
 }
 
-// others returns all topics without the separately wanted ones. It needs mu.
+// others returns all topics except the wanted ones, which have requests of their own. It needs mu.
 func (c *Client) others() []string {
 	names := make([]string, 0, len(c.topics.all)-c.topics.wanted)
 	for name, e := range c.topics.all {
@@ -112,17 +112,17 @@ func (c *Client) others() []string {
 	return names
 }
 
-// firstKnown reports whether the known topics are requested before the wanted ones. A new connection may lead to a
-// cluster recreated under its former id; only the ids of known topics show it. The sender must know it before it uses
-// the new topic. It needs mu.
+// firstKnown reports whether the client requests the known topics before the wanted ones. A new connection may lead to
+// a cluster recreated under its former id, and only the ids of known topics show this. The sender must learn of the
+// recreation before it uses the new topic. It needs mu.
 func (c *Client) firstKnown() bool {
 	return (c.conn == nil || c.conn.Err() != nil) && len(c.topics.all) > c.topics.wanted
 }
 
-// fetchMetadata asks a question and takes the answer in.
+// fetchMetadata fetches a query and processes the answer.
 func (c *Client) fetchMetadata(q metadataQuery) {
 	if q.all {
-		// Now is the time to forget: the client does not ask for an unused topic.
+		// Forget unused topics before the request, so that the request does not name them.
 		c.expire()
 		c.mu.Lock()
 		q.topics = c.others()
@@ -165,7 +165,7 @@ func (c *Client) expire() {
 	c.mu.Lock()
 	change := &Change{Snapshot: c.Snapshot().next()}
 	for _, name := range names {
-		if c.topics.forget(name, now, c.cfg.MaxIdle) { // else a Send has used it since
+		if c.topics.forget(name, now, c.cfg.MaxIdle) { // otherwise a Send has used it since
 			change.remove(name)
 		}
 	}
@@ -176,7 +176,7 @@ func (c *Client) expire() {
 	c.deliver()
 }
 
-// failed notes that no server answered.
+// failed records a query without an answer of any server.
 func (c *Client) failed(q metadataQuery, err error) {
 	now := time.Now()
 	done := &completion{err: err}
@@ -192,9 +192,9 @@ func (c *Client) failed(q metadataQuery, err error) {
 	c.complete(done)
 }
 
-// askAgain puts an unanswered question back. It needs mu.
+// askAgain schedules the topics of an unanswered query again. It needs mu.
 func (c *Client) askAgain(q metadataQuery, now time.Time) {
-	// An ungranted request of Refresh is still there.
+	// Restore the request of Refresh that this query served.
 	c.refresh = c.refresh || q.all && q.refreshRequested
 	wanted := q.topics
 	if q.all {
@@ -212,7 +212,7 @@ func (c *Client) askAgain(q metadataQuery, now time.Time) {
 	}
 }
 
-// completion collects the steps to be done when the lock is free again.
+// completion collects the steps to do after releasing the lock.
 type completion struct {
 	now      time.Time
 	ready    []chan struct{}
@@ -240,7 +240,7 @@ func (c *Client) complete(done *completion) {
 	c.deliver()
 }
 
-// adopt makes the answer's connection the client's. It needs mu.
+// adopt makes the connection of the answer the client's connection. It needs mu.
 func (c *Client) adopt(r reply, done *completion) {
 	c.servers.succeeded(r.address)
 	c.noteThrottle(r.conn)
@@ -256,7 +256,7 @@ func (c *Client) adopt(r reply, done *completion) {
 	}
 }
 
-// take makes the next snapshot from an answer, and settles each of its topics. It needs mu.
+// take makes the next snapshot from an answer, and updates the entry of each requested topic. It needs mu.
 func (c *Client) take(q metadataQuery, r reply, done *completion) {
 	before := c.Snapshot()
 	m := merge(before, r.resp, r.version, q.topics, c.topics.oldForLong(q.topics, done.now, c.cfg.grace()))
@@ -267,7 +267,7 @@ func (c *Client) take(q metadataQuery, r reply, done *completion) {
 	m.Snapshot.Server = r.address
 	c.prove(before, &m)
 	for name, code := range m.codes {
-		if e := c.topics.all[name]; e != nil { // else it was forgotten meanwhile
+		if e := c.topics.all[name]; e != nil { // otherwise the client has forgotten it meanwhile
 			c.takeTopic(e, code, &m, done)
 		}
 	}
@@ -284,8 +284,9 @@ func (c *Client) take(q metadataQuery, r reply, done *completion) {
 }
 
 // prove looks for a topic id as the proof that a new connection leads to the same cluster as the one before. A cluster
-// recreated under its former id may lack the known topics, or report errors for them. If the first new topic comes
-// without a proof, the snapshot says so: the producer id may be another producer's in this cluster. It needs mu.
+// recreated under its former id may lack the known topics, or report errors for them. If the first new topic arrives
+// before such a proof, the snapshot's field Recreated reports it: in this cluster the producer id may belong to another
+// producer. It needs mu.
 func (c *Client) prove(before *Snapshot, m *merged) {
 	if !c.unproven {
 		return
@@ -307,7 +308,7 @@ func (c *Client) prove(before *Snapshot, m *merged) {
 	}
 }
 
-// takeTopic settles one topic of an answer. It needs mu.
+// takeTopic updates the entry of one topic of an answer. It needs mu.
 func (c *Client) takeTopic(e *entry, code protocol.ErrorCode, m *merged, done *completion) {
 	t := m.Snapshot.Topic(e.name)
 	if t != nil && t.used == nil {
@@ -326,8 +327,8 @@ func (c *Client) takeTopic(e *entry, code protocol.ErrorCode, m *merged, done *c
 	}
 }
 
-// judge decides about one topic of an answer. The caller closes ready if it is not nil; keep is false when a known
-// topic is to be forgotten. It needs mu.
+// judge decides about one topic of an answer. The caller closes ready if it is not nil. keep is false if the snapshot
+// must drop a known topic. It needs mu.
 func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.Time) (ready chan struct{}, keep bool) {
 	pause := c.cfg.retry().Delay
 	reaction := reactionTo(code).topic
@@ -365,7 +366,7 @@ func (c *Client) judge(e *entry, known bool, code protocol.ErrorCode, now time.T
 // again.
 const failFast = time.Second
 
-// refused ends every wait for a topic with an error. It needs mu.
+// refused fails every wait for a topic. It needs mu.
 func (c *Client) refused(e *entry, err error, now time.Time, pause func(int) time.Duration) (ready chan struct{}) {
 	ready = c.topics.failed(e, err, now, pause)
 	if now.Before(e.awaitedUntil) {
@@ -387,6 +388,6 @@ func (c *Client) pace(q metadataQuery, m merged, throttle time.Duration, now tim
 		c.noProgress++
 	}
 	c.notBefore = now.Add(max(c.cfg.retry().Delay(max(c.noProgress+1, c.replacements)), throttle))
-	// A caller is sure of news, and this broker has none, or only old answers: another one may know more.
+	// A caller expects news, but this broker has none, or has only old leaders. Another broker may have the news.
 	c.avoidCurrent = len(m.stale) > 0 || c.noProgress > 0 && c.noProgress%noProgressBefore == 0
 }

@@ -26,7 +26,7 @@ func newScaled(t *testing.T, topics int) *scaled {
 	conn, err := transport.Dial(t.Context(), c.cfg.dial(0), "a:1")
 	require.NoError(t, err)
 	c.mu.Lock()
-	c.conn = conn // new topics need no refresh of the known ones
+	c.conn = conn // requests for new topics do not need a refresh of the known topics first
 	c.mu.Unlock()
 	c.OnChange(func(*Change) {})
 	for _, name := range names {
@@ -40,7 +40,7 @@ func newScaled(t *testing.T, topics int) *scaled {
 	return c
 }
 
-// respond takes a response in, as after a fetch.
+// respond makes the client process a response, as after a fetch.
 func (c *scaled) respond(q metadataQuery, resp *protocol.MetadataResponse) {
 	done := &completion{now: time.Now()}
 	c.mu.Lock()
@@ -64,12 +64,12 @@ func (c *scaled) hint() {
 	c.ApplyLeaderHints("", []LeaderHint{hintOf("topic-7", 3, int32(c.epoch%3+1), int32(c.epoch))}, nil)
 }
 
-// use wants a new topic, and merges the answer with it.
+// use requests a new topic, and merges the answer about it.
 func (c *scaled) use() {
 	c.first++
 	name := fmt.Sprint("new-", c.first)
 	c.mu.Lock()
-	// The known topics are not due, however long the test takes.
+	// The known topics are never due, even if the test takes long.
 	c.refresh, c.knownNext, c.renewAt = false, false, time.Now().Add(time.Hour)
 	clear(c.topics.stale)
 	c.topics.track(name, time.Now())
@@ -88,7 +88,8 @@ func repeat(c *scaled, step func(*scaled)) {
 	}
 }
 
-// Metadata travels as differences: the client's own work for a response or a hint depends on the size of the change.
+// The client passes on only differences of the metadata, so its work for a response or a hint depends only on the size
+// of the change.
 func TestAResponseCostsTheSameWithManyKnownTopics(t *testing.T) {
 	few, many := newScaled(t, 100), newScaled(t, 10_000)
 	for name, step := range map[string]func(c *scaled){

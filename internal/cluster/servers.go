@@ -14,16 +14,16 @@ import (
 type server struct {
 	order     int
 	bootstrap bool
-	// failures in a row put the next attempt off until then; err is the last one.
+	// until is the end of the backoff after failures in a row; err is the last failure.
 	failures int
 	until    time.Time
 	err      error
-	// since is the time of its unanswered question, zero without one.
+	// since is the time of its unanswered request, zero without one.
 	since    time.Time
 	answered bool
 }
 
-// servers are all addresses to ask: the bootstrap servers and the brokers.
+// servers has the state of all addresses: of the bootstrap servers and the brokers.
 type servers map[string]*server
 
 // get returns the server at an address.
@@ -46,8 +46,8 @@ func (s servers) succeeded(address string) {
 	v.failures, v.err, v.since, v.until, v.answered = 0, nil, time.Time{}, time.Time{}, true
 }
 
-// noteThrottle keeps new connections from a server after it has throttled conn, until a head start after the end of the
-// throttle: they would bypass the quota, or get ahead of the response due then. It needs mu.
+// noteThrottle makes the client open no connection to a server that has throttled conn, until a head start after the
+// end of the throttle. A new connection would bypass the quota, or overtake the response due on conn. It needs mu.
 func (c *Client) noteThrottle(conn *transport.Conn) {
 	end := conn.ThrottledUntil()
 	if end.IsZero() {
@@ -115,7 +115,7 @@ type candidate struct {
 // needs mu.
 func (c *Client) candidates(rebootstrap bool) []candidate {
 	known := c.Snapshot().Brokers
-	brokers := make([]candidate, 0, len(known)+1) // the connection's own may come again
+	brokers := make([]candidate, 0, len(known)+1) // the address of the connection may occur twice
 	bootstrap := make([]candidate, 0, len(c.cfg.Bootstrap))
 	for _, b := range known {
 		brokers = append(brokers, candidate{address: b.Address()})
@@ -134,7 +134,7 @@ func (c *Client) candidates(rebootstrap bool) []candidate {
 	var first []candidate
 	if c.conn != nil && c.conn.Err() == nil {
 		first = []candidate{{address: c.conn.Address(), conn: c.conn}}
-		// Its broker may still be good when the connection is not.
+		// If the connection has failed, its broker may still work.
 		brokers = append(brokers, candidate{address: c.conn.Address()})
 		if c.avoidCurrent && c.conn.InFlight() == 0 {
 			others := slices.DeleteFunc(slices.Clone(brokers),
@@ -145,7 +145,7 @@ func (c *Client) candidates(rebootstrap bool) []candidate {
 	return unique(first, brokers, bootstrap)
 }
 
-// shuffle brings servers into a random order, but failed servers behind the others, the latest failure last of all.
+// shuffle puts servers into random order, but failed servers after the others, with the latest failure last.
 func (c *Client) shuffle(list []candidate) {
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	until := func(v candidate) time.Time {
@@ -165,7 +165,7 @@ func (s servers) wait(address string, now time.Time) time.Time {
 	return now
 }
 
-// unique joins lists and leaves out duplicates. A server may name any number of brokers.
+// unique joins lists without duplicates. A server may name any number of brokers.
 func unique(lists ...[]candidate) []candidate {
 	n := 0
 	for _, list := range lists {

@@ -28,8 +28,8 @@ type Broker struct {
 // Address returns "host:port".
 func (b Broker) Address() string { return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port))) }
 
-// withoutBrackets returns the broker with a host as net.JoinHostPort needs it: some servers advertise an IPv6 address
-// with the brackets of host:port.
+// withoutBrackets returns the broker with the host as net.JoinHostPort needs it: some servers advertise an IPv6 address
+// in brackets.
 func (b Broker) withoutBrackets() Broker {
 	bare, found := strings.CutPrefix(b.Host, "[")
 	if !found {
@@ -46,7 +46,8 @@ func (b Broker) withoutBrackets() Broker {
 // longestHost is the largest number of bytes in a host name; an address is shorter.
 const longestHost = 255
 
-// valid reports whether the broker can be connected to. Its host stands in errors and logs, so it must be such a name.
+// valid reports whether host and port are well-formed. Errors and logs contain the host, so it must not be arbitrary
+// text.
 func (b Broker) valid() bool {
 	return b.ID >= 0 && b.Host != "" && len(b.Host) <= longestHost && b.Port > 0 && b.Port <= 65535 &&
 		!strings.ContainsFunc(b.Host, func(c rune) bool {
@@ -60,11 +61,11 @@ type Partition struct {
 	Index int32
 	// Leader is a broker's id, or protocol.NoLeader.
 	Leader int32
-	// LeaderEpoch grows with each leader; -1 if brokers do not tell it.
+	// LeaderEpoch grows with each leader; -1 if brokers do not report it.
 	LeaderEpoch int32
 	// Replicas, ISR and Offline are brokers' ids.
 	Replicas, ISR, Offline []int32
-	// ErrorCode is the broker's code for this partition alone.
+	// ErrorCode is the broker's error code for this partition.
 	ErrorCode protocol.ErrorCode
 }
 
@@ -73,17 +74,17 @@ func (p *Partition) equal(o *Partition) bool {
 		slices.Equal(p.Replicas, o.Replicas) && slices.Equal(p.ISR, o.ISR) && slices.Equal(p.Offline, o.Offline)
 }
 
-// Topic is a topic as the brokers reported it. It does not change; a snapshot without news about the topic has the same
+// Topic is a topic as the brokers reported it. It is immutable; a snapshot without news about the topic has the same
 // *Topic.
 type Topic struct {
 	Name string
 	// ID is zero if brokers have no topic ids (before 2.8). A recreated topic has another one.
 	ID protocol.UUID
-	// Internal: the topic is the cluster's own.
+	// Internal: the topic is an internal topic of the cluster, such as __consumer_offsets.
 	Internal bool
 
 	partitions immutable.Vector[Partition]
-	// leaders has each leader of a partition, ascending. It may have former leaders too.
+	// leaders has the leaders of all partitions, ascending. It may also have former leaders.
 	leaders []int32
 	// leaderless counts the partitions without a leader.
 	leaderless int
@@ -98,7 +99,7 @@ func newTopic(name string, id protocol.UUID, table []Partition) *Topic {
 	return t
 }
 
-// count notes the leaders of new partitions of the topic.
+// count adds the leaders of new partitions to leaders and leaderless.
 func (t *Topic) count(partitions []Partition) {
 	leaders := slices.Clone(t.leaders)
 	for i := range partitions {
@@ -124,8 +125,8 @@ func (t *Topic) Partition(i int) *Partition { return t.partitions.At(i) }
 // Partitions iterates over the partitions, in order.
 func (t *Topic) Partitions() iter.Seq2[int, *Partition] { return t.partitions.All() }
 
-// SameAvailability reports whether o has as many partitions as t, and the partitions with these indexes have a leader
-// in both or in none.
+// SameAvailability reports whether o and t have equally many partitions, and agree on which of the partitions with
+// these indexes have a leader.
 func (t *Topic) SameAvailability(o *Topic, indexes []int32) bool {
 	if t.Len() != o.Len() {
 		return false
@@ -133,10 +134,12 @@ func (t *Topic) SameAvailability(o *Topic, indexes []int32) bool {
 	return !slices.ContainsFunc(indexes, func(i int32) bool { return t.hasLeader(i) != o.hasLeader(i) })
 }
 
-// cheapChange is the part of a topic's partitions up to which single changes cost less than another table.
+// cheapChange limits single changes of a topic's partitions: if more than one partition in cheapChange changes, a new
+// table costs less.
 const cheapChange = 32
 
-// with returns the topic with other partitions, each at its index. The cost follows their number.
+// with returns the topic with some partitions replaced, each at its index. The cost grows with the number of replaced
+// partitions.
 func (t *Topic) with(changed ...Partition) *Topic {
 	next := *t
 	if len(changed) > t.Len()/cheapChange {
@@ -163,14 +166,15 @@ func (t *Topic) with(changed ...Partition) *Topic {
 	return &next
 }
 
-// usage tells when a topic was used last. It measures monotonic time from the client's start, so a step of the wall
+// usage has the time of a topic's last use. It measures monotonic time from the client's start, so a step of the wall
 // clock does not age a topic.
 type usage struct {
 	began time.Time
 	at    atomic.Int64
 }
 
-// touchStep is how exact Touch is. A store only so often keeps the cache line of a busy topic shared.
+// touchStep is the precision of Touch. With at most one store per touchStep, processors can share the cache line of a
+// busy topic.
 const touchStep = 100 * time.Millisecond
 
 func (u *usage) touch(now time.Time) {
@@ -192,7 +196,7 @@ func (t *Topic) Touch(now time.Time) {
 }
 
 // differences compares the partitions of two versions of a topic by index and returns the indexes of the differing
-// ones. If one has more partitions, these differ too.
+// ones. It includes the surplus partitions of the larger version.
 func (t *Topic) differences(o *Topic) (indexes []int32) {
 	for i := range max(t.Len(), o.Len()) {
 		if i >= t.Len() || i >= o.Len() || !t.Partition(i).equal(o.Partition(i)) {
@@ -202,17 +206,17 @@ func (t *Topic) differences(o *Topic) (indexes []int32) {
 	return indexes
 }
 
-// Snapshot is the client's knowledge at one moment. Nothing in it ever changes.
+// Snapshot is the metadata at one moment. It is immutable.
 type Snapshot struct {
-	// ClusterID is empty if brokers do not tell it.
+	// ClusterID is empty if brokers do not report it.
 	ClusterID string
 	Brokers   map[int32]Broker
 	// Server is the address of the server behind the snapshot's response.
 	Server string
-	// Generation grows with every snapshot of one client. Zero is the empty one from before the first answer.
+	// Generation increases with every snapshot of one client. Zero is the empty snapshot before the first answer.
 	Generation uint64
 	// Recreated is the newest generation that may stem from another cluster under the former id; zero if there is none.
-	// A producer id from before may be another producer's now.
+	// A producer id from before this generation may now belong to another producer.
 	Recreated uint64
 
 	topics immutable.Map[*Topic]

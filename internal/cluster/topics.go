@@ -15,28 +15,30 @@ type entry struct {
 	// waiters are in Topic. ready is closed when their wait is over; it is nil while no goroutine waits.
 	waiters int
 	ready   chan struct{}
-	// wanted: the topic is requested until it is known. attempts counts answers without the topic, and failures to get
-	// one, in a row; next is when it is requested again. at is the index in topics.due, or notDue.
+	// wanted: the topic is requested until it is known. attempts counts, in a row, answers without the topic and
+	// requests without an answer. next is the time of the next request. at is the index in topics.due, or notDue.
 	wanted   bool
 	attempts int
 	next     time.Time
 	at       int
-	// why is the last answer's error in its place.
+	// why is the topic's error in the last answer.
 	why error
-	// failure is an answer beyond the cure of waiting. Until failedUntil every caller gets it without another request.
+	// failure is a final error from the brokers. Until failedUntil every caller gets this error without another
+	// request.
 	failure     error
 	failedUntil time.Time
-	// unknownSince is the time of the first response without the topic since the topic is wanted, if every response
-	// since then has UNKNOWN_TOPIC_OR_PARTITION.
+	// unknownSince is the time of the first response with UNKNOWN_TOPIC_OR_PARTITION since the topic became wanted;
+	// zero if another response came since.
 	unknownSince time.Time
-	// watched: the topic is in Client.watches. leaderWatched: so it is, for its partitions without a leader.
+	// watched: Client.watches has the topic. leaderWatched: Client.watches has the topic for its partitions without a
+	// leader.
 	watched, leaderWatched bool
-	// lostSince is since when every response has called the known topic missing.
+	// lostSince is the time since which every response has called the known topic missing.
 	lostSince time.Time
-	// oldSince is since when every response has named leaders older than the known ones.
+	// oldSince is the time since which every response has named older leaders than the known ones.
 	oldSince time.Time
-	// awaited are the partitions waiting for a leader. Until awaitedUntil, the client requests the topic as long as
-	// there are any.
+	// awaited has the partitions whose leader a caller awaits. Until awaitedUntil the client keeps requesting the
+	// topic, as long as awaited is not empty.
 	awaited      map[int32]struct{}
 	awaitedUntil time.Time
 }
@@ -61,7 +63,7 @@ func newTopics(now time.Time) topics {
 	return topics{began: now, all: make(map[string]*entry), stale: make(map[string]*entry)}
 }
 
-// track returns the entry of a topic, and wants it unless it has just failed for good.
+// track returns the entry of a topic, and schedules a request for it unless it has just failed with a final error.
 func (t *topics) track(name string, now time.Time) *entry {
 	e := t.all[name]
 	if e == nil {
@@ -100,7 +102,7 @@ func (t *topics) schedule(e *entry, at time.Time) {
 	}
 }
 
-// unwant ends the requests for a topic.
+// unwant stops the requests for a topic.
 func (t *topics) unwant(e *entry) {
 	if e.wanted {
 		e.wanted = false
@@ -111,8 +113,8 @@ func (t *topics) unwant(e *entry) {
 	}
 }
 
-// takeDue takes the topics due by now out of due, to request them. It drops the topics unused for so long. next is when
-// the next of the others is due, zero for never.
+// takeDue removes from due the topics to request now and returns them. It drops topics unused for bound. next is the
+// time when the next remaining topic is due, zero for never.
 func (t *topics) takeDue(now time.Time, bound time.Duration) (names []string, next time.Time) {
 	for len(t.due) > 0 {
 		e := t.due[0]
@@ -159,7 +161,7 @@ func (e *entry) idle(now time.Time, bound time.Duration) bool {
 	return e.waiters == 0 && e.used.idleFor(now) >= bound
 }
 
-// settle ends all waits for the entry. The caller closes the returned channel, if any.
+// settle ends all waits for the entry. The caller closes the returned channel unless it is nil.
 func (t *topics) settle(e *entry) chan struct{} {
 	t.unwant(e)
 	ready := e.ready
@@ -167,21 +169,21 @@ func (t *topics) settle(e *entry) chan struct{} {
 	return ready
 }
 
-// known notes the topic's presence in the snapshot.
+// known records that the snapshot has the topic.
 func (t *topics) known(e *entry) chan struct{} {
 	e.attempts, e.why, e.failure, e.lostSince, e.unknownSince = 0, nil, nil, time.Time{}, time.Time{}
 	return t.settle(e)
 }
 
-// failed notes an answer beyond the cure of waiting.
+// failed records a final error from the brokers.
 func (t *topics) failed(e *entry, err error, now time.Time, pause func(int) time.Duration) chan struct{} {
 	e.attempts++
 	e.why, e.failure, e.failedUntil = err, err, now.Add(pause(e.attempts))
 	return t.settle(e)
 }
 
-// unknown notes a response with the code of a missing topic. It returns true if every response has said so for bound;
-// then the wait ends. Else the client requests the topic for the last time when bound is over.
+// unknown records a response with the code of a missing topic. It returns true if every response for bound has this
+// code; then the wait ends. Otherwise the client makes the last request for the topic when bound is over.
 func (t *topics) unknown(e *entry, code error, now time.Time, bound time.Duration, pause func(int) time.Duration) bool {
 	if e.unknownSince.IsZero() {
 		e.unknownSince = now
@@ -197,7 +199,8 @@ func (t *topics) unknown(e *entry, code error, now time.Time, bound time.Duratio
 	return false
 }
 
-// missing notes an answer without the topic, or, with a nil why, the absence of an answer. Another request may help.
+// missing records an answer without the topic or, if why is nil, a request without an answer, and schedules another
+// request.
 func (t *topics) missing(e *entry, why error, now time.Time, pause func(int) time.Duration) {
 	e.attempts++
 	e.next = now.Add(pause(e.attempts))
@@ -209,8 +212,8 @@ func (t *topics) missing(e *entry, why error, now time.Time, pause func(int) tim
 	}
 }
 
-// absent notes whether a response calls the known topic missing. It returns true when all responses have said so for
-// long enough: the broker of the first one may just not have known the topic yet.
+// absent records whether a response calls the known topic missing. It returns true if all responses for bound did: a
+// single broker may just not know the topic yet.
 func (e *entry) absent(says bool, now time.Time, bound time.Duration) bool {
 	switch {
 	case !says:
@@ -224,7 +227,7 @@ func (e *entry) absent(says bool, now time.Time, bound time.Duration) bool {
 	return false
 }
 
-// told notes whether an answer told of older leaders than are known.
+// told records whether an answer named older leaders than the known ones.
 func (e *entry) told(old bool, now time.Time) {
 	switch {
 	case !old:
@@ -234,8 +237,8 @@ func (e *entry) told(old bool, now time.Time) {
 	}
 }
 
-// oldForLong returns the topics whose answers have looked old for too long to be wrong: before topics had ids, a
-// recreated topic begins with epoch 0 and looks like the old one.
+// oldForLong returns the topics for which all answers have named older leaders for at least bound. Such a topic was
+// probably recreated: it begins with epoch 0, and without topic ids only the epochs differ.
 func (t *topics) oldForLong(names []string, now time.Time, bound time.Duration) (believe map[string]bool) {
 	for _, name := range names {
 		if e := t.all[name]; e != nil && !e.oldSince.IsZero() && now.Sub(e.oldSince) >= bound {
@@ -269,5 +272,6 @@ func (t *topics) forget(name string, now time.Time, bound time.Duration) bool {
 	return true
 }
 
-// errIllegalName is the brokers' error for such names; a request with one would fail its other topics too.
+// errIllegalName is the brokers' error for an illegal name. The client does not send such a name, because its request
+// would fail for the other topics too.
 var errIllegalName = &protocol.Error{Code: protocol.InvalidTopicException}

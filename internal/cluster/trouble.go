@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// quietSearch is how long a search for a working server is no trouble.
+// quietSearch is how long a search for a working server may take before Trouble reports it.
 const quietSearch = time.Second
 
 // Trouble returns the reason for the lack of newer metadata of a topic, or nil: the servers' failures to answer, an
-// *UnreachableError, or the error code of the last answer. It does not wait and requests nothing.
+// *UnreachableError, or the error code of the last answer. It neither waits nor sends a request.
 func (c *Client) Trouble(topic string) error {
 	now := time.Now()
 	c.mu.Lock()
@@ -35,7 +35,7 @@ func (c *Client) Trouble(topic string) error {
 // isBootstrap reports whether an address is one of the bootstrap servers.
 func (c *Client) isBootstrap(address string) bool { return slices.Contains(c.cfg.Bootstrap, address) }
 
-// AdvertisedError is the failure to connect to an address named only by the metadata, without any answer so far.
+// AdvertisedError is the failure to connect to an address that only the metadata names and that has never answered.
 type AdvertisedError struct {
 	// Address is the broker's address, and Server the server with this address in its response.
 	Address, Server string
@@ -43,7 +43,7 @@ type AdvertisedError struct {
 	Err error
 }
 
-// Error gives the failure and advice for a check.
+// Error returns the failure and advice on what to check.
 func (e *AdvertisedError) Error() string {
 	return fmt.Sprintf("%v; check advertised.listeners: the address is according to %s", e.Err, e.Server)
 }
@@ -51,7 +51,7 @@ func (e *AdvertisedError) Error() string {
 // Unwrap returns the failure.
 func (e *AdvertisedError) Unwrap() error { return e.Err }
 
-// Of completes a sentence after the name of the broker.
+// Of returns a text that continues a sentence about the broker.
 func (e *AdvertisedError) Of(broker string) string {
 	return fmt.Sprintf("%s is at %s according to %s: %v; check advertised.listeners", broker, e.Address, e.Server,
 		e.Err)

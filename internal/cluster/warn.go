@@ -10,17 +10,17 @@ import (
 // This file logs warnings about waits of warnAfter and longer: for an answer of any server, for a topic, and for the
 // leader of a partition. The logger of the producer limits repeated lines.
 
-// warnAfter is how long a wait is normal: a new connection, the creation of a topic, or an election may take as long.
+// warnAfter is the longest normal wait: a new connection, the creation of a topic, or an election may take this long.
 const warnAfter = 750 * time.Millisecond
 
-// watch is a topic with a wait to look at later.
+// watch is a wait for a topic that the client checks after warnAfter.
 type watch struct {
 	at      time.Time
 	entry   *entry
 	leaders bool // the wait is for leaders of the topic's partitions
 }
 
-// watchTopic has the client look at the wait for a topic. It needs mu.
+// watchTopic makes the client check the wait for a topic after warnAfter. It needs mu.
 func (c *Client) watchTopic(e *entry, now time.Time) {
 	if !e.watched {
 		e.watched = true
@@ -28,7 +28,7 @@ func (c *Client) watchTopic(e *entry, now time.Time) {
 	}
 }
 
-// watchLeaders has the client look at the wait for the leaders of a topic. It needs mu.
+// watchLeaders makes the client check the wait for the leaders of a topic after warnAfter. It needs mu.
 func (c *Client) watchLeaders(e *entry, now time.Time) {
 	if !e.leaderWatched {
 		e.leaderWatched = true
@@ -62,7 +62,7 @@ func (c *Client) armAlarm(now time.Time) {
 	}
 }
 
-// searchAnswered ends the watch of a search. It needs mu.
+// searchAnswered ends the watch of a search, and stops the alarm if no other wait is left. It needs mu.
 func (c *Client) searchAnswered() {
 	c.searchWarned = false
 	if c.watches.Len() == 0 && !c.alarmAt.IsZero() {
@@ -129,7 +129,8 @@ func (c *Client) noticeOf(w watch, now time.Time) func() {
 	return func() { log.Warn(text, "topic", e.name) }
 }
 
-// boundOf names the bound of a caller's wait for a topic. missing: every response calls the topic unknown.
+// boundOf returns the bound of a caller's wait for a topic, with the name of its property. missing means that every
+// response calls the topic unknown.
 func (c *Client) boundOf(missing bool) string {
 	if most := c.cfg.PropagationMax; missing && most >= 0 && most < c.cfg.MaxBlock {
 		return fmt.Sprintf("%v (topic.metadata.propagation.max.ms)", most)
@@ -137,5 +138,5 @@ func (c *Client) boundOf(missing bool) string {
 	return fmt.Sprintf("%v (max.block.ms)", c.cfg.MaxBlock)
 }
 
-// warnUnanswered logs the lack of an answering server.
+// warnUnanswered logs that no server answers.
 func (c *Client) warnUnanswered(err error) { c.cfg.Logger.Warn("no broker answers", "error", err) }
