@@ -6,27 +6,28 @@ import (
 	"github.com/gosamsa/samsa/internal/weakly"
 )
 
-// A goroutine that sends a record and waits for its outcome would wake the reader's goroutine, and that one would wake
-// it. Each is a switch between goroutines, often between processors, and together they are a third of the cost of a
-// synchronous send. So a goroutine that waits reads its response itself. The chart at parkedReader shows how the reader
-// changes hands.
+// In a synchronous send the response wakes the reader's goroutine, and the reader wakes the sending goroutine. Each
+// wake-up is a switch between goroutines, often between processors, and both together are a third of the cost of the
+// send. So a goroutine that waits reads its response itself. The chart at parkedReader shows how the reader changes
+// hands.
 //
-// The connection parks its reader only if nothing is in flight and no byte is unread. Only a reader sees that the
-// broker has closed the connection, or that the connection was idle for too long. So a goroutine reads again after
-// restFor.
+// The connection parks its reader only if nothing is in flight and no byte is unread. Without a reader the connection
+// does not notice that the broker has closed it, or that it was idle for too long. So after restFor a goroutine reads
+// again.
 //
 // ReadUntil reads for no longer than patience: its caller may wait for an event without a response, such as a deadline
-// or the end of a context. Where responses take longer, the connection parks no reader for a pause, which doubles while
-// that goes on. The read deadline is the end of ReadUntil's patience. It may be too early for the next reader: see
-// overdue.
+// or the end of a context. If a response takes longer, the connection keeps its reader for a pause instead of parking
+// it. The pause doubles with each further late response. ReadUntil sets the read deadline to the end of its patience,
+// which may be too early for the next reader: see overdue.
 
 const (
-	// patience is how long ReadUntil reads, about.
+	// patience is about how long ReadUntil reads.
 	patience = 2 * time.Millisecond
 	// restFor is how long a connection may have no reader.
 	restFor = 10 * time.Millisecond
-	// restlessFor is how long the connection parks no reader after a response that took longer than patience: at first,
-	// for a single response may be late for any reason, and at the most, where responses are late again and again.
+	// After a response that took longer than patience, the connection does not park its reader for a pause. restlessFor
+	// is the first pause: it is short, because a single response may be late for any reason. restlessForLong is the
+	// longest pause, after repeated late responses.
 	restlessFor, restlessForLong = 4 * time.Millisecond, 128 * time.Millisecond
 )
 
@@ -52,20 +53,20 @@ const (
 //	   |------------------------ ReadUntil ------------------------>|   so it has, while the reader was parked
 //
 // A connection begins in reading, on a goroutine of its own (start). Where the chart says parks, restLocked has agreed.
-// Two pointers are the state, and at most one is set: reader while parked, Conn.delivering while delivering. While a
-// goroutine reads, only its own variable has the frameReader, so that no second goroutine can take it. After
-// keepReading there are two: the goroutine inside the Done keeps that of its response, and the new goroutine has one
-// with the unread bytes. The former goroutine ends in resume, and the state stays as it is.
+// Two pointers hold the state, and at most one of them is set: reader while parked, Conn.delivering while delivering.
+// While a goroutine reads, only its own variable has the frameReader, so that no second goroutine can take it. After
+// keepReading there are two frameReaders: the goroutine inside the Done keeps the one with its response, and the new
+// goroutine has one with the unread bytes. The former goroutine ends in resume without changing the state.
 //
-// Conn.end changes no state: the reader finds the connection closed, and drains. A parked reader stays parked. Calls
-// can be in flight then, but only those whose ReadUntil is still to come.
+// Conn.end changes no state: the reader finds the connection closed, and drains. A parked reader stays parked. Then the
+// only calls in flight are calls before their ReadUntil.
 type parkedReader struct {
 	reader *frameReader // not nil while parked
 	since  time.Time
 	timer  *time.Timer
 	armed  bool          // timer will fire
-	not    time.Time     // before this it does not rest
-	pause  time.Duration // how long before not that was
+	not    time.Time     // until then the reader is not parked
+	pause  time.Duration // the length of the pause that ends at not
 }
 
 // takeLocked gives the caller the parked reader, or nil if it is not parked.
@@ -85,8 +86,8 @@ func (w *parkedReader) stopLocked() {
 // flight.
 func (c *Conn) UnblockedWriteLimit() int { return int(c.roomy) }
 
-// ReadUntil reads responses until awaited is closed, if no other goroutine reads. It may return before: the caller
-// waits for awaited in any case.
+// ReadUntil reads responses until awaited is closed, unless another goroutine reads. It may return earlier, so the
+// caller must still wait for awaited.
 func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	c.mu.Lock()
 	r := c.parkedReader.takeLocked()
@@ -104,7 +105,8 @@ func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 		c.releaseReader(r)
 		return
 	}
-	// Not for each answer: a deadline costs more than reading one. The write has begun just now.
+	// Keep a deadline that is about right, because setting one costs more than reading an answer. quietSince is the
+	// start of the write just now.
 	if left := c.armed.Sub(c.quietSince); left < patience/2 || left > patience {
 		c.arm(c.quietSince.Add(patience))
 	}
@@ -112,7 +114,8 @@ func (c *Conn) ReadUntil(awaited <-chan struct{}) {
 	c.read(r, awaited)
 }
 
-// restLocked parks the reader if no response is due and none was late recently. It reports whether it did.
+// restLocked parks the reader if no response is due and no response was late recently. It reports whether it parked the
+// reader.
 func (c *Conn) restLocked(r *frameReader) bool {
 	if c.head != nil || c.err != nil || r.pos != r.end {
 		return false
@@ -153,7 +156,7 @@ func (c *Conn) restOver() {
 	}
 }
 
-// releaseReader parks the reader at the end of ReadUntil, or gives it to a new goroutine.
+// releaseReader parks the reader at the end of ReadUntil, or passes it to a new goroutine.
 func (c *Conn) releaseReader(r *frameReader) {
 	c.mu.Lock()
 	rests := c.restLocked(r)
@@ -163,7 +166,7 @@ func (c *Conn) releaseReader(r *frameReader) {
 	}
 }
 
-// tooLong notes that a response took longer than ReadUntil's patience.
+// tooLong records that a response took longer than ReadUntil's patience.
 func (c *Conn) tooLong() {
 	c.mu.Lock()
 	w, now := &c.parkedReader, time.Now()

@@ -21,7 +21,7 @@ import (
 	"github.com/gosamsa/samsa/internal/statechart"
 )
 
-// awaitedCall is a call with a waiting sender: ended is closed when it is done.
+// awaitedCall is a call with a waiting sender. Its Done closes ended.
 func awaitedCall(body string) (one *Call, ended chan struct{}, result *outcome) {
 	one, _ = call(body)
 	ended, result = make(chan struct{}), new(outcome)
@@ -43,14 +43,16 @@ func ask(c *Conn, body string) outcome {
 	return *result
 }
 
-// settled is ask. When it returns, the reader of the answer has gone on. It is for one goroutine of a bubble.
+// settled is ask, and then waits until the reader of the answer has continued. Only one goroutine of a bubble may call
+// it.
 func settled(c *Conn, body string) outcome {
 	result := ask(c, body)
 	synctest.Wait()
 	return result
 }
 
-// readers counts the reading goroutines of the caller's bubble. Those of an earlier test may still be ending.
+// readers counts the reading goroutines of the caller's bubble. It ignores other bubbles, because goroutines of an
+// earlier test may still be ending.
 func readers() (n int) {
 	buf := make([]byte, 1<<20)
 	mine := bubbleOf(string(buf[:runtime.Stack(buf, false)]))
@@ -91,7 +93,7 @@ func TestReadUntilReadsOnTheCallersGoroutine(t *testing.T) {
 		require.True(t, c.rests())
 		require.Zero(t, readers(), "nobody reads where nothing is to be read")
 
-		// The next one's Done runs on its own goroutine.
+		// The Done of the next call runs on that call's own goroutine.
 		one, ended, _ := awaitedCall("two")
 		mine, where := "TestReadUntilReadsOnTheCallersGoroutine", ""
 		done := one.Done
@@ -148,7 +150,7 @@ func TestAConnectionThatHasRestedEndsWhenItIsIdle(t *testing.T) {
 	})
 }
 
-// slowEcho answers each request after a while. The test may change the while.
+// slowEcho answers each request after a delay. The test may change the delay.
 func slowEcho(after *atomic.Int64) func(p *peer) {
 	return func(p *peer) {
 		for {
@@ -180,7 +182,7 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 		require.Equal(t, "slow", result.body)
 		require.Equal(t, time.Second, time.Since(began))
 
-		// Such a connection keeps its reader for a while, and then tries again.
+		// A connection with late answers keeps its reader for a pause, and then parks it again.
 		after.Store(0)
 		require.NoError(t, settled(c, "y").err)
 		require.True(t, c.rests(), "the answer has come long after it was found to be slow")
@@ -196,8 +198,8 @@ func TestAwaitHasNoMorePatienceThanItSays(t *testing.T) {
 	})
 }
 
-// lateAgain asks until an answer has come too late for its ReadUntil, and returns for how long the connection does not
-// rest then.
+// lateAgain sends requests until an answer is too late for its ReadUntil, and returns the length of the pause without
+// parking.
 func lateAgain(t *testing.T, c *Conn) time.Duration {
 	for before := c.restless(); c.restless().Equal(before); {
 		require.NoError(t, settled(c, "x").err)
@@ -220,7 +222,7 @@ func TestAConnectionThatIsLateAgainAndAgainRestsEverLess(t *testing.T) {
 		}
 		require.Greater(t, pause, restlessForLong/2)
 
-		// One late answer now and then is no reason to give up resting for long.
+		// Single late answers, far apart, cause only the shortest pause.
 		for range 10 {
 			after.Store(0)
 			time.Sleep(2 * restlessForLong)
@@ -335,7 +337,8 @@ func TestReadUntilSetsDeadlinesRarely(t *testing.T) {
 	})
 }
 
-// TestEveryAwaitedCallHasOneOutcome: over sockets, with other calls between them, and connections cut at any time.
+// TestEveryAwaitedCallHasOneOutcome: the calls run over sockets, with other calls in between, and the test cuts
+// connections at any time.
 func TestEveryAwaitedCallHasOneOutcome(t *testing.T) {
 	for seed := range 20 {
 		address := listen(t, func(p *peer) {
@@ -381,7 +384,8 @@ func TestEveryAwaitedCallHasOneOutcome(t *testing.T) {
 	}
 }
 
-// TestTheReadersChartNamesEveryFunctionThatHandsItOn: it has each function that takes, parks, runs or ends the reader.
+// TestTheReadersChartNamesEveryFunctionThatHandsItOn: the chart must have each function that takes, parks, runs or ends
+// the reader.
 func TestTheReadersChartNamesEveryFunctionThatHandsItOn(t *testing.T) {
 	drawn, err := statechart.OfType("await.go", "parkedReader")
 	require.NoError(t, err)

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Backoff is Kafka's way to wait between attempts (KIP-580): from Initial on doubled with every failure, at most Max,
-// and every delay scattered by 20 %, to keep many clients from coming back at the same moment.
+// Backoff is Kafka's backoff between attempts (KIP-580). The delay starts at Initial and doubles with every failure, up
+// to Max. Every delay has a jitter of 20 %, so that many clients do not reconnect at the same moment.
 type Backoff struct {
 	Initial, Max time.Duration
 }
 
-// Delay returns how long to wait after the given number of failures in a row. Without failures there is no wait.
+// Delay returns how long to wait after the given number of failures in a row. Without failures the delay is 0.
 func (b Backoff) Delay(failures int) time.Duration {
 	if failures <= 0 || b.Initial <= 0 {
 		return 0

@@ -73,13 +73,13 @@ func TestACallCostsNoAllocation(t *testing.T) {
 	defer c.Close(nil)
 	body := make([]byte, 1000)
 	const calls = 10_000
-	// The counts have both ends; the rest belongs to starting the goroutines.
+	// The counts include both ends of the connection; the rest comes from starting goroutines.
 	allocs := testing.AllocsPerRun(3, func() { require.NoError(t, window(c, 1, calls, body, body)) })
 	require.Less(t, allocs/calls, 0.01)
 }
 
-// BenchmarkCalls measures one request and its answer over loopback, both ends in this process. One goroutine sends,
-// whenever one of the calls is free.
+// BenchmarkCalls measures one request and its answer over loopback, both ends in this process. One goroutine sends
+// whenever a call is free for reuse.
 func BenchmarkCalls(b *testing.B) {
 	for _, bench := range []struct {
 		name     string
@@ -106,7 +106,7 @@ func BenchmarkCalls(b *testing.B) {
 			b.SetBytes(int64(bench.body))
 			b.ReportAllocs()
 			for b.Loop() {
-				_ = c.Send(<-free) // Done is told
+				_ = c.Send(<-free) // Done gets the error
 			}
 			for range bench.inFlight {
 				<-free
@@ -123,7 +123,7 @@ func benchCall(body []byte) *Call {
 	return call
 }
 
-// BenchmarkSendInsideDone is the way of a busy sender: the answer's Done sends the next request.
+// BenchmarkSendInsideDone works like a busy sender: the Done of an answer sends the next request.
 func BenchmarkSendInsideDone(b *testing.B) {
 	for _, bench := range []struct {
 		name string
@@ -140,7 +140,7 @@ func BenchmarkSendInsideDone(b *testing.B) {
 			b.SetBytes(int64(bench.body))
 			b.ReportAllocs()
 			for range inFlight {
-				// Two calls in turn, for one is not free before its Send has returned.
+				// Two calls take turns, because a call is not free before its Send has returned.
 				pair := [2]*Call{benchCall(body), benchCall(body)}
 				for i, call := range pair {
 					call.Done = func(_ []byte, err error) {

@@ -14,10 +14,10 @@ import (
 )
 
 // Call is one request on its way. The connection owns it from Send on until both have happened: Send has returned, and
-// Done was called. They come in either order, for an answer can overtake the return of its write; to reuse a Call or
-// its buffers, wait for both.
+// Done was called. Either can happen first, because the answer can arrive before the write returns. Before reusing a
+// Call or its buffers, wait for both.
 type Call struct {
-	// Key and Version tell how the answer's header looks.
+	// Key and Version determine the format of the answer's header.
 	Key     protocol.APIKey
 	Version int16
 	// Buffers is the whole frame. The first buffer starts with four bytes for the length and the request header, as
@@ -27,15 +27,15 @@ type Call struct {
 	// Timeout is how long the connection waits for the answer, from the start of the write. Zero means
 	// Options.RequestTimeout. The broker's throttle time does not count: see Conn.Throttle.
 	Timeout time.Duration
-	// NoResponse: the broker sends no answer (acks=0). The call is done when its last byte is written.
+	// NoResponse: the broker sends no answer (acks=0). The call ends with the write of its last byte.
 	NoResponse bool
 	// ReadInline: the sender of the call waits for its answer, and calls Conn.ReadUntil as soon as Send has returned.
 	ReadInline bool
-	// Done gets the outcome, exactly once: the answer's body (without the response header), or an *Error. The body is
-	// valid only during the call. Done runs on the connection's reading goroutine, inside ReadUntil, or inside Send
-	// when the write failed or no answer is due. It never runs under a lock of this package. It must not block, apart
-	// from calling Send. The Dones of one connection start in the order of the requests, but while one of them waits
-	// inside Send, the next may start.
+	// The connection calls Done exactly once, with the outcome: the answer's body (without the response header), or an
+	// *Error. The body is valid only during the call. Done runs on the connection's reading goroutine, inside
+	// ReadUntil, or inside Send when the write failed or no answer is due. The connection holds no lock during Done.
+	// Done must not block, except inside Send. The Dones of one connection start in the order of the requests, but
+	// while one Done waits inside Send, the next may start.
 	Done func(body []byte, err error)
 
 	next     *Call
@@ -47,9 +47,9 @@ type Call struct {
 // frameHead is the part of a frame read or written by Send: length, API key, version, correlation id.
 const frameHead = 12
 
-// Conn is one connection to a broker. The callers of Send write the requests, one at a time. One goroutine of the
-// connection's own reads the answers, or in its stead a goroutine waiting for an answer (see ReadUntil). Answers belong
-// to the requests in their order. It is safe for many goroutines.
+// Conn is one connection to a broker. The callers of Send write the requests, one at a time. One goroutine at a time
+// reads the answers: the connection's own goroutine, or a goroutine waiting for an answer (see ReadUntil). The answers
+// come in the order of the requests. A Conn is safe for many goroutines.
 type Conn struct {
 	nc      byteStream
 	address string
@@ -62,7 +62,8 @@ type Conn struct {
 	writeSem chan struct{}
 	// out belongs to the holder of writeSem.
 	out writer
-	// roomy is up to how many unanswered bytes a write cannot block: they all fit into the socket's buffer.
+	// roomy is the number of unanswered bytes up to which a write cannot block, because all of them fit into the
+	// socket's buffer.
 	roomy int64
 
 	closed chan struct{}
@@ -71,27 +72,28 @@ type Conn struct {
 	// head to tail are the calls that await an answer, in the order of writing.
 	head, tail *Call
 	inFlight   int
-	// unanswered counts the bytes of those calls: the bytes possibly still in the socket's buffers.
+	// unanswered counts the bytes of those calls: up to this many bytes may still be in the socket's buffers.
 	unanswered int64
 	nextID     int32
-	// writing is the call in a write, until the write returns or the call is completed.
+	// writing is the call that a goroutine is writing, until the write returns or the call is completed.
 	writing *Call
 	// armed is the read deadline in force, zero for none. It may be earlier than needed: then the reader sets a new
 	// one.
 	armed time.Time
-	// bound is the write deadline in force. It is only the second guard, for the time without a reader: the read
-	// deadline watches every call. So it may be loose, and is set rarely.
+	// bound is the write deadline in force. It matters only without a reader, because the read deadline already limits
+	// every call. So it may be late, and the connection sets it rarely.
 	bound time.Time
-	// throttled is until when the broker reads nothing from this connection, by its own account.
+	// throttled is the end of the throttle: until then, by its own response, the broker reads nothing from this
+	// connection.
 	throttled time.Time
-	// quietSince is when the last answer came or the last write began.
+	// quietSince is the time of the last answer or of the start of the last write.
 	quietSince time.Time
-	// delivering is the reader's state while its goroutine runs a Done and so does not read. A goroutine that takes it
-	// away makes another one the reader.
+	// delivering is the frameReader while its goroutine runs a Done instead of reading. A goroutine that sets it to nil
+	// makes another goroutine the reader.
 	delivering   *frameReader
 	spare        *frameReader
 	parkedReader parkedReader
-	// err is why the connection ended. Once it is set, no call is added.
+	// err is the reason for the end of the connection. Once it is set, the connection accepts no call.
 	err error
 }
 
@@ -128,7 +130,7 @@ func (c *Conn) Version(key protocol.APIKey) (int16, error) {
 	return version, nil
 }
 
-// Close ends the connection and fails everything in flight with cause, or with ErrClosed if that is nil. It returns at
+// Close ends the connection and fails all calls in flight with cause, or with ErrClosed if cause is nil. It returns at
 // once: the Dones run on the reader's goroutine. Only the first Close counts.
 func (c *Conn) Close(cause error) {
 	if cause == nil {
@@ -137,8 +139,8 @@ func (c *Conn) Close(cause error) {
 	c.end(cause)
 }
 
-// end makes cause the reason of the connection's end, unless it has one. The reader wakes up and fails the calls; if
-// the connection rests, only calls before their ReadUntil are in flight, and ReadUntil fails them.
+// end ends the connection with cause as the reason, unless it has ended already. The reader wakes up and fails the
+// calls. If the reader is parked, the only calls in flight are calls before their ReadUntil, and ReadUntil fails these.
 func (c *Conn) end(cause error) {
 	c.mu.Lock()
 	first := c.err == nil
@@ -155,12 +157,12 @@ func (c *Conn) end(cause error) {
 	c.log.Debug("connection ended", "address", c.address, "reason", cause)
 }
 
-// Send registers the call and writes it in one vectored write. It returns when the connection has let go of the
-// buffers. Done gets every returned error too: it is the one channel of outcome. A late answer ends the connection, for
-// the answers behind it cannot come either.
+// Send registers the call and writes it in one vectored write. It returns when the connection no longer needs the
+// buffers. Done gets every error that Send returns, so a caller can rely on Done alone. A late answer ends the
+// connection, because the answers after it cannot arrive either.
 func (c *Conn) Send(call *Call) error { return c.send(call, nil) }
 
-// send is Send, but fails the call when over is closed before its turn to write has come.
+// send is Send, but fails the call if over is closed while the call waits for its turn to write.
 func (c *Conn) send(call *Call, over <-chan struct{}) error {
 	size, err := frameSize(call, int64(c.opts.MaxRequest))
 	if err != nil {
@@ -206,7 +208,7 @@ func (c *Conn) takeTurn(over <-chan struct{}) error {
 // errWaitOver is the failure of a call after its caller has stopped waiting.
 var errWaitOver = errors.New("the wait for the answer ended before the request was written")
 
-// register appends the call to the calls without an answer, numbers it, and has its time watched.
+// register appends the call to the calls without an answer, sets its correlation id, and sets the deadlines for it.
 func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Duration) error {
 	c.mu.Lock()
 	if err := c.err; err != nil {
@@ -245,17 +247,17 @@ func (c *Conn) register(call *Call, size int64, now time.Time, timeout time.Dura
 	return nil
 }
 
-// written ends the turn of a call after n written bytes, and completes it unless its answer will.
+// written ends the turn of a call after n written bytes. It also completes the call, unless the call awaits an answer.
 func (c *Conn) written(call *Call, n int64) error {
 	c.mu.Lock()
-	// When the answer overtook us, the call is not ours to touch any more.
+	// If the answer has already arrived, the caller may be reusing the call, so this goroutine must not touch it.
 	mine := c.writing == call
 	c.writing = nil
 	cause := c.err
 	if mine && cause != nil {
 		c.remove(call)
 	}
-	// A call without an answer is done when its last byte is handed over, even if the connection ends then.
+	// A call without an answer has succeeded if the connection took its last byte, even if the connection ends then.
 	finished := mine && call.NoResponse && (cause == nil || n == call.size)
 	c.mu.Unlock()
 	<-c.writeSem
@@ -268,7 +270,7 @@ func (c *Conn) written(call *Call, n int64) error {
 	return nil
 }
 
-// finish gives the call its failure.
+// finish fails the call.
 func (c *Conn) finish(call *Call, sent bool, cause error) error {
 	err := c.failure(sent, cause)
 	call.Done(nil, err)
@@ -337,7 +339,7 @@ func (c *Conn) remove(call *Call) {
 	}
 }
 
-// readError tells a broken connection from a senseless answer.
+// readError converts an error of a read: it distinguishes a broken connection from a malformed answer.
 func readError(err error) error {
 	if errors.Is(err, ErrMalformed) || errors.Is(err, ErrNotKafka) {
 		return err
@@ -345,7 +347,7 @@ func readError(err error) error {
 	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }
 
-// writeError tells a broken connection from a broker without reads.
+// writeError converts an error of a write: it distinguishes a broken connection from a broker that does not read.
 func writeError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%w: the broker takes no bytes", ErrRequestTimeout)

@@ -170,7 +170,7 @@ func TestAConnectionThatTheBrokerClosesFailsItsCalls(t *testing.T) {
 	})
 }
 
-// After the first exchange every case says something wrong to a call in flight.
+// After the first exchange the server of each case sends a wrong answer to a call in flight.
 func TestAMalformedAnswerEndsTheConnectionAndSaysHow(t *testing.T) {
 	for name, test := range map[string]struct {
 		say  string
@@ -194,7 +194,7 @@ func TestAMalformedAnswerEndsTheConnectionAndSaysHow(t *testing.T) {
 					}
 				})
 				one, done := call("x")
-				// The connection may end before Send returns; the outcome is Done's in any case.
+				// The connection may end before Send returns; Done gets the outcome in any case.
 				_ = c.Send(one)
 				got := <-done
 				require.ErrorIs(t, got.err, test.is)
@@ -246,7 +246,7 @@ func TestACallWithoutResponseIsDoneWhenItIsWritten(t *testing.T) {
 	})
 }
 
-// cutConn takes so many written bytes and then fails.
+// cutConn accepts a number of written bytes and then fails.
 type cutConn struct {
 	net.Conn
 	left atomic.Int64
@@ -322,7 +322,8 @@ func TestDoneMaySendAgain(t *testing.T) {
 				finished <- err
 				return
 			}
-			// A Call may not be reused before Send has returned, and this is inside the first one's life.
+			// This needs a new Call: a Call may not be reused before its Send has returned, and that Send is still
+			// running.
 			next, _ := call(string(body))
 			next.Done = one.Done
 			_ = c.Send(next)
@@ -332,8 +333,8 @@ func TestDoneMaySendAgain(t *testing.T) {
 	})
 }
 
-// The broker reads nothing while it has answers to write, and the pipe holds no byte. So each answer must be read
-// first; only then can the write of its predecessor's Done end.
+// The broker reads nothing while it has answers to write, and the pipe has no buffer. So the write inside a Done can
+// end only after the client has read the next answer.
 func TestDoneMaySendToABrokerThatReadsNothingBeforeItsAnswersAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const window, rounds = 4, 50

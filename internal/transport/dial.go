@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// shortestShare is the least time for one address of a name while others wait.
+// shortestShare is the least time for one address of a name with further addresses.
 const shortestShare = time.Second
 
 // Dial connects to a broker ("host:port") and learns its versions of the requests. If a name has several addresses,
-// Dial tries each in turn, with its share of the time, until one of them is a broker. It takes at most
-// Options.SetupTimeout, and ends when ctx does; ctx has no meaning for the connection afterwards. The error is an
-// *Error that describes the address's server in place of a broker.
+// Dial tries each in turn, with its share of the time, until it finds a broker. Dial takes at most
+// Options.SetupTimeout, and ends when ctx ends; later ctx does not affect the connection. The error is an *Error that
+// describes the server found at the address.
 func Dial(ctx context.Context, o *Options, address string) (*Conn, error) {
 	opts := o.withDefaults()
 	bounded, cancel := context.WithTimeoutCause(ctx, opts.SetupTimeout,
@@ -49,7 +49,7 @@ func Dial(ctx context.Context, o *Options, address string) (*Conn, error) {
 	return nil, &Error{Address: address, Timeout: isTimeout(err), Err: err}
 }
 
-// resolve returns the addresses behind one address. A dialer of the user's resolves names itself.
+// resolve returns the addresses of a host name. A user's dialer resolves names itself.
 func (o *Options) resolve(ctx context.Context, address string) ([]string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -75,7 +75,8 @@ func (o *Options) resolve(ctx context.Context, address string) ([]string, error)
 	return targets, nil
 }
 
-// dialOne makes a connection to one target. While others wait behind it, it gets an equal share of the remaining time.
+// dialOne makes a connection to one target. It gets an equal share of the time that remains for this target and the
+// later ones.
 func dialOne(ctx context.Context, opts *Options, address, target string, waiting int) (*Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok && waiting > 1 {
 		share := max(time.Until(deadline)/time.Duration(waiting), shortestShare)
@@ -106,11 +107,11 @@ func dialOne(ctx context.Context, opts *Options, address, target string, waiting
 	return nil, explainTimeout(ctx, "no connection", err)
 }
 
-// setup makes a Conn to one target. If there is a dialer, all of it runs on the dialer's goroutine.
+// setup makes a Conn to one target. If the user has set a dialer, the whole setup runs on the dialer's goroutine.
 type setup struct {
 	opts            *Options
 	address, target string
-	connected       atomic.Bool // there is a stream
+	connected       atomic.Bool // the dialer has returned a stream
 	stream          byteStream
 }
 
@@ -208,9 +209,9 @@ func (o *Options) setBuffersOf(socket bufferedSocket) error {
 // longAgo is a deadline in the past: it ends reads and writes at once.
 var longAgo = time.Unix(1, 0)
 
-// start has the first exchange on a new stream, and makes a Conn of it.
+// start runs the first exchange on a new stream, and returns a Conn for it.
 func start(ctx context.Context, opts *Options, stream byteStream, address string) (*Conn, error) {
-	stop := context.AfterFunc(ctx, func() { cut(stream) }) // reads and writes end
+	stop := context.AfterFunc(ctx, func() { cut(stream) }) // ends reads and writes
 	h := handshake{stream: stream, reader: new(frameReader), opts: opts, address: address,
 		version: opts.Versions.of(address, time.Now())}
 	apis, err := h.apiVersions()
@@ -228,7 +229,7 @@ func start(ctx context.Context, opts *Options, stream byteStream, address string
 	if err == nil {
 		remote, err = c.prepare()
 	}
-	// Until here ctx's end ends the user's methods.
+	// Up to here the end of ctx ends blocked methods of the user's connection.
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -245,7 +246,7 @@ func start(ctx context.Context, opts *Options, stream byteStream, address string
 	return c, nil
 }
 
-// prepare sets the first deadlines and looks at the stream. It returns the remote address.
+// prepare sets the first deadlines, checks the capabilities of the stream, and returns its remote address.
 func (c *Conn) prepare() (remote string, err error) {
 	if err := c.nc.SetDeadline(time.Time{}); err != nil {
 		return "", fmt.Errorf("the connection has no deadlines: %w", err)
@@ -272,7 +273,7 @@ func (c *Conn) prepare() (remote string, err error) {
 	return remote, err
 }
 
-// explainTimeout replaces a bare "time over" by an error with the name of the time and the step in progress.
+// explainTimeout replaces a bare timeout by an error with the name of the timeout and the step in progress.
 func explainTimeout(ctx context.Context, doing string, err error) error {
 	if ctx.Err() == nil {
 		return err

@@ -120,7 +120,7 @@ func TestABrokerThatRefusesEveryVersionIsGivenUp(t *testing.T) {
 	require.Equal(t, 2, requests)
 }
 
-// Every case is a server with a fault in the first exchange; want is in the error.
+// Every case is a server with a fault in the first exchange; the error must contain want.
 var wrongServers = map[string]struct {
 	serve func(p *peer)
 	want  string
@@ -143,7 +143,7 @@ var wrongServers = map[string]struct {
 	"an error code":    {refuse, "CLUSTER_AUTHORIZATION_FAILED", nil},
 }
 
-// say reads the first request, says something, and closes.
+// say is a server that reads the first request, writes some bytes, and closes the connection.
 func say(what string) func(p *peer) {
 	return func(p *peer) {
 		if _, err := p.next(); err == nil && what != "" {
@@ -265,7 +265,7 @@ func TestADialerThatIgnoresItsContextIsLeftBehindAndItsConnectionClosed(t *testi
 	})
 }
 
-// A Kafka broker takes a TLS handshake for a too large request, and closes the connection.
+// A Kafka broker reads a TLS handshake as a too large request, and closes the connection.
 func TestATLSDialerAtAPlaintextListenerSaysSo(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

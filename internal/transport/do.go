@@ -13,9 +13,9 @@ type answer struct {
 	err  error
 }
 
-// Do sends one request in the newest common version, waits for its answer, and decodes it into resp. When ctx ends,
-// only the wait ends, for the write as well as for the answer: the connection discards a later answer. Do is for the
-// rare requests; the frequent ones use Send.
+// Do sends one request in the newest common version, waits for its answer, and decodes it into resp. The end of ctx
+// ends only the wait for the write and the answer: the connection stays open, and discards a later answer. Do is for
+// rare requests; frequent requests use Send.
 func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Response) error {
 	version, err := c.Version(req.Key())
 	if err != nil {
@@ -33,8 +33,9 @@ func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Respo
 		// A copy: after the end of the wait, no goroutine may write into resp.
 		came <- answer{append([]byte(nil), body...), err}
 	}}
-	// The write may wait for a broker without reads. It ends with the request's time, or with the connection.
-	go func() { _ = c.send(call, ctx.Done()) }() // came is told
+	// The write may block if the broker does not read. The request timeout ends the write, and so does the end of the
+	// connection.
+	go func() { _ = c.send(call, ctx.Done()) }() // came gets the error
 	select {
 	case a := <-came:
 		if a.err != nil {
@@ -47,7 +48,7 @@ func (c *Conn) Do(ctx context.Context, req protocol.Request, resp protocol.Respo
 	}
 }
 
-// frame encodes a request with its header, and a hole for the length.
+// frame encodes a request with its header, and leaves space for the length.
 func (c *Conn) frame(req protocol.Request, version int16) ([]byte, error) {
 	b := make([]byte, 4, 256)
 	b = protocol.AppendRequestHeader(b, req.Key(), version, 0, c.opts.ClientID)

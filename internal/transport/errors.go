@@ -2,30 +2,30 @@ package transport
 
 import "errors"
 
-// The reasons for the end of a connection or the failure of a request here, found with errors.Is.
+// These are the reasons for the end of a connection or the failure of a request. Find them with errors.Is.
 var (
 	// ErrClosed: Close was called without a reason of its own.
 	ErrClosed = errors.New("connection closed")
 	// ErrIdle: nothing was in flight for connections.max.idle.ms.
 	ErrIdle = errors.New("connection closed because it was idle")
-	// ErrRequestTimeout: a request had no answer within its time, so nothing more is expected from this connection.
+	// ErrRequestTimeout: a request had no answer within its timeout, so the connection was closed.
 	ErrRequestTimeout = errors.New("no answer within the request timeout")
 	// ErrSetupTimeout: the connection was not usable within socket.connection.setup.timeout.ms.
 	ErrSetupTimeout = errors.New("connection setup timed out")
 	// ErrDisconnected: the other side closed or reset the connection.
 	ErrDisconnected = errors.New("disconnected by the broker")
-	// ErrMalformed: the received bytes are no valid answer: their length, correlation id, or contents are wrong, or no
-	// request asked for them.
+	// ErrMalformed: the received bytes are not a valid answer: their length, correlation id, or contents are wrong, or
+	// no request is in flight.
 	ErrMalformed = errors.New("malformed answer")
-	// ErrNotKafka: the server speaks something else.
+	// ErrNotKafka: the server speaks another protocol.
 	ErrNotKafka = errors.New("not a Kafka broker")
 	// ErrUnsupported: broker and client have no version of the request in common.
 	ErrUnsupported = errors.New("not supported by the broker")
-	// ErrUserCode: the user's dialer or resolver panicked, called runtime.Goexit, or does not return; or a method of
-	// the dialer's connection panicked, called runtime.Goexit, or returned an impossible count.
+	// ErrUserCode: the user's dialer or resolver panicked, called runtime.Goexit, or did not return; or a method of the
+	// dialer's connection panicked, called runtime.Goexit, or returned an impossible count.
 	ErrUserCode = errors.New("the user's code failed")
-	// ErrBadCall: the Call is not a frame. Nothing was written and the connection lives on. The same Call would meet it
-	// again.
+	// ErrBadCall: the Call is not a frame. Nothing was written, and the connection stays open. A retry of the same Call
+	// would fail again.
 	ErrBadCall = errors.New("call is not a request frame")
 	// ErrRequestTooLarge: the Call is an ErrBadCall because of its size.
 	ErrRequestTooLarge = errors.New("request is larger than a frame can be")
@@ -35,9 +35,9 @@ var (
 type Error struct {
 	// Address is the broker's.
 	Address string
-	// Sent: some byte of the request may have left. False means for certain that none did.
+	// Sent: a byte of the request may have been sent. If it is false, certainly no byte was sent.
 	Sent bool
-	// Timeout: time ran out.
+	// Timeout: the reason is a timeout.
 	Timeout bool
 	// Err is the reason.
 	Err error

@@ -9,7 +9,7 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// explain names the likely cause of an error while the server has not answered on this connection.
+// explain adds the likely cause to an error from before the first answer on this connection.
 func (h *handshake) explain(err error) error {
 	h.ended = h.asked == 1 && h.reader.end == 0 && !h.reader.known && isEndedByPeer(err)
 	switch {
@@ -24,7 +24,7 @@ func (h *handshake) explain(err error) error {
 	return fmt.Errorf("%w: %w", ErrDisconnected, plain(err))
 }
 
-// whyClosed names the likely reasons to close a connection before any answer.
+// whyClosed returns the likely reasons of a server to close a connection before any answer.
 func (h *handshake) whyClosed() string {
 	if h.opts.History.of(h.address) >= answeredHello {
 		return ", though this address has answered before: perhaps max.connections.per.ip or max.connections of the broker is reached, " +
@@ -33,7 +33,7 @@ func (h *handshake) whyClosed() string {
 	return ": a broker older than 0.10, a listener that wants TLS or SASL, or no Kafka broker; use a plaintext listener, or a dialer for TLS"
 }
 
-// whySilent names the likely nature of a server silent after it accepted a connection.
+// whySilent returns the likely kind of a server that accepts a connection but sends nothing.
 func (o *Options) whySilent(address string) string {
 	const silent = "connected, but the server does not answer ApiVersions"
 	if o.History.of(address) >= answeredHello {
@@ -42,8 +42,8 @@ func (o *Options) whySilent(address string) string {
 	return silent + ": it hangs, or is no Kafka broker"
 }
 
-// explainDo names the likely cause if a server answers ApiVersions and then ends the connection without ever answering
-// a request.
+// explainDo adds the likely cause if a server answers ApiVersions, but has ended the connection without ever answering
+// another request.
 func (c *Conn) explainDo(key protocol.APIKey, err error) error {
 	var e *Error
 	if c.opts.History == nil || !errors.As(err, &e) || !errors.Is(err, ErrDisconnected) ||
@@ -65,7 +65,7 @@ func (e *plainError) Error() string { return e.text }
 func (e *plainError) Unwrap() error { return e.err }
 
 // plain shortens the standard library's text of a failure to connect, read or write: the addresses and the name of the
-// system call are nothing new.
+// system call do not help the reader.
 func plain(err error) error {
 	var failed *net.OpError
 	var unresolved *net.DNSError
@@ -79,13 +79,13 @@ func plain(err error) error {
 	return err
 }
 
-// Kinds of requests that only controllers accept, among all servers of Kafka's protocol.
+// Of all servers with Kafka's protocol, only controllers accept these kinds of requests.
 const (
 	vote               protocol.APIKey = 52
 	brokerRegistration protocol.APIKey = 62
 )
 
-// lacks is the error for a kind of request unknown to the server.
+// lacks returns the error for a kind of request that the server does not support.
 func (c *Conn) lacks(key protocol.APIKey) error {
 	err := fmt.Errorf("%w: it does not know %v requests", ErrUnsupported, key)
 	_, votes := c.apis[vote]
@@ -96,5 +96,5 @@ func (c *Conn) lacks(key protocol.APIKey) error {
 	return err
 }
 
-// Size returns the frame's size in bytes. It is for Done, after a Send of some of the frame.
+// Size returns the frame's size in bytes. Done may call it after Send has registered the call.
 func (call *Call) Size() int64 { return call.size }

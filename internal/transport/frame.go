@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// initialBuffer holds the usual produce answer of some dozens of partitions.
+	// initialBuffer is enough for the usual produce answer with dozens of partitions.
 	initialBuffer = 4 << 10
 	// keptBuffer is the largest read buffer kept by a connection for the next answer.
 	keptBuffer = 1 << 20
 	// shortestFrame is a correlation id and nothing else.
 	shortestFrame = 4
-	// emptyReads in a row without bytes or error mean a broken net.Conn.
+	// emptyReads is the number of reads in a row without bytes or error after which a net.Conn counts as broken.
 	emptyReads = 100
 )
 
-// frameReader cuts a byte stream into Kafka's frames: four bytes of length, then so many bytes. A failed read, by a
-// deadline for example, loses nothing: the next call goes on at the same place. The buffer grows with the received
-// bytes, never by a claimed length.
+// frameReader cuts a byte stream into Kafka's frames: four bytes of length, then this number of bytes. After a failed
+// read, for example at a deadline, no byte is lost: the next call continues at the same position. The buffer grows with
+// the received bytes, never by a claimed length.
 type frameReader struct {
 	buf      []byte
 	pos, end int  // buf[pos:end] is read and not yet returned
-	known    bool // a whole frame came: this is not some other protocol's server
+	known    bool // a whole frame came, so the server speaks Kafka's protocol
 }
 
 // next returns the next frame without its length. It is valid until the next call.
@@ -100,7 +100,7 @@ func (r *frameReader) makeRoom(need int) {
 	}
 }
 
-// interrupted names the meaning of a stream's end in the middle of a frame.
+// interrupted returns the error for the end of a stream, which depends on whether a frame is incomplete.
 func (r *frameReader) interrupted(err error, need int) error {
 	have := r.end - r.pos
 	if !errors.Is(err, io.EOF) || have == 0 {
@@ -112,7 +112,7 @@ func (r *frameReader) interrupted(err error, need int) error {
 	return fmt.Errorf("%w: the stream ended after %d of an answer's %d bytes", io.ErrUnexpectedEOF, have, need)
 }
 
-// takeRest gives r the bytes read by o beyond its current frame.
+// takeRest moves the bytes that o has read beyond its current frame to r.
 func (r *frameReader) takeRest(o *frameReader) {
 	rest := o.buf[o.pos:o.end]
 	if len(r.buf) < len(rest) || r.buf == nil {
@@ -135,7 +135,7 @@ func foreign(head, all []byte) error {
 	return nil
 }
 
-// printable reports whether all of b is ASCII text. As a length it would be above 150 MB.
+// printable reports whether all of b is ASCII text. Read as a length, four such bytes are above 150 MB.
 func printable(b []byte) bool {
 	for _, c := range b {
 		if (c < ' ' || c > '~') && c != '\r' && c != '\n' && c != '\t' {

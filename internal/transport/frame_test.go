@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// frames puts bodies on a stream.
+// frames returns a stream of frames with these bodies.
 func frames(bodies ...[]byte) []byte {
 	var b []byte
 	for _, body := range bodies {
@@ -101,8 +101,8 @@ func TestTextIsTakenForAnotherProtocolOnlyAtTheBeginning(t *testing.T) {
 	require.NotErrorIs(t, err, ErrNotKafka)
 }
 
-// FuzzFrameReader cuts any stream at any places: the frames must equal the frames of the whole stream's reader, and
-// memory must stay a small multiple of the input.
+// FuzzFrameReader cuts any stream at any places. The frames must equal the frames of the uncut stream, and memory must
+// stay a small multiple of the input.
 func FuzzFrameReader(f *testing.F) {
 	f.Add(frames([]byte("\x00\x00\x00\x01body"), []byte("\x00\x00\x00\x02")), uint8(3))
 	f.Add([]byte("\xff\xff\xff\xff"), uint8(1))
@@ -120,7 +120,7 @@ func FuzzFrameReader(f *testing.F) {
 		before := allocated()
 		for calls := 0; ; calls++ {
 			frame, err := r.next(src, limit)
-			// Each frame takes eight bytes at the least, and each read but the last gives one.
+			// Each frame takes at least eight bytes, and each read except the last returns a frame.
 			if calls > len(stream)/8 || src.reads > len(stream)+1 {
 				t.Fatalf("%d calls and %d reads for %d bytes", calls, src.reads, len(stream))
 			}
@@ -148,7 +148,8 @@ func FuzzFrameReader(f *testing.F) {
 	})
 }
 
-// allocated returns how many bytes were ever allocated. It is cheap, and right for large objects; small ones come late.
+// allocated returns the bytes allocated since the start of the process. It is cheap, and exact for large objects; the
+// runtime counts small objects with a delay.
 func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)

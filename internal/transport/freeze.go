@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// This file replaces errors of the user's code. The methods Error, Is, As, Unwrap and Timeout of such an error are the
+// This file copies errors of the user's code. The methods Error, Is, As, Unwrap and Timeout of such an error are the
 // user's code as well: they may block or panic, and errors.Is calls them on any goroutine, under any lock. freeze calls
-// them inside the gate, once, and returns an error without the user's types.
+// these methods once, inside the gate (user.go), and returns an error without the user's types.
 
 const (
 	// maxErrorText is the longest text of a frozen error, in bytes.
@@ -39,15 +39,15 @@ func (e *frozenError) Timeout() bool { return e.timeout }
 // Unwrap returns the errors of the standard library in the original's tree.
 func (e *frozenError) Unwrap() []error { return e.known }
 
-// sentinels are the errors for which freeze asks an Is method.
+// sentinels are the errors that freeze passes to a user's Is method.
 var sentinels = []error{
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded, context.Canceled,
 	context.DeadlineExceeded,
 	errors.ErrUnsupported, syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE,
 }
 
-// standardPackages are the packages with error types that run no code of the user's, if their wrapped errors do not
-// either.
+// standardPackages are packages of the standard library. Their error types call the user's code only through wrapped
+// errors.
 var standardPackages = map[string]bool{
 	"bufio": true, "context": true, "crypto/tls": true, "crypto/x509": true, "encoding/asn1": true,
 	"encoding/pem": true, "errors": true,
@@ -59,7 +59,7 @@ var standardPackages = map[string]bool{
 // freeze returns err if its tree has types of the standard library only, and a frozen copy otherwise. It calls methods
 // of err, so it may panic, block, or end its goroutine.
 func freeze(err error) error {
-	text := err.Error() // of a standard type as well: it fails here, if its fields make it fail
+	text := err.Error() // also of a standard type: if its fields make Error fail, it fails here
 	f := freezer{left: maxErrorNodes}
 	if len(text) <= maxErrorText && f.isStandard(err) {
 		return err
@@ -81,7 +81,7 @@ func shorten(text string, most int) string {
 type freezer struct {
 	left       int // the number of errors left to visit
 	frozen     *frozenError
-	hasTimeout bool // an error has told whether it is a timeout
+	hasTimeout bool // timeout is decided, by the first error with a method Timeout
 }
 
 // isStandard reports whether the tree has types of the standard library only.
@@ -142,7 +142,8 @@ func (f *freezer) visit(err error) {
 	}
 }
 
-// addOpError adds a copy of op without its addresses, because they are the user's, if its reason is standard.
+// addOpError adds a copy of op if the reason of op is standard. The copy has no addresses, because their types may be
+// the user's.
 func (f *freezer) addOpError(op *net.OpError) {
 	if op.Err == nil || !(&freezer{left: maxErrorNodes}).isStandard(op.Err) {
 		return
@@ -150,14 +151,14 @@ func (f *freezer) addOpError(op *net.OpError) {
 	f.add(&net.OpError{Op: op.Op, Net: op.Net, Err: op.Err})
 }
 
-// setTimeout asks t whether it is a timeout. The first error with that method decides, as in errors.As.
+// setTimeout sets timeout from t. As in errors.As, the first error with the method decides.
 func (f *freezer) setTimeout(t interface{ Timeout() bool }) {
 	if !f.hasTimeout {
 		f.frozen.timeout, f.hasTimeout = t.Timeout(), true
 	}
 }
 
-// add adds a standard error, unless another one stands for it.
+// add adds a standard error, unless an added error already matches it.
 func (f *freezer) add(err error) {
 	if !slices.ContainsFunc(f.frozen.known, func(has error) bool { return errors.Is(has, err) }) {
 		f.frozen.known = append(f.frozen.known, err)

@@ -9,12 +9,13 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// greeting is the correlation id of the first request: two line ends. To a broker it is a number like any other; but a
-// server of a text protocol, such as HTTP, takes them for the end of a bad request and answers at once, without waiting
-// for more.
+// greeting is the correlation id of the first request: two line ends. A broker accepts every number. But a server of a
+// text protocol, such as HTTP, reads the line ends as the end of a bad request, and answers at once instead of waiting
+// for more bytes.
 const greeting = 0x0d0a0d0a
 
-// handshake is the first exchange on a new connection, before its reader starts: one request, one answer.
+// handshake is the first exchange on a new connection, before its reader starts: it sends a request and reads the
+// answer, one at a time.
 type handshake struct {
 	stream io.ReadWriter
 	reader *frameReader
@@ -24,15 +25,16 @@ type handshake struct {
 	// version is the version of the first request.
 	version int16
 	asked   int32
-	// ended: the server ended the connection upon the first request, without a byte of an answer.
+	// ended: after the first request the server ended the connection without sending a byte.
 	ended bool
-	// throttle is for how long the broker reads nothing after its answer.
+	// throttle is how long the broker reads nothing after its answer.
 	throttle time.Duration
 }
 
-// apiVersions asks the broker for its versions. A broker without our newest version of ApiVersions answers with its own
-// versions of it, or at least with error 35; then the client asks again in a lower version. If a server ends the
-// connection in place of an answer, the client asks it in a lower version next time: see VersionMemory.
+// apiVersions asks the broker for its versions. If the broker does not support the client's newest version of
+// ApiVersions, it answers with the versions of ApiVersions that it supports, or only with error 35; then the client
+// retries with a lower version. If a server ends the connection instead of answering, the client uses a lower version
+// on the next connection: see VersionMemory.
 func (h *handshake) apiVersions() (map[protocol.APIKey]protocol.VersionRange, error) {
 	req := &protocol.ApiVersionsRequest{SoftwareName: h.opts.SoftwareName, SoftwareVersion: h.opts.SoftwareVersion}
 	version := h.version
@@ -57,7 +59,7 @@ func (h *handshake) apiVersions() (map[protocol.APIKey]protocol.VersionRange, er
 	}
 }
 
-// fallback returns the next version after a refused one. It is always lower, so the requests end.
+// fallback returns the version to try after a refused one. It is always lower, so the number of requests is bounded.
 func fallback(resp *protocol.ApiVersionsResponse, refused int16) int16 {
 	broker, ok := resp.Range(protocol.ApiVersions)
 	if !ok {

@@ -52,10 +52,10 @@ func frameOf(r request, body []byte) []byte {
 	return b
 }
 
-// answer answers one request. Errors show on the other side.
+// answer answers one request. It ignores errors, because the client's side of the test sees them.
 func (p *peer) answer(r request, body string) { _, _ = p.Write(frameOf(r, []byte(body))) }
 
-// reply answers with a message.
+// reply answers a request with a message.
 func (p *peer) reply(r request, version int16, m protocol.Response) {
 	body, err := m.Append(nil, version)
 	if err != nil {
@@ -72,14 +72,15 @@ func versions() *protocol.ApiVersionsResponse {
 	}}
 }
 
-// greet has the first exchange as a recent broker does.
+// greet answers the first exchange like a recent broker.
 func (p *peer) greet() {
 	if r, err := p.next(); err == nil {
 		p.reply(r, r.Version, versions())
 	}
 }
 
-// dialer gives every connection's other end to serve, on a goroutine of its own. Connections are unbuffered pipes.
+// dialer returns a dialer. It passes the other end of every connection to serve, on a goroutine of its own. Connections
+// are unbuffered pipes.
 func dialer(serve func(p *peer)) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) {
 		ours, theirs := net.Pipe()
@@ -111,7 +112,7 @@ func connect(t *testing.T, o Options, serve func(p *peer)) *Conn {
 	return c
 }
 
-// directConn is a pipe in use as a socket, without goroutines of its own.
+// directConn is a pipe that the package uses like a socket, without extra goroutines.
 type directConn struct{ net.Conn }
 
 // WriteBuffer says that any Write may block.
@@ -135,7 +136,8 @@ type outcome struct {
 	at   time.Time
 }
 
-// call makes a call with a body of several buffers, and the channel of its outcomes: room for two, to see a second.
+// call returns a call with a body of several buffers, and the channel of its outcomes. The channel has room for two, to
+// detect a second outcome.
 func call(parts ...string) (*Call, chan outcome) {
 	done := make(chan outcome, 2)
 	c := &Call{Key: protocol.Produce, Version: 9, Done: func(body []byte, err error) {

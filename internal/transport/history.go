@@ -2,18 +2,18 @@ package transport
 
 import "github.com/gosamsa/samsa/internal/lockrank"
 
-// contact is how far a server has come on any connection to its address.
+// contact is the most advanced exchange with a server so far, on any connection to its address.
 type contact uint8
 
 const (
 	stranger        contact = iota
-	answeredHello           // it has answered ApiVersions
-	answeredRequest         // it has answered a request of Do
+	answeredHello           // the server has answered ApiVersions
+	answeredRequest         // the server has answered a request of Do
 )
 
-// History remembers the addresses with an answer so far. Errors name other causes for a server known to work. The zero
-// value is empty; a nil History remembers nothing. It holds mostRemembered addresses at the most. It is safe for many
-// goroutines.
+// History remembers the addresses of servers that have answered. For a server known to work, errors name other likely
+// causes. The zero value is empty; a nil History remembers nothing. It holds at most mostRemembered addresses. It is
+// safe for many goroutines.
 type History struct {
 	mu       lockrank.Mutex[lockrank.TransportHistory]
 	contacts map[string]contact
@@ -52,5 +52,5 @@ func (h *History) of(address string) contact {
 	return h.contacts[address]
 }
 
-// Answered reports whether a connection to an address has come to a first answer.
+// Answered reports whether a server at this address has ever answered.
 func (h *History) Answered(address string) bool { return h.of(address) >= answeredHello }

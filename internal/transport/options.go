@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// The values in place of zero fields of Options; no property can set these fields to zero.
+// These values replace zero in fields of Options. No property can set these fields to zero.
 const (
 	// DefaultSetupTimeout is Kafka's socket.connection.setup.timeout.ms.
 	DefaultSetupTimeout = 10 * time.Second
-	// DefaultMaxIdle is Kafka's connections.max.idle.ms: below the broker's ten minutes, so that we close first.
+	// DefaultMaxIdle is Kafka's connections.max.idle.ms: below the broker's ten minutes, so that the client closes the
+	// connection first.
 	DefaultMaxIdle = 9 * time.Minute
 	// DefaultMaxThrottle is Kafka's delivery.timeout.ms.
 	DefaultMaxThrottle = 2 * time.Minute
@@ -20,21 +21,21 @@ const (
 	LargestFrame = math.MaxInt32
 	// DefaultMaxResponse is the largest accepted answer, in bytes.
 	DefaultMaxResponse = 100 << 20
-	// maxSetupResponse bounds the answers to the first requests, from a still unknown server.
+	// maxSetupResponse is the largest accepted answer in the first exchange, from a still unknown server.
 	maxSetupResponse = 1 << 20
 )
 
-// Options say how connections are made. They are read only, and many connections may share them.
+// Options are the settings of connections. The package only reads them, so many connections may share them.
 type Options struct {
-	// Dialer opens the byte stream; it gets the address as it was given to Dial. Nil means TCP, with every address of
-	// a DNS name tried in turn. The connections must support deadlines and concurrent use, as net.Conn promises.
+	// Dialer opens the byte stream; it gets the address unchanged from Dial. Nil means TCP, with every address of a DNS
+	// name tried in turn. The connections must support deadlines and concurrent use, as net.Conn promises.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 	// ClientID (client.id) travels in every request, for the broker's logs and quotas.
 	ClientID string
 	// SoftwareName and SoftwareVersion name the client to the broker (KIP-511): letters, digits, dots and dashes.
 	SoftwareName, SoftwareVersion string
-	// RequestTimeout (request.timeout.ms) is how long a Call without a Timeout waits for its answer. Zero is such a
-	// time, and ends each request at once: the caller sets it.
+	// RequestTimeout (request.timeout.ms) is how long a Call without a Timeout waits for its answer. Zero has no
+	// default: it ends each request at once.
 	RequestTimeout time.Duration
 	// MaxThrottle is the longest throttle accepted by the client, usually delivery.timeout.ms: after this time the
 	// records waiting for the broker have failed. Zero means DefaultMaxThrottle.
@@ -45,7 +46,8 @@ type Options struct {
 	// MaxIdle (connections.max.idle.ms) is how long a connection with nothing in flight stays open. Zero means
 	// DefaultMaxIdle; a negative value means for ever.
 	MaxIdle time.Duration
-	// Versions remembers servers that end a connection upon the newest version of ApiVersions; nil remembers nothing.
+	// Versions remembers servers that end a connection after a request in the newest version of ApiVersions; nil
+	// remembers nothing.
 	Versions *VersionMemory
 	// SendBuffer and ReceiveBuffer (send.buffer.bytes, receive.buffer.bytes) are the socket's buffers in bytes.
 	// Zero and -1 leave them to the operating system.
@@ -57,7 +59,8 @@ type Options struct {
 	MaxResponse int
 	// The connections share History; their errors may say that a server has answered before. Nil remembers nothing.
 	History *History
-	// Connections share UserCalls if their dialer may not return. Nil neither counts nor limits its calls.
+	// UserCalls counts and limits calls of a dialer that may not return; connections share it. Nil neither counts nor
+	// limits.
 	UserCalls *UserCalls
 	// Logger gets the events of connections, at debug level. Nil is silent.
 	Logger *slog.Logger

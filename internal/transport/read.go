@@ -9,9 +9,9 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// read takes answers from the stream and gives them to their calls, until the connection ends or another goroutine has
-// taken over. It runs on the reader's goroutine, and inside ReadUntil with the awaited channel. The reader at the end
-// fails the remaining calls.
+// read reads answers from the stream and delivers them to their calls, until the connection ends or another goroutine
+// becomes the reader. It runs on the reader's goroutine, or inside ReadUntil with the awaited channel. When the
+// connection ends, read fails the remaining calls.
 func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 	for {
 		frame, err := r.next(c.nc, c.opts.MaxResponse)
@@ -36,7 +36,7 @@ func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 			c.end(err)
 			break
 		}
-		mayRest := call.ReadInline // the call may be used again when it is done
+		mayRest := call.ReadInline // the caller may reuse the call after Done
 		call.Done(body, nil)
 		if !c.resume(r, mayRest) {
 			return
@@ -49,7 +49,8 @@ func (c *Conn) read(r *frameReader, awaited <-chan struct{}) {
 	c.drain()
 }
 
-// match finds the call of an answer, and takes it off the queue. From here on until resume the goroutine delivers.
+// match finds the call of an answer, and removes it from the queue. From here until resume the reader is in the state
+// delivering.
 func (c *Conn) match(frame []byte, r *frameReader) (*Call, []byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,8 +80,8 @@ func (c *Conn) match(frame []byte, r *frameReader) (*Call, []byte, error) {
 	return call, body, nil
 }
 
-// resume makes the goroutine read again after a Done. It returns false when another goroutine has become the reader
-// meanwhile, or none: after an awaited call the connection may rest.
+// resume makes the goroutine read again after a Done. It returns false if another goroutine has become the reader, or
+// if it has parked the reader after an awaited call.
 func (c *Conn) resume(r *frameReader, mayRest bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,10 +93,10 @@ func (c *Conn) resume(r *frameReader, mayRest bool) bool {
 	return false
 }
 
-// A step that may block until the broker takes bytes calls keepReading first. A broker may take none before its own
-// answers are read. So if the reader's goroutine is inside a Done, possibly the one about to block, a new goroutine
-// goes on reading; the old one ends when its Done returns. While all unanswered bytes fit into the socket's buffer, no
-// write can block, and keepReading saves the cost of the other goroutine.
+// keepReading makes sure that a goroutine reads while a write blocks; a caller calls it before such a write. A broker
+// may accept no bytes until the client reads its answers. So if the reader's goroutine is inside a Done, a new
+// goroutine becomes the reader, and the former reader ends when its Done returns. While all unanswered bytes fit into
+// the socket's buffer, no write can block, and keepReading starts no goroutine.
 func (c *Conn) keepReading() {
 	c.mu.Lock()
 	r := c.delivering
@@ -110,14 +111,15 @@ func (c *Conn) keepReading() {
 	if other == nil {
 		other = new(frameReader)
 	}
-	// Done still looks at its body in r's buffer, so only the bytes behind it move.
+	// Done may still read its body in the buffer of r, so only the bytes after the body move.
 	other.takeRest(r)
 	c.mu.Unlock()
 	go c.read(other, nil)
 }
 
-// overdue is called when the read deadline has passed. It sets the next one if nothing is late, and else returns the
-// reason. Most deadlines are set here and not per request: an early deadline costs one wake-up.
+// The reader calls overdue after the read deadline. If no answer is late, overdue sets the next deadline; otherwise it
+// returns the reason to end the connection. Most deadlines are set here instead of with each request: an early deadline
+// costs only one wake-up.
 func (c *Conn) overdue() error {
 	now := time.Now()
 	c.mu.Lock()
@@ -136,8 +138,8 @@ func (c *Conn) overdue() error {
 	return ErrIdle
 }
 
-// due returns when the connection must end if nothing happens, zero for never, and whether a call waits for it. It
-// needs mu.
+// due returns the time when the connection must end without an answer, zero for never, and whether a call awaits an
+// answer. It needs mu.
 func (c *Conn) due() (due time.Time, busy bool) {
 	earlier := func(call *Call) {
 		if !busy || call.deadline.Before(due) {
@@ -156,10 +158,10 @@ func (c *Conn) due() (due time.Time, busy bool) {
 	return due, busy
 }
 
-// arm sets the read deadline. It needs mu to keep the last one set in force; setting does not block.
+// arm sets the read deadline, which does not block. It needs mu, so that the newest deadline stays in force.
 func (c *Conn) arm(t time.Time) {
 	c.armed = t
-	// An error means a closed connection; the reader sees it itself.
+	// An error means that the connection is closed, and the reader notices that anyway.
 	_ = c.nc.SetReadDeadline(t)
 }
 
@@ -169,8 +171,8 @@ func (c *Conn) armWrite(t time.Time) {
 	_ = c.nc.SetWriteDeadline(t)
 }
 
-// drain fails the calls in flight, in their order. It leaves a call in a write to its Send, for Send knows the number
-// of written bytes.
+// drain fails the calls in flight, in their order. A call in a write is failed by its Send, because only Send knows the
+// number of written bytes.
 func (c *Conn) drain() {
 	c.mu.Lock()
 	cause := c.err
@@ -181,7 +183,7 @@ func (c *Conn) drain() {
 	c.head, c.tail, c.inFlight, c.unanswered = nil, nil, 0, 0
 	c.mu.Unlock()
 	for call != nil {
-		// Done may reuse the call.
+		// Done may reuse the call, so read its next first.
 		next := call.next
 		_ = c.finish(call, true, cause)
 		call = next

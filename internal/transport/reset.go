@@ -24,8 +24,8 @@ func posixReset(errno syscall.Errno) bool {
 	return false
 }
 
-// The numbers of Windows for the same. Package syscall has other numbers under the POSIX names there; no system call
-// returns them.
+// Windows has these error numbers for the end of a connection. On Windows package syscall defines the POSIX names with
+// other numbers, which no system call returns.
 const (
 	errorNetnameDeleted = 64
 	wsaeNetReset        = 10052

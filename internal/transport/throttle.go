@@ -6,14 +6,14 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// A broker over quota responds first and then reads nothing from the connection for the throttle time (KIP-219). The
-// waiting requests are late through no fault of the broker. If the client cut the connection, it would bypass the
-// quota, and without idempotence repeat records on their way into the log. So a throttle moves the deadlines of all
-// calls on its connection.
+// A broker over quota responds first and then reads nothing from the connection for the throttle time (KIP-219).
+// Requests in flight are late during this time although the broker works. If the client closed the connection, it would
+// bypass the quota; and without idempotence its retries would duplicate records that the broker still writes. So a
+// throttle moves the deadlines of all calls on its connection.
 
-// Throttle notes a response's throttle: from now on the broker reads nothing from the connection for d. All calls in
-// flight get d more time, and later calls count their timeout from the end of the throttle. A d below or equal to 0
-// changes nothing, and one above Options.MaxThrottle counts as MaxThrottle.
+// Throttle applies the throttle time of a response: from now on the broker reads nothing from the connection for d. All
+// calls in flight get d more time, and later calls count their timeout from the end of the throttle. A d below or equal
+// to 0 changes nothing, and one above Options.MaxThrottle counts as MaxThrottle.
 func (c *Conn) Throttle(d time.Duration) {
 	d = min(d, c.opts.MaxThrottle)
 	if d <= 0 {
@@ -38,8 +38,8 @@ func (c *Conn) Throttle(d time.Duration) {
 	c.armWrite(c.bound.Add(d))
 }
 
-// ThrottledUntil returns the end of the throttle, zero when the broker has responded since it began. It may have
-// passed.
+// ThrottledUntil returns the end of the throttle, which may have passed. It returns zero if the broker has responded
+// since the throttle began.
 func (c *Conn) ThrottledUntil() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

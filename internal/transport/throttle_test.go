@@ -13,7 +13,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// throttling answers the first request at once, is mute for a time, and then answers each request at once.
+// throttling is a broker that answers the first request at once, reads nothing for a time, and then answers each
+// request at once.
 func throttling(mute time.Duration) func(p *peer) {
 	return func(p *peer) {
 		r, err := p.next()
@@ -93,7 +94,8 @@ func TestAThrottledBrokerThatStaysSilentTimesOut(t *testing.T) {
 	}
 }
 
-// ReadUntil reads the throttling response; the following call is awaited too, and its answer comes after the throttle.
+// ReadUntil reads the throttling response; a goroutine also waits for the following call, and its answer comes after
+// the throttle.
 func TestAThrottleIsReadInAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := connect(t, Options{RequestTimeout: 10 * time.Second}, throttling(30*time.Second))
@@ -147,7 +149,7 @@ func TestANonsensicalThrottleIsBounded(t *testing.T) {
 	}
 }
 
-// Do and the first exchange throttle the connection in the versions with the response before the throttle.
+// Do and the first exchange apply the throttle only in versions in which the broker responds before it throttles.
 func TestDoThrottlesInItsVersions(t *testing.T) {
 	for version := int16(3); version <= 13; version++ {
 		synctest.Test(t, func(t *testing.T) {

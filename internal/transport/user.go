@@ -8,31 +8,31 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// This file is the gate of the user's code for opening connections: Options.Dialer, and the resolver, replaceable
-// through net.DefaultResolver. Such code may ignore its context, panic, or call runtime.Goexit. The gate runs it on a
-// goroutine of its own:
+// This file is the gate for the user's code that opens connections: Options.Dialer, and the resolver, which a user can
+// replace through net.DefaultResolver. Such code may ignore its context, panic, or call runtime.Goexit. The gate runs
+// it on a goroutine of its own:
 //
-//   - A hang costs the caller no more than its context allows. The goroutine ends when the user's code returns, and
-//     closes the late connection.
+//   - If the code hangs, the caller waits only until its context ends. The goroutine ends when the user's code returns,
+//     and closes the late connection.
 //   - A panic and runtime.Goexit fail the dial.
 //   - The error is frozen: see freeze.
 //
-// The setup of a dialer's connection, until the first exchange is over, runs on the dialer's goroutine: its methods are
-// the user's code too.
+// Until the end of the first exchange, the setup of a dialer's connection runs on the dialer's goroutine, because the
+// connection's methods are the user's code too.
 
-// UserCalls counts the running calls of a Dialer, or of the resolver. At most mostUserCalls of them run for an address:
-// code that never returns would otherwise keep one more goroutine with every attempt. The zero value is ready; a nil
-// UserCalls neither counts nor limits. It is safe for many goroutines.
+// UserCalls counts the running calls of a Dialer, or of the resolver. At most mostUserCalls calls run for one address.
+// Without this limit, code that never returns would block one more goroutine with every attempt. The zero value is
+// ready; a nil UserCalls neither counts nor limits. It is safe for many goroutines.
 type UserCalls struct {
 	mu      lockrank.Mutex[lockrank.TransportUserCalls]
 	running map[string]int
 }
 
-// mostUserCalls is the limit for one address. The metadata client and a broker may dial the same address at a time,
-// each with several attempts still inside the user's code.
+// mostUserCalls is the limit for one address. The metadata client and the sender may dial the same address at the same
+// time, each with several attempts still inside the user's code.
 const mostUserCalls = 8
 
-// begin counts a call. It reports false if too many run for the address.
+// begin counts a call. It returns false if mostUserCalls calls are running for the address.
 func (c *UserCalls) begin(address string) bool {
 	if c == nil {
 		return true
@@ -62,11 +62,11 @@ func (c *UserCalls) end(address string) {
 
 // userCall is a call of the user's code for opening connections, or of code on a connection of the user's.
 type userCall[T any] struct {
-	name    string // of the code, in errors
+	name    string // of the code, for errors
 	address string
 	run     func(ctx context.Context) (T, error)
-	discard func(T) // gets a late result
-	// exited returns the reason of run's call of runtime.Goexit, nil if unknown.
+	discard func(T) // gets a result after the caller has stopped waiting
+	// exited returns the reason why run called runtime.Goexit, nil if unknown.
 	exited func() error
 }
 
@@ -105,7 +105,7 @@ func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]
 		o.UserCalls.end(u.address)
 		select {
 		case came <- r:
-		case <-ctx.Done(): // the caller has left
+		case <-ctx.Done(): // the caller has stopped waiting
 			if r.err == nil {
 				u.discard(r.value)
 			}
@@ -115,7 +115,7 @@ func (u userCall[T]) call(ctx context.Context, o *Options, came chan<- result[T]
 	returned = true
 }
 
-// goexit is the failure of a call ended by runtime.Goexit.
+// goexit returns the error of a call that runtime.Goexit ended.
 func (u userCall[T]) goexit() error {
 	if u.exited != nil {
 		if err := u.exited(); err != nil {
@@ -125,7 +125,7 @@ func (u userCall[T]) goexit() error {
 	return fmt.Errorf("%w: the %s called runtime.Goexit", ErrUserCode, u.name)
 }
 
-// runUser calls the user's code itself. A panic fails it. Its error is frozen.
+// runUser calls the user's code on the current goroutine. It returns a panic as an error, and freezes the code's error.
 func runUser[T any](o *Options, name, address string, code func() (T, error)) (value T, err error) {
 	defer func() {
 		if v := recover(); v != nil {

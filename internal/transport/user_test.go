@@ -23,7 +23,7 @@ func TestDoEndsWithItsContextThoughTheBrokerReadsNothing(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		ended := make(chan error, 2)
-		for range 2 { // one waits inside the write, the other one for its turn to write
+		for range 2 { // one call is inside the write, the other waits for its turn to write
 			go func() { ended <- c.Do(ctx, &protocol.InitProducerIDRequest{}, new(protocol.InitProducerIDResponse)) }()
 		}
 		began := time.Now()

@@ -13,8 +13,8 @@ import (
 	"github.com/gosamsa/samsa/internal/lockrank"
 )
 
-// byteStream holds the methods a Conn needs of its connection: a *net.TCPConn or a *userConn. It has no other method,
-// so no call reaches the user's code past the gate.
+// byteStream has the methods that a Conn needs of its connection, a *net.TCPConn or a *userConn. It has no other
+// method, so every call of the user's code passes the gate.
 type byteStream interface {
 	io.ReadWriter
 	SetDeadline(t time.Time) error
@@ -27,10 +27,10 @@ type byteStream interface {
 // their own:
 //
 //   - One goroutine reads and one writes. A Read ends at once when the connection is cut, though the user's Read may go
-//     on. A Write ends with the user's, for the user's Write has the library's buffers until then.
+//     on. A Write ends only with the user's Write, because the user's Write reads the library's buffers until then.
 //   - Another goroutine sets deadlines while there are new ones. Callers of SetReadDeadline and SetWriteDeadline do not
-//     wait for it. The next Read waits until the read deadline is set.
-//   - A further one closes the connection. Nothing waits for it.
+//     wait for this goroutine. The next Read waits until the read deadline is set.
+//   - A further goroutine closes the connection. No other goroutine waits for it.
 //
 // A panic and runtime.Goexit end the connection. The errors of the user's methods are frozen.
 //
@@ -39,7 +39,7 @@ type userConn struct {
 	nc  net.Conn
 	log *slog.Logger
 
-	// reads and writes are nil during the setup, and if the caller's goroutine runs the methods.
+	// reads and writes are nil during the setup, and for a socketLike connection.
 	reads, writes *userIO
 	// broken ends the Conn. It is nil during the setup.
 	broken func(error)
@@ -61,7 +61,8 @@ type deadline struct {
 	pending bool
 }
 
-// guard wraps a dialer's connection. A socket needs no guard, and is written to in another way.
+// guard wraps a dialer's connection in a userConn. It returns a *net.TCPConn unchanged: a socket needs no guard, and
+// allows vectored writes.
 func guard(nc net.Conn, log *slog.Logger) byteStream {
 	if socket, ok := nc.(*net.TCPConn); ok {
 		return socket
@@ -74,12 +75,12 @@ func guard(nc net.Conn, log *slog.Logger) byteStream {
 // socketLike is a connection of a test with methods as a socket's: they neither block without a deadline nor call
 // runtime.Goexit.
 type socketLike interface {
-	// WriteBuffer returns up to how many bytes under way a Write cannot block.
+	// WriteBuffer returns the number of unanswered bytes up to which a Write cannot block.
 	WriteBuffer() int
 }
 
-// protect calls a method of the user's. A panic fails it. If the method calls runtime.Goexit, protect does not return;
-// the failure is noted before.
+// protect calls a method of the user's connection, and returns a panic as an error. If the method calls runtime.Goexit,
+// protect stores the failure, but does not return.
 func (c *userConn) protect(method string, call func() error) (err error) {
 	returned := false
 	defer func() {
@@ -112,7 +113,7 @@ func (c *userConn) failed() error {
 	return c.failure
 }
 
-// start ends the setup. broken is called when a deadline cannot be set because the user's code fails.
+// start ends the setup. The connection calls broken if the user's code fails to set a deadline.
 func (c *userConn) start(broken func(error)) {
 	if _, ok := c.nc.(socketLike); ok {
 		return
@@ -200,10 +201,11 @@ func (c *userConn) SetDeadline(t time.Time) error {
 	return c.protect("SetDeadline", func() error { return c.nc.SetDeadline(t) })
 }
 
-// SetReadDeadline sets the read deadline. After the setup it returns before, and the next Read begins after it.
+// SetReadDeadline sets the read deadline. After the setup it returns before the deadline is set, and the next Read
+// waits for the deadline.
 func (c *userConn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.read, t) }
 
-// SetWriteDeadline sets the write deadline. After the setup it returns before.
+// SetWriteDeadline sets the write deadline. After the setup it returns before the deadline is set.
 func (c *userConn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.write, t) }
 
 func (c *userConn) setDeadline(d *deadline, t time.Time) error {
@@ -227,7 +229,8 @@ func (c *userConn) apply(d *deadline, t time.Time) error {
 	return c.protect("SetWriteDeadline", func() error { return c.nc.SetWriteDeadline(t) })
 }
 
-// setDeadlines sets the pending deadlines. An error of the user's means a closed connection; its reader sees it itself.
+// setDeadlines sets the pending deadlines. If a user's method returns an error, the connection is closed, and its
+// reader notices that anyway.
 func (c *userConn) setDeadlines() {
 	failed := true
 	defer func() {
@@ -251,7 +254,7 @@ func (c *userConn) setDeadlines() {
 	failed = false
 }
 
-// nextDeadline returns a pending deadline, or nil for none; then the goroutine ends.
+// nextDeadline returns a pending deadline, or nil if there is none; then the goroutine ends.
 func (c *userConn) nextDeadline() (*deadline, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,8 +269,8 @@ func (c *userConn) nextDeadline() (*deadline, time.Time) {
 	return nil, time.Time{}
 }
 
-// awaitDeadlines waits until the deadlines are set: under a former one a Read or Write could end at once. It returns
-// false if the connection is cut.
+// awaitDeadlines waits until the pending deadlines are set: with an earlier deadline in force, a Read or Write could
+// fail at once. It returns false if the connection is cut.
 func (c *userConn) awaitDeadlines() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -277,8 +280,8 @@ func (c *userConn) awaitDeadlines() bool {
 	return !c.isCut
 }
 
-// cut ends the connection. Its Close may wait, as a TLS connection's does while its peer reads nothing; the deadline
-// ends reads and writes until then.
+// cut ends the connection. The user's Close may block, like the Close of a TLS connection while its peer reads nothing.
+// Meanwhile a deadline in the past ends reads and writes.
 func (c *userConn) cut() {
 	c.mu.Lock()
 	first := !c.isCut
@@ -300,7 +303,7 @@ func (c *userConn) cut() {
 	}()
 }
 
-// cut ends a stream and waits for nothing. Closing a socket does not wait.
+// cut ends a stream without blocking. Closing a socket does not block.
 func cut(stream byteStream) {
 	switch stream := stream.(type) {
 	case *net.TCPConn:
@@ -313,7 +316,7 @@ func cut(stream byteStream) {
 // userIO runs Read or Write of a user's connection.
 type userIO struct {
 	call  func(b []byte) (int, error)
-	lost  int // the count of bytes after runtime.Goexit
+	lost  int // the reported number of bytes after runtime.Goexit
 	in    chan []byte
 	out   chan ioResult // has room for an abandoned result
 	ended chan struct{}

@@ -8,34 +8,37 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// Some almost-Kafka servers end the connection upon an unknown ApiVersions version, in place of answering
-// UNSUPPORTED_VERSION. The first request is the newest version, so such a server could never be used. Such an end says
-// nothing about its reason: the server may also be shutting down, want TLS, or be a proxy without a broker behind it.
-// So the client asks in a lower version only next time, and begins with the newest version again after the lowest one.
+// Some servers that imitate Kafka end the connection after a request in an unknown ApiVersions version, instead of
+// answering UNSUPPORTED_VERSION. The first request has the newest version, so the client could never use such a server.
+// But the end of a connection can have other reasons: the server may be shutting down, want TLS, or be a proxy without
+// a broker behind it. So the client asks in a lower version only next time, and begins with the newest version again
+// after the lowest one.
 
-// VersionMemory remembers in which version of ApiVersions to ask a server after it has ended a connection upon a newer
-// one, by the address given to Dial. One memory serves all connections of a client. It is safe for many goroutines. The
-// zero value is ready to use, and a nil one remembers nothing.
+// VersionMemory remembers the version of ApiVersions to use with a server that has ended a connection after a request
+// in a newer version. Its key is the address given to Dial. One memory serves all connections of a client. It is safe
+// for many goroutines. The zero value is ready to use, and a nil one remembers nothing.
 type VersionMemory struct {
 	mu lockrank.Mutex[lockrank.TransportVersions]
 	at map[string]lowered
 }
 
-// lowered is the version to ask an address in, and when it was chosen.
+// lowered is the version of ApiVersions for an address, with the time of this choice.
 type lowered struct {
 	version int16
 	since   time.Time
 }
 
 const (
-	// rememberFor is how long a lower version is kept: an upgraded server is asked in the newest one again.
+	// rememberFor is how long the client keeps a lower version. After that it tries the newest version again, because
+	// the server may have been upgraded.
 	rememberFor = 24 * time.Hour
-	// mostRemembered bounds the addresses: metadata may name any number.
+	// mostRemembered limits the number of addresses, because metadata may name any number.
 	mostRemembered = 1000
 )
 
-// lowerVersion returns the version of ApiVersions to try after a connection ended upon the given one; the newest after
-// the lowest. Version 3 is the first with the name of the client's software, and every server speaks version 0.
+// lowerVersion returns the version of ApiVersions to try after the given version ended a connection; after the lowest
+// version it returns the newest. Version 3 is the first with the name of the client's software, and every server
+// supports version 0.
 func lowerVersion(version int16) int16 {
 	switch {
 	case version > 3:
@@ -48,7 +51,7 @@ func lowerVersion(version int16) int16 {
 
 func newestVersion() int16 { return protocol.SupportedVersions(protocol.ApiVersions).Max }
 
-// of returns the version to ask an address in.
+// of returns the version of ApiVersions to use with an address.
 func (m *VersionMemory) of(address string, now time.Time) int16 {
 	if m == nil {
 		return newestVersion()
@@ -66,7 +69,7 @@ func (m *VersionMemory) ofLocked(address string, now time.Time) int16 {
 	return v.version
 }
 
-// ended notes the end of a connection upon a version by the server at an address.
+// ended records that the server at an address ended a connection after a request in this version.
 func (m *VersionMemory) ended(address string, version int16, now time.Time) {
 	if m == nil {
 		return
@@ -74,7 +77,7 @@ func (m *VersionMemory) ended(address string, version int16, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ofLocked(address, now) != version {
-		return // another connection has met the same
+		return // another connection has already recorded it
 	}
 	lower := lowerVersion(version)
 	if lower == newestVersion() {
@@ -90,7 +93,7 @@ func (m *VersionMemory) ended(address string, version int16, now time.Time) {
 	m.at[address] = lowered{lower, now}
 }
 
-// answered notes an answer to a version by the server at an address.
+// answered records that the server at an address answered a request in this version.
 func (m *VersionMemory) answered(address string, version int16) {
 	if m == nil || version != newestVersion() {
 		return
@@ -100,7 +103,7 @@ func (m *VersionMemory) answered(address string, version int16) {
 	delete(m.at, address)
 }
 
-// makeRoomLocked forgets outdated addresses, or else any address.
+// makeRoomLocked forgets outdated addresses, or any address if none is outdated.
 func (m *VersionMemory) makeRoomLocked(now time.Time) {
 	maps.DeleteFunc(m.at, func(_ string, v lowered) bool { return now.Sub(v.since) >= rememberFor })
 	for address := range m.at {

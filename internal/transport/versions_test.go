@@ -14,8 +14,8 @@ import (
 	"github.com/gosamsa/samsa/protocol"
 )
 
-// endsUpon is a dialer of servers that end the connection without an answer when the first request has one of these
-// versions. It notes the versions.
+// endsUpon is a dialer to servers that end the connection without an answer if the first request has one of these
+// versions. It records the versions of all first requests.
 func endsUpon(asked *[]int16, refused ...int16) *Options {
 	return &Options{Versions: new(VersionMemory), Dialer: dialer(func(p *peer) {
 		r, err := p.next()
@@ -77,7 +77,7 @@ func TestALowerVersionIsForItsAddressAlone(t *testing.T) {
 	})
 }
 
-// Without a memory every connection asks in the newest version.
+// Without a VersionMemory every connection begins with the newest version.
 func TestANilMemoryRemembersNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []int16
@@ -92,7 +92,7 @@ func TestANilMemoryRemembersNothing(t *testing.T) {
 	})
 }
 
-// Another end of the connection says nothing about the version.
+// If the connection ends in another way, the client keeps the version.
 func TestOnlyAnEndWithoutAByteLowersTheVersion(t *testing.T) {
 	for name, serve := range map[string]func(p *peer){
 		"a byte":         func(p *peer) { _, _ = p.next(); _, _ = p.Write([]byte{0}) },
@@ -138,7 +138,7 @@ func TestAnEndBeforeTheRequestIsReadLowersTheVersion(t *testing.T) {
 func TestARealResetLowersTheVersion(t *testing.T) {
 	asked := make(chan int16, 10)
 	address := listen(t, func(p *peer) {
-		// The first bytes have the version; the rest stays unread.
+		// The first bytes contain the version; the server does not read the rest.
 		head := make([]byte, 8)
 		if _, err := p.Read(head); err != nil {
 			return
@@ -181,7 +181,7 @@ func TestTheMemoryOfVersionsHasAnEnd(t *testing.T) {
 	}
 	require.EqualValues(t, 3, m.of(fmt.Sprintf("broker-%d:9092", 5*mostRemembered-1), now.Add(time.Minute)),
 		"the newest is kept")
-	// Outdated entries make room first.
+	// The memory drops outdated entries first.
 	later := now.Add(time.Minute + rememberFor)
 	m.ended("new:9092", 4, later)
 	require.Len(t, m.at, 1)

@@ -6,28 +6,29 @@ import (
 )
 
 const (
-	// packed is how many bytes of small buffers go out in one piece if the stream does not write from several places.
+	// packed is the largest size of a write that joins small buffers, if the stream has no vectored write.
 	packed = 16 << 10
-	// copied is up to how many bytes it is cheaper to copy them together than to write them from several places.
+	// copied is the size of a frame up to which copying its buffers together is cheaper than a vectored write.
 	copied = 2 << 10
-	// smallestSendBuffer is the least number of bytes taken by a socket of every system before a write blocks.
+	// smallestSendBuffer is the number of bytes that a socket of every operating system accepts before a write blocks.
 	smallestSendBuffer = 16 << 10
 )
 
 // writer puts frames on the wire. It belongs to the goroutine that holds writeSem.
 type writer struct {
-	// vectored: the system writes many buffers in one call.
+	// vectored: one system call can write many buffers.
 	vectored bool
 	vector   [][]byte
 	rest     net.Buffers
 	scratch  []byte
 }
 
-// roomFor returns up to how many bytes under way a write to a connection cannot block. sendBuffer is the socket's
-// buffer as it was set, or less than 1.
+// roomFor returns the number of unanswered bytes up to which a write to a connection cannot block. sendBuffer is the
+// configured size of the socket's buffer, or less than 1 if there is none.
 func roomFor(nc net.Conn, sendBuffer int) int64 {
 	if tls, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		// Its records are a little longer than the written bytes, and its socket's buffer was not set.
+		// TLS records are a little longer than the written bytes, and the package has not set the buffer of the inner
+		// socket.
 		nc, sendBuffer = tls.NetConn(), 0
 	}
 	switch nc := nc.(type) {
@@ -51,7 +52,7 @@ func (w *writer) write(nc io.Writer, buffers [][]byte, size int64) (int64, error
 	if !w.vectored || size <= copied {
 		return w.pack(nc, buffers)
 	}
-	// WriteTo empties its slice, so it gets a copy, kept here to cost no allocation.
+	// WriteTo empties its slice, so it gets a copy. The writer keeps the copy's memory to avoid an allocation.
 	w.vector = append(w.vector[:0], buffers...)
 	w.rest = w.vector
 	n, err := w.rest.WriteTo(nc)
@@ -60,7 +61,7 @@ func (w *writer) write(nc io.Writer, buffers [][]byte, size int64) (int64, error
 	return n, err
 }
 
-// pack writes small buffers together, to keep a header from becoming a packet or a TLS record of its own.
+// pack joins small buffers into one write, so that a header does not become a packet or a TLS record of its own.
 func (w *writer) pack(nc io.Writer, buffers [][]byte) (written int64, err error) {
 	if w.scratch == nil {
 		w.scratch = make([]byte, 0, packed)
