@@ -32,9 +32,9 @@ type clock struct {
 	period uint32    // the period of the reading
 }
 
-// tickLocked makes clock.last the present for an appended record. It is old, by sharedPeriod at most, only if records
-// came fast a moment ago and the open batch is within its linger: a ready or long overdue batch gets exact timestamps.
-// It reports whether the record shares the reading with others.
+// tickLocked sets clock.last to the time of an appended record. The time is old, by sharedPeriod at most, only if
+// records came fast a moment ago and the open batch is within its linger: a ready or long overdue batch gets exact
+// timestamps. It reports whether the record shares the reading with others.
 func (p *Partition) tickLocked() (shared bool) {
 	c := &p.clock
 	c.used++

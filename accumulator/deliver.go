@@ -221,7 +221,6 @@ func (p *Partition) nextDelivery() *Result {
 // callback; the others follow.
 func (p *Partition) runCallbacks(r *Result) {
 	lockrank.AssertNone("a callback")
-	lockrank.AssertNone("a callback")
 	for r.called < r.count {
 		p.runCallbacksUntilPanic(r)
 	}

@@ -21,8 +21,8 @@ type Listener interface {
 }
 
 // CallbackDetector is a Listener that can tell whether the calling goroutine is inside Run. With one, a Send from
-// inside a callback does not wait for the memory of other callbacks before their run: they could be waiting for this
-// one to return.
+// inside a callback does not wait for the memory of batches whose callbacks have not run: they may be waiting for this
+// callback to return.
 type CallbackDetector interface {
 	Listener
 	InCallback() bool

@@ -207,7 +207,7 @@ func (p *Partition) takeLocked(open bool) *Batch {
 		if p.open == nil || !open {
 			return nil
 		}
-		p.completeLocked(&deferred{}) // its taker need not be told
+		p.completeLocked(&deferred{}) // the caller gets the batch, so the drainer needs no report
 	}
 	b := p.complete.first
 	p.complete.remove(b, inComplete)

@@ -38,8 +38,8 @@ type api struct {
 	throttles int16
 }
 
-// apis is the one place that knows versions. Produce starts at 3: it is the first with record batches of format 2, and
-// the oldest version accepted by brokers from 4.0 on (KIP-896).
+// apis is the one place with the supported ranges. Produce starts at 3: it is the first with record batches of format
+// 2, and the oldest version accepted by brokers from 4.0 on (KIP-896).
 var apis = [...]api{
 	{Produce, "Produce", VersionRange{3, 13}, 9, 6},
 	{Metadata, "Metadata", VersionRange{0, 13}, 9, 6},

@@ -9,7 +9,7 @@ import "slices"
 //   - 12 adds partitions to the transaction by itself (KIP-890)
 //   - 13 names topics by id instead of by name (KIP-516)
 //
-// Between these nothing changes but the response.
+// The other versions change only the response.
 type ProduceRequest struct {
 	// TransactionalID is nil for a producer without transactions.
 	TransactionalID *string

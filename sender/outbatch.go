@@ -57,7 +57,7 @@ func (c *outBatch) stamp(idempotent bool) {
 // beingWritten reports whether a connection that was given up still writes the batch under its old sequence: the batch
 // cannot get another one yet. The end of the write schedules the partition.
 func (c *outBatch) beingWritten() bool {
-	c.rescheduleOnWrite.Store(true) // first said, then looked; writeDone does it the other way round
+	c.rescheduleOnWrite.Store(true) // set before the read; writeDone releases before it reads the flag
 	return c.batch.Retained()
 }
 
