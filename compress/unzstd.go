@@ -14,7 +14,8 @@ const zstdBlockMax = 128 << 10
 // unzstd reads one frame, or several one behind the other.
 //
 // Each call makes a decoder: the library's decoder holds a channel, and a pool of the process would carry it from one
-// testing/synctest bubble into another. Producers read nothing compressed; tests and tools can bear the cost.
+// testing/synctest bubble into another. Producers decompress only to rebuild a batch; this, tests and tools can bear
+// the cost.
 func unzstd(dst, src []byte, limit int) ([]byte, error) {
 	most, err := zstdBound(src)
 	if err != nil {
