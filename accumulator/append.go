@@ -27,9 +27,9 @@ type AppendResult struct {
 }
 
 // Append encodes r into the open batch. It never blocks: without room it says how much must be reserved first (see
-// [Partition.Reserve]). grant is such a reservation, and the append takes its use off it. Without one, nil, Append
-// wants room for a batch of the recent size: batches in the last free bytes of scarce memory would be many and small,
-// and small batches make brokers slow and memory scarce. With one, even of nothing, it takes any free memory. Append
+// [Partition.Reserve]). grant is such a reservation, and the append takes its use off it. With a nil grant Append wants
+// room for a batch of the recent size: batches in the last free bytes of scarce memory would be many and small, and
+// small batches make brokers slow and memory scarce. With a grant, even of 0 bytes, it takes any free memory. Append
 // puts its result into a: returning and copying so large a value costs as much as encoding a small record.
 func (p *Partition) Append(r *record.Record, callback Callback, grant *int64, a *AppendResult) {
 	var then deferred

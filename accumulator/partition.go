@@ -87,8 +87,8 @@ func (p *Partition) begunLocked(then *deferred) {
 		p.openReady, then.ready = true, true
 		return
 	}
-	// First the listing, then the look for Sends waiting for memory: a Send that begins to wait after the look finds it
-	// listed.
+	// List the partition before the read of waiting: then a Send that begins to wait after the read finds the partition
+	// in the list.
 	if !p.listed {
 		p.listed = true
 		p.acc.list(p)

@@ -45,8 +45,8 @@ func goroutinesNow() (g goroutines) {
 	return g
 }
 
-// handful is the number of allowed goroutines beyond two for each connection: two workers for compression, and one that
-// requests a producer id.
+// handful is the number of allowed goroutines beyond two for each connection: two workers for compression, and the
+// request of a producer id.
 const handful = 3
 
 // requireTwoAConnection checks that the connections bound the number of the library's goroutines, whatever the number

@@ -40,7 +40,7 @@ func (p *Producer) Send(ctx context.Context, r *Record, cb Callback) Future {
 	return p.sendWaiting(ctx, r, callback)
 }
 
-// sendWaiting is the slow path of Send, for an unusual record or one that must wait.
+// sendWaiting is the slow path of Send: the record is unusual, or has to wait.
 func (p *Producer) sendWaiting(ctx context.Context, r *Record, callback accumulator.Callback) Future {
 	wait := budget{p: p, user: ctx}
 	defer wait.end() // user code may call runtime.Goexit
@@ -155,7 +155,7 @@ func (p *Producer) choose(wait *budget, r *Record, view *TopicView, sticky *stic
 	return p.chooser.choose(r, view, sticky)
 }
 
-// lookUpAgain returns the partition after the producer forgot its topic: the recreated topic has a new object for it.
+// lookUpAgain returns the partition after the producer forgot its topic: the topic then has a new object for it.
 func (p *Producer) lookUpAgain(wait *budget, topic string, n int32) (*topic, *accumulator.Partition, *record.Error) {
 	for {
 		t, failed := p.topicFor(wait, topic)

@@ -278,7 +278,7 @@ func (s *sendPiece) admitAll() {
 // pieceSize records at most, so the work for a slice grows with its length.
 func (s *sendPiece) isBehind(k int) bool {
 	for j := range k {
-		// A recreated partition is another object, so compare indexes and topics.
+		// After the producer forgot a topic, a partition is another object, so compare indexes and topics.
 		if s.behind[j] && s.parts[j].Index() == s.parts[k].Index() && s.parts[j].Topic() == s.parts[k].Topic() {
 			return true
 		}

@@ -31,7 +31,11 @@ func (c *checker) docs() error {
 		if err != nil {
 			return err
 		}
-		if bytes.IndexByte(text, 0) >= 0 || path.Ext(name) == ".sum" {
+		if bytes.IndexByte(text, 0) >= 0 {
+			errs = append(errs, strayBinary(name))
+			return nil
+		}
+		if path.Ext(name) == ".sum" {
 			return nil // no text of ours
 		}
 		errs = append(errs, unwanted(name, string(text))...)
@@ -83,6 +87,18 @@ func unwanted(name, text string) []error {
 		}
 	}
 	return errs
+}
+
+// leftovers are the names in .gitignore for files of test runs.
+var leftovers = []string{".test", ".out", ".prof"}
+
+// strayBinary returns an error for a binary file that is neither test data nor ignored by git. Such a file is most
+// likely a program that go build has left, and it contains the paths of its machine.
+func strayBinary(name string) error {
+	if strings.Contains("/"+name, "/testdata/") || slices.Contains(leftovers, path.Ext(name)) {
+		return nil
+	}
+	return fmt.Errorf("%s: a binary file outside testdata: delete it", name)
 }
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)

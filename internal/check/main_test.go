@@ -173,6 +173,11 @@ func TestOnlyATimeThatIsOverExcusesAFuzzTarget(t *testing.T) {
 
 func TestUnwantedWordsAndPathsAreFoundWithTheirLine(t *testing.T) {
 	marker, home := "TO"+"DO", "/ho"+"me/ann/"
+	require.EqualError(t, strayBinary("check"), "check: a binary file outside testdata: delete it")
+	require.Error(t, strayBinary("producer/testdata.bin"))
+	for _, name := range []string{"record/testdata/batch.bin", "testdata/x", "producer/producer.test", "cpu.prof"} {
+		require.NoError(t, strayBinary(name))
+	}
 	errs := unwanted("a.go", "fine\n// "+marker+": later\nsee "+home+"notes\nhttps://example.org"+home+"x\n")
 	require.Equal(t, "[a.go:2: unfinished: "+marker+" a.go:3: a path of somebody's machine:  "+home+"]",
 		fmt.Sprint(errs))

@@ -18,7 +18,7 @@ const (
 )
 
 // Config is the configuration of a client. The names in brackets are Kafka's properties. The caller sets every field
-// except Logger: a zero has no default, but is the property's value 0.
+// except Logger: a zero is the property's value 0, and means no default.
 type Config struct {
 	// Bootstrap (bootstrap.servers) are the addresses, "host:port", for the first contact. The client tries them in
 	// random order.
